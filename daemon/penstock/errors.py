@@ -1,0 +1,110 @@
+"""The error tree. A class's docstring is its message; arguments add what a caller can act on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PenstockError(Exception):
+    """Penstock could not do this."""
+
+    def __init__(self, detail: str = "", **facts: Any) -> None:
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+        #: What a surface may show beside the sentence; never a secret or a path of ours.
+        self.facts = facts
+
+
+class Refused(PenstockError):
+    """The input was refused; nothing was recorded."""
+
+    def __init__(self, field: str, why: str, **facts: Any) -> None:
+        super().__init__(f"{field}: {why}", field=field, **facts)
+        self.field = field
+
+
+class TooLarge(Refused):
+    """The input is larger than a limit allows."""
+
+
+class NotFound(PenstockError):
+    """There is no such thing here."""
+
+
+class RunNotFound(NotFound):
+    """No run has this id."""
+
+
+class AskNotFound(NotFound):
+    """The run has asked no question of this name."""
+
+
+class Conflict(PenstockError):
+    """The fact this decision rests on has changed; read again and decide again."""
+
+
+class OtherInputs(Conflict):
+    """A run of this id exists with other inputs."""
+
+
+class AlreadyAnswered(Conflict):
+    """The question was answered already, or is no longer open."""
+
+
+class Fenced(PenstockError):
+    """Another owner executes this run now; this one must stop and write nothing."""
+
+
+class Terminal(PenstockError):
+    """The run has ended; nothing is recorded for it any more."""
+
+
+class QueueFull(PenstockError):
+    """The queue is full; wait for room or try again later."""
+
+
+class UnknownPrerequisite(Refused):
+    """A run named in `after` does not exist."""
+
+
+class TreeTooLarge(Refused):
+    """The run's tree of children is at its limit of size or depth."""
+
+
+class StoreUnavailable(PenstockError):
+    """The store did not answer; whether the write happened is unknown until it does."""
+
+
+class StoreBroken(PenstockError):
+    """The store can no longer be trusted (a failed fsync, a damaged file); the daemon must end."""
+
+
+class StartRefused(PenstockError):
+    """The daemon cannot start."""
+
+
+class ShuttingDown(PenstockError):
+    """The daemon is stopping and accepts no new work."""
+
+
+class NotAvailable(PenstockError):
+    """What this needs is not configured or not reachable now."""
+
+
+class AskExpired(PenstockError):
+    """Nobody answered the question in time and it has no default."""
+
+
+class ChildNotCompleted(PenstockError):
+    """A child run ended without completing."""
+
+
+class ProcessFailed(PenstockError):
+    """The process ended with a non-zero status."""
+
+
+class DaemonUnreachable(PenstockError):
+    """No daemon answers; start one with `penstock serve`."""
+
+
+class Unauthorised(PenstockError):
+    """The token is missing or wrong."""

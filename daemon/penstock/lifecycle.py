@@ -1,0 +1,161 @@
+"""The states of a run, what moves it from one to the next, and how an execution ends.
+
+Everything that decides these stands here; the code around only looks up. docs/architecture.md
+shows the table below, generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penstock.errors import PenstockError
+from penstock.events import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunPreempted,
+    RunRequeued,
+    RunWaiting,
+    Terminal,
+)
+
+State = Literal["queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"]
+OnRestart = Literal["requeue", "fail", "ask"]
+
+#: The durable question put to a person about a run that a restart interrupted.
+RESTART_ASK = "restart"
+
+#: States in which a run has not ended.
+OPEN_STATES: tuple[State, ...] = ("queued", "running", "waiting", "preempted")
+#: States in which a run stands in line for a slot.
+QUEUED_STATES: tuple[State, ...] = ("queued", "preempted")
+TERMINAL_STATES: tuple[State, ...] = ("completed", "failed", "cancelled")
+
+_ENDS: dict[str, State] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+}
+
+#: state -> event type -> next state. An event type that appears nowhere here moves nothing.
+TRANSITIONS: dict[State | None, dict[str, State]] = {
+    None: {"run.queued": "queued"},
+    "queued": {
+        "run.started": "running",
+        "run.resumed": "running",
+        "run.failed": "failed",
+        "run.cancelled": "cancelled",
+    },
+    "running": {
+        "run.waiting": "waiting",
+        "run.preempted": "preempted",
+        "run.requeued": "queued",
+        **_ENDS,
+    },
+    "waiting": {
+        "run.resumed": "running",
+        "run.preempted": "preempted",
+        "run.requeued": "queued",
+        **_ENDS,
+    },
+    "preempted": {
+        "run.resumed": "running",
+        "run.requeued": "queued",
+        "run.failed": "failed",
+        "run.cancelled": "cancelled",
+    },
+    "completed": {},
+    "failed": {},
+    "cancelled": {},
+}
+
+MOVING_TYPES = frozenset(t for row in TRANSITIONS.values() for t in row)
+
+
+class IllegalTransition(PenstockError):
+    """The run's state does not allow this event."""
+
+
+def next_state(state: State | None, event_type: str) -> State | None:
+    """The state after an event. IllegalTransition if the table has no such move."""
+    if event_type not in MOVING_TYPES:
+        return state
+    try:
+        return TRANSITIONS[state][event_type]
+    except KeyError:
+        raise IllegalTransition(f"{event_type} cannot follow the state {state}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """All that is known of an execution when its scope has unwound."""
+
+    cancel_requested: str | None = None
+    error: str | None = None
+    error_details: dict[str, Any] | None = None
+    returned: bool = False
+    result: Any = None
+    finish_reason: str | None = None
+    timed_out: bool = False
+    stopping: OnRestart | None = None
+    preempted_by: str | None = None
+
+
+Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
+
+#: What a model's provider may say of its own end, and what it means for a run that said nothing.
+FINISHED = frozenset({"stop", "end_turn", "done", "tool_calls"})
+CUT_SHORT = frozenset({"length", "max_tokens", "content_filter"})
+
+
+def conclude(ending: Ending) -> Conclusion:
+    """The one conclusion of an execution (design, law 2).
+
+    Order: cancel requested > failure > completion > provider's finish reason > deadline > stop >
+    preemption > nothing said.
+    """
+    e = ending
+    if e.cancel_requested is not None:
+        return terminal("cancelled", reason=e.cancel_requested, details=e.error_details)
+    if e.error is not None:
+        return terminal("failed", reason="error", error=e.error, details=e.error_details)
+    if e.returned:
+        return terminal("completed", result=e.result)
+    if e.finish_reason in FINISHED:
+        return terminal("completed", result=e.result)
+    if e.finish_reason in CUT_SHORT:
+        error = f"the model stopped early ({e.finish_reason})"
+        return terminal("failed", reason="finish_reason", error=error)
+    if e.timed_out:
+        return terminal("failed", reason="timeout", error="the run used up its time")
+    if e.stopping == "requeue":
+        return RunRequeued(reason="shutdown")
+    if e.stopping == "ask":
+        return RunWaiting(reason=RESTART_ASK)
+    if e.stopping == "fail":
+        error = "the daemon stopped, and a run of this kind is not safe to repeat"
+        return terminal("failed", reason="shutdown", error=error)
+    if e.preempted_by is not None:
+        return RunPreempted(by=e.preempted_by)
+    return terminal("cancelled", reason="abandoned")
+
+
+def terminal(
+    state: Literal["completed", "failed", "cancelled"],
+    *,
+    reason: str = "",
+    error: str = "",
+    result: Any = None,
+    details: dict[str, Any] | None = None,
+) -> Terminal:
+    """The only place where a terminal event is made.
+
+    Its two callers are `conclude`, for executions, and the store's decisions, for runs that are not
+    executing.
+    """
+    if state == "completed":
+        return RunCompleted(result=result)
+    if state == "failed":
+        return RunFailed(reason=reason, error=error, details=details or {})
+    return RunCancelled(reason=reason, details=details or {})
