@@ -1,0 +1,77 @@
+"""What can be run: a kind joins a name, its input and output models, and a pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from penstock.errors import Refused
+from penstock.lifecycle import OnRestart
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+
+class Inputs(BaseModel):
+    """Base of every kind's inputs: unknown fields are refused with their name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def shown(self) -> dict[str, Any]:
+        """The inputs as events and surfaces show them; override to leave secrets out."""
+        return self.model_dump(mode="json")
+
+
+class Output(BaseModel):
+    """Base of every kind's output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Pipeline = Callable[["Run", Any], Awaitable[Output]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of run.
+
+    `milestones` are the only milestone names its pipeline may report. `on_restart` is what becomes
+    of a run that a restart interrupts. A kind that `needs_model` is refused at submit while no
+    model is configured.
+    """
+
+    name: str
+    summary: str
+    inputs: type[Inputs]
+    output: type[Output]
+    pipeline: Pipeline
+    on_restart: OnRestart = "requeue"
+    preemptible: bool = False
+    needs_model: bool = False
+    milestones: frozenset[str] = frozenset()
+
+    def parse(self, data: Mapping[str, Any]) -> Inputs:
+        """The inputs, validated. Refused names the first field that does not fit."""
+        try:
+            return self.inputs.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in ("inputs", *first["loc"]))
+            raise Refused(field, first["msg"]) from None
+
+
+def encode_inputs(inputs: Inputs) -> bytes:
+    """The inputs whole, in canonical JSON."""
+    return json.dumps(
+        inputs.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+
+
+def digest_inputs(kind: str, encoded: bytes) -> bytes:
+    """Same kind and same inputs, same digest (SHA-256)."""
+    return hashlib.sha256(kind.encode() + b"\0" + encoded).digest()
