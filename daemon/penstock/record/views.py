@@ -1,0 +1,259 @@
+"""Views: state folded from facts. Live, replayed, in the daemon, a client or the dashboard: one fold.
+
+A view takes every fact of its run once, in sequence order. Most facts move nothing but the cursor,
+so the fact's own JSON is parsed only for the types in `EFFECTS`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from penstock.errors import PenstockError
+from penstock.events import Recorded, UnknownEvent, format_time
+from penstock.lifecycle import (
+    MOVING_TYPES,
+    QUEUED_STATES,
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+from penstock.priority import Priority
+from penstock.record.effects import EFFECTS, ArtifactView, AskView
+
+
+class BrokenStory(PenstockError):
+    """A run's facts are not in sequence: one is repeated or missing."""
+
+    def __init__(self, run_id: str, sequence: int, expected: int) -> None:
+        what = (
+            "is repeated" if sequence < expected else f"came where {expected} should be"
+        )
+        super().__init__(f"run {run_id}: sequence {sequence} {what}", run_id=run_id)
+        self.sequence = sequence
+
+
+@dataclass(slots=True)
+class RunView:
+    """One run, as its facts up to `sequence` tell it."""
+
+    run_id: str
+    kind: str = ""
+    state: State | None = None
+    priority: int = Priority.MEDIUM
+    reason: str = ""
+    progress: float | None = None
+    step: str | None = None
+    result: Any = None
+    error: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_at: datetime | None = None
+    code_version: int = 0
+    code_hash: str | None = None
+    #: The vector clock at the newest code: what a bug report is judged against.
+    code_clock: Mapping[str, int] = field(default_factory=dict)
+    sequence: int = 0
+    position: int = 0
+    attempt: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    after: tuple[str, ...] = ()
+    timeout: float | None = None
+    parent_id: str | None = None
+    retry_of: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    cancel_requested: str | None = None
+    asks: dict[str, AskView] = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, ArtifactView] = field(default_factory=dict)
+    milestones: list[str] = field(default_factory=list)
+    corrections_open: int = 0
+    stale: int = 0
+    anomalies: int = 0
+    unknown: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    def apply(self, fact: Recorded) -> None:
+        """Take the next fact. BrokenStory unless its sequence follows the last one."""
+        if fact.sequence != self.sequence + 1:
+            raise BrokenStory(self.run_id, fact.sequence, self.sequence + 1)
+        self.sequence = fact.sequence
+        self.position = fact.position
+        self.last_at = fact.at
+        if fact.type in MOVING_TYPES:
+            self._move(fact)
+        effect = EFFECTS.get(fact.type)
+        if effect is None:
+            return
+        event = fact.event
+        if isinstance(event, UnknownEvent):
+            self.unknown += 1
+        else:
+            effect(self, fact, event)
+
+    def _move(self, fact: Recorded) -> None:
+        try:
+            self.state = next_state(self.state, fact.type)
+        except IllegalTransition:
+            self.anomalies += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of `GET /runs/{id}`."""
+        return {
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "state": self.state,
+            "priority": Priority(self.priority).name,
+            "reason": self.reason,
+            "progress": self.progress,
+            "step": self.step,
+            "result": self.result,
+            "error": self.error,
+            "details": dict(self.details),
+            "created_at": _time(self.created_at),
+            "started_at": _time(self.started_at),
+            "ended_at": _time(self.ended_at),
+            "last_at": _time(self.last_at),
+            "code_version": self.code_version,
+            "sequence": self.sequence,
+            "position": self.position,
+            "attempt": self.attempt,
+            "labels": dict(self.labels),
+            "group": self.group,
+            "after": list(self.after),
+            "timeout": self.timeout,
+            "parent_id": self.parent_id,
+            "retry_of": self.retry_of,
+            "inputs": dict(self.inputs),
+            "cancel_requested": self.cancel_requested,
+            "asks": [_ask_json(ask) for ask in self.asks.values()],
+            "artifacts": [
+                _artifact_json(artifact) for artifact in self.artifacts.values()
+            ],
+            "milestones": list(self.milestones),
+            "stale": self.stale,
+            "anomalies": self.anomalies,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunView:
+        """The view that `to_json` told, ready for the facts after its `sequence`.
+
+        Recorded step results are not part of it: only the run itself needs them.
+        """
+        times = ("created_at", "started_at", "ended_at", "last_at")
+        plain = {
+            name: data[name]
+            for name in cls.__dataclass_fields__
+            if name in data
+            and name not in {*times, "priority", "asks", "artifacts", "after"}
+        }
+        view = cls(
+            **plain, priority=Priority[data["priority"]], after=tuple(data["after"])
+        )
+        for name in times:
+            setattr(view, name, _parse_time(data[name]))
+        view.asks = {a["name"]: _ask_from_json(a) for a in data["asks"]}
+        view.artifacts = {
+            a["artifact_id"]: ArtifactView(**a) for a in data["artifacts"]
+        }
+        view.milestones = list(data["milestones"])
+        return view
+
+
+def fold(facts: Iterable[Recorded], run_id: str = "") -> RunView:
+    """The view of one run after these facts; an empty view for none."""
+    view = RunView(run_id)
+    for fact in facts:
+        if not view.run_id:
+            view.run_id = fact.run_id
+        view.apply(fact)
+    return view
+
+
+@dataclass(slots=True)
+class QueueView:
+    """How many runs stand where. Takes the facts of all runs; remembers only open ones."""
+
+    states: dict[str, tuple[State, int]] = field(default_factory=dict)
+    queued_by_priority: Counter[int] = field(default_factory=Counter)
+    queued: int = 0
+    running: int = 0
+    waiting: int = 0
+
+    def seed(self, run_id: str, state: State, priority: int) -> None:
+        """Begin with a run that was open before the first fact."""
+        self._place(run_id, state, priority)
+
+    def apply(self, fact: Recorded) -> None:
+        """Take the next fact of any run."""
+        if fact.type not in MOVING_TYPES:
+            return
+        state, priority = self.states.get(fact.run_id, (None, 0))
+        if fact.type == "run.queued":
+            priority = getattr(fact.event, "priority", Priority.MEDIUM)
+        try:
+            after = next_state(state, fact.type)
+        except IllegalTransition:
+            return
+        if after is not None:
+            self._place(fact.run_id, after, priority)
+
+    def _place(self, run_id: str, state: State, priority: int) -> None:
+        before = self.states.pop(run_id, None)
+        if before is not None:
+            self._count(before[0], before[1], -1)
+        if state not in TERMINAL_STATES:
+            self.states[run_id] = (state, priority)
+            self._count(state, priority, 1)
+
+    def _count(self, state: State, priority: int, by: int) -> None:
+        if state in QUEUED_STATES:
+            self.queued += by
+            self.queued_by_priority[priority] += by
+        elif state == "running":
+            self.running += by
+        else:
+            self.waiting += by
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _ask_json(ask: AskView) -> dict[str, Any]:
+    return {
+        "name": ask.name,
+        "question": ask.question,
+        "choices": list(ask.choices),
+        "default": ask.default,
+        "expires_at": _time(ask.expires_at),
+        "answer": ask.answer,
+        "answered_by": ask.answered_by,
+    }
+
+
+def _ask_from_json(data: Mapping[str, Any]) -> AskView:
+    times = {
+        "expires_at": _parse_time(data["expires_at"]),
+        "choices": tuple(data["choices"]),
+    }
+    return AskView(**{**data, **times})
+
+
+def _artifact_json(artifact: ArtifactView) -> dict[str, Any]:
+    return {name: getattr(artifact, name) for name in ArtifactView.__dataclass_fields__}
