@@ -1,0 +1,254 @@
+"""Where the daemon lives: its folders, its address and the token to show it.
+
+Every client finds the daemon by this module and nothing else: `--url`, then `PENSTOCK_URL`, then
+the Unix socket. A TCP port is never tried unasked, since any local user may listen on a free port.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from penstock.errors import DaemonUnreachable, Refused, Unauthorised
+
+#: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
+LONGEST_SOCKET_PATH = 107
+#: A file name has at most 255 bytes; this leaves room for SQLite's `-journal` and `-wal`.
+LONGEST_FILE_STEM = 200
+
+_HOW_TO_START = (
+    "start one with `penstock serve`, or name one with --url or PENSTOCK_URL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The daemon's folders, and the files it keeps in them. Nothing here need exist yet."""
+
+    #: What must survive a reboot: database, token, workspaces.
+    state: Path
+    #: What dies with the session: the socket. Its mode is 0700.
+    runtime: Path
+
+    @property
+    def database(self) -> Path:
+        """The log of the one daemon of this state folder."""
+        return self.state / "penstock.db"
+
+    @property
+    def token(self) -> Path:
+        """The bearer token, readable by its owner alone."""
+        return self.state / "token"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one daemon of this state folder."""
+        return self.state / "daemon.lock"
+
+    @property
+    def socket(self) -> Path:
+        """Where the daemon listens for its own user."""
+        return self.runtime / "daemon.sock"
+
+    @property
+    def runs(self) -> Path:
+        """The workspaces, one folder per run."""
+        return self.state / "runs"
+
+    @property
+    def embedded(self) -> Path:
+        """The logs of embedded daemons, one file per run."""
+        return self.state / "embedded"
+
+    def workspace(self, run_id: str) -> Path:
+        """The folder of one run."""
+        return self.runs / file_stem(run_id)
+
+    def embedded_database(self, run_id: str) -> Path:
+        """The log of the embedded daemon that was started for this run."""
+        return self.embedded / f"{file_stem(run_id)}.db"
+
+    def embedded_socket(self, run_id: str) -> Path:
+        """The socket of that daemon; a digest, because socket paths must be short."""
+        return self.runtime / "embedded" / f"{_digest(run_id)}.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How to reach one daemon."""
+
+    #: `http://127.0.0.1:9876`, without a slash at the end.
+    base: str
+    #: The Unix socket to connect to instead of the host in `base`.
+    socket: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    #: Whether the user named this daemon: then no other may stand in for it.
+    named: bool = False
+
+    def url(self, *parts: str, **query: object) -> str:
+        """The address of a resource; every part and value is percent-encoded, None left out."""
+        path = "".join(f"/{quote(part, safe='')}" for part in parts)
+        pairs = {key: value for key, value in query.items() if value is not None}
+        return f"{self.base}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+    def websocket_url(self, run_id: str | None = None, **query: object) -> str:
+        """The address of a run's stream, or of the stream of all runs."""
+        pairs = {key: value for key, value in query.items() if value is not None}
+        return websocket_url(self.base, run_id) + (
+            f"?{urlencode(pairs)}" if pairs else ""
+        )
+
+    def __str__(self) -> str:
+        return self.base if self.socket is None else f"unix:{self.socket}"
+
+
+def find_paths(
+    environ: Mapping[str, str],
+    *,
+    state_dir: Path | None = None,
+    runtime_dir: Path | None = None,
+) -> Paths:
+    """The folders: configured > given by systemd > XDG.
+
+    A configured state folder brings its own runtime folder, so two daemons with two states never
+    meet at one socket.
+    """
+    state = state_dir or _given(environ, "STATE_DIRECTORY")
+    state = state or _xdg(environ, "XDG_STATE_HOME", ".local/state") / "penstock"
+    runtime = runtime_dir or (state / "run" if state_dir else None)
+    runtime = runtime or _given(environ, "RUNTIME_DIRECTORY")
+    home = environ.get("XDG_RUNTIME_DIR", "")
+    runtime = runtime or (
+        Path(home) / "penstock" if os.path.isabs(home) else state / "run"
+    )
+    return Paths(
+        state=state.expanduser().absolute(), runtime=runtime.expanduser().absolute()
+    )
+
+
+def find_address(
+    environ: Mapping[str, str], paths: Paths, url: str | None = None
+) -> Address:
+    """The daemon to talk to: `url` (the flag), PENSTOCK_URL, or the Unix socket.
+
+    DaemonUnreachable if nothing was named and there is no socket of ours; Refused for a bad URL;
+    Unauthorised if the token file is open to others.
+    """
+    if named := url or environ.get("PENSTOCK_URL"):
+        return parse_address(named, environ, paths)
+    return socket_address(paths.socket)
+
+
+def parse_address(url: str, environ: Mapping[str, str], paths: Paths) -> Address:
+    """A daemon the user named: `http://host:port`, `https://host` or `unix:/path`."""
+    parts = _split(url)
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return Address(base="http://localhost", socket=Path(parts.path), named=True)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Refused(
+            "url", f"{url!r} is not http://host:port, https://host or unix:/path"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Refused(
+            "url", "holds more than an address; a token belongs in PENSTOCK_TOKEN"
+        )
+    token = environ.get("PENSTOCK_TOKEN")
+    if not token and is_loopback(parts.hostname):
+        token = read_token(paths.token)
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return Address(base=base, token=token or None, named=True)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address, `http://` being understood; Refused if it has none."""
+    try:
+        parts = urlsplit(
+            url if "//" in url or url.startswith("unix:") else f"http://{url}"
+        )
+        _ = parts.port  # computed, and checked, only when it is read
+    except ValueError as error:
+        raise Refused("url", f"{url!r}: {error}") from None
+    return parts
+
+
+def socket_address(socket: Path) -> Address:
+    """The daemon behind a Unix socket of our own. DaemonUnreachable if there is none."""
+    try:
+        found = socket.stat()
+    except OSError:
+        raise DaemonUnreachable(f"no daemon is running; {_HOW_TO_START}") from None
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+        raise DaemonUnreachable(f"{socket} is not a socket of yours; {_HOW_TO_START}")
+    return Address(base="http://localhost", socket=socket)
+
+
+def read_token(path: Path) -> str | None:
+    """The token in the file, None if there is none. Unauthorised if others may read it."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Unauthorised(
+                f"others may read {path}; run `chmod 600 {path}` and rotate it"
+            )
+        return path.read_text(encoding="ascii").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unauthorised(f"the token file {path} cannot be read: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this box, without asking a name server."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
+
+
+def base_url(host: str, port: int) -> str:
+    """Where clients on this box reach a daemon that listens on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return (
+        f"http://[{reachable}]:{port}"
+        if ":" in reachable
+        else f"http://{reachable}:{port}"
+    )
+
+
+def websocket_url(base: str, run_id: str | None = None) -> str:
+    """The stream beside an HTTP base: of one run, or of all."""
+    stream = "ws" + base.removeprefix("http") + "/ws"
+    return stream if run_id is None else f"{stream}/{quote(run_id, safe='')}"
+
+
+def file_stem(run_id: str) -> str:
+    """A file name for a run id: the id itself where that is short, else its start and a digest."""
+    name = quote(run_id, safe=" +,=@:~")
+    if len(name) <= LONGEST_FILE_STEM and not name.startswith("."):
+        return name
+    return f"{name.lstrip('.')[:100]}.{_digest(run_id)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _given(environ: Mapping[str, str], name: str) -> Path | None:
+    """The first folder systemd made for the service."""
+    first = environ.get(name, "").split(":")[0]
+    return Path(first) if os.path.isabs(first) else None
+
+
+def _xdg(environ: Mapping[str, str], name: str, default: str) -> Path:
+    """An XDG base folder; the standard says that relative ones are ignored."""
+    value = environ.get(name, "")
+    if os.path.isabs(value):
+        return Path(value)
+    home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(home) / default
