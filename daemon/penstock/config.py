@@ -46,6 +46,19 @@ class Model(Section):
     price_out: float | None = None
 
 
+class Budget(Section):
+    """What may be spent on models; None: no limit."""
+
+    #: Tokens, those of prompts and of answers together.
+    tokens: Count | None = None
+    #: Money, in the currency of the prices.
+    cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    #: Seconds that requests to models took.
+    seconds: Seconds | None = None
+    #: Share of a limit at which a person is asked whether to go on.
+    soft: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+
 class Models(Section):
     """How models are asked; unset means that kinds which need a model are refused at submit."""
 
@@ -62,6 +75,17 @@ class Models(Section):
     request_timeout: Seconds = 600.0
     #: Requests to one model at a time; small local servers answer one after the other anyway.
     concurrency: Count = 4
+    #: Further tries of a request that was refused or broke off before its first word.
+    retries: Annotated[int, Field(ge=0)] = 2
+    #: Seconds a server may ask us to wait before the next try; beyond it the request fails.
+    longest_pause: Seconds = 60.0
+    #: Answers asked for until one has the form that was asked for.
+    attempts: Count = 3
+    #: Bytes of one answer: a model that repeats itself for ever must end.
+    answer_bytes: Bytes = 4 * MIB
+    #: What one run may spend, and what a run and all its children may spend together.
+    run_budget: Budget = Budget()
+    tree_budget: Budget = Budget()
 
 
 class Hook(Section):

@@ -108,3 +108,35 @@ class DaemonUnreachable(PenstockError):
 
 class Unauthorised(PenstockError):
     """The token is missing or wrong."""
+
+
+class Forbidden(PenstockError):
+    """This host or origin may not ask."""
+
+
+class SourceUnusable(PenstockError):
+    """The source tree cannot be fetched or read, or has nothing in it."""
+
+
+class ModelFailed(PenstockError):
+    """The model gave no usable answer."""
+
+
+class ModelUnreachable(ModelFailed):
+    """The model server does not answer."""
+
+
+class ModelTruncated(ModelFailed):
+    """The model stopped before its answer was complete."""
+
+
+class MalformedAnswer(ModelFailed):
+    """The model's answer does not have the form that was asked for."""
+
+
+class ContextTooLarge(PenstockError):
+    """The text is too large for every configured model."""
+
+
+class BudgetSpent(PenstockError):
+    """The run has used up what it may spend on models."""
