@@ -1,0 +1,130 @@
+"""What an error is on the outside: an HTTP status and a problem document, or an exit code.
+
+One table, so that REST, MCP and the command line say the same thing of the same error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from penstock import errors
+from penstock.errors import PenstockError
+from penstock.events import check_json
+from penstock.wire import Problem
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    OK = 0
+    RUN_FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    NO_DAEMON = 69
+    QUEUE_FULL = 75
+    AUTH = 77
+    TIMEOUT = 124
+    INTERRUPTED = 130
+    CANCELLED = 143
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`told`: whether the error's own sentence is shown, or only its class's."""
+
+    status: int
+    title: str
+    code: Exit
+    told: bool = True
+
+
+#: An error is looked up by its class, then by its bases.
+PROBLEMS: dict[type[PenstockError], Row] = {
+    errors.Refused: Row(400, "Bad Request", Exit.USAGE),
+    errors.TooLarge: Row(413, "Content Too Large", Exit.USAGE),
+    errors.Unauthorised: Row(401, "Unauthorized", Exit.AUTH),
+    errors.Forbidden: Row(403, "Forbidden", Exit.AUTH),
+    errors.NotFound: Row(404, "Not Found", Exit.NOT_FOUND),
+    errors.Conflict: Row(409, "Conflict", Exit.CONFLICT),
+    errors.Terminal: Row(409, "Conflict", Exit.CONFLICT),
+    errors.Fenced: Row(409, "Conflict", Exit.CONFLICT),
+    errors.QueueFull: Row(429, "Too Many Requests", Exit.QUEUE_FULL),
+    # The system's own words for a full disk name paths.
+    errors.StoreUnavailable: Row(
+        503, "Service Unavailable", Exit.NO_DAEMON, told=False
+    ),
+    errors.ShuttingDown: Row(503, "Service Unavailable", Exit.NO_DAEMON),
+    errors.NotAvailable: Row(503, "Service Unavailable", Exit.NO_DAEMON),
+    errors.DaemonUnreachable: Row(503, "Service Unavailable", Exit.NO_DAEMON),
+    PenstockError: Row(500, "Internal Server Error", Exit.RUN_FAILED, told=False),
+}
+
+#: Seconds after which a refused caller may come again, unless the error knows better.
+RETRY_AFTER = 1
+
+_OWN_MEMBERS = frozenset(Problem.model_fields) | {"instance"}
+
+
+def row_of(error: PenstockError) -> Row:
+    """The line of the table for an error."""
+    return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
+
+
+def problem_of(error: PenstockError) -> tuple[int, Problem]:
+    """The HTTP status and the document; facts that are JSON become members of it."""
+    row = row_of(error)
+    detail = str(error) if row.told else (type(error).__doc__ or "").strip()
+    members = _members(error.facts) if row.told else {}
+    problem = Problem(
+        type=type_of(type(error)),
+        title=row.title,
+        status=row.status,
+        detail=detail,
+        **members,
+    )
+    return row.status, problem
+
+
+def headers_of(error: PenstockError) -> dict[str, str]:
+    """The headers that belong to an error's status."""
+    status = row_of(error).status
+    if status in (429, 503):
+        return {"Retry-After": str(error.facts.get("retry_after", RETRY_AFTER))}
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
+
+
+def exit_code_of(error: PenstockError) -> Exit:
+    """How a command that met this error ends."""
+    return row_of(error).code
+
+
+def exit_code_of_status(status: int) -> Exit:
+    """How a command ends that got this HTTP status; 1 for one that no error has."""
+    for row in PROBLEMS.values():
+        if row.status == status:
+            return row.code
+    return Exit.RUN_FAILED
+
+
+def type_of(error: type[PenstockError]) -> str:
+    """The `type` member by which a client knows the error: QueueFull is urn:penstock:queue-full."""
+    return "urn:penstock:" + re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+
+
+def _members(facts: dict[str, Any]) -> dict[str, Any]:
+    members = {}
+    for name, value in facts.items():
+        if name in _OWN_MEMBERS:
+            continue
+        try:
+            members[name] = check_json(value)
+        except ValueError:
+            # A fact that is not JSON is for the log, not for the caller.
+            continue
+    return members

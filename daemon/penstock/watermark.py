@@ -1,0 +1,118 @@
+"""From how full a buffer is to what people are told about it.
+
+A gauge is raised at 80 %, is critical at 100 %, and clears only below 75 %: between the marks it
+stays as it was told, so a buffer that swings around one mark is told once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, TypeGuard
+
+from penstock.events import BackpressureCleared, BackpressureRaised
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where a gauge changes, in fractions of its capacity, and how often it may say so."""
+
+    #: There is still time to act.
+    raised: float = 0.80
+    #: Whoever comes next waits or is refused.
+    critical: float = 1.00
+    #: Far enough below `raised` that ordinary swinging does not clear it.
+    cleared: float = 0.75
+    #: Seconds between two events of one gauge: a person can read no more.
+    seconds: float = 1.0
+
+
+MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of a buffer is used, in its own unit."""
+
+    used: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What was last told about one buffer. `told_at` and `due_at` are of the caller's clock."""
+
+    name: str
+    level: Literal["warning", "critical"] | None = None
+    told_at: float | None = None
+    #: A change came too soon after the last event; sample again at this moment to tell it.
+    due_at: float | None = None
+
+
+Edge = BackpressureRaised | BackpressureCleared
+
+
+def reading_of(statistics: object) -> Reading | None:
+    """The reading in a `statistics()` object, or None if it has none that makes sense.
+
+    Understood are `used` and `capacity`, and the names of Trio's memory channels.
+    """
+    for used_name, capacity_name in (
+        ("used", "capacity"),
+        ("current_buffer_used", "max_buffer_size"),
+    ):
+        used = getattr(statistics, used_name, None)
+        capacity = getattr(statistics, capacity_name, None)
+        if _is_count(used) and _is_count(capacity) and capacity:
+            return Reading(int(used), int(capacity))
+    return None
+
+
+def sample(
+    gauge: Gauge, reading: Reading | None, *, now: float, marks: Marks = MARKS
+) -> tuple[Gauge, Edge | None]:
+    """The gauge after this reading, and the event to record, if there is one.
+
+    `now` is in seconds of a clock that never goes back. No reading: nothing changes.
+    """
+    if reading is None or reading.capacity <= 0:
+        return gauge, None
+    level = _level(gauge, reading, marks)
+    if level == gauge.level:
+        return replace(gauge, due_at=None), None
+    if gauge.told_at is not None and now < gauge.told_at + marks.seconds:
+        return replace(gauge, due_at=gauge.told_at + marks.seconds), None
+    told = replace(gauge, level=level, told_at=now, due_at=None)
+    return told, _edge(told, reading)
+
+
+def _level(
+    gauge: Gauge, reading: Reading, marks: Marks
+) -> Literal["warning", "critical"] | None:
+    fraction = reading.used / reading.capacity
+    if fraction >= marks.critical:
+        return "critical"
+    if fraction < marks.cleared:
+        return None
+    if gauge.level is None and fraction >= marks.raised:
+        return "warning"
+    return gauge.level
+
+
+def _edge(gauge: Gauge, reading: Reading) -> Edge:
+    if gauge.level is None:
+        return BackpressureCleared(
+            gauge=gauge.name, used=reading.used, capacity=reading.capacity
+        )
+    return BackpressureRaised(
+        gauge=gauge.name,
+        level=gauge.level,
+        used=reading.used,
+        capacity=reading.capacity,
+    )
+
+
+def _is_count(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0
