@@ -1,0 +1,347 @@
+"""The bus: one ring of recorded facts, a cursor per subscriber, one loop.
+
+The publisher never waits and knows no subscriber's speed. A subscriber whose cursor lies inside the
+ring takes a slice of it; below it, a page from the store. The store is never behind the ring, so
+there is no seam between history and live, nothing is lost, and a slow reader costs a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+import trio
+
+from penstock.errors import PenstockError
+from penstock.events import TERMINAL_TYPES, Recorded
+from penstock.lifecycle import TERMINAL_STATES
+from penstock.record.store import RunRow
+
+Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
+
+# Trimming a list costs its length, so it is done once per so many facts.
+_TRIM_EVERY = 256
+
+
+class Lagged(PenstockError):
+    """The subscriber fell behind the ring, and its policy is to be disconnected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Positions `first` to `last` were not delivered."""
+
+    first: int
+    last: int
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a subscriber gets at once; `live`: nothing recorded so far is still to come."""
+
+    facts: tuple[Recorded, ...] = ()
+    gap: Gap | None = None
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberStatistics:
+    """One subscriber as `GET /clients` shows it; `lag` in positions."""
+
+    name: str
+    kind: str
+    run_id: str | None
+    cursor: int
+    lag: int
+    overflow: Overflow
+    dropped: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """How full the ring is, and who reads it."""
+
+    head: int
+    ring_events: int
+    ring_bytes: int
+    subscribers: int
+
+
+class History(Protocol):
+    """What the bus reads of the store."""
+
+    async def read(
+        self, run_id: str, after: int, limit: int, *, max_bytes: int
+    ) -> list[Recorded]: ...
+
+    async def read_all(
+        self, after: int, limit: int, *, max_bytes: int
+    ) -> list[Recorded]: ...
+
+    async def run(self, run_id: str) -> RunRow | None: ...
+
+
+class Bus:
+    """Publishes what the recorder committed. Only the recorder calls `publish` and `forget_below`."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        head: int,
+        floor: int,
+        ring_events: int,
+        ring_bytes: int,
+        frame_events: int,
+        frame_bytes: int,
+        now: Callable[[], datetime],
+        on_drop: Callable[[str, int], None],
+    ) -> None:
+        self.history = history
+        self.head = head
+        self.floor = floor
+        self.frame_events = frame_events
+        self.frame_bytes = frame_bytes
+        self._ring_events = ring_events
+        self._ring_bytes = ring_bytes
+        self._now = now
+        self._on_drop = on_drop
+        # Positions are dense, so the index of a fact is its position less that of the first.
+        self._ring: list[Recorded] = []
+        self._bytes = 0
+        self._lots: dict[str | None, trio.lowlevel.ParkingLot] = {}
+        self._subscriptions: set[Subscription] = set()
+
+    @property
+    def first(self) -> int:
+        """The lowest position in the ring; head + 1 when it is empty."""
+        return self.head - len(self._ring) + 1
+
+    def publish(self, facts: Sequence[Recorded]) -> None:
+        """Take facts into the ring, in position order, and wake who waits for them."""
+        if not facts:
+            return
+        self._ring.extend(facts)
+        self.head = facts[-1].position
+        self._bytes += sum(len(fact.body) for fact in facts)
+        self._trim()
+        for key in {fact.run_id for fact in facts} | {None}:
+            if lot := self._lots.get(key):
+                lot.unpark_all()
+
+    def forget_below(self, floor: int) -> None:
+        """History below `floor` was pruned."""
+        self.floor = max(self.floor, floor)
+
+    def _trim(self) -> None:
+        excess = len(self._ring) - self._ring_events
+        if excess < _TRIM_EVERY and self._bytes <= self._ring_bytes:
+            return
+        drop = max(excess, 0)
+        size = self._bytes - sum(len(fact.body) for fact in self._ring[:drop])
+        while size > self._ring_bytes and drop < len(self._ring) - 1:
+            size -= len(self._ring[drop].body)
+            drop += 1
+        del self._ring[:drop]
+        self._bytes = size
+
+    def slice_after(self, cursor: int) -> Iterator[Recorded]:
+        """The facts of the ring above a cursor that lies inside it."""
+        start = max(cursor + 1 - self.first, 0)
+        for index in range(start, len(self._ring)):
+            yield self._ring[index]
+
+    async def wait_published(self, run_id: str | None) -> None:
+        """Wait until a fact of the run, or of any run for None, is published."""
+        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())
+        try:
+            await lot.park()
+        finally:
+            if not lot:
+                self._lots.pop(run_id, None)
+
+    @contextmanager
+    def subscribe(
+        self,
+        run_id: str | None,
+        after: int,
+        *,
+        overflow: Overflow = "catch_up",
+        name: str = "",
+        kind: str = "internal",
+    ) -> Iterator[Subscription]:
+        """A reader of one run's facts, or of all, above the position `after`."""
+        subscription = Subscription(
+            self,
+            run_id,
+            max(after, 0),
+            overflow=overflow,
+            name=name,
+            kind=kind,
+            since=self._now(),
+        )
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def dropped(self, name: str, count: int) -> None:
+        """A subscriber's policy let it skip facts; the daemon's stream tells it."""
+        self._on_drop(name, count)
+
+    def subscribers(self) -> list[SubscriberStatistics]:
+        """Every subscriber, the one furthest behind first."""
+        rows = [s.statistics() for s in self._subscriptions]
+        return sorted(rows, key=lambda row: row.lag, reverse=True)
+
+    def statistics(self) -> BusStatistics:
+        return BusStatistics(
+            self.head, len(self._ring), self._bytes, len(self._subscriptions)
+        )
+
+
+class Subscription:
+    """An async iterator of batches. It ends with the run's terminal fact; one over all never ends."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        run_id: str | None,
+        cursor: int,
+        *,
+        overflow: Overflow,
+        name: str,
+        kind: str,
+        since: datetime,
+    ) -> None:
+        self.run_id = run_id
+        self.cursor = cursor
+        self.overflow = overflow
+        self.name = name
+        self.kind = kind
+        self.since = since
+        self.drops = 0
+        self._bus = bus
+        self._ended = False
+        self._told_live = False
+        # A run that ended before we came is known by the store alone; asked once.
+        self._asked_store = run_id is None
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Batch:
+        while not self._ended:
+            if batch := self._skip() or await self._next_facts():
+                return batch
+            if not self._asked_store:
+                await self._ask_store()
+            elif not self._told_live:
+                self._told_live = True
+                return Batch(live=self.cursor >= self._bus.head)
+            else:
+                await self._bus.wait_published(self.run_id)
+        raise StopAsyncIteration
+
+    def _skip(self) -> Batch | None:
+        """What the policy, or pruning, makes this reader miss."""
+        bus = self._bus
+        if self.run_id is None and self.cursor + 1 < bus.floor:
+            return self._jump(bus.floor - 1)
+        behind = self._told_live and self.cursor + 1 < bus.first
+        if not behind or self.overflow == "catch_up":
+            return None
+        if self.overflow == "disconnect":
+            raise Lagged
+        self.drops += bus.first - 1 - self.cursor
+        bus.dropped(self.name, self.drops)
+        return self._jump(bus.first - 1)
+
+    def _jump(self, cursor: int) -> Batch:
+        gap = Gap(self.cursor + 1, cursor)
+        self.cursor = cursor
+        # The run's terminal may lie in the gap.
+        self._asked_store = self.run_id is None
+        return Batch(gap=gap)
+
+    async def _next_facts(self) -> Batch | None:
+        facts = await self._take()
+        if not facts:
+            return None
+        live = self.cursor >= self._bus.head
+        self._told_live = self._told_live or live
+        if self.run_id is not None and facts[-1].type in TERMINAL_TYPES:
+            self._ended = True
+            live = True
+        return Batch(facts=tuple(facts), live=live)
+
+    async def _take(self) -> list[Recorded]:
+        # Nothing is awaited after the look into the ring: whoever finds it empty parks at once,
+        # so no wake-up falls between.
+        await trio.lowlevel.checkpoint()
+        while self.cursor + 1 < self._bus.first:
+            if facts := await self._from_store():
+                return facts
+        return self._from_ring()
+
+    def _from_ring(self) -> list[Recorded]:
+        facts: list[Recorded] = []
+        size = 0
+        for fact in self._bus.slice_after(self.cursor):
+            wanted = self.run_id is None or fact.run_id == self.run_id
+            if wanted:
+                size += len(fact.body)
+                if facts and size > self._bus.frame_bytes:
+                    break
+                facts.append(fact)
+            self.cursor = fact.position
+            if len(facts) >= self._bus.frame_events:
+                break
+        return facts
+
+    async def _from_store(self) -> list[Recorded]:
+        bus = self._bus
+        # What is committed but not yet published is not yet true for anybody else either.
+        head = bus.head
+        limit, size = bus.frame_events, bus.frame_bytes
+        if self.run_id is None:
+            facts = await bus.history.read_all(self.cursor, limit, max_bytes=size)
+        else:
+            facts = await bus.history.read(
+                self.run_id, self.cursor, limit, max_bytes=size
+            )
+        facts = [fact for fact in facts if fact.position <= head]
+        self.cursor = facts[-1].position if facts else max(self.cursor, head)
+        return facts
+
+    async def _ask_store(self) -> None:
+        row = await self._bus.history.run(self.run_id or "")
+        self._asked_store = True
+        if (
+            row is not None
+            and row.state in TERMINAL_STATES
+            and row.last_position <= self.cursor
+        ):
+            self._ended = True
+
+    def statistics(self) -> SubscriberStatistics:
+        lag = max(self._bus.head - self.cursor, 0)
+        return SubscriberStatistics(
+            self.name,
+            self.kind,
+            self.run_id,
+            self.cursor,
+            lag,
+            self.overflow,
+            self.drops,
+            self.since,
+        )
