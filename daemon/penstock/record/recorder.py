@@ -1,0 +1,352 @@
+"""The recorder: the one way anything is recorded.
+
+One writer task drains whatever is pending, commits it in one transaction, and then, in one step
+without a checkpoint and in batch order: applies the outcomes, folds the views, publishes the ring,
+and only then wakes the waiters. So nobody sees what a crash could take back, and after a commit
+everybody sees the same.
+
+The queue is a deque with two doors. `decide` waits for room, then for its commit. `conclude` is a
+plain function that enters uncounted and never waits, so that no checkpoint lies between choosing an
+outcome and recording it; there is at most one per execution. A waiter cancelled before it was
+queued wrote nothing; later, its decision is recorded and only the acknowledgement is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import trio
+
+from penstock.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
+from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent, Recorded
+from penstock.record.store import (
+    Append,
+    Appended,
+    Claim,
+    Complete,
+    Decision,
+    Fence,
+    Outcome,
+    Release,
+    Store,
+    draft,
+)
+
+log = logging.getLogger("penstock.recorder")
+
+# Seconds between two tries at an unavailable store: the first, and the longest.
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+
+Answered = Outcome | PenstockError
+
+
+class Follower(Protocol):
+    """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
+
+    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+        """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
+
+        `forced`: look even though nothing in the batch says so.
+        """
+        ...
+
+    def apply(self, decision: Decision, outcome: Answered) -> None:
+        """Take note of one decision's outcome, in batch order."""
+        ...
+
+    def fold(self, facts: Sequence[Recorded]) -> None:
+        """Fold the batch's facts into the views and publish them, after all outcomes applied."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One decision on its way; `settled` is shared by all that entered for the same batch."""
+
+    decision: Decision
+    settled: trio.Event
+    since: float
+    counted: bool
+    answer: Answered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatistics:
+    """`pending` of `capacity` ordinary entries wait for a commit, `waiting` tasks for room."""
+
+    pending: int
+    capacity: int
+    waiting: int
+    batches: int
+    decisions: int
+    largest_batch: int
+    dropped: int
+    unavailable: str | None
+
+
+@dataclass(slots=True)
+class _Counters:
+    batches: int = 0
+    decisions: int = 0
+    largest_batch: int = 0
+    dropped: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Recorder:
+    """See the module's text. Make one with `open_recorder`."""
+
+    store: Store
+    follower: Follower
+    #: Ordinary entries that may be pending; `decide` waits beyond it.
+    capacity: int
+    #: Seconds an ordinary entry waits for an unavailable store.
+    patience: float
+    #: Seconds between two notes of one key.
+    note_interval: float
+    now: Callable[[], datetime]
+    on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
+    #: Why the store does not answer; None while it does.
+    unavailable: str | None = None
+    counters: _Counters = field(default_factory=_Counters)
+    _pending: list[Entry] = field(default_factory=list)
+    _ordinary: int = 0
+    _settled: trio.Event = field(default_factory=trio.Event)
+    _work: trio.Event = field(default_factory=trio.Event)
+    _room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _concluding: set[Fence] = field(default_factory=set)
+    _notes: dict[str, AnyEvent] = field(default_factory=dict)
+    _noted: trio.Event = field(default_factory=trio.Event)
+    _kicked: bool = False
+    _writing: bool = True
+    _batch_done: trio.lowlevel.ParkingLot = field(
+        default_factory=trio.lowlevel.ParkingLot
+    )
+
+    async def decide(self, decision: Decision) -> Outcome:
+        """Record a decision: wait for room, then for its commit, and return its outcome.
+
+        Raises what the store refused it with; Terminal if the run's execution has concluded
+        meanwhile; StoreUnavailable when the store did not answer within `patience`.
+        """
+        fence = getattr(decision, "fence", None)
+        while self._ordinary >= self.capacity:
+            await self._room.park()
+        if fence in self._concluding:
+            await trio.lowlevel.checkpoint()
+            raise Terminal
+        entry = self._enter(decision, counted=True)
+        while entry.answer is None:
+            await entry.settled.wait()
+        if isinstance(entry.answer, Outcome):
+            return entry.answer
+        raise entry.answer
+
+    def conclude(self, decision: Complete | Release) -> None:
+        """Record the end of an execution. Never waits; follows every append already queued."""
+        self._concluding.add(decision.fence)
+        self._enter(decision, counted=False)
+
+    def note(self, key: str, event: AnyEvent) -> None:
+        """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
+        self._notes[key] = event
+        self._noted.set()
+
+    def kick(self) -> None:
+        """Let the writer make a batch, with its claim, though nothing is pending."""
+        self._kicked = True
+        self._work.set()
+
+    def statistics(self) -> RecorderStatistics:
+        c = self.counters
+        waiting = len(self._room)
+        return RecorderStatistics(
+            self._ordinary, self.capacity, waiting, c.batches, c.decisions, c.largest_batch,
+            c.dropped, self.unavailable,
+        )  # fmt: skip
+
+    def _enter(self, decision: Decision, *, counted: bool) -> Entry:
+        entry = Entry(decision, self._settled, trio.current_time(), counted)
+        self._pending.append(entry)
+        self._ordinary += counted
+        self._work.set()
+        return entry
+
+    async def wait_drained(self) -> None:
+        """Wait until nothing is pending, or nobody is left to write it."""
+        while self._writing and (self._pending or self._ordinary):
+            await self._batch_done.park()
+
+    async def write(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """The writer task. It ends only by being cancelled, or with the daemon."""
+        task_status.started()
+        try:
+            while True:
+                await self._work.wait()
+                self._work = trio.Event()
+                await self._write_batch()
+                self._batch_done.unpark_all()
+        finally:
+            self._writing = False
+            self._batch_done.unpark_all()
+
+    async def _write_batch(self) -> None:
+        began = trio.current_time()
+        entries: list[Entry] = []
+        while True:
+            entries += self._take()
+            decisions = [entry.decision for entry in entries]
+            claim = self.follower.claim(decisions, forced=self._kicked)
+            if claim is not None:
+                decisions.append(claim)
+            if not decisions:
+                return
+            answers = await self._commit(decisions)
+            if answers is not None:
+                break
+            entries = await self._wait_for_store(entries)
+        self._kicked = False
+        self._settle(entries, claim, answers)
+        self._wake(entries)
+        self.on_commit(len(entries), trio.current_time() - began)
+
+    def _take(self) -> list[Entry]:
+        entries, self._pending = self._pending, []
+        self._settled = trio.Event()
+        return entries
+
+    def _wake(self, entries: Sequence[Entry]) -> None:
+        """Give the room back and wake the waiters; one event serves a whole batch."""
+        count = sum(entry.counted for entry in entries)
+        self._ordinary -= count
+        self._room.unpark(count=count)
+        for settled in {entry.settled for entry in entries}:
+            settled.set()
+
+    async def _commit(self, decisions: Sequence[Decision]) -> list[Answered] | None:
+        """The store's answers, or None while it is unavailable."""
+        try:
+            try:
+                answers = await self._commit_shielded(decisions)
+            except (StoreUnavailable, StoreBroken):
+                raise
+            except Exception:
+                log.exception(
+                    "a batch could not be judged; trying its decisions one by one"
+                )
+                answers = [await self._commit_alone(decision) for decision in decisions]
+        except StoreUnavailable as error:
+            if self.unavailable is None:
+                log.error("the store is unavailable: %s", error)
+            self.unavailable = str(error)
+            return None
+        if self.unavailable is not None:
+            log.warning("the store answers again")
+        self.unavailable = None
+        return answers
+
+    async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
+        # A commit that is not waited for would be a commit of unknown outcome.
+        answers: list[Answered] = []
+        with trio.CancelScope(shield=True):
+            answers = await self.store.commit(decisions)
+        return answers
+
+    async def _commit_alone(self, decision: Decision) -> Answered:
+        try:
+            return (await self._commit_shielded([decision]))[0]
+        except (StoreBroken, StoreUnavailable):
+            raise
+        except Exception as error:
+            log.exception("the decision %s failed", type(decision).__name__)
+            return PenstockError(f"the decision failed: {type(error).__name__}")
+
+    async def _wait_for_store(self, entries: list[Entry]) -> list[Entry]:
+        """Wait a little; give up on what has waited long enough. Conclusions never give up (D-16)."""
+        oldest = max(
+            (trio.current_time() - entry.since for entry in entries), default=1.0
+        )
+        await trio.sleep(min(_LONGEST_RETRY, max(_FIRST_RETRY, oldest / 4)))
+        too_old = trio.current_time() - self.patience
+        given_up = [
+            entry for entry in entries if entry.counted and entry.since <= too_old
+        ]
+        for entry in given_up:
+            if _droppable(entry.decision):
+                self.counters.dropped += 1
+                entry.answer = Appended()
+            else:
+                entry.answer = StoreUnavailable(self.unavailable or "")
+        kept = [entry for entry in entries if entry.answer is None]
+        # They shared an event; those who wait on wait for a new one.
+        rest = trio.Event()
+        self._wake(given_up)
+        for entry in kept if given_up else ():
+            entry.settled = rest
+        return kept
+
+    def _settle(
+        self, entries: list[Entry], claim: Claim | None, answers: list[Answered]
+    ) -> None:
+        """Outcomes, then views and ring, then waiters; no checkpoint in here."""
+        self.counters.batches += 1
+        self.counters.decisions += len(entries)
+        self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
+        facts: list[Recorded] = []
+        for entry, answer in zip(entries, answers, strict=False):
+            entry.answer = answer
+            self._apply(entry.decision, answer, facts)
+        if claim is not None:
+            self._apply(claim, answers[-1], facts)
+        self.follower.fold(facts)
+
+    def _apply(
+        self, decision: Decision, answer: Answered, facts: list[Recorded]
+    ) -> None:
+        if isinstance(decision, Complete | Release):
+            self._concluding.discard(decision.fence)
+        if isinstance(answer, Outcome) and not getattr(answer, "duplicate", False):
+            facts.extend(answer.recorded)
+        self.follower.apply(decision, answer)
+
+    async def write_notes(self) -> None:
+        """The task that turns notes into facts, at most one of a key per `note_interval`."""
+        while True:
+            await self._noted.wait()
+            self._noted = trio.Event()
+            notes, self._notes = self._notes, {}
+            for event in notes.values():
+                self._enter(
+                    Append((draft(DAEMON_STREAM, event, now=self.now()),)),
+                    counted=False,
+                )
+            await trio.sleep(self.note_interval)
+
+
+def _droppable(decision: Decision) -> bool:
+    return isinstance(decision, Append) and all(
+        d.type in DROPPABLE_TYPES for d in decision.drafts
+    )
+
+
+@asynccontextmanager
+async def open_recorder(
+    recorder: Recorder, *, drain_seconds: float
+) -> AsyncIterator[Recorder]:
+    """Run the recorder's tasks; at the end commit what is pending, for at most `drain_seconds`."""
+    async with trio.open_nursery() as writer_nursery:
+        await writer_nursery.start(recorder.write)
+        writer_nursery.start_soon(recorder.write_notes)
+        try:
+            yield recorder
+        finally:
+            with trio.move_on_after(drain_seconds, shield=True):
+                await recorder.wait_drained()
+            writer_nursery.cancel_scope.cancel(reason="the recorder is drained")
