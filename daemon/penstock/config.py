@@ -194,6 +194,12 @@ class Config(Section):
     stall_timeout: Seconds = 30.0
     #: Seconds until the first frame of a WebSocket client without `Authorization`.
     open_timeout: Seconds = 5.0
+    #: Seconds a kept-alive connection may ask nothing, a half-sent request head included.
+    keep_alive_seconds: Seconds = 60.0
+    #: Seconds between two signs of life on a quiet event stream over HTTP.
+    heartbeat_seconds: Seconds = 15.0
+    #: Seconds a WebSocket client has to answer a close frame.
+    close_timeout: Seconds = 1.0
 
     # -- shutdown
     #: Seconds for runs to unwind at a stop; above the cancel SLA.
