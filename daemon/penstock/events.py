@@ -25,6 +25,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     TypeAdapter,
     ValidationError,
 )
@@ -434,7 +435,20 @@ class UnknownEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     type: str
-    problem: str = Field(default="", exclude=True)
+    # Private, because a newer daemon may well have a field of this name.
+    _problem: str = PrivateAttr(default="")
+
+    @property
+    def problem(self) -> str:
+        """Why it was not understood; empty if its type is unknown."""
+        return self._problem
+
+
+def unknown(data: Mapping[str, Any], problem: str = "") -> UnknownEvent:
+    """The fact kept as it came, and why it was not understood."""
+    event = UnknownEvent.model_validate(dict(data))
+    event._problem = problem
+    return event
 
 
 Terminal = RunCompleted | RunFailed | RunCancelled
@@ -463,14 +477,19 @@ event_adapter: TypeAdapter[KnownEvent] = TypeAdapter(Event)
 
 
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:
-    """The fact in `data` (a JSON object with `type`); whatever does not fit becomes UnknownEvent."""
-    cls = EVENT_CLASSES.get(data.get("type", ""))
+    """The fact in `data` (a JSON object with `type`); whatever does not fit becomes UnknownEvent.
+
+    Nothing that was recorded may crash its reader, so this takes any JSON value.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+        return unknown({"type": ""}, "not a JSON object with a type")
+    cls = EVENT_CLASSES.get(data["type"])
     if cls is None:
-        return UnknownEvent.model_validate(dict(data))
+        return unknown(data)
     try:
         return cls.model_validate(data)  # type: ignore[return-value]
     except ValidationError as error:
-        return UnknownEvent.model_validate({**data, "problem": str(error)})
+        return unknown(data, str(error))
 
 
 def encode_event(event: AnyEvent) -> bytes:
@@ -517,9 +536,10 @@ class Recorded:
     def event(self) -> AnyEvent:
         """The fact, parsed anew."""
         try:
-            return parse_event(from_json(self.body))
+            event = parse_event(from_json(self.body))
         except ValueError as error:
-            return UnknownEvent(type=self.type, problem=str(error))
+            return unknown({"type": self.type}, str(error))
+        return event if event.type else unknown({"type": self.type}, "no fact")
 
     def wire(self) -> bytes:
         """The envelope as one JSON object without a newline; encoded once, however many read it."""

@@ -55,6 +55,8 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
     },
     "waiting": {
         "run.resumed": "running",
+        # A parked run that a stop interrupts goes on waiting, for the answer to `restart`.
+        "run.waiting": "waiting",
         "run.preempted": "preempted",
         "run.requeued": "queued",
         **_ENDS,
