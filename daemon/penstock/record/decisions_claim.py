@@ -1,0 +1,107 @@
+"""Giving free slots to the best startable runs."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from penstock.events import Recorded, RunResumed, RunStarted
+from penstock.record.ledger import Entry, Ledger, check_move
+from penstock.record.rows import to_json, to_micros
+from penstock.record.store import Claim, Claimed
+
+# Importance after aging (lower goes first), parked runs before queued ones, then place.
+_Candidate = tuple[int, int, int, int, str | None]
+
+#: Without aging the partial index on (priority, place) already has this order.
+_RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
+_COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, key, group_name FROM runs WHERE "
+_PARKED = (
+    _COLUMNS.format(0) + "state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
+)
+_STARTABLE = (
+    _COLUMNS.format(1) + "state IN ('queued', 'preempted') AND open_prerequisites = 0"
+    " AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY "
+)
+
+
+def claim(ledger: Ledger, d: Claim) -> Claimed:
+    """Start, resume and unpark as many runs as there are free slots."""
+    ledger.flush()
+    held = Counter(
+        group
+        for (group,) in ledger.db.execute(
+            "SELECT group_name FROM runs WHERE state = 'running'"
+        )
+    )
+    free = d.slots - held.total()
+    chosen: list[tuple[int, bool]] = []
+    if free > 0:
+        for _, queued, _, key, group in _candidates(ledger, d):
+            limit = None if group is None else d.group_slots.get(group)
+            if limit is not None and held[group] >= limit:
+                continue
+            held[group] += 1
+            chosen.append((key, bool(queued)))
+            if len(chosen) == free:
+                break
+    return _grant(ledger, d, chosen)
+
+
+def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[int, bool]]) -> Claimed:
+    facts: list[Recorded] = []
+    started: list[Entry] = []
+    unparked: list[Entry] = []
+    for key, queued in chosen:
+        entry = ledger.find_key(key)
+        facts.append(_start(ledger, entry, d) if queued else _unpark(ledger, entry, d))
+        (started if queued else unparked).append(entry)
+    return Claimed(
+        tuple(facts),
+        started=tuple(ledger.row(entry) for entry in started),
+        unparked=tuple(ledger.row(entry) for entry in unparked),
+    )
+
+
+def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
+    values = {
+        "now": to_micros(d.at),
+        # Dividing by NULL gives NULL: no aging.
+        "aging": max(1, int(d.aging * 1e6)) if d.aging else None,
+        "kinds": to_json(sorted(d.kinds)),
+    }
+    parked = ledger.db.execute(_PARKED, values)
+    paused = {name for (name,) in ledger.db.execute("SELECT name FROM pauses")}
+    if "" in paused:
+        return parked
+    order = "rank, place" if d.aging else "priority, place"
+    startable = ledger.db.execute(_STARTABLE + order, values)
+    return heapq.merge(parked, (c for c in startable if f"group:{c[4]}" not in paused))
+
+
+def _start(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:
+    first = entry.attempt == 0
+    columns = {
+        "life": d.life,
+        "token": entry.token + 1,
+        "attempt": entry.attempt + 1,
+        "host": d.host,
+        "reason": "",
+    }
+    if not first:
+        event: RunStarted | RunResumed = RunResumed(attempt=entry.attempt + 1)
+    else:
+        sql = "SELECT kind, shown FROM runs JOIN specs USING (key) WHERE key = ?"
+        kind, shown = ledger.db.execute(sql, (entry.key,)).fetchone()
+        event = RunStarted(kind=kind, inputs=json.loads(shown), attempt=1)
+        columns["started_at"] = to_micros(d.at)
+    ledger.update(entry, state=check_move(entry, event.type), **columns)
+    return ledger.make(entry, event, d.at)
+
+
+def _unpark(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:
+    event = RunResumed(attempt=entry.attempt)
+    ledger.update(entry, state=check_move(entry, event.type), reason="", wants_slot=0)
+    return ledger.make(entry, event, d.at)

@@ -1,0 +1,314 @@
+"""The hand that writes: what one commit has changed so far, before any of it is true.
+
+The columns that every fact changes (sequence, last position, clock, code version) are kept in
+memory for open runs and written once per commit; all others are written at once. Whatever goes
+wrong, `forget` throws the memory away and the next commit reads the tables again, so memory never
+knows more than the log.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from penstock.clocks import Clock, merge, tick
+from penstock.errors import Conflict, Fenced, Refused, RunNotFound, Terminal
+from penstock.events import DAEMON_STREAM, AnyEvent, Recorded, encode_event
+from penstock.lifecycle import TERMINAL_STATES, IllegalTransition, State, next_state
+from penstock.record.rows import (
+    SELECT_EVENTS,
+    SELECT_RUNS,
+    recorded,
+    run_row,
+    to_json,
+    to_micros,
+)
+from penstock.record.store import Draft, Fence, RunRow
+
+#: Processes a run's clock may name once clients add to it: each fact carries the clock.
+LARGEST_CLOCK = 256
+
+_INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
+_LOAD_RUN = (
+    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
+    " code_version, clock FROM runs WHERE "
+)
+
+
+_ENTRY_COLUMNS = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """The columns of a run that decisions look at; `code_version` -1 means no code yet."""
+
+    key: int
+    run_id: str
+    state: State
+    life: str | None
+    token: int
+    attempt: int
+    cancel_requested: str | None
+    sequence: int
+    last_position: int
+    code_version: int
+    clock: dict[str, int]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def executing(self) -> bool:
+        """Whether a task holds the run; one that waits for a person after a restart has no life."""
+        return self.life is not None and self.state in ("running", "waiting")
+
+    def check(self, fence: Fence) -> None:
+        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
+        if self.ended:
+            raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
+        if not self.executing or (self.life, self.token) != (fence.life, fence.token):
+            raise Fenced(run_id=self.run_id)
+
+
+class Ledger:
+    """Writes of the open transaction of one connection. `life` is the process it ticks in clocks."""
+
+    def __init__(
+        self, db: sqlite3.Connection, life: str, new_id: Callable[[], UUID]
+    ) -> None:
+        self.db = db
+        self.life = life
+        self.new_id = new_id
+        #: Counts writes, so that a decision refused after it wrote can be told.
+        self.writes = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """The transaction is gone: so is what it taught us."""
+        self._head: int = -1
+        self._entries: dict[str, Entry] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._changed: dict[int, Entry] = {}
+        self._rows: list[tuple[Any, ...]] = []
+        self._pending: dict[UUID, Recorded] = {}
+        self._known: dict[UUID, int] = {}
+
+    def begin(self, event_ids: Iterable[UUID]) -> None:
+        """Start on a batch whose facts have these ids: the known ones are looked up in one go."""
+        self._start()
+        if self._head < 0:
+            self._head = self.meta("head")
+        ids = [event_id.bytes for event_id in event_ids]
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
+            self._known.update(
+                (UUID(bytes=i), position) for i, position in self.db.execute(sql, some)
+            )
+
+    def flush(self) -> None:
+        """Write what is kept in memory, so that queries see it."""
+        if self._rows:
+            self.db.executemany(_INSERT_EVENT, self._rows)
+            self._rows = []
+        if self._changed:
+            self.db.executemany(
+                _SAVE_RUN,
+                [
+                    (
+                        e.sequence,
+                        e.last_position,
+                        to_json(e.clock),
+                        e.code_version,
+                        e.key,
+                    )
+                    for e in self._changed.values()
+                ],
+            )
+            self._changed = {}
+
+    def finish(self) -> None:
+        """Write the rest; the caller commits."""
+        self.flush()
+        self.set_meta("head", self._head)
+
+    def committed(self) -> None:
+        """The commit is true: runs that have ended need no place in memory."""
+        for run_id in [e.run_id for e in self._entries.values() if e.ended]:
+            del self._entries[run_id]
+        self._start()
+
+    def meta(self, name: str) -> Any:
+        return self.db.execute(
+            "SELECT value FROM meta WHERE name = ?", (name,)
+        ).fetchone()[0]
+
+    def set_meta(self, name: str, value: int) -> None:
+        self.db.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+    # -- runs
+
+    def find(self, run_id: str) -> Entry | None:
+        """What decisions need of a run; None if there is none."""
+        entry = self._entries.get(run_id)
+        return entry or self._load("run_id = ?", run_id)
+
+    def drop(self, run_id: str) -> None:
+        """The run is forgotten."""
+        self.writes += 1
+        self._entries.pop(run_id, None)
+
+    def find_key(self, key: int) -> Entry:
+        """As `find`, for a run that is known to be there."""
+        (run_id,) = self.db.execute(
+            "SELECT run_id FROM runs WHERE key = ?", (key,)
+        ).fetchone()
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> Entry:
+        """As `find`; RunNotFound."""
+        entry = self.find(run_id)
+        if entry is None:
+            raise RunNotFound(f"no run has the id {run_id!r}", run_id=run_id)
+        return entry
+
+    def _load(self, where: str, value: str) -> Entry | None:
+        columns = self.db.execute(_LOAD_RUN + where, (value,)).fetchone()
+        if columns is None:
+            return None
+        entry = Entry(*columns[:-1], json.loads(columns[-1]))
+        self._entries[entry.run_id] = entry
+        return entry
+
+    def row(self, entry: Entry) -> RunRow:
+        """The whole row as it stands in this transaction."""
+        self.flush()
+        return run_row(
+            self.db.execute(
+                f"{SELECT_RUNS} WHERE runs.key = ?", (entry.key,)
+            ).fetchone()
+        )
+
+    def update(self, entry: Entry, **columns: Any) -> None:
+        """Change columns of a run that no fact changes by itself."""
+        self.writes += 1
+        for name, value in columns.items():
+            if name in _ENTRY_COLUMNS:
+                setattr(entry, name, value)
+        names = ", ".join(f"{name} = ?" for name in columns)
+        self.db.execute(
+            f"UPDATE runs SET {names} WHERE key = ?", (*columns.values(), entry.key)
+        )
+
+    # -- facts
+
+    def stored(self, event_id: UUID) -> Recorded | None:
+        """The fact of this id, if it was recorded before or in this batch."""
+        found = self._pending.get(event_id)
+        if found is None and event_id in self._known:
+            sql = f"{SELECT_EVENTS} WHERE position = ?"
+            found = recorded(self.db.execute(sql, (self._known[event_id],)).fetchone())
+        return found
+
+    def stored_with_effects(self, event_id: UUID) -> tuple[Recorded, ...]:
+        """A fact recorded before and what the same decision recorded because of it; () if unknown.
+
+        The facts of one decision stand in a row, each caused by one before it.
+        """
+        first = self.stored(event_id)
+        if first is None:
+            return ()
+        self.flush()
+        facts, ids = [first], {event_id}
+        cursor = self.db.execute(
+            f"{SELECT_EVENTS} WHERE position > ? ORDER BY position", (first.position,)
+        )
+        for columns in cursor:
+            fact = recorded(columns)
+            if fact.causation_id not in ids:
+                break
+            facts.append(fact)
+            ids.add(fact.event_id)
+        return tuple(facts)
+
+    def record(self, entry: Entry, draft: Draft) -> Recorded:
+        """Give the fact its place; it is written with the commit."""
+        self.writes += 1
+        self._head += 1
+        entry.sequence += 1
+        entry.last_position = self._head
+        entry.clock = clock = self._advance(entry.clock, draft.clock)
+        version = draft.code_version
+        if version is None:
+            version = max(0, entry.code_version)
+        fact = Recorded(
+            self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, clock,
+            draft.causation_id, version, draft.type, draft.body,
+        )  # fmt: skip
+        cause = draft.causation_id
+        self._rows.append((
+            self._head, entry.key, entry.sequence, draft.event_id.bytes, to_micros(draft.at),
+            draft.type, to_json(clock), cause.bytes if cause else None, version, draft.body,
+        ))  # fmt: skip
+        self._pending[draft.event_id] = fact
+        self._changed[entry.key] = entry
+        return fact
+
+    def make(
+        self,
+        entry: Entry,
+        event: AnyEvent,
+        at: datetime,
+        *,
+        event_id: UUID | None = None,
+        cause: UUID | None = None,
+    ) -> Recorded:
+        """Record a fact that the store itself makes."""
+        event_id = event_id or self.new_id()
+        body = encode_event(event)
+        return self.record(
+            entry,
+            Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause),
+        )
+
+    def daemon(self) -> Entry:
+        """The stream of facts about the daemon."""
+        return self.get(DAEMON_STREAM)
+
+    def _advance(self, clock: Clock, other: Clock) -> dict[str, int]:
+        try:
+            return tick(merge(clock, other) if other else clock, self.life)
+        except OverflowError:
+            # Only a client's clock can be this large; it must not keep the run from going on.
+            return merge(clock, other)
+
+
+def check_clock_size(entry: Entry, clock: Clock) -> None:
+    """Refused if a client's clock would make every later fact of the run carry too much."""
+    if len(clock) > 0 and len(entry.clock.keys() | clock.keys()) > LARGEST_CLOCK:
+        raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
+
+
+def check_move(entry: Entry, event_type: str) -> State:
+    """The state after the fact; Conflict if the run's state does not allow it."""
+    try:
+        state = next_state(entry.state, event_type)
+    except IllegalTransition as error:
+        raise Conflict(str(error), run_id=entry.run_id) from None
+    assert state is not None
+    return state
+
+
+def same_fact(draft: Draft, fact: Recorded) -> bool:
+    """Whether a known id comes with what was recorded under it."""
+    return (draft.run_id, draft.type, draft.body) == (fact.run_id, fact.type, fact.body)

@@ -1,0 +1,168 @@
+"""Between the tables of SQLite and the values of the port."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from penstock.events import Recorded
+from penstock.record.store import AskRow, RunFilter, RunRow
+
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: The columns of RunRow, in its order, and where they stand.
+_RUN_COLUMNS = (
+    "runs.key", "run_id", "kind", "inputs", "digest", "shown", "priority", "place", "state",
+    "reason", "life", "token", "attempt", "group_name", "parent_id", "root_id", "retry_of", "after",
+    "open_prerequisites", "timeout", "used_seconds", "code_version", "cancel_requested", "sequence",
+    "last_position", "host", "labels", "on_restart", "preemptible", "created_at", "started_at",
+    "ended_at", "outcome",
+)  # fmt: skip
+SELECT_RUNS = (
+    f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs JOIN specs ON specs.key = runs.key"
+)
+
+SELECT_EVENTS = (
+    "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
+    " events.code_version, type, body FROM events CROSS JOIN runs ON runs.key = events.run"
+)
+
+_SELECT_ASKS = (
+    "SELECT run_id, name, question, choices, default_answer, expires_at, asks.state, answer,"
+    " answered_by, raised_at FROM asks JOIN runs ON runs.key = asks.run"
+)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970: what every time column holds."""
+    return (moment - _UNIX) // _MICROSECOND
+
+
+def to_moment(micros: int) -> datetime:
+    """The aware time in UTC of a time column."""
+    return _UNIX + timedelta(microseconds=micros)
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, as text columns hold it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def run_row(columns: tuple[Any, ...]) -> RunRow:
+    """One row of SELECT_RUNS as the port shows it."""
+    values = dict(zip(RunRow.__dataclass_fields__, columns, strict=True))
+    for name in ("shown", "labels"):
+        values[name] = json.loads(values[name])
+    values["after"] = tuple(json.loads(values["after"]))
+    values["outcome"] = (
+        json.loads(values["outcome"]) if values["outcome"] is not None else None
+    )
+    # Below 0 stands "no code yet", so that version 0 can be taken once.
+    values["code_version"] = max(0, values["code_version"])
+    values["preemptible"] = bool(values["preemptible"])
+    for name in ("created_at", "started_at", "ended_at"):
+        values[name] = to_moment(values[name]) if values[name] is not None else None
+    return RunRow(**values)
+
+
+def recorded(columns: tuple[Any, ...]) -> Recorded:
+    """One row of SELECT_EVENTS as the port shows it."""
+    (
+        position,
+        run_id,
+        sequence,
+        event_id,
+        at,
+        clock,
+        causation,
+        code_version,
+        type_,
+        body,
+    ) = columns
+    return Recorded(
+        position,
+        run_id,
+        sequence,
+        UUID(bytes=event_id),
+        to_moment(at),
+        json.loads(clock),
+        UUID(bytes=causation) if causation is not None else None,
+        code_version,
+        type_,
+        body,
+    )
+
+
+def find_asks(
+    db: sqlite3.Connection, run_id: str | None, only_open: bool
+) -> list[AskRow]:
+    """The questions of one run or of all, in the order they were raised."""
+    where = " WHERE (?1 IS NULL OR run_id = ?1) AND (NOT ?2 OR asks.state = 'open')"
+    cursor = db.execute(
+        _SELECT_ASKS + where + " ORDER BY raised_at, name", (run_id, only_open)
+    )
+    return [ask_row(columns) for columns in cursor]
+
+
+def ask_row(columns: tuple[Any, ...]) -> AskRow:
+    """One row of the asks table as the port shows it."""
+    run_id, name, question, choices, default, expires, state, answer, by, raised = (
+        columns
+    )
+    return AskRow(
+        run_id=run_id,
+        name=name,
+        question=question,
+        choices=tuple(json.loads(choices)),
+        default=default,
+        expires_at=to_moment(expires) if expires is not None else None,
+        state=state,
+        answer=answer,
+        answered_by=by,
+        raised_at=to_moment(raised),
+    )
+
+
+def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
+    """Rows of SELECT_EVENTS up to `max_bytes` of bodies, but always the first."""
+    used = 0
+    for columns in rows:
+        used += len(columns[-1])
+        if used > max_bytes and used > len(columns[-1]):
+            return
+        yield recorded(columns)
+
+
+def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
+    """The runs a filter wants, newest first. Every value is a parameter, never part of the SQL."""
+    where, values = ["runs.key > 0"], []
+    for column, allowed in (
+        ("state", wanted.states),
+        ("kind", wanted.kinds),
+        ("priority", wanted.priorities),
+        ("group_name", wanted.groups),
+        ("parent_id", wanted.parents),
+    ):
+        if allowed:
+            where.append(f"{column} IN (SELECT value FROM json_each(?))")
+            values.append(to_json(sorted(allowed)))  # type: ignore[type-var]
+    for label in wanted.labels.items():
+        where.append(
+            "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
+        )
+        values.extend(label)
+    text = "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels)"
+    for words, test in ((wanted.words, "> 0"), (wanted.without, "= 0")):
+        for word in words:
+            where.append(f"instr({text}, ?) {test}")
+            values.append(word.casefold())
+    if wanted.before is not None:
+        where.append("place < ?")
+        values.append(wanted.before)  # type: ignore[arg-type]
+    sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
+    return [run_row(columns) for columns in db.execute(sql, (*values, wanted.limit))]

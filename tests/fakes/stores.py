@@ -1,0 +1,150 @@
+"""Stores in memory, and the values that fill them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import trio
+
+from penstock.events import AnyEvent, new_event_id
+from penstock.record.sqlite import RunBlocking, SqliteStore, open_sqlite
+from penstock.record.store import (
+    Append,
+    Claim,
+    Claimed,
+    Draft,
+    Enqueue,
+    Fence,
+    RunRow,
+    RunSpec,
+    draft,
+)
+
+T = TypeVar("T")
+
+#: The time at which fakes' stories begin.
+START = datetime(2030, 1, 1, tzinfo=UTC)
+LIFE = "life-1"
+
+
+def at(seconds: float = 0.0) -> datetime:
+    """So many seconds into the story."""
+    return START + timedelta(seconds=seconds)
+
+
+def inline_runner(delay: Callable[[], float] | None = None) -> RunBlocking:
+    """Runs functions on the loop, with a checkpoint before and after, as a thread would.
+
+    `delay` gives the virtual seconds a call takes. As with a thread, a cancel is heard before the
+    call starts, and not any more once it has.
+    """
+
+    async def run(fn: Callable[..., T], /, *args: Any) -> T:
+        await trio.lowlevel.checkpoint()
+        with trio.CancelScope(shield=True):
+            if delay is not None:
+                await trio.sleep(delay())
+            result = fn(*args)
+            await trio.lowlevel.checkpoint()
+        return result
+
+    return run
+
+
+@asynccontextmanager
+async def inline_store(
+    *, life: str = LIFE, delay: Callable[[], float] | None = None
+) -> AsyncIterator[SqliteStore]:
+    """A store in memory without threads, for tests under a mock clock."""
+    async with open_sqlite(
+        ":memory:", life=life, run_blocking=inline_runner(delay)
+    ) as store:
+        yield store
+
+
+def spec(
+    run_id: str = "r1",
+    *,
+    kind: str = "command",
+    inputs: Mapping[str, Any] | None = None,
+    priority: int = 20,
+    **others: Any,
+) -> RunSpec:
+    """A run as admission hands it over."""
+    encoded = json.dumps(inputs or {"argv": ["true"]}, sort_keys=True).encode()
+    return RunSpec(
+        run_id=run_id,
+        kind=kind,
+        inputs=encoded,
+        digest=hashlib.sha256(kind.encode() + b"\0" + encoded).digest(),
+        shown=inputs or {"argv": ["true"]},
+        priority=priority,
+        **others,
+    )
+
+
+def enqueue(
+    run_id: str = "r1",
+    *,
+    seconds: float = 0.0,
+    event_id: UUID | None = None,
+    capacity: int | None = 100,
+    max_tree_runs: int = 64,
+    max_tree_depth: int = 8,
+    **others: Any,
+) -> Enqueue:
+    """The decision to accept `spec(run_id, **others)`."""
+    return Enqueue(
+        spec=spec(run_id, **others),
+        at=at(seconds),
+        event_id=event_id or new_event_id(),
+        capacity=capacity,
+        max_tree_runs=max_tree_runs,
+        max_tree_depth=max_tree_depth,
+    )
+
+
+def claim(
+    slots: int = 5,
+    *,
+    seconds: float = 0.0,
+    life: str = LIFE,
+    kinds: tuple[str, ...] = ("command", "coding", "loop", "llms-txt"),
+    **others: Any,
+) -> Claim:
+    """The decision to fill `slots` slots."""
+    return Claim(
+        life=life, slots=slots, kinds=frozenset(kinds), at=at(seconds), **others
+    )
+
+
+def fact(run_id: str, event: AnyEvent, *, seconds: float = 0.0, **others: Any) -> Draft:
+    """A fact at that time of the story."""
+    return draft(run_id, event, now=at(seconds), **others)
+
+
+def append(
+    run_id: str,
+    *events: AnyEvent,
+    fence: Fence | None = None,
+    seconds: float = 0.0,
+    **others: Any,
+) -> Append:
+    """The decision to record facts of one run."""
+    return Append(
+        tuple(fact(run_id, e, seconds=seconds, **others) for e in events), fence
+    )
+
+
+async def start(store: SqliteStore, run_id: str = "r1", **others: Any) -> RunRow:
+    """A run that has been accepted and claimed, alone."""
+    _, claimed = await store.commit([enqueue(run_id, **others), claim(1000)])
+    assert isinstance(claimed, Claimed), claimed
+    (row,) = [row for row in claimed.started if row.run_id == run_id]
+    return row
