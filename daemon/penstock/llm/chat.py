@@ -1,0 +1,93 @@
+"""The words between those who ask a model and the engines that speak its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from penstock.errors import ModelFailed
+
+Role = Literal["system", "user", "assistant"]
+
+#: Takes the next piece of an answer; may block, and the socket is not read meanwhile.
+OnText = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to one model."""
+
+    model: str
+    messages: Sequence[Message]
+    #: Tokens the model can take and give together.
+    window: int
+    #: Tokens of the answer at most; None leaves it to the engine.
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, as far as the provider said so."""
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    #: Seconds the server spent on generating.
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. `finish_reason` is the provider's word, `stop` if it only said that it ended."""
+
+    text: str
+    finish_reason: str
+    usage: Usage = field(default_factory=Usage)
+
+
+class RequestRefused(ModelFailed):
+    """The model server refused the request."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int,
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(detail, status=status, **facts)
+        self.status = status
+        #: Seconds the server asked us to wait.
+        self.retry_after = retry_after
+
+
+class StreamBroken(ModelFailed):
+    """The model server broke off before its answer was complete."""
+
+
+class Engine(Protocol):
+    """One protocol, spoken to one server."""
+
+    #: Where the server is, without anything secret: it is shown to users.
+    url: str
+
+    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+        """Ask, and hand over the answer piece by piece.
+
+        ModelUnreachable without a connection, RequestRefused for an error status, StreamBroken if
+        the stream ends without the provider's end marker or is no protocol of ours. Cancelling
+        closes the socket, so that the server stops generating.
+        """
+        ...
+
+    async def models(self) -> frozenset[str]:
+        """Names of the models the server has. Errors as in `chat`."""
+        ...

@@ -1,0 +1,214 @@
+"""What both engines need of HTTP: errors in our words, lines of a stream, bounded bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import trio
+
+from penstock.errors import ModelUnreachable
+from penstock.llm.chat import RequestRefused, StreamBroken
+
+#: A line of a stream holds one token or one closing record; a longer one is not our protocol.
+LONGEST_LINE = 1024 * 1024
+#: Bytes read of a body that is not streamed: an error, or the list of models.
+LARGEST_BODY = 1024 * 1024
+#: Seconds to wait for the end of a body whose end marker has come.
+LONGEST_DRAIN = 0.2
+#: Characters of a server's own words that we repeat.
+LONGEST_QUOTE = 300
+
+
+@asynccontextmanager
+async def open_response(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[httpx.Response]:
+    """A response with a good status, its body not read yet; leaving closes the socket if need be."""
+    # Compressed streams are held back until a block is full.
+    plain = {"Accept-Encoding": "identity", **(headers or {})}
+    try:
+        async with client.stream(method, url, json=body, headers=plain) as response:
+            if not response.is_success:
+                raise await _refusal(response)
+            yield response
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        why = (
+            "no connection in time"
+            if isinstance(error, httpx.ConnectTimeout)
+            else str(error)
+        )
+        detail = f"the model server at {url} does not answer: {why}"
+        raise ModelUnreachable(detail, address=url) from None
+    except httpx.TransportError as error:
+        detail = f"the model server at {url} broke off: {type(error).__name__} {error}".rstrip()
+        raise StreamBroken(detail, address=url) from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ModelUnreachable(
+            f"{url} is not an address: {error}", address=url
+        ) from None
+
+
+class LineSplitter:
+    """Cuts bytes into lines before they are decoded: a character may arrive in two pieces."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, piece: bytes) -> list[str]:
+        """The lines that `piece` completes. StreamBroken if one is too long or not UTF-8."""
+        searched = len(self._pending)
+        self._pending += piece
+        if b"\n" not in piece:
+            if searched + len(piece) > LONGEST_LINE:
+                raise StreamBroken(
+                    f"the model server sent a line of over {LONGEST_LINE} bytes"
+                )
+            return []
+        *lines, rest = self._pending.split(b"\n")
+        self._pending = rest
+        return [_decode(line) for line in lines]
+
+    def close(self) -> list[str]:
+        """The last line, if it had no end."""
+        rest, self._pending = self._pending, bytearray()
+        return [_decode(rest)] if rest else []
+
+
+async def each_line(
+    response: httpx.Response, on_line: Callable[[str], Awaitable[bool]]
+) -> None:
+    """Hand over the lines of the body until `on_line` says that the end marker has come."""
+    lines = LineSplitter()
+
+    async def take(piece: bytes) -> bool:
+        for line in lines.feed(piece):
+            if await on_line(line):
+                return True
+        return False
+
+    if not await _each_piece(response, take):
+        for line in lines.close():
+            await on_line(line)
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """The JSON object in `text`; StreamBroken if it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise StreamBroken(
+            f"the model server sent something that is not its protocol: {quote(text)}"
+        )
+    return value
+
+
+async def read_object(response: httpx.Response) -> dict[str, Any]:
+    """The body as one JSON object; StreamBroken if it is none, or larger than `LARGEST_BODY`."""
+    return parse_object(_decode(await _read_bounded(response)))
+
+
+def quote(text: str) -> str:
+    """A server's words, short enough for a sentence."""
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " …"
+
+
+def seconds_until(retry_after: str | None, now: datetime) -> float | None:
+    """`Retry-After` in seconds: a number or an HTTP date; None if it is neither."""
+    if not retry_after:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def count(value: Any) -> int | None:
+    """A provider's count of tokens, if that is what it is."""
+    return (
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        else None
+    )
+
+
+async def _refusal(response: httpx.Response) -> RequestRefused:
+    text = (await _read_bounded(response)).decode("utf-8", "replace")
+    status = response.status_code
+    detail = f"the model server at {response.url} answered {status}: {quote(_reason(text)) or response.reason_phrase}"
+    pause = seconds_until(response.headers.get("retry-after"), datetime.now(UTC))
+    return RequestRefused(detail, status=status, retry_after=pause)
+
+
+def _reason(text: str) -> str:
+    """The sentence inside an error body; both protocols put it under `error`."""
+    try:
+        error = json.loads(text)["error"]
+    except (ValueError, TypeError, KeyError):
+        return text
+    if isinstance(error, dict):
+        return str(error.get("message", error))
+    return str(error)
+
+
+async def _read_bounded(response: httpx.Response) -> bytes:
+    body = bytearray()
+
+    async def take(piece: bytes) -> bool:
+        await trio.lowlevel.checkpoint()
+        body.extend(piece)
+        return len(body) > LARGEST_BODY
+
+    await _each_piece(response, take)
+    return bytes(body[:LARGEST_BODY])
+
+
+async def _each_piece(
+    response: httpx.Response, on_piece: Callable[[bytes], Awaitable[bool]]
+) -> bool:
+    """Hand over the body as it arrives until `on_piece` has enough; whether it had."""
+    pieces = response.aiter_bytes()
+    try:
+        async for piece in pieces:
+            if await on_piece(piece):
+                break
+        else:
+            return False
+        # A body read to its end leaves the connection fit for the next request.
+        with trio.move_on_after(LONGEST_DRAIN):
+            async for _ in pieces:
+                pass
+        return True
+    finally:
+        # Below this iterator stand others that nobody closes. A read that is cancelled at once
+        # ends them all, and leaves none to the collector.
+        with trio.move_on_after(0, shield=True):
+            async for _ in pieces:
+                pass
+
+
+def _decode(line: bytes | bytearray) -> str:
+    try:
+        return line.rstrip(b"\r").decode("utf-8")
+    except UnicodeDecodeError:
+        raise StreamBroken("the model server sent bytes that are not UTF-8") from None

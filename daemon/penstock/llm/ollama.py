@@ -1,0 +1,116 @@
+"""Ollama's own protocol: `/api/chat`, one JSON object a line.
+
+Answers are always streamed: only while a stream is open does closing the socket stop the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from penstock.llm.chat import ChatRequest, OnText, Reply, StreamBroken, Usage
+from penstock.llm.http import (
+    count,
+    each_line,
+    open_response,
+    parse_object,
+    quote,
+    read_object,
+)
+
+#: Nanoseconds, in which Ollama tells times.
+_SECOND = 1_000_000_000
+
+
+class OllamaEngine:
+    """Speaks to one Ollama server."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._client = client
+
+    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+        """See `Engine.chat`. The end marker is `done`, its reason `done_reason`."""
+        answer = _Answer()
+
+        async def take(line: str) -> bool:
+            if text := answer.take(line):
+                await on_text(text)
+            return answer.reply is not None
+
+        url = f"{self.url}/api/chat"
+        async with open_response(
+            self._client, "POST", url, body=_body(request)
+        ) as response:
+            await each_line(response, take)
+        if answer.reply is None:
+            raise StreamBroken(
+                f"the answer of {request.model} ended without its end marker"
+            )
+        return answer.reply
+
+    async def models(self) -> frozenset[str]:
+        """See `Engine.models`; a name without a tag stands for its tag `latest`."""
+        async with open_response(
+            self._client, "GET", f"{self.url}/api/tags"
+        ) as response:
+            found = (await read_object(response)).get("models")
+        listed = (
+            [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+        )
+        names = {str(model.get("name", "")) for model in listed}
+        return frozenset(names | {name.removesuffix(":latest") for name in names})
+
+
+class _Answer:
+    """What the lines of one stream add up to."""
+
+    def __init__(self) -> None:
+        self.reply: Reply | None = None
+        self._parts: list[str] = []
+
+    def take(self, line: str) -> str:
+        """Fold one line; the text it adds."""
+        if not line.strip():
+            return ""
+        record = parse_object(line)
+        if "error" in record:
+            raise StreamBroken(f"the model stopped: {quote(str(record['error']))}")
+        text = _text(record)
+        self._parts.append(text)
+        if record.get("done") is True:
+            reason = str(record.get("done_reason") or "stop")
+            self.reply = Reply("".join(self._parts), reason, _usage(record))
+        return text
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    # Ollama's default window is small, and it drops the beginning of a longer prompt without a word.
+    options: dict[str, Any] = {"num_ctx": request.window}
+    if request.max_tokens is not None:
+        options["num_predict"] = request.max_tokens
+    if request.temperature is not None:
+        options["temperature"] = request.temperature
+    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    return {
+        "model": request.model,
+        "messages": messages,
+        "stream": True,
+        "options": options,
+    }
+
+
+def _text(record: dict[str, Any]) -> str:
+    message = record.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _usage(record: dict[str, Any]) -> Usage:
+    nanoseconds = count(record.get("eval_duration"))
+    return Usage(
+        tokens_in=count(record.get("prompt_eval_count")),
+        tokens_out=count(record.get("eval_count")),
+        seconds=nanoseconds / _SECOND if nanoseconds else None,
+    )
