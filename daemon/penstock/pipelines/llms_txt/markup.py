@@ -1,0 +1,108 @@
+"""Text of strangers made harmless: one line, no markup, nothing that could end a link or a line."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from urllib.parse import quote
+
+# Controls, invisible and direction-changing characters, surrogates, unassigned and private ones.
+_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
+
+# Every pattern is linear: no nested repetition, and bounded where two parts could trade characters.
+_COMMENT = re.compile(r"<!--.{0,4000}?-->", re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,500}>")
+_IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()\s]{0,500}\)")
+_LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\n]{0,500}\)|\[[^\[\]]{0,100}\])")
+_RST_LINK = re.compile(r"`([^`<>]{1,300}?)\s*<[^`<>]{1,500}>`_{1,2}")
+_RST_ROLE = re.compile(r":[a-z:+-]{2,30}:`[~!]?([^`]{1,300})`")
+_RST_REFERENCE = re.compile(r"`([^`]{1,300})`_{1,2}")
+_RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
+_SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
+_TARGET = re.compile(r"\s*<[^<>]{1,200}>$")
+_EMPHASIS = re.compile(r"(?<!\w)[*_]{1,3}(?=\w)|(?<=[\w.!?)])[*_]{1,3}(?!\w)")
+_CODE = re.compile(r"`+")
+_BLANK = re.compile(r"\s+")
+_ENTITIES = {
+    "&amp;": "&",
+    "&lt;": "<",
+    "&gt;": ">",
+    "&quot;": '"',
+    "&nbsp;": " ",
+    "&mdash;": "—",
+}
+_OPENS_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_SENTENCE_END = re.compile(
+    r"(?<=[^.\s][^.\s][.!?])\s+(?=[^a-z\s])|(?<=[\u3002\uff01\uff1f])"
+)
+# These would begin a heading, quote, list, fence or table if the text began a line.
+_LINE_STARTERS = "#>-+*=|~: \t"
+
+
+def harmless(text: str) -> str:
+    """`text` as one line of visible characters, without what Markdown or a parser would obey."""
+    text = "".join(" " if c.isspace() else c for c in text)
+    text = "".join(
+        c for c in text if unicodedata.category(c) not in _HARMFUL or c == " "
+    )
+    text = text.replace("[", "(").replace("]", ")").replace("\\", "/").replace("`", "'")
+    return _BLANK.sub(" ", _OPENS_TAG.sub("\u2039", text)).strip()
+
+
+def strip_markup(text: str) -> str:
+    """`text` as one plain line: Markdown, reStructuredText and HTML are taken off."""
+    text = _COMMENT.sub(" ", text)
+    text = _IMAGE.sub(" ", text)
+    text = _LINK.sub(r"\1", text)
+    for pattern in (_RST_LINK, _RST_ROLE, _RST_REFERENCE):
+        text = pattern.sub(r"\1", text)
+    text = _TAG.sub(" ", _SUBSTITUTION.sub(" ", text))
+    text = _TARGET.sub("", _RST_WORD_REFERENCE.sub(r"\1", text))
+    text = _CODE.sub("", _EMPHASIS.sub("", text))
+    for entity, plain in _ENTITIES.items():
+        text = text.replace(entity, plain)
+    return _BLANK.sub(" ", text).strip()
+
+
+def one_line(text: str, longest: int) -> str:
+    """`text` as at most `longest` harmless characters, cut between words; may be empty."""
+    # Nothing of a text far beyond the limit is shown, so nothing of it need be looked at.
+    text = harmless(strip_markup(text[: longest * 20])).lstrip(_LINE_STARTERS)
+    return shorten(text, longest)
+
+
+def shorten(text: str, longest: int) -> str:
+    """`text` if it is short enough, else its beginning and an ellipsis."""
+    if len(text) <= longest:
+        return text
+    head = text[: longest - 1]
+    return (head.rsplit(" ", 1)[0] if " " in head[longest // 2 :] else head).rstrip(
+        " ,;:"
+    ) + "…"
+
+
+def first_sentence(text: str) -> str:
+    """The text up to the end of its first sentence."""
+    return _SENTENCE_END.split(text, maxsplit=1)[0].strip()
+
+
+def title_of(text: str, fallback: str, longest: int) -> str:
+    """A link's title: never empty, without brackets."""
+    title = one_line(text, longest).strip(" *#:")
+    return (
+        title
+        or shorten(harmless(fallback), longest)
+        or shorten(encode_path(fallback), longest)
+    )
+
+
+def encode_path(path: str) -> str:
+    """A path as part of a URL: everything but letters, digits and `/-._~` is percent-encoded."""
+    return quote(os.fsencode(path), safe="/")
+
+
+def shown_path(path: str) -> str:
+    """A path as a person reads it, on one line; undecodable bytes become U+FFFD."""
+    text = os.fsencode(path).decode(errors="replace")
+    return harmless(text) or encode_path(path)

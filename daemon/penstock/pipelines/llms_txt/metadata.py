@@ -1,0 +1,144 @@
+"""What a package says about itself, read without running anything of it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Empty text means: not said."""
+
+    name: str = ""
+    summary: str = ""
+    requires: str = ""
+    homepage: str = ""
+
+    def filled_from(self, other: Metadata) -> Metadata:
+        """This, with what it leaves open taken from `other`."""
+        return Metadata(
+            self.name or other.name,
+            self.summary or other.summary,
+            self.requires or other.requires,
+            self.homepage or other.homepage,
+        )
+
+
+def read_metadata(texts: Mapping[str, str]) -> Metadata:
+    """What the metadata files in `texts` (path to content) say; earlier kinds win, bad ones do not count."""
+    found = Metadata()
+    for path, parse in PARSERS.items():
+        if path not in texts:
+            continue
+        try:
+            found = found.filled_from(parse(texts[path]))
+        # Written by strangers: a broken file, or one nested without end, is a file that says nothing.
+        except (ValueError, configparser.Error, RecursionError):
+            continue
+    return found
+
+
+def _pyproject(text: str) -> Metadata:
+    data = tomllib.loads(text)
+    project = _table(data, "project")
+    poetry = _table(_table(data, "tool"), "poetry")
+    urls = {key.lower(): value for key, value in _table(project, "urls").items()}
+    requires = _text(project, "requires-python")
+    return Metadata(
+        _text(project, "name") or _text(poetry, "name"),
+        _text(project, "description") or _text(poetry, "description"),
+        f"Python {requires}" if requires else "",
+        next((_text(urls, key) for key in ("homepage", "documentation", "source", "repository") if key in urls), "")
+        or _text(poetry, "homepage"),
+    )  # fmt: skip
+
+
+def _setup_cfg(text: str) -> Metadata:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(text)
+    requires = parser.get("options", "python_requires", fallback="")
+    said = {
+        key: parser.get("metadata", key, fallback="")
+        for key in ("name", "summary", "description", "url")
+    }
+    # `attr:` and `file:` name code and files that setuptools would read; they are no texts.
+    summary = said["summary"] or said["description"]
+    return Metadata(
+        said["name"],
+        "" if summary.startswith(("attr:", "file:")) else summary,
+        f"Python {requires}" if requires else "",
+        said["url"],
+    )
+
+
+def _pkg_info(text: str) -> Metadata:
+    said = HeaderParser().parsestr(text)
+    value = {
+        key: str(said.get(key, ""))
+        for key in ("Name", "Summary", "Requires-Python", "Home-page")
+    }
+    requires = value["Requires-Python"]
+    summary = "" if value["Summary"] == "UNKNOWN" else value["Summary"]
+    homepage = "" if value["Home-page"] == "UNKNOWN" else value["Home-page"]
+    return Metadata(
+        value["Name"], summary, f"Python {requires}" if requires else "", homepage
+    )
+
+
+def _package_json(text: str) -> Metadata:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        return Metadata()
+    node = _text(_table(data, "engines"), "node")
+    return Metadata(
+        _text(data, "name"),
+        _text(data, "description"),
+        f"Node {node}" if node else "",
+        _text(data, "homepage"),
+    )
+
+
+def _cargo(text: str) -> Metadata:
+    package = _table(tomllib.loads(text), "package")
+    rust = _text(package, "rust-version")
+    return Metadata(
+        _text(package, "name"),
+        _text(package, "description"),
+        f"Rust {rust}" if rust else "",
+        _text(package, "homepage") or _text(package, "repository"),
+    )
+
+
+def _go_mod(text: str) -> Metadata:
+    module = re.search(r"^module\s+\"?([^\s\"]{1,300})", text, re.MULTILINE)
+    version = re.search(r"^go\s+([0-9.]{1,20})", text, re.MULTILINE)
+    name = re.sub(r"/v\d+$", "", module[1]).rsplit("/", 1)[-1] if module else ""
+    return Metadata(name, "", f"Go {version[1]}" if version else "")
+
+
+#: Metadata files at the root, most trusted first.
+PARSERS: dict[str, Callable[[str], Metadata]] = {
+    "pyproject.toml": _pyproject,
+    "PKG-INFO": _pkg_info,
+    "setup.cfg": _setup_cfg,
+    "Cargo.toml": _cargo,
+    "package.json": _package_json,
+    "go.mod": _go_mod,
+}
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else ""
