@@ -207,7 +207,7 @@ def test_a_recorded_fact_does_not_change_with_the_callers_dict() -> None:
         ("sequence", -1), ("sequence", 1.5), ("sequence", "1"), ("position", -1),
         ("run_id", None), ("run_id", ""), ("run_id", "   "), ("run_id", 7),
         ("run_id", "a\0b"), ("run_id", "x" * 201), ("run_id", "x" * 1000),
-        ("at", datetime(2026, 1, 1)), ("at", "yesterday"), ("at", None),  # noqa: DTZ001
+        ("at", datetime(2026, 1, 1)), ("at", "yesterday"), ("at", None),
         ("clock", [1]), ("clock", {"p": True}), ("clock", {"p": 1.0}),
         ("clock", {"p": -1}), ("clock", {"p": 2**63}), ("clock", {1: 1}),
         ("causation_id", "nope"),
