@@ -1,0 +1,151 @@
+"""One WebSocket connection to a daemon: TCP, TLS or its Unix socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import trio
+from pydantic_core import from_json
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from penstock.address import Address
+from penstock.client.failures import error_of
+
+#: Seconds to connect and shake hands: the daemon is on this box or near.
+CONNECT_SECONDS = 5.0
+#: Seconds to say good-bye; the daemon does not mind if it is not heard.
+CLOSE_SECONDS = 1.0
+#: One event may have 8 MiB of text, and JSON escapes may double it.
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+#: Reading in pieces of 4 KiB would cost a turn of the loop for each.
+RECEIVE_BYTES = 64 * 1024
+#: Seconds of silence after which TCP asks whether the other box is still there.
+KEEPALIVE_SECONDS = 30
+#: Close codes from here on are HTTP statuses plus 4000.
+FIRST_STATUS_CODE, LAST_STATUS_CODE = 4400, 4599
+
+
+class Lost(Exception):
+    """The connection is gone, or could not be made; another attempt may succeed."""
+
+
+class Socket:
+    """Messages from one connection."""
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> object:
+        """The next message, parsed. Lost, or the error that the close code stands for."""
+        try:
+            return from_json(await self._connection.get_message())
+        except ConnectionClosed as closed:
+            reason = closed.reason
+        if reason is None:
+            raise Lost("the connection broke")
+        if FIRST_STATUS_CODE <= reason.code <= LAST_STATUS_CODE:
+            raise error_of(reason.code - 4000, {"detail": reason.reason or reason.name})
+        raise Lost(reason.reason or f"the daemon closed the connection ({reason.code})")
+
+
+@asynccontextmanager
+async def open_socket(
+    address: Address, run_id: str | None, after: int
+) -> AsyncIterator[Socket]:
+    """A connection that tells the log above the position `after`.
+
+    Lost if it cannot be made; the daemon's own error if it refuses.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            stream, connection = await _connect(nursery, address, run_id, after)
+            try:
+                yield Socket(connection)
+            finally:
+                with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await connection.aclose()
+                await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel(reason="the connection is closed")
+    except BaseExceptionGroup as group:
+        error = only(group)
+        if isinstance(error, ConnectionRejected):
+            raise _refusal(error) from None
+        raise error from None
+
+
+def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error inside a group, Cancelled apart; the group itself if there are several."""
+    _, rest = group.split(trio.Cancelled)
+    inner: BaseException | None = rest
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner or group
+
+
+async def _connect(
+    nursery: trio.Nursery, address: Address, run_id: str | None, after: int
+) -> tuple[trio.abc.Stream, WebSocketConnection]:
+    url = urlsplit(address.websocket_url(run_id, after=after))
+    headers = (
+        [(b"Authorization", b"Bearer " + address.token.encode())]
+        if address.token
+        else []
+    )
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            stream = await _open_stream(address)
+            connection = await wrap_client_stream(
+                nursery,
+                stream,
+                url.netloc,
+                f"{url.path}?{url.query}",
+                extra_headers=headers,
+                max_message_size=LARGEST_MESSAGE_BYTES,
+                receive_buffer_size=RECEIVE_BYTES,
+            )
+            if not address.token:
+                # Without the header the daemon says nothing before it has heard this.
+                await connection.send_message(
+                    json.dumps({"type": "open", "after": after})
+                )
+    except trio.TooSlowError:
+        raise Lost(f"{address} does not answer") from None
+    except (OSError, trio.BrokenResourceError, ConnectionClosed) as error:
+        raise Lost(f"no daemon answers at {address} ({error})") from None
+    return stream, connection
+
+
+async def _open_stream(
+    address: Address,
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    if address.socket is not None:
+        return await trio.open_unix_socket(str(address.socket))
+    url = urlsplit(address.base)
+    host = url.hostname or ""
+    secure = url.scheme == "https"
+    stream = await trio.open_tcp_stream(host, url.port or (443 if secure else 80))
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+    if not secure:
+        return stream
+    context = ssl.create_default_context()
+    return trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+
+
+def _refusal(rejected: ConnectionRejected) -> Exception:
+    body = rejected.body or b""
+    try:
+        document = from_json(body)
+    except ValueError:
+        document = None
+    return error_of(rejected.status_code, document)

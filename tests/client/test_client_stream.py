@@ -1,0 +1,188 @@
+"""TU-01, WS-06, WS-07: a stream is resumed by position, without gap or repeat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio_websocket import WebSocketConnection
+
+from fakes.scripted_daemon import (
+    ScriptedDaemon,
+    fact,
+    hello,
+    open_scripted_daemon,
+    story,
+    tells,
+)
+from penstock.address import Address
+from penstock.client import (
+    EpochChanged,
+    Facts,
+    Gap,
+    News,
+    Ready,
+    Reconnecting,
+    open_stream,
+)
+from penstock.client.stream import (
+    LONGEST_DELAY,
+    PATIENCE_SECONDS,
+    Cursor,
+    Patience,
+)
+from penstock.errors import DaemonUnreachable, RunNotFound, Unauthorised
+from penstock.events import Recorded
+
+LINE = {"type": "log", "text": "x"}
+
+
+async def read(
+    daemon: ScriptedDaemon, run_id: str | None = "r", after: int = 0
+) -> list[News]:
+    async with open_stream(daemon.address, run_id, after=after) as stream:
+        return [news async for news in stream]
+
+
+def positions(news: list[News]) -> list[int]:
+    return [
+        f.position for piece in news if isinstance(piece, Facts) for f in piece.facts
+    ]
+
+
+async def test_a_run_is_told_to_its_end(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [tells(*story())]
+            assert positions(await read(daemon)) == [1, 2, 3, 4, 5]
+
+
+async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> None:
+    told = story()
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            # The second connection repeats one fact, as a daemon may.
+            daemon.scripts = [tells(*told[:3]), tells(*told[2:])]
+            news = await read(daemon)
+    assert positions(news) == [1, 2, 3, 4, 5]
+    assert [n.attempt for n in news if isinstance(n, Reconnecting)] == [1]
+    assert [asked.target for asked in daemon.asked] == [
+        "/ws/r?after=0",
+        "/ws/r?after=3",
+    ]
+
+
+async def test_over_tcp_the_token_goes_as_a_header() -> None:
+    """WS-10"""
+    with trio.fail_after(30):
+        async with open_scripted_daemon() as daemon:
+            daemon.scripts = [tells(*story())]
+            assert len(positions(await read(daemon))) == 5
+    assert daemon.asked[0].headers["authorization"] == "Bearer secret"
+    assert "secret" not in daemon.asked[0].target
+
+
+async def test_another_log_is_told_and_read_from_its_beginning(tmp_path: Path) -> None:
+    told = story()
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [
+                tells(*told[:3]),
+                tells(epoch="e2"),
+                tells(*told, epoch="e2"),
+            ]
+            news = await read(daemon)
+    assert EpochChanged("e1", "e2") in news
+    assert daemon.asked[-1].target == "/ws/r?after=0"
+    assert positions(news) == [1, 2, 3, 1, 2, 3, 4, 5]
+
+
+async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:
+    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
+        await connection.get_message()
+        frames: list[Any] = [
+            {"type": "gap", "first": 1, "last": 6, "dropped": None},
+            {"type": "of a newer daemon"},
+            {"type": "events", "events": [fact(9, 3, LINE)]},
+            {"type": "ready", "head": 9},
+            {"type": "events", "events": [fact(10, 4, {"type": "run.completed"})]},
+        ]
+        await connection.send_message(hello())
+        for frame in frames:
+            await connection.send_message(json.dumps(frame))
+
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [play]
+            news = await read(daemon)
+    assert news[0] == Gap(1, 6)
+    assert Ready(9) in news
+    assert positions(news) == [9, 10]
+
+
+async def test_a_run_unknown_to_the_daemon_is_not_found(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            with pytest.raises(RunNotFound):
+                await read(daemon)
+
+
+async def test_a_wrong_token_is_not_tried_again(tmp_path: Path) -> None:
+    """WS-10 Close code 4401."""
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [tells(close=4401), tells(*story())]
+            with pytest.raises(Unauthorised):
+                await read(daemon)
+            assert len(daemon.scripts) == 1
+
+
+async def test_nobody_at_the_first_attempt_is_an_error_at_once(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        with pytest.raises(DaemonUnreachable, match="penstock serve"):
+            async with open_stream(
+                Address("http://localhost", socket=tmp_path / "none")
+            ) as stream:
+                await anext(stream)
+
+
+async def test_the_readers_own_error_comes_out_as_itself(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [tells(*story())]
+            with pytest.raises(KeyError):
+                async with open_stream(daemon.address, "r") as stream:
+                    await anext(stream)
+                    raise KeyError("mine")
+
+
+def facts(*numbers: tuple[int, int]) -> list[Recorded]:
+    return [Recorded.from_wire(fact(p, s, LINE)) for p, s in numbers]
+
+
+def test_a_hole_nobody_told_of_is_noticed() -> None:
+    news = Cursor("r").take(facts((1, 1), (4, 3)))
+    assert positions(news) == [1, 4]
+    assert Gap(2, 3) in news
+    news = Cursor(None, 5).take(facts((7, 1)))
+    assert news[0] == Gap(6, 6)
+
+
+def test_other_runs_facts_between_are_no_hole() -> None:
+    assert positions(Cursor("r").take(facts((1, 1), (40, 2)))) == [1, 40]
+    assert len(Cursor("r", 30).take(facts((40, 2)))) == 1
+
+
+def test_patience_grows_is_bounded_and_starts_anew_with_each_connection() -> None:
+    patience = Patience()
+    assert patience.delay(0) is None
+    patience.connected()
+    delays = [patience.delay(0) for _ in range(9)]
+    assert delays[:3] == [0.1, 0.2, 0.4]
+    assert delays[-1] == LONGEST_DELAY
+    assert patience.delay(PATIENCE_SECONDS + 1) is None
+    patience.connected()
+    assert patience.delay(10 * PATIENCE_SECONDS) == 0.1

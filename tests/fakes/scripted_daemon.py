@@ -1,0 +1,208 @@
+"""A daemon that answers by script: what a client does with each answer is what is tested."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h11
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from penstock.address import Address
+
+Script = Callable[[WebSocketConnection, dict[str, str]], Awaitable[None]]
+AT = "2026-01-02T03:04:05.000000Z"
+
+
+@dataclass
+class Asked:
+    """A request as it arrived."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class ScriptedDaemon:
+    """Answers `routes[method, path]` with (status, body); plays `scripts` to WebSocket clients in turn."""
+
+    address: Address
+    routes: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    scripts: list[Script] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """One connection."""
+        async with stream:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                more = await stream.receive_some(65536)
+                if not more:
+                    return
+                head += more
+            back = GivesBack(stream, head)
+            if b"upgrade: websocket" in head.lower():
+                await self._stream(back)
+            else:
+                await self._answer(back)
+
+    async def _answer(self, stream: GivesBack) -> None:
+        connection = h11.Connection(h11.SERVER)
+        while True:
+            request = await _next(connection, stream)
+            if not isinstance(request, h11.Request):
+                return
+            body = b""
+            while isinstance(event := await _next(connection, stream), h11.Data):
+                body += bytes(event.data)
+            asked = _asked(request, json.loads(body) if body else None)
+            self.asked.append(asked)
+            key = (asked.method, asked.target.split("?")[0])
+            status, document = self.routes.get(
+                key, (404, {"type": "urn:penstock:not-found"})
+            )
+            data = json.dumps(document).encode()
+            reply = h11.Response(
+                status_code=status, headers=[("Content-Length", str(len(data)))]
+            )
+            for event in (reply, h11.Data(data=data), h11.EndOfMessage()):
+                await stream.send_all(connection.send(event) or b"")
+            if connection.our_state is not h11.DONE:
+                return
+            connection.start_next_cycle()
+
+    async def _stream(self, stream: GivesBack) -> None:
+        async with trio.open_nursery() as nursery:
+            request = await wrap_server_stream(nursery, stream)
+            headers = {k.decode().lower(): v.decode() for k, v in request.headers}
+            self.asked.append(Asked("WS", request.path, headers, None))
+            if self.scripts:
+                await _play(self.scripts.pop(0), await request.accept(), headers)
+            else:
+                await request.reject(404, body=b'{"type":"urn:penstock:run-not-found"}')
+            nursery.cancel_scope.cancel(reason="script played")
+
+
+@asynccontextmanager
+async def open_scripted_daemon(
+    socket: Path | None = None,
+) -> AsyncIterator[ScriptedDaemon]:
+    """A scripted daemon on a Unix socket, or on a free port with the token `secret`."""
+    if socket is None:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listener.socket.getsockname()[1]
+        address = Address(base=f"http://127.0.0.1:{port}", token="secret")
+    else:
+        server = trio.socket.socket(trio.socket.AF_UNIX)
+        await server.bind(str(socket))
+        server.listen()
+        listener = trio.SocketListener(server)
+        address = Address(base="http://localhost", socket=socket)
+    daemon = ScriptedDaemon(address)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, daemon.handle, [listener])
+        yield daemon
+        nursery.cancel_scope.cancel(reason="test over")
+
+
+def fact(
+    position: int, sequence: int, event: dict[str, Any], run_id: str = "r"
+) -> dict[str, Any]:
+    """An envelope as the daemon sends it."""
+    return {
+        "position": position, "run_id": run_id, "sequence": sequence, "at": AT, "clock": {},
+        "event_id": f"01890000-0000-7000-8000-{position:012d}", "causation_id": None,
+        "code_version": 0, "event": event,
+    }  # fmt: skip
+
+
+def story(run_id: str = "r", first: int = 1, **end: Any) -> list[dict[str, Any]]:
+    """A small run: queued, started, a line on each stream, and its end."""
+    events: list[dict[str, Any]] = [
+        {"type": "run.queued", "kind": "command", "priority": 20},
+        {"type": "run.started", "kind": "command"},
+        {"type": "log", "text": "to stdout\n", "stream": "stdout"},
+        {"type": "log", "text": "to stderr\n", "stream": "stderr"},
+        end or {"type": "run.completed", "result": {"exit_code": 0}},
+    ]
+    return [fact(first + n, n + 1, event, run_id) for n, event in enumerate(events)]
+
+
+def hello(epoch: str = "e1", head: int = 0) -> str:
+    return json.dumps(
+        {
+            "type": "hello",
+            "daemon": "0",
+            "epoch": epoch,
+            "life": "l",
+            "head": head,
+            "floor": 1,
+        }
+    )
+
+
+def tells(*facts: dict[str, Any], epoch: str = "e1", close: int = 1000) -> Script:
+    """A script: hello, these facts in one frame, then the end of the connection."""
+
+    async def play(connection: WebSocketConnection, headers: dict[str, str]) -> None:
+        if "authorization" not in headers:
+            assert json.loads(await connection.get_message())["type"] == "open"
+        await connection.send_message(hello(epoch))
+        if facts:
+            await connection.send_message(
+                json.dumps({"type": "events", "events": facts})
+            )
+        await connection.aclose(close)
+
+    return play
+
+
+class GivesBack(trio.abc.Stream):
+    """A stream that gives bytes back that were read to look at them."""
+
+    def __init__(self, stream: trio.SocketStream, head: bytes) -> None:
+        self._stream, self._head = stream, head
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        return bytes(await self._stream.receive_some(max_bytes))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _play(
+    script: Script, connection: WebSocketConnection, headers: dict[str, str]
+) -> None:
+    try:
+        await script(connection, headers)
+        await connection.aclose()
+    except ConnectionClosed:
+        # The client has left before the script was over: that is a script too.
+        pass
+
+
+async def _next(connection: h11.Connection, stream: GivesBack) -> Any:
+    while (event := connection.next_event()) is h11.NEED_DATA:
+        connection.receive_data(await stream.receive_some())
+    return event
+
+
+def _asked(request: h11.Request, body: Any) -> Asked:
+    headers = {k.decode(): v.decode() for k, v in request.headers}
+    return Asked(request.method.decode(), request.target.decode(), headers, body)
