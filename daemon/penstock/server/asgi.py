@@ -1,0 +1,180 @@
+"""The way in behind Hypercorn: the guard, the body, and which application answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import trio
+
+from penstock.config import Config
+from penstock.errors import PenstockError, Refused
+from penstock.server.answer import Answer, HttpRefused, problem_answer
+from penstock.server.guard import Guard, Knock, body_too_large
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+
+#: Where the door says, in a scope's state, that a connection came in by the Unix socket.
+UNIX_STATE = "penstock.unix"
+
+
+class Gone(Exception):
+    """The client left while it was sending its request."""
+
+
+def asgi_mux(rest: ASGI, mcp: ASGI | None) -> ASGI:
+    """Send `/mcp` and `/mcp/` to `mcp`, if there is one, and everything else to `rest`."""
+
+    async def mux(scope: Scope, receive: Receive, send: Send) -> None:
+        if mcp is not None and scope["path"].rstrip("/") == "/mcp":
+            await mcp(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return mux
+
+
+def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
+    """`app` behind the guard: it sees admitted requests only, each with its whole body."""
+
+    async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        knock = _knock(scope)
+        refusal = guard.judge(knock, handshake=_is_stream(scope, knock))
+        refusal = refusal or _judge_target(scope, knock)
+        if scope["type"] == "websocket":
+            # Only the first request of a connection can become a stream: the door looks there.
+            error = refusal or HttpRefused(404, "there is no stream here")
+            await _refuse_websocket(receive, send, error)
+        elif refusal is not None:
+            await _refuse(receive, send, refusal, config)
+        else:
+            try:
+                body = await _read_body(receive, config)
+            except Gone:
+                return
+            except PenstockError as error:
+                await _refuse(receive, send, error, config)
+                return
+            scope = {**scope, "path": _decoded(scope["raw_path"])}
+            await app(scope, _replay(body, receive), send)
+
+    return entrance
+
+
+def _knock(scope: Scope) -> Knock:
+    unix = scope["state"].get(UNIX_STATE) is True
+    return Knock(
+        method=scope.get("method", "GET"),
+        path=scope["raw_path"].decode("ascii"),
+        query=scope["query_string"],
+        headers=list(scope["headers"]),
+        # An address that is unknown is nobody's, and no Host matches it.
+        local=None if unix else tuple(scope["server"] or ("", 0))[:2],
+    )
+
+
+def _is_stream(scope: Scope, knock: Knock) -> bool:
+    return scope["type"] == "websocket" and _is_stream_path(knock.path)
+
+
+def _is_stream_path(path: str) -> bool:
+    return path == "/ws" or path.startswith("/ws/")
+
+
+def _judge_target(scope: Scope, knock: Knock) -> PenstockError | None:
+    """What only looks at where the request goes, after the guard looked at who asks."""
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return HttpRefused(505, "HTTP/1.1 only")
+    if not knock.path.startswith("/"):
+        return Refused("path", "must start with a slash")
+    if _is_stream_path(knock.path):
+        headers = {"Upgrade": "websocket", "Connection": "close"}
+        return HttpRefused(
+            426, "a stream is the first request of its connection", headers
+        )
+    try:
+        _decoded(scope["raw_path"])
+    except UnicodeDecodeError:
+        return Refused("path", "is not UTF-8 when decoded")
+    return None
+
+
+def _decoded(raw_path: bytes) -> str:
+    """The path decoded. A separator that was encoded is part of an id, where it becomes `-`."""
+    for separator in (b"%2F", b"%2f", b"%5C", b"%5c"):
+        raw_path = raw_path.replace(separator, b"-")
+    return unquote_to_bytes(raw_path).decode("utf-8")
+
+
+async def _read_body(receive: Receive, config: Config) -> bytes:
+    body = bytearray()
+    with trio.move_on_after(config.stall_timeout) as patience:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            body += message.get("body", b"")
+            if len(body) > config.max_body_bytes:
+                raise body_too_large(config.max_body_bytes)
+            if not message.get("more_body", False):
+                break
+    if patience.cancelled_caught:
+        raise HttpRefused(
+            408, "the request body did not come in time", {"Connection": "close"}
+        )
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body at once and then what the connection says."""
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> dict[str, Any]:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+async def _refuse(
+    receive: Receive, send: Send, error: PenstockError, config: Config
+) -> None:
+    answer = problem_answer(error)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": _headers(answer),
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    # A connection that is closed with bytes unread takes its answer along, so read some of them.
+    read = 0
+    with trio.move_on_after(config.close_timeout):
+        while read <= config.max_body_bytes:
+            message = await receive()
+            read += len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get(
+                "more_body", False
+            ):
+                break
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _refuse_websocket(receive: Receive, send: Send, error: PenstockError) -> None:
+    await receive()
+    answer = problem_answer(error)
+    headers = [*_headers(answer), (b"connection", b"close")]
+    kind = "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": answer.body, "more_body": False})
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    headers = answer.all_headers().items()
+    return [
+        (name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers
+    ]

@@ -1,0 +1,209 @@
+"""The door: one set of listeners, two servers behind it.
+
+It reads the first request's head and passes the connection on, that head first: `GET /ws…` to
+trio-websocket, everything else to Hypercorn. Event streams need twice the throughput that a
+WebSocket over ASGI reaches, and no compression that a small frame could blow up memory with.
+
+Hypercorn's TCPServer, WorkerContext and ASGIWrapper are not public; a contract test pins what is
+used of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import h11
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import LifespanState
+
+from penstock.config import Config
+from penstock.errors import NotAvailable, PenstockError
+from penstock.server.answer import HttpRefused
+from penstock.server.asgi import ASGI, UNIX_STATE
+from penstock.server.closing import Closing
+from penstock.server.door_stream import DoorStream
+from penstock.server.guard import Knock
+
+WebSocketHandler = Callable[[Knock, DoorStream], Awaitable[None]]
+
+_log = logging.getLogger("penstock.door")
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_WEBSOCKET_PATH = re.compile(r"/ws(?:/.*)?")
+# Bytes asked for at once while a head is read.
+_CHUNK = 4096
+
+
+async def serve_door(
+    listeners: Sequence[trio.SocketListener],
+    *,
+    app: ASGI,
+    ws_handler: WebSocketHandler,
+    config: Config,
+    closing: Closing,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `closing` has said goodbye and every connection has ended, or was cut.
+
+    Takes the listeners over and closes them. `ws_handler` gets a handshake that nobody has judged
+    yet, and its connection.
+    """
+    door = Door(app, ws_handler, config)
+    async with trio.open_nursery() as connections:
+        try:
+            async with trio.open_nursery() as accepting:
+                serve = partial(trio.serve_listeners, handler_nursery=connections)
+                await accepting.start(serve, door.receive, list(listeners))
+                task_status.started()
+                await closing.wait_deaf()
+                accepting.cancel_scope.cancel(reason="the daemon is stopping")
+            await closing.wait_goodbye()
+            await door.context.terminated.set()
+            with trio.move_on_after(config.shutdown_servers):
+                await door.wait_empty()
+        finally:
+            # Hypercorn shields its sends: only a closed socket ends one.
+            door.cut_all()
+            connections.cancel_scope.cancel(reason="the daemon is stopping")
+
+
+class Door:
+    """The connections that are open, and where each of them goes."""
+
+    def __init__(self, app: ASGI, ws_handler: WebSocketHandler, config: Config) -> None:
+        self.context = WorkerContext(None)
+        self._app = ASGIWrapper(app)
+        self._ws_handler = ws_handler
+        self._config = config
+        self._hypercorn = _hypercorn_config(config)
+        self._open: set[DoorStream] = set()
+        self._counts: Counter[bool] = Counter()
+        self._gone = trio.lowlevel.ParkingLot()
+
+    async def receive(self, stream: trio.SocketStream) -> None:
+        """Serve one connection to its end. Its faults are its own."""
+        connection = DoorStream(stream, stall_seconds=self._config.stall_timeout)
+        unix = connection.local is None
+        self._open.add(connection)
+        # Counted apart, so that a flood on the port never locks the user's own tools out.
+        self._counts[unix] += 1
+        try:
+            await self._serve(
+                connection, crowded=self._counts[unix] > self._config.max_connections
+            )
+        except BaseExceptionGroup as group:
+            faults, others = group.split(Exception)
+            if faults is not None:
+                _log.error("a connection failed", exc_info=faults)
+            if others is not None:
+                raise others from None
+        except Exception:  # noqa: BLE001
+            # The boundary of one connection: whatever broke it must not end the others.
+            _log.exception("a connection failed")
+        finally:
+            connection.cut()
+            self._open.discard(connection)
+            self._counts[unix] -= 1
+            self._gone.unpark_all()
+
+    async def wait_empty(self) -> None:
+        """Wait until no connection is open."""
+        while self._open:
+            await self._gone.park()
+
+    def cut_all(self) -> None:
+        """Close every connection now."""
+        for connection in tuple(self._open):
+            connection.cut()
+
+    async def _serve(self, connection: DoorStream, *, crowded: bool) -> None:
+        if connection.peer_uid() not in (None, os.geteuid()):
+            return
+        connection.keep_alive()
+        try:
+            if crowded:
+                limit = self._config.max_connections
+                raise NotAvailable(f"{limit} connections are open already")
+            head = await self._read_head(connection)
+        except PenstockError as error:
+            with trio.move_on_after(self._config.close_timeout):
+                await connection.turn_away(error)
+            return
+        except trio.BrokenResourceError:
+            return
+        if not head:
+            return
+        connection.give_back(head)
+        if knock := read_handshake(head, connection.local):
+            await self._ws_handler(knock, connection)
+        else:
+            await self._serve_http(connection)
+
+    async def _serve_http(self, connection: DoorStream) -> None:
+        state = LifespanState({UNIX_STATE: connection.local is None})
+        # Typed for TLS, but written for both: without do_handshake it takes the stream as it is.
+        stream: Any = connection
+        await TCPServer(self._app, self._hypercorn, self.context, state, stream)
+
+    async def _read_head(self, connection: DoorStream) -> bytes:
+        """The connection's first bytes, a whole request head among them; b"" at its end."""
+        head = bytearray()
+        searched = 0
+        with trio.move_on_after(self._config.header_timeout) as patience:
+            while not _END_OF_HEAD.search(head, max(searched - 3, 0)):
+                searched = len(head)
+                if searched > self._config.max_header_bytes:
+                    limit = self._config.max_header_bytes
+                    raise HttpRefused(
+                        431, f"the request head is larger than {limit} bytes"
+                    )
+                data = await connection.receive_some(_CHUNK)
+                if not data:
+                    return b""
+                head += data
+        if patience.cancelled_caught:
+            if not head:
+                return b""
+            raise HttpRefused(408, "the request head did not come in time")
+        if head.startswith(b"PRI "):
+            raise HttpRefused(505, "HTTP/1.1 only")
+        return bytes(head)
+
+
+def read_handshake(head: bytes, local: tuple[str, int] | None) -> Knock | None:
+    """The knock of a WebSocket handshake for `/ws…`; None for any other request."""
+    if not head.startswith(b"GET /ws"):
+        return None
+    try:
+        parser = h11.Connection(h11.SERVER)
+        parser.receive_data(head)
+        request = parser.next_event()
+    except h11.RemoteProtocolError:
+        return None
+    if not isinstance(request, h11.Request):
+        return None
+    path, _, query = request.target.partition(b"?")
+    knock = Knock("GET", path.decode("ascii"), query, list(request.headers), local)
+    wants = (knock.one(b"upgrade") or "").lower() == "websocket"
+    return knock if wants and _WEBSOCKET_PATH.fullmatch(knock.path) else None
+
+
+def _hypercorn_config(config: Config) -> HypercornConfig:
+    """Hypercorn with our limits, our log, and nothing said about itself."""
+    ours = HypercornConfig()
+    ours.accesslog = None
+    ours.errorlog = logging.getLogger("penstock.http")
+    ours.include_server_header = False
+    ours.h11_max_incomplete_size = config.max_header_bytes
+    # Read at run time as a number of seconds, fractions included.
+    ours.keep_alive_timeout = config.keep_alive_seconds
+    return ours

@@ -1,0 +1,123 @@
+"""A connection as the servers behind the door see it: rewound to its start, and never stuck."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+import trio
+
+from penstock.errors import PenstockError
+from penstock.server.answer import problem_answer, raw_response
+
+_PEER_CREDENTIALS = struct.Struct("3i")
+#: Seconds of silence after which the kernel asks whether the peer is still there, seconds between
+#: two such questions, and how many go unanswered: a peer that lost power is noticed in two minutes.
+_KEEPALIVE = (
+    (socket.TCP_KEEPIDLE, 60),
+    (socket.TCP_KEEPINTVL, 15),
+    (socket.TCP_KEEPCNT, 4),
+)
+
+
+class DoorStream(trio.abc.HalfCloseableStream):
+    """A socket stream that gives the bytes of `peeked` back first.
+
+    A peer that takes no byte for `stall_seconds` breaks the connection: Hypercorn shields its
+    sends, so without this a stalled client would hold a stop for ever.
+    """
+
+    def __init__(self, stream: trio.SocketStream, *, stall_seconds: float) -> None:
+        self._stream = stream
+        self._stall_seconds = stall_seconds
+        self._given_back = bytearray()
+
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The socket, for its addresses; the servers ask for it by this name."""
+        return self._stream.socket
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """Our end's address and port; None on a Unix socket."""
+        if self.socket.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        address, port = self.socket.getsockname()[:2]
+        return address, port
+
+    def give_back(self, data: bytes) -> None:
+        """Put bytes in front of what is received next."""
+        self._given_back[:0] = data
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if not self._given_back:
+            return bytes(await self._stream.receive_some(max_bytes))
+        await trio.lowlevel.checkpoint()
+        size = len(self._given_back) if max_bytes is None else max_bytes
+        data = bytes(self._given_back[:size])
+        del self._given_back[:size]
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything. BrokenResourceError if the peer is gone or takes nothing for too long."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with memoryview(data) as view:
+            sent = 0
+            while sent < len(view):
+                with (
+                    trio.move_on_after(self._stall_seconds) as patience,
+                    view[sent:] as rest,
+                ):
+                    sent += await self._send(rest)
+                if patience.cancelled_caught:
+                    self.cut()
+                    raise trio.BrokenResourceError("the peer takes nothing")
+
+    async def _send(self, data: memoryview) -> int:
+        try:
+            return await self.socket.send(data)
+        except trio.ClosedResourceError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise trio.ClosedResourceError("the connection was cut") from None
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def cut(self) -> None:
+        """Close at once; whoever reads or writes is told by ClosedResourceError."""
+        self.socket.close()
+
+    async def turn_away(self, error: PenstockError) -> None:
+        """Answer with the error, as the last there is to say; a peer that is gone is no error."""
+        try:
+            await self.send_all(raw_response(problem_answer(error)))
+            await self.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    def keep_alive(self) -> None:
+        """Have the kernel notice a peer that vanished without a word."""
+        if self.local is None:
+            return
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def peer_uid(self) -> int | None:
+        """The user at the other end of a Unix socket; None on TCP."""
+        if self.local is not None:
+            return None
+        size = _PEER_CREDENTIALS.size
+        raw = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        _pid, uid, _gid = _PEER_CREDENTIALS.unpack(raw)
+        return int(uid)

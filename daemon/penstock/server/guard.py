@@ -1,0 +1,241 @@
+"""The guard: who may ask at all. It decides before anything is routed, on every surface alike.
+
+A web page the user happens to visit can make the browser talk to this port. What stops it is the
+Host header (a rebound name is not ours), the Origin header (a page's own address), and the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import parse_qsl
+
+from penstock.address import is_loopback
+from penstock.config import Config
+from penstock.errors import (
+    Forbidden,
+    PenstockError,
+    Refused,
+    StartRefused,
+    TooLarge,
+    Unauthorised,
+)
+from penstock.server.answer import HttpRefused
+
+#: Answers without a token: monitoring must be able to ask, and it says nothing private.
+OPEN_PATHS = frozenset({"/health"})
+#: Names under which a token might be put into an address, where logs and histories keep it.
+_TOKEN_NAMES = frozenset({"token", "access_token"})
+_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_WRITES = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A request before anything of it is believed."""
+
+    method: str
+    path: str
+    query: bytes
+    #: Names in lower case.
+    headers: Sequence[tuple[bytes, bytes]]
+    #: Our end of the connection; None on the Unix socket, where the peer's uid was checked.
+    local: tuple[str, int] | None
+
+    def all(self, name: bytes) -> list[str]:
+        """Every value of a header."""
+        return [value.decode("latin1") for key, value in self.headers if key == name]
+
+    def one(self, name: bytes) -> str | None:
+        """A header's only value; None if it is missing or repeated."""
+        values = self.all(name)
+        return values[0].strip() if len(values) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The lists and the token; no token means that none is asked for."""
+
+    allowed_hosts: frozenset[str] = frozenset()
+    allowed_origins: frozenset[str] = frozenset()
+    token: str | None = field(default=None, repr=False)
+    max_header_bytes: int = 16 * 1024
+    max_body_bytes: int = 9 * 1024 * 1024
+
+    def judge(self, knock: Knock, *, handshake: bool = False) -> PenstockError | None:
+        """Why the request is turned away, or None.
+
+        A WebSocket `handshake` may leave the token to its first frame.
+        """
+        return (
+            self._judge_host(knock)
+            or self._judge_origin(knock)
+            or _judge_query(knock)
+            or self._judge_token(knock, handshake=handshake)
+            or self._judge_size(knock)
+            or (None if handshake else _judge_content(knock))
+        )
+
+    def has_shown_token(self, knock: Knock) -> bool:
+        """Whether nothing more is asked of this peer."""
+        return (
+            self.token is None
+            or knock.local is None
+            or bool(knock.all(b"authorization"))
+        )
+
+    def admits(self, token: str | None) -> bool:
+        """Whether this is the token; takes the same time however much of it is right."""
+        if self.token is None:
+            return True
+        return hmac.compare_digest((token or "").encode(), self.token.encode())
+
+    def _judge_host(self, knock: Knock) -> PenstockError | None:
+        if knock.local is None:
+            return None
+        host = knock.one(b"host") or ""
+        if _host_allowed(host, knock.local, self.allowed_hosts):
+            return None
+        return Forbidden(f"the host {host[:100]!r} is not in allowed_hosts")
+
+    def _judge_origin(self, knock: Knock) -> PenstockError | None:
+        for origin in knock.all(b"origin"):
+            if origin not in self.allowed_origins:
+                return Forbidden(
+                    f"the origin {origin[:100]!r} is not in allowed_origins"
+                )
+        return None
+
+    def _judge_token(self, knock: Knock, *, handshake: bool) -> PenstockError | None:
+        if self.token is None or knock.local is None:
+            return None
+        if knock.path in OPEN_PATHS and not handshake:
+            return None
+        if handshake and not knock.all(b"authorization"):
+            return None
+        scheme, _, shown = (knock.one(b"authorization") or "").partition(" ")
+        if scheme.lower() == "bearer" and self.admits(shown.strip()):
+            return None
+        return Unauthorised()
+
+    def _judge_size(self, knock: Knock) -> PenstockError | None:
+        size = sum(len(name) + len(value) + 4 for name, value in knock.headers)
+        if size + len(knock.path) + len(knock.query) > self.max_header_bytes:
+            why = f"the request head is larger than {self.max_header_bytes} bytes"
+            return HttpRefused(431, why, limit=self.max_header_bytes)
+        length = knock.one(b"content-length") or "0"
+        # A length of a thousand digits is refused for its length, before int() chews on it.
+        if length.isdecimal() and (
+            len(length) > 18 or int(length) > self.max_body_bytes
+        ):
+            return body_too_large(self.max_body_bytes)
+        return None
+
+
+def body_too_large(limit: int) -> TooLarge:
+    """The refusal of a body, naming the limit in bytes."""
+    return TooLarge("body", f"larger than the limit of {limit} bytes", limit=limit)
+
+
+def make_guard(config: Config, token: str | None) -> Guard:
+    """The guard that the configuration asks for; `token` is used only if `auth` is on."""
+    return Guard(
+        allowed_hosts=frozenset(name.lower() for name in config.allowed_hosts),
+        allowed_origins=frozenset(config.allowed_origins),
+        token=token if config.auth else None,
+        max_header_bytes=config.max_header_bytes,
+        max_body_bytes=config.max_body_bytes,
+    )
+
+
+def check_exposure(
+    config: Config, token: str | None, bound: Iterable[str] = ()
+) -> None:
+    """StartRefused if the daemon would be open to others than its user.
+
+    `bound` are the addresses of sockets that were opened elsewhere.
+    """
+    for name, values in (
+        ("hosts", config.allowed_hosts),
+        ("origins", config.allowed_origins),
+    ):
+        if any("*" in value for value in values):
+            raise StartRefused(
+                f"allowed_{name} must name each one; '*' would allow them all"
+            )
+    exposed = [host for host in (config.host, *bound) if not is_loopback(host)]
+    if not exposed:
+        return
+    if not config.auth:
+        raise StartRefused(
+            f"listening on {exposed[0]} without a token would let anybody run code"
+        )
+    if not token:
+        raise StartRefused(
+            f"listening on {exposed[0]} needs a token, and there is none"
+        )
+
+
+def _judge_query(knock: Knock) -> PenstockError | None:
+    pairs = parse_qsl(knock.query.decode("latin1"), keep_blank_values=True)
+    if any(name.lower() in _TOKEN_NAMES for name, _ in pairs):
+        return Refused(
+            "token", "belongs in the Authorization header, never in an address"
+        )
+    return None
+
+
+def _judge_content(knock: Knock) -> PenstockError | None:
+    has_body = knock.one(b"content-length") not in (None, "0") or knock.all(
+        b"transfer-encoding"
+    )
+    if knock.method not in _WRITES or not has_body:
+        return None
+    # A page may send forms and plain text across origins unasked, but never JSON.
+    media_type = (knock.one(b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return None
+    return HttpRefused(415, "the body must be application/json")
+
+
+def _host_allowed(host: str, local: tuple[str, int], allowed: frozenset[str]) -> bool:
+    name, port = _split_host(host.lower())
+    if not name:
+        return False
+    if host.lower() in allowed or name in allowed or f"[{name}]" in allowed:
+        return True
+    if (80 if port is None else port) != local[1]:
+        return False
+    # A rebound name can lead to our address, but the address itself cannot be rebound.
+    return name in _LOOPBACK_NAMES or _same_address(name, local[0])
+
+
+def _split_host(host: str) -> tuple[str, int | None]:
+    """Name without brackets, and port; ("", None) if it is not a host."""
+    if host.startswith("["):
+        name, bracket, rest = host[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            return "", None
+        port = rest[1:]
+    else:
+        name, colon, port = host.partition(":")
+        rest = colon
+    if not rest:
+        return name, None
+    return (name, int(port)) if port.isdecimal() and len(port) <= 5 else ("", None)
+
+
+def _same_address(name: str, local: str) -> bool:
+    try:
+        one, other = ip_address(name), ip_address(local.partition("%")[0])
+    except ValueError:
+        return False
+    return _unmapped(one) == _unmapped(other)
+
+
+def _unmapped(address: object) -> object:
+    """A dual-stack socket shows IPv4 peers inside IPv6."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
