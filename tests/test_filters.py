@@ -111,7 +111,6 @@ def test_a_filter_has_a_longest_length() -> None:
 def test_any_text_is_a_filter_or_is_refused(text: str) -> None:
     try:
         wanted = parse_filter(text)
-    except Refused as refusal:
-        assert refusal.field == "q"
-    else:
-        matches(wanted, Row())
+    except Refused:
+        return
+    matches(wanted, Row())

@@ -87,7 +87,7 @@ def test_two_of_three_never_suffice() -> None:
     right = CodeMark(2, {"d": 5}, "aa")
     assert judge(right, current).verdict == "valid"
     for wrong in ({"version": 1}, {"clock": {"d": 3}}, {"code_hash": "bb"}):
-        assert judge(dataclasses.replace(right, **wrong), current).verdict == "stale"  # type: ignore[arg-type]
+        assert judge(dataclasses.replace(right, **wrong), current).verdict == "stale"
 
 
 def test_without_any_code_yet_a_report_is_judged_by_its_version() -> None:

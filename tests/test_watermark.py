@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -107,7 +108,7 @@ def test_a_gauge_never_tells_twice_in_a_second_nor_the_same_twice(
         now += wait
         readings.append((now, used))
     told = play(*readings)
-    for (earlier, said), (later, says) in zip(told, told[1:], strict=False):
+    for (earlier, said), (later, says) in itertools.pairwise(told):
         assert later >= earlier + MARKS.seconds
         assert said != says
     assert not told or told[0][1] != "cleared"

@@ -179,7 +179,7 @@ class OpenFrame(Sent):
     """The first frame of a WebSocket client; None leaves what the address said."""
 
     type: Literal["open"] = "open"
-    token: Annotated[str, Field(repr=False)] | None = None
+    token: Annotated[str | None, Field(repr=False)] = None
     after: Version | None = None
     overflow: Overflow | None = None
 
