@@ -8,7 +8,8 @@ from pydantic_core import from_json
 
 from penstock.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
 from penstock.events import AskRaised, parse_event
-from penstock.record.ledger import Entry, Ledger
+from penstock.record.entry import Entry
+from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Answer, Draft
 

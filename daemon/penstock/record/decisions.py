@@ -27,13 +27,8 @@ from penstock.record.decisions_claim import claim
 from penstock.record.decisions_end import complete, end, release, request_cancel
 from penstock.record.decisions_enqueue import enqueue
 from penstock.record.decisions_prune import prune
-from penstock.record.ledger import (
-    Entry,
-    Ledger,
-    check_clock_size,
-    check_move,
-    same_fact,
-)
+from penstock.record.entry import Entry, check_clock_size, check_move, same_fact
+from penstock.record.ledger import Ledger
 from penstock.record.rows import to_micros
 from penstock.record.store import (
     Answer,
@@ -165,9 +160,9 @@ def _restart(
     ledger: Ledger, entry: Entry, d: Answer, cause: Recorded
 ) -> tuple[Recorded, ...]:
     if d.answer == "requeue":
-        event = RunRequeued(reason="crash")
-        ledger.update(entry, state=check_move(entry, event.type), reason=event.reason)
-        return (ledger.make(entry, event, d.at, cause=cause.event_id),)
+        back = RunRequeued(reason="crash")
+        ledger.update(entry, state=check_move(entry, back.type), reason=back.reason)
+        return (ledger.make(entry, back, d.at, cause=cause.event_id),)
     why = "a restart interrupted the run, and the answer was not to repeat it"
     event = terminal("failed", reason="restart", error=why)
     return end(ledger, entry, event, d.at, cause=cause.event_id).recorded

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from penstock.events import Recorded, RunResumed, RunStarted
-from penstock.record.ledger import Entry, Ledger, check_move
+from penstock.record.entry import Entry, check_move
+from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Claim, Claimed
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
-
-from pydantic_core import from_json
 
 from penstock.errors import Conflict, Refused
 from penstock.events import (
@@ -17,14 +12,15 @@ from penstock.events import (
     TERMINAL_TYPES,
     AskRaised,
     Recorded,
-    RunCancelRequested,
     Terminal,
     encode_event,
 )
 from penstock.lifecycle import RESTART_ASK, terminal
-from penstock.record.asks import close_asks, open_ask
-from penstock.record.ledger import Entry, Ledger, check_move
-from penstock.record.rows import to_json, to_micros
+from penstock.record.asks import open_ask
+from penstock.record.effects import Effects, cancel_one, close, let_go, spread
+from penstock.record.entry import Entry, check_move
+from penstock.record.ledger import Ledger
+from penstock.record.rows import to_micros
 from penstock.record.store import (
     CancelAnswer,
     Complete,
@@ -35,19 +31,6 @@ from penstock.record.store import (
 )
 
 _RELEASES = frozenset({"run.preempted", "run.requeued", "run.waiting"})
-
-
-@dataclass(slots=True)
-class Effects:
-    """What an end, or a cancel, did to runs; `recorded` is in position order."""
-
-    facts: list[Recorded] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
-    signalled: list[str] = field(default_factory=list)
-
-    @property
-    def recorded(self) -> tuple[Recorded, ...]:
-        return tuple(self.facts)
 
 
 def end(
@@ -64,8 +47,8 @@ def end(
     body = encode_event(event)
     draft = Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause)
     effects = Effects()
-    _close(ledger, entry, draft, effects, 0.0)
-    _spread(ledger, [(entry, event_id)], at, effects)
+    close(ledger, entry, draft, effects, 0.0)
+    spread(ledger, [(entry, event_id)], at, effects)
     return effects
 
 
@@ -86,8 +69,8 @@ def _conclude(
     ledger: Ledger, entry: Entry, draft: Draft, used_seconds: float
 ) -> Concluded:
     effects = Effects()
-    _close(ledger, entry, draft, effects, used_seconds)
-    _spread(ledger, [(entry, draft.event_id)], draft.at, effects)
+    close(ledger, entry, draft, effects, used_seconds)
+    spread(ledger, [(entry, draft.event_id)], draft.at, effects)
     row = ledger.row(entry)
     ended, signalled = tuple(effects.ended[1:]), tuple(effects.signalled)
     return Concluded(effects.recorded, row=row, ended=ended, signalled=signalled)
@@ -129,20 +112,10 @@ def release(ledger: Ledger, d: Release) -> Concluded:
         return _conclude(ledger, entry, cancelled, d.used_seconds)
     state = check_move(entry, draft.type)
     facts = [ledger.record(entry, draft)]
-    _let_go(ledger, entry, d.used_seconds, state=state, reason=_reason(facts[0]))
+    let_go(ledger, entry, d.used_seconds, state=state, reason=_reason(facts[0]))
     if state == "waiting":
         facts.append(_ask_restart(ledger, entry, facts[0]))
     return Concluded(tuple(facts), row=ledger.row(entry))
-
-
-def _let_go(
-    ledger: Ledger, entry: Entry, used_seconds: float, **columns: object
-) -> None:
-    ledger.db.execute(
-        "UPDATE runs SET used_seconds = used_seconds + ? WHERE key = ?",
-        (used_seconds, entry.key),
-    )
-    ledger.update(entry, life=None, wants_slot=0, **columns)
 
 
 def _reason(fact: Recorded) -> str:
@@ -200,101 +173,5 @@ def _cancel(
     ledger: Ledger, entry: Entry, reason: str, at: datetime, effects: Effects
 ) -> None:
     """Cancel one run and all below it."""
-    caused = _cancel_one(ledger, entry, reason, at, effects, None)
-    _spread(ledger, [(entry, caused)] if caused else [], at, effects)
-
-
-def _cancel_one(
-    ledger: Ledger,
-    entry: Entry,
-    reason: str,
-    at: datetime,
-    effects: Effects,
-    cause: UUID | None,
-) -> UUID | None:
-    """End the run or ask its owner to; the id of the fact that says so, None if none was needed."""
-    if entry.ended or entry.run_id in effects.signalled:
-        return None
-    if not entry.executing:
-        event = terminal("cancelled", reason=reason)
-        body, event_id = encode_event(event), ledger.new_id()
-        draft = Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause)
-        _close(ledger, entry, draft, effects, 0.0)
-        return event_id
-    effects.signalled.append(entry.run_id)
-    if entry.cancel_requested is not None:
-        return None
-    ledger.update(entry, cancel_requested=reason)
-    fact = ledger.make(entry, RunCancelRequested(reason=reason), at, cause=cause)
-    effects.facts.append(fact)
-    return fact.event_id
-
-
-def _close(
-    ledger: Ledger, entry: Entry, draft: Draft, effects: Effects, used_seconds: float
-) -> None:
-    """Record the one terminal fact of a run."""
-    state = check_move(entry, draft.type)
-    fact = ledger.record(entry, draft)
-    outcome = from_json(draft.body)
-    outcome.pop("type", None)
-    _let_go(
-        ledger,
-        entry,
-        used_seconds,
-        state=state,
-        reason=str(outcome.get("reason", "")),
-        ended_at=to_micros(draft.at),
-        outcome=to_json(outcome),
-    )
-    close_asks(ledger, entry)
-    effects.facts.append(fact)
-    effects.ended.append(entry.run_id)
-
-
-def _spread(
-    ledger: Ledger, ended: Iterable[tuple[Entry, UUID]], at: datetime, effects: Effects
-) -> None:
-    """Carry ends and cancels on to dependants and children, and to theirs."""
-    waiting = deque(ended)
-    while waiting:
-        entry, cause = waiting.popleft()
-        state = entry.state if entry.ended else "being cancelled"
-        if entry.state == "completed":
-            _count_down(ledger, entry)
-            continue
-        if entry.ended:
-            for other in _dependants(ledger, entry):
-                reason = f"its prerequisite {entry.run_id} is {state}"
-                if caused := _cancel_one(ledger, other, reason, at, effects, cause):
-                    waiting.append((other, caused))
-        for other in _children(ledger, entry):
-            reason = f"its parent {entry.run_id} is {state}"
-            if caused := _cancel_one(ledger, other, reason, at, effects, cause):
-                waiting.append((other, caused))
-
-
-def _count_down(ledger: Ledger, entry: Entry) -> None:
-    ledger.db.execute(
-        "UPDATE runs SET open_prerequisites = open_prerequisites - 1 WHERE ended_at IS NULL"
-        " AND key IN (SELECT run FROM prerequisites WHERE prerequisite = ?)",
-        (entry.key,),
-    )
-
-
-def _dependants(ledger: Ledger, entry: Entry) -> list[Entry]:
-    sql = "SELECT run_id FROM prerequisites JOIN runs ON key = run WHERE prerequisite = ? ORDER BY key"
-    return [
-        ledger.get(run_id)
-        for (run_id,) in ledger.db.execute(sql, (entry.key,)).fetchall()
-    ]
-
-
-def _children(ledger: Ledger, entry: Entry) -> list[Entry]:
-    sql = (
-        "SELECT run_id FROM runs WHERE parent_id = ? AND ended_at IS NULL ORDER BY key"
-    )
-    return [
-        ledger.get(run_id)
-        for (run_id,) in ledger.db.execute(sql, (entry.run_id,)).fetchall()
-    ]
+    caused = cancel_one(ledger, entry, reason, at, effects, None)
+    spread(ledger, [(entry, caused)] if caused else [], at, effects)

@@ -21,7 +21,8 @@ from penstock.events import (
 )
 from penstock.lifecycle import terminal
 from penstock.record.decisions_end import end
-from penstock.record.ledger import Entry, Ledger
+from penstock.record.entry import Entry
+from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Accepted, Draft, Enqueue, Existing, RunSpec
 

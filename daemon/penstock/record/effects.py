@@ -1,221 +1,137 @@
-"""What each type of fact changes in the view of its run; a type not named here changes nothing."""
+"""What one end or one cancel does to the runs around it, in the same commit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
-from penstock import events as e
+from pydantic_core import from_json
 
-if TYPE_CHECKING:
-    from penstock.record.views import RunView
+from penstock.events import Recorded, RunCancelRequested, encode_event
+from penstock.lifecycle import terminal
+from penstock.record.asks import close_asks
+from penstock.record.entry import Entry, check_move
+from penstock.record.ledger import Ledger
+from penstock.record.rows import to_json, to_micros
+from penstock.record.store import Draft
 
 
-@dataclass(frozen=True, slots=True)
-class AskView:
-    """A question as the run's facts tell it."""
+@dataclass(slots=True)
+class Effects:
+    """What an end, or a cancel, did to runs; `recorded` is in position order."""
 
-    name: str
-    question: str
-    choices: tuple[str, ...] = ()
-    default: str | None = None
-    expires_at: datetime | None = None
-    answer: str | None = None
-    answered_by: str | None = None
+    facts: list[Recorded] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    signalled: list[str] = field(default_factory=list)
 
     @property
-    def open(self) -> bool:
-        return self.answer is None
+    def recorded(self) -> tuple[Recorded, ...]:
+        return tuple(self.facts)
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactView:
-    """How far an artifact has come: characters so far, bytes once complete."""
-
-    artifact_id: str
-    attempt: int = 1
-    characters: int = 0
-    size: int | None = None
-    sha256: str | None = None
-    path: str | None = None
-
-
-def _queued(view: RunView, fact: e.Recorded, event: e.RunQueued) -> None:
-    view.kind = event.kind
-    view.priority = event.priority
-    view.inputs = event.inputs
-    view.labels = event.labels
-    view.after = event.after
-    view.group = event.group
-    view.timeout = event.timeout
-    view.parent_id = event.parent_id
-    view.retry_of = event.retry_of
-    view.created_at = fact.at
-
-
-def _started(view: RunView, fact: e.Recorded, event: e.RunStarted) -> None:
-    view.attempt = event.attempt
-    view.started_at = fact.at
-    view.inputs = event.inputs
-    view.reason = ""
-
-
-def _resumed(view: RunView, _fact: e.Recorded, event: e.RunResumed) -> None:
-    view.attempt = event.attempt
-    view.reason = ""
-
-
-def _waiting(view: RunView, _fact: e.Recorded, event: e.RunWaiting) -> None:
-    view.reason = event.reason
-
-
-def _preempted(view: RunView, _fact: e.Recorded, event: e.RunPreempted) -> None:
-    view.reason = f"preempted by {event.by}"
-
-
-def _requeued(view: RunView, _fact: e.Recorded, event: e.RunRequeued) -> None:
-    view.reason = event.reason
-
-
-def _cancel_requested(
-    view: RunView, _fact: e.Recorded, event: e.RunCancelRequested
+def close(
+    ledger: Ledger, entry: Entry, draft: Draft, effects: Effects, used_seconds: float
 ) -> None:
-    view.cancel_requested = event.reason
+    """Record the one terminal fact of a run."""
+    state = check_move(entry, draft.type)
+    fact = ledger.record(entry, draft)
+    outcome = from_json(draft.body)
+    outcome.pop("type", None)
+    let_go(
+        ledger,
+        entry,
+        used_seconds,
+        state=state,
+        reason=str(outcome.get("reason", "")),
+        ended_at=to_micros(draft.at),
+        outcome=to_json(outcome),
+    )
+    close_asks(ledger, entry)
+    effects.facts.append(fact)
+    effects.ended.append(entry.run_id)
 
 
-def _completed(view: RunView, fact: e.Recorded, event: e.RunCompleted) -> None:
-    view.result = event.result
-    view.progress = 1.0
-    view.reason = ""
-    view.ended_at = fact.at
+def let_go(ledger: Ledger, entry: Entry, used_seconds: float, **columns: Any) -> None:
+    ledger.db.execute(
+        "UPDATE runs SET used_seconds = used_seconds + ? WHERE key = ?",
+        (used_seconds, entry.key),
+    )
+    ledger.update(entry, life=None, wants_slot=0, **columns)
 
 
-def _failed(view: RunView, fact: e.Recorded, event: e.RunFailed) -> None:
-    view.reason = event.reason
-    view.error = event.error
-    view.details = event.details
-    view.ended_at = fact.at
+def cancel_one(
+    ledger: Ledger,
+    entry: Entry,
+    reason: str,
+    at: datetime,
+    effects: Effects,
+    cause: UUID | None,
+) -> UUID | None:
+    """End the run or ask its owner to; the id of the fact that says so, None if none was needed."""
+    if entry.ended or entry.run_id in effects.signalled:
+        return None
+    if not entry.executing:
+        event = terminal("cancelled", reason=reason)
+        body, event_id = encode_event(event), ledger.new_id()
+        draft = Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause)
+        close(ledger, entry, draft, effects, 0.0)
+        return event_id
+    effects.signalled.append(entry.run_id)
+    if entry.cancel_requested is not None:
+        return None
+    ledger.update(entry, cancel_requested=reason)
+    fact = ledger.make(entry, RunCancelRequested(reason=reason), at, cause=cause)
+    effects.facts.append(fact)
+    return fact.event_id
 
 
-def _cancelled(view: RunView, fact: e.Recorded, event: e.RunCancelled) -> None:
-    view.reason = event.reason
-    view.details = event.details
-    view.ended_at = fact.at
-
-
-def _new_code(view: RunView, fact: e.Recorded, code_hash: str | None) -> None:
-    """The newest version stays; a fact about an older one is stale (VW-02, VW-03)."""
-    if view.code_version and fact.code_version <= view.code_version:
-        view.stale += 1
-        return
-    view.code_version = fact.code_version
-    view.code_hash = code_hash
-    view.code_clock = fact.clock
-
-
-def _code_generated(view: RunView, fact: e.Recorded, event: e.CodeGenerated) -> None:
-    _new_code(view, fact, event.code_hash)
-
-
-def _correction_started(
-    view: RunView, _fact: e.Recorded, _event: e.CorrectionStarted
+def spread(
+    ledger: Ledger, ended: Iterable[tuple[Entry, UUID]], at: datetime, effects: Effects
 ) -> None:
-    view.corrections_open += 1
+    """Carry ends and cancels on to dependants and children, and to theirs."""
+    waiting = deque(ended)
+    while waiting:
+        entry, cause = waiting.popleft()
+        state = entry.state if entry.ended else "being cancelled"
+        if entry.state == "completed":
+            _count_down(ledger, entry)
+            continue
+        if entry.ended:
+            for other in _dependants(ledger, entry):
+                reason = f"its prerequisite {entry.run_id} is {state}"
+                if caused := cancel_one(ledger, other, reason, at, effects, cause):
+                    waiting.append((other, caused))
+        for other in _children(ledger, entry):
+            reason = f"its parent {entry.run_id} is {state}"
+            if caused := cancel_one(ledger, other, reason, at, effects, cause):
+                waiting.append((other, caused))
 
 
-def _correction_completed(
-    view: RunView, fact: e.Recorded, event: e.CorrectionCompleted
-) -> None:
-    if view.corrections_open:
-        view.corrections_open -= 1
-    else:
-        view.anomalies += 1
-    _new_code(view, fact, event.code_hash)
-
-
-def _bug_reported(view: RunView, _fact: e.Recorded, event: e.BugReported) -> None:
-    if event.verdict == "stale" or event.version < view.code_version:
-        view.stale += 1
-
-
-def _progress(view: RunView, _fact: e.Recorded, event: e.Progress) -> None:
-    view.step = event.step
-    view.progress = event.fraction
-
-
-def _milestone(view: RunView, _fact: e.Recorded, event: e.Milestone) -> None:
-    view.milestones.append(event.name)
-
-
-def _step_completed(view: RunView, _fact: e.Recorded, event: e.StepCompleted) -> None:
-    view.steps[event.name] = event.result
-    view.step = event.name
-
-
-def _step_failed(view: RunView, _fact: e.Recorded, event: e.StepFailed) -> None:
-    view.step = event.name
-
-
-def _ask_raised(view: RunView, _fact: e.Recorded, event: e.AskRaised) -> None:
-    view.asks[event.name] = AskView(
-        event.name, event.question, event.choices, event.default, event.expires_at
+def _count_down(ledger: Ledger, entry: Entry) -> None:
+    ledger.db.execute(
+        "UPDATE runs SET open_prerequisites = open_prerequisites - 1 WHERE ended_at IS NULL"
+        " AND key IN (SELECT run FROM prerequisites WHERE prerequisite = ?)",
+        (entry.key,),
     )
 
 
-def _ask_answered(view: RunView, _fact: e.Recorded, event: e.AskAnswered) -> None:
-    ask = view.asks.get(event.name)
-    if ask is None:
-        view.anomalies += 1
-        ask = AskView(event.name, "")
-    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+def _dependants(ledger: Ledger, entry: Entry) -> list[Entry]:
+    sql = "SELECT run_id FROM prerequisites JOIN runs ON key = run WHERE prerequisite = ? ORDER BY key"
+    return [
+        ledger.get(run_id)
+        for (run_id,) in ledger.db.execute(sql, (entry.key,)).fetchall()
+    ]
 
 
-def _artifact_partial(
-    view: RunView, _fact: e.Recorded, event: e.ArtifactPartial
-) -> None:
-    artifact = view.artifacts.get(event.artifact_id)
-    if artifact is None or artifact.attempt != event.attempt:
-        artifact = ArtifactView(event.artifact_id, event.attempt)
-    characters = artifact.characters + len(event.text)
-    view.artifacts[event.artifact_id] = replace(artifact, characters=characters)
-
-
-def _artifact_completed(
-    view: RunView, _fact: e.Recorded, event: e.ArtifactCompleted
-) -> None:
-    artifact = view.artifacts.get(event.artifact_id) or ArtifactView(event.artifact_id)
-    view.artifacts[event.artifact_id] = replace(
-        artifact,
-        attempt=event.attempt,
-        size=event.size,
-        sha256=event.sha256,
-        path=event.path,
+def _children(ledger: Ledger, entry: Entry) -> list[Entry]:
+    sql = (
+        "SELECT run_id FROM runs WHERE parent_id = ? AND ended_at IS NULL ORDER BY key"
     )
-
-
-EFFECTS: dict[str, Callable[[RunView, e.Recorded, Any], None]] = {
-    "run.queued": _queued,
-    "run.started": _started,
-    "run.resumed": _resumed,
-    "run.waiting": _waiting,
-    "run.preempted": _preempted,
-    "run.requeued": _requeued,
-    "run.cancel_requested": _cancel_requested,
-    "run.completed": _completed,
-    "run.failed": _failed,
-    "run.cancelled": _cancelled,
-    "code.generated": _code_generated,
-    "correction.started": _correction_started,
-    "correction.completed": _correction_completed,
-    "bug.reported": _bug_reported,
-    "progress": _progress,
-    "milestone": _milestone,
-    "step.completed": _step_completed,
-    "step.failed": _step_failed,
-    "ask.raised": _ask_raised,
-    "ask.answered": _ask_answered,
-    "artifact.partial": _artifact_partial,
-    "artifact.completed": _artifact_completed,
-}
+    return [
+        ledger.get(run_id)
+        for (run_id,) in ledger.db.execute(sql, (entry.run_id,)).fetchall()
+    ]

@@ -8,18 +8,16 @@ knows more than the log.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from penstock.clocks import Clock, merge, tick
-from penstock.errors import Conflict, Fenced, Refused, RunNotFound, Terminal
+from penstock.errors import RunNotFound
 from penstock.events import DAEMON_STREAM, AnyEvent, Recorded, encode_event
-from penstock.lifecycle import TERMINAL_STATES, IllegalTransition, State, next_state
+from penstock.record.entry import WRITTEN_AT_ONCE, Entry, load_entry
 from penstock.record.rows import (
     SELECT_EVENTS,
     SELECT_RUNS,
@@ -28,53 +26,10 @@ from penstock.record.rows import (
     to_json,
     to_micros,
 )
-from penstock.record.store import Draft, Fence, RunRow
-
-#: Processes a run's clock may name once clients add to it: each fact carries the clock.
-LARGEST_CLOCK = 256
+from penstock.record.store import Draft, RunRow
 
 _INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
-_LOAD_RUN = (
-    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
-    " code_version, clock FROM runs WHERE "
-)
-
-
-_ENTRY_COLUMNS = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """The columns of a run that decisions look at; `code_version` -1 means no code yet."""
-
-    key: int
-    run_id: str
-    state: State
-    life: str | None
-    token: int
-    attempt: int
-    cancel_requested: str | None
-    sequence: int
-    last_position: int
-    code_version: int
-    clock: dict[str, int]
-
-    @property
-    def ended(self) -> bool:
-        return self.state in TERMINAL_STATES
-
-    @property
-    def executing(self) -> bool:
-        """Whether a task holds the run; one that waits for a person after a restart has no life."""
-        return self.life is not None and self.state in ("running", "waiting")
-
-    def check(self, fence: Fence) -> None:
-        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
-        if self.ended:
-            raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
-        if not self.executing or (self.life, self.token) != (fence.life, fence.token):
-            raise Fenced(run_id=self.run_id)
 
 
 class Ledger:
@@ -160,8 +115,10 @@ class Ledger:
 
     def find(self, run_id: str) -> Entry | None:
         """What decisions need of a run; None if there is none."""
-        entry = self._entries.get(run_id)
-        return entry or self._load("run_id = ?", run_id)
+        entry = self._entries.get(run_id) or load_entry(self.db, run_id)
+        if entry is not None:
+            self._entries[run_id] = entry
+        return entry
 
     def drop(self, run_id: str) -> None:
         """The run is forgotten."""
@@ -182,14 +139,6 @@ class Ledger:
             raise RunNotFound(f"no run has the id {run_id!r}", run_id=run_id)
         return entry
 
-    def _load(self, where: str, value: str) -> Entry | None:
-        columns = self.db.execute(_LOAD_RUN + where, (value,)).fetchone()
-        if columns is None:
-            return None
-        entry = Entry(*columns[:-1], json.loads(columns[-1]))
-        self._entries[entry.run_id] = entry
-        return entry
-
     def row(self, entry: Entry) -> RunRow:
         """The whole row as it stands in this transaction."""
         self.flush()
@@ -203,7 +152,7 @@ class Ledger:
         """Change columns of a run that no fact changes by itself."""
         self.writes += 1
         for name, value in columns.items():
-            if name in _ENTRY_COLUMNS:
+            if name in WRITTEN_AT_ONCE:
                 setattr(entry, name, value)
         names = ", ".join(f"{name} = ?" for name in columns)
         self.db.execute(
@@ -291,24 +240,3 @@ class Ledger:
         except OverflowError:
             # Only a client's clock can be this large; it must not keep the run from going on.
             return merge(clock, other)
-
-
-def check_clock_size(entry: Entry, clock: Clock) -> None:
-    """Refused if a client's clock would make every later fact of the run carry too much."""
-    if len(clock) > 0 and len(entry.clock.keys() | clock.keys()) > LARGEST_CLOCK:
-        raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
-
-
-def check_move(entry: Entry, event_type: str) -> State:
-    """The state after the fact; Conflict if the run's state does not allow it."""
-    try:
-        state = next_state(entry.state, event_type)
-    except IllegalTransition as error:
-        raise Conflict(str(error), run_id=entry.run_id) from None
-    assert state is not None
-    return state
-
-
-def same_fact(draft: Draft, fact: Recorded) -> bool:
-    """Whether a known id comes with what was recorded under it."""
-    return (draft.run_id, draft.type, draft.body) == (fact.run_id, fact.type, fact.body)

@@ -140,7 +140,8 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
 
 def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
     """The runs a filter wants, newest first. Every value is a parameter, never part of the SQL."""
-    where, values = ["runs.key > 0"], []
+    where: list[str] = ["runs.key > 0"]
+    values: list[object] = []
     for column, allowed in (
         ("state", wanted.states),
         ("kind", wanted.kinds),
@@ -150,7 +151,7 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
     ):
         if allowed:
             where.append(f"{column} IN (SELECT value FROM json_each(?))")
-            values.append(to_json(sorted(allowed)))  # type: ignore[type-var]
+            values.append(to_json(sorted(allowed)))
     for label in wanted.labels.items():
         where.append(
             "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
@@ -163,6 +164,6 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
             values.append(word.casefold())
     if wanted.before is not None:
         where.append("place < ?")
-        values.append(wanted.before)  # type: ignore[arg-type]
+        values.append(wanted.before)
     sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
     return [run_row(columns) for columns in db.execute(sql, (*values, wanted.limit))]

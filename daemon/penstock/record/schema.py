@@ -1,9 +1,11 @@
-"""The tables of the SQLite store, their version, and what a start refuses."""
+"""The tables of the SQLite store, their version, and how older ones become newer ones."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +14,11 @@ from penstock.events import DAEMON_STREAM
 
 #: The version of the tables below; PRAGMA user_version of the file.
 VERSION = 1
+
+#: PRAGMA application_id of our files ("Pnst"): any other database is not ours to write into.
+APPLICATION = 0x506E7374
+
+Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
 
 # Large and constant columns stand in `specs`: a fact rewrites its row of `runs`, and must not
 # rewrite megabytes of inputs with it.
@@ -67,8 +74,8 @@ _DAEMON = (
     " preemptible, created_at) VALUES (0, ?1, '', 0, 0, '', ?1, 0, 'fail', 0, 0)"
 )
 
-#: version → what makes the next one of it. Each runs in the transaction that raises the version.
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+#: version → what makes the next one of it, in the transaction that raises the version.
+MIGRATIONS: Migrations = {}
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -81,47 +88,76 @@ def create(db: sqlite3.Connection) -> None:
         [("epoch", str(uuid4())), ("head", 0), ("floor", 1)],
     )
     db.execute(_DAEMON, (DAEMON_STREAM,))
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
 
-def prepare(db: sqlite3.Connection, path: Path | None) -> None:
-    """Bring the database to VERSION: create, migrate, or StartRefused."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version == 0 and tables == 0:
+def create_file(path: Path) -> None:
+    """Make the database file whole or not at all, for its owner's eyes only: it holds inputs."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(new, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = EXTRA")
         create(db)
-    elif version > VERSION:
-        why = f"has schema version {version}, made by a newer penstock; this one knows {VERSION}"
-        raise StartRefused(f"the database {path} {why}")
+    new.rename(path)
+    sync_folder(path)
 
 
-def connect(path: Path | None) -> sqlite3.Connection:
-    """A connection with our settings; any thread may use it, one at a time."""
-    db = sqlite3.connect(
-        path or ":memory:",
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=256,
-    )
-    db.create_function("fold", 1, str.casefold, deterministic=True)
-    # The writer is the only one; a wait is only for a reader of an export or a backup.
-    db.execute("PRAGMA busy_timeout = 5000")
-    db.execute("PRAGMA cache_size = -65536")
-    return db
-
-
-def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
-    """The writing connection, then the reading ones (none for a database in memory)."""
-    db = connect(path)
+def sync_folder(path: Path) -> None:
+    """Make a rename in the file's folder survive a power cut."""
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # FULL: an acknowledged fact survives a power cut, not only a crash of the daemon.
-        db.execute("PRAGMA synchronous = FULL")
-        # Pages of 4 KiB: a checkpoint per 32 MiB, not per 4, keeps long stalls rare.
-        db.execute("PRAGMA wal_autocheckpoint = 8000")
-        prepare(db, path)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def check_version(
+    db: sqlite3.Connection,
+    path: Path,
+    *,
+    version: int = VERSION,
+    migrations: Migrations = MIGRATIONS,
+) -> None:
+    """Bring an existing database to `version`, a copy of the file first. StartRefused if newer."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION:
+        raise StartRefused(
+            f"{path} is not a database of penstock; it was left as it is"
+        )
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > version:
+        raise StartRefused(
+            f"the database {path} has schema version {found}, made by a newer penstock;"
+            f" this one knows versions up to {version}"
+        )
+    if found < version:
+        _copy(db, path.with_name(f"{path.name}.v{found}"))
+        _migrate(db, found, version, migrations)
+
+
+def _copy(db: sqlite3.Connection, target: Path) -> None:
+    new = target.with_name(f"{target.name}.new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(new)) as copy:
+        db.backup(copy)
+    new.rename(target)
+    sync_folder(target)
+
+
+def _migrate(
+    db: sqlite3.Connection, found: int, version: int, migrations: Migrations
+) -> None:
+    """All steps in one transaction: a failed one leaves the older version whole."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(found, version):
+            migrations[step](db)
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("COMMIT")
     except BaseException:
-        db.close()
+        db.rollback()
         raise
-    return [db, *(connect(path) for _ in range(readers if path else 0))]

@@ -14,6 +14,7 @@ import trio
 
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import LARGEST_EVENT_BYTES, Recorded, new_event_id
+from penstock.record.database import open_database
 from penstock.record.decisions import event_ids, judge
 from penstock.record.decisions_prune import used_bytes
 from penstock.record.ledger import Ledger
@@ -26,7 +27,6 @@ from penstock.record.rows import (
     run_row,
     to_json,
 )
-from penstock.record.schema import open_database
 from penstock.record.store import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
 
 T = TypeVar("T")
@@ -130,10 +130,11 @@ class SqliteStore:
             outcomes = [judge(ledger, decision) for decision in batch]
             ledger.finish()
             self._db.execute("COMMIT")
-        except BaseException as error:
+        except sqlite3.Error as error:
             self._undo()
-            if isinstance(error, sqlite3.Error):
-                raise self._translate(error) from error
+            raise self._translate(error) from error
+        except BaseException:
+            self._undo()
             raise
         ledger.committed()
         return outcomes
