@@ -268,7 +268,8 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, text in environ.items():
+    # Sorted, so that a whole table comes before the keys that change it.
+    for name, text in sorted(environ.items()):
         if not name.startswith("PENSTOCK_") or name.removeprefix("PENSTOCK_") in _NOT_KEYS:
             continue
         keys = name.removeprefix("PENSTOCK_").lower().split("__")
@@ -278,6 +279,8 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         table = values
         for key in keys[:-1]:
             table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise StartRefused(f"environment: {name}: {key!r} has a value already")
         table[keys[-1]] = _value(text)
     return values
 
