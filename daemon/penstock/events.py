@@ -350,6 +350,8 @@ class ProcessExited(Fact):
     pid: int
     exit_code: int | None = None
     signal: int | None = None
+    #: Processes it had left behind when it exited; they were ended.
+    leftover: int = 0
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
 

@@ -1,0 +1,225 @@
+"""The program that owns the process tree of one run.
+
+It is a small process of its own so that the tree ends even when the daemon is killed: its argument is
+the number of a socket to the daemon, and end-of-file there is the word to end, whether the daemon
+closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
+
+The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
+`cgroup`, `marker`, `grace`); the answers are lines of JSON with a `type`: `started` or `failed`,
+`exited`, and last `ended`.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+import sys
+import time
+
+from penstock.runs.trees import choose, read_stat, send
+
+#: Seconds of KILL after the grace; a process in an uninterruptible wait may outlive them.
+KILL_SECONDS = 1.5
+#: Seconds between two looks at a tree that is ending and cannot wake us.
+LOOK_SECONDS = 0.02
+#: Processes listed by number; a fork bomb's list would fill the socket.
+MOST_LISTED = 256
+
+
+class Supervisor:
+    """One run's tree from its first process to the proof that none is left."""
+
+    def __init__(self, control: int, spec: dict[str, object]) -> None:
+        self.control = control
+        self.spec = spec
+        self.tree = choose(spec)
+        self.main = 0
+        self.exited = False
+        self.told = False
+        self.childless = False
+        self.poll = select.poll()
+        self.poll.register(control, select.POLLIN)
+        self.wake, write_end = os.pipe()
+        for fd in (self.wake, write_end):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self.poll.register(self.wake, select.POLLIN)
+
+    def run(self) -> None:
+        """Start the main process, wait for its end or the word to end, and end the tree."""
+        if not self.start():
+            return
+        while not self.exited and not self.told:
+            self.turn(None)
+        ended, left = self.end()
+        self.tree.close()
+        proven = "true" if self.tree.proves and not left else "false"
+        self.say(
+            f'"ended","pids":{sorted(ended)[:MOST_LISTED]},"left":{left},"proven":{proven}'
+        )
+
+    def start(self) -> bool:
+        """Fork, contain and execute; False, and said so, when that cannot be."""
+        errors, errors_end = os.pipe()
+        gate, gate_end = os.pipe()
+        self.main = os.fork()
+        if not self.main:
+            os.close(gate_end)
+            execute(self.spec, gate, errors_end)
+        os.close(errors_end)
+        os.close(gate)
+        self.contain()
+        os.write(gate_end, b"1")
+        os.close(gate_end)
+        # Only the tree may hold the ends of its pipes, or its output would never end.
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        if problem := os.read(errors, 64):
+            stage, _, number = problem.decode().partition(" ")
+            self.say(f'"failed","stage":"{stage}","errno":{number}')
+            os.waitpid(self.main, 0)
+            self.tree.close()
+            return False
+        # A process that has exited already is a zombie and still has its start time.
+        start_time = stat.start_time if (stat := read_stat(self.main)) else 0
+        self.say(
+            f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"'
+        )
+        return True
+
+    def contain(self) -> None:
+        """Put the child, which waits at the gate, where it cannot leave."""
+        try:
+            self.tree.enter(self.main)
+        except OSError:
+            self.tree.close()
+            self.tree = choose({**self.spec, "method": "subreaper"})
+            self.tree.enter(self.main)
+
+    def turn(self, seconds: float | None) -> None:
+        """Wait for a signal, a word or the time; then reap."""
+        for fd, _ in self.poll.poll(
+            None if seconds is None else max(0, seconds) * 1000
+        ):
+            if fd == self.wake:
+                self.told |= signal.SIGTERM in os.read(self.wake, 4096)
+                continue
+            # Nothing but end-of-file comes here; an unread answer turns it into a reset.
+            self.told = True
+            self.poll.unregister(self.control)
+        self.reap()
+
+    def reap(self) -> None:
+        """Take the dead. Without a subreaper the main one stays, so that its session's id stays ours."""
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                self.childless = True
+                return
+            if dead is None:
+                return
+            if dead.si_pid == self.main and not self.exited:
+                self.note_exit(dead.si_status, by_signal=dead.si_code != os.CLD_EXITED)
+            if not self.tree.proves:
+                return
+            os.waitpid(dead.si_pid, 0)
+
+    def note_exit(self, status: int, *, by_signal: bool) -> None:
+        self.exited = True
+        code, number = ("null", str(status)) if by_signal else (str(status), "null")
+        left = 0 if self.told else len(self.tree.members())
+        self.say(f'"exited","exit_code":{code},"signal":{number},"leftover":{left}')
+
+    def end(self) -> tuple[set[int], list[int]]:
+        """TERM, grace, KILL: the pids that were there, and those that still are."""
+        members = self.tree.members()
+        ended = set(members)
+        for pid, start_time in members.items():
+            send(pid, start_time, signal.SIGTERM)
+            send(pid, start_time, signal.SIGCONT)
+        grace = float(str(self.spec["grace"]))
+        if self.wait_empty(time.monotonic() + grace):
+            return ended, []
+        limit = time.monotonic() + KILL_SECONDS
+        while time.monotonic() < limit:
+            ended.update(self.tree.members())
+            self.tree.kill()
+            if self.wait_empty(time.monotonic() + LOOK_SECONDS):
+                return ended, []
+        return ended, sorted(self.tree.members())[:MOST_LISTED]
+
+    def wait_empty(self, until: float) -> bool:
+        """Whether the tree was empty at some moment before `until`."""
+        self.reap()
+        while not self.tree.empty(self.childless):
+            if (remaining := until - time.monotonic()) <= 0:
+                return False
+            self.turn(min(remaining, LOOK_SECONDS))
+        return True
+
+    def say(self, text: str) -> None:
+        """One line to the daemon; nobody hears it when the daemon is dead."""
+        try:
+            os.write(self.control, b'{"type":%s}\n' % text.encode())
+        except OSError:
+            self.told = True
+
+
+def execute(spec: dict[str, object], gate: int, errors: int) -> None:
+    """In the child: wait at the gate, then become the program; never returns."""
+    stage = "fork"
+    try:
+        os.read(gate, 1)
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            # What the daemon ignores is none of the program's business.
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        stage = "cwd"
+        os.chdir(spec["cwd"])  # type: ignore[arg-type]
+        stage = "argv"
+        argv: list[bytes] = spec["argv"]  # type: ignore[assignment]
+        os.execvpe(argv[0], argv, spec["env"])  # type: ignore[arg-type]
+    except OSError as error:
+        os.write(errors, f"{stage} {error.errno}".encode())
+    finally:
+        os._exit(127)
+
+
+def read_spec(control: int) -> dict[str, object]:
+    """The table the daemon sends; EOFError when it died before."""
+
+    def exactly(size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            part = os.read(control, size - len(parts))
+            if not part:
+                raise EOFError
+            parts += part
+        return bytes(parts)
+
+    spec = marshal.loads(exactly(int.from_bytes(exactly(8), "big")))
+    assert isinstance(spec, dict)
+    return spec
+
+
+def main() -> None:
+    """Serve one run on the socket whose number is the first argument."""
+    control = int(sys.argv[1])
+    os.set_inheritable(control, False)
+    try:
+        spec = read_spec(control)
+    except EOFError:
+        return
+    Supervisor(control, spec).run()
+
+
+if __name__ == "__main__":
+    main()

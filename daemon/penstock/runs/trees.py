@@ -1,0 +1,273 @@
+"""What a run's process tree is made of, found and signalled: for the supervisor and for boot repair.
+
+Standard library only, and little of it: every run waits for the supervisor's start.
+
+Why signals are safe here: a walk goes from its root downwards and stops each process before it looks
+at its children. A stopped process neither forks nor reaps, and under a subreaper what loses its
+parent becomes the supervisor's child and waits as a zombie, so no pid is used anew during a walk. A
+pidfd and the start time close what is left of that gap.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import NamedTuple
+
+#: Processes stopped in one walk, so that a tree that outgrows the walk is killed in parts.
+MOST_WALKED = 4096
+
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+
+
+class Stat(NamedTuple):
+    """What `/proc/PID/stat` says; pid and start time together name a process for good."""
+
+    state: str
+    parent: int
+    session: int
+    start_time: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """The process's stat, or None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def boot_id() -> str:
+    """The id of this start of the machine; pids of another start mean nothing."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def all_pids() -> list[int]:
+    """Every pid that `/proc` shows."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def carries(pid: int, markers: set[bytes]) -> bool:
+    """Whether the process's environment holds one of these `NAME=value` entries."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return not markers.isdisjoint(file.read().split(b"\0"))
+    except OSError:
+        return False
+
+
+def send(pid: int, start_time: int, number: int) -> bool:
+    """Signal this very process; False when it is gone or the pid is another's by now."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        stat = read_stat(pid)
+        if stat is None or stat.start_time != start_time:
+            return False
+        signal.pidfd_send_signal(fd, number)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def children(pid: int) -> list[int]:
+    """The children of every thread of the process."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:
+        if not os.path.exists(
+            "/proc/thread-self/children"
+        ):  # a kernel without PROC_CHILDREN
+            return [p for p in all_pids() if (s := read_stat(p)) and s.parent == pid]
+    return found
+
+
+def descendants(root: int, *, stop: bool = False) -> dict[int, int]:
+    """Start times of the living descendants by pid; with `stop` each is stopped when found."""
+    found: dict[int, int] = {}
+    waiting = [root]
+    while waiting and len(found) < MOST_WALKED:
+        for pid in children(waiting.pop()):
+            stat = read_stat(pid)
+            if stat is None or stat.state in "ZX" or pid in found:
+                continue
+            if stop:
+                send(pid, stat.start_time, signal.SIGSTOP)
+            found[pid] = stat.start_time
+            waiting.append(pid)
+    return found
+
+
+class Subreaper:
+    """The tree is all that descends from this process; it is empty when no child is left."""
+
+    method = "subreaper"
+    proves = True
+
+    def __init__(self) -> None:
+        import ctypes  # here, since only this method pays for it
+
+        if ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "no subreaper")
+
+    def enter(self, pid: int) -> None:
+        """Nothing to do: a child cannot leave."""
+
+    def members(self) -> dict[int, int]:
+        return descendants(os.getpid())
+
+    def kill(self) -> None:
+        for pid, start_time in descendants(os.getpid(), stop=True).items():
+            send(pid, start_time, signal.SIGKILL)
+
+    def empty(self, childless: bool) -> bool:
+        return childless
+
+    def close(self) -> None:
+        """Nothing to remove."""
+
+
+class Cgroup(Subreaper):
+    """The tree is all that is in a folder of cgroup v2, and all that descends from this process.
+
+    The one holds what a process of the tree asked another to adopt, the other what left the folder.
+    """
+
+    method = "cgroup"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+        os.mkdir(folder)
+
+    def enter(self, pid: int) -> None:
+        with open(f"{self.folder}/cgroup.procs", "w") as file:
+            file.write(str(pid))
+
+    def members(self) -> dict[int, int]:
+        return {**group_members(self.folder), **super().members()}
+
+    def kill(self) -> None:
+        kill_group(self.folder)
+        super().kill()
+
+    def empty(self, childless: bool) -> bool:
+        return childless and not group_populated(self.folder)
+
+    def close(self) -> None:
+        remove_group(self.folder)
+
+
+class Session:
+    """The tree is the main process's session, and whatever still carries the run's id.
+
+    A process that started a session of its own and wiped its environment is not seen, so this
+    method never proves that a tree is empty.
+    """
+
+    method = "session"
+    proves = False
+
+    def __init__(self, marker: bytes) -> None:
+        self.markers = {marker}
+        self.session = 0
+
+    def enter(self, pid: int) -> None:
+        self.session = pid
+
+    def members(self) -> dict[int, int]:
+        found = {}
+        for pid in all_pids():
+            stat = read_stat(pid)
+            if stat is None or stat.state in "ZX" or pid == os.getpid():
+                continue
+            if stat.session == self.session or carries(pid, self.markers):
+                found[pid] = stat.start_time
+        return found
+
+    def kill(self) -> None:
+        found = self.members()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid, start_time in {**found, **self.members()}.items():
+                send(pid, start_time, number)
+
+    def empty(self, childless: bool) -> bool:
+        return not self.members()
+
+    def close(self) -> None:
+        """Nothing to remove."""
+
+
+def group_members(folder: str) -> dict[int, int]:
+    """Start times by pid of the processes in a cgroup folder and below it."""
+    found = {}
+    for path, _, _ in os.walk(folder):
+        try:
+            with open(f"{path}/cgroup.procs") as file:
+                pids = [int(line) for line in file]
+        except OSError:
+            continue
+        for pid in pids:
+            if (stat := read_stat(pid)) and stat.state not in "ZX":
+                found[pid] = stat.start_time
+    return found
+
+
+def kill_group(folder: str) -> None:
+    """KILL everything in the cgroup folder and below it."""
+    try:
+        with open(f"{folder}/cgroup.kill", "w") as file:
+            file.write("1")
+    except OSError:  # a kernel before 5.14, or the folder is gone
+        for pid, start_time in group_members(folder).items():
+            send(pid, start_time, signal.SIGKILL)
+
+
+def group_populated(folder: str) -> bool:
+    """Whether a living process is in the cgroup folder or below it; a missing one is empty."""
+    try:
+        with open(f"{folder}/cgroup.events") as file:
+            return "populated 1" in file.read()
+    except FileNotFoundError:
+        return False
+
+
+def remove_group(folder: str) -> None:
+    """Remove the cgroup folder and those below it; one that is still in use stays."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError:
+            return
+
+
+def choose(spec: dict[str, object]) -> Subreaper | Session:
+    """The wanted containment, or the next lesser one that this machine grants."""
+    method = spec["method"]
+    if method == "cgroup":
+        try:
+            return Cgroup(str(spec["cgroup"]))
+        except OSError:
+            method = "subreaper"
+    if method == "subreaper":
+        try:
+            return Subreaper()
+        except (OSError, ImportError, AttributeError):
+            method = "session"
+    marker = spec["marker"]
+    assert isinstance(marker, bytes)
+    return Session(marker)
