@@ -141,7 +141,7 @@ def test_the_config_file_is_looked_for_where_xdg_says() -> None:
 
 def test_the_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError):
-        Config().port = 1  # type: ignore[misc]
+        Config().port = 1
 
 
 def test_every_number_is_finite() -> None:

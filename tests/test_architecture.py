@@ -1,0 +1,270 @@
+"""What may stand nowhere in the house, read off its source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lifecycle_table import DOCUMENT, renewed, table
+
+ROOT = Path(__file__).parent.parent
+DAEMON = ROOT / "daemon" / "penstock"
+FILES = sorted(DAEMON.rglob("*.py"))
+TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
+
+#: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
+MAY_SLEEP = {
+    ("client/stream.py", "_pump"): "the pause before connecting again",
+    (
+        "record/recorder.py",
+        "write_notes",
+    ): "the least time between two events of one gauge",
+    (
+        "record/recorder.py",
+        "_wait_for_store",
+    ): "the pause before asking a failed store again",
+    (
+        "runs/previous.py",
+        "end_previous",
+    ): "in a thread; strangers' processes tell nobody they end",
+}
+
+#: file -> why its queue needs no number.
+MAY_QUEUE = {
+    "record/sqlite.py": "holds the reading connections, and their number is that of the start",
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(DAEMON).as_posix()
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name or an attribute; "" of anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ""
+
+
+def walk(source: str) -> Iterator[tuple[str, ast.AST]]:
+    """Every node with the name of the function it stands in."""
+
+    def inside(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
+        yield function, node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = node.name
+        for child in ast.iter_child_nodes(node):
+            yield from inside(child, function)
+
+    yield from inside(ast.parse(source), "")
+
+
+def imported(source: str) -> set[str]:
+    names = set()
+    for _, node in walk(source):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {
+                f"{node.module}.{alias.name}" for alias in node.names
+            }
+    return names
+
+
+def endless(source: str) -> list[int]:
+    """Lines that name an infinite number."""
+    found = []
+    for _, node in walk(source):
+        if isinstance(node, ast.Attribute) and dotted(node) in {
+            "math.inf",
+            "numpy.inf",
+        }:
+            found.append(node.lineno)
+        if isinstance(node, ast.ImportFrom) and node.module == "math":
+            found += [node.lineno for alias in node.names if alias.name == "inf"]
+        if isinstance(node, ast.Call) and dotted(node.func) == "float" and node.args:
+            value = getattr(node.args[0], "value", None)
+            # Minus infinity is a moment that has passed, and bounds nothing.
+            if isinstance(value, str) and value.strip("+ ").lower().startswith("inf"):
+                found.append(node.lineno)
+    return found
+
+
+def queues(source: str) -> list[int]:
+    """Lines that make a buffer without a bound of its own."""
+    found = []
+    for _, node in walk(source):
+        if not isinstance(node, ast.Call):
+            continue
+        func = node.func.value if isinstance(node.func, ast.Subscript) else node.func
+        name = dotted(func).rpartition(".")[2]
+        if name == "open_memory_channel" and not node.args and not node.keywords:
+            found.append(node.lineno)
+        bounded = bool(node.args or node.keywords)
+        if name == "SimpleQueue" or (name in {"Queue", "LifoQueue"} and not bounded):
+            found.append(node.lineno)
+    return found
+
+
+def makes_terminals(source: str) -> list[int]:
+    """Lines that make a terminal event by its class, under whatever name it was imported."""
+    names = set(TERMINALS)
+    for _, node in walk(source):
+        if isinstance(node, ast.ImportFrom):
+            names |= {a.asname for a in node.names if a.name in TERMINALS and a.asname}
+    makers = {"model_validate", "model_validate_json", "model_construct"}
+    found = []
+    for _, node in walk(source):
+        if not isinstance(node, ast.Call):
+            continue
+        parts = dotted(node.func).split(".")
+        if parts[-1] in names or (parts[-1] in makers and set(parts[:-1]) & names):
+            found.append(node.lineno)
+    return found
+
+
+def calls_terminal(source: str) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and dotted(node.func) in {"terminal", "lifecycle.terminal"}
+        for _, node in walk(source)
+    )
+
+
+def sleeps(source: str) -> set[str]:
+    return {
+        function
+        for function, node in walk(source)
+        if isinstance(node, ast.Call)
+        and dotted(node.func)
+        in {"trio.sleep", "time.sleep", "sleep", "trio.sleep_until"}
+    }
+
+
+def swallows(source: str) -> list[int]:
+    """Lines that catch `Cancelled`, by whatever name, and do not raise again."""
+    found = []
+    for _, node in walk(source):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = [node.type] if not isinstance(node.type, ast.Tuple) else node.type.elts
+        wide = node.type is None or any(
+            dotted(kind) in {"BaseException", "trio.Cancelled", "Cancelled"}
+            for kind in caught
+            if kind is not None
+        )
+        if wide and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+            found.append(node.lineno)
+    return found
+
+
+EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=name_of)
+
+
+@EVERY_FILE
+def test_the_daemon_runs_on_trio_alone(path: Path) -> None:
+    """D-01"""
+    assert not {
+        n for n in imported(path.read_text()) if n.split(".")[0] in {"asyncio", "anyio"}
+    }
+
+
+@EVERY_FILE
+def test_nothing_is_endless(path: Path) -> None:
+    """BP-04: no capacity and no deadline is infinite, and no buffer is without a bound."""
+    source = path.read_text()
+    assert endless(source) == []
+    if name_of(path) not in MAY_QUEUE:
+        assert queues(source) == []
+
+
+@EVERY_FILE
+def test_terminals_are_made_in_one_place(path: Path) -> None:
+    """CC-01, law 1: `lifecycle.terminal`, called by `conclude` and by the store's decisions."""
+    source = path.read_text()
+    if name_of(path) == "lifecycle.py":
+        assert {f for f, n in walk(source) if isinstance(n, ast.Call)
+                and dotted(n.func) in TERMINALS} == {"terminal"}  # fmt: skip
+        return
+    assert makes_terminals(source) == []
+    if not name_of(path).startswith("record/"):
+        assert not calls_terminal(source)
+
+
+@EVERY_FILE
+def test_cancelled_is_never_swallowed(path: Path) -> None:
+    """CC-03"""
+    assert swallows(path.read_text()) == []
+
+
+def test_nothing_waits_for_a_state_by_sleeping() -> None:
+    """SC-03: every sleep has a reason; whoever adds one writes it down here."""
+    found = {
+        (name_of(path), function)
+        for path in FILES
+        for function in sleeps(path.read_text())
+    }
+    assert found == set(MAY_SLEEP)
+
+
+def test_packages_are_light_to_import() -> None:
+    """Design 2: dspy, mcp and textual cost seconds and are imported where they are needed."""
+    for path in (*DAEMON.rglob("__init__.py"), *(ROOT / "tui").rglob("__init__.py")):
+        outside = {n.split(".")[0] for n in imported(path.read_text())}
+        assert outside <= {"__future__", "penstock", "penstock_tui", "typing"}, path
+
+
+def test_the_roots_of_the_source_are_no_packages() -> None:
+    """Design 2"""
+    for folder in ("daemon", "tui", "tests"):
+        assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_the_lifecycle_table_of_the_document_is_up_to_date() -> None:
+    """CC-06: run tests/lifecycle_table.py to renew it."""
+    text = DOCUMENT.read_text()
+    assert renewed(text) == text
+    assert "run.cancelled" in table()
+
+
+def test_a_document_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="markers"):
+        renewed("no table here")
+
+
+def test_the_document_names_only_tests_that_exist() -> None:
+    named = {
+        word.strip("`,") for word in DOCUMENT.read_text().split() if "test_" in word
+    }
+    existing = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {name for name in named if name.startswith("test_")} <= existing
+
+
+@pytest.mark.parametrize(
+    ("check", "planted"),
+    [
+        (endless, "import math\nx = math.inf"),
+        (endless, "from math import inf"),
+        (endless, "x = float('Infinity')"),
+        (queues, "import trio\ntrio.open_memory_channel()"),
+        (queues, "import queue\nqueue.SimpleQueue()"),
+        (queues, "import queue\nqueue.Queue[int]()"),
+        (makes_terminals, "RunFailed(reason='x', error='y')"),
+        (makes_terminals, "from penstock.events import RunFailed as F\nF(reason='x')"),
+        (makes_terminals, "events.RunCancelled(reason='x')"),
+        (makes_terminals, "events.RunCompleted.model_construct()"),
+        (calls_terminal, "lifecycle.terminal('failed')"),
+        (sleeps, "async def f():\n    await trio.sleep(1)"),
+        (swallows, "try:\n    x()\nexcept BaseException:\n    pass"),
+        (swallows, "try:\n    x()\nexcept:\n    pass"),
+        (swallows, "try:\n    x()\nexcept (ValueError, trio.Cancelled):\n    pass"),
+    ],
+)
+def test_each_check_sees_what_it_looks_for(check: object, planted: str) -> None:
+    """A check that can see nothing proves nothing."""
+    assert callable(check)
+    assert check(planted)
