@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -135,21 +134,23 @@ class FakeRun:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
         check: bool = True,
-        log: bool = True,
         capture: bool = False,
     ) -> Executed:
         self.commands.append((tuple(argv), dict(env or {})))
         ended = await trio.run_process(
             list(argv),
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=None if env is None else dict(env),
+            stdin=stdin,
             check=False,
             capture_stdout=True,
             capture_stderr=True,
         )
-        if log:
-            await self.log((ended.stdout + ended.stderr).decode(errors="replace"))
+        said = ended.stderr if capture else ended.stdout + ended.stderr
+        if said:
+            await self.log(said.decode(errors="replace"))
         if check and ended.returncode != 0:
             raise ProcessFailed(f"{argv[0]} ended with status {ended.returncode}")
         kept = ended.stdout[: self.config.output_head_bytes] if capture else b""

@@ -69,7 +69,5 @@ def _describe_chunk(root: str, chunk: Sequence[Placed]) -> dict[str, Described]:
     for one in chunk:
         # One more than is parsed, so that a longer module is known to be longer.
         limit = LONGEST_PARSED + 1 if one.language == "python" else _HEAD_BYTES
-        found[one.path] = describe(
-            one.path, one.language, read_text(root, one.path, limit)
-        )
+        found[one.path] = describe(one, read_text(root, one.path, limit))
     return found

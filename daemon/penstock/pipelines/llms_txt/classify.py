@@ -100,7 +100,7 @@ _PROJECT = frozenset(
         "Makefile",
     }
 )
-_LISTS = re.compile(r"(^|/)(cmakelists|requirements[^/]*|robots|sources|top_level|entry_points|manifest)\.txt$", re.IGNORECASE)  # fmt: skip
+_LISTS = re.compile(r"(^|/)(cmakelists|[^/]*requirements[^/]*|[^/]*constraints|robots|sources|top_level|entry_points|manifest)\.txt$", re.IGNORECASE)  # fmt: skip
 _README = re.compile(r"readme(\.(md|markdown|rst|txt|adoc))?$", re.IGNORECASE)
 # The words by which newcomers are led, most important first.
 _LEADING = (
@@ -181,12 +181,14 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional" if _is_housekeeping(path) else None
     if _README.fullmatch(path):
         return "Docs"
+    if language == "text" and not _is_document(path):
+        return "Optional" if _is_housekeeping(path) and "/" not in path else None
     if _TESTS.search(path) or _is_housekeeping(path) or _NOISE.search(path):
         return "Optional"
     if _EXAMPLES.search(path):
         return "Examples"
     if language in {"markdown", "rst", "text"}:
-        return "Docs" if _is_document(path, language) else "Optional"
+        return "Docs"
     if language == "notebook":
         return "Examples"
     return "Optional" if name == "setup.py" or _TOOLING.search(path) else "Code"
@@ -200,9 +202,11 @@ def _is_housekeeping(path: str) -> bool:
     }
 
 
-def _is_document(path: str, language: Language) -> bool:
+def _is_document(path: str) -> bool:
     """Plain texts deep in a tree are mostly data; in a folder of documents they are documents."""
-    return language != "text" or "/" not in path or _DOC_FOLDER.search(path) is not None
+    return "/" not in path or (
+        _DOC_FOLDER.search(path) is not None and not _TESTS.search(path)
+    )
 
 
 def _weight(path: str, section: Section) -> int:

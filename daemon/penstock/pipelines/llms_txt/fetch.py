@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,23 @@ _CLONE = (
 
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
+_INHERITED = (
+    "PATH", "HOME", "USER", "SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy",
+    "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+
+# What a supervisor, like a shell, answers for a program that is not there.
 _NOT_FOUND = 127
 
 
-def git_environment(transport: Transport | None) -> dict[str, str]:
-    """What git is told besides its arguments; only `transport` may be spoken, none if it is None."""
-    return {
+def git_environment(
+    transport: Transport | None, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """All that git is told besides its arguments; only `transport` may be spoken, none if None.
+
+    Of `environ` it keeps what finding programs, keys and the network's proxy needs.
+    """
+    return {name: environ[name] for name in _INHERITED if name in environ} | {
         "GIT_ALLOW_PROTOCOL": transport or "none",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -74,11 +86,17 @@ async def fetch_tree(run: Run, source: Source, max_files: int) -> Tree:
         root = str(await _clone(run, source))
     elif not await trio.to_thread.run_sync(os.path.isdir, root):
         raise SourceUnusable(f"{root} is not a folder of this machine")
+    has_git = has_git and await trio.to_thread.run_sync(_is_in_git_tree, root)
     names = await _names_from_git(run, root) if has_git else None
     tree = await trio.to_thread.run_sync(_list_names, root, names, max_files)
     if not tree.files:
         raise SourceUnusable(f"{source.where} has no files to describe")
     return tree
+
+
+def _is_in_git_tree(root: str) -> bool:
+    folder = Path(root).resolve()
+    return any((parent / ".git").exists() for parent in (folder, *folder.parents))
 
 
 def _list_names(root: str, names: list[str] | None, max_files: int) -> Tree:
@@ -93,7 +111,7 @@ async def _clone(run: Run, source: Source) -> Path:
     await run.progress("fetch")
     ended = await run.exec(
         ["git", *_SAFE, *_CLONE, "--", source.where, str(folder)],
-        env=git_environment(source.transport),
+        env=git_environment(source.transport, os.environ),
         check=False,
     )
     if ended.exit_code == _NOT_FOUND:
@@ -119,10 +137,9 @@ async def _names_from_git(run: Run, root: str) -> list[str] | None:
     """The names git tracks or would track; None when this is no git tree, or they are too many."""
     ended = await run.exec(
         ["git", "-C", root, *_SAFE, *_LIST],
-        env=git_environment(None),
+        env=git_environment(None, os.environ),
         check=False,
         capture=True,
-        log=False,
     )
     listed = ended.stdout
     # What was captured is bounded: a list that does not end with an end is not whole, and a walk

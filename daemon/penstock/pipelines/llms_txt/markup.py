@@ -11,7 +11,6 @@ from urllib.parse import quote
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
 
 # Every pattern is linear: no nested repetition, and bounded where two parts could trade characters.
-_COMMENT = re.compile(r"<!--.{0,4000}?-->", re.DOTALL)
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,500}>")
 _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()\s]{0,500}\)")
 _LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\n]{0,500}\)|\[[^\[\]]{0,100}\])")
@@ -20,10 +19,13 @@ _RST_ROLE = re.compile(r":[a-z:+-]{2,30}:`[~!]?([^`]{1,300})`")
 _RST_REFERENCE = re.compile(r"`([^`]{1,300})`_{1,2}")
 _RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
 _SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
+_MYST_ROLE = re.compile(r"\{[a-z:_-]{2,30}\}`[~!]?([^`]{1,300})`")
 _TARGET = re.compile(r"\s*<[^<>]{1,200}>$")
 _EMPHASIS = re.compile(r"(?<!\w)[*_]{1,3}(?=\w)|(?<=[\w.!?)])[*_]{1,3}(?!\w)")
 _CODE = re.compile(r"`+")
 _BLANK = re.compile(r"\s+")
+# What stripping leaves before a full stop or comma.
+_LOOSE_STOP = re.compile(r" ([.,;:!?])(?= |$)")
 _ENTITIES = {
     "&amp;": "&",
     "&lt;": "<",
@@ -34,7 +36,7 @@ _ENTITIES = {
 }
 _OPENS_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _SENTENCE_END = re.compile(
-    r"(?<=[^.\s][^.\s][.!?])\s+(?=[^a-z\s])|(?<=[\u3002\uff01\uff1f])"
+    r"(?:(?<=[^.\s][^.\s][.!?])|(?<=\d[.]))\s+(?=[^a-z\s])|(?<=[\u3002\uff01\uff1f])"
 )
 # These would begin a heading, quote, list, fence or table if the text began a line.
 _LINE_STARTERS = "#>-+*=|~: \t"
@@ -50,25 +52,34 @@ def harmless(text: str) -> str:
     return _BLANK.sub(" ", _OPENS_TAG.sub("\u2039", text)).strip()
 
 
+def cut_comments(text: str) -> str:
+    """`text` without HTML comments. A search by pattern would start anew at each open comment."""
+    kept: list[str] = []
+    while (start := text.find("<!--")) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept.append(text[:start])
+        text = text[end + 3 :]
+    return " ".join([*kept, text])
+
+
 def strip_markup(text: str) -> str:
     """`text` as one plain line: Markdown, reStructuredText and HTML are taken off."""
-    text = _COMMENT.sub(" ", text)
+    text = cut_comments(text)
     text = _IMAGE.sub(" ", text)
     text = _LINK.sub(r"\1", text)
-    for pattern in (_RST_LINK, _RST_ROLE, _RST_REFERENCE):
+    for pattern in (_RST_LINK, _RST_ROLE, _MYST_ROLE, _RST_REFERENCE):
         text = pattern.sub(r"\1", text)
     text = _TAG.sub(" ", _SUBSTITUTION.sub(" ", text))
     text = _TARGET.sub("", _RST_WORD_REFERENCE.sub(r"\1", text))
     text = _CODE.sub("", _EMPHASIS.sub("", text))
     for entity, plain in _ENTITIES.items():
         text = text.replace(entity, plain)
-    return _BLANK.sub(" ", text).strip()
+    return _LOOSE_STOP.sub(r"\1", _BLANK.sub(" ", text)).strip()
 
 
 def one_line(text: str, longest: int) -> str:
     """`text` as at most `longest` harmless characters, cut between words; may be empty."""
     # Nothing of a text far beyond the limit is shown, so nothing of it need be looked at.
-    text = harmless(strip_markup(text[: longest * 20])).lstrip(_LINE_STARTERS)
+    text = harmless(text[: longest * 20]).lstrip(_LINE_STARTERS)
     return shorten(text, longest)
 
 

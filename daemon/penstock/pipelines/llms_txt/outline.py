@@ -19,7 +19,10 @@ from penstock.pipelines.llms_txt.metadata import Metadata
 CANDIDATES_PER_LINK = 2
 
 # "Optional" holds what most readers skip; a short list is enough.
-_OPTIONAL_SHARE = 2
+_OPTIONAL_SHARE = 4
+
+# Files without a word about themselves, listed in one section: tables and data say nothing.
+_SILENT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,15 @@ def draw_outline(
 def _pick(
     ours: Sequence[Placed], described: Mapping[str, Described], room: int
 ) -> tuple[Link, ...]:
-    """The first `room` files; one that says nothing of itself stands back behind those that do."""
-    best = sorted(ours, key=lambda one: (not described[one.path].note, one.rank))[:room]
+    """The first `room` files; those that say nothing of themselves stand back, and are few."""
+    telling = [one for one in ours if described[one.path].note][:room]
+    silent = [one for one in ours if not described[one.path].note]
+    # Where nobody says anything, the names are all there is.
+    spare = room - len(telling)
+    chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
     links = [
         Link(described[one.path].title, one.path, described[one.path].note)
-        for one in sorted(best, key=lambda one: one.rank)
+        for one in sorted(chosen, key=lambda one: one.rank)
     ]
     return tuple(_told_apart(links))
 
@@ -160,7 +167,9 @@ def _info(facts: Facts, prose: str, left_out: Mapping[Section, int]) -> tuple[st
     if omitted := [
         f"{_counted(n, 'file')} of {name}" for name, n in left_out.items() if n > 0
     ]:
-        paragraphs_of_info.append(f"Not listed below: {', '.join(omitted)}.")
+        paragraphs_of_info.append(
+            f"The most important are listed; not listed: {', '.join(omitted)}."
+        )
     return tuple(paragraph for paragraph in paragraphs_of_info if paragraph)
 
 

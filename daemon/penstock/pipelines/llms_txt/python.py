@@ -51,6 +51,8 @@ def _public_names(tree: ast.Module) -> tuple[str, ...]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")
     ]
+    # What a module is about shows in its classes first, which are named in capitals.
+    defined.sort(key=lambda name: not name[0].isupper())
     return tuple(dict.fromkeys(_exported(tree) or defined))
 
 
