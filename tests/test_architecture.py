@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from lifecycle_table import DOCUMENT, renewed, table
 
 ROOT = Path(__file__).parent.parent
