@@ -19,7 +19,7 @@ async def finishing(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
     work = trio.CancelScope(shield=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_bound_after_cancel, work, nursery.cancel_scope, on_cancel)
-        with work:  # noqa: ASYNC100 (the checkpoints are in the caller's block)
+        with work:
             try:
                 yield
             # Kept only to take it past the nursery, which would wrap it in a group.
