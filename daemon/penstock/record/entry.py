@@ -61,7 +61,10 @@ class Entry:
 def load_entry(db: sqlite3.Connection, run_id: str) -> Entry | None:
     """The run as the tables have it."""
     columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
-    return Entry(*columns[:-1], clock=json.loads(columns[-1])) if columns else None
+    if columns is None:
+        return None
+    values = [*columns[:-1], json.loads(columns[-1])]
+    return Entry(*values)
 
 
 def check_clock_size(entry: Entry, clock: Clock) -> None:

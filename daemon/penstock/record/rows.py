@@ -48,9 +48,8 @@ def to_moment(micros: int) -> datetime:
     return _UNIX + timedelta(microseconds=micros)
 
 
-def to_json(value: Any) -> str:
-    """Compact JSON, as text columns hold it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+#: Compact JSON, as text columns hold it. (`json.dumps` makes an encoder per call.)
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def run_row(columns: tuple[Any, ...]) -> RunRow:
