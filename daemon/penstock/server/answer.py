@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -52,6 +53,14 @@ class Answer:
             "X-Content-Type-Options": "nosniff",
             **self.headers,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A response without an end known beforehand; `open` gives its chunks while it is entered."""
+
+    content_type: str
+    open: Callable[[], AbstractContextManager[AsyncIterator[bytes]]]
 
 
 def json_answer(

@@ -1,0 +1,177 @@
+"""The HTTP application: the route table on Quart-Trio, errors as problem documents.
+
+Handlers know nothing of Quart: they take a Call and give an Answer, or a Stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import trio
+from quart import Response, request
+from quart.wrappers.response import ResponseBody
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from penstock.errors import PenstockError
+from penstock.server.answer import (
+    Answer,
+    HttpRefused,
+    Stream,
+    fault_answer,
+    problem_answer,
+)
+from penstock.server.asgi import ASGI, asgi_mux, guarded
+from penstock.server.closing import Closing
+from penstock.server.guard import Guard
+from penstock.server.rest import rest_handlers
+from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+_log = logging.getLogger("penstock.http")
+View = Callable[..., Awaitable[Response]]
+
+
+def open_app(
+    core: Core, *, guard: Guard, closing: Closing, base: str, mcp: ASGI | None = None
+) -> ASGI:
+    """Everything behind the door but WebSockets, guarded.
+
+    `base` is how clients on this box address the daemon, for those that came by its Unix socket.
+    """
+    rest = build_rest(rest_handlers(core, closing), base)
+    return guarded(asgi_mux(rest, mcp), guard, core.config)
+
+
+def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
+    """The route table with a handler for each name in it."""
+    app = QuartTrio("penstock", static_folder=None)
+    # A path is what it is: no redirects to a tidier one.
+    app.url_map.merge_slashes = False
+    # Long answers are bounded by what the client takes, not by the clock: see DoorStream.
+    app.config["RESPONSE_TIMEOUT"] = None
+    # The guard has counted the body already.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    for route in ROUTES:
+        app.add_url_rule(
+            re.sub(r"{(\w+)}", r"<\1>", route.path),
+            route.name,
+            _view(route, handlers[route.name], base),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    app.register_error_handler(HTTPException, _refused)
+    return app
+
+
+def _view(route: Route, handler: Handler, base: str) -> View:
+    async def view(**path: str) -> Response:
+        reply: Answer | Stream
+        try:
+            call = await _call(route, path, base)
+            answer = handler(call)
+            reply = answer if isinstance(answer, Answer) else await answer
+        except PenstockError as error:
+            reply = _answer_for(error)
+        except Exception:  # noqa: BLE001
+            # The boundary of one request: the client learns that it failed, the log learns why.
+            reply = _fault()
+        return _respond(reply)
+
+    return view
+
+
+async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if request.scope["server"] is not None and "host" in headers:
+        base = f"http://{headers['host']}"
+    body = await request.get_data(as_text=False)
+    assert isinstance(body, bytes)
+    return Call(
+        route=route,
+        path=path,
+        query=parse_query(route, request.scope["query_string"]),
+        headers=headers,
+        body=body,
+        base=base,
+    )
+
+
+def _answer_for(error: PenstockError) -> Answer:
+    answer = problem_answer(error)
+    return answer if answer.status != 500 else _fault()
+
+
+def _fault() -> Answer:
+    fault_id = secrets.token_hex(8)
+    _log.exception("fault %s: %s %s", fault_id, request.method, request.path)
+    return fault_answer(fault_id)
+
+
+def _respond(reply: Answer | Stream) -> Response:
+    if isinstance(reply, Answer):
+        response = Response(reply.body, status=reply.status)
+        response.headers.clear()
+        response.headers.update(reply.all_headers())
+        return response
+    # Proxies must pass each line on as it comes.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    response = Response(b"", headers=headers, content_type=reply.content_type)
+    response.headers.pop("Content-Length", None)
+    if request.method == "HEAD":
+        return response
+    response.response = StreamBody(reply.open())
+    return response
+
+
+async def _refused(error: HTTPException) -> Response:
+    """Whatever routing refused: no such path, or not with this method."""
+    # Quart runs a plain function in a thread, so this one is async, and means it.
+    await trio.lowlevel.checkpoint()
+    status = error.code or 500
+    headers: dict[str, str] = {}
+    if status == 405:
+        headers["Allow"] = ", ".join(
+            sorted(getattr(error, "valid_methods", None) or ())
+        )
+    details = {
+        404: "there is nothing at this path",
+        405: "this path does not take this method",
+    }
+    detail = details.get(status, "the request was refused")
+    return _respond(problem_answer(HttpRefused(status, detail, headers)))
+
+
+class StreamBody(ResponseBody):
+    """A response's body that holds its subscription exactly as long as it is sent.
+
+    An async generator would keep it until it is collected, when its client leaves in a send.
+    """
+
+    def __init__(self, chunks: AbstractContextManager[AsyncIterator[bytes]]) -> None:
+        self._chunks = chunks
+        self._iterator: AsyncIterator[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._iterator = self._chunks.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._chunks.__exit__(kind, error, tb)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        assert self._iterator is not None
+        return self._iterator

@@ -1,0 +1,119 @@
+"""The OpenAPI 3.1 document, made of the route table and the models of the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from penstock.runs.kind import Kind
+from penstock.server.answer import PROBLEM
+from penstock.server.guard import OPEN_PATHS
+from penstock.server.routes import ROUTES, Query, Route
+from penstock.wire import Problem
+
+_REF = "#/components/schemas/{model}"
+#: What bad input and the guard may answer on every route.
+_ALWAYS = (400, 403)
+_FORMS = {"text": "string", "integer": "integer", "flag": "boolean"}
+_STREAMS = ("application/x-ndjson", "text/event-stream")
+
+
+def describe(version: str, kinds: Iterable[Kind] = ()) -> dict[str, Any]:
+    """The document, with the inputs of every installed kind among its schemas."""
+    kinds = list(kinds)
+    models: set[type[BaseModel]] = {
+        Problem,
+        *(r.body for r in ROUTES if r.body),
+        *(r.reply for r in ROUTES if r.reply),
+    }
+    ordered: list[type[BaseModel]] = sorted(models, key=lambda model: model.__name__)
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in ordered], ref_template=_REF
+    )
+    components = {
+        "schemas": {**schemas.get("$defs", {}), **_kind_schemas(kinds)},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    info = {"title": "penstock", "version": version}
+    return {
+        "openapi": "3.1.0",
+        "info": info,
+        "paths": paths,
+        "components": components,
+        "security": [{"token": []}],
+    }
+
+
+def _kind_schemas(kinds: list[Kind]) -> dict[str, Any]:
+    # Definitions stay inside each schema: two kinds may use one name for different things.
+    return {f"inputs.{kind.name}": kind.inputs.model_json_schema() for kind in kinds}
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", route.path)
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.about,
+        "parameters": [_path_parameter(name) for name in names]
+        + [_query_parameter(query) for query in route.queries],
+        "responses": _responses(route),
+    }
+    if route.path in OPEN_PATHS:
+        operation["security"] = []
+    if route.body is not None:
+        content = {"application/json": {"schema": _ref(route.body)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    schema = _ref(route.reply) if route.reply else {"type": "object"}
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if route.name.endswith("events"):
+        content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
+    statuses = {route.status, 200} if route.body or route.status == 202 else {200}
+    told = {
+        str(s): {"description": HTTPStatus(s).phrase, "content": content}
+        for s in statuses
+    }
+    problem = {PROBLEM: {"schema": _ref(Problem)}}
+    always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
+    writes = (408, 413, 415) if route.method == "POST" else ()
+    for status in sorted({*always, *writes, *route.errors}):
+        told[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": problem,
+        }
+    if route.name == "health":
+        told["503"]["content"] = content
+    return told
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameter(query: Query) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": _FORMS[query.form]}
+    if query.default is not None:
+        schema["default"] = query.default
+    if query.form == "integer":
+        schema |= {"minimum": query.least, "maximum": query.most}
+    return {
+        "name": query.name,
+        "in": "query",
+        "description": query.about,
+        "schema": schema,
+    }
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REF.format(model=model.__name__)}

@@ -1,0 +1,26 @@
+"""REST: every route of the table, answered from the core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.server.closing import Closing
+from penstock.server.rest_daemon import daemon_handlers
+from penstock.server.rest_events import event_handlers
+from penstock.server.rest_runs import ask_handlers, run_handlers
+from penstock.server.rest_tasks import task_handlers
+from penstock.server.routes import Handler
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+
+def rest_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
+    """What answers each route, by the route's name."""
+    return {
+        **run_handlers(core),
+        **ask_handlers(core),
+        **event_handlers(core, closing),
+        **task_handlers(core),
+        **daemon_handlers(core),
+    }

@@ -1,0 +1,76 @@
+"""The daemon over REST: its health, its queue, its kinds, its readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.events import format_time
+from penstock.record.bus import SubscriberStatistics
+from penstock.runs.kind import Kind
+from penstock.server.answer import Answer, json_answer
+from penstock.server.openapi import describe
+from penstock.server.routes import Call, Handler
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+
+def daemon_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of what is not about one run, by the name of their route."""
+
+    async def health(_call: Call) -> Answer:
+        reply = await core.health()
+        return json_answer(reply, 200 if reply.status == "ok" else 503)
+
+    # The rest wait for nothing, whatever the load.
+    def queue(_call: Call) -> Answer:
+        return json_answer(core.scheduler.statistics().to_json())
+
+    def pipelines(_call: Call) -> Answer:
+        kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
+        return json_answer({"pipelines": [kind_json(kind) for kind in kinds]})
+
+    def clients(_call: Call) -> Answer:
+        rows = core.bus.subscribers()
+        return json_answer(
+            {"clients": [client_json(row) for row in rows], "head": core.bus.head}
+        )
+
+    def openapi(_call: Call) -> Answer:
+        return json_answer(describe(core.version, core.kinds.values()))
+
+    return {
+        "health": health,
+        "queue": queue,
+        "pipelines": pipelines,
+        "clients": clients,
+        "openapi": openapi,
+    }
+
+
+def kind_json(kind: Kind) -> dict[str, Any]:
+    """A kind, with the schemas that forms and tools are made of."""
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "needs_model": kind.needs_model,
+        "on_restart": kind.on_restart,
+        "preemptible": kind.preemptible,
+        "milestones": sorted(kind.milestones),
+        "inputs": kind.inputs.model_json_schema(),
+        "output": kind.output.model_json_schema(),
+    }
+
+
+def client_json(row: SubscriberStatistics) -> dict[str, Any]:
+    """A reader of a stream."""
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "run_id": row.run_id,
+        "cursor": row.cursor,
+        "lag": row.lag,
+        "overflow": row.overflow,
+        "dropped": row.dropped,
+        "since": format_time(row.since),
+    }

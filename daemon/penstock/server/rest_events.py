@@ -1,0 +1,179 @@
+"""Events over HTTP: a page, or a live stream as NDJSON or server-sent events, by Accept.
+
+A stream's lines are envelopes. What is not a fact has a line of its own: `gap` where facts are
+missing, `bye` when the daemon stops. The end of a run is the end of its stream.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, get_args
+
+from penstock.errors import Refused
+from penstock.events import Recorded
+from penstock.record.bus import Batch, Overflow, Subscription
+from penstock.server.answer import JSON, Answer, Stream, json_answer
+from penstock.server.closing import Closing
+from penstock.server.routes import LARGEST_CURSOR, Call, Handler
+from penstock.wire import ByeFrame, GapFrame
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+NDJSON = "application/x-ndjson"
+SSE = "text/event-stream"
+
+
+def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
+    """The handlers of the two event routes, by name."""
+    numbers = itertools.count(1)
+
+    async def run_events(call: Call) -> Answer | Stream:
+        view = await core.scheduler.view(call.run_id)
+        if form := wanted_stream(call.headers.get("accept", "")):
+            return stream(call, form, view.run_id)
+        after, limit = call.query["after"] or 0, call.query["limit"]
+        size = core.config.page_bytes
+        facts = await core.store.read(view.run_id, after, limit, max_bytes=size)
+        return json_answer(page(facts, after, head=view.position))
+
+    async def all_events(call: Call) -> Answer | Stream:
+        if form := wanted_stream(call.headers.get("accept", "")):
+            return stream(call, form, None)
+        after, limit = call.query["after"] or 0, call.query["limit"]
+        # What is committed but not yet published is not yet true for anybody else either.
+        head, floor = core.bus.head, core.bus.floor
+        start = max(after, floor - 1)
+        read = await core.store.read_all(start, limit, max_bytes=core.config.page_bytes)
+        facts = [fact for fact in read if fact.position <= head]
+        gap = GapFrame(first=after + 1, last=start) if start > after else None
+        return json_answer(page(facts, start, head=head, gap=gap))
+
+    def stream(call: Call, form: str, run_id: str | None) -> Stream:
+        after = cursor_of(call)
+        overflow = overflow_of(call.query["overflow"])
+        name = f"{'sse' if form == SSE else 'ndjson'}-{next(numbers)}"
+
+        @contextmanager
+        def open_lines() -> Iterator[AsyncIterator[bytes]]:
+            with core.bus.subscribe(
+                run_id, after, overflow=overflow, name=name, kind="http"
+            ) as subscription:
+                lines = sse_lines if form == SSE else ndjson_lines
+                yield Lines(subscription, closing, lines, core.config.heartbeat_seconds)
+
+        return Stream(form, open_lines)
+
+    return {"run_events": run_events, "all_events": all_events}
+
+
+class Lines:
+    """The chunks of a stream: one per batch, and a sign of life when there is none for long."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        closing: Closing,
+        write: Callable[[Batch], bytes],
+        heartbeat_seconds: float,
+    ) -> None:
+        self._subscription = subscription
+        self._closing = closing
+        self._write = write
+        self._heartbeat_seconds = heartbeat_seconds
+        self._said_bye = False
+
+    def __aiter__(self) -> Lines:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._said_bye:
+            seconds = self._heartbeat_seconds
+            with self._closing.until_goodbye(seconds) as scope:
+                batch = await anext(self._subscription)
+            if not scope.cancelled_caught:
+                if chunk := self._write(batch):
+                    return chunk
+            elif self._closing.saying_goodbye:
+                self._said_bye = True
+                return self._control(ByeFrame(reason="the daemon is stopping"))
+            elif self._write is sse_lines:
+                return b": still here\n\n"
+        raise StopAsyncIteration
+
+    def _control(self, frame: ByeFrame) -> bytes:
+        data = frame.model_dump_json().encode()
+        return _sse("bye", data) if self._write is sse_lines else data + b"\n"
+
+
+def ndjson_lines(batch: Batch) -> bytes:
+    """A batch as NDJSON: a line per fact."""
+    lines = [fact.wire() + b"\n" for fact in batch.facts]
+    if batch.gap is not None:
+        lines.insert(0, gap_json(batch) + b"\n")
+    return b"".join(lines)
+
+
+def sse_lines(batch: Batch) -> bytes:
+    """A batch as server-sent events; `id` is the position, so that a browser resumes by itself."""
+    events = [
+        b"id: %d\ndata: %b\n\n" % (fact.position, fact.wire()) for fact in batch.facts
+    ]
+    if batch.gap is not None:
+        events.insert(0, _sse("gap", gap_json(batch)))
+    return b"".join(events)
+
+
+def gap_json(batch: Batch) -> bytes:
+    """The `gap` frame of a batch that has one."""
+    assert batch.gap is not None
+    return (
+        GapFrame(first=batch.gap.first, last=batch.gap.last).model_dump_json().encode()
+    )
+
+
+def _sse(event: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
+
+
+def page(
+    facts: list[Recorded], after: int, *, head: int, gap: GapFrame | None = None
+) -> bytes:
+    """A page, put together from bytes that were encoded once."""
+    following = facts[-1].position if facts else after
+    more = b"true" if facts and following < head else b"false"
+    missing = b"" if gap is None else b',"gap":' + gap.model_dump_json().encode()
+    events = b",".join(fact.wire() for fact in facts)
+    return b'{"events":[%b],"next":%d,"more":%b%b}' % (events, following, more, missing)
+
+
+def wanted_stream(accept: str) -> str | None:
+    """The form of stream that an Accept header asks for first; None: a page."""
+    for part in accept.split(","):
+        media_type = part.partition(";")[0].strip().lower()
+        if media_type in (NDJSON, SSE):
+            return media_type
+        if media_type in (JSON, "*/*"):
+            return None
+    return None
+
+
+def cursor_of(call: Call) -> int:
+    """Where a stream begins: `after`, or else what a browser says it had last."""
+    if call.query["after"] is not None:
+        return int(call.query["after"])
+    last = call.headers.get("last-event-id", "").strip() or "0"
+    if not (last.isascii() and last.isdecimal() and len(last) <= 19):
+        raise Refused("Last-Event-ID", "must be a position")
+    return min(int(last), LARGEST_CURSOR)
+
+
+def overflow_of(text: str | None) -> Overflow:
+    """A policy for readers that fall behind. Refused lists the three."""
+    policies: tuple[Overflow, ...] = get_args(Overflow)
+    for policy in policies:
+        if text in (None, policy):
+            return policy
+    raise Refused("overflow", f"must be one of {', '.join(policies)}")

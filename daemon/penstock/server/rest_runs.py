@@ -1,0 +1,138 @@
+"""Runs over REST: submit, look, cancel, retry, and what people say to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from penstock.address import websocket_url
+from penstock.errors import AskNotFound
+from penstock.events import format_time
+from penstock.priority import Priority
+from penstock.record.filters import parse_filter
+from penstock.record.store import AskRow
+from penstock.server.answer import Answer, json_answer
+from penstock.server.routes import Call, Handler
+from penstock.wire import (
+    AnswerRequest,
+    BugReportRequest,
+    CancelReceipt,
+    CancelRequest,
+    InterventionRequest,
+    SubmitReply,
+    SubmitRequest,
+    read_json,
+)
+
+if TYPE_CHECKING:
+    from penstock.record.views import RunView
+    from penstock.runs.core import Core
+
+
+def run_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of `/runs`, by the name of their route."""
+    scheduler = core.scheduler
+
+    async def submit(call: Call) -> Answer:
+        request = read_json(SubmitRequest, call.body)
+        submitted = await scheduler.submit(request, wait=call.query["wait"])
+        return accepted(call, submitted.view, created=submitted.created)
+
+    async def retry(call: Call) -> Answer:
+        submitted = await scheduler.retry(call.run_id, wait=call.query["wait"])
+        return accepted(call, submitted.view, created=submitted.created)
+
+    async def list_runs(call: Call) -> Answer:
+        query = call.query
+        wanted = parse_filter(query["q"], before=query["before"], limit=query["limit"])
+        runs, following = await scheduler.list(wanted)
+        return json_answer({"runs": runs, "next": following})
+
+    async def get_run(call: Call) -> Answer:
+        view = await scheduler.view(call.run_id)
+        return json_answer(view.to_json())
+
+    async def cancel(call: Call) -> Answer:
+        request = read_json(CancelRequest, call.body, empty=b"{}")
+        wait = call.query["wait"]
+        receipt = await scheduler.cancel(call.run_id, request.reason, wait=wait)
+        reply = CancelReceipt.model_validate(receipt, from_attributes=True)
+        under_way = reply.outcome == "cancelled" and reply.gone_at is None and not wait
+        return json_answer(reply, 202 if under_way else 200)
+
+    async def intervene(call: Call) -> Answer:
+        request = read_json(InterventionRequest, call.body)
+        recorded = await scheduler.intervene(call.run_id, request.text)
+        return json_answer(recorded.wire(), 202)
+
+    async def report_bug(call: Call) -> Answer:
+        request = read_json(BugReportRequest, call.body)
+        recorded = await scheduler.report_bug(call.run_id, request)
+        verdict = getattr(recorded.event, "verdict", None)
+        return json_answer({"verdict": verdict, "position": recorded.position})
+
+    return {
+        "submit": submit,
+        "retry": retry,
+        "list_runs": list_runs,
+        "get_run": get_run,
+        "cancel": cancel,
+        "intervene": intervene,
+        "report_bug": report_bug,
+    }
+
+
+def ask_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of questions, by the name of their route."""
+    scheduler = core.scheduler
+
+    async def list_asks(_call: Call) -> Answer:
+        rows = await scheduler.asks()
+        return json_answer({"asks": [ask_json(row) for row in rows]})
+
+    async def get_ask(call: Call) -> Answer:
+        name = call.path["name"]
+        rows = await scheduler.asks(call.run_id, only_open=False)
+        for row in rows:
+            if row.name == name:
+                return json_answer(ask_json(row))
+        raise AskNotFound(run_id=call.run_id, name=name)
+
+    async def answer(call: Call) -> Answer:
+        request = read_json(AnswerRequest, call.body)
+        run_id, name = call.run_id, call.path["name"]
+        await scheduler.answer(run_id, name, request.answer, by="rest")
+        return json_answer({"run_id": run_id, "name": name, "answer": request.answer})
+
+    return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}
+
+
+def accepted(call: Call, view: RunView, *, created: bool) -> Answer:
+    """202 with the new run, or 200 with the one that was there."""
+    reply = SubmitReply(
+        run_id=view.run_id,
+        kind=view.kind,
+        state=str(view.state),
+        priority=Priority(view.priority).name,
+        sequence=view.sequence,
+        position=view.position,
+        websocket_url=websocket_url(call.base, view.run_id),
+    )
+    location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
+    return json_answer(reply, 202 if created else 200, location)
+
+
+def ask_json(row: AskRow) -> dict[str, Any]:
+    """A question as surfaces show it."""
+    return {
+        "run_id": row.run_id,
+        "name": row.name,
+        "question": row.question,
+        "choices": list(row.choices),
+        "default": row.default,
+        "expires_at": None if row.expires_at is None else format_time(row.expires_at),
+        "state": row.state,
+        "answer": row.answer,
+        "answered_by": row.answered_by,
+        "raised_at": format_time(row.raised_at),
+    }

@@ -1,0 +1,190 @@
+"""The table of REST routes: routing, the parsing of queries, OpenAPI and the guard's tests read it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel
+
+from penstock import wire
+from penstock.errors import Refused
+from penstock.events import check_run_id
+from penstock.server.answer import Answer, Stream
+
+#: Cursors are signed 64-bit integers in every store.
+LARGEST_CURSOR = 2**63 - 1
+#: Rows of a list, events of a page.
+MOST_ROWS = 500
+#: No route has more parameters than fingers; a longer query is noise.
+MOST_PARAMETERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter of a query."""
+
+    name: str
+    about: str
+    form: Literal["text", "integer", "flag"] = "text"
+    default: Any = None
+    least: int = 0
+    most: int = LARGEST_CURSOR
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` writes. Refused names the parameter."""
+        if self.form == "text":
+            return text
+        if self.form == "flag":
+            flags = {"": True, "1": True, "true": True, "0": False, "false": False}
+            if text.lower() not in flags:
+                raise Refused(self.name, "must be 1 or 0")
+            return flags[text.lower()]
+        plain = (
+            text.isascii()
+            and text.isdecimal()
+            and len(text) <= len(str(LARGEST_CURSOR))
+        )
+        if not plain or not self.least <= int(text) <= self.most:
+            raise Refused(
+                self.name, f"must be an integer from {self.least} to {self.most}"
+            )
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One verb on one path; `name` is also the name of its handler and of its operation."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    about: str
+    reply: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    queries: tuple[Query, ...] = ()
+    status: int = 200
+    #: Statuses beside those of the guard and of bad input.
+    errors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request for a route, its path and query parsed; the body is the handler's to read."""
+
+    route: Route
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    #: Names in lower case.
+    headers: Mapping[str, str]
+    body: bytes
+    #: How this client addresses the daemon: `http://127.0.0.1:9876`.
+    base: str = field(default="http://localhost")
+
+    @property
+    def run_id(self) -> str:
+        """The run that the path names. Refused if it can be no run's id."""
+        try:
+            return check_run_id(self.path["run_id"])
+        except ValueError as error:
+            raise Refused("run_id", str(error)) from None
+
+
+#: What answers a route; one that waits for nothing is a plain function.
+Handler = Callable[[Call], Answer | Awaitable[Answer | Stream]]
+
+_AFTER = Query("after", "Position; only what was recorded after it", "integer")
+_LIMIT = Query(
+    "limit", "Rows at most", "integer", default=MOST_ROWS, least=1, most=MOST_ROWS
+)
+_FEW = Query("limit", "Rows at most", "integer", default=100, least=1, most=MOST_ROWS)
+_OVERFLOW = Query("overflow", "For streams: catch_up, drop_oldest or disconnect")
+_RUN = "/runs/{run_id}"
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST", "/runs", "submit", "Submit a run; with the same id and inputs, the first one",
+        body=wire.SubmitRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
+        queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
+    ),
+    Route(
+        "GET", "/runs", "list_runs", "Runs, newest first", reply=wire.RunsPage,
+        queries=(
+            Query("q", "state:failed prio:high kind:K label:k=v group:g parent:ID word !word", default=""),
+            _FEW,
+            Query("before", "Only runs whose place is below it: the page before", "integer"),
+        ),
+    ),
+    Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,)),
+    Route(
+        "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
+        reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW), errors=(404,),
+    ),
+    Route(
+        "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
+        body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
+        queries=(Query("wait", "Wait for the proof", "flag", default=False),),
+    ),
+    Route(
+        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run", reply=wire.SubmitReply,
+        status=202, errors=(404, 409, 429, 503),
+        queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
+    ),
+    Route(
+        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", errors=(404,)
+    ),
+    Route(
+        "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
+        body=wire.AnswerRequest, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/interventions", "intervene", "Say something to a run",
+        body=wire.InterventionRequest, status=202, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/bug-reports", "report_bug", "Report a bug in a run's code; the verdict",
+        body=wire.BugReportRequest, errors=(404, 409, 503),
+    ),
+    Route("GET", "/asks", "list_asks", "Open questions of all runs"),
+    Route(
+        "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
+        reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW),
+    ),
+    Route("GET", "/queue", "queue", "The queue and the slots"),
+    Route("GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs"),
+    Route("GET", "/clients", "clients", "Who reads streams, and how far behind"),
+    Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
+    Route("GET", "/openapi.json", "openapi", "This interface"),
+    Route(
+        "POST", "/tasks", "create_task", "Submit a coding task", body=wire.TaskRequest,
+        reply=wire.TaskReply, errors=(429, 503),
+        queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
+    ),
+    Route("GET", "/tasks/{run_id}", "get_task", "A coding task", reply=wire.TaskReply, errors=(404,)),
+)  # fmt: skip
+
+
+def parse_query(route: Route, raw: bytes) -> dict[str, Any]:
+    """Every parameter of the route by name. Refused names one that is unknown, repeated or wrong."""
+    known = {query.name: query for query in route.queries}
+    values = {query.name: query.default for query in route.queries}
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise Refused("query", "is not a query of UTF-8 text, or is too long") from None
+    given: set[str] = set()
+    for name, text in pairs:
+        if name not in known:
+            raise Refused(name, "unknown parameter")
+        if name in given:
+            raise Refused(name, "is given twice")
+        given.add(name)
+        values[name] = known[name].parse(text)
+    return values
