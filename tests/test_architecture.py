@@ -30,6 +30,8 @@ MAY_SLEEP = {
         "runs/previous.py",
         "end_previous",
     ): "in a thread; strangers' processes tell nobody they end",
+    ("runs/output.py", "run"): "until the throttle's next piece is due",
+    ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
 }
 
 #: file -> why its queue needs no number.

@@ -59,7 +59,7 @@ def test_an_empty_filter_wants_every_run(text: str) -> None:
         ("kind:command", True), ("kind:comm", False), ("kind:a kind:command", True),
         ("label:repo=Penstock", True), ("label:repo=penstock", False), ("label:no=x", False),
         ("label:repo=", False), ("group:web", True), ("group:db", False), ("parent:x", False),
-        ("BUILD", True), ("penstock", True), ("repo=", True), ("fail", True), ("nowhere", False),
+        ("BUILD", True), ("penstock", True), ("repo", True), ("repo=", False), ("fail", True), ("nowhere", False),
         ("build nowhere", False), ("!nowhere", True), ("!build", False), ('"build-7"', True),
         ('!"build-7"', False), ('!"no:where"', True), ("state:failed !FAILED", False),
         ("state:failed prio:low", False),

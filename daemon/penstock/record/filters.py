@@ -167,10 +167,5 @@ def _refused(term: str, why: str) -> Refused:
 
 def _occurs(word: str, row: RowLike) -> bool:
     wanted = word.casefold()
-    texts = (
-        row.run_id,
-        row.kind,
-        row.state,
-        *(f"{k}={v}" for k, v in row.labels.items()),
-    )
+    texts = (row.run_id, row.kind, row.state, *row.labels, *row.labels.values())
     return any(wanted in text.casefold() for text in texts)
