@@ -7,7 +7,7 @@ between two events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -107,6 +107,29 @@ class _Tail:
         self.size -= length
         self.dropped[stream] += length
 
+    def texts(self, streams: Mapping[Stream, _Text]) -> Iterator[tuple[Stream, str]]:
+        """The kept end as text, emptying it; streams that take turns are put together by parts."""
+        parts: dict[Stream, list[str]] = {stream: [] for stream in streams}
+        size = 0
+        while self.pieces:
+            stream, data = self.pieces.popleft()
+            parts[stream].append(streams[stream].decode(bytes(data)))
+            size += len(data)
+            if size >= TAIL_PIECE_BYTES:
+                yield from _joined(parts)
+                size = 0
+        for stream, text in streams.items():
+            parts[stream].append(text.finish())
+        yield from _joined(parts)
+
+
+def _joined(parts: dict[Stream, list[str]]) -> Iterator[tuple[Stream, str]]:
+    for stream, texts in parts.items():
+        text = "".join(texts)
+        texts.clear()
+        if text:
+            yield stream, text
+
 
 class KeptOutput:
     """Decides what of one run's output is kept and when it goes out; `now` is an argument.
@@ -156,9 +179,9 @@ class KeptOutput:
         return self._rest
 
     def _finish(self, now: float) -> Iterator[Log | LogTruncated]:
-        for stream, text in self._texts.items():
-            if piece := text.throttle.flush(now):
-                yield Log(text=piece, stream=stream)
+        for name, kept in self._texts.items():
+            if piece := kept.throttle.flush(now):
+                yield Log(text=piece, stream=name)
         tail, self._tail = self._tail, _Tail()
         for stream, dropped in tail.dropped.items():
             if dropped:
@@ -168,13 +191,8 @@ class KeptOutput:
                     stream=stream, dropped_bytes=tail.dropped[stream] + unfinished
                 )
         self._tail_left -= tail.size
-        while tail.pieces:
-            stream, data = tail.pieces.popleft()
-            if piece := self._texts[stream].decode(bytes(data)):
-                yield Log(text=piece, stream=stream)
-        for stream, text in self._texts.items():
-            if piece := text.finish():
-                yield Log(text=piece, stream=stream)
+        for stream, text in tail.texts(self._texts):
+            yield Log(text=text, stream=stream)
         self._rest = None
 
 

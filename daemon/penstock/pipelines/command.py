@@ -1,0 +1,110 @@
+"""The kind `command`: one program, contained, with its output as log events."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from penstock.errors import ProcessFailed
+from penstock.events import ProcessExited
+from penstock.runs.kind import Inputs, Kind, Output
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError(f"{name!r} cannot be the name of a variable")
+    return _without_nul(name)
+
+
+def _absolute(path: str) -> str:
+    if not Path(path).is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+Word = Annotated[str, AfterValidator(_without_nul)]
+Name = Annotated[str, AfterValidator(_variable)]
+
+
+class CommandInputs(Inputs):
+    """Either `argv`, which no shell sees, or `shell`, a line for `/bin/sh`."""
+
+    argv: Annotated[list[Word], Field(min_length=1)] | None = None
+    shell: Annotated[Word, Field(min_length=1)] | None = None
+    #: The folder to run in; null is the home of the daemon's user.
+    cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
+    env: dict[Name, Word] = Field(default_factory=dict)
+    #: Exit codes that count as success.
+    exit_codes_ok: list[Annotated[int, Field(ge=0, le=255)]] = Field(
+        default_factory=lambda: [0], min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _one_command(self) -> CommandInputs:
+        if (self.argv is None) == (self.shell is None):
+            raise ValueError("give either argv or shell")
+        return self
+
+    def shown(self) -> dict[str, Any]:
+        """The inputs with the names of `env` only: its values may be secrets."""
+        return {
+            **self.model_dump(mode="json"),
+            "env": dict.fromkeys(sorted(self.env), "…"),
+        }
+
+    def words(self) -> list[str]:
+        """What is executed."""
+        return self.argv or ["/bin/sh", "-c", self.shell or ""]
+
+
+class CommandOutput(Output):
+    """How the program ended, and how many processes it left behind, which were ended."""
+
+    exit_code: int
+    leftover: int = 0
+
+
+async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
+    """Run the program; ProcessFailed carries its exit code or signal."""
+    cwd = Path(inputs.cwd) if inputs.cwd is not None else None
+    exited = await run.exec(inputs.words(), cwd=cwd, env=inputs.env)
+    if exited.exit_code is None or exited.exit_code not in inputs.exit_codes_ok:
+        raise ProcessFailed(
+            ending(exited), exit_code=exited.exit_code, signal=exited.signal
+        )
+    return CommandOutput(exit_code=exited.exit_code, leftover=exited.leftover)
+
+
+def ending(exited: ProcessExited) -> str:
+    """How a process ended, in words."""
+    if exited.exit_code is not None:
+        return f"exit status {exited.exit_code}"
+    if exited.signal is None:
+        return "how the process ended is unknown: its supervisor was lost"
+    try:
+        return f"killed by {signal.Signals(exited.signal).name}"
+    except ValueError:
+        return f"killed by signal {exited.signal}"
+
+
+KIND = Kind(
+    name="command",
+    summary="Run a program, keep its output, and prove that its processes are gone.",
+    inputs=CommandInputs,
+    output=CommandOutput,
+    pipeline=command,
+    # Nobody but its author knows whether a command may be done twice.
+    on_restart="fail",
+)
