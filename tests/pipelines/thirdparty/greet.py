@@ -1,6 +1,7 @@
 """The pipeline of docs/pipelines.md: a whole third-party kind."""
 
 from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.run import Run
 
 
 class Who(Inputs):
@@ -11,7 +12,7 @@ class Greeting(Output):
     text: str
 
 
-async def greet(run, inputs):
+async def greet(run: Run, inputs: Who) -> Greeting:
     await run.milestone("greeted", name=inputs.name)
     return Greeting(text=f"Hello, {inputs.name}")
 

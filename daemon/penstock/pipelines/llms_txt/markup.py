@@ -15,13 +15,21 @@ _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,500}>")
 _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()\s]{0,500}\)")
 _LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\n]{0,500}\)|\[[^\[\]]{0,100}\])")
 _RST_LINK = re.compile(r"`([^`<>]{1,300}?)\s*<[^`<>]{1,500}>`_{1,2}")
-_RST_ROLE = re.compile(r":[a-z:+-]{2,30}:`[~!]?([^`]{1,300})`")
+_RST_ROLE = re.compile(
+    r":[a-z:+-]{2,30}:`[~!]?([^`<>]{1,300}?)(?:\s*<[^`<>]{1,300}>)?`"
+)
 _RST_REFERENCE = re.compile(r"`([^`]{1,300})`_{1,2}")
 _RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
 _SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
-_MYST_ROLE = re.compile(r"\{[a-z:_-]{2,30}\}`[~!]?([^`]{1,300})`")
+_MYST_ROLE = re.compile(
+    r"\{[a-z:_-]{2,30}\}`[~!]?([^`<>]{1,300}?)(?:\s*<[^`<>]{1,300}>)?`"
+)
 _TARGET = re.compile(r"\s*<[^<>]{1,200}>$")
-_EMPHASIS = re.compile(r"(?<!\w)[*_]{1,3}(?=\w)|(?<=[\w.!?)])[*_]{1,3}(?!\w)")
+_EMPHASIS = re.compile(r"(?<!\w)\*{1,3}(?=\w)|(?<=[\w.!?)])\*{1,3}(?!\w)")
+# Underscores are mostly parts of names: only a pair around words is emphasis.
+_UNDERSCORED = re.compile(
+    r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]{1,200} [^_\n]{1,200}|[^_\W]{1,60})\1(?!\w)"
+)
 _CODE = re.compile(r"`+")
 _BLANK = re.compile(r"\s+")
 # What stripping leaves before a full stop or comma.
@@ -61,6 +69,11 @@ def cut_comments(text: str) -> str:
     return " ".join([*kept, text])
 
 
+def _inner(match: re.Match[str]) -> str:
+    """The words inside a pair of underscores; `__name__` in one word is a name."""
+    return match[0] if match[1] == "__" and " " not in match[2] else match[2]
+
+
 def strip_markup(text: str) -> str:
     """`text` as one plain line: Markdown, reStructuredText and HTML are taken off."""
     text = cut_comments(text)
@@ -70,7 +83,7 @@ def strip_markup(text: str) -> str:
         text = pattern.sub(r"\1", text)
     text = _TAG.sub(" ", _SUBSTITUTION.sub(" ", text))
     text = _TARGET.sub("", _RST_WORD_REFERENCE.sub(r"\1", text))
-    text = _CODE.sub("", _EMPHASIS.sub("", text))
+    text = _UNDERSCORED.sub(_inner, _CODE.sub("", _EMPHASIS.sub("", text)))
     for entity, plain in _ENTITIES.items():
         text = text.replace(entity, plain)
     return _LOOSE_STOP.sub(r"\1", _BLANK.sub(" ", text)).strip()
