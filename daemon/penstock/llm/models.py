@@ -1,0 +1,184 @@
+"""The models of a daemon: built once from the config, checked at start, probed for health."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import trio
+
+from penstock.config import Model, Models
+from penstock.errors import ModelFailed, StartRefused
+from penstock.llm.chain import Chain
+from penstock.llm.chat import Engine
+from penstock.llm.link import Link
+from penstock.llm.ollama import OllamaEngine
+from penstock.llm.openai import OpenAIEngine
+
+#: Where Ollama listens unless told otherwise.
+OLLAMA_URL = "http://127.0.0.1:11434"
+
+#: Tokens of models we name in our own examples; others are told by `models.windows`.
+KNOWN_WINDOWS: Mapping[str, int] = {"mistral:7b": 8192, "qwen3:8b": 32_768}
+#: Tokens of a model nobody told us about: nearly every model in use has more.
+ASSUMED_WINDOW = 8192
+
+#: Connections beside those of requests: probes must find room while all requests are under way.
+_SPARE_CONNECTIONS = 4
+
+#: Proxies of the environment are for hosts out there, never for servers on this box.
+_OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+@asynccontextmanager
+async def open_models(
+    config: Models, environ: Mapping[str, str]
+) -> AsyncIterator[Chain | None]:
+    """The configured chain with one HTTP client below it; None if no model is configured.
+
+    StartRefused says in one sentence what is wrong with the configuration. Connects to nothing.
+    """
+    entries = _entries(config)
+    if not entries:
+        yield None
+        return
+    limits = httpx.Limits(
+        max_connections=len(entries) * config.concurrency + _SPARE_CONNECTIONS
+    )
+    async with httpx.AsyncClient(
+        # Loading a model may take minutes before the first byte: deadlines are our caller's scopes.
+        timeout=httpx.Timeout(None, connect=config.connect_timeout),
+        limits=limits,
+        mounts={f"all://{host}": None for host in _OWN_HOSTS},
+    ) as client:
+        yield Chain(
+            [_link(entry, config, client, environ) for entry in entries], config
+        )
+
+
+async def probe(chain: Chain) -> dict[str, str]:
+    """What is wrong with each server of the chain, by its address; "" if it answers.
+
+    Takes at most the connect timeout, and asks all servers at once.
+    """
+    links = list(chain.links.values())
+    found: dict[str, str] = {}
+    async with trio.open_nursery() as nursery:
+        for url in {link.engine.url for link in links}:
+            there = [link for link in links if link.engine.url == url]
+            nursery.start_soon(
+                _probe_server, there, chain.config.connect_timeout, found
+            )
+    return dict(sorted(found.items()))
+
+
+async def check(chain: Chain) -> None:
+    """Refuse to start with a model that is configured and not there.
+
+    StartRefused names the address and what is missing.
+    """
+    for problem in (await probe(chain)).values():
+        if problem:
+            raise StartRefused(problem)
+
+
+async def _probe_server(
+    links: Sequence[Link], seconds: float, found: dict[str, str]
+) -> None:
+    engine = links[0].engine
+    found[engine.url] = (
+        f"the model server at {engine.url} does not answer within {seconds:g} s"
+    )
+    with trio.move_on_after(seconds):
+        try:
+            present = await engine.models()
+        except ModelFailed as error:
+            found[engine.url] = str(error)
+        else:
+            found[engine.url] = _missing(links, present)
+
+
+def _missing(links: Sequence[Link], present: frozenset[str]) -> str:
+    """What to do about models that the server does not have.
+
+    Only Ollama's names are compared: other servers answer to more names than they list.
+    """
+    for link in links:
+        if isinstance(link.engine, OllamaEngine) and link.name not in present:
+            where = f"the model server at {link.engine.url}"
+            return f"{where} does not have {link.name}; run `ollama pull {link.name}`"
+    return ""
+
+
+def _entries(config: Models) -> list[Model]:
+    """The chain, each entry with what it leaves out taken from the table around it."""
+    if not config.chain:
+        if config.provider or config.url:
+            raise StartRefused("models.chain: name the models to use, small to large")
+        return []
+    entries = [_entry(item, config) for item in config.chain]
+    if len({entry.name for entry in entries}) < len(entries):
+        raise StartRefused("models.chain: a model stands in it twice")
+    return entries
+
+
+def _entry(item: str | Model, config: Models) -> Model:
+    entry = Model(name=item) if isinstance(item, str) else item
+    provider = entry.provider or config.provider
+    if provider is None:
+        raise StartRefused("models.provider: set it to `ollama` or `openai`")
+    url = entry.url or config.url or (OLLAMA_URL if provider == "ollama" else None)
+    if url is None:
+        raise StartRefused(
+            f"models.url: the address of the server of {entry.name} is not set"
+        )
+    if not _is_address(url):
+        raise StartRefused(f"models.url: {url} is not an http or https address")
+    key = entry.api_key_env
+    # A key goes to the server it was given for, and to no other.
+    if key is None and entry.url in (None, config.url):
+        key = config.api_key_env
+    return entry.model_copy(
+        update={"provider": provider, "url": url, "api_key_env": key}
+    )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
+
+
+def _link(
+    entry: Model, config: Models, client: httpx.AsyncClient, environ: Mapping[str, str]
+) -> Link:
+    window = config.windows.get(entry.name) or KNOWN_WINDOWS.get(entry.name)
+    return Link(
+        name=entry.name,
+        engine=_engine(entry, client, environ),
+        window=window or ASSUMED_WINDOW,
+        limiter=trio.CapacityLimiter(config.concurrency),
+        window_assumed=window is None,
+        needs_limit=entry.provider == "ollama",
+        price_in=entry.price_in,
+        price_out=entry.price_out,
+    )
+
+
+def _engine(
+    entry: Model, client: httpx.AsyncClient, environ: Mapping[str, str]
+) -> Engine:
+    url = entry.url or ""
+    if entry.provider == "ollama":
+        return OllamaEngine(client, url)
+    key = None
+    if entry.api_key_env is not None:
+        key = environ.get(entry.api_key_env)
+        if not key:
+            raise StartRefused(
+                f"the environment variable {entry.api_key_env} is not set"
+            )
+    return OpenAIEngine(client, url, key)

@@ -1,0 +1,213 @@
+"""What one run asks models with: `run.lm`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated
+from penstock.llm.budget import Ledger, Spent
+from penstock.llm.chain import Chain, Completion
+from penstock.llm.chat import Message, OnText
+from penstock.llm.context import Layers, arrange
+
+if TYPE_CHECKING:
+    import dspy  # type: ignore[import-untyped]
+
+#: Takes a piece of one field's text: field, text, number of the answer. A higher number means that
+#: the answers before it were unusable and their text is to be dropped. May block; the model's
+#: socket is not read meanwhile.
+OnDelta = Callable[[str, str, int], Awaitable[None]]
+
+#: Looks at the fields of an answer. ValueError or Refused says what is wrong; the model is told.
+Check = Callable[[Mapping[str, Any]], None]
+
+#: Imported on first use: it costs seconds, and a daemon without models never needs it.
+_PROGRAMS = "penstock.llm.lm"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The fields that were asked for, validated."""
+
+    fields: Mapping[str, Any]
+    #: The model of the last request.
+    model: str = ""
+    #: Answers that were asked for, the unusable ones included.
+    attempts: int = 1
+    #: The provider's last word.
+    finish_reason: str = ""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+
+@dataclass(slots=True)
+class Question:
+    """One call of `ask`: what is wanted, and what has been heard."""
+
+    models: RunModels
+    layers: Layers = field(default_factory=Layers)
+    on_delta: OnDelta | None = None
+    check: Check | None = None
+    attempts: int = 1
+    max_tokens: int | None = None
+    temperature: float | None = None
+    allow_truncated: bool = False
+    #: What the requests so far came to.
+    model: str = ""
+    asked: int = 0
+    finish_reason: str = ""
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        on_text: OnText,
+        *,
+        correction: Sequence[Message] = (),
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> str:
+        """One answer to messages in DSPy's form, as text.
+
+        The layers are put around `messages`; `correction` follows: an unusable answer and what was
+        wrong with it. ModelTruncated unless a cut answer is allowed.
+        """
+        completion = await self.models.complete(
+            [*arrange(self.layers, messages), *correction],
+            on_text,
+            max_tokens=max_tokens or self.max_tokens,
+            temperature=self.temperature if temperature is None else temperature,
+        )
+        self.model = completion.model
+        self.finish_reason = completion.reply.finish_reason
+        check_ending(completion, allow_truncated=self.allow_truncated)
+        return completion.reply.text
+
+
+class RunModels:
+    """The models as one run sees them; made per run, not to be shared.
+
+    `on_spent(model, spent)` is told what each answer cost. `on_soft_line(sentence)` asks a person
+    whether to go on, once, when a budget's soft line is reached; without it the run goes on.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        ledger: Ledger,
+        *,
+        run_id: str,
+        root_id: str,
+        on_spent: Callable[[str, Spent], Awaitable[None]] | None = None,
+        on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._chain = chain
+        self._ledger = ledger
+        self._run_id = run_id
+        self._root_id = root_id
+        self._on_spent = on_spent
+        self._on_soft_line = on_soft_line
+        self._soft_line = trio.Lock()
+        self._may_pass_soft_line = on_soft_line is None
+
+    async def ask(
+        self,
+        task: str | type[dspy.Signature] | dspy.Module,
+        *,
+        inputs: Mapping[str, Any],
+        layers: Layers | None = None,
+        on_delta: OnDelta | None = None,
+        check: Check | None = None,
+        think: bool = False,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        allow_truncated: bool = False,
+    ) -> Answer:
+        """Have a model fill the output fields of a signature, or run a DSPy program.
+
+        With `think` the model reasons first, in a field `reasoning`. An answer without the form that
+        was asked for, or that fails `check` (signatures only), is asked for again with the reason;
+        MalformedAnswer names the field when all attempts are used up. ModelTruncated if the answer
+        was cut and `allow_truncated` is not set, BudgetSpent before a request beyond a limit,
+        ContextTooLarge if no model has room, ModelFailed for all else.
+        """
+        question = Question(
+            self,
+            layers=layers or Layers(),
+            on_delta=on_delta,
+            check=check,
+            attempts=self._chain.config.attempts,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            allow_truncated=allow_truncated,
+        )
+        programs = await load_programs()
+        fields: dict[str, Any] = await programs.execute(
+            question, task, dict(inputs), think=think
+        )
+        return Answer(fields, question.model, question.asked, question.finish_reason)
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        on_text: OnText,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> Completion:
+        """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
+        await self._pass_budget()
+        completion = await self._chain.complete(
+            messages,
+            on_text,
+            account=self._account,
+            max_tokens=max_tokens,
+            temperature=temperature,
+        )
+        if self._on_spent is not None:
+            await self._on_spent(completion.model, completion.spent)
+        return completion
+
+    def _account(self, _model: str, spent: Spent) -> None:
+        self._ledger.add(self._run_id, self._root_id, spent)
+
+    async def _pass_budget(self) -> None:
+        # Tasks of one run that reach the soft line together ask one question.
+        async with self._soft_line:
+            verdict, why = self._ledger.judge(self._run_id, self._root_id)
+            if (
+                verdict == "ask"
+                and not self._may_pass_soft_line
+                and self._on_soft_line is not None
+            ):
+                self._may_pass_soft_line = await self._on_soft_line(why)
+                if not self._may_pass_soft_line:
+                    raise BudgetSpent(f"a person decided to stop: {why}")
+            if verdict == "refuse":
+                raise BudgetSpent(f"no further request to a model: {why}")
+
+
+def check_ending(completion: Completion, *, allow_truncated: bool) -> None:
+    """Refuse an answer that the provider itself calls incomplete."""
+    reason = completion.reply.finish_reason
+    if reason in ("length", "max_tokens") and not allow_truncated:
+        why = f"{completion.model} reached its limit of tokens before the answer was complete"
+        raise ModelTruncated(why, finish_reason=reason)
+    if reason == "content_filter":
+        raise ModelFailed(
+            f"{completion.model} withheld its answer ({reason})", finish_reason=reason
+        )
+
+
+async def load_programs() -> Any:
+    """The module that knows DSPy. Loading it takes seconds, so a thread does it."""
+    if _PROGRAMS in sys.modules:
+        await trio.lowlevel.checkpoint()
+        return sys.modules[_PROGRAMS]
+    return await trio.to_thread.run_sync(importlib.import_module, _PROGRAMS)

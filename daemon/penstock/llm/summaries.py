@@ -1,0 +1,111 @@
+"""A run's history in few words: how it stands, old events in one line each, the newest whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from penstock.errors import Refused
+from penstock.events import Recorded
+from penstock.lifecycle import TRANSITIONS, State
+
+#: Events at the end that a model sees whole.
+KEEP = 5
+#: Characters of an old event's line: 45 of them and 5 whole ones are a fifth of 50 whole ones.
+LONGEST_LINE = 56
+#: Characters of one value in such a line.
+LONGEST_VALUE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model gets to know of a run."""
+
+    #: How the run stands, in one line.
+    state: str
+    #: Old events, one line each, in order.
+    lines: tuple[str, ...] = ()
+    #: The newest events as they were recorded, in order.
+    whole: tuple[str, ...] = ()
+
+    @property
+    def events(self) -> str:
+        """The events, old and new, as one text."""
+        return "\n".join((*self.lines, *self.whole))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the state line counts."""
+
+    modules: set[str]
+    iterations: int = 0
+    version: int = 0
+    state: State | None = None
+
+
+def summarise(events: Sequence[Recorded], keep: int = KEEP) -> Summary:
+    """Compress events that are in order; the last `keep` stay whole.
+
+    Refused for a negative `keep`.
+    """
+    if keep < 0:
+        raise Refused("keep", "must not be negative")
+    cut = max(0, len(events) - keep)
+    return Summary(
+        state=describe(events),
+        lines=tuple(one_line(event) for event in events[:cut]),
+        whole=tuple(event.body.decode() for event in events[cut:]),
+    )
+
+
+def describe(events: Iterable[Recorded]) -> str:
+    """How a run stands: module count, iteration count, current version and status."""
+    tally = _Tally(set())
+    for event in events:
+        _count(tally, event)
+    return (
+        f"status: {tally.state or 'not started'}; modules: {len(tally.modules)}; "
+        f"iterations: {tally.iterations}; current version: {tally.version}"
+    )
+
+
+def one_line(event: Recorded) -> str:
+    """An event in at most `LONGEST_LINE` characters, large values cut."""
+    words = [f"#{event.sequence} {event.type}"]
+    for key, value in body_of(event).items():
+        if key != "type" and value not in (None, "", [], {}):
+            words.append(f"{key}={_short(value)}")
+    return _cut(" ".join(words), LONGEST_LINE)
+
+
+def body_of(event: Recorded) -> Mapping[str, Any]:
+    """The event's own fields; {} if its JSON is not an object."""
+    try:
+        value = from_json(event.body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count(tally: _Tally, event: Recorded) -> None:
+    tally.version = max(tally.version, event.code_version)
+    tally.state = TRANSITIONS[tally.state].get(event.type, tally.state)
+    if event.type == "module.started":
+        tally.modules.add(str(body_of(event).get("module", "")))
+    elif event.type == "module.iterated":
+        tally.iterations += 1
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"[{len(value)}]" if isinstance(value, list) else f"{{{len(value)}}}"
+    # Only the beginning is looked at: a value may be megabytes.
+    return _cut(" ".join(str(value)[: 4 * LONGEST_VALUE].split()), LONGEST_VALUE)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
