@@ -69,11 +69,12 @@ def _connect(path: Path | str, cache: int) -> sqlite3.Connection:
 
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    # First, because the next line already writes into the file.
+    check_version(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     # FULL: an acknowledged fact survives a power cut, not only a crash of the daemon.
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    check_version(db, path)
     # A file that may only be read opens without a word; asking for the write lock finds it out.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")

@@ -28,7 +28,7 @@ from penstock.record.rows import (
 )
 from penstock.record.store import Draft, RunRow
 
-_INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
@@ -76,7 +76,7 @@ class Ledger:
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
         if self._rows:
-            self.db.executemany(_INSERT_EVENT, self._rows)
+            self.db.executemany(INSERT_EVENT, self._rows)
             self._rows = []
         if self._changed:
             self.db.executemany(

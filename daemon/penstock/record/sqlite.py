@@ -141,10 +141,9 @@ class SqliteStore:
 
     def _undo(self) -> None:
         self._ledger.forget()
-        # On most faults SQLite has rolled back already, and a second rollback is an error.
-        if self._db.in_transaction:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
+        # On most faults SQLite has rolled back already; then this does nothing.
+        with suppress(sqlite3.Error):
+            self._db.rollback()
 
     def _translate(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")
