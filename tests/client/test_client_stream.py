@@ -102,7 +102,6 @@ async def test_another_log_is_told_and_read_from_its_beginning(tmp_path: Path) -
 
 async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:
     async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
-        await connection.get_message()
         frames: list[Any] = [
             {"type": "gap", "first": 1, "last": 6, "dropped": None},
             {"type": "of a newer daemon"},

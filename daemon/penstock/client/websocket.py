@@ -68,13 +68,18 @@ async def open_socket(
     """
     try:
         async with trio.open_nursery() as nursery:
-            stream, connection = await _connect(nursery, address, run_id, after)
             try:
-                yield Socket(connection)
+                async with await _connect(address) as stream:
+                    connection = await _shake_hands(
+                        nursery, stream, address, run_id, after
+                    )
+                    try:
+                        yield Socket(connection)
+                    finally:
+                        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                            await connection.aclose()
             finally:
-                with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                    await connection.aclose()
-                await trio.aclose_forcefully(stream)
+                # Last of all: closing the stream in a cancelled scope would hide what went wrong.
                 nursery.cancel_scope.cancel(reason="the connection is closed")
     except BaseExceptionGroup as group:
         error = only(group)
@@ -93,8 +98,26 @@ def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def _connect(
-    nursery: trio.Nursery, address: Address, run_id: str | None, after: int
-) -> tuple[trio.abc.Stream, WebSocketConnection]:
+    address: Address,
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            return await _open_stream(address)
+    except trio.TooSlowError:
+        raise Lost(f"{address} does not answer") from None
+    except OSError as error:
+        raise Lost(
+            f"no daemon answers at {address} ({error.strerror or error})"
+        ) from None
+
+
+async def _shake_hands(
+    nursery: trio.Nursery,
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+    address: Address,
+    run_id: str | None,
+    after: int,
+) -> WebSocketConnection:
     url = urlsplit(address.websocket_url(run_id, after=after))
     headers = (
         [(b"Authorization", b"Bearer " + address.token.encode())]
@@ -103,7 +126,6 @@ async def _connect(
     )
     try:
         with trio.fail_after(CONNECT_SECONDS):
-            stream = await _open_stream(address)
             connection = await wrap_client_stream(
                 nursery,
                 stream,
@@ -113,16 +135,16 @@ async def _connect(
                 max_message_size=LARGEST_MESSAGE_BYTES,
                 receive_buffer_size=RECEIVE_BYTES,
             )
-            if not address.token:
-                # Without the header the daemon says nothing before it has heard this.
+            if not address.token and address.socket is None:
+                # Without a token the daemon says nothing before it has heard this.
                 await connection.send_message(
                     json.dumps({"type": "open", "after": after})
                 )
     except trio.TooSlowError:
         raise Lost(f"{address} does not answer") from None
     except (OSError, trio.BrokenResourceError, ConnectionClosed) as error:
-        raise Lost(f"no daemon answers at {address} ({error})") from None
-    return stream, connection
+        raise Lost(f"the connection to {address} broke ({error})") from None
+    return connection
 
 
 async def _open_stream(

@@ -1,0 +1,35 @@
+"""What a run gets of its caller: the folder, and a few values of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from penstock.errors import Refused
+
+#: What a build expects to find as its user has it. Anything else may be a secret and is named.
+PASSED_ON = frozenset({
+    "PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TERM", "VIRTUAL_ENV", "SSH_AUTH_SOCK",
+})  # fmt: skip
+PASSED_ON_PREFIX = "LC_"
+
+
+def caller_environment(
+    environ: Mapping[str, str], wanted: Iterable[str]
+) -> dict[str, str]:
+    """The allow-listed values, and those asked for by `--env NAME` or `--env NAME=VALUE`.
+
+    Refused if a name alone is not set here.
+    """
+    passed = {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
+    }
+    for text in wanted:
+        name, given, value = text.partition("=")
+        if not name:
+            raise Refused("--env", f"{text!r} has no name")
+        if not given and name not in environ:
+            raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
+        passed[name] = value if given else environ[name]
+    return passed

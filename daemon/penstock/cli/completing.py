@@ -1,0 +1,31 @@
+"""What the shell offers after TAB. It must be quick, and silent whatever goes wrong."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from penstock.errors import PenstockError
+
+#: Ids offered: more than fit a screen help nobody.
+MOST_OFFERED = 50
+
+
+def complete_run(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ids of the newest runs that begin like this, with their state."""
+    from penstock.cli.session import Session
+
+    session = ctx.find_object(Session)
+    if session is None:
+        return []
+    try:
+        page = session.ask(lambda client: client.runs(limit=500))
+    except PenstockError:
+        return []
+    return [
+        CompletionItem(row["run_id"], help=f"{row['kind']} {row['state']}")
+        for row in page["runs"]
+        if row["run_id"].startswith(incomplete)
+    ][:MOST_OFFERED]

@@ -1,0 +1,89 @@
+"""Flags of a kind, made from the JSON schema of its inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+Schema = Mapping[str, Any]
+
+
+class JsonText(click.ParamType[Any]):
+    """A JSON value, or the name of a file that holds one after `@`."""
+
+    name = "JSON|@file"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            text = (
+                Path(value[1:]).read_text(encoding="utf-8")
+                if value[:1] == "@"
+                else value
+            )
+            return json.loads(text)
+        except (OSError, ValueError) as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+def options_of(schema: Schema, *, skip: Iterable[str] = ()) -> list[click.Parameter]:
+    """One option per property. What is required is told, and left to the daemon to insist on."""
+    required = set(schema.get("required", ()))
+    return [
+        _option(name, _plain(prop, schema), name in required)
+        for name, prop in schema.get("properties", {}).items()
+        if name not in skip
+    ]
+
+
+def path_names(schema: Schema) -> frozenset[str]:
+    """The properties that are paths: they are made absolute, the daemon stands elsewhere."""
+    return frozenset(
+        name
+        for name, prop in schema.get("properties", {}).items()
+        if str(_plain(prop, schema).get("format", "")).endswith("path")
+    )
+
+
+def absolute(text: str, cwd: str) -> str:
+    """A path as seen from the caller's folder; `~` is the caller's home."""
+    return os.path.normpath(os.path.join(cwd, os.path.expanduser(text)))
+
+
+def _plain(prop: Schema, schema: Schema) -> Schema:
+    """The property without its null alternative and with references followed."""
+    outer = {k: v for k, v in prop.items() if k in ("description", "default")}
+    for choice in prop.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return {**_plain(choice, schema), **outer}
+    if reference := prop.get("$ref"):
+        found = schema.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
+        return {**found, **outer}
+    return prop
+
+
+def _option(name: str, prop: Schema, required: bool) -> click.Option:
+    flag = "--" + name.replace("_", "-")
+    help_text = str(prop.get("description", "")) + (" (required)" if required else "")
+    common: dict[str, Any] = {"help": help_text, "default": None}
+    kind = prop.get("type")
+    if "enum" in prop:
+        return click.Option(
+            [flag, name], type=click.Choice([str(v) for v in prop["enum"]]), **common
+        )
+    if kind == "boolean":
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], **common)
+    if kind == "array" and prop.get("items", {}).get("type") == "string":
+        return click.Option(
+            [flag, name], multiple=True, help=help_text + " (repeatable)"
+        )
+    types: dict[str, Any] = {"integer": int, "number": float, "string": str}
+    return click.Option([flag, name], type=types.get(str(kind), JsonText()), **common)

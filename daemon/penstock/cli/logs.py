@@ -1,0 +1,96 @@
+"""The daemon's own log: lines on stderr, for a person, for journald or for a program."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+from penstock.text import neutralise
+
+if TYPE_CHECKING:
+    from penstock.config import Config
+
+#: syslog's numbers, which journald reads in front of a line.
+_PRIORITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
+
+
+class PlainFormatter(logging.Formatter):
+    """Time, level and message; one record is one line, whatever it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        text = (
+            f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()} {_message(record)}"
+        )
+        return _one_line(text)
+
+
+class JournalFormatter(logging.Formatter):
+    """`<6>message`: journald knows the time and reads the level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>{_one_line(_message(record))}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, times in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = (
+            datetime.fromtimestamp(record.created, UTC)
+            .isoformat()
+            .replace("+00:00", "Z")
+        )
+        line = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logging(
+    config: Config, environ: Mapping[str, str], stream: TextIO | None = None
+) -> None:
+    """Send the log to stderr (or `stream`) in the form that suits its reader."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_formatter(config, environ))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+    # What libraries say about each connection is noise below a warning, and may quote headers.
+    for name in (
+        "httpx",
+        "httpcore",
+        "hypercorn",
+        "quart",
+        "trio-websocket",
+        "wsproto",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _formatter(config: Config, environ: Mapping[str, str]) -> logging.Formatter:
+    if config.log_json:
+        return JsonFormatter()
+    return JournalFormatter() if environ.get("JOURNAL_STREAM") else PlainFormatter()
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info:
+        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    return text
+
+
+def _one_line(text: str) -> str:
+    return neutralise(text).replace("\n", "\n  ")

@@ -1,0 +1,143 @@
+"""`penstock`: the command line. Every verb is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from penstock import __version__
+from penstock.cli.session import Session
+from penstock.errors import PenstockError
+
+#: verb -> (where it stands, what it does); the heading groups them in the help.
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "Runs": {
+        "run": ("kinds:run", "Start a run, follow it to its end, and end as it did."),
+        "submit": ("kinds:submit", "Start a run and print its id."),
+        "list": ("runs:list_runs", "The runs, newest first."),
+        "show": ("runs:show", "One run as it stands."),
+        "logs": ("watch:logs", "What a run printed."),
+        "follow": ("watch:follow", "A run from its beginning to its end, live."),
+        "wait": ("watch:wait", "Wait until runs have ended."),
+        "cancel": ("runs:cancel", "Cancel runs, and prove that they are gone."),
+        "retry": ("runs:retry", "The same inputs again, as a new run."),
+    },
+    "People": {
+        "asks": ("people:asks", "The questions that wait for an answer."),
+        "answer": ("people:answer", "Answer a run's question."),
+        "intervene": ("people:intervene", "Tell a run something."),
+    },
+    "The log": {
+        "events": ("watch:events", "The recorded facts, as NDJSON, and those to come."),
+        "export": ("log:export", "Write the log as NDJSON."),
+        "import": ("log:import_", "Read such an export into an empty log."),
+    },
+    "The daemon": {
+        "serve": ("serve:serve", "Run the daemon in the foreground."),
+        "shutdown": ("serve:shutdown", "Stop the daemon; queued runs are kept."),
+        "health": ("serve:health", "Whether the daemon is well, and what ails it."),
+        "clients": ("serve:clients", "Who reads the log now, and how far behind."),
+        "config": ("setup:config", "Every setting, and where it came from."),
+        "token": ("setup:token", "The secret that clients over TCP show."),
+        "completions": ("setup:completions", "A completion script for your shell."),
+    },
+}  # fmt: skip
+_PLACES = {
+    verb: place for verbs in VERBS.values() for verb, (place, _) in verbs.items()
+}
+
+
+class Failure(click.ClickException):
+    """A sentence on stderr, and an exit code that says of what sort it is."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        # click reads it from the instance; only its type says that it belongs to the class.
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"penstock: {self.message}", err=True)
+
+
+class LazyGroup(click.Group):
+    """Verbs from the table above, so that `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _PLACES:
+            return None
+        module, name = _PLACES[cmd_name].split(":")
+        command: click.Command = getattr(
+            importlib.import_module(f"penstock.cli.{module}"), name
+        )
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        for heading, verbs in VERBS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(verb, summary) for verb, (_, summary) in verbs.items()]
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error of ours becomes its sentence and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except PenstockError as error:
+            from penstock.problems import exit_code_of
+
+            raise Failure(str(error), exit_code_of(error)) from None
+        except KeyboardInterrupt:
+            raise Failure("interrupted", 128 + signal.SIGINT) from None
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--url", metavar="URL", help="The daemon: http://host:port or unix:/path."
+)
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(),
+    help="The config file.",
+)
+@click.version_option(__version__, prog_name="penstock")
+@click.pass_context
+def cli(ctx: click.Context, url: str | None, config_file: str | None) -> None:
+    """Meter work into processes and language models, and prove how each run ended.
+
+    Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 run failed, 2 usage,
+    3 not found, 4 conflict, 69 no daemon, 75 queue full, 77 not allowed, 124 timeout,
+    130 interrupted, 143 cancelled.
+    """
+    ctx.obj = Session(environ=os.environ, url=url, config_file=config_file)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        cli(prog_name="penstock")
+    except BrokenPipeError:
+        # The reader of our stdout has left (`| head`); Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Questions of runs, their answers, and what people say unasked."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from penstock.cli.completing import complete_run
+from penstock.cli.output import emit, local_time, table
+from penstock.cli.session import Session, json_option, pass_session
+from penstock.client import Client
+from penstock.errors import AskNotFound
+from penstock.text import neutralise
+
+
+@click.command()
+@json_option
+@pass_session
+def asks(session: Session, as_json: bool) -> None:
+    """The questions that wait for an answer."""
+    rows = session.ask(_open_asks)
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    table(
+        ("RUN", "NAME", "QUESTION", "CHOICES", "DEFAULT", "EXPIRES"),
+        (
+            (
+                row["run_id"],
+                row["name"],
+                row["question"],
+                " ".join(row["choices"]),
+                row["default"] or "",
+                local_time(row["expires_at"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+@click.command()
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.argument("words", metavar="[[NAME] ANSWER]", nargs=-1)
+@json_option
+@pass_session
+def answer(
+    session: Session, run_id: str, words: tuple[str, ...], as_json: bool
+) -> None:
+    """Answer a run's question; NAME may be left out while there is only one.
+
+    On a terminal the question is put to you if there is no ANSWER.
+    """
+    if len(words) > 2:
+        raise click.UsageError(
+            "more than a name and an answer; quote an answer of several words"
+        )
+
+    async def work(client: Client) -> Any:
+        waiting = [ask for ask in await _open_asks(client) if ask["run_id"] == run_id]
+        name, text = _choose(run_id, waiting, words)
+        return await client.answer(run_id, name, text)
+
+    reply = session.ask(work)
+    if as_json:
+        emit(reply)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.argument("text")
+@json_option
+@pass_session
+def intervene(session: Session, run_id: str, text: str, as_json: bool) -> None:
+    """Tell a run something; it is recorded at once and heeded by the run's own lights."""
+    reply = session.ask(lambda client: client.intervene(run_id, text))
+    if as_json:
+        emit(reply)
+
+
+async def _open_asks(client: Client) -> list[dict[str, Any]]:
+    return list((await client.get("asks"))["asks"])
+
+
+def _choose(
+    run_id: str, waiting: list[dict[str, Any]], words: tuple[str, ...]
+) -> tuple[str, str]:
+    """The name and the answer, from the command line or the person at the terminal."""
+    if len(words) == 2:
+        # The daemon knows better than this list whether the question is still open.
+        return words[0], words[1]
+    named = [ask for ask in waiting if words and ask["name"] == words[0]]
+    if not named and len(waiting) != 1:
+        names = ", ".join(ask["name"] for ask in waiting)
+        raise AskNotFound(
+            f"{run_id} asks several things: {names}"
+            if waiting
+            else f"{run_id} asks nothing now"
+        )
+    ask = (named or waiting)[0]
+    if words and not named:
+        return ask["name"], words[0]
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"an answer to {ask['name']!r} is missing")
+    click.echo(neutralise(ask["question"]), err=True)
+    choices = click.Choice(ask["choices"]) if ask["choices"] else None
+    # The person's terminal is not in the loop's way: nothing else goes on in this process.
+    text = click.prompt("answer", type=choices, default=ask["default"], err=True)
+    return ask["name"], str(text)

@@ -1,0 +1,60 @@
+"""Where a run executes, and where a run is found again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from penstock.address import Address, socket_address
+from penstock.cli.session import Session
+from penstock.client import Client, open_client
+from penstock.errors import DaemonUnreachable
+
+
+@asynccontextmanager
+async def open_place(
+    session: Session, request: dict[str, Any]
+) -> AsyncIterator[Client]:
+    """The running daemon; without one, an embedded one for as long as this is open.
+
+    DaemonUnreachable if the user named a daemon and it does not answer. The embedded daemon is
+    named after the run, so the request gets its run id here.
+    """
+    address = await running(session)
+    if address is not None:
+        async with open_client(address) as client:
+            yield client
+        return
+    from penstock.service import open_embedded
+
+    run_id = request.setdefault("run_id", f"{request['kind']}-{secrets.token_hex(4)}")
+    config, _ = session.config()
+    async with open_embedded(config, run_id, session.environ) as address:
+        async with open_client(address) as client:
+            yield client
+
+
+async def running(session: Session) -> Address | None:
+    """The daemon that answers now; None if there is none and the user named none."""
+    try:
+        address = session.address()
+        async with open_client(address) as client:
+            await client.health()
+    except DaemonUnreachable:
+        if session.named:
+            raise
+        return None
+    return address
+
+
+async def embedded(session: Session, run_id: str) -> Address | None:
+    """The embedded daemon that executes this run now, if there is one."""
+    try:
+        address = socket_address(session.paths().embedded_socket(run_id))
+        async with open_client(address) as client:
+            await client.health()
+    except DaemonUnreachable:
+        return None
+    return address

@@ -1,0 +1,82 @@
+"""What every verb needs: the environment it was called in, and the way to the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from penstock.address import Address, Paths, find_address, find_paths
+
+if TYPE_CHECKING:
+    from penstock.client import Client
+    from penstock.config import Config
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command line."""
+
+    environ: Mapping[str, str]
+    url: str | None = None
+    config_file: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether the user named a daemon: then no other may stand in for it."""
+        return bool(self.url or self.environ.get("PENSTOCK_URL"))
+
+    def config(
+        self, flags: Mapping[str, object] | None = None
+    ) -> tuple[Config, dict[str, str]]:
+        """The configuration, and where each value that is no default came from."""
+        from penstock.config import load_config
+
+        path = None if self.config_file is None else Path(self.config_file)
+        return load_config(self.environ, flags, path)
+
+    def paths(self, config: Config | None = None) -> Paths:
+        """The daemon's folders."""
+        known = config or self.config()[0]
+        return find_paths(
+            self.environ, state_dir=known.state_dir, runtime_dir=known.runtime_dir
+        )
+
+    def address(self) -> Address:
+        """The running daemon. DaemonUnreachable says how to start one."""
+        return find_address(self.environ, self.paths(), self.url)
+
+    def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """What `work` makes of the running daemon."""
+        from penstock.client import open_client
+
+        address = self.address()
+
+        async def connected() -> T:
+            async with open_client(address) as client:
+                return await work(client)
+
+        return run_async(connected)
+
+
+def run_async(work: Callable[[], Awaitable[T]]) -> T:
+    """Run Trio code; a lone error comes out as itself, not inside a group."""
+    import trio
+
+    from penstock.client.websocket import only
+
+    try:
+        return trio.run(work)
+    except BaseExceptionGroup as group:
+        raise only(group) from None
+
+
+pass_session = click.make_pass_decorator(Session)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="JSON on stdout; times in UTC."
+)

@@ -1,0 +1,184 @@
+"""How the facts of a run are told to a person or a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import trio
+
+from penstock.events import Recorded
+from penstock.text import neutralise
+
+Piece = tuple[Literal["stdout", "stderr"], str]
+
+
+class Teller(Protocol):
+    """Tells facts as they come."""
+
+    async def tell(self, facts: Iterable[Recorded]) -> None: ...
+
+
+@dataclass(frozen=True)
+class PieceTeller:
+    """Writes what `render` makes of each fact."""
+
+    render: Callable[[Recorded], Piece | None]
+
+    async def tell(self, facts: Iterable[Recorded]) -> None:
+        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
+        pieces = [piece for fact in facts if (piece := self.render(fact)) is not None]
+        if pieces:
+            await trio.to_thread.run_sync(_write, pieces, abandon_on_cancel=True)
+
+
+def as_json(fact: Recorded) -> Piece:
+    """The envelope as a line of NDJSON."""
+    return "stdout", fact.wire().decode() + "\n"
+
+
+def only_types(
+    types: frozenset[str], render: Callable[[Recorded], Piece | None]
+) -> Callable[[Recorded], Piece | None]:
+    """The same rendering for facts of these types; of all if there are none."""
+    return lambda fact: render(fact) if not types or fact.type in types else None
+
+
+def as_output(fact: Recorded) -> Piece | None:
+    """A process's output where it was meant to go; of the rest only what is missing from it."""
+    event: Any = fact.event
+    if fact.type == "log":
+        return ("stdout" if event.stream == "stdout" else "stderr"), neutralise(
+            event.text
+        )
+    if fact.type == "log.truncated":
+        return (
+            "stderr",
+            f"penstock: {event.dropped_bytes} bytes of {event.stream} were not kept\n",
+        )
+    return None
+
+
+def as_story(fact: Recorded) -> Piece | None:
+    """One line per fact worth a person's time."""
+    event: Any = fact.event
+    text = _STORY.get(fact.type, lambda _: None)(event)
+    if text is None:
+        return None
+    moment = fact.at.astimezone().strftime("%H:%M:%S")
+    return "stderr", f"{moment} {neutralise(text).rstrip()}\n"
+
+
+_STORY: dict[str, Callable[[Any], str | None]] = {
+    "run.started": lambda e: "started",
+    "run.resumed": lambda e: f"resumed (attempt {e.attempt})",
+    "run.waiting": lambda e: f"waiting: {e.reason}",
+    "run.preempted": lambda e: f"preempted by {e.by}",
+    "run.requeued": lambda e: f"back in the queue ({e.reason})",
+    "run.cancel_requested": lambda e: f"cancel requested: {e.reason}",
+    "milestone": lambda e: " ".join([e.name, *_facts(e.metadata)]),
+    "progress": lambda e: (
+        e.step if e.fraction is None else f"{e.step} {e.fraction:.0%}"
+    ),
+    "log": lambda e: str(e.text),
+    "artifact.completed": lambda e: f"{e.artifact_id}: {e.size} bytes {e.path or ''}",
+    "plan.completed": lambda e: f"plan: {len(e.modules)} modules {e.summary}",
+    "module.started": lambda e: f"module {e.module}",
+    "test.passed": lambda e: f"tests passed {e.summary}",
+    "test.failed": lambda e: f"tests failed: {e.summary or e.reason}",
+    "ask.raised": lambda e: f"asks {e.name}: {e.question} (penstock answer)",
+    "ask.answered": lambda e: f"{e.name}: {e.answer} (by {e.by})",
+    "step.failed": lambda e: f"step {e.name} failed: {e.error}",
+}
+
+
+@dataclass
+class ProgressTeller:
+    """A bar on a terminal, with the milestones above it."""
+
+    progress: Any
+    task: Any
+
+    async def tell(self, facts: Iterable[Recorded]) -> None:
+        await trio.lowlevel.checkpoint()
+        for fact in facts:
+            event: Any = fact.event
+            if fact.type == "progress":
+                step = neutralise(event.step)
+                self.progress.update(
+                    self.task, description=step, completed=event.fraction
+                )
+            elif (piece := as_story(fact)) is not None:
+                self.progress.console.print(
+                    piece[1].rstrip(), markup=False, highlight=False
+                )
+
+
+@asynccontextmanager
+async def open_teller(
+    kind: str, *, json_wanted: bool, quiet: bool
+) -> AsyncIterator[Teller]:
+    """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
+    if json_wanted:
+        yield PieceTeller(as_json)
+    elif kind == "command":
+        yield PieceTeller(as_output)
+    elif quiet:
+        yield PieceTeller(lambda fact: None)
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(
+            *columns, console=Console(stderr=True), transient=True
+        ) as progress:
+            yield ProgressTeller(progress, progress.add_task(kind, total=1.0))
+    else:
+        yield PieceTeller(as_story)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: the exit code that says so, and a sentence unless all went well."""
+
+    code: int
+    sentence: str = ""
+    result: Any = None
+
+
+def ended(fact: Recorded) -> Ended | None:
+    """The end, if this fact is one."""
+    event: Any = fact.event
+    if fact.type == "run.completed":
+        return Ended(0, result=getattr(event, "result", None))
+    if fact.type == "run.failed":
+        code = 124 if getattr(event, "reason", "") == "timeout" else 1
+        return Ended(code, f"{fact.run_id} failed: {getattr(event, 'error', '')}")
+    if fact.type == "run.cancelled":
+        return Ended(
+            143, f"{fact.run_id} was cancelled: {getattr(event, 'reason', '')}"
+        )
+    return None
+
+
+def _facts(metadata: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in metadata.items()
+    ]
+
+
+def _write(pieces: list[Piece]) -> None:
+    for stream, text in pieces:
+        (sys.stdout if stream == "stdout" else sys.stderr).write(text)
+    sys.stdout.flush()
+    sys.stderr.flush()
