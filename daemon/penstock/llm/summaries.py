@@ -19,6 +19,9 @@ LONGEST_LINE = 56
 #: Characters of one value in such a line.
 LONGEST_VALUE = 24
 
+#: A history may be shown without its beginning.
+_FIRST: Mapping[str, State] = TRANSITIONS[None] | TRANSITIONS["queued"]
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -93,7 +96,8 @@ def body_of(event: Recorded) -> Mapping[str, Any]:
 
 def _count(tally: _Tally, event: Recorded) -> None:
     tally.version = max(tally.version, event.code_version)
-    tally.state = TRANSITIONS[tally.state].get(event.type, tally.state)
+    row = _FIRST if tally.state is None else TRANSITIONS[tally.state]
+    tally.state = row.get(event.type, tally.state)
     if event.type == "module.started":
         tally.modules.add(str(body_of(event).get("module", "")))
     elif event.type == "module.iterated":
