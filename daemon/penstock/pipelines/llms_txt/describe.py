@@ -36,7 +36,7 @@ _HTML_HEADING = re.compile(
 _UNDERLINED = re.compile(r"^(?P<title>\S[^\n]{0,300})\n(?P<line>([=\-~^*#\"'+`])\3{2,300})[ \t]*$", re.MULTILINE)  # fmt: skip
 _RULE = re.compile(r"([=\-~^*#\"'+`_])\1{2,}\s*")
 _NOT_PROSE = re.compile(
-    r"\s*(#|\||>|=|-|\+|!|\[!|\[\!\[|<|\*(?!\*?\w)|\d+[.)]|\.\. |:[\w -]+:|>>>|\$ |{|@|%)"
+    r"\s*(#|\||>|=|-|\+|!|\[!|\[\!\[|<|\*(?!\*?\w)|\d+[.)]|\.\. |:[\w -]+:|>>>|\$ |\{(?![a-z:_-]+\}`)|@|%)"
 )
 _SUBHEADING = re.compile(r"^#{1,6}[ \t][^\n]*$", re.MULTILINE)
 _DEFINITION = re.compile(
@@ -127,8 +127,8 @@ def _summary_of_docstring(docstring: str, path: str) -> str:
         lines = [
             line for line in paragraph.splitlines() if not _RULE.fullmatch(line.strip())
         ]
-        plain = strip_markup(" ".join(lines)).strip(" .-=~:")
-        if plain.lower() in {name.lower() for name in own} or _LEGAL.search(
+        plain = strip_markup(" ".join(lines)).strip(" -=~:")
+        if plain.lower().rstrip(".") in {name.lower() for name in own} or _LEGAL.search(
             plain[:200]
         ):
             continue
