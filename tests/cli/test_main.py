@@ -1,0 +1,122 @@
+"""CL-01, CL-02: help, exit codes, and what is said where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fakes.penstock_command import Penstock
+from fakes.scripted_daemon import ScriptedDaemon
+from penstock.cli.main import VERBS
+
+ALL_VERBS = [verb for verbs in VERBS.values() for verb in verbs]
+
+
+def test_the_bare_command_shows_help(penstock: Penstock) -> None:
+    """CL-02"""
+    result = penstock()
+    assert result.exit_code == 0
+    assert all(verb in result.stdout for verb in ALL_VERBS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Help must be there at once; an import of any of these costs more than all the rest."""
+    code = (
+        "import sys; from penstock.cli.main import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "print([m for m in ('trio', 'pydantic', 'httpx', 'rich', 'dspy') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", ALL_VERBS)
+def test_every_listed_verb_exists_and_explains_itself(
+    penstock: Penstock, verb: str
+) -> None:
+    result = penstock(verb, "--help")
+    assert result.exit_code == 0
+    assert "Usage: penstock " + verb in result.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["list"], ["show", "r"], ["submit", "command", "--", "true"], ["health"], ["cancel", "r"],
+     ["follow", "r"], ["wait", "r"], ["asks"], ["events"], ["shutdown"]],
+)  # fmt: skip
+def test_no_daemon_is_69_and_says_how_to_start_one(
+    penstock: Penstock, args: list[str]
+) -> None:
+    """CL-02"""
+    result = penstock(*args)
+    assert result.exit_code == 69
+    assert result.stdout == ""
+    assert result.stderr.startswith("penstock: no daemon is running")
+    assert args == ["shutdown"] or "penstock serve" in result.stderr
+
+
+def test_a_named_daemon_that_is_not_there_is_never_replaced(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """CL-02 With --url there is no fallback, not even to a running daemon."""
+    result = penstock("--url", "http://127.0.0.1:1", "run", "command", "--", "true")
+    assert result.exit_code == 69
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "code"),
+    [
+        (404, "run-not-found", 3),
+        (409, "other-inputs", 4),
+        (429, "queue-full", 75),
+        (401, "unauthorised", 77),
+        (400, "refused", 2),
+        (503, "shutting-down", 69),
+    ],
+)
+def test_the_daemons_errors_have_their_exit_codes(
+    penstock: Penstock, daemon: ScriptedDaemon, status: int, type_: str, code: int
+) -> None:
+    """CL-01"""
+    document = {"type": f"urn:penstock:{type_}", "title": "x", "detail": "the sentence"}
+    daemon.routes["POST", "/runs"] = (status, document)
+    result = penstock("submit", "command", "--", "true")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr == "penstock: the sentence\n"
+
+
+def test_usage_errors_are_2(penstock: Penstock) -> None:
+    for args in (
+        ["no-such-verb"],
+        ["run", "no-such-kind"],
+        ["list", "--no-such-flag"],
+        ["run", "command"],
+    ):
+        result = penstock(*args)
+        assert result.exit_code == 2, args
+        assert result.stdout == ""
+
+
+def test_a_reader_that_leaves_is_no_error(home: Path) -> None:
+    """`penstock … | head`: no trace on stderr."""
+    command = f"{sys.executable} -m penstock.cli.main config | true"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+
+
+def test_errors_of_others_cannot_drive_the_terminal(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    document = {"type": "urn:penstock:conflict", "detail": "bad \x1b]0;title\x07 text"}
+    daemon.routes["POST", "/runs/r/retry"] = (409, document)
+    result = penstock("retry", "r")
+    assert result.exit_code == 4
+    assert "\x1b" not in result.stderr

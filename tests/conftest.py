@@ -1,0 +1,159 @@
+"""What every test gets: a home of its own, no threads under a mock clock, and skips that are told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import trio
+
+from fakes.real_daemon import RealDaemon, wait_until_answering
+
+
+@pytest.fixture(autouse=True)
+def home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A home that is new for each test; nothing of the user's own environment is seen."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("PENSTOCK_", "XDG_")) and name != "PENSTOCK_NO_SKIPS":
+            monkeypatch.delenv(name)
+    for name in (
+        "STATE_DIRECTORY",
+        "RUNTIME_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "JOURNAL_STREAM",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CONFIG", "STATE", "DATA", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    # A socket's path is short, and a test's folder may not be.
+    (home / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def no_threads_under_a_mock_clock(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a thread works, an autojump clock leaps over every deadline."""
+    if not {"autojump_clock", "mock_clock"} & set(request.fixturenames):
+        return
+
+    async def refuse(fn: Callable[..., Any], *_args: Any, **_options: Any) -> NoReturn:
+        await trio.lowlevel.checkpoint()
+        raise AssertionError(f"{fn!r} would run in a thread, under a mock clock")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Iterator[int]:
+    """Ports that nobody listens on now; none twice in a session."""
+
+    def ports() -> Iterator[int]:
+        given: set[int] = set()
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                yield port
+
+    return ports()
+
+
+@pytest.fixture
+def free_port(free_ports: Iterator[int]) -> int:
+    return next(free_ports)
+
+
+@pytest.fixture
+def start_daemon(
+    home: Path, free_ports: Iterator[int]
+) -> Iterator[Callable[..., RealDaemon]]:
+    """Starts daemons in this test's home: `start_daemon("--no-auth", PENSTOCK_…="…")`."""
+    daemons: list[RealDaemon] = []
+
+    def start(*flags: str, **environ: str) -> RealDaemon:
+        port = next(free_ports)
+        log = home / f"daemon-{port}.log"
+        environment = {**os.environ, **environ}
+        argv = [
+            sys.executable,
+            "-m",
+            "penstock.cli.main",
+            "serve",
+            "--port",
+            str(port),
+            *flags,
+        ]
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                argv, env=environment, stderr=file, stdout=file, cwd=home
+            )
+        daemons.append(RealDaemon(process, port, environment, log))
+        wait_until_answering(daemons[-1])
+        return daemons[-1]
+
+    with ended_together(daemons):
+        yield start
+
+
+@pytest.fixture
+def real_daemon(start_daemon: Callable[..., RealDaemon]) -> RealDaemon:
+    """One running daemon, found by discovery."""
+    return start_daemon()
+
+
+@contextmanager
+def ended_together(daemons: list[RealDaemon]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for daemon in daemons:
+            daemon.stop()
+
+
+# -- where nothing may be skipped, a skip is a failure that tells its reason
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_skips(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_skips(report)
+    return report
+
+
+def _fail_skips(report: pytest.TestReport | pytest.CollectReport) -> None:
+    expected_failure = hasattr(report, "wasxfail")
+    if report.skipped and not expected_failure and os.environ.get("PENSTOCK_NO_SKIPS"):
+        reason = (
+            report.longrepr[2]
+            if isinstance(report.longrepr, tuple)
+            else report.longrepr
+        )
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {reason}"
