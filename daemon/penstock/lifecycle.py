@@ -20,7 +20,9 @@ from penstock.events import (
     Terminal,
 )
 
-State = Literal["queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"]
+State = Literal[
+    "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
+]
 OnRestart = Literal["requeue", "fail", "ask"]
 
 #: The durable question put to a person about a run that a restart interrupted.
@@ -86,7 +88,9 @@ def next_state(state: State | None, event_type: str) -> State | None:
     try:
         return TRANSITIONS[state][event_type]
     except KeyError:
-        raise IllegalTransition(f"{event_type} cannot follow the state {state}") from None
+        raise IllegalTransition(
+            f"{event_type} cannot follow the state {state}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,10 @@ class Ending:
     finish_reason: str | None = None
     timed_out: bool = False
     stopping: OnRestart | None = None
+    #: Boot repair: the daemon died during the execution, and this becomes of the run.
+    crashed: OnRestart | None = None
+    #: How often it did.
+    crashes: int = 1
     preempted_by: str | None = None
 
 
@@ -115,13 +123,15 @@ def conclude(ending: Ending) -> Conclusion:
     """The one conclusion of an execution (design, law 2).
 
     Order: cancel requested > failure > completion > provider's finish reason > deadline > stop >
-    preemption > nothing said.
+    crash > preemption > nothing said.
     """
     e = ending
     if e.cancel_requested is not None:
         return terminal("cancelled", reason=e.cancel_requested, details=e.error_details)
     if e.error is not None:
-        return terminal("failed", reason="error", error=e.error, details=e.error_details)
+        return terminal(
+            "failed", reason="error", error=e.error, details=e.error_details
+        )
     if e.returned:
         return terminal("completed", result=e.result)
     if e.finish_reason in FINISHED:
@@ -131,16 +141,28 @@ def conclude(ending: Ending) -> Conclusion:
         return terminal("failed", reason="finish_reason", error=error)
     if e.timed_out:
         return terminal("failed", reason="timeout", error="the run used up its time")
-    if e.stopping == "requeue":
-        return RunRequeued(reason="shutdown")
-    if e.stopping == "ask":
-        return RunWaiting(reason=RESTART_ASK)
-    if e.stopping == "fail":
-        error = "the daemon stopped, and a run of this kind is not safe to repeat"
-        return terminal("failed", reason="shutdown", error=error)
+    if e.stopping is not None:
+        return _interrupted(e.stopping, "shutdown", "the daemon stopped")
+    if e.crashed is not None:
+        times = "" if e.crashes == 1 else f" {e.crashes} times"
+        return _interrupted(
+            e.crashed, "crash", f"the daemon died{times} during the run"
+        )
     if e.preempted_by is not None:
         return RunPreempted(by=e.preempted_by)
     return terminal("cancelled", reason="abandoned")
+
+
+def _interrupted(
+    on_restart: OnRestart, why: Literal["shutdown", "crash"], sentence: str
+) -> Conclusion:
+    if on_restart == "requeue":
+        return RunRequeued(reason=why)
+    if on_restart == "ask":
+        return RunWaiting(reason=RESTART_ASK)
+    reason = "crashed" if why == "crash" else "shutdown"
+    error = f"{sentence}, and the run is not to be repeated"
+    return terminal("failed", reason=reason, error=error)
 
 
 def terminal(

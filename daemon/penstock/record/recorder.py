@@ -63,6 +63,10 @@ class Follower(Protocol):
         """Fold the batch's facts into the views and publish them, after all outcomes applied."""
         ...
 
+    def abandon(self) -> None:
+        """The writer has ended: whoever waits for a conclusion need not wait any more."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class Entry:
@@ -151,6 +155,8 @@ class Recorder:
         """Record the end of an execution. Never waits; follows every append already queued."""
         self._concluding.add(decision.fence)
         self._enter(decision, counted=False)
+        if not self._writing:
+            self.follower.abandon()
 
     def note(self, key: str, event: AnyEvent) -> None:
         """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
@@ -195,6 +201,7 @@ class Recorder:
                 self._batch_done.unpark_all()
         finally:
             self._writing = False
+            self.follower.abandon()
             self._batch_done.unpark_all()
 
     async def _write_batch(self) -> None:
@@ -254,10 +261,9 @@ class Recorder:
 
     async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
         # A commit that is not waited for would be a commit of unknown outcome.
-        answers: list[Answered] = []
         with trio.CancelScope(shield=True):
             answers = await self.store.commit(decisions)
-        return answers
+        return answers  # noqa: RET504  (left the scope first)
 
     async def _commit_alone(self, decision: Decision) -> Answered:
         try:

@@ -23,7 +23,7 @@ from penstock.lifecycle import (
     next_state,
 )
 from penstock.priority import Priority
-from penstock.record.effects import EFFECTS, ArtifactView, AskView
+from penstock.record.folding import EFFECTS, ArtifactView, AskView
 
 
 class BrokenStory(PenstockError):

@@ -32,7 +32,7 @@ WITHHELD = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "PENSTOCK_TOKEN")
 class Proof:
     """What became of a process tree. `gone_at` is set only when its emptiness was proven."""
 
-    method: str
+    method: Literal["cgroup", "subreaper", "session"]
     pids: tuple[int, ...]
     survivors: tuple[int, ...] | Literal["unknown"]
     gone_at: datetime | None

@@ -1,0 +1,49 @@
+"""Child runs: spawned by name, so that a resumed parent finds the ones it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import ChildNotCompleted
+from penstock.priority import Priority
+from penstock.record.views import RunView
+from penstock.wire import SubmitRequest
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+
+async def spawn_child(
+    run: Run,
+    name: str,
+    kind: str,
+    inputs: Mapping[str, Any],
+    *,
+    timeout: float | None,  # noqa: ASYNC109  (the child's own limit, recorded with it)
+    check: bool,
+) -> RunView:
+    """Submit `{run_id}.{name}`, or find it, and wait without the slot for its terminal event.
+
+    ChildNotCompleted, with the child's state, unless it completed or `check` is off.
+    """
+    request = SubmitRequest(
+        kind=kind,
+        inputs=dict(inputs),
+        run_id=f"{run.run_id}.{name}",
+        priority=Priority(run.execution.row.priority),
+        timeout=timeout,
+    )
+    child = await run.tools.submit_child(request, run.run_id)
+    if not child.ended:
+        async with run.parking.open_parked(f"child: {name}"):
+            while run.tools.is_open(child.run_id):
+                await run.tools.bus.wait_published(child.run_id)
+        child = await run.tools.read_view(child.run_id)
+    if check and child.state != "completed":
+        error = child.error or child.reason
+        raise ChildNotCompleted(
+            f"the child run {child.run_id} ended {child.state}: {error}",
+            child=child.run_id,
+        )
+    return child

@@ -1,0 +1,176 @@
+"""What people and agents ask of runs that exist: cancel with a receipt, answers, words, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import trio
+
+from penstock.errors import Conflict, Refused, Terminal
+from penstock.events import (
+    BugReported,
+    InterventionReceived,
+    Recorded,
+    check_run_id,
+    new_event_id,
+)
+from penstock.record.recorder import Recorder
+from penstock.record.store import (
+    Answer,
+    Append,
+    RequestCancel,
+    draft,
+)
+from penstock.record.views import RunView
+from penstock.replies import CancelReceipt
+from penstock.runs.execution import Execution, merged_survivors
+from penstock.runs.reading import Reading
+from penstock.runs.table import RunTable
+from penstock.staleness import CodeMark, Judgement, judge
+from penstock.wire import BugReportRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """See the module's text."""
+
+    recorder: Recorder
+    reading: Reading
+    table: RunTable
+    now: Callable[[], datetime]
+    #: Seconds a waiting cancel may take before its receipt lists what is left.
+    cancel_sla: float
+
+    async def cancel(self, run_id: str, reason: str, *, wait: bool) -> CancelReceipt:
+        """Cancel a run, or an id that is not seen yet; the receipt says what became of it.
+
+        With `wait` it is given when the scope has unwound and the processes are proven gone, or
+        after the SLA with what is left. Twice, or after the end, changes nothing.
+        """
+        try:
+            run_id = check_run_id(run_id)
+        except ValueError as error:
+            raise Refused("run_id", str(error)) from None
+        requested_at = self.now()
+        execution = self.table.executions.get(run_id)
+        if execution is not None and execution.cancel_requested is None:
+            # At once, and not after a commit: a full recorder must not delay a cancel.
+            execution.cancel(reason)
+        outcome = await self._request(run_id, reason, requested_at, execution)
+        if outcome in {"already_terminal", "tombstoned"}:
+            return await self._quiet(run_id, outcome, requested_at)
+        execution = execution or self.table.executions.get(run_id)
+        if execution is None:
+            gone_at = self.now()
+            return CancelReceipt(
+                run_id=run_id,
+                outcome="cancelled",
+                requested_at=requested_at,
+                gone_at=gone_at,
+            )
+        if wait:
+            with trio.move_on_after(self.cancel_sla):
+                await execution.concluded.wait()
+        return receipt(execution, requested_at)
+
+    async def _request(
+        self, run_id: str, reason: str, at: datetime, execution: Execution | None
+    ) -> str:
+        """Record the request. The SLA bounds it: the scope is cancelled already."""
+        outcome: Any = None
+        with trio.move_on_after(self.cancel_sla):
+            outcome = await self.recorder.decide(RequestCancel(run_id, reason, at))
+        if outcome is None:
+            return "signalled"
+        if outcome.outcome == "already_terminal" and execution is not None:
+            row = await self.reading.store.run(run_id)
+            if row is not None and row.state == "cancelled":
+                # It ended by our own cancel, before the request was written down.
+                return "signalled"
+        return str(outcome.outcome)
+
+    async def _quiet(self, run_id: str, outcome: str, at: datetime) -> CancelReceipt:
+        """The receipt of a cancel that changed nothing; an ended run keeps its own."""
+        kept: Mapping[str, Any] = {}
+        gone_at = None
+        if outcome == "already_terminal":
+            row = await self.reading.store.run(run_id)
+            if row is not None:
+                gone_at = row.ended_at
+                kept = ((row.outcome or {}).get("details") or {}).get("receipt") or {}
+        return CancelReceipt.model_validate(
+            {
+                "run_id": run_id,
+                "outcome": outcome,
+                "requested_at": at,
+                "gone_at": gone_at,
+                **{
+                    k: v
+                    for k, v in kept.items()
+                    if k in {"method", "pids", "survivors"}
+                },
+            }
+        )
+
+    async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
+        """Answer a question, once. AskNotFound, AlreadyAnswered, Refused outside its choices."""
+        outcome = await self.recorder.decide(
+            Answer(run_id, name, answer, by, self.now(), new_event_id())
+        )
+        return outcome.recorded[0]
+
+    async def intervene(self, run_id: str, text: str) -> Recorded:
+        """Say something to a run; its pipeline hears it at its next step. Terminal after the end."""
+        return await self._append(run_id, InterventionReceived(text=text))
+
+    async def report_bug(
+        self, run_id: str, report: BugReportRequest
+    ) -> tuple[Recorded, Judgement]:
+        """Record a report with the verdict of the staleness rule."""
+        view = self._open(run_id, await self.reading.view(run_id))
+        verdict = judge(
+            CodeMark(report.version, report.clock, report.code_hash),
+            CodeMark(view.code_version, view.code_clock, view.code_hash),
+        )
+        event = BugReported(
+            text=report.text,
+            module=report.module,
+            version=report.version,
+            clock=report.clock,
+            code_hash=report.code_hash,
+            verdict=verdict.verdict,
+        )
+        return await self._append(run_id, event, clock=report.clock), verdict
+
+    @staticmethod
+    def _open(run_id: str, view: RunView) -> RunView:
+        if view.ended:
+            raise Terminal(f"the run {run_id!r} has ended: {view.state}", run_id=run_id)
+        return view
+
+    async def _append(
+        self, run_id: str, event: Any, clock: Mapping[str, int] | None = None
+    ) -> Recorded:
+        made = draft(run_id, event, now=self.now(), clock=clock)
+        outcome = await self.recorder.decide(Append((made,)))
+        if not outcome.recorded:
+            raise Conflict
+        return outcome.recorded[0]
+
+
+def receipt(execution: Execution, requested_at: datetime) -> CancelReceipt:
+    """What is proven of an execution's end so far."""
+    survivors = merged_survivors(execution.proofs)
+    gone = execution.concluded.is_set() and survivors == ()
+    return CancelReceipt(
+        run_id=execution.run_id,
+        outcome="cancelled",
+        requested_at=requested_at,
+        gone_at=execution.gone_at if gone else None,
+        method=execution.proofs[0].method if execution.proofs else "none",
+        pids=tuple(pid for proof in execution.proofs for pid in proof.pids),
+        survivors=survivors,
+    )

@@ -1,0 +1,72 @@
+"""Executing claimed runs: one task each, in the nursery whose life is that of the runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import trio
+
+from penstock.errors import Refused
+from penstock.record.recorder import Recorder
+from penstock.runs.execution import Execution, open_execution
+from penstock.runs.parking import Parking
+from penstock.runs.run import Run, Tools
+from penstock.runs.table import RunTable
+
+log = logging.getLogger("penstock.run")
+
+
+@dataclass(eq=False, slots=True)
+class Executing:
+    """See the module's text. `tidy_seconds` bounds the clean-up after a run's end."""
+
+    tools: Tools
+    table: RunTable
+    recorder: Recorder
+    now: Callable[[], datetime]
+    remove_folder: Callable[[Path], Awaitable[None]]
+    tidy_seconds: float
+    runs_nursery: trio.Nursery
+
+    def start(self, execution: Execution) -> None:
+        """Begin an execution; called by the run table in the step of its claim."""
+        self.runs_nursery.start_soon(
+            self._execute, execution, name=f"run {execution.run_id}"
+        )
+
+    async def _execute(self, execution: Execution) -> None:
+        try:
+            async with open_execution(
+                execution, conclude_with=self.recorder.conclude, now=self.now
+            ):
+                run = self._run(execution)
+                output = await run.kind.pipeline(run, run.inputs)
+                execution.result = output.model_dump(mode="json")
+                execution.returned = True
+        finally:
+            # The task lives until its end is on record: an empty nursery means that all is.
+            with trio.CancelScope(shield=True):
+                await execution.concluded.wait()
+        if not self.tools.is_open(execution.run_id):
+            await self._tidy(execution.run_id)
+
+    def _run(self, execution: Execution) -> Run:
+        kind = self.tools.kinds.get(execution.row.kind)
+        if kind is None:
+            raise Refused("kind", f"{execution.row.kind!r} is not installed any more")
+        inputs = kind.inputs.model_validate_json(execution.row.inputs)
+        parking = Parking(execution, self.recorder, self.now)
+        return Run(execution, kind, inputs, self.tools, parking)
+
+    async def _tidy(self, run_id: str) -> None:
+        """Remove the run's own folder; a fault in that is told and changes no outcome."""
+        folder = self.tools.workspace_of(run_id)
+        try:
+            with trio.move_on_after(self.tidy_seconds, shield=True):
+                await self.remove_folder(folder)
+        except OSError as error:
+            log.warning("the folder of run %s was not removed: %s", run_id, error)

@@ -1,0 +1,208 @@
+"""One execution of a run: its scope, what was asked of it, and its one conclusion.
+
+A request (cancel, stop, preempt) is noted on the execution before its scope is cancelled. The
+conclusion is chosen in `finally`, by a pure function from what is known then, and handed to the
+recorder by a plain call: no checkpoint lies between, so no Cancelled can. Do not turn the `finally`
+into `except trio.Cancelled`: with a nursery in the pipeline a cancel arrives inside an exception
+group, and such a run would end without a terminal event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import trio
+
+from penstock.errors import PenstockError
+from penstock.events import TERMINAL_TYPES
+from penstock.lifecycle import Ending, OnRestart, conclude
+from penstock.record.store import Complete, Fence, Release, RunRow, draft
+from penstock.runs.processes import Proof
+
+log = logging.getLogger("penstock.run")
+
+# The deadline of a scope that has none.
+_NEVER = trio.CancelScope().deadline
+
+#: Characters of an error that are kept: some contain whole documents.
+LONGEST_ERROR = 4000
+
+
+@dataclass(eq=False, slots=True)
+class Execution:
+    """What the run table holds of a run that has an owner. Belongs to the loop."""
+
+    row: RunRow
+    fence: Fence
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    limit: trio.CancelScope = field(default_factory=trio.CancelScope)
+    cancel_requested: str | None = None
+    stopping: OnRestart | None = None
+    preempted_by: str | None = None
+    returned: bool = False
+    result: Any = None
+    finish_reason: str | None = None
+    proofs: list[Proof] = field(default_factory=list)
+    #: When the scope had unwound and everything the run owned was gone.
+    gone_at: datetime | None = None
+    #: Set when the conclusion is committed.
+    concluded: trio.Event = field(default_factory=trio.Event)
+    #: Set when a parked run has its slot again.
+    unparked: trio.Event = field(default_factory=trio.Event)
+    _running_since: float | None = None
+    _used: float = 0.0
+
+    @property
+    def run_id(self) -> str:
+        return self.row.run_id
+
+    def cancel(self, reason: str) -> None:
+        """End the run cancelled, whatever it says from now on. The first reason stays."""
+        if self.cancel_requested is None:
+            self.cancel_requested = reason
+        self.scope.cancel(reason=f"cancel requested: {reason}")
+
+    def stop(self) -> None:
+        """End the execution because the daemon stops; what becomes of the run is its `on_restart`."""
+        self.stopping = self.row.on_restart
+        self.scope.cancel(reason="the daemon stops")
+
+    def preempt(self, by: str) -> None:
+        """End the execution to give its slot to a more important run."""
+        self.preempted_by = by
+        self.scope.cancel(reason=f"preempted by {by}")
+
+    def run_clock(self) -> None:
+        """Executing time counts from here; the deadline is what is left of the timeout."""
+        self._running_since = trio.current_time()
+        if self.row.timeout is not None:
+            left = self.row.timeout - self.row.used_seconds - self._used
+            self.limit.deadline = self._running_since + left
+
+    def stop_clock(self) -> None:
+        """The run waits without a slot: its time does not count and cannot run out."""
+        if self._running_since is not None:
+            self._used += trio.current_time() - self._running_since
+            self._running_since = None
+        self.limit.deadline = _NEVER
+
+    @property
+    def used_seconds(self) -> float:
+        """Executing seconds of this execution so far."""
+        if self._running_since is None:
+            return self._used
+        return self._used + trio.current_time() - self._running_since
+
+    def receipt_details(self) -> dict[str, Any]:
+        """What the end of the run's processes proved, as the terminal event keeps it."""
+        survivors = merged_survivors(self.proofs)
+        return {
+            "method": self.proofs[0].method if self.proofs else "none",
+            "pids": [pid for proof in self.proofs for pid in proof.pids],
+            "survivors": survivors if survivors == "unknown" else list(survivors),
+        }
+
+
+def merged_survivors(proofs: list[Proof]) -> tuple[int, ...] | Literal["unknown"]:
+    """What all proofs together leave open; one unknown makes the whole unknown."""
+    survivors: list[int] = []
+    for proof in proofs:
+        if proof.survivors == "unknown":
+            return "unknown"
+        survivors.extend(proof.survivors)
+    return tuple(survivors)
+
+
+@asynccontextmanager
+async def open_execution(
+    execution: Execution,
+    *,
+    conclude_with: Callable[[Complete | Release], None],
+    now: Callable[[], datetime],
+) -> AsyncIterator[Execution]:
+    """Enter an execution; leave it with exactly one conclusion handed to the recorder.
+
+    A failure of the body ends here, in the run's terminal event; a cancel from outside goes on.
+    """
+    error: BaseException | None = None
+    execution.run_clock()
+    try:
+        with execution.scope, execution.limit:
+            yield execution
+    except BaseException as raised:  # noqa: ASYNC103  (Cancelled is in `rest`)
+        error, rest = split_failure(raised)
+        if error is not None:
+            log.warning("run %s failed", execution.run_id, exc_info=error)
+        if rest is not None:
+            raise rest from None  # noqa: ASYNC104
+    finally:
+        execution.gone_at = now()
+        conclude_with(_conclusion(execution, error, execution.gone_at))
+
+
+def split_failure(
+    raised: BaseException,
+) -> tuple[BaseException | None, BaseException | None]:
+    """What of an exception is the run's own failure, and what must go on.
+
+    SystemExit counts as a failure: a pipeline must not be able to end the daemon. An outer cancel
+    plus a real failure arrives as one group.
+    """
+    if isinstance(raised, Exception | SystemExit):
+        return raised, None
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.split((Exception, SystemExit))
+    return None, raised
+
+
+def _conclusion(
+    execution: Execution, error: BaseException | None, at: datetime
+) -> Complete | Release:
+    ending = Ending(
+        cancel_requested=execution.cancel_requested,
+        error=None if error is None else describe(error),
+        error_details=_details(execution, error),
+        returned=execution.returned,
+        result=execution.result,
+        finish_reason=execution.finish_reason,
+        timed_out=execution.limit.cancelled_caught,
+        stopping=execution.stopping,
+        preempted_by=execution.preempted_by,
+    )
+    event = conclude(ending)
+    made = draft(execution.run_id, event, now=at)
+    if event.type in TERMINAL_TYPES:
+        return Complete(execution.fence, made, execution.used_seconds)
+    return Release(execution.fence, made, execution.used_seconds)
+
+
+def _details(
+    execution: Execution, error: BaseException | None
+) -> dict[str, Any] | None:
+    if execution.cancel_requested is not None:
+        return {"receipt": execution.receipt_details()}
+    if isinstance(error, PenstockError):
+        return {
+            k: v
+            for k, v in error.facts.items()
+            if isinstance(v, str | int | float | None)
+        }
+    return None
+
+
+def describe(error: BaseException) -> str:
+    """An error in words: the sentence of our own, the type and text of anybody else's."""
+    if isinstance(error, BaseExceptionGroup):
+        text = "; ".join(describe(inner) for inner in error.exceptions)
+    elif isinstance(error, PenstockError):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    # The text may hold lone surrogates (file names); the log must not.
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + " …"

@@ -1,0 +1,173 @@
+"""Taking runs in: every check that needs no log, then the line, then the decision."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pydantic_core
+
+from penstock.config import Config
+from penstock.errors import (
+    NotAvailable,
+    QueueFull,
+    Refused,
+    RunNotFound,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from penstock.events import new_event_id
+from penstock.priority import Priority
+from penstock.record.recorder import Recorder
+from penstock.record.store import Accepted, Enqueue, RunSpec
+from penstock.record.views import RunView, fold
+from penstock.runs.admission import Admission
+from penstock.runs.kind import Kind, digest_inputs, encode_inputs
+from penstock.runs.reading import Reading
+from penstock.wire import SubmitRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The run that a submit led to; `created` is False when it was there before."""
+
+    view: RunView
+    created: bool
+
+
+@dataclass(eq=False, slots=True)
+class Intake:
+    """See the module's text."""
+
+    config: Config
+    kinds: Mapping[str, Kind]
+    recorder: Recorder
+    reading: Reading
+    admission: Admission
+    now: Callable[[], datetime]
+    new_run_id: Callable[[], str]
+    #: Why new work is refused now (the disk, say); None: it is not.
+    obstacle: Callable[[], str | None]
+    has_models: bool = False
+    #: Why the daemon stops, once it does.
+    stopping: str | None = None
+
+    async def submit(
+        self,
+        request: SubmitRequest,
+        *,
+        wait: bool = False,
+        retry_of: str | None = None,
+        parent_id: str | None = None,
+    ) -> Submitted:
+        """Accept a run, or find the one of the same id and inputs.
+
+        `wait`: stand in line while the queue is full; else QueueFull. Refused names the field;
+        OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
+        StoreUnavailable say why nothing was recorded.
+        """
+        spec = self._spec(request, retry_of=retry_of, parent_id=parent_id)
+        if parent_id is not None:
+            return await self._enqueue(spec, capacity=None)
+        if request.run_id is not None and await self.reading.known(request.run_id):
+            # A known id skips the line: whatever it leads to, it takes no place.
+            return await self._enqueue(spec, capacity=0)
+        while True:
+            async with self.admission.open_ticket(wait=wait):
+                try:
+                    return await self._enqueue(
+                        spec, capacity=self.config.queue_capacity
+                    )
+                except QueueFull:
+                    # The run of a submitter that was cancelled in the last moment took the place.
+                    if not wait:
+                        raise
+
+    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
+        """A new run with the kind and inputs of an ended one. RunNotFound; Refused while open."""
+        row = await self.reading.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        if self.reading.is_open(run_id):
+            raise Refused("run_id", f"the run {run_id!r} has not ended")
+        request = SubmitRequest(
+            kind=row.kind,
+            inputs=pydantic_core.from_json(row.inputs),
+            priority=Priority(row.priority),
+            group=row.group,
+            timeout=row.timeout,
+            labels=dict(row.labels),
+            on_restart=row.on_restart,
+        )
+        return await self.submit(request, wait=wait, retry_of=run_id)
+
+    def _spec(
+        self, request: SubmitRequest, *, retry_of: str | None, parent_id: str | None
+    ) -> RunSpec:
+        self._check_open()
+        kind = self.kind(request.kind)
+        if kind.needs_model and not self.has_models:
+            raise NotAvailable(
+                f"runs of kind {kind.name} need a model; set provider, url and chain under"
+                " [models] in the config file"
+            )
+        if request.group is not None and request.group not in self.config.groups:
+            raise Refused("group", f"the configuration has no group {request.group!r}")
+        inputs = kind.parse(request.inputs)
+        encoded = encode_inputs(inputs)
+        return RunSpec(
+            run_id=request.run_id or self.new_run_id(),
+            kind=kind.name,
+            inputs=encoded,
+            digest=digest_inputs(kind.name, encoded),
+            shown=inputs.shown(),
+            priority=int(request.priority),
+            labels=request.labels,
+            after=request.after,
+            group=request.group,
+            timeout=request.timeout,
+            parent_id=parent_id,
+            retry_of=retry_of,
+            on_restart=request.on_restart or kind.on_restart,
+            preemptible=kind.preemptible,
+        )
+
+    def _check_open(self) -> None:
+        if self.stopping is not None:
+            raise ShuttingDown(f"the daemon is stopping: {self.stopping}")
+        if self.recorder.unavailable is not None:
+            raise StoreUnavailable(
+                f"the store does not answer: {self.recorder.unavailable}"
+            )
+        if (obstacle := self.obstacle()) is not None:
+            raise NotAvailable(obstacle)
+
+    def kind(self, name: str) -> Kind:
+        """The kind of this name. Refused lists the installed ones and the nearest."""
+        if name in self.kinds:
+            return self.kinds[name]
+        near = difflib.get_close_matches(name, self.kinds, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(sorted(self.kinds))
+        raise Refused(
+            "kind", f"{name[:80]!r} is not installed (there are: {known}){hint}"
+        )
+
+    async def _enqueue(self, spec: RunSpec, *, capacity: int | None) -> Submitted:
+        outcome: Any = await self.recorder.decide(
+            Enqueue(
+                spec,
+                at=self.now(),
+                event_id=new_event_id(),
+                capacity=capacity,
+                max_tree_runs=self.config.max_tree_runs,
+                max_tree_depth=self.config.max_tree_depth,
+            )
+        )
+        if isinstance(outcome, Accepted):
+            # As accepted: it may have started, or ended, since, but this is what was answered.
+            return Submitted(fold(outcome.recorded, spec.run_id), created=True)
+        return Submitted(await self.reading.view(spec.run_id), created=False)

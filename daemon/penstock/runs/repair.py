@@ -1,0 +1,109 @@
+"""Boot repair: what becomes of the runs that the last life of the daemon left executing.
+
+It runs before anything is accepted or claimed. Every run found running or waiting under another
+life is released or ended, under the fence of the owner it had, so that repair uses the same
+decisions as everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from penstock.events import TERMINAL_TYPES, ProcessStarted
+from penstock.lifecycle import Ending, OnRestart, conclude
+from penstock.record.recorder import Recorder
+from penstock.record.store import Complete, Release, RunRow, Store, draft
+
+Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
+
+#: Ends processes of a previous life: given their facts and the run ids, tells the pids ended.
+EndPrevious = Callable[
+    [Iterable[ProcessStarted], Collection[str]], Awaitable[Sequence[int]]
+]
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What boot repair did, as `daemon.started` tells it: run ids, and pids ended."""
+
+    requeued: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    ended_pids: list[int] = field(default_factory=list)
+
+
+def verdict_on(row: RunRow, life: str, max_attempts: int) -> Verdict:
+    """What becomes of one open run (design, law 5)."""
+    if row.state not in {"running", "waiting"} or row.life is None or row.life == life:
+        return "leave"
+    if row.cancel_requested is not None:
+        return "cancel"
+    if row.on_restart == "requeue" and row.attempt >= max_attempts:
+        return "crashed"
+    return row.on_restart
+
+
+async def repair(
+    rows: Iterable[RunRow],
+    *,
+    store: Store,
+    recorder: Recorder,
+    life: str,
+    max_attempts: int,
+    now: Callable[[], datetime],
+    end_previous: EndPrevious,
+) -> Repaired:
+    """End the processes of the previous life, then give every interrupted run what it gets."""
+    done = Repaired()
+    broken = [row for row in rows if verdict_on(row, life, max_attempts) != "leave"]
+    if not broken:
+        return done
+    started = [event for row in broken for event in await _processes(store, row)]
+    run_ids = [row.run_id for row in broken]
+    done.ended_pids.extend(await end_previous(started, run_ids))
+    for row in broken:
+        verdict = verdict_on(row, life, max_attempts)
+        await recorder.decide(_decision(row, verdict, now()))
+        _told_as(done, verdict).append(row.run_id)
+    return done
+
+
+async def _processes(store: Store, row: RunRow) -> list[ProcessStarted]:
+    """The run's processes that were not seen to end."""
+    wanted = frozenset({"process.started", "process.exited"})
+    running: dict[int, ProcessStarted] = {}
+    after = 0
+    while facts := await store.read(row.run_id, after, types=wanted):
+        after = facts[-1].position
+        for fact in facts:
+            event: Any = fact.event
+            if isinstance(event, ProcessStarted):
+                running[event.pid] = event
+            elif fact.type == "process.exited":
+                running.pop(getattr(event, "pid", 0), None)
+    return list(running.values())
+
+
+def _decision(row: RunRow, verdict: Verdict, now: datetime) -> Complete | Release:
+    on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
+    ending = Ending(
+        cancel_requested=row.cancel_requested,
+        crashed=cast("OnRestart", on_restart),
+        crashes=row.attempt if verdict == "crashed" else 1,
+    )
+    made = draft(row.run_id, conclude(ending), now=now)
+    if made.type in TERMINAL_TYPES:
+        return Complete(row.fence, made)
+    return Release(row.fence, made)
+
+
+def _told_as(done: Repaired, verdict: Verdict) -> list[str]:
+    return {
+        "requeue": done.requeued,
+        "ask": done.asked,
+        "cancel": done.cancelled,
+    }.get(verdict, done.failed)

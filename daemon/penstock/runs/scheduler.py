@@ -1,0 +1,134 @@
+"""The scheduler: the one object that surfaces ask about runs.
+
+It decides nothing about the log: submits, cancels and answers are decisions of the store, and slots
+are claimed at the end of each commit. Its parts check, wait, and put into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from penstock.events import Recorded
+from penstock.priority import Priority
+from penstock.record.recorder import Recorder
+from penstock.record.store import AskRow, RequestCancel, RunFilter
+from penstock.record.views import RunView
+from penstock.replies import CancelReceipt
+from penstock.runs.control import Control
+from penstock.runs.intake import Intake, Submitted
+from penstock.runs.reading import Reading
+from penstock.runs.table import RunTable
+from penstock.staleness import Judgement
+from penstock.wire import BugReportRequest, SubmitRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatistics:
+    """A snapshot; reading it waits for nothing."""
+
+    queued: int
+    capacity: int
+    queued_by_priority: dict[str, int]
+    running: int
+    slots: int
+    parked: int
+    waiting_submits: int
+    late_outcomes: int
+    open_runs: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """See the module's text. Made by `open_core`."""
+
+    intake: Intake
+    reading: Reading
+    control: Control
+    table: RunTable
+    recorder: Recorder
+
+    async def submit(
+        self, request: SubmitRequest, *, wait: bool = False, retry_of: str | None = None
+    ) -> Submitted:
+        """See `Intake.submit`."""
+        return await self.intake.submit(request, wait=wait, retry_of=retry_of)
+
+    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
+        """See `Intake.retry`."""
+        return await self.intake.retry(run_id, wait=wait)
+
+    async def cancel(
+        self, run_id: str, reason: str, *, wait: bool = False
+    ) -> CancelReceipt:
+        """See `Control.cancel`."""
+        return await self.control.cancel(run_id, reason, wait=wait)
+
+    async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
+        """See `Control.answer`."""
+        return await self.control.answer(run_id, name, answer, by)
+
+    async def intervene(self, run_id: str, text: str) -> Recorded:
+        """See `Control.intervene`."""
+        return await self.control.intervene(run_id, text)
+
+    async def report_bug(
+        self, run_id: str, report: BugReportRequest
+    ) -> tuple[Recorded, Judgement]:
+        """See `Control.report_bug`."""
+        return await self.control.report_bug(run_id, report)
+
+    async def view(self, run_id: str) -> RunView:
+        """See `Reading.view`."""
+        return await self.reading.view(run_id)
+
+    async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
+        """See `Reading.list`."""
+        return await self.reading.list(wanted)
+
+    async def asks(
+        self, run_id: str | None = None, *, only_open: bool = True
+    ) -> Sequence[AskRow]:
+        """See `Reading.asks`."""
+        return await self.reading.asks(run_id, only_open=only_open)
+
+    def statistics(self) -> SchedulerStatistics:
+        """How full everything is now, at any load without waiting (SC-11)."""
+        queue = self.table.queue
+        admission = self.intake.admission.statistics()
+        return SchedulerStatistics(
+            queued=queue.queued,
+            capacity=self.intake.config.queue_capacity,
+            queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
+            running=queue.running,
+            slots=self.table.slots,
+            parked=queue.waiting,
+            waiting_submits=admission.waiting,
+            late_outcomes=self.table.late_outcomes,
+            open_runs=len(self.table.views),
+        )
+
+    async def shutdown(
+        self, *, cancel_queued: bool = False, reason: str = "shutdown"
+    ) -> None:
+        """Take no more work in, end all executions, and wait for their conclusions.
+
+        With `cancel_queued` every open run ends cancelled; else the queue stays, and what executes
+        is requeued or ended as its `on_restart` says.
+        """
+        self.intake.stopping = reason
+        self.table.claiming = False
+        if cancel_queued:
+            await self.recorder.decide(
+                RequestCancel("", reason, self.intake.now(), all_open=True)
+            )
+        executions = list(self.table.executions.values())
+        for execution in executions:
+            if not cancel_queued:
+                execution.stop()
+        for execution in executions:
+            await execution.concluded.wait()

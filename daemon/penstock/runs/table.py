@@ -1,0 +1,159 @@
+"""The run table: the executions of this daemon, and the views of what is open.
+
+It is the recorder's follower: everything here changes only when a commit says so, in the step in
+which that commit becomes visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.events import DAEMON_STREAM, TERMINAL_TYPES, Recorded
+from penstock.record.bus import Bus
+from penstock.record.recorder import Answered
+from penstock.record.store import (
+    CancelAnswer,
+    Claim,
+    Claimed,
+    Complete,
+    Concluded,
+    Decision,
+    Enqueue,
+    Park,
+    Release,
+    RequestPreempt,
+    RunRow,
+    SetPause,
+    Unpark,
+)
+from penstock.record.views import QueueView, RunView
+from penstock.runs.execution import Execution
+
+# Decisions after which a run may want a slot, or a slot may be free.
+_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
+_FREES_SLOT = (Complete, Release, Park)
+
+
+def _nothing_to_start(execution: Execution) -> None:
+    raise AssertionError(
+        f"run {execution.run_id} was claimed before runs can be started"
+    )
+
+
+@dataclass(eq=False, slots=True)
+class RunTable:
+    """See the module's text."""
+
+    life: str
+    host: str
+    slots: int
+    kinds: Collection[str]
+    bus: Bus
+    now: Callable[[], datetime]
+    #: Begins a claimed run's execution; nothing is claimed before it is set.
+    start: Callable[[Execution], None] = _nothing_to_start
+    #: Called after each batch: there may be room now.
+    settle: Callable[[], None] = lambda: None
+    aging: float | None = None
+    group_slots: dict[str, int] = field(default_factory=dict)
+    #: False until boot repair is done, and again when the daemon stops: nothing is claimed.
+    claiming: bool = False
+    executions: dict[str, Execution] = field(default_factory=dict)
+    views: dict[str, RunView] = field(default_factory=dict)
+    queue: QueueView = field(default_factory=QueueView)
+    #: Outcomes that came for runs which had ended, or had another owner (CC-04).
+    late_outcomes: int = 0
+
+    def seed(self, row: RunRow, view: RunView) -> None:
+        """Begin with a run that is open in the store."""
+        self.views[row.run_id] = view
+        self.queue.seed(row.run_id, row.state, row.priority)
+
+    # -- the recorder's follower
+
+    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+        """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
+        if not self.claiming:
+            return None
+        free = self.queue.running < self.slots or any(
+            isinstance(d, _FREES_SLOT) for d in batch
+        )
+        wanted = self.queue.queued > 0 or any(
+            isinstance(d, _BRINGS_WORK) for d in batch
+        )
+        if not forced and not (free and wanted):
+            return None
+        return Claim(
+            life=self.life,
+            slots=self.slots,
+            kinds=frozenset(self.kinds),
+            at=self.now(),
+            host=self.host,
+            group_slots=self.group_slots,
+            aging=self.aging,
+        )
+
+    def apply(self, decision: Decision, outcome: Answered) -> None:
+        """Take note of one decision's outcome."""
+        if isinstance(outcome, Claimed):
+            self._claimed(outcome)
+        elif isinstance(decision, Complete | Release):
+            self._conclude(decision, outcome)
+        elif isinstance(outcome, CancelAnswer):
+            for run_id in outcome.signalled:
+                self.cancel(run_id, getattr(decision, "reason", "cancelled"))
+        elif (
+            isinstance(decision, RequestPreempt)
+            and not isinstance(outcome, Exception)
+            and (execution := self.executions.get(decision.run_id))
+        ):
+            execution.preempt(decision.by)
+
+    def fold(self, facts: Sequence[Recorded]) -> None:
+        """Fold and publish; then let whoever waits for room in."""
+        for fact in facts:
+            if fact.run_id == DAEMON_STREAM:
+                continue
+            view = self.views.get(fact.run_id)
+            if view is None:
+                view = self.views[fact.run_id] = RunView(fact.run_id)
+            view.apply(fact)
+            self.queue.apply(fact)
+            if fact.type in TERMINAL_TYPES:
+                del self.views[fact.run_id]
+        self.bus.publish(facts)
+        self.settle()
+
+    def _claimed(self, outcome: Claimed) -> None:
+        for row in outcome.unparked:
+            if execution := self.executions.get(row.run_id):
+                execution.unparked.set()
+        for row in outcome.started:
+            # The scope exists from here on: no cancel falls between the claim and the first step.
+            execution = Execution(row, row.fence)
+            self.executions[row.run_id] = execution
+            self.start(execution)
+
+    def _conclude(self, decision: Complete | Release, outcome: Answered) -> None:
+        execution = self.executions.get(decision.fence.run_id)
+        if execution is not None and execution.fence == decision.fence:
+            del self.executions[decision.fence.run_id]
+            execution.concluded.set()
+        if isinstance(outcome, Concluded):
+            reason = f"the run {decision.fence.run_id} ended"
+            for run_id in outcome.signalled:
+                self.cancel(run_id, reason)
+        else:
+            self.late_outcomes += 1
+
+    def abandon(self) -> None:
+        """Nothing more is recorded; boot repair of the next life will speak for what is left."""
+        for execution in self.executions.values():
+            execution.concluded.set()
+
+    def cancel(self, run_id: str, reason: str) -> None:
+        """Cancel an execution of this daemon, if there is one."""
+        if execution := self.executions.get(run_id):
+            execution.cancel(reason)
