@@ -1,0 +1,92 @@
+"""A daemon of one run inside the enclosure: `driver.py METHOD KIND MARK cancel|exit|kill`.
+
+It starts a victim, waits until that has escaped, and then cancels it, waits for its exit, or waits
+to be killed. It says `ready` before and tells the proof, as JSON, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import trio
+
+from penstock.events import ProcessStarted
+from penstock.runs.containment import Containment, detect_containment
+from penstock.runs.processes import Proof, run_process
+
+VICTIM = str(Path(__file__).with_name("victim.py"))
+GRACE = 0.3
+
+
+def contained(method: str) -> Containment:
+    """The containment of this method, by detection in the delegated cgroup."""
+    if method == "cgroup":
+        (Path(os.environ["DELEGATED"]) / "cgroup.procs").write_text(str(os.getpid()))
+    found = detect_containment({"PENSTOCK_CONTAINMENT": method})
+    assert found.method == method, found
+    return found
+
+
+async def drive(method: str, kind: str, mark: str, ending: str) -> dict[str, Any]:
+    """One run; its proof and the time its end took."""
+    output, proofs, escaped = bytearray(), list[Proof](), trio.Event()
+
+    async def on_started(started: ProcessStarted) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def on_output(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        output.extend(data)
+        if b"up" in output and b"escaped" in output:
+            escaped.set()
+
+    began = 0.0
+    with trio.move_on_after(20) as scope:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                nonlocal began
+                await escaped.wait()
+                print("ready", flush=True)
+                began = trio.current_time()
+                if ending == "cancel":
+                    scope.cancel(reason="test")
+
+            await run_process(
+                [
+                    sys.executable,
+                    VICTIM,
+                    kind,
+                    mark,
+                    "exit" if ending == "exit" else "stay",
+                ],
+                run_id=mark,
+                cwd=Path("/"),
+                env={"CONTAINED": "1"},
+                containment=contained(method),
+                grace=GRACE,
+                on_started=on_started,
+                on_output=on_output,
+                on_proof=proofs.append,
+                now=lambda: datetime.now(UTC),
+            )
+    [proof] = proofs
+    return {
+        "method": proof.method,
+        "survivors": proof.survivors,
+        "gone": proof.gone_at is not None,
+        "seconds": trio.current_time() - began,
+        "escaped": escaped.is_set(),
+    }
+
+
+if __name__ == "__main__":
+    assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
+    method_, kind_, mark_, ending_ = sys.argv[1:]
+    print(json.dumps(trio.run(drive, method_, kind_, mark_, ending_)), flush=True)

@@ -1,0 +1,75 @@
+"""Every escape kind against one method: `escapes.py METHOD cancel|exit|kill`; a line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from penstock.runs.trees import all_pids, read_stat, send
+
+KINDS = ("plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn")
+DRIVER = str(Path(__file__).with_name("driver.py"))
+#: Grace, KILL and the report, with room for a loaded machine.
+SECONDS = 6.0
+
+
+def living(word: bytes) -> dict[int, int]:
+    """Start times by pid of the processes with this word in their arguments."""
+    found = {}
+    for pid in all_pids():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        stat = read_stat(pid)
+        if word in words and stat and stat.state not in "ZX":
+            found[pid] = stat.start_time
+    return found
+
+
+def one(method: str, kind: str, ending: str) -> dict[str, Any]:
+    """What one run left behind."""
+    mark = f"mark-{method}-{kind}-{ending}"
+    driver = subprocess.Popen(
+        [sys.executable, DRIVER, method, kind, mark, ending], stdout=subprocess.PIPE
+    )
+    assert driver.stdout is not None
+    with driver.stdout:
+        assert driver.stdout.readline() == b"ready\n"
+        before = len(living(mark.encode()))
+        if ending == "kill":
+            driver.kill()
+        proof = json.loads(driver.stdout.readline() or "null")
+    driver.wait()
+    began = time.monotonic()
+    # A proof of emptiness holds at once; after a kill nobody can say when it is over.
+    while ending == "kill" and time.monotonic() < began + SECONDS:
+        if not living(mark.encode()) and not living(b"penstock.runs.supervisor"):
+            break
+        time.sleep(0.01)
+    left = living(mark.encode())
+    result = {
+        "kind": kind,
+        "before": before,
+        "left": len(left),
+        "supervisors": len(living(b"penstock.runs.supervisor")),
+        "folders": len(list(Path(os.environ["DELEGATED"] or "/nowhere").glob("run-*"))),
+        "proof": proof,
+    }
+    while left:
+        for pid, start_time in left.items():
+            send(pid, start_time, 9)
+        left = living(mark.encode())
+    return result
+
+
+if __name__ == "__main__":
+    assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
+    assert os.getpid() < 10, "only in a PID namespace of its own"
+    for each in KINDS:
+        print(json.dumps(one(sys.argv[1], each, sys.argv[2])), flush=True)

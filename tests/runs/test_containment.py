@@ -1,0 +1,145 @@
+"""SY-03, CN-06: every method against every way to escape, also when the daemon is killed with -9.
+
+The hostile processes run only inside `tests/contained/enclose.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.errors import StartRefused
+from penstock.runs.containment import (
+    Containment,
+    detect_containment,
+    is_delegated,
+    own_cgroup,
+)
+
+CONTAINED = Path(__file__).parents[1] / "contained"
+KINDS = ["plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn"]
+HYBRID = (
+    "24 21 0:20 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
+    "31 21 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n"
+)
+
+
+def escapes(method: str, ending: str) -> dict[str, dict[str, Any]]:
+    """What each kind left behind; skips, with the reason, where it cannot be tried safely."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            CONTAINED / "enclose.py",
+            CONTAINED / "escapes.py",
+            method,
+            ending,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stderr
+    results = {
+        result["kind"]: result for result in map(json.loads, done.stdout.splitlines())
+    }
+    assert list(results) == KINDS
+    return results
+
+
+def needs_cgroup(method: str) -> None:
+    if method == "cgroup" and "cgroup2" not in Path("/proc/self/mounts").read_text():
+        pytest.skip("needs cgroup v2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["cancel", "exit"])
+@pytest.mark.parametrize("method", ["cgroup", "subreaper"])
+def test_nothing_escapes_and_the_proof_says_so(method: str, ending: str) -> None:
+    """SY-03, CN-06: after a cancel, and after the main process exits with code 0."""
+    needs_cgroup(method)
+    for kind, result in escapes(method, ending).items():
+        assert result["left"] == 0, kind
+        assert result["supervisors"] == 0, kind
+        assert result["folders"] == 0, kind
+        assert result["proof"]["method"] == method
+        assert result["proof"]["survivors"] == [], kind
+        assert result["proof"]["gone"], kind
+        assert result["proof"]["escaped"], kind
+        # QA-06: the SLA is real.
+        assert result["proof"]["seconds"] < 5, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cgroup", "subreaper"])
+def test_nothing_outlives_a_killed_daemon(method: str) -> None:
+    """SY-03"""
+    needs_cgroup(method)
+    for kind, result in escapes(method, "kill").items():
+        assert result["before"] >= 2, kind
+        assert result["left"] == 0, kind
+        assert result["supervisors"] == 0, kind
+        assert result["folders"] == 0, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["cancel", "kill"])
+def test_a_session_never_claims_that_all_is_gone(ending: str) -> None:
+    """SY-03, CN-06: what starts its own session and forgets its run is not seen."""
+    results = escapes("session", ending)
+    for kind, result in results.items():
+        assert result["supervisors"] == 0, kind
+        if ending == "cancel":
+            assert not result["proof"]["gone"], kind
+            assert result["proof"]["survivors"], kind
+    assert results["env-wiped"]["left"] == 1, "the case that makes the claim impossible"
+    assert [kind for kind, result in results.items() if result["left"]] == ["env-wiped"]
+
+
+def test_the_own_cgroup_is_found_on_hybrid_and_unified_machines() -> None:
+    """SY-03"""
+    own = "9:name=systemd:/x\n0::/user.slice/a.service\n"
+    assert own_cgroup(own, HYBRID) == Path(
+        "/sys/fs/cgroup/unified/user.slice/a.service"
+    )
+    unified = "31 21 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+    assert own_cgroup(own, unified) == Path("/sys/fs/cgroup/user.slice/a.service")
+    assert own_cgroup("0::/\n", unified) == Path("/sys/fs/cgroup")
+    part = "31 21 0:27 /user.slice /mnt rw - cgroup2 cgroup2 rw\n"
+    assert own_cgroup(own, part) == Path("/mnt/a.service")
+
+
+def test_without_cgroup_v2_there_is_no_own_cgroup() -> None:
+    assert own_cgroup("9:name=systemd:/x\n", HYBRID) is None
+    assert own_cgroup("0::/a\n", "") is None
+    assert own_cgroup("0::/../a\n", HYBRID.replace(" / ", " /b ")) is None
+
+
+def test_a_writable_folder_without_the_mark_is_not_delegated(tmp_path: Path) -> None:
+    """SY-03: root may write everywhere, and systemd divides what it did not hand over."""
+    (tmp_path / "cgroup.procs").touch()
+    assert not is_delegated(tmp_path)
+    try:
+        os.setxattr(tmp_path, "user.delegate", b"1")
+    except OSError:
+        pytest.skip("the file system keeps no attributes")
+    assert is_delegated(tmp_path)
+
+
+def test_a_lesser_method_can_be_forced() -> None:
+    assert detect_containment({"PENSTOCK_CONTAINMENT": "subreaper"}) == Containment(
+        "subreaper"
+    )
+    assert detect_containment({"PENSTOCK_CONTAINMENT": "session"}) == Containment(
+        "session"
+    )
+    with pytest.raises(StartRefused, match="jail"):
+        detect_containment({"PENSTOCK_CONTAINMENT": "jail"})

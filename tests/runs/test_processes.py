@@ -1,0 +1,403 @@
+"""CN-01, CN-06, SY-03: contained processes of a run, with harmless ones and the real clock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import trio
+import trio.testing
+
+from penstock.errors import Refused
+from penstock.events import Log, LogTruncated, ProcessExited, ProcessStarted
+from penstock.runs.containment import Containment
+from penstock.runs.output import KeptOutput, OutputLimits, open_output
+from penstock.runs.processes import Proof, child_environment, end_previous, run_process
+from penstock.runs.trees import boot_id, read_stat
+
+SUBREAPER = Containment("subreaper")
+PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+class Watched:
+    """Runs processes and keeps everything that is told about them."""
+
+    def __init__(self) -> None:
+        self.started = trio.Event()
+        self.starts: list[ProcessStarted] = []
+        self.output = {"stdout": b"", "stderr": b""}
+        self.said = trio.Event()
+        self.proofs: list[Proof] = []
+
+    async def run(self, *argv: str, **changes: Any) -> ProcessExited:
+        arguments: dict[str, Any] = {
+            "run_id": "run-of-a-test",
+            "cwd": Path("/"),
+            "env": PATH,
+            "containment": SUBREAPER,
+            "grace": 0.5,
+            "on_started": self.on_started,
+            "on_output": self.on_output,
+            "on_proof": self.proofs.append,
+            "now": lambda: datetime.now(UTC),
+        }
+        return await run_process(argv, **{**arguments, **changes})
+
+    async def on_started(self, started: ProcessStarted) -> None:
+        await trio.lowlevel.checkpoint()
+        self.starts.append(started)
+        self.started.set()
+
+    async def on_output(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.output[stream] += data
+        self.said.set()
+
+    @property
+    def proof(self) -> Proof:
+        [proof] = self.proofs
+        return proof
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+@contextmanager
+def deadline() -> Iterator[None]:
+    """Every wait of this file ends."""
+    with trio.fail_after(30):
+        yield
+
+
+def alive(pid: int) -> bool:
+    stat = read_stat(pid)
+    return stat is not None and stat.state not in "ZX"
+
+
+async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
+    """CN-01"""
+    with deadline():
+        exited = await watched.run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (exited.exit_code, exited.signal, exited.survivors) == (3, None, ())
+    assert watched.output == {"stdout": b"out\n", "stderr": b"err\n"}
+    [started] = watched.starts
+    assert (started.pid, started.boot_id, started.method) == (
+        exited.pid,
+        boot_id(),
+        "subreaper",
+    )
+    assert started.start_time > 0
+    assert watched.proof.survivors == ()
+    assert watched.proof.gone_at is not None
+
+
+async def test_a_signal_is_told(watched: Watched) -> None:
+    with deadline():
+        exited = await watched.run("sh", "-c", "kill -9 $$")
+    assert (exited.exit_code, exited.signal) == (None, signal.SIGKILL)
+
+
+async def test_standard_input_is_given_and_ends(watched: Watched) -> None:
+    data = os.urandom(300_000)
+    with deadline():
+        await watched.run("cat", stdin=data)
+    assert watched.output["stdout"] == data
+
+
+async def test_input_that_nobody_reads_holds_nothing_up(watched: Watched) -> None:
+    with deadline():
+        exited = await watched.run("true", stdin=b"x" * 1_000_000)
+    assert exited.exit_code == 0
+
+
+async def test_the_process_sees_what_it_was_given_and_its_run(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_TOKEN", "secret")
+    monkeypatch.setenv("OF_THE_DAEMON", "1")
+    with deadline():
+        await watched.run(
+            "env", env={**PATH, "MINE": "é", "NOTIFY_SOCKET": "/x", "LISTEN_FDS": "3"}
+        )
+    assert set(watched.output["stdout"].decode().split("\n")) == {
+        f"PATH={PATH['PATH']}",
+        "MINE=é",
+        "PENSTOCK_RUN_ID=run-of-a-test",
+        "",
+    }
+
+
+def test_names_of_the_daemon_are_withheld() -> None:
+    names = (
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "PENSTOCK_TOKEN",
+    )
+    assert child_environment(dict.fromkeys(names, "x"), "r") == {"PENSTOCK_RUN_ID": "r"}
+
+
+async def test_no_descriptor_of_ours_is_inherited(watched: Watched) -> None:
+    with deadline():
+        await watched.run("ls", "/proc/self/fd")
+    # The fourth is that of the listing itself.
+    assert watched.output["stdout"].split() == [b"0", b"1", b"2", b"3"]
+
+
+async def test_ignored_signals_are_not_inherited(watched: Watched) -> None:
+    with deadline():
+        await watched.run("grep", "SigIgn", "/proc/self/status")
+    assert int(watched.output["stdout"].split()[1], 16) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "changes", "field"),
+    [
+        (["no-such-program-anywhere"], {}, "inputs.argv"),
+        (["/etc"], {}, "inputs.argv"),
+        (["true"], {"cwd": Path("/no/such/folder")}, "inputs.cwd"),
+        (["true", "a\0b"], {}, "inputs.argv"),
+        (["true"], {"env": {"A=B": "c"}}, "inputs.env"),
+        (["true", "\ud800"], {}, "inputs.argv"),
+    ],
+)
+async def test_what_cannot_be_started_is_refused_with_the_field(
+    watched: Watched, argv: list[str], changes: dict[str, Any], field: str
+) -> None:
+    """ER-02"""
+    with deadline(), pytest.raises(Refused) as refused:
+        await watched.run(*argv, **changes)
+    assert refused.value.field == field
+    assert not watched.starts
+
+
+async def test_what_outlives_the_main_process_is_ended_and_counted(
+    watched: Watched,
+) -> None:
+    """SY-03: a run owns its processes."""
+    with deadline():
+        exited = await watched.run("sh", "-c", "sleep 1000 & echo $!")
+    assert (exited.exit_code, exited.leftover, exited.survivors) == (0, 1, ())
+    background = int(watched.output["stdout"])
+    assert background in watched.proof.pids
+    assert not alive(background)
+
+
+async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> None:
+    """CN-01"""
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watched.run, "sh", "-c", "sleep 1000 & echo $!; wait")
+            await watched.said.wait()
+            scope.cancel(reason="test")
+    assert scope.cancelled_caught
+    assert watched.proof.survivors == ()
+    assert watched.proof.gone_at is not None
+    assert not alive(int(watched.output["stdout"]))
+    assert not alive(watched.starts[0].pid)
+
+
+async def test_last_words_after_term_are_kept(watched: Watched) -> None:
+    """DS-03"""
+    script = "trap 'echo bye; exit 1' TERM; echo up; sleep 1000 & wait"
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watched.run, "sh", "-c", script)
+            await watched.said.wait()
+            scope.cancel(reason="test")
+    assert watched.output["stdout"] == b"up\nbye\n"
+
+
+async def test_a_cancel_before_the_start_starts_nothing_that_stays(
+    watched: Watched,
+) -> None:
+    """CN-07"""
+    with deadline(), trio.CancelScope() as scope:
+        scope.cancel(reason="test")
+        await watched.run("sleep", "1000")
+    for proof in watched.proofs:
+        assert proof.survivors == ()
+    for started in watched.starts:
+        assert not alive(started.pid)
+
+
+async def test_a_deadline_ends_work_that_never_yields(watched: Watched) -> None:
+    """SC-06, SC-07"""
+    with deadline(), trio.move_on_after(0.3) as scope:
+        await watched.run(sys.executable, "-I", "-S", "-c", "while True: pass")
+    assert scope.cancelled_caught
+    assert watched.proof.gone_at is not None
+
+
+async def test_a_failing_callback_ends_the_tree(watched: Watched) -> None:
+    """SY-03"""
+
+    async def on_output(stream: str, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KeyError
+
+    with deadline(), pytest.RaisesGroup(KeyError):
+        await watched.run("sh", "-c", "echo x; sleep 1000", on_output=on_output)
+    assert watched.proof.survivors == ()
+    assert not alive(watched.starts[0].pid)
+
+
+async def test_a_callback_that_never_returns_holds_a_cancel_only_for_the_bound(
+    watched: Watched,
+) -> None:
+    """CN-04"""
+
+    async def on_output(stream: str, data: bytes) -> None:
+        watched.said.set()
+        await trio.sleep_forever()
+
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                await watched.run("sh", "-c", "echo x; sleep 1000", on_output=on_output)
+
+            await watched.said.wait()
+            scope.cancel(reason="test")
+    assert watched.proof.survivors == ()
+
+
+async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:
+    """CN-06: its death is no proof; the processes are looked for all the same."""
+    exits: list[ProcessExited] = []
+
+    async def run() -> None:
+        exits.append(await watched.run("sh", "-c", "sleep 1000 & echo $!; wait"))
+
+    with deadline():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await watched.said.wait()
+            stat = read_stat(watched.starts[0].pid)
+            assert stat is not None
+            os.kill(stat.parent, signal.SIGKILL)
+    assert watched.proof.survivors == "unknown"
+    assert watched.proof.gone_at is None
+    assert (exits[0].exit_code, exits[0].signal, exits[0].survivors) == (
+        None,
+        None,
+        "unknown",
+    )
+    assert not alive(int(watched.output["stdout"]))
+
+
+async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:
+    """RS-05: `on_output` waiting is backpressure to the pipe."""
+    taken, gate = 0, trio.Event()
+
+    async def on_output(stream: str, data: bytes) -> None:
+        nonlocal taken
+        taken += len(data)
+        watched.said.set()
+        await gate.wait()
+
+    with deadline():
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                await watched.run(
+                    "head", "-c", "1000000", "/dev/zero", on_output=on_output
+                )
+
+            await watched.said.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert taken <= 65536
+            assert alive(watched.starts[0].pid)
+            gate.set()
+    assert taken == 1_000_000
+
+
+async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:
+    """RS-05, QA-05: 200 MB of output, of which the beginning and the end are kept."""
+    size, head, tail = 200_000_000, 100_000, 300_000
+    events: list[Log | LogTruncated] = []
+
+    async def emit(event: Log | LogTruncated) -> None:
+        await trio.lowlevel.checkpoint()
+        events.append(event)
+
+    limits = OutputLimits(head, tail, 65536, 0.1, 65536)
+    tracemalloc.start()
+    with deadline():
+        async with open_output(KeptOutput(limits), emit, 1.0) as on_output:
+            await watched.run("sh", "-c", f"yes | head -c {size}", on_output=on_output)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16_000_000
+    [cut] = [event for event in events if isinstance(event, LogTruncated)]
+    assert cut.dropped_bytes == size - head - tail
+    assert sum(len(e.text) for e in events if isinstance(e, Log)) == head + tail
+
+
+@contextmanager
+def stranger(**environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that no supervisor owns."""
+    process = subprocess.Popen(["sleep", "1000"], env={**PATH, **environ})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def started_as(process: subprocess.Popen[bytes], **changes: Any) -> ProcessStarted:
+    stat = read_stat(process.pid)
+    assert stat is not None
+    values = {
+        "pid": process.pid,
+        "start_time": stat.start_time,
+        "boot_id": boot_id(),
+        "method": "session",
+    }
+    return ProcessStarted.model_validate({**values, **changes})
+
+
+def test_boot_repair_ends_the_recorded_process() -> None:
+    """SY-03"""
+    with stranger() as process:
+        assert end_previous([started_as(process)], [], grace=1.0) == (
+            (process.pid,),
+            (),
+        )
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_boot_repair_spares_another_process_of_the_same_pid() -> None:
+    """SY-03: a pid alone, or one of another boot, proves nothing."""
+    with stranger() as process:
+        others = [
+            started_as(process, start_time=1),
+            started_as(process, boot_id="another"),
+        ]
+        assert end_previous(others, ["no-run-has-this-id"], grace=0.1) == ((), ())
+        assert process.poll() is None
+
+
+def test_boot_repair_finds_processes_by_the_id_of_their_run() -> None:
+    """SY-03"""
+    run_id = f"repair-{os.getpid()}"
+    with (
+        stranger(PENSTOCK_RUN_ID=run_id) as process,
+        stranger(PENSTOCK_RUN_ID=f"{run_id}0") as other,
+    ):
+        assert end_previous([], [run_id], grace=1.0) == ((process.pid,), ())
+        assert other.poll() is None
