@@ -543,6 +543,8 @@ async def test_a_parked_run_gets_its_slot_before_queued_ones_of_its_priority(
 ) -> None:
     row = await start(store, "parked")
     await one(store, Park(row.fence, "ask", at()))
+    with pytest.raises(Conflict):
+        await one(store, Park(row.fence, "ask", at()))
     await store.commit([enqueue("equal"), enqueue("better", priority=10)])
     assert await store.depth() == (2, 0)
     assert (await one(store, claim(0))).unparked == ()
@@ -763,6 +765,15 @@ async def test_a_person_decides_about_an_interrupted_run(
     assert (await get(store, "r1")).life is None
     await one(store, answer_to(RESTART_ASK, text))
     assert (await get(store, "r1")).state == state
+
+
+async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
+    """Law 5: a stop or a restart may find it parked."""
+    row = await start(store)
+    await store.commit([Park(row.fence, "ask", at()), Unpark(row.fence)])
+    await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))
+    assert (await one(store, claim())).unparked == ()
+    assert (await get(store, "r1")).reason == RESTART_ASK
 
 
 async def test_a_run_that_waits_for_a_person_can_be_cancelled(

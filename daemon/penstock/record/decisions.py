@@ -172,6 +172,8 @@ def park(ledger: Ledger, d: Park) -> Appended:
     """The run waits and gives its slot back."""
     entry = ledger.get(d.fence.run_id)
     entry.check(d.fence)
+    if entry.state != "running":
+        raise Conflict(f"the run {entry.run_id} waits already", run_id=entry.run_id)
     event = RunWaiting(reason=d.reason)
     ledger.update(
         entry, state=check_move(entry, event.type), reason=d.reason, wants_slot=0

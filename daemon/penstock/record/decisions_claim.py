@@ -18,9 +18,12 @@ _Candidate = tuple[int, int, int, int, str | None]
 
 #: Without aging the partial index on (priority, place) already has this order.
 _RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
+# `ended_at IS NULL` lets SQLite use the index of open runs.
+_HELD = "SELECT group_name FROM runs WHERE ended_at IS NULL AND state = 'running'"
 _COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, key, group_name FROM runs WHERE "
 _PARKED = (
-    _COLUMNS.format(0) + "state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
+    _COLUMNS.format(0)
+    + "ended_at IS NULL AND state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
 )
 _STARTABLE = (
     _COLUMNS.format(1) + "state IN ('queued', 'preempted') AND open_prerequisites = 0"
@@ -31,12 +34,7 @@ _STARTABLE = (
 def claim(ledger: Ledger, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
     ledger.flush()
-    held = Counter(
-        group
-        for (group,) in ledger.db.execute(
-            "SELECT group_name FROM runs WHERE state = 'running'"
-        )
-    )
+    held = Counter(group for (group,) in ledger.db.execute(_HELD))
     free = d.slots - held.total()
     chosen: list[tuple[int, bool]] = []
     if free > 0:

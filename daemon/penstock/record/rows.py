@@ -23,9 +23,7 @@ _RUN_COLUMNS = (
     "last_position", "host", "labels", "on_restart", "preemptible", "created_at", "started_at",
     "ended_at", "outcome",
 )  # fmt: skip
-SELECT_RUNS = (
-    f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs JOIN specs ON specs.key = runs.key"
-)
+SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
 
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
@@ -34,7 +32,7 @@ SELECT_EVENTS = (
 
 _SELECT_ASKS = (
     "SELECT run_id, name, question, choices, default_answer, expires_at, asks.state, answer,"
-    " answered_by, raised_at FROM asks JOIN runs ON runs.key = asks.run"
+    " answered_by, raised_at FROM asks CROSS JOIN runs ON runs.key = asks.run"
 )
 
 
@@ -101,10 +99,14 @@ def find_asks(
     db: sqlite3.Connection, run_id: str | None, only_open: bool
 ) -> list[AskRow]:
     """The questions of one run or of all, in the order they were raised."""
-    where = " WHERE (?1 IS NULL OR run_id = ?1) AND (NOT ?2 OR asks.state = 'open')"
-    cursor = db.execute(
-        _SELECT_ASKS + where + " ORDER BY raised_at, name", (run_id, only_open)
-    )
+    where, values = ["TRUE"], []
+    if only_open:
+        where.append("asks.state = 'open'")
+    if run_id is not None:
+        where.append("asks.run = (SELECT key FROM runs WHERE run_id = ?)")
+        values.append(run_id)
+    sql = f"{_SELECT_ASKS} WHERE {' AND '.join(where)} ORDER BY raised_at, name"
+    cursor = db.execute(sql, values)
     return [ask_row(columns) for columns in cursor]
 
 
@@ -139,7 +141,7 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
 
 def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
     """The runs a filter wants, newest first. Every value is a parameter, never part of the SQL."""
-    where: list[str] = ["runs.key > 0"]
+    where: list[str] = ["TRUE"]
     values: list[object] = []
     for column, allowed in (
         ("state", wanted.states),

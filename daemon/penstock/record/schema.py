@@ -38,7 +38,7 @@ CREATE TABLE runs (
     ended_at INTEGER, outcome TEXT
 );
 CREATE INDEX runs_in_line ON runs(priority, place) WHERE state IN ('queued', 'preempted');
-CREATE INDEX runs_held ON runs(state) WHERE state IN ('running', 'waiting');
+CREATE INDEX runs_state ON runs(state) WHERE ended_at IS NULL;
 CREATE INDEX runs_ended ON runs(ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL;
 CREATE INDEX runs_place ON runs(place);

@@ -244,7 +244,7 @@ def _depth(db: sqlite3.Connection) -> tuple[int, int]:
         "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted')"
     ).fetchone()
     (running,) = db.execute(
-        "SELECT count(*) FROM runs WHERE state = 'running'"
+        "SELECT count(*) FROM runs WHERE ended_at IS NULL AND state = 'running'"
     ).fetchone()
     return queued, running
 
