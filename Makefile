@@ -1,0 +1,47 @@
+# One command for each thing a developer does here. `make` alone tells them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint check bench
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := daemon tui tests $(wildcard bench)
+# A mark, not the folder: an installation that broke off is begun again.
+INSTALLED := $(VENV)/.installed
+# ASYNC127 wants another HTTP client than the one this project is built on.
+FLAKE8_ASYNC := --enable=ASYNC --disable=ASYNC127,ASYNC910,ASYNC911
+
+help:
+	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
+	@echo "make test    all tests"
+	@echo "make check   format, linters, types, import rules, then all tests"
+	@echo "make bench   the measurements; slow"
+
+venv: $(INSTALLED)
+
+# Two steps: an environment without pip needs no ensurepip, which some systems leave out.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet -e '.[dev]'
+	touch $@
+
+run: venv
+	$(BIN)/penstock run llms-txt . --out llms.txt.d
+
+test: venv
+	$(BIN)/pytest
+
+lint: venv
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	find $(SOURCES) -name '*.py' -print0 | xargs -0 $(BIN)/flake8-async $(FLAKE8_ASYNC)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: venv
+	$(BIN)/python -m bench
