@@ -116,7 +116,7 @@ def test_errors_of_others_cannot_drive_the_terminal(
     penstock: Penstock, daemon: ScriptedDaemon
 ) -> None:
     document = {"type": "urn:penstock:conflict", "detail": "bad \x1b]0;title\x07 text"}
-    daemon.routes["POST", "/runs/r/retry"] = (409, document)
-    result = penstock("retry", "r")
+    daemon.routes["POST", "/runs/r/interventions"] = (409, document)
+    result = penstock("intervene", "r", "text")
     assert result.exit_code == 4
     assert "\x1b" not in result.stderr

@@ -61,7 +61,10 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"penstock: {self.message}", err=True)
+        # Not at the top: help needs none of it. The sentence may quote what others wrote.
+        from penstock.text import neutralise
+
+        click.echo(f"penstock: {neutralise(self.message)}", err=True)
 
 
 class LazyGroup(click.Group):
