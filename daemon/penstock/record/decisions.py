@@ -75,8 +75,9 @@ def event_ids(batch: Sequence[Decision]) -> Iterator[UUID]:
     """The ids under which the decisions' facts may be known already."""
     for decision in batch:
         match decision:
-            case Append(drafts):
-                yield from (draft.event_id for draft in drafts)
+            case Append():
+                for draft in decision.drafts:
+                    yield draft.event_id
             case Enqueue() | Answer():
                 yield decision.event_id
             case Release() | Complete():
@@ -110,8 +111,9 @@ def append(ledger: Ledger, d: Append) -> Appended:
 
 
 def _duplicate(ledger: Ledger, drafts: tuple[Draft, ...]) -> Appended | None:
-    known = [ledger.stored(draft.event_id) for draft in drafts]
-    facts = tuple([fact for fact in known if fact is not None])
+    facts = tuple(
+        [fact for d in drafts if (fact := ledger.stored(d.event_id)) is not None]
+    )
     if not facts:
         if len(drafts) > 1 and len({draft.event_id for draft in drafts}) < len(drafts):
             raise Conflict("two facts have the same event id")
