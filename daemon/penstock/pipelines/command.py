@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from penstock.errors import ProcessFailed
-from penstock.events import ProcessExited
 from penstock.runs.kind import Inputs, Kind, Output
 
 if TYPE_CHECKING:
+    from penstock.runs.exec import Executed
     from penstock.runs.run import Run
 
 
@@ -70,33 +70,32 @@ class CommandInputs(Inputs):
 
 
 class CommandOutput(Output):
-    """How the program ended, and how many processes it left behind, which were ended."""
+    """How the program ended."""
 
     exit_code: int
-    leftover: int = 0
 
 
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
-    exited = await run.exec(inputs.words(), cwd=cwd, env=inputs.env)
-    if exited.exit_code is None or exited.exit_code not in inputs.exit_codes_ok:
+    ended = await run.exec(inputs.words(), cwd=cwd, env=inputs.env or None, check=False)
+    if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
-            ending(exited), exit_code=exited.exit_code, signal=exited.signal
+            ending(ended), exit_code=ended.exit_code, signal=ended.signal
         )
-    return CommandOutput(exit_code=exited.exit_code, leftover=exited.leftover)
+    return CommandOutput(exit_code=ended.exit_code)
 
 
-def ending(exited: ProcessExited) -> str:
+def ending(ended: Executed) -> str:
     """How a process ended, in words."""
-    if exited.exit_code is not None:
-        return f"exit status {exited.exit_code}"
-    if exited.signal is None:
+    if ended.exit_code is not None:
+        return f"exit status {ended.exit_code}"
+    if ended.signal is None:
         return "how the process ended is unknown: its supervisor was lost"
     try:
-        return f"killed by {signal.Signals(exited.signal).name}"
-    except ValueError:
-        return f"killed by signal {exited.signal}"
+        return f"killed by {signal.Signals(ended.signal).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {ended.signal}"
 
 
 KIND = Kind(
