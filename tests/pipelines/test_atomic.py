@@ -133,15 +133,17 @@ async def test_what_a_kill_left_is_used_up_by_the_next_execution(
     assert os.listdir(tmp_path) == ["llms.txt"]
 
 
+async def _write_repeated(target: Path, number: int) -> None:
+    await _write(target, *[str(number)] * 50, tag=f"run-{number}")
+
+
 async def test_two_runs_write_the_same_file_without_mixing(tmp_path: Path) -> None:
     """ML-04 Each has a hidden file of its own; the last to end wins."""
     target = tmp_path / "llms.txt"
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for number in range(5):
-                nursery.start_soon(
-                    lambda n=number: _write(target, *[f"{n}"] * 50, tag=f"run-{n}")
-                )
+                nursery.start_soon(_write_repeated, target, number)
     assert len(set(target.read_text())) == 1
     assert len(target.read_text()) == 50
     assert os.listdir(tmp_path) == ["llms.txt"]

@@ -136,8 +136,17 @@ def test_a_document_tells_its_title_and_first_prose(
     text: str, title: str, first: str
 ) -> None:
     """ML-04 Markdown, reStructuredText and HTML headings; badges, tables and code are no prose."""
-    assert heading_of(text) == title
+    assert (
+        heading_of(text, markdown=text.startswith(("#", "<", "-", "`", "("))) == title
+    )
     assert next(paragraphs(text), "") == first
+
+
+def test_a_part_of_a_markdown_document_is_not_its_title() -> None:
+    """ML-04 Underlined by `-` is a second-level heading there, and a title elsewhere."""
+    text = "Words before.\n\nHighlights\n----------\n"
+    assert heading_of(text, markdown=True) == ""
+    assert heading_of(text, markdown=False) == "Highlights"
 
 
 def test_files_every_project_has_are_told_by_their_purpose() -> None:
@@ -145,6 +154,8 @@ def test_files_every_project_has_are_told_by_their_purpose() -> None:
     assert _describe("LICENSE", "Permission is hereby granted").note == "Terms of use"
     assert _describe("CHANGELOG.md", "# 1.2.3\n").note == "What changed in each version"
     assert _describe("pyproject.toml", "").note == "Package metadata"
+    assert _describe("history.py", '"""Past runs."""').note == "Past runs."
+    assert _describe("RELEASE.md", "# Releasing\n").title == "Releasing"
 
 
 def test_other_languages_tell_their_first_comment_or_names() -> None:
@@ -153,7 +164,7 @@ def test_other_languages_tell_their_first_comment_or_names() -> None:
     assert _describe("cache.go", go).note == "Package cache keeps values for a while."
     assert (
         _describe("x.rs", "use std::io;\npub fn read() {}\npub struct File;\n").note
-        == "Defines read, File"
+        == "Defines File, read"
     )
     assert _describe("x.c", None) == Described("x.c", "")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
-from llms_txt import parse_llms_file
+from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
 from fakes.pipeline_run import FakeRun
 from penstock.errors import NotAvailable, SourceUnusable

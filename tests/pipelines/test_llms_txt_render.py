@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from llms_txt import miniparse, parse_llms_file
+from llms_txt import miniparse, parse_llms_file  # type: ignore[import-untyped]
 
 from penstock.pipelines.llms_txt.classify import Section
 from penstock.pipelines.llms_txt.markup import harmless, one_line, shorten, strip_markup

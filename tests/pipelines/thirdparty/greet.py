@@ -13,7 +13,7 @@ class Greeting(Output):
 
 
 async def greet(run: Run, inputs: Who) -> Greeting:
-    await run.milestone("greeted", name=inputs.name)
+    await run.milestone("greeted", who=inputs.name)
     return Greeting(text=f"Hello, {inputs.name}")
 
 

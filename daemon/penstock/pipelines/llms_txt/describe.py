@@ -14,7 +14,7 @@ from penstock.pipelines.llms_txt.markup import (
     first_sentence,
     strip_markup,
 )
-from penstock.pipelines.llms_txt.python import module_name, read_module
+from penstock.pipelines.llms_txt.python import module_name, public_first, read_module
 
 #: Characters of a title and of a note: a line that a person reads at a glance.
 TITLE_LENGTH = 80
@@ -50,7 +50,7 @@ _STANDING = [
     (re.compile(pattern, re.IGNORECASE), note)
     for pattern, note in (
         (
-            r"[^/]*(change|history|news|releases?\b)[^/]*$",
+            r"(changes?|change[-_]?log|history|news|releases|release[-_ ]?notes)([^a-z/][^/]*)?$",
             "What changed in each version",
         ),
         (r"(licen[cs]e|copying)[^/]*$", "Terms of use"),
@@ -78,16 +78,18 @@ class Described:
 def describe(one: Placed, text: str | None) -> Described:
     """The title and note of a file; `text` is its beginning, None when it is binary."""
     path, language = one.path, one.language
-    for pattern, note in _STANDING:
-        if pattern.match(path):
-            return Described(path, note)
+    if one.section in {"Optional", "Files"}:
+        for pattern, note in _STANDING:
+            if pattern.match(path):
+                return Described(path, note)
     if text is None or language in {"notebook", "other"}:
         return Described(path)
     if language == "python":
         return _describe_python(one, text)
     if language == "code":
-        return Described(path, _first_comment(text) or _defines(_defined(text)))
-    return _describe_document(path, text)
+        names = [] if one.section == "Optional" else public_first(_defined(text))
+        return Described(path, _first_comment(text) or _defines(names))
+    return _describe_document(path, text, markdown=language == "markdown")
 
 
 def _describe_python(one: Placed, text: str) -> Described:
@@ -138,15 +140,20 @@ def _summary_of_docstring(docstring: str, path: str) -> str:
     return ""
 
 
-def _describe_document(path: str, text: str) -> Described:
+def _describe_document(path: str, text: str, *, markdown: bool) -> Described:
     found = [first_sentence(paragraph) for paragraph in islice(paragraphs(text), 4)]
     # "The options are:" says nothing without what follows, and a question says less.
     telling = [sentence for sentence in found if not sentence.endswith((":", "?"))]
-    return Described(heading_of(text) or _from_name(path), (telling or [""])[0])
+    return Described(
+        heading_of(text, markdown=markdown) or _from_name(path), (telling or [""])[0]
+    )
 
 
-def heading_of(text: str) -> str:
-    """The title of a Markdown or reStructuredText document, without markup; or ""."""
+def heading_of(text: str, *, markdown: bool) -> str:
+    """The title of a Markdown or reStructuredText document, without markup; or "".
+
+    In Markdown only `=` underlines a title; `-` underlines a part of the document.
+    """
     front = _FRONT_MATTER.match(text)
     if front and (titled := _FRONT_TITLE.search(front[1])):
         return strip_markup(titled[1])
@@ -155,15 +162,19 @@ def heading_of(text: str) -> str:
         match for match in (_HEADING.search(text), _HTML_HEADING.search(text)) if match
     ]
     titles = [(match.start(), match[1]) for match in found]
-    underlined = (match for match in _UNDERLINED.finditer(text) if _is_title(match))
+    underlined = (
+        match for match in _UNDERLINED.finditer(text) if _is_title(match, markdown)
+    )
     titles += [(match.start(), match["title"]) for match in islice(underlined, 1)]
     return next(
         (plain for _, title in sorted(titles) if (plain := strip_markup(title))), ""
     )
 
 
-def _is_title(match: re.Match[str]) -> bool:
+def _is_title(match: re.Match[str], markdown: bool) -> bool:
     """A line is underlined in its whole length; a shorter rule under a text is only a rule."""
+    if markdown and match["line"][0] != "=":
+        return False
     return len(match["line"]) + 2 >= len(match["title"]) and bool(
         _WORDS.search(match["title"])
     )

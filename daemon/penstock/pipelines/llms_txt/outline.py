@@ -134,7 +134,7 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 
 def _title_from_readme(facts: Facts) -> str:
     """A README's heading names the project, unless it is a sentence."""
-    heading = heading_of(facts.readme)
+    heading = heading_of(facts.readme, markdown=True)
     return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Bytes of source that are parsed: the parser holds the interpreter while it works, about 0.1 s here.
@@ -51,9 +52,12 @@ def _public_names(tree: ast.Module) -> tuple[str, ...]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")
     ]
-    # What a module is about shows in its classes first, which are named in capitals.
-    defined.sort(key=lambda name: not name[0].isupper())
-    return tuple(dict.fromkeys(_exported(tree) or defined))
+    return tuple(dict.fromkeys(_exported(tree) or public_first(defined)))
+
+
+def public_first(names: Iterable[str]) -> list[str]:
+    """The names in capitals first: classes in most languages, and what Go exports."""
+    return sorted(names, key=lambda name: not name[0].isupper())
 
 
 def _exported(tree: ast.Module) -> list[str]:
