@@ -44,4 +44,4 @@ lint: venv
 check: lint test
 
 bench: venv
-	$(BIN)/python -m bench
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
