@@ -198,6 +198,8 @@ class Config(Section):
     keep_alive_seconds: Seconds = 60.0
     #: Seconds between two signs of life on a quiet event stream over HTTP.
     heartbeat_seconds: Seconds = 15.0
+    #: Seconds each part of the daemon has to show that it answers.
+    health_timeout: Seconds = 2.0
     #: Seconds a WebSocket client has to answer a close frame.
     close_timeout: Seconds = 1.0
 
@@ -225,7 +227,9 @@ _NOT_KEYS = frozenset({"CONFIG", "URL", "TOKEN", "RUN_ID", "SOCKET", "ADDRESS"})
 
 
 def load_config(
-    environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, path: Path | None = None
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    path: Path | None = None,
 ) -> tuple[Config, dict[str, str]]:
     """The configuration and, by key, where each value that is not a default came from.
 
@@ -251,7 +255,9 @@ def config_path(environ: Mapping[str, str]) -> Path:
     """Where the config file is looked for."""
     if named := environ.get("PENSTOCK_CONFIG"):
         return Path(named).expanduser()
-    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(
+        environ.get("HOME", "/"), ".config"
+    )
     return Path(home) / "penstock" / "config.toml"
 
 
@@ -270,7 +276,10 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     # Sorted, so that a whole table comes before the keys that change it.
     for name, text in sorted(environ.items()):
-        if not name.startswith("PENSTOCK_") or name.removeprefix("PENSTOCK_") in _NOT_KEYS:
+        if (
+            not name.startswith("PENSTOCK_")
+            or name.removeprefix("PENSTOCK_") in _NOT_KEYS
+        ):
             continue
         keys = name.removeprefix("PENSTOCK_").lower().split("__")
         if keys[0] not in Config.model_fields:
@@ -305,16 +314,22 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     keys = []
     for key, value in values.items():
         name = f"{prefix}{key}"
-        keys += _keys(value, f"{name}.") if isinstance(value, Mapping) and value else [name]
+        keys += (
+            _keys(value, f"{name}.") if isinstance(value, Mapping) and value else [name]
+        )
     return keys
 
 
 def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    where = sources.get(key) or next((s for k, s in sources.items() if k.startswith(key)), "flag")
+    where = sources.get(key) or next(
+        (s for k, s in sources.items() if k.startswith(key)), "flag"
+    )
     if first["type"] == "extra_forbidden":
-        known = list(Config.model_fields) + [f"models.{name}" for name in Models.model_fields]
+        known = list(Config.model_fields) + [
+            f"models.{name}" for name in Models.model_fields
+        ]
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{where}: unknown key {key!r}{hint}"

@@ -30,6 +30,7 @@ from penstock.server.answer import (
 from penstock.server.asgi import ASGI, asgi_mux, guarded
 from penstock.server.closing import Closing
 from penstock.server.guard import Guard
+from penstock.server.health import HealthOf
 from penstock.server.rest import rest_handlers
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 
@@ -41,13 +42,19 @@ View = Callable[..., Awaitable[Response]]
 
 
 def open_app(
-    core: Core, *, guard: Guard, closing: Closing, base: str, mcp: ASGI | None = None
+    core: Core,
+    *,
+    guard: Guard,
+    closing: Closing,
+    base: str,
+    health_of: HealthOf,
+    mcp: ASGI | None = None,
 ) -> ASGI:
     """Everything behind the door but WebSockets, guarded.
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    rest = build_rest(rest_handlers(core, closing), base)
+    rest = build_rest(rest_handlers(core, closing, health_of), base)
     return guarded(asgi_mux(rest, mcp), guard, core.config)
 
 

@@ -60,7 +60,7 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
                 await _refuse(receive, send, error, config)
                 return
             scope = {**scope, "path": _decoded(scope["raw_path"])}
-            await app(scope, _replay(body, receive), send)
+            await app(scope, _replay(body, receive), _whole_ending(send))
 
     return entrance
 
@@ -137,6 +137,22 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _whole_ending(send: Send) -> Send:
+    """A send whose last message is always finished.
+
+    With it Hypercorn tells the application that the request is over, whereupon Quart-Trio cancels
+    whoever is sending: Hypercorn would never get to set the time limit of an idle connection.
+    The shield is bounded: what a peer does not take, DoorStream breaks.
+    """
+
+    async def whole(message: dict[str, Any]) -> None:
+        is_body = message["type"] == "http.response.body"
+        with trio.CancelScope(shield=is_body and not message.get("more_body", False)):
+            await send(message)
+
+    return whole
 
 
 async def _refuse(

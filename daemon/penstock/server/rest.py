@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.server.closing import Closing
+from penstock.server.health import HealthOf
 from penstock.server.rest_daemon import daemon_handlers
 from penstock.server.rest_events import event_handlers
 from penstock.server.rest_runs import ask_handlers, run_handlers
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from penstock.runs.core import Core
 
 
-def rest_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
+def rest_handlers(
+    core: Core, closing: Closing, health_of: HealthOf
+) -> dict[str, Handler]:
     """What answers each route, by the route's name."""
     return {
         **run_handlers(core),
         **ask_handlers(core),
         **event_handlers(core, closing),
         **task_handlers(core),
-        **daemon_handlers(core),
+        **daemon_handlers(core, health_of),
     }

@@ -8,6 +8,7 @@ from penstock.events import format_time
 from penstock.record.bus import SubscriberStatistics
 from penstock.runs.kind import Kind
 from penstock.server.answer import Answer, json_answer
+from penstock.server.health import HealthOf
 from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from penstock.runs.core import Core
 
 
-def daemon_handlers(core: Core) -> dict[str, Handler]:
+def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     """The handlers of what is not about one run, by the name of their route."""
 
     async def health(_call: Call) -> Answer:
-        reply = await core.health()
+        reply = await health_of()
         return json_answer(reply, 200 if reply.status == "ok" else 503)
 
     # The rest wait for nothing, whatever the load.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from penstock.errors import Refused
 from penstock.events import Recorded
-from penstock.record.bus import Batch, Overflow, Subscription
+from penstock.record.bus import Batch, Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing
-from penstock.server.routes import LARGEST_CURSOR, Call, Handler
+from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
 from penstock.wire import ByeFrame, GapFrame
 
 if TYPE_CHECKING:
@@ -168,12 +168,3 @@ def cursor_of(call: Call) -> int:
     if not (last.isascii() and last.isdecimal() and len(last) <= 19):
         raise Refused("Last-Event-ID", "must be a position")
     return min(int(last), LARGEST_CURSOR)
-
-
-def overflow_of(text: str | None) -> Overflow:
-    """A policy for readers that fall behind. Refused lists the three."""
-    policies: tuple[Overflow, ...] = get_args(Overflow)
-    for policy in policies:
-        if text in (None, policy):
-            return policy
-    raise Refused("overflow", f"must be one of {', '.join(policies)}")

@@ -67,9 +67,8 @@ def run_handlers(core: Core) -> dict[str, Handler]:
 
     async def report_bug(call: Call) -> Answer:
         request = read_json(BugReportRequest, call.body)
-        recorded = await scheduler.report_bug(call.run_id, request)
-        verdict = getattr(recorded.event, "verdict", None)
-        return json_answer({"verdict": verdict, "position": recorded.position})
+        recorded, judgement = await scheduler.report_bug(call.run_id, request)
+        return json_answer({**judgement.shown(), "position": recorded.position})
 
     return {
         "submit": submit,

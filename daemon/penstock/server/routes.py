@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from penstock import wire
 from penstock.errors import Refused
 from penstock.events import check_run_id
+from penstock.record.bus import Overflow
 from penstock.server.answer import Answer, Stream
 
 #: Cursors are signed 64-bit integers in every store.
@@ -86,10 +87,7 @@ class Call:
     @property
     def run_id(self) -> str:
         """The run that the path names. Refused if it can be no run's id."""
-        try:
-            return check_run_id(self.path["run_id"])
-        except ValueError as error:
-            raise Refused("run_id", str(error)) from None
+        return run_id_of(self.path["run_id"])
 
 
 #: What answers a route; one that waits for nothing is a plain function.
@@ -165,6 +163,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/tasks/{run_id}", "get_task", "A coding task", reply=wire.TaskReply, errors=(404,)),
 )  # fmt: skip
 
+#: The handshake of a WebSocket; its path is matched by the door.
+STREAM = Route(
+    "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _OVERFLOW)
+)  # fmt: skip
+
 
 def parse_query(route: Route, raw: bytes) -> dict[str, Any]:
     """Every parameter of the route by name. Refused names one that is unknown, repeated or wrong."""
@@ -188,3 +191,20 @@ def parse_query(route: Route, raw: bytes) -> dict[str, Any]:
         given.add(name)
         values[name] = known[name].parse(text)
     return values
+
+
+def overflow_of(text: str | None) -> Overflow:
+    """A policy for readers that fall behind. Refused lists the three."""
+    policies: tuple[Overflow, ...] = get_args(Overflow)
+    for policy in policies:
+        if text in (None, policy):
+            return policy
+    raise Refused("overflow", f"must be one of {', '.join(policies)}")
+
+
+def run_id_of(text: str) -> str:
+    """A run id from an address, in its one form. Refused if it can be no run's id."""
+    try:
+        return check_run_id(text)
+    except ValueError as error:
+        raise Refused("run_id", str(error)) from None

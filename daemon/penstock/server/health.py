@@ -1,0 +1,67 @@
+"""Whether the daemon works: each part is asked, and none may hold the answer up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.errors import PenstockError
+from penstock.wire import HealthReply
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+HealthOf = Callable[[], Awaitable[HealthReply]]
+#: What is wrong with the models, if anything is, and what may be told about them.
+ProbeModels = Callable[[], Awaitable[tuple[str | None, Mapping[str, Any]]]]
+
+
+def make_health(core: Core, probe_models: ProbeModels | None = None) -> HealthOf:
+    """What answers `/health`. It tells causes and counts, and nothing of any run."""
+
+    async def health_of() -> HealthReply:
+        reasons = []
+        models: Mapping[str, Any] = {}
+        if why := core.scheduler.intake.stopping:
+            reasons.append(f"the daemon is stopping ({why})")
+        if why := core.retention.obstacle():
+            reasons.append(why)
+        if not await _store_answers(core):
+            reasons.append("the store does not answer")
+        if probe_models is not None:
+            why, models = await _ask(probe_models, core.config.health_timeout)
+            reasons += [why] if why else []
+        statistics = core.scheduler.statistics().to_json()
+        return HealthReply(
+            status="degraded" if reasons else "ok",
+            reasons=tuple(reasons),
+            version=core.version,
+            epoch=core.epoch,
+            uptime=(core.now() - core.started_at).total_seconds(),
+            queue={
+                name: statistics[name]
+                for name in ("queued", "capacity", "running", "slots")
+            },
+            models=dict(models),
+        )
+
+    return health_of
+
+
+async def _store_answers(core: Core) -> bool:
+    try:
+        with trio.fail_after(core.config.health_timeout):
+            await core.store.bounds()
+    except (PenstockError, trio.TooSlowError):
+        return False
+    return True
+
+
+async def _ask(
+    probe: ProbeModels, seconds: float
+) -> tuple[str | None, Mapping[str, Any]]:
+    with trio.move_on_after(seconds):
+        return await probe()
+    return "the model server does not answer", {}

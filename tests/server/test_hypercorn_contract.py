@@ -1,0 +1,48 @@
+"""What the door uses of Hypercorn's private parts; a new version must keep it, or we must notice."""
+
+from __future__ import annotations
+
+import inspect
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+
+
+def test_the_names_take_what_the_door_gives_them() -> None:
+    """APP-01"""
+    assert list(inspect.signature(TCPServer).parameters) == [
+        "app",
+        "config",
+        "context",
+        "state",
+        "stream",
+    ]
+    assert list(inspect.signature(WorkerContext).parameters) == ["max_requests"]
+    assert list(inspect.signature(ASGIWrapper).parameters) == ["app"]
+
+
+async def test_the_context_has_an_event_that_ends_idle_connections() -> None:
+    context = WorkerContext(None)
+    with trio.fail_after(5):
+        await context.terminated.set()
+        await context.terminated.wait()
+    assert "terminated" in inspect.getsource(TCPServer._idle_timeout)
+
+
+def test_sends_are_shielded_so_a_stalled_client_must_be_cut() -> None:
+    """WS-03: were they not, the stall limit could go."""
+    assert "shield = True" in inspect.getsource(TCPServer.protocol_send)
+
+
+def test_the_settings_have_the_names_the_door_sets() -> None:
+    for name in (
+        "accesslog",
+        "errorlog",
+        "include_server_header",
+        "h11_max_incomplete_size",
+        "keep_alive_timeout",
+    ):
+        assert hasattr(Config, name), name
