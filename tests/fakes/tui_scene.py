@@ -1,0 +1,366 @@
+"""Facts for a dashboard to show: a busy afternoon, and as many runs as wanted."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from penstock import events as e
+from penstock.record.views import RunView
+
+#: The moment of frozen pictures.
+FROZEN = datetime(2026, 1, 2, 17, 46, 31, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """A log and the views folded from it, as a daemon has them."""
+
+    now: datetime = FROZEN
+    epoch: str = "5ce0e5ce"
+    log: list[e.Recorded] = field(default_factory=list)
+    views: dict[str, RunView] = field(default_factory=dict)
+    #: What GET /queue and /health add to the facts.
+    queue: dict[str, Any] = field(
+        default_factory=lambda: {"capacity": 100, "slots": 5, "waiting_submits": 0}
+    )
+    clients: list[dict[str, Any]] = field(default_factory=list)
+    health: dict[str, Any] = field(default_factory=dict)
+    _ids: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def record(
+        self,
+        run_id: str,
+        event: e.AnyEvent,
+        ago: float = 0.0,
+        *,
+        code_version: int | None = None,
+        clock: Mapping[str, int] | None = None,
+        causation_id: UUID | None = None,
+    ) -> e.Recorded:
+        """Add a fact, `ago` seconds before now."""
+        view = (
+            self.views.setdefault(run_id, RunView(run_id))
+            if run_id != "daemon"
+            else RunView("daemon")
+        )
+        sequence = view.sequence + 1 if run_id != "daemon" else 1
+        fact = e.Recorded(
+            position=len(self.log) + 1,
+            run_id=run_id,
+            sequence=sequence,
+            event_id=UUID(int=self._ids.getrandbits(128), version=4),
+            at=self.now - timedelta(seconds=ago),
+            clock=clock or {"a1b2": len(self.log) + 1},
+            causation_id=causation_id,
+            code_version=view.code_version if code_version is None else code_version,
+            type=event.type,
+            body=e.encode_event(event),
+        )
+        self.log.append(fact)
+        if run_id != "daemon":
+            view.apply(fact)
+        return fact
+
+    def submit(
+        self,
+        run_id: str,
+        kind: str,
+        inputs: dict[str, Any],
+        priority: int,
+        ago: float,
+        **rest: Any,
+    ) -> None:
+        """A run that stands in line."""
+        self.record(
+            run_id,
+            e.RunQueued(kind=kind, priority=priority, inputs=inputs, **rest),
+            ago,
+        )
+
+    def start(self, run_id: str, ago: float) -> None:
+        """A run that executes."""
+        view = self.views[run_id]
+        self.record(run_id, e.RunStarted(kind=view.kind, inputs=dict(view.inputs)), ago)
+
+
+def busy_afternoon(world: World) -> World:
+    """Every state, an ask, a failure, a stuck run, a tree, a nearly full queue, alerts."""
+    world.record(
+        "daemon",
+        e.DaemonStarted(version="0.1.0", life="a1b2", requeued=("r-0991",)),
+        273_900,
+    )
+    _ended(world)
+    world.record(
+        "daemon",
+        e.BackpressureRaised(gauge="queue", level="warning", used=82, capacity=100),
+        620,
+    )
+    _llms_txt(world)
+    _coding(world)
+    _loop(world)
+    _commands(world)
+    _queue(world)
+    world.record("daemon", e.SubscriberLagged(subscriber="mcp-2", dropped=120), 110)
+    _ask(world)
+    _newest(world)
+    world.clients = [
+        {"name": "ws-1", "kind": "ws", "lag": 0, "dropped": 0},
+        {"name": "ws-4", "kind": "ws", "lag": 3, "dropped": 0},
+        {"name": "mcp-2", "kind": "mcp", "lag": 0, "dropped": 120},
+    ]
+    world.queue.update(waiting_submits=2)
+    world.health = {
+        "uptime": 273_900.0,
+        "models": {"chain": ["mistral:7b", "qwen3:8b"]},
+    }
+    return world
+
+
+def _ended(world: World) -> None:
+    for number, (argv, end) in enumerate(
+        (
+            (["make", "lint"], "completed"),
+            (["uv", "run", "pytest", "-q"], "completed"),
+            (["cargo", "build", "--release"], "cancelled"),
+            (["make", "docs"], "completed"),
+            (["npm", "ci"], "completed"),
+        )
+    ):
+        run_id, ago = f"r-{0x0A10 + number * 37:04x}", 5400.0 - number * 300
+        world.submit(run_id, "command", {"argv": argv}, 20, ago)
+        world.start(run_id, ago - 5)
+        if end == "completed":
+            world.record(run_id, e.RunCompleted(result={"exit_code": 0}), ago - 95)
+        else:
+            world.record(run_id, e.RunCancelled(reason="requested"), ago - 60)
+
+
+def _llms_txt(world: World) -> None:
+    run_id = "r-1b58"
+    world.submit(
+        run_id, "llms-txt", {"source": "https://github.com/Textualize/textual"}, 10, 410
+    )
+    world.start(run_id, 406)
+    world.record(
+        run_id, e.Milestone(name="repo_fetched", metadata={"files": 1204}), 380
+    )
+    world.record(run_id, e.Milestone(name="analysis_started"), 379)
+    for step in range(8):
+        world.record(
+            run_id, e.Progress(step="analyse", fraction=step / 20), 370 - step * 20
+        )
+        world.record(
+            run_id,
+            e.Log(text=f"module {step * 12 + 3}/104: textual.widgets._part{step}\n"),
+            369 - step * 20,
+        )
+    world.record(
+        run_id, e.Log(text="context 7,900/8,192 tokens: summarised 3 modules\n"), 200
+    )
+    world.record(run_id, e.Milestone(name="generation_started"), 190)
+    text = (
+        "# Textual\n\n> A Rapid Application Development framework for Python.\n\n## Docs\n\n"
+        "- [Guide](docs/guide/app.md): apps, screens, events\n- [Widgets](docs/widgets/): the catalogue\n"
+    )
+    for begin in range(0, len(text), 24):
+        world.record(
+            run_id,
+            e.ArtifactPartial(artifact_id="llms.txt", text=text[begin : begin + 24]),
+            180 - begin / 3,
+        )
+    world.record(run_id, e.Progress(step="generate", fraction=0.62), 4)
+
+
+def _coding(world: World) -> None:
+    run_id, clock = "r-1b7d", {"a1b2": 90, "agent": 4}
+    world.submit(
+        run_id, "coding", {"prompt": "fix the staleness rule in projections"}, 0, 320
+    )
+    world.start(run_id, 318)
+    world.record(run_id, e.PlanCompleted(summary="2 modules: rule, tests"), 300)
+    first = world.record(
+        run_id,
+        e.CodeGenerated(module="rule", code_hash="9f31", files=("rule.py",)),
+        250,
+        code_version=1,
+        clock=clock,
+    )
+    failed = world.record(
+        run_id,
+        e.TestFailed(module="rule", summary="1 failed, 11 passed"),
+        240,
+        causation_id=first.event_id,
+    )
+    world.record(
+        run_id,
+        e.CorrectionStarted(module="rule", cause="test"),
+        238,
+        causation_id=failed.event_id,
+    )
+    world.record(
+        run_id,
+        e.CorrectionCompleted(module="rule", code_hash="a772", files=("rule.py",)),
+        150,
+        code_version=2,
+        clock={"a1b2": 99, "agent": 6},
+    )
+    world.record(
+        run_id,
+        e.BugReported(
+            text="None is not handled", module="rule", version=1, verdict="stale"
+        ),
+        120,
+    )
+    world.record(run_id, e.TestPassed(module="rule", summary="12 passed"), 60)
+    world.record(run_id, e.Progress(step="test", fraction=0.53), 5)
+
+
+def _loop(world: World) -> None:
+    world.submit("r-1ba2", "loop", {"goal": "raise the coverage to 90 %"}, 20, 290)
+    world.start("r-1ba2", 288)
+    world.submit(
+        "r-1ba2.turn-1",
+        "command",
+        {"argv": ["coverage", "run"]},
+        20,
+        280,
+        parent_id="r-1ba2",
+    )
+    world.start("r-1ba2.turn-1", 279)
+    world.record("r-1ba2.turn-1", e.RunCompleted(result={"exit_code": 0}), 210)
+    world.record(
+        "r-1ba2", e.StepCompleted(name="turn-1", child_id="r-1ba2.turn-1"), 209
+    )
+    world.submit(
+        "r-1ba2.turn-2",
+        "coding",
+        {"prompt": "test the error paths of door.py"},
+        20,
+        205,
+        parent_id="r-1ba2",
+    )
+    world.start("r-1ba2.turn-2", 204)
+    world.record("r-1ba2.turn-2", e.Progress(step="generate", fraction=0.26), 6)
+    world.record("r-1ba2", e.RunWaiting(reason="r-1ba2.turn-2"), 203)
+
+
+def _commands(world: World) -> None:
+    world.submit("r-1bc7", "command", {"argv": ["make", "test"]}, 20, 298)
+    world.start("r-1bc7", 297)
+    world.record(
+        "r-1bc7",
+        e.ProcessStarted(
+            pid=4711, start_time=1, boot_id="b", method="cgroup", argv=("make", "test")
+        ),
+        296,
+    )
+    for number in range(12):
+        world.record(
+            "r-1bc7",
+            e.Log(
+                text=f"tests/test_{number:02d}.py ....... [{number * 8:3d}%]\n",
+                stream="stdout",
+            ),
+            290 - number * 8,
+        )
+    world.record(
+        "r-1bc7", e.Log(text="warning: deprecated option\n", stream="stderr"), 120
+    )
+    world.submit(
+        "r-1bec", "command", {"argv": ["./train.sh", "--epochs", "40"]}, 40, 255
+    )
+    world.start("r-1bec", 254)
+    world.record("r-1bec", e.Progress(step="epoch 21", fraction=0.53), 8)
+    world.submit("r-1c01", "command", {"argv": ["pg_restore", "dump.sql"]}, 10, 720)
+    world.start("r-1c01", 719)
+    world.record("r-1c01", e.RunFailed(reason="error", error="exit status 3"), 200)
+
+
+def _queue(world: World) -> None:
+    titles = (
+        ["make", "bench"],
+        ["ruff", "check"],
+        ["mypy", "--strict"],
+        ["make", "docs"],
+        ["tox", "-e", "py313"],
+    )
+    number = 0
+    for priority, count in ((0, 1), (10, 12), (20, 34), (30, 22), (40, 9)):
+        for _ in range(count):
+            run_id = f"r-{0x1C11 + number * 37:04x}"
+            world.submit(
+                run_id,
+                "command",
+                {"argv": titles[number % len(titles)]},
+                priority,
+                180 - number,
+            )
+            number += 1
+
+
+def _ask(world: World) -> None:
+    world.submit("r-1d00", "coding", {"prompt": "release 0.2"}, 0, 190)
+    world.start("r-1d00", 188)
+    world.record(
+        "r-1d00",
+        e.AskRaised(
+            name="branch", question="which branch?", choices=("main", "release")
+        ),
+        95,
+    )
+    world.record("r-1d00", e.RunWaiting(reason="ask branch"), 95)
+
+
+def _newest(world: World) -> None:
+    world.record(
+        "r-1bc7",
+        e.Log(text="tests/test_door.py .......... [ 96%]\n", stream="stdout"),
+        3,
+    )
+    world.record("r-1b7d", e.Progress(step="test", fraction=0.55), 2)
+    world.record(
+        "r-1b58",
+        e.ArtifactPartial(
+            artifact_id="llms.txt", text="- [API](docs/api/): every class\n"
+        ),
+        1,
+    )
+    world.record("r-1ba2.turn-2", e.Progress(step="generate", fraction=0.31), 0.4)
+
+
+def many_runs(world: World, count: int) -> World:
+    """`count` runs, a few of them running."""
+    for number in range(count):
+        run_id = f"run-{number:04d}"
+        world.submit(
+            run_id,
+            "command",
+            {"argv": ["make", f"part-{number}"]},
+            (0, 10, 20, 30, 40)[number % 5],
+            600,
+        )
+        if number % 10 == 0:
+            world.start(run_id, 500)
+    return world
+
+
+def any_fact(world: World, dice: random.Random) -> None:
+    """One more fact of some run that executes: mostly text, as a model streams it."""
+    running = world.views
+    run_id = f"run-{dice.randrange(len(running)) // 10 * 10:04d}"
+    roll = dice.random()
+    if roll < 0.7:
+        world.record(
+            run_id,
+            e.ArtifactPartial(artifact_id="out.md", text=f"token {len(world.log)} "),
+        )
+    elif roll < 0.9:
+        world.record(run_id, e.Progress(step="write", fraction=dice.random()))
+    else:
+        world.record(run_id, e.Log(text=f"line {len(world.log)}\n"))

@@ -1,0 +1,397 @@
+"""The dashboard: one model, a timer that draws it, and what can be done to a run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, ClassVar
+
+from textual.app import App, ScreenStackError, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+from textual.screen import Screen
+
+from penstock.address import Address
+from penstock.errors import PenstockError
+from penstock.events import Recorded
+from penstock_tui.export import export_facts
+from penstock_tui.feed import Feed
+from penstock_tui.keys import CHANGING
+from penstock_tui.model import Model
+from penstock_tui.replay import Replay
+from penstock_tui.rows import SORTS
+from penstock_tui.screens.answer import AnswerDialog
+from penstock_tui.screens.cancel import CancelDialog
+from penstock_tui.screens.help import HelpDialog
+from penstock_tui.screens.overview import Overview
+from penstock_tui.screens.run import RunScreen
+from penstock_tui.screens.small import TooSmall, too_small
+from penstock_tui.screens.submit import SubmitDialog
+from penstock_tui.settings import DEFAULT_THEME, Settings
+from penstock_tui.tones import DARK, LIGHT
+from penstock_tui.widgets.panels import TopLine
+from penstock_tui.widgets.scrubber import ReplayState
+from penstock_tui.wording import clock_time, plain, title_of
+
+#: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
+FRAME = 0.1
+#: A TERM, or a closed terminal.
+QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Dashboard(App[None]):
+    """A client of one daemon, or of a copied log. Quitting leaves the daemon alone."""
+
+    TITLE = "penstock"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 (the base class has it so)
+        (0, "-slim"),
+        (76, "-narrow"),
+        (104, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-low"),
+        (22, "-short"),
+        (32, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "keys", "Help", key_display="?", id="app.help"),
+        Binding("q", "quit", "Quit", id="app.quit"),
+        Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
+        Binding("left", "scrub(-1)", "Back one", show=False, id="replay.back"),
+        Binding("right", "scrub(1)", "On one", show=False, id="replay.on"),
+        Binding(
+            "shift+left,H", "scrub(-100)", "Back 100", show=False, id="replay.far_back"
+        ),
+        Binding(
+            "shift+right,L", "scrub(100)", "On 100", show=False, id="replay.far_on"
+        ),
+    ]
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[], Address] | None = None,
+        replay: Replay | None = None,
+        settings: Settings | None = None,
+        read_only: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__()
+        self.settings = settings or Settings()
+        self.read_only = read_only or self.settings.read_only or replay is not None
+        self.replay = replay
+        self.model = replay.model if replay else Model()
+        self.now: Callable[[], datetime] = replay.now if replay else now
+        self.find = find
+        self.feed = Feed(find, self.model) if find else None
+        self.sort = SORTS[0]
+        #: Facts seen when the view was paused; None: it is not.
+        self.paused: int | None = None
+        self._drawn = -1
+        self._second = -1
+
+    # -- life
+
+    def on_mount(self) -> None:
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        wanted = self.settings.theme
+        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
+        self.set_keymap(dict(self.settings.keys))
+        self.push_screen(Overview())
+        if self.feed is not None:
+            self.feed.start()
+        self._timer = self.set_interval(FRAME, self._draw)
+        self._on_signals(self.exit)
+
+    async def on_unmount(self) -> None:
+        self._timer.stop()
+        self._on_signals(None)
+        if self.feed is not None:
+            await self.feed.aclose()
+
+    def _on_signals(self, act: Callable[[], None] | None) -> None:
+        """A closed terminal or a TERM ends the screen as `q` does, and restores the terminal."""
+        loop = asyncio.get_running_loop()
+        for number in QUIT_SIGNALS:
+            try:
+                if act is None:
+                    loop.remove_signal_handler(number)
+                else:
+                    loop.add_signal_handler(number, act)
+            except (RuntimeError, ValueError):
+                return  # not in the main thread: a test, or a server of terminals
+
+    # -- drawing
+
+    def _draw(self) -> None:
+        if not self.is_running or self._exit:
+            return
+        # The clock on the wall and elapsed times move even when nothing happens.
+        second = int(monotonic())
+        whole = second != self._second
+        if whole:
+            self._second = second
+            self.model.second(second)
+        if not whole and self.model.version == self._drawn:
+            return
+        self._drawn = self.model.version
+        for screen in self.screen_stack:
+            if isinstance(screen, Overview | RunScreen):
+                screen.redraw(self.model, whole=whole)
+
+    def redraw(self) -> None:
+        """Draw now: something was done by hand."""
+        self._drawn = -1
+        self._second = -1
+        self._draw()
+
+    def top_line(self) -> TopLine:
+        model = self.model
+        uptime = model.health.get("uptime")
+        started = float(uptime) if isinstance(uptime, int | float) else None
+        return TopLine(
+            phase=model.phase,
+            where=self.where(),
+            problem=model.problem if model.phase in ("lost", "refused") else "",
+            lag=model.lag,
+            position=model.position,
+            behind=max(0, model.head - model.position)
+            if model.phase == "catching up"
+            else 0,
+            missed=model.missed,
+            uptime=started,
+            paused=None if self.paused is None else model.tail_count - self.paused,
+            read_only=self.read_only and self.replay is None,
+            clock=clock_time(self.now()),
+        )
+
+    def where(self) -> str:
+        """The daemon's address, or the log's name."""
+        if self.replay is not None:
+            return plain(self.replay.name)
+        try:
+            address = self.find() if self.find else None
+        except PenstockError:
+            return ""
+        if address is None:
+            return ""
+        return address.base.split("//")[-1] if address.socket is None else "unix socket"
+
+    def replay_state(self) -> ReplayState | None:
+        return self.replay.state() if self.replay else None
+
+    def on_resize(self, event: Resize) -> None:
+        """Too small is said instead of drawn badly."""
+        small = too_small(event.size.width, event.size.height)
+        try:
+            top = self.screen
+        except ScreenStackError:
+            return
+        if small and not isinstance(top, TooSmall):
+            notice = TooSmall()
+            self.push_screen(notice)
+            self.call_after_refresh(notice.tell, event.size.width, event.size.height)
+        elif small and isinstance(top, TooSmall):
+            top.tell(event.size.width, event.size.height)
+        elif isinstance(top, TooSmall):
+            top.dismiss(None)
+
+    # -- history
+
+    async def history(self, run_id: str, after: int) -> AsyncIterator[list[Recorded]]:
+        """The recorded facts of a run, page by page."""
+        if self.replay is not None:
+            yield self.replay.facts(run_id)
+            return
+        more = self.feed is not None
+        while more:
+            assert self.feed is not None
+            page, after, more = await self.feed.actions.facts(run_id, after)
+            yield [Recorded.from_wire(data) for data in page]
+
+    # -- what keys do
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in CHANGING and self.read_only:
+            return False
+        if action == "scrub":
+            return self.replay is not None
+        return super().check_action(action, parameters)
+
+    def open_run(self, run_id: str) -> None:
+        self.push_screen(RunScreen(run_id))
+
+    def current_run(self) -> str | None:
+        """The run the screen is about, or the one under the cursor."""
+        screen = self.screen
+        return screen.run_id if isinstance(screen, Overview | RunScreen) else None
+
+    def tell(self, text: str, *, severity: str = "information") -> None:
+        """A note in the corner; never read as markup."""
+        self.notify(plain(text), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def action_pause(self) -> None:
+        self.paused = self.model.tail_count if self.paused is None else None
+        self.redraw()
+
+    def next_sort(self) -> None:
+        self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
+
+    def action_next_theme(self) -> None:
+        names = sorted(
+            self.available_themes,
+            key=lambda name: (not name.startswith("penstock"), name),
+        )
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self.settings.keep_theme(self.theme)
+        self.tell(f"theme {self.theme}")
+
+    def action_scrub(self, by: int) -> None:
+        if self.replay is not None:
+            self.replay.move(by)
+            self.redraw()
+
+    def action_keys(self) -> None:
+        if isinstance(self.screen, HelpDialog):
+            return
+        bindings = self.screen.active_bindings.values()
+        keys = {
+            self.get_key_display(b.binding): b.binding.description
+            for b in bindings
+            if b.binding.description
+        }
+        self.push_screen(
+            HelpDialog(
+                sorted(keys.items(), key=lambda pair: (len(pair[0]), pair[0].lower()))
+            )
+        )
+
+    def action_submit(self) -> None:
+        self.run_worker(self._submit(), group="dialog", exclusive=True)
+
+    async def _submit(self) -> None:
+        if self.feed is None:
+            return
+        try:
+            kinds = await self.feed.actions.pipelines()
+        except PenstockError as error:
+            self.tell(str(error), severity="error")
+            return
+        reply = await self.push_screen_wait(
+            SubmitDialog(kinds, self.feed.actions.submit)
+        )
+        if isinstance(reply, Mapping):
+            self.tell(f"{reply['run_id']} {reply['state']}")
+
+    def action_cancel_run(self) -> None:
+        run_id, feed = self.current_run(), self.feed
+        if run_id is None or feed is None:
+            return
+        run = self.model.runs.get(run_id)
+        if run is not None and run.view.ended:
+            self.tell(f"{run_id} has ended already: {run.view.state}")
+            return
+        about = title_of(run.view) if run else ""
+        self.push_screen(
+            CancelDialog(
+                run_id, about, lambda: feed.actions.cancel(run_id, "dashboard")
+            )
+        )
+
+    def action_retry_run(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.run_worker(self._retry(run_id))
+
+    async def _retry(self, run_id: str) -> None:
+        if self.feed is None:
+            return
+        try:
+            reply = await self.feed.actions.retry(run_id)
+        except PenstockError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"{run_id} again as {reply['run_id']}")
+
+    def action_answer_run(self) -> None:
+        """The question of this run, or else of the first run that has one."""
+        run_id = self.current_run()
+        run = self.model.runs.get(run_id) if run_id else None
+        if run is None or not run.asks:
+            run = next((run for run in self.model.runs.values() if run.asks), None)
+        if run is None:
+            self.tell("no run asks anything")
+            return
+        self.run_worker(self._answer(run.view.run_id), group="dialog", exclusive=True)
+
+    async def _answer(self, run_id: str) -> None:
+        ask = next(
+            ask for ask in self.model.runs[run_id].view.asks.values() if ask.open
+        )
+        answer = await self.push_screen_wait(AnswerDialog(run_id, ask))
+        if not isinstance(answer, str) or self.feed is None:
+            return
+        try:
+            await self.feed.actions.answer(run_id, ask.name, answer)
+        except PenstockError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"{run_id}: {answer}")
+
+    def action_copy_id(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.copy_to_clipboard(run_id)
+            self.tell(f"copied {run_id}")
+
+    def action_export_run(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.run_worker(self._export(run_id))
+
+    async def _export(self, run_id: str) -> None:
+        try:
+            path, count = await export_facts(run_id, self.history(run_id, 0))
+        except (PenstockError, OSError) as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"{count} facts in {path}")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield from self._own_commands()
+
+    def _own_commands(self) -> Iterator[SystemCommand]:
+        offers = (
+            ("New run", "Submit a run", "submit"),
+            ("Cancel run", "Cancel the run under the cursor", "cancel_run"),
+            ("Retry run", "The same again", "retry_run"),
+            ("Answer", "Answer what a run asks", "answer_run"),
+            ("Copy id", "Copy the id of the run", "copy_id"),
+            ("Export run", "Write the run's facts to a file", "export_run"),
+            ("Pause", "Freeze the view, or go on", "pause"),
+        )
+        for title, about, action in offers:
+            if self.check_action(action, ()) is not False:
+                yield SystemCommand(title, about, getattr(self, f"action_{action}"))
+
+    def farewell(self) -> str:
+        """What is said in the terminal after quitting."""
+        if self.replay is not None:
+            return ""
+        if self.model.phase in ("lost", "refused", "connecting"):
+            return f"no daemon was reached: {self.model.problem or 'still connecting'}"
+        states = [
+            run.view.state for run in self.model.runs.values() if not run.view.ended
+        ]
+        running, queued = states.count("running"), states.count("queued")
+        return (
+            f"the daemon at {self.where()} goes on: {running} running, {queued} queued"
+        )

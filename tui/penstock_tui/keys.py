@@ -1,0 +1,16 @@
+"""Keys that mean the same on every screen that is about a run."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+RUN_KEYS: list[Binding] = [
+    Binding("n", "app.submit", "New", id="run.new"),
+    Binding("c", "app.cancel_run", "Cancel", id="run.cancel"),
+    Binding("R", "app.retry_run", "Retry", id="run.retry"),
+    Binding("a", "app.answer_run", "Answer", id="run.answer"),
+    Binding("y", "app.copy_id", "Copy id", show=False, id="run.copy"),
+    Binding("e", "app.export_run", "Export", show=False, id="run.export"),
+]
+#: Actions that change something at the daemon.
+CHANGING = frozenset({"submit", "cancel_run", "retry_run", "answer_run"})

@@ -1,0 +1,103 @@
+"""`penstock-tui`: the command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.errors import PenstockError, Refused, Unauthorised
+
+if TYPE_CHECKING:
+    from penstock.address import Address
+    from penstock_tui.settings import Settings
+
+#: Exit codes of the command line, as `penstock` has them.
+USAGE, AUTH = 2, 77
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the dashboard until it is quit."""
+    sys.exit(run(parser().parse_args(argv)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command takes. Imports stay below: `--help` must not wait for them."""
+    take = argparse.ArgumentParser(
+        prog="penstock tui", description="Watch and steer the daemon."
+    )
+    take.add_argument("--url", help="the daemon: http://host:port or unix:/path")
+    take.add_argument(
+        "--read-only", action="store_true", help="look, but change nothing"
+    )
+    take.add_argument(
+        "--log",
+        type=Path,
+        metavar="COPY",
+        help="replay a copied log (database or NDJSON)",
+    )
+    take.add_argument(
+        "--theme", help="penstock-dark, penstock-light, or one of Textual's"
+    )
+    take.add_argument(
+        "--screenshot", type=Path, metavar="FILE.svg", help="draw one picture and leave"
+    )
+    take.add_argument(
+        "--size", default="120x40", help="of the picture, in characters (120x40)"
+    )
+    take.add_argument("--run", metavar="ID", help="show this run")
+    return take
+
+
+def run(asked: argparse.Namespace) -> int:
+    """The exit code. Sentences go to stderr, but not while Textual draws there."""
+    from penstock.address import find_address, find_paths
+    from penstock_tui.settings import load_settings
+
+    paths = find_paths(os.environ)
+    try:
+        settings = load_settings(os.environ, paths.state)
+        if asked.url:
+            find_address(os.environ, paths, asked.url)
+        return show(asked, settings, lambda: find_address(os.environ, paths, asked.url))
+    except Unauthorised as error:
+        return _fail(error, AUTH)
+    except Refused as error:
+        return _fail(error, USAGE)
+    except PenstockError as error:
+        return _fail(error, 1)
+
+
+def _fail(error: Exception, code: int) -> int:
+    sys.stderr.write(f"penstock tui: {error}\n")
+    return code
+
+
+def show(
+    asked: argparse.Namespace, settings: Settings, find: Callable[[], Address]
+) -> int:
+    """Draw: on the terminal, or one picture."""
+    from dataclasses import replace
+
+    from penstock_tui.app import Dashboard
+    from penstock_tui.picture import size_of, take_picture
+    from penstock_tui.replay import open_replay
+
+    if asked.theme:
+        settings = replace(settings, theme=asked.theme)
+    app = Dashboard(
+        find=None if asked.log else find,
+        replay=open_replay(asked.log) if asked.log else None,
+        settings=settings,
+        read_only=asked.read_only,
+    )
+    if asked.screenshot:
+        take_picture(app, asked.screenshot, size_of(asked.size), run_id=asked.run)
+        return 0
+    app.run()
+    if app.return_code == 0 and (said := app.farewell()):
+        sys.stdout.write(f"penstock tui: {said}\n")
+    return app.return_code or 0

@@ -1,0 +1,232 @@
+"""What the dashboard knows: a plain model fed with frames, without a loop, a socket or a widget.
+
+The screen reads it some twenty times a second, so `feed` may be called thousands of times between
+two pictures and must be cheap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from penstock.events import DAEMON_STREAM, Recorded
+from penstock.record.views import RunView
+from penstock_tui.alerts import Alert, alert_of
+
+Phase = Literal["connecting", "catching up", "live", "lost", "refused", "replay"]
+
+#: Ended runs kept on the screen; older ones are a filter on the daemon's side away.
+MOST_ENDED = 1000
+#: Alerts and events one can scroll back through.
+MOST_ALERTS = 500
+MOST_TAIL = 500
+#: Facts kept for an open run screen between two of its pictures.
+MOST_WATCHED = 20_000
+#: Seconds of throughput shown.
+HISTORY_SECONDS = 120
+
+_FAILURES = frozenset({"test.failed", "step.failed"})
+_SUCCESSES = frozenset({"test.passed", "step.completed", "correction.completed"})
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: the daemon's own fold, and what only a person at a screen cares about."""
+
+    view: RunView
+    #: The newest thing it reported was a failure.
+    failing: bool = False
+    #: Somebody has looked at its end.
+    seen: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody must answer it."""
+        return not self.view.ended and any(ask.open for ask in self.view.asks.values())
+
+
+@dataclass(slots=True)
+class Model:
+    """Everything on the screen. `dirty` names the runs that changed since it was last cleared."""
+
+    phase: Phase = "connecting"
+    #: Why it is lost or refused, in a sentence.
+    problem: str = ""
+    daemon: str = ""
+    epoch: str = ""
+    life: str = ""
+    head: int = 0
+    floor: int = 0
+    position: int = 0
+    #: Facts that were not sent to us, and how often the connection was made anew.
+    missed: int = 0
+    reconnects: int = 0
+    #: Seconds between a fact and our seeing it: the worst of the last second.
+    lag: float = 0.0
+    runs: dict[str, Run] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    #: Runs whose facts have a hole here; their view must be asked for.
+    broken: set[str] = field(default_factory=set)
+    alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=MOST_ALERTS))
+    alert_count: int = 0
+    tail: deque[Recorded] = field(default_factory=lambda: deque(maxlen=MOST_TAIL))
+    tail_count: int = 0
+    watched: dict[str, deque[Recorded]] = field(default_factory=dict)
+    history: deque[int] = field(
+        default_factory=lambda: deque([0] * 60, maxlen=HISTORY_SECONDS)
+    )
+    #: Answers of GET /queue, /clients and /health, newest of each.
+    queue: Mapping[str, Any] = field(default_factory=dict)
+    clients: list[Mapping[str, Any]] = field(default_factory=list)
+    health: Mapping[str, Any] = field(default_factory=dict)
+    #: Grows with everything that changes the picture.
+    version: int = 0
+    _second: int = 0
+    _counted: int = 0
+    _worst: float = 0.0
+
+    def feed(self, frame: Mapping[str, Any], now: datetime) -> None:
+        """Take a frame of the stream. Unknown kinds of frames are ignored."""
+        self.version += 1
+        match frame.get("type"):
+            case "events":
+                for data in frame["events"]:
+                    self.apply(Recorded.from_wire(data))
+                if frame["events"] and self.phase == "live":
+                    at = datetime.fromisoformat(frame["events"][-1]["at"])
+                    self._worst = max(self._worst, (now - at).total_seconds())
+            case "hello":
+                self._greet(frame)
+            case "gap":
+                self.miss(frame["first"], frame["last"])
+            case "ready":
+                self.phase = "live"
+            case "bye":
+                self.problem = str(frame.get("reason", ""))
+
+    def _greet(self, frame: Mapping[str, Any]) -> None:
+        if self.epoch and frame["epoch"] != self.epoch:
+            self.forget()
+        self.daemon, self.epoch = str(frame.get("daemon", "")), frame["epoch"]
+        self.life = str(frame.get("life", ""))
+        self.head, self.floor = frame["head"], frame["floor"]
+        self.problem = ""
+
+    def forget(self) -> None:
+        """It is another log: nothing of what is shown is true any more."""
+        self.runs.clear()
+        self.alerts.clear()
+        self.tail.clear()
+        self.broken.clear()
+        for facts in self.watched.values():
+            facts.clear()
+        self.position = self.missed = 0
+        self.epoch = ""
+        self.version += 1
+
+    def lose(self, problem: str, *, refused: bool = False) -> None:
+        """The connection is gone; what is shown stays, and is said to be old."""
+        self.phase = "refused" if refused else "lost"
+        self.problem = problem
+        self.version += 1
+
+    def miss(self, first: int, last: int) -> None:
+        """The facts from `first` to `last` will not come. Runs that had some are found broken later."""
+        first = max(first, self.position + 1)
+        if last >= first:
+            self.missed += last - first + 1
+            self.position = last
+        self.version += 1
+
+    def apply(self, fact: Recorded) -> None:
+        """Take the next fact; what is at or below our position was taken before."""
+        if fact.position <= self.position:
+            return
+        if self.position and fact.position != self.position + 1:
+            self.missed += fact.position - self.position - 1
+        self.position = fact.position
+        self.head = max(self.head, fact.position)
+        self._counted += self.phase == "live"
+        self.tail.append(fact)
+        self.tail_count += 1
+        if fact.run_id != DAEMON_STREAM:
+            self._fold(fact)
+        if alert := alert_of(fact):
+            self.alerts.append(alert)
+            self.alert_count += 1
+
+    def _fold(self, fact: Recorded) -> None:
+        if (facts := self.watched.get(fact.run_id)) is not None:
+            facts.append(fact)
+        run = self.runs.get(fact.run_id)
+        if run is None:
+            run = self.runs[fact.run_id] = Run(RunView(fact.run_id))
+            self._drop_oldest_ended()
+        if fact.sequence <= run.view.sequence:
+            return  # the list that was asked for at the start was newer than the stream
+        if fact.sequence != run.view.sequence + 1:
+            self.broken.add(fact.run_id)
+            return
+        run.view.apply(fact)
+        if fact.type in _FAILURES:
+            run.failing = True
+        elif fact.type in _SUCCESSES:
+            run.failing = False
+        self.dirty.add(fact.run_id)
+
+    def seed(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take runs as GET /runs or GET /runs/ID tell them, unless more is known already."""
+        for row in rows:
+            known = self.runs.get(row["run_id"])
+            if known and known.view.sequence >= row["sequence"] and known.view.last_at:
+                self.broken.discard(row["run_id"])
+                continue
+            view = RunView.from_json({**_NOT_IN_LISTS, **row})
+            if known is None:
+                self.runs[view.run_id] = Run(view)
+            else:
+                known.view = view
+            self.broken.discard(view.run_id)
+            self.dirty.add(view.run_id)
+        self.version += 1
+
+    def _drop_oldest_ended(self) -> None:
+        if len(self.runs) <= MOST_ENDED * 2:
+            return
+        ended = [run_id for run_id, run in self.runs.items() if run.view.ended]
+        for run_id in ended[: len(ended) - MOST_ENDED]:
+            del self.runs[run_id]
+
+    def second(self, second: int) -> None:
+        """A second has passed: what was counted becomes a bar of the throughput."""
+        if second == self._second:
+            return
+        if self._second:
+            idle = min(second - self._second - 1, HISTORY_SECONDS)
+            self.history.append(self._counted)
+            self.history.extend([0] * idle)
+        self._second, self._counted = second, 0
+        self.lag, self._worst = self._worst, 0.0
+        self.version += 1
+
+    def watch(self, run_id: str) -> deque[Recorded]:
+        """From now on the facts of this run, for a screen that takes them off the left end."""
+        return self.watched.setdefault(run_id, deque(maxlen=MOST_WATCHED))
+
+    def unwatch(self, run_id: str) -> None:
+        self.watched.pop(run_id, None)
+
+
+_NOT_IN_LISTS: Mapping[str, Any] = {
+    "asks": (),
+    "artifacts": (),
+    "milestones": (),
+    "last_at": None,
+    "after": (),
+    "created_at": None,
+    "started_at": None,
+    "ended_at": None,
+}

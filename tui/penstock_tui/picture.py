@@ -1,0 +1,59 @@
+"""One picture of the dashboard as an SVG file, drawn without a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from penstock.errors import Refused
+from penstock_tui.app import Dashboard
+
+#: Seconds to wait for the daemon's runs before the picture is taken as it is.
+PATIENCE = 5.0
+#: Seconds for the panels that are asked for now and then.
+SETTLE = 1.5
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Columns and rows from `120x40`. Refused if it is not that."""
+    width, _, height = text.partition("x")
+    if not (
+        width.isdecimal()
+        and height.isdecimal()
+        and 20 <= int(width) <= 400
+        and 5 <= int(height) <= 200
+    ):
+        raise Refused("size", f"{text!r} is not WIDTHxHEIGHT, as 120x40")
+    return int(width), int(height)
+
+
+def take_picture(
+    app: Dashboard, path: Path, size: tuple[int, int], *, run_id: str | None = None
+) -> None:
+    """Draw once and write the file."""
+
+    async def draw() -> None:
+        async with app.run_test(size=size, headless=True) as pilot:
+            await _settle(app)
+            if run_id is not None:
+                app.open_run(run_id)
+                await pilot.pause(SETTLE)
+            app.redraw()
+            await pilot.pause()
+            drawn.append(app.export_screenshot(title="penstock"))
+
+    drawn: list[str] = []
+    asyncio.run(draw())
+    path.write_text(drawn[0], encoding="utf-8")
+
+
+async def _settle(app: Dashboard) -> None:
+    if app.replay is not None:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while app.model.phase != "live":  # noqa: ASYNC110 (the model is plain and tells nobody)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return
+    await asyncio.sleep(SETTLE)

@@ -1,0 +1,113 @@
+"""A copied log, shown as it stood at any position."""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from penstock.errors import StartRefused
+from penstock.events import Recorded
+from penstock_tui.model import Model
+from penstock_tui.widgets.scrubber import ReplayState
+from penstock_tui.wording import clock_time
+
+#: Facts between two kept states: going back refolds at most this many.
+CHECKPOINT = 2000
+#: Facts of a log that are shown, the newest; a copy is for looking at what happened lately.
+MOST_FACTS = 200_000
+
+
+class Replay:
+    """Moves a model over recorded facts. Going forward folds, going back refolds from a checkpoint."""
+
+    def __init__(self, facts: Sequence[Recorded], name: str) -> None:
+        self.name = name
+        self.model = Model(phase="replay", epoch="replay")
+        self._facts = facts
+        self._index = 0
+        self._checkpoints: dict[int, Model] = {0: copy.deepcopy(self.model)}
+        self.to(len(facts))
+
+    def now(self) -> datetime:
+        """The time at the position shown: elapsed times are those of then."""
+        return self._facts[self._index - 1].at if self._index else datetime.now(UTC)
+
+    def state(self) -> ReplayState:
+        first = self._facts[0].position if self._facts else 0
+        last = self._facts[-1].position if self._facts else 0
+        return ReplayState(
+            self.model.position, first, last, clock_time(self.now(), millis=True)
+        )
+
+    def move(self, by: int) -> None:
+        """Go some facts forward, or back."""
+        self.to(self._index + by)
+
+    def to(self, index: int) -> None:
+        """Show the state after that many facts."""
+        index = min(len(self._facts), max(0, index))
+        if index < self._index:
+            self._index = max(at for at in self._checkpoints if at <= index)
+            self._restore(self._checkpoints[self._index])
+        while self._index < index:
+            self.model.apply(self._facts[self._index])
+            self._index += 1
+            if self._index % CHECKPOINT == 0 and self._index not in self._checkpoints:
+                self._checkpoints[self._index] = self._copy()
+        self.model.version += 1
+
+    def facts(self, run_id: str) -> list[Recorded]:
+        """A run's facts up to the position shown."""
+        return [fact for fact in self._facts[: self._index] if fact.run_id == run_id]
+
+    def _copy(self) -> Model:
+        return copy.deepcopy(self.model)
+
+    def _restore(self, kept: Model) -> None:
+        """Put the kept state into the model the screens look at."""
+        version, epoch = self.model.version, self.model.epoch
+        for name, value in (
+            (n, getattr(copy.deepcopy(kept), n)) for n in Model.__slots__
+        ):
+            setattr(self.model, name, value)
+        self.model.version = version + 1
+        # Another epoch makes the screens start over instead of adding to what they show.
+        self.model.epoch = f"{epoch}'" if len(epoch) < 100 else "replay"
+
+
+def open_replay(
+    path: Path, read: Callable[[Path], list[Recorded]] | None = None
+) -> Replay:
+    """The replay of a copied database or of an NDJSON export. StartRefused if it is neither."""
+    if not path.is_file():
+        raise StartRefused(f"{path} is not there")
+    try:
+        facts = (read or _read)(path)
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        raise StartRefused(f"{path} is not a log of penstock: {error}") from None
+    return Replay(facts, path.name)
+
+
+def _read(path: Path) -> list[Recorded]:
+    with path.open("rb") as file:
+        if file.read(16).startswith(b"SQLite format 3"):
+            return read_database(path)
+    return read_export(path)
+
+
+def read_export(path: Path) -> list[Recorded]:
+    """One envelope a line."""
+    import json
+
+    with path.open(encoding="utf-8") as file:
+        return [Recorded.from_wire(json.loads(line)) for line in file if line.strip()][
+            -MOST_FACTS:
+        ]
+
+
+def read_database(path: Path) -> list[Recorded]:
+    """The newest facts of a copied database, which is opened for reading only."""
+    raise NotImplementedError

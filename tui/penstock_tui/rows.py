@@ -1,0 +1,169 @@
+"""The runs table: what stands in a row, and which row stands first. Values in, values out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from penstock.record.filters import matches
+from penstock.record.store import RunFilter
+from penstock.record.views import RunView
+from penstock_tui import wording
+from penstock_tui.model import Run
+from penstock_tui.widgets.run_table import Column, Row
+from penstock_tui.wording import CROSS
+
+#: A running run that said nothing for this long is probably stuck.
+STUCK_AFTER = timedelta(seconds=60)
+#: A failure nobody looked at stays on top for this long.
+NEWS_FOR = timedelta(minutes=15)
+
+#: Widths of the table from which a column is shown: 60, 80 and 120 characters have been looked at.
+COLUMNS = (
+    Column("", 1, toned=True),
+    Column("run", 14),
+    Column("kind", 9, wanted_from=104),
+    Column("prio", 4, wanted_from=64),
+    Column("state", 10, toned=True),
+    Column("step", 11, wanted_from=90),
+    Column("progress", 15, toned=True, wanted_from=72),
+    Column("elapsed", 8, right=True),
+    Column("tokens", 6, right=True, wanted_from=112),
+    Column("ver", 4, right=True, wanted_from=112),
+    Column("title", 0),
+)
+SORTS = ("attention", "newest", "priority", "elapsed")
+
+_TONES = {
+    "failed": "error",
+    "waiting": "warning",
+    "preempted": "warning",
+    "completed": "success",
+    "running": "primary",
+    "queued": "dim",
+    "cancelled": "dim",
+}
+
+
+def is_stuck(view: RunView, now: datetime) -> bool:
+    """Whether it runs and has said nothing for too long."""
+    return (
+        view.state == "running"
+        and view.last_at is not None
+        and now - view.last_at > STUCK_AFTER
+    )
+
+
+def attention(run: Run, now: datetime) -> tuple[int, int, int]:
+    """The key to sort by: needs an answer, failing, stuck, running, waiting, queued, ended."""
+    view = run.view
+    if run.asks:
+        return (0, view.priority, view.position)
+    if (
+        view.state == "failed"
+        and not run.seen
+        and view.ended_at
+        and now - view.ended_at < NEWS_FOR
+    ):
+        return (1, 0, -view.position)
+    if view.ended:
+        return (7, 0, -_place(view))
+    if run.failing:
+        return (1, 1, _place(view))
+    if is_stuck(view, now):
+        return (2, view.priority, _place(view))
+    rank = {"running": 3, "waiting": 4}.get(view.state or "", 5)
+    return (rank, view.priority, _place(view))
+
+
+def sort_key(run: Run, order: str, now: datetime) -> tuple[float, ...]:
+    """The key for one of `SORTS`; smaller stands higher."""
+    view = run.view
+    if order == "newest":
+        return (-_place(view),)
+    if order == "priority":
+        return (view.ended, view.priority, _place(view))
+    if order == "elapsed":
+        return (-_elapsed(view, now),)
+    return attention(run, now)
+
+
+def row_of(run: Run, now: datetime) -> Row:
+    """The run as a row of the table."""
+    view = run.view
+    glyph, word, tone = _state(run, now)
+    tokens = sum(artifact.characters for artifact in view.artifacts.values()) // 4
+    return Row(
+        view.run_id,
+        (
+            glyph,
+            wording.plain(view.run_id),
+            wording.plain(view.kind),
+            wording.priority_word(view.priority),
+            word,
+            "" if view.ended else wording.plain(view.step or ""),
+            wording.bar(_progress(view), 9),
+            wording.duration(_elapsed(view, now)) if view.created_at else "",
+            f"~{wording.number(tokens)}" if tokens else "",
+            f"v{view.code_version}" if view.code_version else "",
+            _title(run),
+        ),
+        tone,
+    )
+
+
+def ordered(
+    runs: list[Run],
+    rows: dict[str, Row],
+    order: str,
+    wanted: RunFilter | None,
+    now: datetime,
+) -> list[Row]:
+    """The rows to show, in order."""
+    if wanted is not None:
+        runs = [run for run in runs if shown(wanted, run, rows)]
+    runs = sorted(runs, key=lambda run: sort_key(run, order, now))
+    return [rows[run.view.run_id] for run in runs if run.view.run_id in rows]
+
+
+def shown(wanted: RunFilter, run: Run, rows: dict[str, Row]) -> bool:
+    """Whether the filter wants the run."""
+    return run.view.state is not None and matches(wanted, run.view)  # type: ignore[arg-type]
+
+
+def _state(run: Run, now: datetime) -> tuple[str, str, str]:
+    view = run.view
+    state = view.state or "queued"
+    if run.asks:
+        return "?", "asks", "warning"
+    if view.cancel_requested and not view.ended:
+        return "■", "cancelling", "warning"
+    if is_stuck(view, now):
+        return "!", "stuck?", "warning"
+    if run.failing and not view.ended:
+        return "!", "failing", "error"
+    return wording.GLYPHS[state], state, _TONES[state]
+
+
+def _title(run: Run) -> str:
+    view = run.view
+    open_ask = next((ask for ask in view.asks.values() if ask.open), None)
+    if run.asks and open_ask is not None:
+        return wording.plain(f"asks: {open_ask.question}  (a)")
+    if view.state == "failed" and view.error:
+        return wording.plain(f"{wording.title_of(view)}  {CROSS} {view.error}")
+    return wording.title_of(view)
+
+
+def _progress(view: RunView) -> float | None:
+    return None if view.state in ("queued", "cancelled", "failed") else view.progress
+
+
+def _elapsed(view: RunView, now: datetime) -> float:
+    """Seconds of the run's life: executing if it has begun, else waiting."""
+    begin = view.started_at or view.created_at
+    return ((view.ended_at or now) - begin).total_seconds() if begin else 0.0
+
+
+def _place(view: RunView) -> int:
+    """Older runs have smaller places; the time stands in for a position that lists may lack."""
+    return int(view.created_at.timestamp() * 1000) if view.created_at else view.position

@@ -1,0 +1,110 @@
+"""Cancelling a run: asked once, then the receipt as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from penstock.errors import PenstockError
+from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.wording import CROSS, clock_time, plain
+
+#: Seconds between two pictures of the waiting time.
+BEAT = 0.1
+
+CancelRun = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class CancelDialog(Dialog):
+    """Asks, cancels, and shows what the daemon proves about the end."""
+
+    heading = "Cancel"
+
+    def __init__(self, run_id: str, about: str, cancel: CancelRun) -> None:
+        super().__init__()
+        self._run_id, self._about, self._cancel = run_id, about, cancel
+        self._asked: float | None = None
+        self._told = False
+
+    def contents(self) -> Iterable[Widget]:
+        yield said(f"Cancel {plain(self._run_id)}?\n{self._about}")
+        yield said("", name="receipt")
+        yield Horizontal(
+            Button("Cancel the run", variant="error", id="yes"),
+            Button("Leave it", id="no"),
+            id="buttons",
+        )
+
+    def on_mount(self) -> None:
+        self.query_one("#yes", Button).focus()
+        self.set_interval(BEAT, self._beat)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id != "yes" or self._asked is not None:
+            self.dismiss(None)
+            return
+        self._asked = monotonic()
+        event.button.disabled = True
+        leave = self.query_one("#no", Button)
+        leave.label = "Close"
+        leave.focus()
+        self.run_worker(self._go())
+
+    async def _go(self) -> None:
+        try:
+            receipt = await self._cancel()
+        except PenstockError as error:
+            self._tell(f"{CROSS} {error}")
+        else:
+            self._tell("\n".join(receipt_lines(receipt)))
+
+    def _beat(self) -> None:
+        if self._asked is not None and not self._told:
+            self._show(
+                f"… waiting for the proof that it is gone   {monotonic() - self._asked:.1f} s"
+            )
+
+    def _tell(self, text: str) -> None:
+        self._told = True
+        self._show(text)
+
+    def _show(self, text: str) -> None:
+        self.query_one("#receipt", Static).update(text)
+
+
+def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
+    """A cancel's receipt in words."""
+    outcome = str(receipt.get("outcome", "?")).replace("_", " ")
+    asked, gone = _moment(receipt.get("requested_at")), _moment(receipt.get("gone_at"))
+    lines = [
+        f"✓ {outcome}"
+        if gone or outcome != "cancelled"
+        else f"… {outcome}, not proven gone"
+    ]
+    if asked:
+        lines.append(f"requested  {clock_time(asked, millis=True)}")
+    if asked and gone:
+        after = (gone - asked).total_seconds()
+        lines.append(
+            f"gone       {clock_time(gone, millis=True)}  ({after:.2f} s later)"
+        )
+    lines.append(f"method     {receipt.get('method', 'none')}")
+    lines.append(f"pids       {_pids(receipt.get('pids'))}")
+    lines.append(f"survivors  {_pids(receipt.get('survivors'))}")
+    return [plain(line) for line in lines]
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _pids(pids: object) -> str:
+    if isinstance(pids, list | tuple):
+        return " ".join(map(str, pids)) or "none"
+    return str(pids or "none")

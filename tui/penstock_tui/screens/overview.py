@@ -1,0 +1,287 @@
+"""The first screen: queue, throughput, daemon, runs, alerts and the newest events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input
+
+from penstock.errors import Refused
+from penstock.lifecycle import QUEUED_STATES
+from penstock.priority import Priority
+from penstock.record.filters import parse_filter
+from penstock.record.store import RunFilter
+from penstock_tui.keys import RUN_KEYS
+from penstock_tui.model import MOST_ALERTS, MOST_TAIL, Model
+from penstock_tui.rows import COLUMNS, SORTS, ordered, row_of
+from penstock_tui.tail_lines import alert_line, event_line
+from penstock_tui.widgets.panels import (
+    DaemonPanel,
+    QueueGauge,
+    QueueState,
+    Rate,
+    RatePanel,
+    TopBar,
+    daemon_lines,
+)
+from penstock_tui.widgets.run_table import Row, RunTable
+from penstock_tui.widgets.scrubber import Scrubber
+from penstock_tui.widgets.tail import Tail
+
+if TYPE_CHECKING:
+    from penstock_tui.app import Dashboard
+
+#: Pictures between two orderings of the runs: a table that jumps cannot be read.
+PICTURES_PER_ORDER = 3
+
+
+class Overview(Screen[None]):
+    """Shows the app's model. `redraw` is called by the app's timer, and only then is work done."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *RUN_KEYS,
+        Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
+        Binding("escape", "clear", "Clear", show=False, id="runs.clear"),
+        Binding("p", "app.pause", "Pause", id="view.pause"),
+        Binding("z", "zoom", "Zoom", id="view.zoom"),
+        Binding("s", "sort", "Sort", show=False, id="runs.sort"),
+        Binding("1", "panel('runs')", "Runs", show=False, id="panel.runs"),
+        Binding("2", "panel('alerts')", "Alerts", show=False, id="panel.alerts"),
+        Binding("3", "panel('events')", "Events", show=False, id="panel.events"),
+    ]
+    app: Dashboard
+
+    def __init__(self) -> None:
+        super().__init__(id="overview")
+        self.top = TopBar()
+        self.gauge = QueueGauge(id="queue", classes="box")
+        self.rate = RatePanel(id="rate", classes="box")
+        self.daemon = DaemonPanel(id="daemon", classes="box")
+        self.table = RunTable(COLUMNS, name="runs")
+        self.alerts = Tail(most=MOST_ALERTS, name="alerts")
+        self.events = Tail(most=MOST_TAIL, name="events")
+        self.entry = Input(
+            placeholder="state:failed prio:high word !word", classes="entry"
+        )
+        self.scrubber = Scrubber(id="scrubber")
+        self.wanted: RunFilter | None = None
+        self._rows: dict[str, Row] = {}
+        self._order: list[str] = []
+        self._pictures = 0
+        self._zoomed: str | None = None
+        self._alerts_seen = self._events_seen = 0
+        self._epoch = ""
+        self._counts: Counter[str] = Counter()
+
+    def compose(self) -> ComposeResult:
+        for panel, title in (
+            (self.gauge, "Queue"),
+            (self.rate, "Throughput"),
+            (self.daemon, "Daemon"),
+            (self.table, "Runs"),
+            (self.alerts, "Alerts"),
+            (self.events, "Events"),
+        ):
+            panel.add_class("box")
+            panel.border_title = title
+        self.table.empty = "no runs yet: n makes one"
+        self.alerts.empty = "nothing needs you"
+        yield self.top
+        yield Horizontal(self.gauge, self.rate, self.daemon, id="mid")
+        yield self.entry
+        yield self.table
+        yield Horizontal(self.alerts, self.events, id="bottom")
+        yield self.scrubber
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.table.focus()
+        self.redraw(self.app.model)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that cancel, retry and answer are about."""
+        return self.table.selected
+
+    # -- drawing
+
+    def redraw(self, model: Model, *, whole: bool = False) -> None:
+        """Bring the screen up to date; `whole` draws every row anew (a second has passed)."""
+        self.top.show(self.app.top_line())
+        self.scrubber.show(self.app.replay_state())
+        if self.app.paused is not None:
+            return
+        if model.epoch != self._epoch:
+            self._start_over(model)
+        self._take_rows(model, whole=whole)
+        self._take_tails(model)
+        counts = self._counts
+        self.rate.show(Rate(tuple(model.history), model.missed))
+        self.daemon.show(
+            daemon_lines(model.queue, model.clients, model.health, counts["running"])
+        )
+
+    def _start_over(self, model: Model) -> None:
+        self._epoch = model.epoch
+        self._rows.clear()
+        self._order.clear()
+        self._alerts_seen = model.alert_count - len(model.alerts)
+        self._events_seen = model.tail_count - len(model.tail)
+        self.alerts.replace([])
+        self.events.replace([])
+        model.dirty |= model.runs.keys()
+
+    def _take_rows(self, model: Model, *, whole: bool) -> None:
+        now = self.app.now()
+        dirty = model.dirty
+        if whole:
+            dirty |= {
+                run_id for run_id, run in model.runs.items() if not run.view.ended
+            }
+        changed = bool(dirty) or len(self._rows) > len(model.runs)
+        for run_id in dirty & model.runs.keys():
+            self._rows[run_id] = row_of(model.runs[run_id], now)
+        for run_id in self._rows.keys() - model.runs.keys():
+            del self._rows[run_id]
+        model.dirty = set()
+        self._pictures += 1
+        if changed and (
+            whole or self._pictures % PICTURES_PER_ORDER == 0 or not self._order
+        ):
+            self._reorder(model)
+        if changed:
+            self.table.set_rows(
+                [self._rows[key] for key in self._order if key in self._rows]
+            )
+
+    def _reorder(self, model: Model) -> None:
+        runs = list(model.runs.values())
+        rows = ordered(runs, self._rows, self.app.sort, self.wanted, self.app.now())
+        self._order = [row.key for row in rows]
+        counts: Counter[str] = Counter()
+        queued: Counter[int] = Counter()
+        for run in runs:
+            counts[run.view.state or "queued"] += 1
+            counts["asks"] += run.asks
+            if run.view.state in QUEUED_STATES:
+                queued[run.view.priority] += 1
+        self._counts = counts
+        self.table.border_title = self._table_title(len(rows), len(runs))
+        self.table.border_subtitle = f"{counts['running']} running · {queued.total()} queued · {counts['asks']} asks"
+        self.gauge.show(self._queue_state(model, queued))
+
+    def _queue_state(self, model: Model, queued: Counter[int]) -> QueueState:
+        asked = model.queue
+        paused = asked.get("paused") or {}
+        return QueueState(
+            queued=tuple(queued[priority] for priority in Priority),
+            capacity=int(asked.get("capacity") or 0),
+            blocked=int(asked.get("waiting_submits") or 0),
+            paused="paused" if paused else "",
+        )
+
+    def _table_title(self, shown: int, all_runs: int) -> str:
+        text = f"Runs {shown}/{all_runs}"
+        if self.entry.value and self.wanted is not None:
+            text += f"  / {self.entry.value}"
+        if self.app.sort != SORTS[0]:
+            text += f"  by {self.app.sort}"
+        return text.replace("[", "\\[")
+
+    def _take_tails(self, model: Model) -> None:
+        if new := min(model.alert_count - self._alerts_seen, len(model.alerts)):
+            self._alerts_seen = model.alert_count
+            self.alerts.extend(alert_line(alert) for alert in list(model.alerts)[-new:])
+        if not self.events.display or not self.events.size.height:
+            return
+        if new := min(model.tail_count - self._events_seen, len(model.tail)):
+            self._events_seen = model.tail_count
+            # More than one screenful at once would only be scrolled over.
+            new = min(new, max(self.events.size.height, 50))
+            self.events.extend(event_line(fact) for fact in list(model.tail)[-new:])
+
+    def refresh_order(self) -> None:
+        """Order and filter the runs now, whatever the pause says."""
+        self._reorder(self.app.model)
+        self.table.set_rows(
+            [self._rows[key] for key in self._order if key in self._rows]
+        )
+
+    # -- keys
+
+    @on(RunTable.Opened)
+    def _open(self, event: RunTable.Opened) -> None:
+        self.app.open_run(event.key)
+
+    def action_filter(self) -> None:
+        self.entry.add_class("-on")
+        self.entry.focus()
+
+    def action_clear(self) -> None:
+        """Escape: leave the zoom, then the filter."""
+        if self._zoomed:
+            self.action_zoom()
+        elif self.entry.has_class("-on") or self.entry.value:
+            self.entry.value = ""
+            self._leave_entry()
+
+    def _leave_entry(self) -> None:
+        self.entry.remove_class("-on")
+        self.table.focus()
+
+    @on(Input.Changed)
+    def _filter_changed(self, event: Input.Changed) -> None:
+        try:
+            self.wanted = parse_filter(event.value) if event.value.strip() else None
+            self.entry.border_title = ""
+            self.table.empty = (
+                "no run fits the filter: esc clears it"
+                if self.wanted
+                else "no runs yet: n makes one"
+            )
+        except Refused as error:
+            self.wanted = None
+            self.table.empty = str(error)
+            self.table.border_subtitle = str(error).replace("[", "\\[")
+            return
+        self.refresh_order()
+
+    @on(Input.Submitted)
+    def _filter_done(self) -> None:
+        self._leave_entry()
+
+    def action_sort(self) -> None:
+        self.app.next_sort()
+        self.refresh_order()
+
+    def action_zoom(self) -> None:
+        """The focused panel alone, and back."""
+        focused = self.focused
+        self._zoom(None if self._zoomed else (focused.id if focused else None))
+
+    def action_panel(self, name: str) -> None:
+        """Go to a panel; one that has no room here is zoomed."""
+        panel: Widget = {
+            "runs": self.table,
+            "alerts": self.alerts,
+            "events": self.events,
+        }[name]
+        if self._zoomed or not panel.is_on_screen:
+            self._zoom(None if name == "runs" else name)
+        self.call_after_refresh(panel.focus)
+
+    def _zoom(self, name: str | None) -> None:
+        if name not in (None, "runs", "alerts", "events"):
+            return
+        for panel in ("runs", "alerts", "events"):
+            self.set_class(panel == name, f"-zoom-{panel}")
+        self.set_class(name is not None, "-zoom")
+        self._zoomed = name
+        self._events_seen = min(self._events_seen, self.app.model.tail_count)

@@ -1,0 +1,78 @@
+"""What a person set up: `tui.toml`, and the theme that was chosen last."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import StartRefused
+
+DEFAULT_THEME = "penstock-dark"
+_KEYS = {"theme", "keys", "read_only"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`keys` maps a binding's id to the keys that do it: {"app.quit": "Q,ctrl+d"}."""
+
+    theme: str = DEFAULT_THEME
+    keys: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    #: Where the theme is kept; None: nowhere.
+    kept: Path | None = None
+
+    def keep_theme(self, theme: str) -> None:
+        """Remember the theme for the next start; a folder that cannot be written is no error."""
+        if self.kept is None:
+            return
+        with contextlib.suppress(OSError):
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+            self.kept.write_text(json.dumps({"theme": theme}), encoding="utf-8")
+
+
+def load_settings(environ: Mapping[str, str], state: Path) -> Settings:
+    """The settings; StartRefused names the file and the key that does not fit."""
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(
+        environ.get("HOME", "/"), ".config"
+    )
+    path = Path(home) / "penstock" / "tui.toml"
+    data = _read(path)
+    if unknown := sorted(data.keys() - _KEYS):
+        raise StartRefused(
+            f"{path}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}"
+        )
+    keys = data.get("keys", {})
+    if not isinstance(keys, dict) or not all(
+        isinstance(key, str) for key in keys.values()
+    ):
+        raise StartRefused(f'{path}: [keys] holds lines like "app.quit" = "Q"')
+    kept = state / "tui.json"
+    return Settings(
+        theme=str(data.get("theme") or _kept_theme(kept) or DEFAULT_THEME),
+        keys=keys,
+        read_only=bool(data.get("read_only", False)),
+        kept=kept,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartRefused(f"{path} cannot be read: {error}") from None
+
+
+def _kept_theme(path: Path) -> str | None:
+    try:
+        theme = json.loads(path.read_text(encoding="utf-8")).get("theme")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return theme if isinstance(theme, str) else None

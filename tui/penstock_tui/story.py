@@ -1,0 +1,167 @@
+"""One run's facts sorted into what its screen shows. Pure: facts in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from penstock import events as e
+from penstock.record.views import RunView
+from penstock_tui.model import Run
+from penstock_tui.tail_lines import timeline_line
+from penstock_tui.widgets.tail import Line
+from penstock_tui.wording import CROSS, GLYPHS, bar, lines_of, plain, title_of
+
+_QUIET = frozenset({"log", "artifact.partial", "progress"})
+_STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
+
+
+@dataclass(slots=True)
+class Story:
+    """What new facts add: `take` fills it, the screen empties it."""
+
+    sequence: int = 0
+    timeline: list[Line] = field(default_factory=list)
+    log: list[Line] = field(default_factory=list)
+    causality: list[Line] = field(default_factory=list)
+    #: Artifact id to new text; a new attempt starts with None.
+    texts: dict[str, list[str | None]] = field(default_factory=dict)
+    #: Ids of artifacts that are whole.
+    whole: set[str] = field(default_factory=set)
+    _positions: dict[UUID, int] = field(default_factory=dict)
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _version: int = 0
+
+    def take(self, facts: Iterable[e.Recorded]) -> None:
+        """Sort new facts; those at or below `sequence` were taken before."""
+        for fact in facts:
+            if fact.sequence > self.sequence:
+                self.sequence = fact.sequence
+                self._take(fact)
+
+    def _take(self, fact: e.Recorded) -> None:
+        self._positions[fact.event_id] = fact.position
+        if fact.type == "log":
+            self._log(fact)
+        elif fact.type == "artifact.partial":
+            self._partial(fact)
+        else:
+            self.timeline.append(timeline_line(fact))
+            if fact.type == "artifact.completed":
+                self.whole.add(getattr(fact.event, "artifact_id", ""))
+        if fact.type not in _QUIET:
+            self.causality.append(self._cause_line(fact))
+
+    def _log(self, fact: e.Recorded) -> None:
+        event = fact.event
+        if isinstance(event, e.Log):
+            text = event.text.removesuffix("\n")
+            self.log += [
+                Line(line, _STREAM_TONES[event.stream]) for line in lines_of(text)
+            ]
+
+    def _partial(self, fact: e.Recorded) -> None:
+        event = fact.event
+        if not isinstance(event, e.ArtifactPartial):
+            return
+        if self._attempts.get(event.artifact_id) != event.attempt:
+            # The pieces of the newest attempt are the artifact; the timeline tells each once.
+            self._attempts[event.artifact_id] = event.attempt
+            self.texts.setdefault(event.artifact_id, []).append(None)
+            self.timeline.append(timeline_line(fact))
+        self.texts.setdefault(event.artifact_id, []).append(event.text)
+
+    def _cause_line(self, fact: e.Recorded) -> Line:
+        clock = (
+            " ".join(f"{plain(who)[:12]}:{count}" for who, count in fact.clock.items())
+            or "no clock"
+        )
+        cause = self._positions.get(fact.causation_id) if fact.causation_id else None
+        because = f"← {cause}" if cause else "← elsewhere" if fact.causation_id else ""
+        stale = self._stale(fact)
+        text = (
+            f"{fact.position:>7}  #{fact.sequence:<5} v{fact.code_version:<3} {fact.type:<20} "
+            f"{because:<12} {{{clock}}}"
+        )
+        return Line(
+            f"{text}  STALE: {stale}" if stale else text, "warning" if stale else ""
+        )
+
+    def _stale(self, fact: e.Recorded) -> str:
+        """Why a fact about code is too late, in words; "" if it is not."""
+        event = fact.event
+        if isinstance(event, e.CodeGenerated | e.CorrectionCompleted):
+            late = self._version and fact.code_version <= self._version
+            self._version = max(self._version, fact.code_version)
+            return f"v{fact.code_version} came after v{self._version}" if late else ""
+        if isinstance(event, e.BugReported) and event.verdict in ("stale", "invalid"):
+            if event.version != self._version:
+                return f"reported for v{event.version}, the code is at v{self._version}"
+            return f"judged {event.verdict}: its clock or code hash is not that of v{event.version}"
+        return ""
+
+
+def facts_of(view: RunView) -> str:
+    """The lines under the title: what is asked, what went wrong, what came out."""
+    parts = []
+    for ask in view.asks.values():
+        if ask.open and not view.ended:
+            choices = f" [{' / '.join(ask.choices)}]" if ask.choices else ""
+            parts.append(f"? {ask.question}{choices}  (a answers)")
+    if view.error:
+        parts.append(
+            f"{CROSS} {view.reason}: {view.error}"
+            if view.reason
+            else f"{CROSS} {view.error}"
+        )
+    elif view.state == "cancelled":
+        parts.append(f"■ {view.reason}")
+    elif view.reason:
+        parts.append(view.reason)
+    if view.ended and view.result is not None:
+        parts.append(f"✓ {view.result}")
+    return "\n".join(plain(part) for part in parts[:3])
+
+
+def tree_lines(root: str, runs: Mapping[str, Run]) -> list[Line]:
+    """The run and its children, indented; parents stand above."""
+    children: dict[str, list[str]] = {}
+    for run_id, run in runs.items():
+        if run.view.parent_id:
+            children.setdefault(run.view.parent_id, []).append(run_id)
+    top = root
+    for _ in range(DEEPEST_TREE):
+        parent = runs[top].view.parent_id if top in runs else None
+        if parent is None or parent not in runs:
+            break
+        top = parent
+    lines: list[Line] = []
+    _branch(top, runs, children, 0, lines, root)
+    return lines
+
+
+#: A tree of runs is bounded by the daemon at 8 levels; this ends a loop in broken data.
+DEEPEST_TREE = 10
+
+
+def _branch(
+    run_id: str,
+    runs: Mapping[str, Run],
+    children: Mapping[str, list[str]],
+    depth: int,
+    lines: list[Line],
+    root: str,
+) -> None:
+    run = runs.get(run_id)
+    if run is None or depth > DEEPEST_TREE:
+        return
+    view = run.view
+    state = view.state or "queued"
+    here = "▸ " if run_id == root else "  "
+    text = f"{here}{'   ' * depth}{GLYPHS[state]} {plain(run_id)}  {plain(view.kind)}  {state}"
+    if not view.ended and view.progress is not None:
+        text += f"  {bar(view.progress, 8)}"
+    lines.append(Line(f"{text}  {title_of(view)}", "primary" if run_id == root else ""))
+    for child in children.get(run_id, ()):
+        _branch(child, runs, children, depth + 1, lines, root)

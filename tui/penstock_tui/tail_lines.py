@@ -1,0 +1,52 @@
+"""Facts and alerts as lines of a tail."""
+
+from __future__ import annotations
+
+from penstock.events import DAEMON_STREAM, Recorded
+from penstock_tui.alerts import Alert
+from penstock_tui.widgets.tail import Line
+from penstock_tui.wording import clock_time, describe, plain
+
+_TONES = {
+    "run.failed": "error",
+    "test.failed": "error",
+    "step.failed": "error",
+    "run.completed": "success",
+    "test.passed": "success",
+    "milestone": "success",
+    "run.cancelled": "dim",
+    "run.cancel_requested": "warning",
+    "ask.raised": "warning",
+    "bug.reported": "warning",
+    "backpressure.raised": "warning",
+    "subscriber.lagged": "error",
+    "log": "dim",
+    "artifact.partial": "dim",
+    "progress": "dim",
+}
+
+
+def tone_of(fact: Recorded) -> str:
+    """The colour of a fact; most have none."""
+    return _TONES.get(fact.type, "")
+
+
+def event_line(fact: Recorded) -> Line:
+    """A fact among those of all runs."""
+    who = "" if fact.run_id == DAEMON_STREAM else plain(fact.run_id)
+    return Line(
+        f"{fact.position:>7}  {fact.type:<18} {who:<14.14} {describe(fact)}",
+        tone_of(fact),
+    )
+
+
+def timeline_line(fact: Recorded) -> Line:
+    """A fact among those of its own run."""
+    at = clock_time(fact.at, millis=True)
+    return Line(
+        f"{at}  {fact.position:>7}  {fact.type:<20} {describe(fact)}", tone_of(fact)
+    )
+
+
+def alert_line(alert: Alert) -> Line:
+    return Line(f"{clock_time(alert.at)}  {alert.text}", alert.tone)

@@ -1,0 +1,305 @@
+"""The small panels of the overview. Each is given a value and drawn again only if it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.widget import Widget
+
+from penstock.priority import Priority
+from penstock_tui.tones import Tones, tones_of
+from penstock_tui.wording import (
+    CROSS,
+    PRIORITY_TONES,
+    duration,
+    number,
+    plain,
+    priority_word,
+)
+
+_LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class TopLine:
+    """The connection in one line."""
+
+    phase: str
+    where: str
+    problem: str = ""
+    lag: float = 0.0
+    position: int = 0
+    behind: int = 0
+    missed: int = 0
+    uptime: float | None = None
+    paused: int | None = None
+    read_only: bool = False
+    clock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """Who stands in line, by priority, most important first."""
+
+    queued: tuple[int, ...] = (0, 0, 0, 0, 0)
+    capacity: int = 0
+    #: Submitters that wait for room.
+    blocked: int = 0
+    paused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Facts in each of the last seconds."""
+
+    history: tuple[int, ...] = ()
+    missed: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonState:
+    """Slots, clients, store and models; one line each, with its tone."""
+
+    lines: tuple[tuple[str, str, str], ...] = ()
+
+
+class Panel(Widget):
+    """Draws `value`; `show` takes a new one."""
+
+    value: object = None
+
+    def show(self, value: object) -> None:
+        """Draw this from now on."""
+        if value != self.value:
+            self.value = value
+            self.refresh()
+
+    def render(self) -> Text:
+        text = self.draw(tones_of(self)) if self.value is not None else Text()
+        text.no_wrap = True
+        text.overflow = "ellipsis"
+        return text
+
+    def draw(self, tones: Tones) -> Text:
+        """The picture of `value`."""
+        raise NotImplementedError
+
+
+class TopBar(Panel):
+    """Connection, lag, position, gaps, uptime, clock."""
+
+    _WORDS: ClassVar[dict[str, tuple[str, str]]] = {
+        "live": ("●", "success"),
+        "catching up": ("◐", "warning"),
+        "connecting": ("○", "dim"),
+        "lost": (CROSS, "error"),
+        "refused": (CROSS, "error"),
+        "replay": ("⏵", "accent"),
+    }
+
+    def draw(self, tones: Tones) -> Text:
+        top = self.value
+        assert isinstance(top, TopLine)
+        glyph, tone = self._WORDS[top.phase]
+        text = Text(" penstock ", style="bold")
+        text.append(f"{glyph} {top.phase}", style=tones.colour(tone))
+        if top.read_only:
+            text.append("  read-only", style=tones.colour("warning"))
+        if top.paused is not None:
+            text.append(
+                f"  PAUSED +{number(top.paused)} events", style=tones.colour("warning")
+            )
+        if top.problem:
+            text.append(f"  {top.problem}", style=tones.colour(tone))
+        text.append(f"  {top.where}", style=tones.colour("dim"))
+        text.append(self._figures(top))
+        room = self.size.width - text.cell_len - len(top.clock) - 1
+        if room > 0:
+            text.append(" " * room + top.clock, style=tones.colour("dim"))
+        return text
+
+    def _figures(self, top: TopLine) -> str:
+        parts = [f"  pos {top.position:,}"]
+        if top.behind:
+            parts.append(f"{number(top.behind)} behind")
+        elif top.phase == "live":
+            parts.append(f"lag {_lag(top.lag)}")
+        parts.append(f"gaps {number(top.missed)}")
+        if top.uptime is not None:
+            parts.append(f"up {duration(top.uptime)}")
+        return "  ".join(parts)
+
+
+class QueueGauge(Panel):
+    """The queue as one bar by priority, with marks at 80 % and 100 % of its capacity."""
+
+    def draw(self, tones: Tones) -> Text:
+        queue = self.value
+        assert isinstance(queue, QueueState)
+        width = max(12, self.size.width)
+        lines = [self._depth(queue, tones), self._bar(queue, width, tones)]
+        if self.size.height > 3:
+            lines.append(lines[-1])
+        if self.size.height > 2:
+            lines.append(self._parts(queue, width, tones))
+        return Text("\n").join(lines)
+
+    def _depth(self, queue: QueueState, tones: Tones) -> Text:
+        depth, capacity = sum(queue.queued), queue.capacity
+        share = depth / capacity if capacity else 0.0
+        word, tone = (
+            ("FULL", "error")
+            if share >= 1
+            else ("high", "warning")
+            if share >= 0.8
+            else ("ok", "success")
+        )
+        text = Text(f"{depth}/{capacity or '?'} queued ", style="bold")
+        text.append(f"{share:.0%} {word}" if capacity else "", style=tones.colour(tone))
+        if queue.paused:
+            text.append(f"  ‖ {plain(queue.paused)}", style=tones.colour("warning"))
+        blocked = tones.colour("error" if queue.blocked else "dim")
+        return text.append(f"  {queue.blocked} submitters wait", style=blocked)
+
+    def _bar(self, queue: QueueState, width: int, tones: Tones) -> Text:
+        room, capacity = width - 2, queue.capacity or max(1, sum(queue.queued))
+        cells: list[str] = []
+        passed = 0
+        for priority, count in zip(Priority, queue.queued, strict=True):
+            begin, passed = round(passed / capacity * room), passed + count
+            end = max(round(passed / capacity * room), begin + (1 if count else 0))
+            cells += [PRIORITY_TONES[priority]] * (end - begin)
+        text, mark = Text("▕"), round(0.8 * room)
+        for index in range(room):
+            if index < len(cells):
+                text.append("█", style=tones.colour(cells[index]))
+            else:
+                at_mark = index == mark
+                text.append(
+                    "┊" if at_mark else "·",
+                    tones.colour("warning" if at_mark else "dim"),
+                )
+        return text.append("▏")
+
+    def _parts(self, queue: QueueState, width: int, tones: Tones) -> Text:
+        text = Text()
+        for priority, count in zip(Priority, queue.queued, strict=True):
+            text.append("■ ", style=tones.colour(PRIORITY_TONES[priority]))
+            text.append(
+                f"{priority_word(priority)} {count}  ",
+                style="" if count else tones.colour("dim"),
+            )
+        legend = "┊ 80 %  ▏ 100 %"
+        if text.cell_len + len(legend) <= width:
+            text.append(legend, style=tones.colour("dim"))
+        return text
+
+
+class RatePanel(Panel):
+    """Facts per second as bars."""
+
+    def draw(self, tones: Tones) -> Text:
+        rate = self.value
+        assert isinstance(rate, Rate)
+        width, rows = max(1, self.size.width), max(1, self.size.height - 1)
+        lines = spark(rate.history[-width:], rows)
+        text = Text("\n").join(
+            Text(line.rjust(width), style=tones.colour("accent")) for line in lines
+        )
+        newest = rate.history[-1] if rate.history else 0
+        text.append(f"\n{number(newest)}/s", style="bold")
+        text.append(
+            f"  peak {number(max(rate.history, default=0))}", style=tones.colour("dim")
+        )
+        if rate.dropped:
+            text.append(
+                f"  dropped {number(rate.dropped)}", style=tones.colour("error")
+            )
+        return text
+
+
+class DaemonPanel(Panel):
+    """What the daemon has in hand."""
+
+    def draw(self, tones: Tones) -> Text:
+        state = self.value
+        assert isinstance(state, DaemonState)
+        lines = []
+        for name, said, tone in state.lines[: max(1, self.size.height)]:
+            line = Text(f"{name:<8}", style=tones.colour("dim"))
+            line.append(plain(said), style=tones.colour(tone))
+            line.truncate(max(8, self.size.width), overflow="ellipsis")
+            lines.append(line)
+        return Text("\n").join(lines)
+
+
+def spark(values: Sequence[int], rows: int) -> list[str]:
+    """Bars of the values, `rows` lines high, top line first."""
+    most = max(values, default=0) or 1
+    heights = [round(value / most * rows * 8) for value in values]
+    return [
+        "".join(_LEVELS[min(8, max(0, height - 8 * row))] for height in heights)
+        for row in reversed(range(rows))
+    ]
+
+
+def daemon_lines(
+    queue: Mapping[str, object],
+    clients: Sequence[Mapping[str, object]],
+    health: Mapping[str, object],
+    running: int,
+) -> DaemonState:
+    """The lines of the daemon panel from the newest answers of the daemon."""
+    slots = queue.get("slots")
+    busy = f"{running}/{slots} busy" if slots else f"{running} busy"
+    lines = [
+        ("slots", busy, "" if not slots or running < int(str(slots)) else "warning")
+    ]
+    kinds: dict[str, int] = {}
+    for client in clients:
+        kind = str(client.get("kind", "?"))
+        kinds[kind] = kinds.get(kind, 0) + 1
+    lag = max((int(str(client.get("lag") or 0)) for client in clients), default=0)
+    dropped = sum(int(str(client.get("dropped") or 0)) for client in clients)
+    said = (
+        "  ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+    )
+    said += f"  lag {number(lag)}" if lag else ""
+    said += f"  dropped {number(dropped)}" if dropped else ""
+    lines.append(("clients", said, "error" if dropped else ""))
+    if reasons := health.get("reasons"):
+        lines.append(
+            (
+                "health",
+                "; ".join(map(str, reasons))
+                if isinstance(reasons, list)
+                else str(reasons),
+                "error",
+            )
+        )
+    else:
+        lines.append(
+            ("health", str(health.get("status", "?")), "success" if health else "dim")
+        )
+    models = health.get("models")
+    lines.append(
+        ("models", _models(models) if isinstance(models, Mapping) else "none", "")
+    )
+    return DaemonState(tuple(lines))
+
+
+def _models(models: Mapping[str, object]) -> str:
+    if not models:
+        return "none configured"
+    chain = models.get("chain")
+    if isinstance(chain, list) and chain:
+        return " → ".join(str(name) for name in chain)
+    return "  ".join(f"{name} {said}" for name, said in models.items())
+
+
+def _lag(seconds: float) -> str:
+    return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds < 10 else duration(seconds)

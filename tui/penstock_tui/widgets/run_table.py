@@ -1,0 +1,244 @@
+"""A table of thousands of rows that draws only what changed and is on the screen.
+
+DataTable renders every visible cell again when one of them changes; here a row is one cached strip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from penstock_tui.tones import Tones, tones_of
+
+#: Strips kept beyond the screen, so that scrolling back is cheap.
+MOST_STRIPS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`width` 0 shares what is left; `wanted_from` is the table width from which it is shown."""
+
+    title: str
+    width: int
+    wanted_from: int = 0
+    right: bool = False
+    toned: bool = False
+
+
+class Row(NamedTuple):
+    """One line: cells are harmless text, `tone` colours the toned columns."""
+
+    key: str
+    cells: tuple[str, ...]
+    tone: str = ""
+
+
+class RunTable(ScrollView, can_focus=True):
+    """Rows by key; the cursor stays with its key when rows move."""
+
+    DEFAULT_CSS = "RunTable { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "Up", show=False, id="table.up"),
+        Binding("down,j", "cursor(1)", "Down", show=False, id="table.down"),
+        Binding("g,home", "cursor_to(0)", "Top", show=False, id="table.top"),
+        Binding("G,end", "cursor_to(-1)", "Bottom", show=False, id="table.bottom"),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding(
+            "pagedown,ctrl+f", "page(1)", "Page down", show=False, id="table.page_down"
+        ),
+        Binding("enter", "open", "Open", key_display="⏎", id="table.open"),
+    ]
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    class Opened(Message):
+        """A row was chosen by enter or a double click."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, columns: Sequence[Column], *, name: str) -> None:
+        super().__init__(id=name)
+        self.columns = columns
+        self.rows: list[Row] = []
+        #: What is said while there is no row.
+        self.empty = ""
+        self._strips: dict[tuple[Row, int], Strip] = {}
+        self._shown: list[tuple[int, int]] = []
+        self._tones: Tones | None = None
+        self._width = 0
+
+    @property
+    def selected(self) -> str | None:
+        """The key under the cursor."""
+        return self.rows[self.cursor].key if self.cursor < len(self.rows) else None
+
+    def set_rows(self, rows: list[Row]) -> None:
+        """Show these rows; only lines that differ are drawn again."""
+        before, key = self.rows, self.selected
+        self.rows = rows
+        if len(rows) != len(before):
+            self.virtual_size = Size(0, len(rows) + 1)
+        if not before or not rows:
+            self.refresh()
+        top = int(self.scroll_offset.y)
+        for index in range(
+            top, min(max(len(rows), len(before)), top + self.size.height)
+        ):
+            if (
+                index >= len(rows)
+                or index >= len(before)
+                or rows[index] != before[index]
+            ):
+                self._refresh_row(index)
+        self._keep_cursor_on(key)
+
+    def _keep_cursor_on(self, key: str | None) -> None:
+        if key is None or self.selected == key:
+            return
+        found = next((i for i, row in enumerate(self.rows) if row.key == key), None)
+        self.cursor = (
+            min(self.cursor, max(0, len(self.rows) - 1)) if found is None else found
+        )
+
+    def select(self, key: str) -> None:
+        """Put the cursor on a key, if it is there."""
+        for index, row in enumerate(self.rows):
+            if row.key == key:
+                self.cursor = index
+                return
+
+    def _refresh_row(self, index: int) -> None:
+        y = index + 1 - int(self.scroll_offset.y)
+        if 1 <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    # -- drawing
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        tones = self._tones
+        if tones is None or width != self._width:
+            tones = self._restyle(width)
+        if y == 0:
+            titles = [column.title for column in self.columns]
+            return Strip([Segment(self._line(titles, width), tones.header)], width)
+        index = y - 1 + int(self.scroll_offset.y)
+        if index >= len(self.rows):
+            said = f"  {self.empty}" if y == 2 and not self.rows else ""
+            return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
+        row = self.rows[index]
+        mark = 0 if index != self.cursor else 2 if self.has_focus else 1
+        strip = self._strips.get((row, mark))
+        if strip is None:
+            if len(self._strips) > MOST_STRIPS:
+                self._strips.clear()
+            strip = self._strips[row, mark] = self._draw(row, mark, width, tones)
+        return strip
+
+    def _draw(self, row: Row, mark: int, width: int, tones: Tones) -> Strip:
+        ground = (tones.ground, tones.cursor_blurred, tones.cursor)[mark]
+        toned = ground + tones.colour(row.tone) if row.tone else ground
+        quiet = ground + tones.colour("dim") if row.tone == "dim" else ground
+        segments: list[Segment] = []
+        for place, (index, cell_width) in enumerate(self._shown):
+            column = self.columns[index]
+            text = _fit(row.cells[index], cell_width, right=column.right)
+            style: Style = toned if column.toned else quiet
+            segments.append(Segment(text if place == 0 else f" {text}", style))
+        line = Strip(segments)
+        return line.adjust_cell_length(width, ground).simplify()
+
+    def _line(self, cells: Sequence[str], width: int) -> str:
+        texts = [_fit(cells[i], w, right=self.columns[i].right) for i, w in self._shown]
+        return set_cell_size(" ".join(texts), width)
+
+    def _restyle(self, width: int) -> Tones:
+        """Read the theme and share the width among the columns."""
+        self._strips.clear()
+        self._width = width
+        wanted = [(i, c) for i, c in enumerate(self.columns) if width >= c.wanted_from]
+        fixed = sum(column.width + 1 for _, column in wanted if column.width)
+        open_columns = sum(1 for _, column in wanted if not column.width) or 1
+        rest = max(4, (width - fixed) // open_columns)
+        self._shown = [(i, column.width or rest) for i, column in wanted]
+        self._tones = tones_of(self)
+        return self._tones
+
+    def on_resize(self) -> None:
+        self._tones = None
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._tones = None
+
+    def on_focus(self) -> None:
+        self._refresh_row(self.cursor)
+
+    def on_blur(self) -> None:
+        self._refresh_row(self.cursor)
+
+    # -- moving
+
+    def watch_cursor(self, before: int, after: int) -> None:
+        self._refresh_row(before)
+        self._refresh_row(after)
+        visible, top = self.size.height - 1, int(self.scroll_offset.y)
+        if after < top:
+            self.scroll_to(y=after, animate=False)
+        elif visible > 0 and after >= top + visible:
+            self.scroll_to(y=after - visible + 1, animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.refresh()
+
+    def action_cursor(self, by: int) -> None:
+        self.cursor = max(0, min(len(self.rows) - 1, self.cursor + by))
+
+    def action_cursor_to(self, index: int) -> None:
+        self.cursor = 0 if index == 0 else max(0, len(self.rows) - 1)
+
+    def action_page(self, by: int) -> None:
+        self.action_cursor(by * max(1, self.size.height - 2))
+
+    def action_open(self) -> None:
+        if (key := self.selected) is not None:
+            self.post_message(self.Opened(key))
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.y - 1 + int(self.scroll_offset.y)
+        if event.y > 0 and index < len(self.rows):
+            again = self.cursor == index
+            self.cursor = index
+            if again and event.chain == 2:
+                self.action_open()
+
+
+def _fit(text: str, width: int, *, right: bool = False) -> str:
+    """The text in exactly `width` cells; a cut is told by an ellipsis."""
+    if text.isascii():
+        if len(text) > width:
+            return text[: width - 1] + "…"
+        return text.rjust(width) if right else text.ljust(width)
+    fitted = set_cell_size(text, width)
+    if (
+        fitted.rstrip() != text.rstrip()
+        and width > 1
+        and not text.startswith(fitted.rstrip() + " ")
+    ):
+        fitted = set_cell_size(text, width - 1) + "…"
+    return fitted

@@ -1,0 +1,244 @@
+"""A tail of lines: bounded, followed until someone scrolls up, searched and filtered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from penstock_tui.tones import Tones, tones_of
+from penstock_tui.wording import lines_of
+
+#: Strips kept beyond the screen.
+MOST_STRIPS = 2000
+
+
+class Line(NamedTuple):
+    """A harmless line of text and the name of its colour."""
+
+    text: str
+    tone: str = ""
+
+
+class Tail(ScrollView, can_focus=True):
+    """Lines that grow at the end. One refresh per `extend`, however many lines."""
+
+    DEFAULT_CSS = "Tail { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "follow", "Follow", show=False, id="tail.follow"),
+        Binding("g,home", "top", "Top", show=False, id="tail.top"),
+        Binding("G,end", "follow", "Bottom", show=False, id="tail.bottom"),
+        Binding("k,up", "scroll_up", "Up", show=False, id="tail.up"),
+        Binding("j,down", "scroll_down", "Down", show=False, id="tail.down"),
+        Binding("w", "wrap", "Wrap", show=False, id="tail.wrap"),
+        Binding("n", "found(1)", "Next match", show=False, id="tail.next"),
+        Binding("N", "found(-1)", "Previous match", show=False, id="tail.previous"),
+        Binding("v", "only_matches", "Only matches", show=False, id="tail.only"),
+    ]
+    follow: reactive[bool] = reactive(True, repaint=False)
+
+    class Changed(Message):
+        """Follow, wrap or search changed: whoever shows a status line should look."""
+
+    def __init__(self, *, most: int = 2000, name: str | None = None) -> None:
+        super().__init__(id=name)
+        self.lines: deque[Line] = deque(maxlen=most)
+        self.shown: list[Line] = []
+        self.wrap = False
+        self.search = ""
+        self.only = False
+        #: What is said while there is no line.
+        self.empty = ""
+        self._strips: dict[Line, Strip] = {}
+        self._tones: Tones | None = None
+        self._own_scroll = False
+        self._width = 0
+        self._unfinished = False
+
+    # -- lines
+
+    def extend(self, lines: Iterable[Line]) -> None:
+        """Add lines at the end; the oldest fall off at the limit."""
+        new = list(lines)
+        if not new:
+            return
+        over = len(self.lines) + len(new) - (self.lines.maxlen or 0)
+        self.lines.extend(new)
+        if over > 0:
+            before = len(self.shown)
+            self._show()
+            if not self.follow and before:
+                self.scroll_to(y=max(0, self.scroll_y - over), animate=False)
+            return
+        self.shown.extend(self._visible(new))
+        self._grown()
+
+    def replace(self, lines: Iterable[Line]) -> None:
+        """Show these lines instead; the place one has scrolled to is kept."""
+        self.lines.clear()
+        self._unfinished = False
+        self.lines.extend(lines)
+        self._show()
+
+    def write(self, text: str) -> None:
+        """Add the next piece of a text; a line goes on where the piece before left it."""
+        if not text:
+            return
+        if self._unfinished and self.lines:
+            text = self.lines.pop().text + text
+        self._unfinished = not text.endswith("\n")
+        self.lines.extend(Line(line) for line in lines_of(text.removesuffix("\n")))
+        self._show()
+
+    def look_for(self, text: str) -> None:
+        """Highlight a text, without case; "" ends it."""
+        self.search = text.casefold()
+        self._strips.clear()
+        self._show()
+        if text and not self.only:
+            self.action_found(-1)
+
+    def matching(self) -> int:
+        """How many lines have the text that is looked for."""
+        return (
+            sum(self.search in line.text.casefold() for line in self.lines)
+            if self.search
+            else 0
+        )
+
+    def _visible(self, lines: Iterable[Line]) -> list[Line]:
+        if self.only and self.search:
+            lines = [line for line in lines if self.search in line.text.casefold()]
+        width = self.scrollable_content_region.width
+        if not self.wrap or width < 2:
+            return list(lines)
+        return [
+            Line(part, line.tone)
+            for line in lines
+            for part in (
+                chop_cells(line.text, width)
+                if cell_len(line.text) > width
+                else [line.text]
+            )
+        ]
+
+    def _show(self) -> None:
+        self.shown = self._visible(self.lines)
+        self._grown()
+
+    def _grown(self) -> None:
+        self.virtual_size = Size(0, len(self.shown))
+        if self.follow:
+            self._to_end()
+        self.refresh()
+
+    def _to_end(self) -> None:
+        end = max(0, len(self.shown) - self.size.height)
+        if end != int(self.scroll_y):
+            self._own_scroll = True
+            self.scroll_to(y=end, animate=False, force=True)
+
+    # -- drawing
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        if width != self._width:
+            self._width = width
+            self._strips.clear()
+        tones = self._tones = self._tones or tones_of(self)
+        index = y + int(self.scroll_offset.y)
+        if index >= len(self.shown):
+            said = f" {self.empty}" if y == 0 and not self.shown else ""
+            return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
+        line = self.shown[index]
+        strip = self._strips.get(line)
+        if strip is None:
+            if len(self._strips) > MOST_STRIPS:
+                self._strips.clear()
+            strip = self._strips[line] = self._draw(line, width, tones)
+        return strip
+
+    def _draw(self, line: Line, width: int, tones: Tones) -> Strip:
+        style = tones[line.tone] if line.tone else tones.ground
+        text = line.text
+        if len(text) > width or not text.isascii():
+            text = (
+                set_cell_size(text, width - 1) + "…" if cell_len(text) > width else text
+            )
+        text = set_cell_size(text, width)
+        if not self.search:
+            return Strip([Segment(text, style)], width)
+        segments, begin, folded = [], 0, text.casefold()
+        # Casefolding may lengthen a text; then its places mean nothing and nothing is marked.
+        while len(folded) == len(text) and (at := folded.find(self.search, begin)) >= 0:
+            end = at + len(self.search)
+            segments += [
+                Segment(text[begin:at], style),
+                Segment(text[at:end], tones.found),
+            ]
+            begin = end
+        segments.append(Segment(text[begin:], style))
+        return Strip(segments, width)
+
+    def on_resize(self) -> None:
+        self._strips.clear()
+        self._show()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+        self._tones = None
+
+    # -- moving
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self._own_scroll:
+            self._own_scroll = False
+        else:
+            self.follow = new_value >= len(self.shown) - self.size.height - 0.5
+        self.refresh()
+
+    def watch_follow(self) -> None:
+        self.post_message(self.Changed())
+
+    def action_follow(self) -> None:
+        self.follow = True
+        self._to_end()
+
+    def action_top(self) -> None:
+        self.follow = False
+        self.scroll_to(y=0, animate=False)
+
+    def action_wrap(self) -> None:
+        self.wrap = not self.wrap
+        self._show()
+        self.post_message(self.Changed())
+
+    def action_only_matches(self) -> None:
+        self.only = not self.only
+        self._show()
+        self.post_message(self.Changed())
+
+    def action_found(self, by: int) -> None:
+        """Scroll to the next or previous line with the text that is looked for."""
+        if not self.search:
+            return
+        here = int(self.scroll_y)
+        places = range(here + 1, len(self.shown)) if by > 0 else range(here - 1, -1, -1)
+        if by < 0 and self.follow:
+            places = range(len(self.shown) - 1, -1, -1)
+        for index in places:
+            if self.search in self.shown[index].text.casefold():
+                self.follow = False
+                self.scroll_to(y=index, animate=False)
+                return

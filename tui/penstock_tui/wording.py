@@ -1,0 +1,220 @@
+"""How things are said on the screen: words, numbers, times and bars. Values in, text out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from penstock.events import Recorded, UnknownEvent
+from penstock.priority import Priority
+from penstock.record.views import RunView
+
+#: Ballot crosses are missing from many fonts for terminals.
+CROSS = "\N{MULTIPLICATION SIGN}"
+#: State is told by glyph and by word, never by colour alone.
+GLYPHS = {
+    "queued": "…",
+    "running": "▶",
+    "waiting": "○",
+    "preempted": "←",
+    "completed": "✓",
+    "failed": CROSS,
+    "cancelled": "■",
+}
+PRIORITY_WORDS = {
+    Priority.CRITICAL: "CRIT",
+    Priority.HIGH: "HIGH",
+    Priority.MEDIUM: "MED",
+    Priority.LOW: "LOW",
+    Priority.BACKGROUND: "BG",
+}
+#: The colour of the queue's five parts, by the name of a theme variable.
+PRIORITY_TONES = {
+    Priority.CRITICAL: "error",
+    Priority.HIGH: "warning",
+    Priority.MEDIUM: "primary",
+    Priority.LOW: "secondary",
+    Priority.BACKGROUND: "dim",
+}
+#: A line on the screen is never longer; the rest is in the export.
+LONGEST_LINE = 4000
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+# Everything that moves the cursor, starts an escape sequence, or reorders text: shown, not obeyed.
+_CONTROLS: dict[int, str] = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "�"),
+    **dict.fromkeys(
+        (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "�"
+    ),
+    0x09: " ",
+    0x0A: "⏎",
+    0x0D: "",
+    0x1B: "␛",
+}
+
+
+def plain(text: str) -> str:
+    """The text as one harmless line: control characters are shown instead of obeyed."""
+    text = text[:LONGEST_LINE]
+    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, each harmless."""
+    return [plain(line) for line in text.split("\n")]
+
+
+def number(count: float) -> str:
+    """A count in at most five characters: 981, 48.2k, 1.3M."""
+    if count < 1000:
+        return f"{count:.0f}"
+    for unit in "kMG":
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f}{unit}" if count < 100 else f"{count:.0f}{unit}"
+    return f"{count:.0f}T"
+
+
+def size(count: int) -> str:
+    """Bytes: 12 MiB."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time: 04:31, 1:02:03, 3d 04:12."""
+    whole = max(0, int(seconds))
+    days, rest = divmod(whole, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, left = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours:02d}:{minutes:02d}"
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes:02d}:{left:02d}"
+
+
+def clock_time(moment: datetime, *, millis: bool = False) -> str:
+    """The local time of day."""
+    local = moment.astimezone()
+    text = local.strftime("%H:%M:%S")
+    return f"{text}.{local.microsecond // 1000:03d}" if millis else text
+
+
+def bar(fraction: float | None, width: int = 10) -> str:
+    """A bar with eighths, then the percentage; blank while nothing is known."""
+    if fraction is None:
+        return ""
+    eighths = int(min(1.0, max(0.0, fraction)) * width * 8)
+    full, part = divmod(eighths, 8)
+    drawn = "█" * full + (_EIGHTHS[part] if part else "")
+    return f"{drawn.ljust(width, '·')} {fraction:4.0%}"
+
+
+def priority_word(priority: int) -> str:
+    """CRIT, HIGH, MED, LOW or BG."""
+    return PRIORITY_WORDS.get(Priority(priority), str(priority))
+
+
+def title_of(view: RunView) -> str:
+    """What the run is about, in one line."""
+    named = view.labels.get("title")
+    return plain(str(named)) if named else plain(_about(view.inputs))
+
+
+def _about(inputs: Mapping[str, Any]) -> str:
+    argv = inputs.get("argv")
+    if isinstance(argv, list | tuple) and argv:
+        return shlex.join(str(word) for word in argv)
+    for key in ("prompt", "shell", "source", "repo", "path", "url", "goal", "text"):
+        if isinstance(inputs.get(key), str) and inputs[key]:
+            return str(inputs[key])
+    return next((str(value) for value in inputs.values() if isinstance(value, str)), "")
+
+
+def describe(fact: Recorded) -> str:
+    """What a fact says, without its type, in one line."""
+    event = fact.event
+    if isinstance(event, UnknownEvent):
+        return plain(fact.body.decode(errors="replace"))
+    data = event.model_dump(mode="json", exclude={"type"}, exclude_defaults=True)
+    sentence = _SENTENCES.get(fact.type)
+    return plain(sentence(data) if sentence else _pairs(data))
+
+
+def _pairs(data: Mapping[str, Any]) -> str:
+    return "  ".join(f"{key}={_short(value)}" for key, value in data.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value[:8])
+    return (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)[:200]
+    )
+
+
+def _progress(data: Mapping[str, Any]) -> str:
+    fraction = data.get("fraction")
+    return (
+        f"{data['step']}  {fraction:.0%}" if fraction is not None else str(data["step"])
+    )
+
+
+def _partial(data: Mapping[str, Any]) -> str:
+    return f"{data['artifact_id']}  +{len(data['text'])} characters"
+
+
+def _milestone(data: Mapping[str, Any]) -> str:
+    return f"{data['name']}  {_pairs(data.get('metadata', {}))}".rstrip()
+
+
+def _exited(data: Mapping[str, Any]) -> str:
+    how = (
+        f"signal {data['signal']}"
+        if data.get("signal")
+        else f"status {data.get('exit_code')}"
+    )
+    left = data.get("survivors")
+    return f"pid {data['pid']}  {how}" + (f"  survivors {left}" if left else "")
+
+
+def _begin(data: Mapping[str, Any]) -> str:
+    rest = {
+        k: v
+        for k, v in data.items()
+        if k in ("parent_id", "retry_of", "after", "group", "attempt")
+    }
+    return f"{data.get('kind', '')}  {_about(data.get('inputs', {}))}  {_pairs(rest)}".strip()
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "run.queued": _begin,
+    "run.started": _begin,
+    "progress": _progress,
+    "artifact.partial": _partial,
+    "artifact.completed": lambda d: f"{d['artifact_id']}  {size(d['size'])}",
+    "milestone": _milestone,
+    "log": lambda d: str(d["text"]).rstrip("\n"),
+    "log.truncated": lambda d: f"{size(d['dropped_bytes'])} of output not kept",
+    "ask.raised": lambda d: f"{d['name']}: {d['question']}",
+    "ask.answered": lambda d: f"{d['name']}: {d['answer']}  (by {d['by']})",
+    "process.started": lambda d: (
+        f"pid {d['pid']}  {d['method']}  {shlex.join(d.get('argv', ()))}"
+    ),
+    "process.exited": _exited,
+    "run.failed": lambda d: f"{d['reason']}: {d['error']}",
+    "run.cancelled": lambda d: str(d["reason"]),
+    "run.completed": lambda d: _short(d.get("result") or ""),
+    "run.cancel_requested": lambda d: str(d["reason"]),
+    "backpressure.raised": lambda d: (
+        f"{d['gauge']} {d['used']}/{d['capacity']} ({d['level']})"
+    ),
+    "backpressure.cleared": lambda d: f"{d['gauge']} {d['used']}/{d['capacity']}",
+    "subscriber.lagged": lambda d: f"{d['subscriber']} dropped {d['dropped']} events",
+}
