@@ -10,7 +10,7 @@ import trio
 
 from fakes.stores import LIFE, append, at, claim, enqueue, fact, start
 from penstock.errors import Conflict, NotFound, Refused
-from penstock.events import DAEMON_STREAM, AskRaised, DaemonStopping, Log
+from penstock.events import DAEMON_STREAM, AskRaised, DaemonStopping, Log, Milestone
 from penstock.lifecycle import terminal
 from penstock.record.export import export_file, import_file
 from penstock.record.sqlite import open_sqlite, threads
@@ -30,6 +30,9 @@ async def tell_a_story(path: Path) -> None:
                         AskRaised(name="q", question="?"),
                         fence=row.fence,
                         clock={"c": 1},
+                    ),
+                    append(
+                        row.run_id, Milestone(name="m", metadata={"a": 1, "event": 2})
                     ),
                     enqueue("b", after=(row.run_id,), labels={"k": "v"}),
                     enqueue("c", timeout=0.1),
