@@ -211,6 +211,9 @@ class Config(Section):
     #: Seconds for the recorder to commit what is pending.
     shutdown_recorder: Seconds = 2.0
 
+    #: Seconds after which the kernel ends a daemon whose stop hangs.
+    shutdown_last_resort: Seconds = 9.5
+
     #: Seconds the loop may be blocked before stacks are dumped.
     stall_seconds: Seconds = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from penstock.environment import passed_on
 from penstock.errors import Refused
-
-#: What a build expects to find as its user has it. Anything else may be a secret and is named.
-PASSED_ON = frozenset({
-    "PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TERM", "VIRTUAL_ENV", "SSH_AUTH_SOCK",
-})  # fmt: skip
-PASSED_ON_PREFIX = "LC_"
 
 
 def caller_environment(
@@ -20,11 +15,7 @@ def caller_environment(
 
     Refused if a name alone is not set here.
     """
-    passed = {
-        name: value
-        for name, value in environ.items()
-        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
-    }
+    passed = passed_on(environ)
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:

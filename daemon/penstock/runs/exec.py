@@ -96,7 +96,7 @@ async def execute_argv(
             argv,
             run_id=run.run_id,
             cwd=cwd or executor.home,
-            env=executor.environ if env is None else env,
+            env={**executor.environ, **(env or {})},
             stdin=stdin,
             on_started=emit_started,
             on_output=capture_stdout if capture else on_output,

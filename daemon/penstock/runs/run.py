@@ -214,7 +214,7 @@ class Run:
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
-        `env` None gives the daemon's own allowed values. ProcessFailed on a non-zero end unless
+        `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
         return await execute_argv(
