@@ -59,6 +59,7 @@ class Watched:
 
     async def on_output(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
         await trio.lowlevel.checkpoint()
+        assert self.starts, "the start is told first"
         self.output[stream] += data
         self.said.set()
 
@@ -297,6 +298,27 @@ async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:
         "unknown",
     )
     assert not alive(int(watched.output["stdout"]))
+
+
+async def test_a_stuck_supervisor_holds_a_cancel_only_for_the_bound(
+    watched: Watched,
+) -> None:
+    """CN-06: it is given up, its processes are looked for, and nothing is claimed."""
+    supervisor = 0
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watched.run, "sh", "-c", "sleep 1000 & echo $!; wait")
+            await watched.said.wait()
+            stat = read_stat(watched.starts[0].pid)
+            assert stat is not None
+            supervisor = stat.parent
+            os.kill(supervisor, signal.SIGSTOP)
+            scope.cancel(reason="test")
+    assert scope.cancelled_caught
+    assert watched.proof.survivors == "unknown"
+    assert int(watched.output["stdout"]) in watched.proof.pids
+    assert not alive(int(watched.output["stdout"]))
+    assert not alive(supervisor)
 
 
 async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:

@@ -62,6 +62,8 @@ class Tree:
     orphans: tuple[int, ...] = ()
     #: Trio's time by which a tree that was asked to end counts as lost.
     deadline: float | None = None
+    #: The start was told; no output comes before that.
+    told: trio.Event = field(default_factory=trio.Event)
     over: bool = False
     waits: dict[str, trio.CancelScope] = field(default_factory=dict)
 
@@ -91,6 +93,7 @@ class Tree:
         if self.sent and not self.failed and not self.ended:
             await self.end_orphans()
         self.over = True
+        self.told.set()
         # What is in the pipes now is all there will be.
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
@@ -100,6 +103,7 @@ class Tree:
             case "started":
                 self.started = self._started(message)
                 await on_started(self.started)
+                self.told.set()
             case "failed":
                 self.failed = message
             case "exited":
@@ -162,6 +166,7 @@ class Tree:
         stream = self.process.stdout if name == "stdout" else self.process.stderr
         assert isinstance(stream, trio.lowlevel.FdStream)
         fd, reads_left = stream.fileno(), READS_AFTER_END
+        await self.told.wait()
         while reads_left:
             reads_left -= self.over
             try:
@@ -199,6 +204,7 @@ class Tree:
 
     async def _drain(self) -> None:
         """Wait for the end while nobody wants the output any more."""
+        self.told.set()
         async with trio.open_nursery() as nursery:
             for name in ("stdout", "stderr"):
                 nursery.start_soon(self.pump, name, _discard)
