@@ -97,7 +97,9 @@ class Ledger:
     def finish(self) -> None:
         """Write the rest; the caller commits."""
         self.flush()
-        self.set_meta("head", self._head)
+        # A commit that recorded nothing must not cost an fsync.
+        if self._pending:
+            self.set_meta("head", self._head)
 
     def committed(self) -> None:
         """The commit is true: runs that have ended need no place in memory."""
