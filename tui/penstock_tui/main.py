@@ -55,10 +55,14 @@ def parser() -> argparse.ArgumentParser:
 def run(asked: argparse.Namespace) -> int:
     """The exit code. Sentences go to stderr, but not while Textual draws there."""
     from penstock.address import find_address, find_paths
+    from penstock.config import load_config
     from penstock_tui.settings import load_settings
 
-    paths = find_paths(os.environ)
     try:
+        config, _ = load_config(os.environ)
+        paths = find_paths(
+            os.environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
+        )
         settings = load_settings(os.environ, paths.state)
         if asked.url:
             find_address(os.environ, paths, asked.url)

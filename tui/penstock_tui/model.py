@@ -164,6 +164,9 @@ class Model:
         run = self.runs.get(fact.run_id)
         if run is None:
             run = self.runs[fact.run_id] = Run(RunView(fact.run_id))
+            if self.phase == "replay":
+                # A copy may begin in the middle, and there is nobody to ask for what was before.
+                run.view.sequence = fact.sequence - 1
             self._drop_oldest_ended()
         if fact.sequence <= run.view.sequence:
             return  # the list that was asked for at the start was newer than the stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,14 +78,12 @@ class Replay:
         self.model.epoch = f"{epoch}'" if len(epoch) < 100 else "replay"
 
 
-def open_replay(
-    path: Path, read: Callable[[Path], list[Recorded]] | None = None
-) -> Replay:
+def open_replay(path: Path) -> Replay:
     """The replay of a copied database or of an NDJSON export. StartRefused if it is neither."""
     if not path.is_file():
         raise StartRefused(f"{path} is not there")
     try:
-        facts = (read or _read)(path)
+        facts = _read(path)
     except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
         raise StartRefused(f"{path} is not a log of penstock: {error}") from None
     return Replay(facts, path.name)

@@ -11,6 +11,7 @@ from typing import Any
 from penstock.events import Recorded, UnknownEvent
 from penstock.priority import Priority
 from penstock.record.views import RunView
+from penstock.text import neutralise
 
 #: Ballot crosses are missing from many fonts for terminals.
 CROSS = "\N{MULTIPLICATION SIGN}"
@@ -43,28 +44,29 @@ PRIORITY_TONES = {
 LONGEST_LINE = 4000
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# Everything that moves the cursor, starts an escape sequence, or reorders text: shown, not obeyed.
-_CONTROLS: dict[int, str] = {
-    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "�"),
+# What `neutralise` leaves: line ends, tabs, and marks that turn the direction of text around.
+_REST: dict[int, str] = {
     **dict.fromkeys(
-        (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "�"
+        (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "\ufffd"
     ),
     0x09: " ",
     0x0A: "⏎",
-    0x0D: "",
-    0x1B: "␛",
 }
 
 
 def plain(text: str) -> str:
     """The text as one harmless line: control characters are shown instead of obeyed."""
     text = text[:LONGEST_LINE]
-    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
+    return (
+        text
+        if text.isascii() and text.isprintable()
+        else neutralise(text).translate(_REST)
+    )
 
 
 def lines_of(text: str) -> list[str]:
     """The lines of a text, each harmless."""
-    return [plain(line) for line in text.split("\n")]
+    return [plain(line.removesuffix("\r")) for line in text.split("\n")]
 
 
 def number(count: float) -> str:
