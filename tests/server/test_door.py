@@ -136,10 +136,8 @@ async def test_a_head_over_the_limit_is_refused(later: bool) -> None:
         if later:
             await stream.send_all(request(house))
             await read_answer(stream)
-        await stream.send_all(request(house, extra=f"X: {'y' * 20_000}\r\n"))
-        assert b" 431 " in (
-            await ends(stream) if not later else (await read_answer(stream))[1]
-        )
+        await stream.send_all(request(house, extra=f"X: {'y' * 40_000}\r\n"))
+        assert (await read_answer(stream))[0] == 431
 
 
 async def test_a_body_that_never_comes_is_cut() -> None:

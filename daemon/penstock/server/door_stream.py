@@ -20,6 +20,9 @@ _KEEPALIVE = (
     (socket.TCP_KEEPCNT, 4),
 )
 
+# Bytes read from a peer that was turned away, so that it can read why.
+_MOST_UNREAD = 256 * 1024
+
 
 class DoorStream(trio.abc.HalfCloseableStream):
     """A socket stream that gives the bytes of `peeked` back first.
@@ -102,6 +105,12 @@ class DoorStream(trio.abc.HalfCloseableStream):
         try:
             await self.send_all(raw_response(problem_answer(error)))
             await self.send_eof()
+            # A connection that is closed with bytes unread takes its answer along.
+            read = 0
+            while read < _MOST_UNREAD and (
+                data := await self.receive_some(_MOST_UNREAD)
+            ):
+                read += len(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
