@@ -79,10 +79,14 @@ def check_run_id(value: Any) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     if len(text) > LONGEST_RUN_ID:
-        raise ValueError(f"must have at most {LONGEST_RUN_ID} characters, has {len(text)}")
+        raise ValueError(
+            f"must have at most {LONGEST_RUN_ID} characters, has {len(text)}"
+        )
     if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
         raise ValueError("must be valid Unicode")
-    text = "".join("-" if c in "/\\" or unicodedata.category(c) == "Cc" else c for c in text)
+    text = "".join(
+        "-" if c in "/\\" or unicodedata.category(c) == "Cc" else c for c in text
+    )
     return "-" * len(text) if text in {".", ".."} else text
 
 
@@ -90,12 +94,20 @@ def new_event_id() -> UUID:
     """A UUIDv7 (RFC 9562): time-ordered, so the unique index grows at one end."""
     stamp = time.time_ns() // 1_000_000
     noise = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=stamp << 80 | 0x7000 << 64 | (noise >> 64 & 0xFFF) << 64 | 0x2 << 62 | noise & (1 << 62) - 1)
+    return UUID(
+        int=stamp << 80
+        | 0x7000 << 64
+        | (noise >> 64 & 0xFFF) << 64
+        | 0x2 << 62
+        | noise & (1 << 62) - 1
+    )
 
 
 def format_time(moment: datetime) -> str:
     """ISO 8601 in UTC with microseconds and `Z`: the one form on every surface."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )
 
 
 JsonValue = Annotated[Any, AfterValidator(check_json)]
@@ -546,7 +558,11 @@ class Recorded:
     def wire(self) -> bytes:
         """The envelope as one JSON object without a newline; encoded once, however many read it."""
         if not self._wire:
-            cause = b"null" if self.causation_id is None else b'"%s"' % str(self.causation_id).encode()
+            cause = (
+                b"null"
+                if self.causation_id is None
+                else b'"%s"' % str(self.causation_id).encode()
+            )
             self._wire.append(
                 b'{"position":%d,"run_id":%s,"sequence":%d,"event_id":"%s","at":"%s","clock":%s,'
                 b'"causation_id":%s,"code_version":%d,"event":%s}'
@@ -580,4 +596,3 @@ class Recorded:
             type=str(body.get("type", "")),
             body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
         )
-

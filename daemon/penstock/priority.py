@@ -48,7 +48,11 @@ def parse_priority(value: object) -> Priority:
     """One of the five, by name or number. Refused lists them."""
     if isinstance(value, str) and value.upper() in Priority.__members__:
         return Priority[value.upper()]
-    if isinstance(value, int) and not isinstance(value, bool) and value in set(Priority):
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and value in set(Priority)
+    ):
         return Priority(value)
     names = ", ".join(f"{p.name} ({p.value})" for p in Priority)
     raise Refused("priority", f"must be one of {names}")

@@ -468,7 +468,9 @@ class Store(Protocol):
         """Every run that has not ended, by place."""
         ...
 
-    async def asks(self, run_id: str | None = None, *, only_open: bool = True) -> list[AskRow]: ...
+    async def asks(
+        self, run_id: str | None = None, *, only_open: bool = True
+    ) -> list[AskRow]: ...
 
     async def depth(self) -> tuple[int, int]:
         """How many runs stand in line, how many execute."""

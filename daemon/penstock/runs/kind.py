@@ -68,7 +68,10 @@ class Kind:
 def encode_inputs(inputs: Inputs) -> bytes:
     """The inputs whole, in canonical JSON."""
     return json.dumps(
-        inputs.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        inputs.model_dump(mode="json"),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
     ).encode()
 
 
