@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
+from penstock.cli.session import session_of
 from penstock.errors import PenstockError
 
 #: Ids offered: more than fit a screen help nobody.
@@ -15,11 +16,7 @@ def complete_run(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Ids of the newest runs that begin like this, with their state."""
-    from penstock.cli.session import Session
-
-    session = ctx.find_object(Session)
-    if session is None:
-        return []
+    session = session_of(ctx)
     try:
         page = session.ask(lambda client: client.runs(limit=500))
     except PenstockError:

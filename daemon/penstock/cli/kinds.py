@@ -11,7 +11,7 @@ import click
 
 from penstock.cli.caller import caller_environment
 from penstock.cli.flags import absolute, options_of, path_names
-from penstock.cli.session import Session
+from penstock.cli.session import Session, session_of
 from penstock.cli.wishes import Wishes, common_options, common_parameters, take_wishes
 from penstock.errors import DaemonUnreachable, Refused
 
@@ -32,8 +32,7 @@ class Kinds(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "command":
             return _command
-        session = ctx.find_object(Session)
-        found = None if session is None else find_kind(session, cmd_name)
+        found = find_kind(session_of(ctx), cmd_name)
         return None if found is None else _command_of(cmd_name, *found)
 
     def format_commands(
@@ -80,7 +79,7 @@ def _command_of(name: str, summary: str, schema: dict[str, Any]) -> click.Comman
         for key in paths & inputs.keys():
             inputs[key] = _located(inputs[key])
         if {"cwd", "env"} & schema.get("properties", {}).keys():
-            inputs |= _surroundings(_session(ctx), wishes)
+            inputs |= _surroundings(session_of(ctx), wishes)
         start(ctx, name, inputs, wishes)
 
     return click.Command(
@@ -114,7 +113,7 @@ def _command(
         raise click.UsageError("give a program after `--`, or a line to --shell")
     words = ["/bin/sh", "-c", shell] if shell else list(argv)
     inputs = {"argv": words} if words else {}
-    start(ctx, "command", inputs | _surroundings(_session(ctx), wishes), wishes)
+    start(ctx, "command", inputs | _surroundings(session_of(ctx), wishes), wishes)
 
 
 def start(
@@ -126,7 +125,7 @@ def start(
     group = ctx.parent.command if ctx.parent else None
     detach = wishes.detach or (isinstance(group, Kinds) and group.detach)
     work = submit_only if detach else run_to_end
-    ctx.exit(work(_session(ctx), wishes.request(kind, inputs), wishes))
+    ctx.exit(work(session_of(ctx), wishes.request(kind, inputs), wishes))
 
 
 def _surroundings(session: Session, wishes: Wishes) -> dict[str, Any]:
@@ -142,12 +141,6 @@ def _located(text: str) -> str:
     if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
         return text
     return absolute(text, os.getcwd())
-
-
-def _session(ctx: click.Context) -> Session:
-    session = ctx.find_object(Session)
-    assert session is not None  # `cli` puts it there before any verb runs
-    return session
 
 
 run = Kinds(

@@ -1,14 +1,23 @@
-"""The log as a file, and back."""
+"""The log as a whole: written to a file and back, shortened, checked."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from penstock.cli.output import emit, say
-from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.auditing import Audit
+from penstock.cli.output import emit, fields, say
+from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.client import Client
+from penstock.events import Recorded
+from penstock.problems import Exit
+
+if TYPE_CHECKING:
+    from penstock.config import Config
+    from penstock.record.store import Store
 
 _database = click.option(
     "--database",
@@ -55,3 +64,104 @@ def import_(
         emit({"database": str(path), "events": count})
     else:
         say(f"{count} facts imported into {path}")
+
+
+@click.command()
+@json_option
+@pass_session
+def audit(session: Session, as_json: bool) -> None:
+    """Check the whole log: numbers without holes, one end per run, nothing after it.
+
+    Exits 1 if a law is broken.
+    """
+    checked = session.ask(_audit)
+    report = {
+        "facts": checked.facts,
+        "runs": checked.runs,
+        "ended": checked.ended,
+        "open": checked.open_runs,
+        "findings": checked.findings,
+    }
+    emit(report) if as_json else fields(report)
+    if checked.findings:
+        raise click.exceptions.Exit(Exit.RUN_FAILED)
+    if not as_json:
+        say("every law is kept")
+
+
+async def _audit(client: Client) -> Audit:
+    """Read the log to its present end."""
+    audit = Audit()
+    while True:
+        page = await client.events(after=audit.after)
+        if gap := page.get("gap"):
+            audit.begin_at(gap["last"] + 1)
+        if not page["events"]:
+            return audit
+        for data in page["events"]:
+            audit.take(Recorded.from_wire(data))
+
+
+@click.command()
+@click.option(
+    "--older-than", type=float, metavar="DAYS", help="Default: retention_seconds."
+)
+@click.option(
+    "--keep", type=click.IntRange(0), metavar="N", help="Default: retention_runs."
+)
+@json_option
+@pass_session
+def prune(
+    session: Session, older_than: float | None, keep: int | None, as_json: bool
+) -> None:
+    """Forget old ended runs, while no daemon is running; a running one does so by itself."""
+    import secrets
+
+    from penstock.cli.sources import open_file
+    from penstock.record.lock import hold_lock
+
+    config, _ = session.config()
+    paths = session.paths(config)
+    seconds = config.retention_seconds if older_than is None else older_than * 86400
+    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    kept = config.retention_runs if keep is None else keep
+
+    async def work() -> list[str]:
+        async with open_file(paths.database, life=secrets.token_hex(8)) as store:
+            return await _prune(store, config, before, kept)
+
+    if not paths.database.exists():
+        say("there is no log yet")
+        return
+    with hold_lock(paths.lock):
+        forgotten = run_async(work)
+    if as_json:
+        emit({"runs": forgotten})
+    else:
+        say(f"{len(forgotten)} runs forgotten")
+
+
+async def _prune(
+    store: Store, config: Config, before: datetime, keep: int
+) -> list[str]:
+    from penstock.errors import PenstockError
+    from penstock.record.store import Prune, Pruned
+
+    forgotten: list[str] = []
+    more = True
+    while more:
+        decision = Prune(
+            before=before,
+            keep=keep,
+            max_bytes=config.max_store_bytes,
+            tombstones_before=datetime.now(UTC)
+            - timedelta(seconds=config.tombstone_seconds),
+            max_tombstones=config.max_tombstones,
+        )
+        [outcome] = await store.commit([decision])
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        assert isinstance(outcome, Pruned)
+        forgotten += outcome.runs
+        more = outcome.more
+    return forgotten

@@ -35,11 +35,14 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "The log": {
         "events": ("watch:events", "The recorded facts, as NDJSON, and those to come."),
         "export": ("log:export", "Write the log as NDJSON."),
+        "audit": ("log:audit", "Check that the log keeps every law."),
+        "prune": ("log:prune", "Forget old ended runs."),
         "import": ("log:import_", "Read such an export into an empty log."),
     },
     "The daemon": {
         "serve": ("serve:serve", "Run the daemon in the foreground."),
         "shutdown": ("serve:shutdown", "Stop the daemon; queued runs are kept."),
+        "tui": ("tui:tui", "Watch and steer the daemon on the terminal."),
         "health": ("serve:health", "Whether the daemon is well, and what ails it."),
         "clients": ("serve:clients", "Who reads the log now, and how far behind."),
         "config": ("setup:config", "Every setting, and where it came from."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,17 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
         return trio.run(work)
     except BaseExceptionGroup as group:
         raise only(group) from None
+
+
+def session_of(ctx: click.Context) -> Session:
+    """The session of a command; while a shell completes a line, `cli` has made none yet."""
+    found = ctx.find_object(Session)
+    if found is not None:
+        return found
+    given = ctx.find_root().params
+    return Session(
+        os.environ, url=given.get("url"), config_file=given.get("config_file")
+    )
 
 
 pass_session = click.make_pass_decorator(Session)

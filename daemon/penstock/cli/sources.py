@@ -123,9 +123,9 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[Source]:
 
 
 @asynccontextmanager
-async def open_file(path: Path) -> AsyncIterator[SqliteStore]:
+async def open_file(path: Path, life: str = "reader") -> AsyncIterator[SqliteStore]:
     """The log in a file that no daemon holds."""
     from penstock.record.sqlite import open_sqlite, threads
 
-    async with open_sqlite(path, life="reader", run_blocking=threads(1)) as store:
+    async with open_sqlite(path, life=life, run_blocking=threads(1)) as store:
         yield store

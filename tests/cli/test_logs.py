@@ -1,0 +1,47 @@
+"""The daemon's log suits its reader, and one record is one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from penstock.cli.logs import set_up_logging
+from penstock.config import Config
+
+
+@pytest.fixture(autouse=True)
+def root() -> Iterator[None]:
+    before, level = list(logging.root.handlers), logging.root.level
+    yield
+    logging.root.handlers[:] = before
+    logging.root.setLevel(level)
+
+
+def logged(config: Config, environ: dict[str, str]) -> str:
+    stream = io.StringIO()
+    set_up_logging(config, environ, stream)
+    logging.getLogger("penstock.x").warning("bad %s", "\x1b[2J\nforged line")
+    logging.getLogger("penstock.x").debug("not wanted")
+    return stream.getvalue()
+
+
+def test_a_person_gets_time_and_level_and_no_escape_sequences() -> None:
+    text = logged(Config(), {})
+    assert " warning bad " in text
+    assert "\x1b" not in text
+    assert text.splitlines()[1].startswith("  forged")
+
+
+def test_journald_gets_its_number() -> None:
+    assert logged(Config(), {"JOURNAL_STREAM": "8:1"}).startswith("<4>bad")
+
+
+def test_a_program_gets_json_in_utc() -> None:
+    [line] = logged(Config(log_json=True), {}).splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["logger"]) == ("warning", "penstock.x")
+    assert told["at"].endswith("Z")
