@@ -176,9 +176,8 @@ async def stream_answer(
     head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n"
     await stream.send_all(head % kind)
     send = Pieces(stream, rule.get("bytes"))
-    tokens = tokens_of(
-        rule.get("text") or fill(record["messages"], rule.get("fields", {}))
-    )
+    text = rule.get("text", fill(record["messages"], rule.get("fields", {})))
+    tokens = tokens_of(text)
     make = ollama_line if ollama else sse_line
     for token in tokens:
         if record["sent"] == rule.get("drop"):

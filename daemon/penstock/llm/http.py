@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import trio
@@ -38,10 +38,16 @@ async def open_response(
     # Compressed streams are held back until a block is full.
     plain = {"Accept-Encoding": "identity", **(headers or {})}
     try:
-        async with client.stream(method, url, json=body, headers=plain) as response:
+        request = client.build_request(method, url, json=body, headers=plain)
+        request.stream = _Body(request.content)
+        response = await client.send(request, stream=True)
+        try:
             if not response.is_success:
                 raise await _refusal(response)
             yield response
+        finally:
+            with trio.move_on_after(LONGEST_DRAIN, shield=True):
+                await response.aclose()
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         why = (
             "no connection in time"
@@ -57,6 +63,25 @@ async def open_response(
         raise ModelUnreachable(
             f"{url} is not an address: {error}", address=url
         ) from None
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body in one piece.
+
+    The library's own is an async generator, which nobody closes when a request is cancelled while
+    it is being sent.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._pieces = [content] if content else []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:  # noqa: ASYNC910 - there is nothing to wait for
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
 
 
 class LineSplitter:
