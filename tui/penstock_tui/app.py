@@ -40,6 +40,8 @@ from penstock_tui.wording import clock_time, plain, title_of
 FRAME = 0.1
 #: A TERM, or a closed terminal.
 QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+#: Keys that every Textual program has, and nobody looks for in our help.
+_KEYS_OF_TEXTUAL = ("super+", "ctrl+page", "ctrl+c", "left", "right")
 
 
 def utc_now() -> datetime:
@@ -264,16 +266,15 @@ class Dashboard(App[None]):
     def action_keys(self) -> None:
         if isinstance(self.screen, HelpDialog):
             return
-        bindings = self.screen.active_bindings.values()
-        keys = {
-            self.get_key_display(b.binding): b.binding.description
-            for b in bindings
-            if b.binding.description
-        }
+        keys: dict[str, list[str]] = {}
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and not binding.key.startswith(_KEYS_OF_TEXTUAL):
+                keys.setdefault(binding.description, []).append(
+                    self.get_key_display(binding)
+                )
         self.push_screen(
-            HelpDialog(
-                sorted(keys.items(), key=lambda pair: (len(pair[0]), pair[0].lower()))
-            )
+            HelpDialog([(" ".join(said), what) for what, said in keys.items()])
         )
 
     def action_submit(self) -> None:

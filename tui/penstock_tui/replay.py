@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 from penstock.errors import StartRefused
 from penstock.events import Recorded
@@ -98,8 +102,6 @@ def _read(path: Path) -> list[Recorded]:
 
 def read_export(path: Path) -> list[Recorded]:
     """One envelope a line."""
-    import json
-
     with path.open(encoding="utf-8") as file:
         return [Recorded.from_wire(json.loads(line)) for line in file if line.strip()][
             -MOST_FACTS:
@@ -108,4 +110,47 @@ def read_export(path: Path) -> list[Recorded]:
 
 def read_database(path: Path) -> list[Recorded]:
     """The newest facts of a copied database, which is opened for reading only."""
-    raise NotImplementedError
+    # Beside a write-ahead log the newest facts stand there; without one, nothing may be written.
+    mode = (
+        "mode=ro"
+        if path.with_name(f"{path.name}-wal").exists()
+        else "mode=ro&immutable=1"
+    )
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as db:
+        rows = db.execute(_NEWEST, (MOST_FACTS,)).fetchall()
+    return [_recorded(row) for row in reversed(rows)]
+
+
+_NEWEST = (
+    "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
+    " events.code_version, type, body FROM events JOIN runs ON runs.key = events.run"
+    " ORDER BY position DESC LIMIT ?"
+)
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    (
+        position,
+        run_id,
+        sequence,
+        event_id,
+        at,
+        clock,
+        causation,
+        code_version,
+        type_,
+        body,
+    ) = row
+    return Recorded(
+        position=position,
+        run_id=run_id,
+        sequence=sequence,
+        event_id=UUID(bytes=event_id),
+        at=_UNIX + timedelta(microseconds=at),
+        clock=json.loads(clock),
+        causation_id=UUID(bytes=causation) if causation is not None else None,
+        code_version=max(0, code_version),
+        type=type_,
+        body=bytes(body),
+    )

@@ -44,6 +44,7 @@ class SubmitDialog(Dialog):
         self._kinds = {str(kind["name"]): kind for kind in kinds}
         self._submit = submit
         self._fields: list[FormField] = []
+        self._kind = ""
 
     def contents(self) -> Iterable[Widget]:
         names = [(f"{plain(name)}", name) for name in self._kinds]
@@ -58,13 +59,17 @@ class SubmitDialog(Dialog):
         yield said("", name="problem")
         yield said("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
 
-    async def on_mount(self) -> None:
-        await self._choose(next(iter(self._kinds)))
-        self._first().focus()
+    def on_mount(self) -> None:
+        self._make_form(next(iter(self._kinds)))
 
-    async def on_select_changed(self, event: Select.Changed) -> None:
-        if event.select.id == "kind":
-            await self._choose(str(event.value))
+    def on_select_changed(self, event: Select.Changed) -> None:
+        if event.select.id == "kind" and event.value != self._kind:
+            self._make_form(str(event.value))
+
+    def _make_form(self, kind: str) -> None:
+        # In a worker: a screen that waits here for widgets to go would never let them go.
+        self._kind = kind
+        self.run_worker(self._choose(kind), group="form", exclusive=True)
 
     async def _choose(self, name: str) -> None:
         kind = self._kinds[name]
@@ -77,6 +82,7 @@ class SubmitDialog(Dialog):
         await form.mount_all([_row("input", field) for field in fields])
         await form.mount(said("── options", hint=True))
         await form.mount_all([_row("option", field) for field in OPTIONS])
+        self._first().focus()
 
     def _first(self) -> Widget:
         return self.query("#form Input, #form Select").first(Widget)

@@ -98,7 +98,7 @@ class TopBar(Panel):
         "connecting": ("○", "dim"),
         "lost": (CROSS, "error"),
         "refused": (CROSS, "error"),
-        "replay": ("⏵", "accent"),
+        "replay": ("▶", "accent"),
     }
 
     def draw(self, tones: Tones) -> Text:

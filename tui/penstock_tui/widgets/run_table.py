@@ -79,6 +79,8 @@ class RunTable(ScrollView, can_focus=True):
         self._shown: list[tuple[int, int]] = []
         self._tones: Tones | None = None
         self._width = 0
+        #: Until somebody moves the cursor it stays at the top, on whatever needs attention.
+        self._moved = False
 
     @property
     def selected(self) -> str | None:
@@ -106,7 +108,7 @@ class RunTable(ScrollView, can_focus=True):
         self._keep_cursor_on(key)
 
     def _keep_cursor_on(self, key: str | None) -> None:
-        if key is None or self.selected == key:
+        if key is None or self.selected == key or not self._moved:
             return
         found = next((i for i, row in enumerate(self.rows) if row.key == key), None)
         self.cursor = (
@@ -194,6 +196,7 @@ class RunTable(ScrollView, can_focus=True):
     # -- moving
 
     def watch_cursor(self, before: int, after: int) -> None:
+        self._moved = True
         self._refresh_row(before)
         self._refresh_row(after)
         visible, top = self.size.height - 1, int(self.scroll_offset.y)

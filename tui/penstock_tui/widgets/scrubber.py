@@ -30,10 +30,8 @@ class Scrubber(Panel):
     def draw(self, tones: Tones) -> Text:
         state = self.value
         assert isinstance(state, ReplayState)
-        text = Text(" ⏵ ", style=tones.colour("accent"))
-        said = (
-            f" {state.position:,} of {state.last:,}   {state.at}   ←→ 1   shift+←→ 100 "
-        )
+        text = Text(" ▶ ", style=tones.colour("accent"))
+        said = f" {state.position:,} of {state.last:,}   {state.at}   ← → 1   H L 100 "
         room = max(4, self.size.width - text.cell_len - len(said))
         share = (state.position - state.first) / max(1, state.last - state.first)
         mark = min(room - 1, max(0, round(share * (room - 1))))
