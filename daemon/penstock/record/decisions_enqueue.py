@@ -87,12 +87,13 @@ def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
         raise TreeTooLarge(
             "parent_id", f"the tree is {d.max_tree_depth} deep", limit=d.max_tree_depth
         )
+    # Ended ones do not count: a loop has as many turns as it needs, one after the other.
     (size,) = ledger.db.execute(
-        "SELECT count(*) FROM runs WHERE root_id = ?", (root_id,)
+        "SELECT count(*) FROM runs WHERE root_id = ? AND ended_at IS NULL", (root_id,)
     ).fetchone()
     if size >= d.max_tree_runs:
         raise TreeTooLarge(
-            "parent_id", f"the tree has {size} runs", limit=d.max_tree_runs
+            "parent_id", f"the tree has {size} open runs", limit=d.max_tree_runs
         )
     return root_id, depth, parent
 

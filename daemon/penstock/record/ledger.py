@@ -43,6 +43,7 @@ class Ledger:
         self.new_id = new_id
         #: Counts writes, so that a decision refused after it wrote can be told.
         self.writes = 0
+        self._ticks = 0
         self.forget()
 
     def forget(self) -> None:
@@ -205,7 +206,7 @@ class Ledger:
         self._head += 1
         entry.sequence += 1
         entry.last_position = self._head
-        entry.clock = clock = self._advance(entry.clock, draft.clock)
+        entry.clock = clock = self._advance(entry, draft.clock)
         version = draft.code_version
         if version is None:
             version = max(0, entry.code_version)
@@ -243,9 +244,15 @@ class Ledger:
         """The stream of facts about the daemon."""
         return self.get(DAEMON_STREAM)
 
-    def _advance(self, clock: Clock, other: Clock) -> dict[str, int]:
-        try:
-            return tick(merge(clock, other) if other else clock, self.life)
-        except OverflowError:
-            # Only a client's clock can be this large; it must not keep the run from going on.
-            return merge(clock, other)
+    def _advance(self, entry: Entry, other: Clock) -> dict[str, int]:
+        """The clock of the next fact: all that its run knows, all that its cause knew, and a tick.
+
+        This life ticks once per fact, whatever the run, so its facts are in causal order. What a
+        client says of our own count is not taken.
+        """
+        # The daemon's own stream would gather one process per start for ever.
+        clock = {} if entry.run_id == DAEMON_STREAM else entry.clock
+        self._ticks = max(self._ticks, clock.get(self.life, 0))
+        advanced = tick({self.life: self._ticks}, self.life)
+        self._ticks = advanced[self.life]
+        return {**(merge(clock, other) if other else clock), **advanced}
