@@ -55,3 +55,12 @@ async def test_an_exception_comes_out_as_it_is(
         async with finishing(lambda: 0.0):
             await trio.sleep(1)
             raise KeyError
+
+
+async def test_a_failure_after_a_cancel_is_not_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with pytest.RaisesGroup(KeyError), trio.move_on_after(1):
+        async with finishing(lambda: trio.current_time() + 3):
+            await trio.sleep(2)
+            raise KeyError

@@ -199,6 +199,15 @@ async def test_a_failure_comes_out_as_it_is_and_after_the_end(
     assert joined(recorder.facts) == "firstsecond"
 
 
+async def test_a_failure_after_a_cancel_is_not_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with pytest.RaisesGroup(KeyError), trio.CancelScope() as scope:
+        async with open_output(KeptOutput(LIMITS), Recorder().emit, 1.0):
+            scope.cancel(reason="test")
+            raise KeyError
+
+
 async def test_a_stalled_recorder_holds_a_cancel_only_for_the_bound(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

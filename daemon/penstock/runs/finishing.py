@@ -13,29 +13,30 @@ async def finishing(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
     """Shield what is inside; when a cancel comes from outside, it goes on until `on_cancel()`.
 
     `on_cancel` is called once, at the cancel, and returns the deadline on Trio's clock. An
-    exception from inside comes out as it is; without one, the cancel is raised again.
+    exception from inside comes out as it is; after a cancel it comes in a group with it.
     """
     failure: Exception | None = None
+    cancelled = trio.Event()
     work = trio.CancelScope(shield=True)
+
+    async def bound_after_cancel() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            if not nursery.cancel_scope.cancel_called:
+                cancelled.set()
+                work.deadline = on_cancel()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_bound_after_cancel, work, nursery.cancel_scope, on_cancel)
+        nursery.start_soon(bound_after_cancel)
         with work:
             try:
                 yield
-            # Kept only to take it past the nursery, which would wrap it in a group.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
+                if cancelled.is_set():
+                    raise
+                # Kept only to take it past the nursery, which would wrap it in a group.
                 failure = error
         nursery.cancel_scope.cancel(reason="finished")
     if failure is not None:
         raise failure
-    await trio.lowlevel.checkpoint_if_cancelled()
-
-
-async def _bound_after_cancel(
-    work: trio.CancelScope, finished: trio.CancelScope, on_cancel: Callable[[], float]
-) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        if not finished.cancel_called:
-            work.deadline = on_cancel()

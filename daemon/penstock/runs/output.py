@@ -245,8 +245,10 @@ async def open_output(
             nursery.start_soon(pump.run)
             try:
                 yield pump.feed
-            # Kept only to take it past the nursery, which would wrap it in a group.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
+                if trio.current_effective_deadline() <= trio.current_time():
+                    raise  # A cancel is on its way too; both are told, as a group.
+                # Kept only to take it past the nursery, which would wrap it in a group.
                 failure = error
             nursery.cancel_scope.cancel(reason="the process has ended")
         if failure is not None:
