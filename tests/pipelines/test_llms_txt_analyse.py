@@ -79,6 +79,13 @@ def test_no_source_text_breaks_the_reading(text: str) -> None:
         read_module(text)
 
 
+def test_odd_escapes_do_not_stop_the_parser() -> None:
+    """ML-04 A warning about a stranger's string is nobody's; the names are still read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_module('x = "\\d"\n__all__ = ["z"]\n').names == ("z",)
+
+
 def test_what_does_not_parse_is_read_by_its_form() -> None:
     """ML-04 Python 2, and files too long to parse, still tell something."""
     old = '#!/usr/bin/python\n# -*- coding: utf-8 -*-\n"""Old words."""\nclass A:\n  pass\nprint 1\n'

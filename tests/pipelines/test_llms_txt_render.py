@@ -137,6 +137,11 @@ def test_a_line_is_short_and_one_line(text: str, longest: int) -> None:
     assert harmless(line) == line
 
 
+def test_lines_become_words_of_one_line() -> None:
+    """ML-04 A newline parts words; what is invisible goes."""
+    assert harmless("two\nlines\u2028a\u202eb") == "two lines ab"
+
+
 def test_a_long_text_is_cut_between_words() -> None:
     """ML-04 A cut is told by an ellipsis."""
     assert shorten("one two three four", 12) == "one two…"
