@@ -142,16 +142,18 @@ class Bus:
         self.floor = max(self.floor, floor)
 
     def _trim(self) -> None:
-        excess = len(self._ring) - self._ring_events
-        if excess < _TRIM_EVERY and self._bytes <= self._ring_bytes:
-            return
-        drop = max(excess, 0)
+        drop = 0
+        if len(self._ring) > self._ring_events:
+            spare = min(_TRIM_EVERY, self._ring_events // 2)
+            drop = len(self._ring) - self._ring_events + spare
         size = self._bytes - sum(len(fact.body) for fact in self._ring[:drop])
+        # The newest fact stays, however large: live readers must find it here.
         while size > self._ring_bytes and drop < len(self._ring) - 1:
             size -= len(self._ring[drop].body)
             drop += 1
-        del self._ring[:drop]
-        self._bytes = size
+        if drop:
+            del self._ring[:drop]
+            self._bytes = size
 
     def slice_after(self, cursor: int) -> Iterator[Recorded]:
         """The facts of the ring above a cursor that lies inside it."""
