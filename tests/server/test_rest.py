@@ -1,0 +1,429 @@
+"""REST, over real sockets: what is asked for, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from fakes.core import TOKEN, open_house
+from penstock.errors import (
+    NotAvailable,
+    PenstockError,
+    QueueFull,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from penstock.events import AskRaised, Log, RunCompleted, RunStarted
+from penstock.server.openapi import describe
+from penstock.server.rest_events import wanted_stream
+from penstock.server.routes import ROUTES
+
+ECHO = {"kind": "echo", "inputs": {"text": "hi"}}
+
+
+def check_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
+    """The problem document of a refusal, which tells no more than it should."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = dict(answer.json())
+    assert document["status"] == status
+    for word in words:
+        assert word in document["detail"], document
+    for secret in ("Traceback", "/work", "File ", TOKEN):
+        assert secret not in answer.text
+    return document
+
+
+async def test_a_submit_is_accepted_once() -> None:
+    """API-04, SC-12"""
+    async with open_house() as house, house.http() as client:
+        body = {**ECHO, "run_id": "a b/\u00e9"}
+        first = await client.post("/runs", json=body)
+        assert first.status_code == 202
+        assert first.headers["Location"] == "/runs/a%20b-%C3%A9"
+        assert first.json() == {
+            "run_id": "a b-\u00e9", "kind": "echo", "state": "queued", "priority": "MEDIUM",
+            "sequence": 1, "position": 1,
+            "websocket_url": f"ws://127.0.0.1:{house.port}/ws/a%20b-%C3%A9",
+        }  # fmt: skip
+        again = await client.post("/runs", json=body)
+        assert again.status_code == 200
+        assert again.json() == first.json()
+        other = await client.post("/runs", json={**body, "inputs": {"text": "ho"}})
+        check_problem(other, 409)
+        seen = await client.get(first.headers["Location"])
+        assert seen.status_code == 200
+        assert seen.json()["run_id"] == "a b-\u00e9"
+        assert seen.json()["ended_at"] is None
+
+
+@pytest.mark.parametrize("path", ["/runs/a%2Fb", "/runs/a%5Cb", "/runs/a-b"])
+async def test_a_separator_in_an_id_is_part_of_the_id(path: str) -> None:
+    """EV-06, D-12"""
+    async with open_house() as house, house.http() as client:
+        house.queued("a-b")
+        assert (await client.get(path)).json()["run_id"] == "a-b"
+        assert (await client.post("/runs/a%2Fcancel")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b"null", "body"),
+        (b'"text"', "body"),
+        (b'{"kind":"\xff"}', ""),
+        (b'{"kind":"\\ud800"}', ""),
+        (b'{"kind":"echo","inputs":{"text":"\\ud800"}}', ""),
+        (b"{}", "kind"),
+        (b'{"kind":""}', "kind"),
+        (b'{"kind":"echo","inputs":[]}', "inputs"),
+        (b'{"kind":"echo","inputs":{"text":1}}', "inputs.text"),
+        (b'{"kind":"echo","inputs":{"colour":1}}', "inputs.colour"),
+        (b'{"kind":"echo","priority":"INVALID"}', "priority"),
+        (b'{"kind":"echo","priority":15}', "priority"),
+        (b'{"kind":"echo","run_id":""}', "run_id"),
+        (b'{"kind":"echo","run_id":"\\u0000"}', "run_id"),
+        (b'{"kind":"echo","run_id":5}', "run_id"),
+        (b'{"kind":"echo","timeout":-1}', "timeout"),
+        (b'{"kind":"echo","timeout":NaN}', ""),
+        (b'{"kind":"echo","labels":{"":"x"}}', "labels"),
+        (b'{"kind":"echo","after":["x"],"run_id":"x"}', "after"),
+        (b'{"kind":"echo","colour":"red"}', "colour"),
+        (b"[" * 100_000, ""),
+    ],
+)
+async def test_bad_input_is_refused_by_its_field(body: bytes, field: str) -> None:
+    """ER-02, API-04: never 422, never 500, and nothing is recorded."""
+    async with open_house() as house, house.http() as client:
+        json_type = {"Content-Type": "application/json"}
+        answer = await client.post("/runs", content=body, headers=json_type)
+        check_problem(answer, 400, field)
+        assert house.core.store.facts == []
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/events?after=-1", "after"),
+        ("/events?after=1.5", "after"),
+        ("/events?after=", "after"),
+        ("/events?after=%D9%A3", "after"),
+        ("/events?after=9223372036854775808", "after"),
+        ("/events?limit=0", "limit"),
+        ("/events?limit=501", "limit"),
+        ("/events?after=1&after=2", "after"),
+        ("/events?colour=red", "colour"),
+        ("/events?%FF=1", "query"),
+        ("/runs?q=colour:red", "q"),
+        ("/runs?before=x", "before"),
+        ("/runs/r/events?after=x", "after"),
+        ("/runs/%00", "run_id"),
+        ("/runs/" + "x" * 201, "run_id"),
+        ("/runs/%FF", "path"),
+        ("/runs/%E2%82", "path"),
+    ],
+)
+async def test_a_bad_address_is_refused_by_its_parameter(path: str, field: str) -> None:
+    """ST-05, ER-02"""
+    async with open_house() as house, house.http() as client:
+        house.queued("r")
+        check_problem(await client.get(path), 400, field)
+
+
+async def test_what_is_not_there_is_not_found() -> None:
+    """API-05, API-07"""
+    async with open_house() as house, house.http() as client:
+        for path in (
+            "/runs/no",
+            "/runs/no/events",
+            "/tasks/no",
+            "/runs/no/asks/x",
+            "/",
+            "/runs/",
+            "//runs",
+        ):
+            check_problem(await client.get(path), 404)
+        for verb in ("interventions", "bug-reports"):
+            body = (
+                {"text": "x"}
+                if verb == "interventions"
+                else {"text": "x", "version": 0}
+            )
+            check_problem(await client.post(f"/runs/no/{verb}", json=body), 404)
+        wrong = await client.put("/runs", json={})
+        check_problem(wrong, 405)
+        assert "POST" in wrong.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(QueueFull(), 429), (ShuttingDown(), 503), (NotAvailable("say what"), 503)],
+)
+async def test_a_full_queue_says_when_to_come_again(
+    failure: PenstockError, status: int
+) -> None:
+    """API-04, SC-08, APP-03"""
+    async with open_house() as house, house.http() as client:
+        house.core.scheduler.failure = failure
+        answer = await client.post("/runs", json=ECHO)
+        check_problem(answer, status, str(failure))
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_a_fault_is_told_by_its_id_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """ER-03, API-07"""
+    async with open_house() as house, house.http() as client:
+        for failure in (
+            ValueError("secret of the fault"),
+            PenstockError("secret of the fault"),
+        ):
+            house.core.scheduler.failure = failure
+            answer = await client.get("/runs/r")
+            document = check_problem(answer, 500)
+            assert "secret" not in answer.text
+            assert document["id"] in caplog.text
+        assert "secret of the fault" in caplog.text
+        house.core.scheduler.failure = StoreUnavailable("/var/lib/disk is full")
+        assert "disk" not in (await client.get("/runs/r")).text
+        house.core.scheduler.failure = None
+        assert (await client.get("/queue")).status_code == 200
+
+
+async def test_health_needs_no_token_and_tells_nothing_private() -> None:
+    """API-06, law 7"""
+    async with open_house() as house, house.http(None) as client:
+        answer = await client.get("/health")
+        assert answer.status_code == 200
+        assert set(answer.json()) == {
+            "status", "reasons", "version", "epoch", "uptime", "queue", "models",
+        }  # fmt: skip
+        house.core.healthy = False
+        assert (await client.get("/health")).status_code == 503
+        check_problem(await client.get("/queue"), 401)
+        check_problem(await client.get("/nowhere"), 401)
+        check_problem(await client.get("/health", headers={"Host": "evil"}), 403)
+
+
+async def test_pages_are_walked_by_position() -> None:
+    """ST-05, API-09"""
+    async with open_house() as house, house.http() as client:
+        for run_id in ("a", "b"):
+            house.queued(run_id)
+            house.record(run_id, *[Log(text=str(n)) for n in range(4)])
+        for path, expected in (
+            ("/events", range(1, 11)),
+            ("/runs/b/events", range(6, 11)),
+        ):
+            after, seen, more = 0, [], True
+            while more:
+                page = (await client.get(f"{path}?after={after}&limit=3")).json()
+                seen += [event["position"] for event in page["events"]]
+                after, more = page["next"], page["more"]
+            assert seen == list(expected)
+        past = (await client.get("/events?after=99")).json()
+        assert past == {"events": [], "next": 99, "more": False}
+        house.core.bus.forget_below(3)
+        cut = (await client.get("/events")).json()
+        assert cut["gap"]["last"] == 2
+        assert cut["events"][0]["position"] == 3
+
+
+async def test_a_stream_of_lines_ends_with_its_run() -> None:
+    """API-09, BUS-04"""
+    async with open_house() as house, house.http() as client:
+        house.queued("r")
+        accept = {"Accept": "application/x-ndjson"}
+        async with client.stream("GET", "/runs/r/events", headers=accept) as answer:
+            assert answer.headers["Content-Type"] == "application/x-ndjson"
+            await house.wait_subscribers(1)
+            house.record("r", RunStarted(kind="echo"), RunCompleted())
+            lines = [json.loads(line) async for line in answer.aiter_lines()]
+        assert [line["position"] for line in lines] == [1, 2, 3]
+        await house.wait_subscribers(0)
+
+
+async def test_server_sent_events_resume_by_id() -> None:
+    """API-09: `after` says more than Last-Event-ID."""
+    async with open_house() as house, house.http() as client:
+        house.queued("r")
+        house.record("r", RunStarted(kind="echo"), Log(text="a\nb"), RunCompleted())
+        accept = {"Accept": "text/event-stream", "Last-Event-ID": "2"}
+        answer = await client.get("/runs/r/events", headers=accept)
+        chunks = answer.text.removesuffix("\n\n").split("\n\n")
+        assert [chunk.splitlines()[0] for chunk in chunks] == ["id: 3", "id: 4"]
+        assert (
+            json.loads(chunks[0].splitlines()[1].removeprefix("data: "))["position"]
+            == 3
+        )
+        later = await client.get("/runs/r/events?after=3", headers=accept)
+        assert later.text.count("id: ") == 1
+        bad = await client.get("/events", headers={**accept, "Last-Event-ID": "x"})
+        check_problem(bad, 400, "Last-Event-ID")
+        bad = await client.get("/events?overflow=explode", headers=accept)
+        check_problem(bad, 400, "overflow")
+
+
+async def test_a_quiet_stream_shows_that_it_lives_and_a_goodbye_is_its_last_word() -> (
+    None
+):
+    """API-09, APP-06"""
+    async with open_house(heartbeat_seconds=0.05) as house, house.http() as client:
+        seen = ""
+        accept = {"Accept": "text/event-stream"}
+        async with client.stream("GET", "/events", headers=accept) as answer:
+            async for text in answer.aiter_text():
+                seen += text
+                if seen.count(": still here") == 2 and not house.closing.saying_goodbye:
+                    house.closing.say_goodbye()
+        assert "event: bye" in seen
+
+
+async def test_a_reader_that_leaves_is_forgotten() -> None:
+    """WS-02, for streams over HTTP."""
+    async with open_house() as house:
+        house.queued("r")
+        head = (
+            f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n"
+            f"Authorization: Bearer {TOKEN}\r\nAccept: application/x-ndjson\r\n\r\n"
+        )
+        for _ in range(20):
+            async with await house.raw() as stream:
+                await stream.send_all(head.encode())
+                await stream.receive_some()
+        await house.wait_subscribers(0)
+
+
+async def test_a_cancel_is_answered_with_a_receipt() -> None:
+    """API-10, CN-02, CN-03"""
+    async with open_house() as house, house.http() as client:
+        house.queued("r")
+        asked = await client.post("/runs/r/cancel")
+        assert (asked.status_code, asked.json()["gone_at"]) == (202, None)
+        done = await client.post("/runs/r/cancel?wait=1", json={"reason": "enough"})
+        assert (done.status_code, done.json()["outcome"]) == (200, "cancelled")
+        again = await client.post("/runs/r/cancel?wait=1")
+        assert again.json()["outcome"] == "already_terminal"
+        unseen = await client.post("/runs/never/cancel", json={})
+        assert (unseen.status_code, unseen.json()["outcome"]) == (200, "tombstoned")
+        check_problem(await client.post("/runs/r/cancel?wait=perhaps"), 400, "wait")
+
+
+async def test_people_answer_speak_and_report() -> None:
+    """API-10"""
+    async with open_house() as house, house.http() as client:
+        house.queued("r")
+        house.record(
+            "r", RunStarted(kind="echo"), AskRaised(name="go on?", question="?")
+        )
+        asks = (await client.get("/asks")).json()["asks"]
+        assert [(ask["run_id"], ask["name"]) for ask in asks] == [("r", "go on?")]
+        path = "/runs/r/asks/go%20on%3F"
+        assert (await client.post(path, json={"answer": "yes"})).status_code == 200
+        assert (await client.get(path)).json()["answer"] == "yes"
+        check_problem(await client.post(path, json={"answer": "no"}), 409)
+        said = await client.post("/runs/r/interventions", json={"text": "faster"})
+        assert said.status_code == 202
+        assert said.json()["event"]["type"] == "intervention.received"
+        check_problem(
+            await client.post("/runs/r/interventions", json={"text": " "}), 400, "text"
+        )
+        bug = await client.post(
+            "/runs/r/bug-reports", json={"text": "broken", "version": 9}
+        )
+        assert bug.json()["verdict"] == "invalid"
+        retried = await client.post("/runs/r/retry")
+        assert retried.status_code == 202
+        run = (await client.get(retried.headers["Location"])).json()
+        assert run["retry_of"] == "r"
+
+
+async def test_a_task_without_its_kind_says_so() -> None:
+    """API-01, APP-03"""
+    async with open_house() as house, house.http() as client:
+        check_problem(await client.post("/tasks", json={"prompt": "x"}), 503, "coding")
+        bodies: list[Any] = [
+            {},
+            {"prompt": " "},
+            {"prompt": "x", "answers": "no list"},
+            [],
+        ]
+        for bad in bodies:
+            check_problem(await client.post("/tasks", json=bad), 400)
+
+
+async def test_a_task_is_a_run() -> None:
+    """API-01, API-02, API-05: the prompt is kept exactly."""
+    async with open_house() as house, house.http() as client:
+        echo = house.core.kinds["echo"]
+        house.core.kinds = {"coding": echo}
+        prompt = "\u00e9\U0001f600\n" * 30_000
+        answer = await client.post(
+            "/tasks", json={"prompt": prompt, "answers": ["a"] * 1000}
+        )
+        assert answer.status_code == 200
+        task = answer.json()
+        assert task["status"] == "created"
+        assert task["websocket_url"].endswith(f"/ws/{task['task_id']}")
+        run = (await client.get(f"/runs/{task['task_id']}")).json()
+        assert run["inputs"] == {"prompt": prompt, "answers": ["a"] * 1000}
+        assert (await client.get(f"/tasks/{task['task_id']}")).json()[
+            "status"
+        ] == "created"
+
+
+async def test_the_daemon_describes_itself() -> None:
+    """API-08: kinds with schemas, readers, queue."""
+    async with open_house() as house, house.http() as client:
+        [kind] = (await client.get("/pipelines")).json()["pipelines"]
+        assert kind["name"] == "echo"
+        assert "text" in kind["inputs"]["properties"]
+        assert (await client.get("/clients")).json() == {"clients": [], "head": 0}
+        document = (await client.get("/openapi.json")).json()
+        assert document["openapi"] == "3.1.0"
+        assert set(document["paths"]) == {route.path for route in ROUTES}
+
+
+def test_the_description_is_whole() -> None:
+    """Every reference leads somewhere, and each operation has one name."""
+    document = json.dumps(describe("0"))
+    schemas = describe("0")["components"]["schemas"]
+    for part in document.split('"#/components/schemas/')[1:]:
+        assert part.partition('"')[0] in schemas
+    names = [route.name for route in ROUTES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", None),
+        ("*/*", None),
+        ("application/json, text/event-stream", None),
+        ("text/event-stream", "text/event-stream"),
+        ("text/html;q=1, Application/X-NDJSON;q=0.9", "application/x-ndjson"),
+    ],
+)
+def test_the_first_known_form_is_taken(accept: str, form: str | None) -> None:
+    """API-09"""
+    assert wanted_stream(accept) == form
+
+
+async def test_a_request_of_http_1_0_is_answered() -> None:
+    """APP-01"""
+    async with open_house() as house, await house.raw() as stream:
+        head = f"GET /health HTTP/1.0\r\nHost: 127.0.0.1:{house.port}\r\n\r\n"
+        await stream.send_all(head.encode())
+        data = b""
+        with trio.fail_after(10):
+            while more := await stream.receive_some():
+                data += more
+        assert b" 200 " in data.splitlines()[0]
