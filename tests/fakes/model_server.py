@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -157,6 +158,7 @@ async def generate(
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             record["state"] = "closed by client"
+            record["closed_at"] = time.monotonic()
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(watch)

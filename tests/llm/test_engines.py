@@ -241,14 +241,22 @@ async def test_the_window_is_told_to_ollama(
     assert model_server.log()[0]["options"] == {"num_ctx": 8192, "num_predict": 77}
 
 
+@pytest.mark.parametrize("make", [OllamaEngine, OpenAIEngine])
 async def test_the_key_is_sent_and_never_shown(
-    client: httpx.AsyncClient, model_server: ModelServer
+    make: Callable[[httpx.AsyncClient, str, str], Engine],
+    client: httpx.AsyncClient,
+    model_server: ModelServer,
 ) -> None:
-    engine = OpenAIEngine(client, f"{model_server.url}/v1", "sesame")
-    with trio.fail_after(30):
+    url = model_server.url + ("/v1" if make is OpenAIEngine else "")
+    engine = make(client, url, "sesame")
+    model_server.script({"status": 401, "error": "who are you?"})
+    with (
+        trio.fail_after(30),
+        pytest.raises(RequestRefused, match="who are you") as caught,
+    ):
         await engine.chat(question(), Heard())
     assert model_server.log()[0]["authorization"] == "Bearer sesame"
-    assert "sesame" not in repr(engine)
+    assert "sesame" not in f"{engine!r} {caught.value!r} {caught.value.facts}"
 
 
 async def test_both_list_the_models_of_the_server(engine: Engine) -> None:

@@ -38,6 +38,18 @@ async def test_nothing_configured_is_no_chain() -> None:
             {"provider": "openai", "chain": ["a"], "url": "localhost:11434"},
             "not an http",
         ),
+        (
+            {
+                "provider": "ollama",
+                "chain": [{"name": "a", "provider": "openai"}],
+                "url": "http://x",
+            },
+            "models.url",
+        ),
+        (
+            {"provider": "ollama", "chain": ["a"], "url": "http://me:secret@x"},
+            "api_key_env",
+        ),
         ({"provider": "ollama", "chain": ["a", "a"]}, "twice"),
         (
             {
@@ -74,10 +86,10 @@ async def test_an_entry_may_have_its_own_server_window_and_prices() -> None:
             "odd",
         ],
         windows={"big": 200_000},
-        api_key_env="NOT_FOR_BIG",
+        api_key_env="MY_KEY",
         concurrency=2,
     )
-    async with open_models(settings, {}) as chain:
+    async with open_models(settings, {"MY_KEY": "sesame"}) as chain:
         assert isinstance(chain, Chain)
         small, big, odd = chain.links.values()
     assert isinstance(small.engine, OllamaEngine)
@@ -171,3 +183,20 @@ async def test_a_probe_of_a_mute_server_is_bounded() -> None:
 
 async def say_nothing(stream: trio.SocketStream) -> None:
     await trio.sleep_forever()
+
+
+async def test_a_key_comes_from_the_environment_and_goes_to_its_own_server_only() -> (
+    None
+):
+    """A key given for one server is never sent to another."""
+    settings = config(
+        provider="openai",
+        url="https://mine.test/v1",
+        chain=["a", {"name": "b", "url": "https://other.test/v1"}],
+        api_key_env="MY_KEY",
+    )
+    async with open_models(settings, {"MY_KEY": " sesame\n"}) as chain:
+        assert chain is not None
+        mine, other = (link.engine for link in chain.links.values())
+    assert vars(mine)["_headers"] == {"Authorization": "Bearer sesame"}
+    assert vars(other)["_headers"] == {}

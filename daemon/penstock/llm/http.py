@@ -127,6 +127,11 @@ async def each_line(
             await on_line(line)
 
 
+def bearer(api_key: str | None) -> dict[str, str]:
+    """The header that shows a key to a server."""
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+
 def parse_object(text: str) -> dict[str, Any]:
     """The JSON object in `text`; StreamBroken if it is none."""
     try:

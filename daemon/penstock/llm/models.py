@@ -128,28 +128,38 @@ def _entry(item: str | Model, config: Models) -> Model:
     provider = entry.provider or config.provider
     if provider is None:
         raise StartRefused("models.provider: set it to `ollama` or `openai`")
-    url = entry.url or config.url or (OLLAMA_URL if provider == "ollama" else None)
+    url = entry.url or (
+        config.url if provider == (config.provider or provider) else None
+    )
+    url = url or (OLLAMA_URL if provider == "ollama" else None)
     if url is None:
         raise StartRefused(
             f"models.url: the address of the server of {entry.name} is not set"
         )
-    if not _is_address(url):
-        raise StartRefused(f"models.url: {url} is not an http or https address")
+    if problem := _problem_of_address(url):
+        raise StartRefused(
+            f"models.url: the address of the server of {entry.name} {problem}"
+        )
     key = entry.api_key_env
     # A key goes to the server it was given for, and to no other.
-    if key is None and entry.url in (None, config.url):
+    if key is None and url == config.url:
         key = config.api_key_env
     return entry.model_copy(
         update={"provider": provider, "url": url, "api_key_env": key}
     )
 
 
-def _is_address(url: str) -> bool:
+def _problem_of_address(url: str) -> str:
+    """What is wrong with an address; "" if nothing is. It is shown, so it must hold no secret."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return False
-    return parsed.scheme in ("http", "https") and bool(parsed.host)
+    except httpx.InvalidURL as error:
+        return f"cannot be read: {error}"
+    if parsed.userinfo:
+        return "has a password in it; name an environment variable in `api_key_env` instead"
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        return f"is not an http or https address: {url}"
+    return ""
 
 
 def _link(
@@ -171,14 +181,20 @@ def _link(
 def _engine(
     entry: Model, client: httpx.AsyncClient, environ: Mapping[str, str]
 ) -> Engine:
-    url = entry.url or ""
-    if entry.provider == "ollama":
-        return OllamaEngine(client, url)
-    key = None
-    if entry.api_key_env is not None:
-        key = environ.get(entry.api_key_env)
-        if not key:
-            raise StartRefused(
-                f"the environment variable {entry.api_key_env} is not set"
-            )
-    return OpenAIEngine(client, url, key)
+    key = _key(entry.api_key_env, environ)
+    make = OllamaEngine if entry.provider == "ollama" else OpenAIEngine
+    return make(client, entry.url or "", key)
+
+
+def _key(name: str | None, environ: Mapping[str, str]) -> str | None:
+    """The key in an environment variable. StartRefused names the variable, never its value."""
+    if name is None:
+        return None
+    key = environ.get(name, "").strip()
+    if not key:
+        raise StartRefused(f"the environment variable {name} is not set")
+    if not (key.isascii() and key.isprintable()):
+        raise StartRefused(
+            f"the environment variable {name} holds what no key can contain"
+        )
+    return key

@@ -11,6 +11,7 @@ import httpx
 
 from penstock.llm.chat import ChatRequest, OnText, Reply, StreamBroken, Usage
 from penstock.llm.http import (
+    bearer,
     count,
     each_line,
     open_response,
@@ -26,9 +27,12 @@ _SECOND = 1_000_000_000
 class OllamaEngine:
     """Speaks to one Ollama server."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, api_key: str | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._client = client
+        self._headers = bearer(api_key)
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
         """See `Engine.chat`. The end marker is `done`, its reason `done_reason`."""
@@ -41,7 +45,7 @@ class OllamaEngine:
 
         url = f"{self.url}/api/chat"
         async with open_response(
-            self._client, "POST", url, body=_body(request)
+            self._client, "POST", url, body=_body(request), headers=self._headers
         ) as response:
             await each_line(response, take)
         if answer.reply is None:
@@ -53,7 +57,7 @@ class OllamaEngine:
     async def models(self) -> frozenset[str]:
         """See `Engine.models`; a name without a tag stands for its tag `latest`."""
         async with open_response(
-            self._client, "GET", f"{self.url}/api/tags"
+            self._client, "GET", f"{self.url}/api/tags", headers=self._headers
         ) as response:
             found = (await read_object(response)).get("models")
         listed = (

@@ -6,13 +6,13 @@ all of them know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
 from penstock.llm.chat import ChatRequest, OnText, Reply, StreamBroken, Usage
 from penstock.llm.http import (
+    bearer,
     count,
     each_line,
     open_response,
@@ -32,13 +32,7 @@ class OpenAIEngine:
     ) -> None:
         self.url = url.rstrip("/")
         self._client = client
-        self._headers: Mapping[str, str] = (
-            {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        )
-
-    def __repr__(self) -> str:
-        # The default would not show the key either; this keeps it so.
-        return f"OpenAIEngine({self.url!r})"
+        self._headers = bearer(api_key)
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
         """See `Engine.chat`. End markers are `finish_reason` and `[DONE]`; either will do."""

@@ -1,0 +1,80 @@
+"""What may be imported where: decisions know no I/O, and DSPy is loaded on first use only."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import penstock.llm
+
+FOLDER = Path(next(iter(penstock.llm.__path__)))
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+#: Decisions: values in, values out.
+PURE = (
+    "budget", "chat", "context", "prompts", "relevance", "retries", "routing", "stream",
+    "summaries", "tokens",
+)  # fmt: skip
+FORBIDDEN = {
+    "trio",
+    "httpx",
+    "dspy",
+    "socket",
+    "subprocess",
+    "os",
+    "pathlib",
+    "time",
+    "sqlite3",
+}
+
+
+def imported(module: str) -> set[str]:
+    tree = ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_decision_knows_no_io(module: str) -> None:
+    names = imported(module)
+    assert not {name.split(".")[0] for name in names} & FORBIDDEN
+    ours = {
+        name.removeprefix("penstock.llm.")
+        for name in names
+        if name.startswith("penstock.llm.")
+    }
+    assert ours <= set(PURE)
+
+
+def test_only_one_module_loads_dspy() -> None:
+    """A daemon without models never pays for it: seconds and megabytes."""
+    others = ", ".join(f"penstock.llm.{name}" for name in MODULES if name != "lm")
+    code = f"import sys, {others}; sys.exit('dspy' in sys.modules or 'litellm' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
+        == 0
+    )
+
+
+def test_litellm_is_never_loaded() -> None:
+    """It costs ten seconds, and looks for prices on the network."""
+    code = "import sys, penstock.llm.lm; sys.exit('litellm' in sys.modules or 'openai' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
+        == 0
+    )
+
+
+def test_every_module_can_be_imported_alone() -> None:
+    for name in MODULES:
+        assert importlib.import_module(f"penstock.llm.{name}")
