@@ -24,6 +24,8 @@ from penstock.runs.output import KeptOutput, OutputLimits, open_output
 from penstock.runs.processes import Proof, child_environment, end_previous, run_process
 from penstock.runs.trees import boot_id, read_stat
 
+#: The tests of two sessions must not find each other's processes.
+RUN_ID = f"run-of-test-{os.getpid()}"
 SUBREAPER = Containment("subreaper")
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -40,7 +42,7 @@ class Watched:
 
     async def run(self, *argv: str, **changes: Any) -> ProcessExited:
         arguments: dict[str, Any] = {
-            "run_id": "run-of-a-test",
+            "run_id": RUN_ID,
             "cwd": Path("/"),
             "env": PATH,
             "containment": SUBREAPER,
@@ -134,7 +136,7 @@ async def test_the_process_sees_what_it_was_given_and_its_run(
     assert set(watched.output["stdout"].decode().split("\n")) == {
         f"PATH={PATH['PATH']}",
         "MINE=é",
-        "PENSTOCK_RUN_ID=run-of-a-test",
+        f"PENSTOCK_RUN_ID={RUN_ID}",
         "",
     }
 
@@ -423,3 +425,19 @@ def test_boot_repair_finds_processes_by_the_id_of_their_run() -> None:
     ):
         assert end_previous([], [run_id], grace=1.0) == ((process.pid,), ())
         assert other.poll() is None
+
+
+def test_boot_repair_spares_a_run_of_the_same_id_in_another_log() -> None:
+    """SY-03: ids are chosen by users, and several daemons may run."""
+    with (
+        stranger(PENSTOCK_RUN_ID=RUN_ID, PENSTOCK_EPOCH="ours") as ours,
+        stranger(PENSTOCK_RUN_ID=RUN_ID, PENSTOCK_EPOCH="theirs") as theirs,
+    ):
+        assert end_previous([], [RUN_ID], grace=1.0, epoch="ours") == ((ours.pid,), ())
+        assert theirs.poll() is None
+
+
+async def test_the_process_carries_the_epoch(watched: Watched) -> None:
+    with deadline():
+        await watched.run("env", epoch="the-log")
+    assert b"PENSTOCK_EPOCH=the-log" in watched.output["stdout"].split(b"\n")

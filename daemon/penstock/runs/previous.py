@@ -33,16 +33,19 @@ def end_previous(
     run_ids: Collection[str],
     *,
     grace: float = GRACE_SECONDS,
+    epoch: str = "",
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """End what is left of these processes and runs: the pids found, and those that are still there.
 
-    `grace` is in seconds. Blocks for at most `grace` + 1.5 s. Signals only what has the recorded
+    `grace` is in seconds. With `epoch`, the id of the log, runs of the same id in another log are
+    left alone. Blocks for at most `grace` + 1.5 s. Signals only what has the recorded
     boot id, pid and start time, is in the recorded cgroup, carries the id of one of the runs in its
     environment, or descends from such a process; never this process or one it descends from.
     """
     old = [process for process in started if process.boot_id == boot_id()]
     markers = {os.fsencode(f"PENSTOCK_RUN_ID={run_id}") for run_id in run_ids}
-    left = _remnants(old, markers)
+    mark = os.fsencode(f"PENSTOCK_EPOCH={epoch}") if epoch else b""
+    left = _remnants(old, markers, mark)
     found = set(left)
     for pid, start_time in left.items():
         send(pid, start_time, signal.SIGTERM)
@@ -52,7 +55,7 @@ def end_previous(
         if time.monotonic() >= now + grace:
             _kill(old, left)
         time.sleep(LOOK_SECONDS)
-        left = _remnants(old, markers)
+        left = _remnants(old, markers, mark)
         found.update(left)
     for process in old:
         if process.cgroup is not None:
@@ -60,7 +63,9 @@ def end_previous(
     return tuple(sorted(found)), tuple(sorted(left))
 
 
-def _remnants(old: list[ProcessStarted], markers: set[bytes]) -> dict[int, int]:
+def _remnants(
+    old: list[ProcessStarted], markers: set[bytes], mark: bytes
+) -> dict[int, int]:
     """Start times by pid of what is still alive."""
     found: dict[int, int] = {}
     for process in old:
@@ -71,7 +76,7 @@ def _remnants(old: list[ProcessStarted], markers: set[bytes]) -> dict[int, int]:
             found.update(group_members(process.cgroup))
     for pid in all_pids() if markers else ():
         if (
-            carries(pid, markers)
+            carries(pid, markers, mark)
             and (stat := read_stat(pid))
             and stat.state not in "ZX"
         ):

@@ -47,6 +47,7 @@ async def run_process(
     containment: Containment,
     grace: float,
     stdin: bytes = b"",
+    epoch: str = "",
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -54,13 +55,14 @@ async def run_process(
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
-    `grace` is the seconds between TERM and KILL. While `on_output` waits, so does a process that
+    `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
+    one of the same id in another. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there; what the callbacks raise comes in
     a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace)
+    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
     tree = await launch(
         spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
     )
@@ -89,6 +91,7 @@ def make_spec(
     env: Mapping[str, str],
     containment: Containment,
     grace: float,
+    epoch: str,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -97,24 +100,28 @@ def make_spec(
         "cwd": _encode("inputs.cwd", str(cwd)),
         "env": {
             _encode("inputs.env", name): _encode("inputs.env", value)
-            for name, value in child_environment(env, run_id).items()
+            for name, value in child_environment(env, run_id, epoch).items()
         },
         "method": containment.method
         if root or containment.method != "cgroup"
         else "subreaper",
         "cgroup": str(root / f"run-{uuid.uuid4().hex}") if root else None,
         "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
+        "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
         "grace": float(grace),
     }
 
 
-def child_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
+def child_environment(
+    env: Mapping[str, str], run_id: str, epoch: str = ""
+) -> dict[str, str]:
     """What the process sees: what it was given and its run's id, nothing of the daemon's own."""
     for name in env:
         if not name or "=" in name:
             raise Refused("inputs.env", f"{name!r} cannot be the name of a variable")
     kept = {name: value for name, value in env.items() if not name.startswith(WITHHELD)}
-    return {**kept, "PENSTOCK_RUN_ID": run_id}
+    own = {"PENSTOCK_RUN_ID": run_id, "PENSTOCK_EPOCH": epoch}
+    return {**kept, **{name: value for name, value in own.items() if value}}
 
 
 def prove(tree: Tree, containment: Containment, now: datetime) -> Proof:

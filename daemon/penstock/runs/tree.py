@@ -124,7 +124,13 @@ class Tree:
     async def end_orphans(self) -> None:
         """End what a lost supervisor left behind, as well as it can be found."""
         started = [self.started] if self.started else []
-        find = partial(end_previous, started, [self.run_id], grace=self.spec["grace"])
+        find = partial(
+            end_previous,
+            started,
+            [self.run_id],
+            grace=self.spec["grace"],
+            epoch=os.fsdecode(self.spec["epoch"]).partition("=")[2],
+        )
         self.orphans, _ = await trio.to_thread.run_sync(find)
 
     @property

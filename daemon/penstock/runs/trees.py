@@ -53,13 +53,17 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def carries(pid: int, markers: set[bytes]) -> bool:
-    """Whether the process's environment holds one of these `NAME=value` entries."""
+def carries(pid: int, markers: set[bytes], epoch: bytes) -> bool:
+    """Whether the process's environment holds one of these `NAME=value` entries, and `epoch`.
+
+    Another daemon may have a run of the same id; an empty `epoch` is not looked at.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return not markers.isdisjoint(file.read().split(b"\0"))
+            entries = set(file.read().split(b"\0"))
     except OSError:
         return False
+    return not markers.isdisjoint(entries) and (not epoch or epoch in entries)
 
 
 def send(pid: int, start_time: int, number: int) -> bool:
@@ -182,8 +186,9 @@ class Session:
     method = "session"
     proves = False
 
-    def __init__(self, marker: bytes) -> None:
+    def __init__(self, marker: bytes, epoch: bytes) -> None:
         self.markers = {marker}
+        self.epoch = epoch
         self.session = 0
 
     def enter(self, pid: int) -> None:
@@ -195,7 +200,7 @@ class Session:
             stat = read_stat(pid)
             if stat is None or stat.state in "ZX" or pid == os.getpid():
                 continue
-            if stat.session == self.session or carries(pid, self.markers):
+            if stat.session == self.session or carries(pid, self.markers, self.epoch):
                 found[pid] = stat.start_time
         return found
 
@@ -268,6 +273,7 @@ def choose(spec: dict[str, object]) -> Subreaper | Session:
             return Subreaper()
         except (OSError, ImportError, AttributeError):
             method = "session"
-    marker = spec["marker"]
+    marker, epoch = spec["marker"], spec["epoch"]
     assert isinstance(marker, bytes)
-    return Session(marker)
+    assert isinstance(epoch, bytes)
+    return Session(marker, epoch)
