@@ -91,7 +91,7 @@ def test_a_shell_is_asked_for_explicitly(
 ) -> None:
     daemon.scripts = [tells(*story())]
     penstock("run", "command", "--shell", "a | b")
-    assert submitted(daemon)["inputs"]["argv"] == ["/bin/sh", "-c", "a | b"]
+    assert submitted(daemon)["inputs"]["shell"] == "a | b"
 
 
 def test_the_caller_gives_its_folder_and_the_allowed_names_only(
@@ -190,11 +190,13 @@ def test_other_kinds_tell_a_story_and_give_their_result(
         "metadata": {"files": 3},
     }
     told[3]["event"] = {"type": "progress", "step": "reading", "fraction": 0.5}
+    told[4:4] = [{**told[3], "sequence": 5, "position": 5}]
+    told[5] |= {"sequence": 6, "position": 6}
     daemon.scripts = [tells(*told)]
     result = penstock("run", "llms-txt", ".")
     assert json.loads(result.stdout) == {"files": 3}
     lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
-    assert lines == ["started", "repo_fetched files=3", "reading 50%"]
+    assert lines == ["started", "repo_fetched files=3", "reading"]
     daemon.scripts = [tells(*told)]
     assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
 

@@ -111,8 +111,9 @@ def _command(
     wishes = take_wishes(values)
     if bool(argv) == bool(shell) and not wishes.inputs:
         raise click.UsageError("give a program after `--`, or a line to --shell")
-    words = ["/bin/sh", "-c", shell] if shell else list(argv)
-    inputs = {"argv": words} if words else {}
+    inputs: dict[str, Any] = (
+        {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
+    )
     start(ctx, "command", inputs | _surroundings(session_of(ctx), wishes), wishes)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from penstock.address import Address, socket_address
+from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
-from penstock.errors import DaemonUnreachable
+from penstock.errors import DaemonUnreachable, Refused
+from penstock.events import check_run_id
 
 
 @asynccontextmanager
@@ -29,11 +32,25 @@ async def open_place(
         return
     from penstock.service import open_embedded
 
-    run_id = request.setdefault("run_id", f"{request['kind']}-{secrets.token_hex(4)}")
-    config, _ = session.config()
+    wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
+    run_id = request["run_id"] = one_form(wanted)
+    config, sources = session.config()
+    if "log_level" in sources:
+        set_up_logging(config, session.environ)
+    else:
+        # What its log would say of the run, this command says better.
+        logging.basicConfig(level=logging.CRITICAL)
     async with open_embedded(config, run_id, session.environ) as address:
         async with open_client(address) as client:
             yield client
+
+
+def one_form(run_id: str) -> str:
+    """A run id as the daemon knows it: files are named after it. Refused if it can be none."""
+    try:
+        return check_run_id(run_id)
+    except ValueError as error:
+        raise Refused("run_id", str(error)) from None
 
 
 async def running(session: Session) -> Address | None:
@@ -52,7 +69,7 @@ async def running(session: Session) -> Address | None:
 async def embedded(session: Session, run_id: str) -> Address | None:
     """The embedded daemon that executes this run now, if there is one."""
     try:
-        address = socket_address(session.paths().embedded_socket(run_id))
+        address = socket_address(session.paths().embedded_socket(one_form(run_id)))
         async with open_client(address) as client:
             await client.health()
     except DaemonUnreachable:

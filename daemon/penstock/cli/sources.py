@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from penstock.cli.places import embedded
+from penstock.cli.places import embedded, one_form
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
 from penstock.errors import PenstockError, RunNotFound
@@ -79,7 +79,7 @@ class FileSource:
         return view.to_json()
 
     async def page(self, run_id: str, after: int) -> list[Recorded]:
-        return await self.store.read(run_id, after, PAGE)
+        return await self.store.read(one_form(run_id), after, PAGE)
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         view = await self.view(run_id)
@@ -108,7 +108,7 @@ def ask_source(
 @asynccontextmanager
 async def open_source(session: Session, run_id: str) -> AsyncIterator[Source]:
     """The embedded daemon of this run, else the file it left, else the daemon."""
-    path = session.paths().embedded_database(run_id)
+    path = session.paths().embedded_database(one_form(run_id))
     if session.named or not path.exists():
         async with open_client(session.address()) as client:
             yield LiveSource(client)

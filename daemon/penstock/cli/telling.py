@@ -69,8 +69,7 @@ def as_story(fact: Recorded) -> Piece | None:
     text = _STORY.get(fact.type, lambda _: None)(event)
     if text is None:
         return None
-    moment = fact.at.astimezone().strftime("%H:%M:%S")
-    return "stderr", f"{moment} {neutralise(text).rstrip()}\n"
+    return _line(fact, text)
 
 
 _STORY: dict[str, Callable[[Any], str | None]] = {
@@ -94,6 +93,22 @@ _STORY: dict[str, Callable[[Any], str | None]] = {
     "ask.answered": lambda e: f"{e.name}: {e.answer} (by {e.by})",
     "step.failed": lambda e: f"step {e.name} failed: {e.error}",
 }
+
+
+def make_story() -> Callable[[Recorded], Piece | None]:
+    """The same with a line for each new step; how far it is would fill a file."""
+    steps = [""]
+
+    def render(fact: Recorded) -> Piece | None:
+        if fact.type != "progress":
+            return as_story(fact)
+        step = getattr(fact.event, "step", "")
+        if step == steps[0]:
+            return None
+        steps[0] = step
+        return _line(fact, step)
+
+    return render
 
 
 @dataclass
@@ -143,7 +158,7 @@ async def open_teller(
         ) as progress:
             yield ProgressTeller(progress, progress.add_task(kind, total=1.0))
     else:
-        yield PieceTeller(as_story)
+        yield PieceTeller(make_story())
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +190,11 @@ def _facts(metadata: dict[str, Any]) -> list[str]:
         f"{key}={json.dumps(value, ensure_ascii=False)}"
         for key, value in metadata.items()
     ]
+
+
+def _line(fact: Recorded, text: str) -> Piece:
+    moment = fact.at.astimezone().strftime("%H:%M:%S")
+    return "stderr", f"{moment} {neutralise(text).rstrip()}\n"
 
 
 def _write(pieces: list[Piece]) -> None:

@@ -1,0 +1,285 @@
+"""The command line against a real daemon, and with one embedded: real processes, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.real_daemon import RealDaemon
+
+pytestmark = pytest.mark.slow
+
+#: Seconds for anything here; a loaded box may take its time.
+PATIENCE = 60
+PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
+
+
+def call(
+    *args: str, code: int | None = 0, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*PENSTOCK, *args], capture_output=True, text=True, timeout=PATIENCE,
+        env={**os.environ, **environ}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert code is None or done.returncode == code, (
+        done.returncode,
+        done.stdout,
+        done.stderr,
+    )
+    return done
+
+
+def json_of(*args: str, **environ: Any) -> list[dict[str, object]]:
+    return [
+        json.loads(line)
+        for line in call(*args, "--json", **environ).stdout.splitlines()
+    ]
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts commands that go on by themselves; none outlives its test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        processes.append(
+            subprocess.Popen(
+                [*PENSTOCK, *args],
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_a_run_by_any_way_in_is_the_same_run(real_daemon: RealDaemon) -> None:
+    """APP-08 The Unix socket needs no token; TCP takes that of the token file."""
+    run_id = call(
+        "submit", "command", "--label", "k=v", "--", "echo", "hi"
+    ).stdout.strip()
+    call("wait", run_id)
+    over_socket = json_of("show", run_id)
+    assert over_socket == json_of("show", run_id, PENSTOCK_URL=real_daemon.url)
+    assert over_socket[0]["state"] == "completed"
+    assert call("logs", run_id).stdout == "hi\n"
+    assert json_of("list", "label:k=v")[0]["run_id"] == run_id
+    assert json_of("audit")[0]["findings"] == []
+
+
+def test_the_token_is_needed_over_tcp(real_daemon: RealDaemon) -> None:
+    """WS-10, API-08"""
+    for verb in (["list"], ["follow", "x"]):
+        done = call(
+            *verb, code=77, PENSTOCK_URL=real_daemon.url, PENSTOCK_TOKEN="wrong"
+        )
+        assert "token" in done.stderr
+
+
+def test_a_cancelled_run_is_143_and_its_receipt_is_whole(
+    real_daemon: RealDaemon, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    following = started(
+        "run", "command", "--id", "long", "--shell", "echo on; sleep 60"
+    )
+    assert line_of(following) == "on\n"
+    [receipt] = json_of("cancel", "long", "--wait")
+    assert (receipt["outcome"], receipt["survivors"]) == ("cancelled", [])
+    assert receipt["gone_at"] is not None
+    assert following.wait(PATIENCE) == 143
+
+
+def test_a_refused_input_names_its_field(real_daemon: RealDaemon) -> None:
+    """ER-02"""
+    done = call("submit", "llms-txt", "x", "--section-links", "0", code=2)
+    assert "inputs.section_links" in done.stderr
+    assert call("show", "unknown", code=3).stdout == ""
+
+
+def test_follow_survives_a_restart_of_the_daemon(
+    start_daemon: Callable[..., RealDaemon],
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """TU-01 Resumed at its position, without gap or repeat."""
+    first = start_daemon()
+    run_id = call(
+        "submit",
+        "command",
+        "--on-restart",
+        "requeue",
+        "--shell",
+        "echo on; sleep 3; echo off",
+    ).stdout.strip()
+    following = started("follow", run_id, "--json")
+    seen = [json.loads(line_of(following))]
+    while seen[-1]["event"]["type"] != "log":
+        seen.append(json.loads(line_of(following)))
+    assert first.stop() == 0
+    start_daemon()
+    out, err = following.communicate(timeout=PATIENCE)
+    seen += [json.loads(line) for line in out.splitlines()]
+    assert following.returncode == 0, err
+    assert [fact["sequence"] for fact in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1]["event"]["type"] == "run.completed"
+    assert "connecting again" in err
+
+
+def test_shutdown_keeps_the_queue_and_cancel_all_ends_it(
+    start_daemon: Callable[..., RealDaemon],
+) -> None:
+    """D-14"""
+    daemon = start_daemon(PENSTOCK_MAX_CONCURRENT="1")
+    for run_id in ("a", "b"):
+        call(
+            "submit",
+            "command",
+            "--id",
+            run_id,
+            "--on-restart",
+            "requeue",
+            "--",
+            "sleep",
+            "60",
+        )
+    call("shutdown")
+    assert daemon.stop() == 0
+    daemon = start_daemon(PENSTOCK_MAX_CONCURRENT="1")
+    assert {str(run["run_id"]) for run in json_of("list", "state:open")} == {"a", "b"}
+    assert json_of("shutdown", "--cancel-all")[0]["cancelled"] == 2
+    start_daemon()
+    assert json_of("list", "state:open") == []
+
+
+def test_an_export_is_read_into_an_empty_log(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """D-08"""
+    daemon = start_daemon()
+    call("run", "command", "--id", "kept", "--", "echo", "kept")
+    out = tmp_path / "log.ndjson"
+    call("export", str(out))
+    daemon.stop()
+    copy = tmp_path / "state"
+    call("import", str(out), "--database", str(copy / "penstock.db"))
+    start_daemon(PENSTOCK_STATE_DIR=str(copy))
+    assert call("logs", "kept", PENSTOCK_STATE_DIR=str(copy)).stdout == "kept\n"
+
+
+# -- without a daemon
+
+
+def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
+    home: Path,
+) -> None:
+    """CL-02 It opens no port and leaves the main log alone."""
+    done = call(
+        "run",
+        "command",
+        "--id",
+        "x/1",
+        "--shell",
+        "echo out; echo err >&2; exit 3",
+        code=1,
+    )
+    assert (done.stdout, done.stderr.splitlines()[0]) == ("out\n", "err")
+    assert "Traceback" not in done.stderr
+    run_id = "x-1"
+    assert json_of("show", run_id) == json_of("show", "x/1")
+    assert json_of("show", run_id)[0]["state"] == "failed"
+    assert call("logs", run_id).stdout == "out\n"
+    assert (
+        json.loads(call("events", run_id).stdout.splitlines()[-1])["event"]["type"]
+        == "run.failed"
+    )
+    assert call("wait", run_id, code=1).stdout == f"{run_id}  failed\n"
+    state = home / "state" / "penstock"
+    assert not (state / "penstock.db").exists()
+    assert list((home / "run" / "penstock" / "embedded").iterdir()) == []
+
+
+def test_an_embedded_run_can_be_followed_and_cancelled_from_elsewhere(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """CL-02 `follow ID` finds it."""
+    running = started("run", "command", "--id", "e", "--shell", "echo on; sleep 60")
+    assert line_of(running) == "on\n"
+    following = started("follow", "e")
+    assert line_of(following) == "on\n"
+    [receipt] = json_of("cancel", "e", "--wait")
+    assert receipt["survivors"] == []
+    assert running.wait(PATIENCE) == 143
+    assert following.wait(PATIENCE) == 143
+
+
+def test_any_number_of_embedded_runs_go_on_at_once(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    runs = [
+        started("run", "command", "--shell", f"echo {n}; sleep 1") for n in range(3)
+    ]
+    assert [line_of(run) for run in runs] == ["0\n", "1\n", "2\n"]
+    assert [run.wait(PATIENCE) for run in runs] == [0, 0, 0]
+
+
+def test_ctrl_c_ends_an_embedded_run_and_its_processes(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """CL-02, CN-01"""
+    running = started(
+        "run", "command", "--id", "c", "--shell", "echo $$; exec sleep 60"
+    )
+    pid = int(line_of(running))
+    running.send_signal(signal.SIGINT)
+    assert running.wait(PATIENCE) == 130
+    assert running.stderr is not None
+    assert "nothing of it is left" in running.stderr.read()
+    assert not Path(f"/proc/{pid}").exists()
+    assert json_of("show", "c")[0]["state"] == "cancelled"
+
+
+def test_a_killed_command_leaves_no_process_and_an_honest_story(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """SY-03"""
+    running = started(
+        "run", "command", "--id", "k", "--shell", "echo $$; exec sleep 60"
+    )
+    pid = int(line_of(running))
+    running.kill()
+    running.wait(PATIENCE)
+    give_up = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    done = call("follow", "k", code=1)
+    assert "left unfinished" in done.stderr
+
+
+def test_a_socket_left_behind_by_a_dead_daemon_is_no_daemon(
+    start_daemon: Callable[..., RealDaemon],
+) -> None:
+    daemon = start_daemon()
+    assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert "penstock serve" in call("list", code=69).stderr
+    assert call("run", "command", "--", "echo", "still works").stdout == "still works\n"
