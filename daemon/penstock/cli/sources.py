@@ -69,7 +69,7 @@ class FileSource:
     async def view(self, run_id: str) -> dict[str, Any]:
         from penstock.record.views import RunView
 
-        view, after = RunView(run_id), 0
+        view, after = RunView(one_form(run_id)), 0
         while facts := await self.page(run_id, after):
             for fact in facts:
                 view.apply(fact)
