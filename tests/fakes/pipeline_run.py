@@ -89,7 +89,7 @@ class FakeRun:
     async def progress(self, step: str, fraction: float | None = None) -> None:
         await self.emit(Progress(step=step, fraction=fraction))
 
-    async def milestone(self, name: str, **metadata: Any) -> None:
+    async def milestone(self, name: str, /, **metadata: Any) -> None:
         if name not in self.milestones:
             raise Refused("milestone", f"{name!r} is not declared by the kind")
         json.dumps(metadata, allow_nan=False)

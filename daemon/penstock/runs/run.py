@@ -161,7 +161,7 @@ class Run:
         """Say what is being done, and how much of it is (0 to 1)."""
         await self.emit(Progress(step=step, fraction=fraction))
 
-    async def milestone(self, name: str, **metadata: Any) -> None:
+    async def milestone(self, name: str, /, **metadata: Any) -> None:
         """Say that a point was reached; what artifacts hold back goes out first.
 
         Refused for a name the kind does not declare.
