@@ -276,6 +276,27 @@ def test_a_killed_command_leaves_no_process_and_an_honest_story(
     assert "left unfinished" in done.stderr
 
 
+def test_prune_forgets_what_has_ended_and_spares_what_goes_on(
+    home: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """RS-05 The logs of embedded daemons too; a running daemon prunes by itself."""
+    call("run", "command", "--id", "old", "--", "true")
+    running = started("run", "command", "--id", "going", "--shell", "echo on; sleep 60")
+    assert line_of(running) == "on\n"
+    logs = home / "state" / "penstock" / "embedded"
+    for file in logs.glob("*.db"):
+        os.utime(file, (0, 0))
+    assert json_of("prune")[0]["runs"] == ["old"]
+    assert [file.name for file in logs.glob("*.db")] == ["going.db"]
+
+
+def test_prune_leaves_the_log_of_a_running_daemon_to_it(
+    real_daemon: RealDaemon,
+) -> None:
+    assert "another daemon" in call("prune", code=1).stderr
+    assert real_daemon.process.poll() is None
+
+
 def test_a_socket_left_behind_by_a_dead_daemon_is_no_daemon(
     start_daemon: Callable[..., RealDaemon],
 ) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from penstock.cli.auditing import Audit
-from penstock.cli.output import emit, fields, say
+from penstock.address import Paths
+from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
-from penstock.client import Client
-from penstock.events import Recorded
+from penstock.errors import PenstockError, StartRefused
 from penstock.problems import Exit
+from penstock.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.config import Config
@@ -37,7 +40,9 @@ def export(session: Session, out: BinaryIO, database: Path | None) -> None:
     """Write the log as NDJSON to OUT, or stdout; the daemon may be running."""
     from penstock.record.export import export_file
 
-    count = export_file(database or session.paths().database, out)
+    path = database or session.paths().database
+    with readable(path):
+        count = export_file(path, out)
     say(f"{count} facts exported")
 
 
@@ -67,39 +72,28 @@ def import_(
 
 
 @click.command()
+@_database
 @json_option
 @pass_session
-def audit(session: Session, as_json: bool) -> None:
-    """Check the whole log: numbers without holes, one end per run, nothing after it.
+def audit(session: Session, database: Path | None, as_json: bool) -> None:
+    """Read the whole log and check that every law was kept; the daemon may be running.
 
-    Exits 1 if a law is broken.
+    Exits 1 if one was not.
     """
-    checked = session.ask(_audit)
-    report = {
-        "facts": checked.facts,
-        "runs": checked.runs,
-        "ended": checked.ended,
-        "open": checked.open_runs,
-        "findings": checked.findings,
-    }
-    emit(report) if as_json else fields(report)
-    if checked.findings:
+    from penstock.record.audit import audit_file
+
+    path = database or session.paths().database
+    with readable(path):
+        checked = audit_file(path)
+    findings = [str(finding) for finding in checked.findings]
+    if as_json:
+        emit({"facts": checked.facts, "findings": findings})
+    else:
+        for finding in findings:
+            click.echo(neutralise(finding))
+        say(f"{checked.facts} facts, {len(findings)} findings")
+    if findings:
         raise click.exceptions.Exit(Exit.RUN_FAILED)
-    if not as_json:
-        say("every law is kept")
-
-
-async def _audit(client: Client) -> Audit:
-    """Read the log to its present end."""
-    audit = Audit()
-    while True:
-        page = await client.events(after=audit.after)
-        if gap := page.get("gap"):
-            audit.begin_at(gap["last"] + 1)
-        if not page["events"]:
-            return audit
-        for data in page["events"]:
-            audit.take(Recorded.from_wire(data))
 
 
 @click.command()
@@ -130,21 +124,16 @@ def prune(
         async with open_file(paths.database, life=secrets.token_hex(8)) as store:
             return await _prune(store, config, before, kept)
 
-    if not paths.database.exists():
-        say("there is no log yet")
-        return
-    with hold_lock(paths.lock):
-        forgotten = run_async(work)
-    if as_json:
-        emit({"runs": forgotten})
-    else:
-        say(f"{len(forgotten)} runs forgotten")
+    forgotten: list[str] = []
+    if paths.database.exists():
+        with hold_lock(paths.lock):
+            forgotten = run_async(work)
+    _show_forgotten(forgotten + forget_embedded(paths, before), as_json)
 
 
 async def _prune(
     store: Store, config: Config, before: datetime, keep: int
 ) -> list[str]:
-    from penstock.errors import PenstockError
     from penstock.record.store import Prune, Pruned
 
     forgotten: list[str] = []
@@ -165,3 +154,44 @@ async def _prune(
         forgotten += outcome.runs
         more = outcome.more
     return forgotten
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What SQLite says of a file that it cannot read, as a sentence that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StartRefused(f"the log {path} cannot be read: {error}") from None
+
+
+def forget_embedded(paths: Paths, before: datetime) -> list[str]:
+    """Remove the logs of embedded daemons that were last written before then; the files' names."""
+    from penstock.record.lock import hold_lock
+
+    removed: list[str] = []
+    for file in sorted(paths.embedded.glob("*.db")):
+        if file.stat().st_mtime >= before.timestamp():
+            continue
+        lock = file.with_suffix(".lock")
+        try:
+            with hold_lock(lock):
+                for name in (
+                    f"{file.name}-wal",
+                    f"{file.name}-shm",
+                    file.name,
+                    lock.name,
+                ):
+                    file.with_name(name).unlink(missing_ok=True)
+        except StartRefused:
+            # Its daemon is at work; a run may be silent for as long as it likes.
+            continue
+        removed.append(file.stem)
+    return removed
+
+
+def _show_forgotten(names: list[str], as_json: bool) -> None:
+    if as_json:
+        emit({"runs": names})
+    else:
+        say(f"{len(names)} runs forgotten")

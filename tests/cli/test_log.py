@@ -1,0 +1,37 @@
+"""D-08: the log as a whole, without a daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fakes.penstock_command import Penstock
+
+
+@pytest.mark.parametrize("verb", ["export", "audit"])
+def test_a_log_that_is_not_there_is_not_found(penstock: Penstock, verb: str) -> None:
+    result = penstock(verb)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "there is no database" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["export", "audit"])
+def test_what_is_no_log_is_a_sentence(
+    penstock: Penstock, tmp_path: Path, verb: str
+) -> None:
+    file = tmp_path / "x.db"
+    file.write_text("no database at all, but long enough to be looked at" * 100)
+    result = penstock(verb, "--database", str(file))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert str(file) in result.stderr
+
+
+def test_what_is_no_export_is_refused_and_nothing_is_written(
+    penstock: Penstock, tmp_path: Path
+) -> None:
+    file = tmp_path / "deep" / "penstock.db"
+    result = penstock("import", "--database", str(file), stdin="not json\n")
+    assert result.exit_code == 2
+    assert "import" in result.stderr
