@@ -423,6 +423,30 @@ async def test_a_goodbye_is_the_last_frame() -> None:
         assert closed.value.reason.code == 1001
 
 
+async def test_what_is_recorded_in_the_moment_of_a_goodbye_is_told() -> None:
+    """APP-06: that is how the runs ended that the stop ended; their watchers must hear it."""
+    async with open_house() as house:
+        house.queued("r")
+        async with (
+            open_client(house, "/ws/r") as one,
+            open_client(house) as all_runs,
+            house.http() as http,
+            http.stream(
+                "GET", "/events", headers={"Accept": "application/x-ndjson"}
+            ) as lines,
+        ):
+            await until(one, "ready")
+            await until(all_runs, "ready")
+            await house.wait_subscribers(3)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            end(house, "r")
+            house.closing.say_goodbye()
+            assert positions(await until(one, "bye")) == [2, 3]
+            assert positions(await until(all_runs, "bye")) == [2, 3]
+            told = [json.loads(line) async for line in lines.aiter_lines()]
+            assert [line.get("position") for line in told] == [1, 2, 3, None]
+
+
 async def test_history_below_the_floor_is_a_gap() -> None:
     """BUS-07"""
     async with open_house() as house:

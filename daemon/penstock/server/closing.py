@@ -10,6 +10,11 @@ from contextlib import contextmanager
 
 import trio
 
+from penstock.record.bus import Batch, Subscription
+
+#: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
+LAST_LOOK_SECONDS = 0.05
+
 
 class Closing:
     """The two steps of a stop. Each is a plain function, happens once, and may be asked twice."""
@@ -58,3 +63,16 @@ class Closing:
                 yield scope
         finally:
             self._waits.discard(scope)
+
+
+async def last_look(subscription: Subscription) -> Batch | None:
+    """What came in the moment of the goodbye: how the runs ended that the stop ended.
+
+    The goodbye cuts a wait short even if its end was due; this takes what the wait would have
+    given, once. Who is further behind comes back for the rest.
+    """
+    if subscription.statistics().lag == 0:
+        return None
+    with trio.move_on_after(LAST_LOOK_SECONDS):
+        return await anext(subscription, None)
+    return None

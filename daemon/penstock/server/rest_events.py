@@ -15,7 +15,7 @@ from penstock.errors import Refused
 from penstock.events import Recorded
 from penstock.record.bus import Batch, Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
-from penstock.server.closing import Closing
+from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
 from penstock.wire import ByeFrame, GapFrame
 
@@ -98,7 +98,9 @@ class Lines:
                     return chunk
             elif self._closing.saying_goodbye:
                 self._said_bye = True
-                return self._control(ByeFrame(reason="the daemon is stopping"))
+                last = await last_look(self._subscription)
+                bye = ByeFrame(reason="the daemon is stopping")
+                return (self._write(last) if last else b"") + self._control(bye)
             elif self._write is sse_lines:
                 return b": still here\n\n"
         raise StopAsyncIteration

@@ -19,7 +19,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from penstock.errors import PenstockError, Unauthorised
 from penstock.problems import row_of
 from penstock.record.bus import Batch, Lagged, Overflow, Subscription
-from penstock.server.closing import Closing
+from penstock.server.closing import Closing, last_look
 from penstock.server.guard import Guard
 from penstock.wire import (
     ByeFrame,
@@ -117,14 +117,20 @@ class Session:
             with self._closing.until_goodbye() as scope:
                 batch = await anext(subscription, None)
             if scope.cancelled_caught:
+                await self._send_batch(await last_look(subscription), subscription)
                 return Bye("the daemon is stopping", CODE_STOPPING)
             if batch is None:
                 return Bye("the run has ended", CODE_ENDED)
-            for frame in frames(batch, subscription.overflow):
-                await self._connection.send_message(frame)
+            await self._send_batch(batch, subscription)
             if batch.live and not ready:
                 ready = True
                 await self._send(ReadyFrame(head=self._core.bus.head))
+
+    async def _send_batch(
+        self, batch: Batch | None, subscription: Subscription
+    ) -> None:
+        for frame in frames(batch, subscription.overflow) if batch else ():
+            await self._connection.send_message(frame)
 
     async def _listen(self, scope: trio.CancelScope) -> None:
         """Notice that the client leaves; what it says after its first frame is not looked at."""
