@@ -160,7 +160,8 @@ class Dashboard(App[None]):
     def top_line(self) -> TopLine:
         model = self.model
         uptime = model.health.get("uptime")
-        started = float(uptime) if isinstance(uptime, int | float) else None
+        since = monotonic() - model.health_at
+        up = float(uptime) + since if isinstance(uptime, int | float) else None
         return TopLine(
             phase=model.phase,
             where=self.where(),
@@ -171,7 +172,7 @@ class Dashboard(App[None]):
             if model.phase == "catching up"
             else 0,
             missed=model.missed,
-            uptime=started,
+            uptime=up,
             paused=None if self.paused is None else model.tail_count - self.paused,
             read_only=self.read_only and self.replay is None,
             clock=clock_time(self.now()),

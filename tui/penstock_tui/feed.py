@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from penstock.address import Address
 from penstock.errors import PenstockError
@@ -78,6 +79,7 @@ class Feed:
                         looked = loop.time()
                         model.clients = list(await self.actions.clients())
                         model.health = await self.actions.health()
+                        model.health_at = monotonic()
                     if model.broken:
                         await self._ask_for_broken()
                     model.version += 1

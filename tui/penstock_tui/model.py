@@ -82,6 +82,8 @@ class Model:
     queue: Mapping[str, Any] = field(default_factory=dict)
     clients: list[Mapping[str, Any]] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
+    #: When that was, by the monotonic clock.
+    health_at: float = 0.0
     #: Grows with everything that changes the picture.
     version: int = 0
     _second: int = 0

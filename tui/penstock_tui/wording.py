@@ -112,7 +112,8 @@ def bar(fraction: float | None, width: int = 10) -> str:
     """A bar with eighths, then the percentage; blank while nothing is known."""
     if fraction is None:
         return ""
-    eighths = int(min(1.0, max(0.0, fraction)) * width * 8)
+    fraction = min(1.0, max(0.0, fraction))
+    eighths = int(fraction * width * 8)
     full, part = divmod(eighths, 8)
     drawn = "█" * full + (_EIGHTHS[part] if part else "")
     return f"{drawn.ljust(width, '·')} {fraction:4.0%}"

@@ -60,7 +60,7 @@ class RunTable(ScrollView, can_focus=True):
         ),
         Binding("enter", "open", "Open", key_display="⏎", id="table.open"),
     ]
-    cursor: reactive[int] = reactive(0, repaint=False)
+    cursor: reactive[int] = reactive(0, repaint=False, init=False)
 
     class Opened(Message):
         """A row was chosen by enter or a double click."""

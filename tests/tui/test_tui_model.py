@@ -1,0 +1,177 @@
+"""The dashboard's model: what it makes of frames. TU-01, TU-02, WS-07, EV-13."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fakes.tui_scene import FROZEN, World, busy_afternoon
+from penstock import events as e
+from penstock.record.views import fold
+from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, Model
+
+
+def wired(world: World) -> list[dict[str, Any]]:
+    return [json.loads(fact.wire()) for fact in world.log]
+
+
+def greeting(epoch: str = "one", head: int = 0) -> dict[str, Any]:
+    return {
+        "type": "hello",
+        "daemon": "0.1.0",
+        "epoch": epoch,
+        "life": "l",
+        "head": head,
+        "floor": 1,
+    }
+
+
+def followed(world: World) -> Model:
+    model = Model()
+    model.feed(greeting(head=len(world.log)), FROZEN)
+    model.feed({"type": "events", "events": wired(world)}, FROZEN)
+    model.feed({"type": "ready", "head": len(world.log)}, FROZEN)
+    return model
+
+
+def test_the_views_are_the_daemons_own_fold() -> None:
+    """VW-01 live view = replayed view, in the dashboard too."""
+    world = busy_afternoon(World())
+    model = followed(world)
+    assert {run_id: run.view for run_id, run in model.runs.items()} == world.views
+    assert model.runs["r-1b7d"].view == fold(
+        f for f in world.log if f.run_id == "r-1b7d"
+    )
+    assert (model.phase, model.missed, model.position) == ("live", 0, len(world.log))
+
+
+def test_facts_that_were_taken_before_are_ignored() -> None:
+    """WS-07 resuming repeats nothing."""
+    world = busy_afternoon(World())
+    model = followed(world)
+    count, alerts = model.tail_count, model.alert_count
+    model.feed({"type": "events", "events": wired(world)[-40:]}, FROZEN)
+    assert (model.tail_count, model.alert_count, model.missed) == (count, alerts, 0)
+
+
+def test_a_gap_is_counted_and_breaks_only_the_runs_it_touches() -> None:
+    """TU-01 gaps are shown."""
+    world = World()
+    for run_id in ("a", "b"):
+        world.submit(run_id, "command", {"argv": ["true"]}, 20, 0)
+    world.start("a", 0)
+    world.record("a", e.Progress(step="x", fraction=0.5))
+    facts = wired(world)
+    model = Model()
+    model.feed(greeting(), FROZEN)
+    model.feed({"type": "events", "events": facts[:2]}, FROZEN)
+    model.feed({"type": "gap", "first": 3, "last": 3}, FROZEN)
+    model.feed({"type": "events", "events": facts[3:]}, FROZEN)
+    assert model.missed == 1
+    assert model.broken == {"a"}
+    model.seed([world.views["a"].to_json()])
+    assert model.broken == set()
+    assert model.runs["a"].view.progress == 0.5
+
+
+def test_another_log_clears_what_was_shown() -> None:
+    """TU-01 an epoch change clears."""
+    model = followed(busy_afternoon(World()))
+    model.feed(greeting(epoch="two"), FROZEN)
+    assert not model.runs
+    assert not model.alerts
+    assert (model.position, model.epoch) == (0, "two")
+
+
+def test_the_list_at_the_start_and_the_stream_do_not_count_twice() -> None:
+    world = busy_afternoon(World())
+    model = Model()
+    model.feed(greeting(head=len(world.log)), FROZEN)
+    model.seed(view.to_json() for view in world.views.values())
+    model.position = len(world.log) - 60
+    model.feed({"type": "events", "events": wired(world)[-60:]}, FROZEN)
+    assert {run_id: run.view.sequence for run_id, run in model.runs.items()} == {
+        run_id: view.sequence for run_id, view in world.views.items()
+    }
+    assert not model.broken
+
+
+def test_a_fact_from_a_newer_daemon_changes_nothing_but_the_cursor() -> None:
+    """EV-13 an unknown type crashes no dashboard."""
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    model = followed(world)
+    unknown = {
+        **wired(world)[0],
+        "position": 2,
+        "sequence": 2,
+        "event": {"type": "run.blessed", "by": "x"},
+    }
+    model.feed({"type": "events", "events": [unknown]}, FROZEN)
+    model.feed({"type": "weather", "of": "tomorrow"}, FROZEN)
+    assert model.runs["a"].view.sequence == 2
+    assert model.position == 2
+
+
+def test_alerts_tell_what_a_person_should_notice() -> None:
+    """TU-02 backpressure, asks, failures, drops."""
+    model = followed(busy_afternoon(World()))
+    said = [alert.text for alert in model.alerts]
+    assert said == [
+        "daemon 0.1.0 started: 1 requeued",
+        "queue 82/100, above 80 %",
+        "r-1c01 failed: exit status 3",
+        "client mcp-2 dropped 120 events",
+        "r-1d00 asks: which branch?  (a to answer)",
+    ]
+
+
+def test_ended_runs_do_not_pile_up() -> None:
+    """TU-05 a dashboard that is open all day stays small."""
+    world = World()
+    for number in range(MOST_ENDED * 2 + 50):
+        world.submit(f"r{number}", "command", {}, 20, 0)
+        world.record(f"r{number}", e.RunCancelled(reason="x"))
+    model = followed(world)
+    assert MOST_ENDED <= len(model.runs) <= MOST_ENDED * 2 + 1
+    assert f"r{MOST_ENDED * 2 + 49}" in model.runs
+
+
+def test_throughput_counts_what_arrives_live_and_idle_seconds_are_zero() -> None:
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    model = followed(world)
+    model.second(100)
+    for _ in range(3):
+        world.record("a", e.Log(text="x"))
+    model.feed({"type": "events", "events": wired(world)[1:]}, FROZEN)
+    model.second(101)
+    model.second(104)
+    assert list(model.history)[-4:] == [3, 0, 0, 0]
+    model.second(10_000)
+    assert len(model.history) == HISTORY_SECONDS
+
+
+def test_lag_is_the_worst_of_the_last_second() -> None:
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    model = followed(world)
+    world.record("a", e.Log(text="x"))
+    model.feed(
+        {"type": "events", "events": wired(world)[1:]}, FROZEN + timedelta(seconds=2)
+    )
+    model.second(7)
+    assert model.lag == pytest.approx(2.0)
+    model.second(8)
+    assert model.lag == 0.0
+
+
+def test_a_lost_daemon_keeps_what_is_shown() -> None:
+    """TU-01 daemon down: it says so, and what was seen stays."""
+    model = followed(busy_afternoon(World()))
+    model.lose("the connection was cut")
+    assert model.phase == "lost"
+    assert model.runs

@@ -1,0 +1,319 @@
+"""The screens under a pilot, beside a scripted daemon: every key. TU-02, TU-03, TU-04."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, TabbedContent
+
+from fakes.aio import aio
+from fakes.tui_pilot import dashboard, shows, text_of, until
+from fakes.tui_processes import DaemonProcess
+from penstock_tui.screens.answer import AnswerDialog
+from penstock_tui.screens.cancel import CancelDialog
+from penstock_tui.screens.help import HelpDialog
+from penstock_tui.screens.overview import Overview
+from penstock_tui.screens.run import RunScreen
+from penstock_tui.screens.small import TooSmall
+from penstock_tui.screens.submit import SubmitDialog
+from penstock_tui.settings import Settings
+
+
+@aio
+async def test_the_overview_shows_what_the_daemon_does(busy: DaemonProcess) -> None:
+    """TU-02 queue with its marks, slots, runs, alerts, asks, event tail."""
+    async with dashboard(busy.address) as (app, _):
+        await shows(app, "78/100 queued 78% ok  2 submitters wait")
+        await shows(app, "5/5 busy")
+        for text in (
+            "● live", "┊", "■ CRIT 1  ■ HIGH 12  ■ MED 34  ■ LOW 22  ■ BG 9", "1 mcp  2 ws  lag 3",
+            "mistral:7b → qwen3:8b", "5 running · 78 queued · 1 asks", "which branch?  (a to",
+            "subscriber.lagged", "generate    █████▌···  62%",
+        ):  # fmt: skip
+            await shows(app, text)
+        table = text_of(app).split("Runs 92/92")[1]
+        order = [
+            table.index(run_id)
+            for run_id in ("r-1d00", "r-1c01", "r-1b7d", "r-1ba2 ", "r-1c11")
+        ]
+        assert order == sorted(order)
+
+
+@aio
+async def test_the_filter_zoom_sort_and_panels(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "Runs 92/92")
+        await pilot.press("slash", *"state:failed", "enter")
+        await shows(app, "Runs 1/92  / state:failed")
+        await pilot.press("slash")
+        assert app.screen.query_one(Input).value == "state:failed"
+        await pilot.press("escape")
+        await shows(app, "Runs 92/92")
+        await pilot.press("slash", *"colour:red")
+        await shows(app, "the keys are state")
+        await pilot.press("escape")
+        await pilot.press("s")
+        await shows(app, "by newest")
+        await pilot.press("2")
+        await until(lambda: app.focused is not None and app.focused.id == "alerts", app)
+        await pilot.press("z")
+        await until(lambda: "Runs" not in text_of(app), app)
+        await pilot.press("escape")
+        await shows(app, "Throughput")
+        await pilot.press("3")
+        await until(lambda: app.focused is not None and app.focused.id == "events", app)
+        await pilot.press("1", "tab", "shift+tab")
+        assert app.focused is not None
+        assert app.focused.id == "runs"
+
+
+@aio
+async def test_pause_freezes_the_view_and_counts_what_is_missed(
+    fresh: DaemonProcess,
+) -> None:
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "Runs 92/92")
+        await pilot.press("p")
+        await shows(app, "PAUSED +0 events")
+        assert app.feed is not None
+        await app.feed.actions.submit({"kind": "command", "inputs": {"argv": ["true"]}})
+        await until(lambda: len(app.model.runs) == 93, app)
+        await until(lambda: "PAUSED +0" not in text_of(app), app)
+        assert "Runs 92/92" in text_of(app)
+        await pilot.press("p")
+        await shows(app, "Runs 93/93")
+
+
+@aio
+async def test_the_run_screen_tells_the_whole_story(busy: DaemonProcess) -> None:
+    """Timeline, texts, log, causes and children; tabs by [ and ]."""
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "r-1b58")
+        app.open_run("r-1b58")
+        await shows(app, "repo_fetched  files=1204")
+        await shows(app, "llms.txt")
+        await pilot.press("right_square_bracket")
+        await shows(app, "> A Rapid Application Development framework for Python.")
+        await pilot.press("right_square_bracket")
+        await shows(app, "context 7,900/8,192 tokens: summarised 3 modules")
+        await pilot.press("slash", *"TEXTUAL", "enter")
+        await shows(app, "/textual: 8 lines")
+        await pilot.press("v", "n", "N", "w", "f")
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+        await pilot.press("right_square_bracket")
+        await shows(app, "{a1b2:")
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        assert app.screen.query_one(TabbedContent).active == "text-1"
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        app.open_run("r-1ba2")
+        await pilot.pause()
+        app.screen.query_one(TabbedContent).active = "tree-pane"
+        await shows(app, "✓ r-1ba2.turn-1  command  completed")
+
+
+@aio
+async def test_enter_opens_the_run_under_the_cursor(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "asks: which branch?")
+        await pilot.press("enter")
+        await shows(app, "? which branch? [main / release]  (a answers)")
+        assert isinstance(app.screen, RunScreen)
+        assert app.screen.run_id == "r-1d00"
+
+
+@aio
+async def test_cancel_asks_once_and_shows_the_receipt(fresh: DaemonProcess) -> None:
+    """TU-03 cancel with receipt, by keyboard alone."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "r-1bc7")
+        app.open_run("r-1bc7")
+        await shows(app, "pid 4711")
+        await pilot.press("c")
+        await until(lambda: isinstance(app.screen, CancelDialog), app)
+        await shows(app, "Cancel r-1bc7?")
+        await pilot.press("enter")
+        await shows(app, "waiting for the proof")
+        await shows(app, "method     cgroup")
+        await shows(app, "pids       4711 4712")
+        await shows(app, "survivors  none")
+        await pilot.press("enter")
+        await shows(app, "■ dashboard")
+        await pilot.press("c")
+        await shows(app, "has ended already")
+
+
+@aio
+async def test_cancelling_can_be_thought_over(fresh: DaemonProcess) -> None:
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "r-1bc7")
+        await pilot.press("c")
+        await until(lambda: isinstance(app.screen, CancelDialog), app)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        assert not any(run.view.cancel_requested for run in app.model.runs.values())
+
+
+@aio
+async def test_answering_sends_the_choice(fresh: DaemonProcess) -> None:
+    """TU-03 answer by keyboard alone; `a` finds the run that asks."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "1 asks")
+        await pilot.press("j", "j", "a")
+        await until(lambda: isinstance(app.screen, AnswerDialog), app)
+        await pilot.press("down", "enter")
+        await until(lambda: not any(run.asks for run in app.model.runs.values()), app)
+        [ask] = app.model.runs["r-1d00"].view.asks.values()
+        assert ask.answer == "release"
+        await pilot.press("a")
+        await shows(app, "no run asks anything")
+
+
+@aio
+async def test_a_new_run_is_made_from_the_kinds_own_schema(
+    fresh: DaemonProcess,
+) -> None:
+    """TU-03 submit by keyboard alone; what is wrong is said in the dialog."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "Runs 92/92")
+        await pilot.press("n")
+        await shows(app, "argv *")
+        await pilot.press("enter")
+        await shows(app, "argv: is needed")
+        await pilot.press(
+            *"make", "space", *"'a b'", "tab", "tab", *"nonsense", "ctrl+s"
+        )
+        await shows(app, "env: 'nonsense' is not NAME=VALUE")
+        await pilot.press(*["backspace"] * 8, *"A=1", "enter")
+        await shows(app, "Runs 93/93")
+        run = list(app.model.runs.values())[-1]
+        assert run.view.inputs == {"argv": ["make", "a b"], "env": {"A": "1"}}
+
+
+@aio
+async def test_another_kind_has_another_form(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "Runs 9")
+        await pilot.press("n")
+        await shows(app, "argv *")
+        await pilot.press("shift+tab", "enter", "down", "enter")
+        await shows(app, "source *")
+        assert "argv" not in text_of(app)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+
+
+@aio
+async def test_retry_makes_the_run_again(fresh: DaemonProcess) -> None:
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "r-1c01")
+        app.open_run("r-1c01")
+        await pilot.pause()
+        await pilot.press("R")
+        await until(
+            lambda: any(
+                run.view.retry_of == "r-1c01" for run in app.model.runs.values()
+            ),
+            app,
+        )
+
+
+@aio
+async def test_copy_export_theme_help_and_palette(
+    busy: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = tmp_path / "tui.json"
+    async with dashboard(busy.address, settings=Settings(kept=kept)) as (app, pilot):
+        await shows(app, "asks: which branch?")
+        await pilot.press("y")
+        assert app.clipboard == "r-1d00"
+        await pilot.press("e")
+        await until(lambda: (tmp_path / "r-1d00.ndjson").exists(), app)
+        assert len((tmp_path / "r-1d00.ndjson").read_text().splitlines()) == 4
+        await pilot.press("T")
+        assert app.theme == "penstock-light"
+        assert "penstock-light" in kept.read_text()
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpDialog), app)
+        await shows(app, "Copy id")
+        await pilot.press("escape", "ctrl+p")
+        await shows(app, "New run")
+
+
+@aio
+async def test_read_only_offers_nothing_that_changes(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address, read_only=True) as (app, pilot):
+        await shows(app, "read-only")
+        await shows(app, "asks: which branch?")
+        footer = text_of(app).splitlines()[-1]
+        assert "Filter" in footer
+        assert not any(word in footer for word in ("New", "Cancel", "Retry", "Answer"))
+        await pilot.press("n", "c", "R", "a")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+
+
+@aio
+async def test_a_terminal_that_is_too_small_says_so_and_can_be_quit(
+    busy: DaemonProcess,
+) -> None:
+    """TU-04"""
+    async with dashboard(busy.address, size=(80, 24)) as (app, pilot):
+        await shows(app, "Runs 9")
+        await pilot.resize_terminal(50, 14)
+        await shows(app, "have 50x14, need 60x16")
+        await pilot.resize_terminal(59, 20)
+        await shows(app, "have 59x20")
+        await pilot.resize_terminal(60, 16)
+        await shows(app, "Runs 9")
+        await pilot.resize_terminal(30, 5)
+        await until(lambda: isinstance(app.screen, TooSmall), app)
+        await pilot.press("q")
+        await until(lambda: not app.is_running)
+    assert app.return_code == 0
+
+
+@pytest.mark.parametrize("opening", ["", "enter", "question_mark", "c", "n escape"])
+def test_q_quits_with_0_from_every_screen(busy: DaemonProcess, opening: str) -> None:
+    """TU-03"""
+
+    @aio
+    async def quit_from() -> None:
+        async with dashboard(busy.address) as (app, pilot):
+            await shows(app, "asks: which branch?")
+            before = app.screen
+            await pilot.press(*opening.split())
+            if opening and "escape" not in opening:
+                await until(lambda: app.screen is not before, app)
+            await pilot.press("q")
+            await until(lambda: not app.is_running)
+        assert app.return_code == 0
+
+    quit_from()
+
+
+@aio
+async def test_q_is_a_letter_in_a_text_field(busy: DaemonProcess) -> None:
+    """TU-03 every screen but a text field."""
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "Runs 9")
+        await pilot.press("slash", "q")
+        assert app.is_running
+        assert app.screen.query_one(Input).value == "q"
+
+
+@aio
+async def test_keys_can_be_given_other_places(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address, settings=Settings(keys={"run.new": "N"})) as (
+        app,
+        pilot,
+    ):
+        await shows(app, "Runs 9")
+        await pilot.press("n")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+        await pilot.press("N")
+        await until(lambda: isinstance(app.screen, SubmitDialog), app)

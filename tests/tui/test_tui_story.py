@@ -1,0 +1,86 @@
+"""One run's facts sorted for its screen."""
+
+from __future__ import annotations
+
+from fakes.tui_scene import World, busy_afternoon
+from penstock import events as e
+from penstock_tui.model import Model
+from penstock_tui.story import Story, facts_of, tree_lines
+
+
+def story_of(world: World, run_id: str) -> Story:
+    story = Story()
+    story.take(fact for fact in world.log if fact.run_id == run_id)
+    return story
+
+
+def test_the_log_the_texts_and_the_timeline_are_apart() -> None:
+    story = story_of(busy_afternoon(World()), "r-1b58")
+    assert "".join(piece or "" for piece in story.texts["llms.txt"]).startswith(
+        "# Textual\n\n> A Rapid"
+    )
+    assert any("context 7,900/8,192" in line.text for line in story.log)
+    partials = [line for line in story.timeline if "artifact.partial" in line.text]
+    assert len(partials) == 1
+
+
+def test_facts_taken_before_are_not_taken_again() -> None:
+    world = busy_afternoon(World())
+    story = story_of(world, "r-1b58")
+    count = len(story.timeline)
+    story.take(fact for fact in world.log if fact.run_id == "r-1b58")
+    assert len(story.timeline) == count
+
+
+def test_a_new_attempt_starts_the_text_anew() -> None:
+    world = World()
+    world.submit("a", "llms-txt", {}, 20, 0)
+    for attempt, text in ((1, "old"), (1, " text"), (2, "new")):
+        world.record(
+            "a", e.ArtifactPartial(artifact_id="x", text=text, attempt=attempt)
+        )
+    assert story_of(world, "a").texts["x"] == [None, "old", " text", None, "new"]
+
+
+def test_causes_are_named_and_stale_facts_say_why() -> None:
+    """TU and OR-02: the causality tab tells why a report does not count."""
+    lines = [
+        line.text for line in story_of(busy_afternoon(World()), "r-1b7d").causality
+    ]
+    stale = [line for line in lines if "STALE" in line]
+    assert len(stale) == 1
+    assert "reported for v1, the code is at v2" in stale[0]
+    generated = next(line for line in lines if "code.generated" in line).split()[0]
+    assert any(f"← {generated}" in line and "test.failed" in line for line in lines)
+    assert any("agent:4" in line for line in lines)
+
+
+def test_the_tree_shows_parents_above_and_children_below() -> None:
+    model = Model()
+    for fact in busy_afternoon(World()).log:
+        model.apply(fact)
+    lines = [line.text.strip() for line in tree_lines("r-1ba2.turn-2", model.runs)]
+    assert lines[0].startswith("○ r-1ba2  loop")
+    assert lines[1].startswith("✓ r-1ba2.turn-1")
+    assert (
+        lines[2].startswith("▸       ▶ r-1ba2.turn-2".replace("      ", "    "))
+        or "r-1ba2.turn-2" in lines[2]
+    )
+
+
+def test_a_loop_of_parents_in_broken_data_ends() -> None:
+    world = World()
+    world.submit("a", "loop", {}, 20, 0, parent_id="b")
+    world.submit("b", "loop", {}, 20, 0, parent_id="a")
+    model = Model()
+    for fact in world.log:
+        model.apply(fact)
+    assert len(tree_lines("a", model.runs)) < 30
+
+
+def test_what_a_run_asks_and_why_it_failed_stand_under_its_title() -> None:
+    views = busy_afternoon(World()).views
+    assert facts_of(views["r-1d00"]).startswith(
+        "? which branch? [main / release]  (a answers)"
+    )
+    assert "exit status 3" in facts_of(views["r-1c01"])

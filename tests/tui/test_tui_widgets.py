@@ -1,0 +1,246 @@
+"""The hand-drawn table and tail. TU-04, TU-05."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from fakes.aio import aio
+from penstock_tui.tones import DARK
+from penstock_tui.widgets.panels import spark
+from penstock_tui.widgets.run_table import Column, Row, RunTable
+from penstock_tui.widgets.tail import Line, Tail
+
+COLUMNS = (
+    Column("", 1, toned=True),
+    Column("name", 8),
+    Column("wide", 10, wanted_from=50),
+    Column("rest", 0),
+)
+
+
+class Holder(App[None]):
+    """Nothing but the widget under test."""
+
+    def __init__(self, widget: Widget) -> None:
+        super().__init__()
+        self.widget = widget
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+    def on_mount(self) -> None:
+        self.register_theme(DARK)
+        self.theme = DARK.name
+        self.widget.focus()
+
+
+@asynccontextmanager
+async def shown(
+    widget: Widget, size: tuple[int, int] = (60, 10)
+) -> AsyncIterator[Pilot[None]]:
+    async with Holder(widget).run_test(size=size) as pilot:
+        await pilot.pause()
+        yield pilot
+
+
+def rows(*keys: str) -> list[Row]:
+    return [Row(key, (">", key, "wide", f"rest of {key}"), "error") for key in keys]
+
+
+def lines_of(widget: RunTable | Tail) -> list[str]:
+    return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
+
+
+@aio
+async def test_the_cursor_stays_with_its_row() -> None:
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        table.set_rows(rows("a", "b", "c", "d"))
+        await pilot.press("j", "j")
+        assert table.selected == "c"
+        table.set_rows(rows("d", "c", "b", "a"))
+        assert (table.selected, table.cursor) == ("c", 1)
+        table.set_rows(rows("a", "b"))
+        assert table.selected == "b"
+        table.set_rows([])
+        assert table.selected is None
+
+
+@aio
+async def test_until_it_is_moved_the_cursor_stays_on_what_needs_attention() -> None:
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table):
+        table.set_rows(rows("a", "b"))
+        table.set_rows(rows("urgent", "a", "b"))
+        assert table.selected == "urgent"
+
+
+@aio
+async def test_every_moving_key() -> None:
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        table.set_rows(rows(*(f"r{number}" for number in range(50))))
+        for key, cursor in (
+            ("down", 1), ("j", 2), ("k", 1), ("up", 0), ("up", 0), ("G", 49), ("g", 0), ("end", 49),
+            ("home", 0), ("pagedown", 8), ("pageup", 0),
+        ):  # fmt: skip
+            await pilot.press(key)
+            assert table.cursor == cursor, key
+        await pilot.press("G")
+        await pilot.pause()
+        assert any("r49" in line for line in lines_of(table))
+
+
+@aio
+async def test_columns_that_have_no_room_are_left_out_and_wide_text_is_cut() -> None:
+    """TU-04 80x24 and 60x16 work."""
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table, (40, 5)):
+        table.set_rows([Row("a", ("?", "日本語の名前", "wide", "x" * 99))])
+        header, row = lines_of(table)[:2]
+        assert "wide" not in header
+        assert row.startswith("? 日本語")
+        assert row.endswith("x…")
+        assert table.render_line(1).cell_length == 40
+    async with shown(other := RunTable(COLUMNS, name="t"), (60, 5)):
+        other.set_rows(rows("a"))
+        assert "wide" in lines_of(other)[0]
+
+
+@aio
+async def test_only_lines_that_differ_are_drawn_again() -> None:
+    """TU-05"""
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        many = rows(*(f"r{number}" for number in range(1000)))
+        table.set_rows(many)
+        await pilot.pause()
+        drawn: list[int] = []
+        draw = table._draw
+
+        def counting(*args: object) -> object:
+            drawn.append(1)
+            return draw(*args)  # type: ignore[arg-type]
+
+        table._draw = counting  # type: ignore[method-assign, assignment]
+        table.set_rows(
+            [*many[:3], rows("new")[0], *many[4:500], rows("off")[0], *many[501:]]
+        )
+        await pilot.pause()
+        assert len(drawn) == 1
+
+
+@aio
+async def test_a_double_click_opens_the_row() -> None:
+    opened: list[str] = []
+
+    class Listening(Holder):
+        def on_run_table_opened(self, event: RunTable.Opened) -> None:
+            opened.append(event.key)
+
+    table = RunTable(COLUMNS, name="t")
+    async with Listening(table).run_test(size=(60, 10)) as pilot:
+        table.set_rows(rows("a", "b", "c"))
+        await pilot.pause()
+        await pilot.click(table, offset=(5, 2))
+        assert table.selected == "b"
+        await pilot.double_click(table, offset=(5, 2))
+        await pilot.press("j", "enter")
+        await pilot.pause()
+    assert opened == ["b", "c"]
+
+
+@aio
+async def test_the_tail_follows_until_someone_scrolls_up() -> None:
+    tail = Tail()
+    async with shown(tail) as pilot:
+        tail.extend(Line(f"line {number}") for number in range(100))
+        await pilot.pause()
+        assert lines_of(tail)[-1] == "line 99"
+        await pilot.press("k")
+        await pilot.pause()
+        assert not tail.follow
+        top = lines_of(tail)[0]
+        tail.extend([Line("more")])
+        await pilot.pause()
+        assert lines_of(tail)[0] == top
+        await pilot.press("f")
+        await pilot.pause()
+        assert lines_of(tail)[-1] == "more"
+        await pilot.press("g")
+        await pilot.pause()
+        assert (lines_of(tail)[0], tail.follow) == ("line 0", False)
+
+
+@aio
+async def test_the_tail_is_bounded_and_what_one_reads_stays_in_place() -> None:
+    tail = Tail(most=50)
+    async with shown(tail) as pilot:
+        tail.extend(Line(f"line {number}") for number in range(50))
+        await pilot.pause()
+        await pilot.press("k", "k", "k")
+        await pilot.pause()
+        top = lines_of(tail)[0]
+        tail.extend(Line(f"new {number}") for number in range(5))
+        await pilot.pause()
+        assert len(tail.lines) == 50
+        assert lines_of(tail)[0] == top
+
+
+@aio
+async def test_searching_highlights_jumps_and_filters() -> None:
+    tail = Tail()
+    async with shown(tail) as pilot:
+        tail.extend(
+            Line(f"{'an Error' if number % 20 == 5 else 'fine'} {number}")
+            for number in range(100)
+        )
+        await pilot.pause()
+        tail.look_for("error")
+        await pilot.pause()
+        assert tail.matching() == 5
+        first = tail.render_line(0)
+        assert [segment.text for segment in first][1] == "Error"
+        await pilot.press("N")
+        await pilot.pause()
+        assert lines_of(tail)[0] == "an Error 65"
+        await pilot.press("n")
+        await pilot.pause()
+        assert lines_of(tail)[0] == "an Error 85"
+        await pilot.press("v")
+        await pilot.pause()
+        assert [line.text for line in tail.shown] == [
+            f"an Error {n}" for n in (5, 25, 45, 65, 85)
+        ]
+        tail.look_for("")
+        assert len(tail.shown) == 100
+
+
+@aio
+async def test_a_text_in_pieces_is_one_text_and_long_lines_wrap() -> None:
+    tail = Tail()
+    async with shown(tail, (20, 6)) as pilot:
+        for piece in ("# Ti", "tle\n\nfirst wo", "rd ", "and \x1b[2J more\n", "end"):
+            tail.write(piece)
+        await pilot.pause()
+        assert [line.text for line in tail.lines] == [
+            "# Title",
+            "",
+            "first word and ␛[2J more",
+            "end",
+        ]
+        assert lines_of(tail)[2].endswith("…")
+        await pilot.press("w")
+        await pilot.pause()
+        assert lines_of(tail)[2:4] == ["first word and ␛[2J", "more"]
+
+
+def test_bars_of_the_throughput() -> None:
+    assert spark([0, 4, 8], 1) == [" ▄█"]
+    assert spark([0, 4, 8], 2) == ["  █", " ██"]
+    assert spark([], 1) == [""]

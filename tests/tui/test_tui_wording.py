@@ -1,0 +1,120 @@
+"""Words, numbers, times and bars."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from penstock import events as e
+from penstock.record.views import RunView
+from penstock_tui import wording
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.0k"),
+        (48_210, "48.2k"),
+        (481_000, "481k"),
+        (1_300_000, "1.3M"),
+    ],
+)
+def test_numbers_are_short(count: int, said: str) -> None:
+    assert wording.number(count) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-3, "00:00"), (271, "04:31"), (3723, "1:02:03"), (274_320, "3d 04:12")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert wording.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [
+        (None, ""),
+        (0.0, "····   0%"),
+        (0.5, "██··  50%"),
+        (0.57, "██▎·  57%"),
+        (1.0, "████ 100%"),
+        (7.0, "████ 100%"),
+    ],
+)
+def test_bars(fraction: float | None, said: str) -> None:
+    assert wording.bar(fraction, 4) == said
+
+
+def test_plain_text_is_one_harmless_line() -> None:
+    """TU-04 escape sequences are shown, not obeyed."""
+    said = wording.plain("a\x1b[31mred\x07\n\tb\u202ec\x9bd")
+    assert said.isprintable()
+    assert "[31mred" in said
+    assert wording.plain("x" * 10_000) == "x" * wording.LONGEST_LINE
+
+
+def test_every_known_fact_can_be_described() -> None:
+    """EV-13 and an unknown one too."""
+    for name, cls in e.EVENT_CLASSES.items():
+        body = _sample(cls)
+        fact = e.Recorded(
+            1, "r", 1, uuid4(), datetime.now(UTC), {}, None, 0, name, body
+        )
+        assert wording.describe(fact).isprintable() or wording.describe(fact) == ""
+    unknown = e.Recorded(
+        1,
+        "r",
+        1,
+        uuid4(),
+        datetime.now(UTC),
+        {},
+        None,
+        0,
+        "x",
+        b'{"type":"x","a":"\\u001b"}',
+    )
+    assert "x" in wording.describe(unknown)
+
+
+def _sample(cls: type[e.Fact]) -> bytes:
+    values: dict[str, object] = {}
+    for name, field in cls.model_fields.items():
+        if field.is_required():
+            values[name] = {"float": 0.5}.get(
+                str(field.annotation), _value(str(field.annotation))
+            )
+    return e.encode_event(cls.model_validate(values))  # type: ignore[arg-type]
+
+
+def _value(annotation: str) -> object:
+    for word, value in (
+        ("'shutdown'", "shutdown"),
+        ("'cgroup'", "cgroup"),
+        ("'warning'", "warning"),
+        ("int", 3),
+        ("str", "\x1b[1m text"),
+    ):
+        if word in annotation:
+            return value
+    return None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "title"),
+    [
+        ({"argv": ["sh", "-c", "a b"]}, "sh -c 'a b'"),
+        ({"prompt": "do\nit"}, "do⏎it"),
+        ({"n": 3, "odd": "word"}, "word"),
+        ({}, ""),
+    ],
+)
+def test_titles(inputs: dict[str, object], title: str) -> None:
+    view = RunView("r", inputs=inputs)
+    assert wording.title_of(view) == title
+    view.labels = {"title": "mine"}
+    assert wording.title_of(view) == "mine"
