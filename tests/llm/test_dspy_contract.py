@@ -103,21 +103,12 @@ def test_a_model_of_ours_is_a_model_to_dspy() -> None:
 
 def test_settings_of_a_call_stand_in_a_context() -> None:
     """execute: these names exist, and end with the block."""
-    names = {
-        "lm",
-        "adapter",
-        "callbacks",
-        "disable_history",
-        "send_stream",
-        "trace",
-        "track_usage",
-    }
     from dspy.dsp.utils.settings import DEFAULT_CONFIG  # type: ignore[import-untyped]
 
-    assert names <= set(DEFAULT_CONFIG)
-    with dspy.context(trace=None, disable_history=True):
-        assert dspy.settings.disable_history is True
-    assert dspy.settings.disable_history is False
+    assert {"lm", "adapter", "trace"} <= set(DEFAULT_CONFIG)
+    with dspy.context(trace=None):
+        assert dspy.settings.trace is None
+    assert dspy.settings.trace == []
 
 
 def test_a_synchronous_call_is_refused() -> None:

@@ -421,3 +421,16 @@ async def test_nothing_of_a_question_stays_in_dspy(chain: Chain) -> None:
     assert GLOBAL_HISTORY == []
     assert dspy.settings.trace == []
     assert dspy.settings.lm is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name"),
+    [({}, "inputs.task"), ({"task": "x", "tusk": "y"}, "inputs.tusk")],
+)
+async def test_inputs_that_do_not_fit_the_signature_are_refused(
+    chain: Chain, model_server: ModelServer, inputs: dict[str, str], name: str
+) -> None:
+    """DSPy would log a line and ask all the same."""
+    with pytest.raises(Refused, match=name):
+        await models_of(chain).ask(Plan, inputs=inputs)
+    assert model_server.log() == []

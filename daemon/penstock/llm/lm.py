@@ -196,19 +196,21 @@ async def execute(
             )
         program = task
     else:
+        _check_inputs(dspy.Predict(task).signature, inputs)
         program = (dspy.ChainOfThought if think else dspy.Predict)(task)
-    with dspy.context(
-        lm=TrioLM(question),
-        adapter=FieldAdapter(),
-        callbacks=[],
-        disable_history=True,
-        # DSPy's own streaming and bookkeeping would keep whole prompts in memory for ever.
-        send_stream=None,
-        trace=None,
-        track_usage=False,
-    ):
+    # Without `trace=None` DSPy would keep every prompt and answer for as long as the daemon lives.
+    with dspy.context(lm=TrioLM(question), adapter=FieldAdapter(), trace=None):
         prediction = await program.acall(**inputs)
     return dict(prediction.items())
+
+
+def _check_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> None:
+    """Refused names the first input that is missing or unknown; DSPy would only log it."""
+    for name, info in signature.input_fields.items():
+        if name not in inputs and info.is_required():
+            raise Refused(f"inputs.{name}", "is missing")
+    if unknown := sorted(inputs.keys() - signature.input_fields.keys()):
+        raise Refused(f"inputs.{unknown[0]}", "is not an input of this signature")
 
 
 def _messages(
