@@ -107,7 +107,7 @@ async def open_scripted_daemon(
         address = Address(base="http://localhost", socket=socket)
     daemon = ScriptedDaemon(address)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, daemon.handle, [listener])
+        await nursery.start(trio.serve_listeners, daemon.handle, [listener])
         yield daemon
         nursery.cancel_scope.cancel(reason="test over")
 
