@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -86,6 +87,20 @@ async def test_no_character_is_lost_when_the_stream_is_cut_anywhere(
     with trio.fail_after(30):
         reply = await engine.chat(question(), heard)
     assert "".join(heard.pieces) == reply.text == text
+
+
+async def test_half_a_surrogate_pair_becomes_a_replacement_character(
+    engine: Engine, model_server: ModelServer
+) -> None:
+    """DS-03: JSON can say what UTF-8 cannot; every later stage may rely on valid text."""
+    text = "a \ud83d b"
+    line = json.dumps({"message": {"content": text}, "done": False})
+    if isinstance(engine, OpenAIEngine):
+        line = "data: " + json.dumps({"choices": [{"delta": {"content": text}}]})
+    model_server.script({"text": "one two three", "wrong": line})
+    with trio.fail_after(30):
+        reply = await engine.chat(question(), Heard())
+    assert reply.text == "one twoa \ufffd b three"
 
 
 async def test_the_finish_reason_is_the_providers_word(

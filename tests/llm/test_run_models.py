@@ -434,3 +434,14 @@ async def test_inputs_that_do_not_fit_the_signature_are_refused(
     with pytest.raises(Refused, match=name):
         await models_of(chain).ask(Plan, inputs=inputs)
     assert model_server.log() == []
+
+
+async def test_a_prompt_with_half_a_surrogate_pair_is_sent_all_the_same(
+    chain: Chain, model_server: ModelServer
+) -> None:
+    """File names that are not UTF-8 come as such halves."""
+    with trio.fail_after(30):
+        await models_of(chain).ask(
+            "question -> answer", inputs={"question": "read \udcff.txt"}
+        )
+    assert "read \ufffd.txt" in model_server.log()[0]["messages"][-1]["content"]

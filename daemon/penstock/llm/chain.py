@@ -17,6 +17,7 @@ from penstock.llm.chat import (
     OnText,
     Reply,
     RequestRefused,
+    valid_text,
 )
 from penstock.llm.link import Link, Try
 from penstock.llm.retries import is_overflow, pause_before_retry
@@ -143,7 +144,8 @@ def _request(
         max_tokens = min(max_tokens, room)
     elif link.needs_limit:
         max_tokens = room
-    return ChatRequest(link.name, messages, link.window, max_tokens, temperature)
+    sent = [Message(message.role, valid_text(message.content)) for message in messages]
+    return ChatRequest(link.name, sent, link.window, max_tokens, temperature)
 
 
 def _statistics(link: Link) -> LinkStatistics:

@@ -52,6 +52,18 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
 
 
+def valid_text(text: str) -> str:
+    """The text, with a replacement character for each half of a broken surrogate pair.
+
+    File names and the escapes of JSON can hold such halves; no UTF-8 can.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class RequestRefused(ModelFailed):
     """The model server refused the request."""
 

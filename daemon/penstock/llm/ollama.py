@@ -9,7 +9,14 @@ from typing import Any
 
 import httpx
 
-from penstock.llm.chat import ChatRequest, OnText, Reply, StreamBroken, Usage
+from penstock.llm.chat import (
+    ChatRequest,
+    OnText,
+    Reply,
+    StreamBroken,
+    Usage,
+    valid_text,
+)
 from penstock.llm.http import (
     bearer,
     count,
@@ -108,7 +115,7 @@ def _body(request: ChatRequest) -> dict[str, Any]:
 def _text(record: dict[str, Any]) -> str:
     message = record.get("message")
     content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else ""
+    return valid_text(content) if isinstance(content, str) else ""
 
 
 def _usage(record: dict[str, Any]) -> Usage:

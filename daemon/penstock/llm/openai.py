@@ -10,7 +10,14 @@ from typing import Any
 
 import httpx
 
-from penstock.llm.chat import ChatRequest, OnText, Reply, StreamBroken, Usage
+from penstock.llm.chat import (
+    ChatRequest,
+    OnText,
+    Reply,
+    StreamBroken,
+    Usage,
+    valid_text,
+)
 from penstock.llm.http import (
     bearer,
     count,
@@ -103,6 +110,7 @@ class _Answer:
         text = delta.get("content") if isinstance(delta, dict) else None
         if not isinstance(text, str):
             return ""
+        text = valid_text(text)
         self.parts.append(text)
         return text
 
