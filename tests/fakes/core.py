@@ -286,6 +286,8 @@ class House:
     closing: Closing
     port: int
     unix: Path | None
+    #: Set when the door has shut.
+    shut: trio.Event
 
     @property
     def base(self) -> str:
@@ -340,8 +342,17 @@ async def open_house(unix: Path | None = None, **settings: Any) -> AsyncIterator
     serve = partial(
         serve_door, app=app, ws_handler=handler, config=config, closing=closing
     )
+    open_, shut = trio.Event(), trio.Event()
+
+    async def keep() -> None:
+        async with trio.open_nursery() as door_nursery:
+            await door_nursery.start(serve, listeners)
+            open_.set()
+        shut.set()
+
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve, listeners)
-            yield House(core, closing, port, unix)
+            nursery.start_soon(keep)
+            await open_.wait()
+            yield House(core, closing, port, unix, shut)
             closing.say_goodbye()

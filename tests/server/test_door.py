@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from fakes.core import TOKEN, House, open_house
+from penstock.config import Config
 from penstock.errors import StartRefused
 from penstock.events import Log
+from penstock.server.door import Door
+from penstock.server.door_stream import DoorStream
+from penstock.server.guard import Knock
 from penstock.server.listeners import open_listeners, open_tcp, tcp_addresses
 
 HEAD = f"Host: 127.0.0.1:%d\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
@@ -150,15 +155,15 @@ async def test_a_body_that_never_comes_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "framing", ["Content-Length: 3000\r\n", "Transfer-Encoding: chunked\r\n"]
+    "framing", ["Content-Length: 3000000\r\n", "Transfer-Encoding: chunked\r\n"]
 )
 async def test_a_body_over_the_limit_gets_its_answer(framing: str) -> None:
     """API-02: read whole by a client that sends first and reads then."""
     async with open_house(max_body_bytes=1000) as house, await house.raw() as stream:
         extra = f"Content-Type: application/json\r\n{framing}"
-        body = b"x" * 3000
+        body = b"x" * 3_000_000
         if "chunked" in framing:
-            body = b"bb8\r\n" + body + b"\r\n0\r\n\r\n"
+            body = b"2dc6c0\r\n" + body + b"\r\n0\r\n\r\n"
         await stream.send_all(request(house, "/runs", "POST", extra) + body)
         status, whole = await read_answer(stream)
         assert status == 413
@@ -284,23 +289,51 @@ async def test_after_a_stop_nothing_is_accepted_and_what_is_open_goes_on() -> No
         assert (await client.get("/queue")).status_code == 200
 
 
-async def test_a_goodbye_ends_idle_connections_and_stalled_ones() -> None:
-    """APP-06, QA-08: bounded by shutdown_servers, whoever stalls."""
+async def test_a_goodbye_ends_idle_connections_at_once() -> None:
+    """APP-06"""
+    async with open_house(shutdown_servers=20) as house, await house.raw() as idle:
+        await idle.send_all(request(house))
+        await read_answer(idle)
+        house.closing.say_goodbye()
+        with trio.fail_after(5):
+            assert await ends(idle) == b""
+            await house.shut.wait()
+
+
+async def test_a_goodbye_cuts_whoever_stalls() -> None:
+    """APP-06, QA-08: bounded by shutdown_servers, though Hypercorn shields its sends."""
     async with open_house(shutdown_servers=0.3) as house:
         for number in range(300):
             house.queued("r") if number == 0 else house.record("r", *[log_line()] * 4)
-        idle = await house.raw()
-        await idle.send_all(request(house))
-        await read_answer(idle)
-        stalled = await house.raw()
-        await stalled.send_all(
-            request(house, "/events", extra="Accept: text/event-stream\r\n")
-        )
-        await house.wait_subscribers(1)
-        house.closing.say_goodbye()
-        assert await ends(idle) == b""
-        await stalled.aclose()
-        await idle.aclose()
+        async with await house.raw() as stalled:
+            extra = "Accept: text/event-stream\r\n"
+            await stalled.send_all(request(house, "/events", extra=extra))
+            await house.wait_subscribers(1)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            house.closing.say_goodbye()
+            with trio.fail_after(5):
+                await house.shut.wait()
+
+
+async def test_a_stranger_on_the_unix_socket_hears_nothing() -> None:
+    """Law 7: should the folder's mode ever fail, the peer's uid still tells."""
+    config = Config()
+    for uid, expected in ((os.geteuid(), b"HTTP/1.1 200"), (os.geteuid() + 1, b"")):
+        ours, theirs = trio.socket.socketpair()
+        door = Door(plain_app, refuse_streams, config, uid=uid)
+        async with trio.SocketStream(theirs) as client, trio.open_nursery() as nursery:
+            nursery.start_soon(door.receive, trio.SocketStream(ours))
+            await client.send_all(b"GET / HTTP/1.0\r\n\r\n")
+            assert (await ends(client))[:12] == expected
+
+
+async def plain_app(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"in", "more_body": False})
+
+
+async def refuse_streams(_knock: Knock, stream: DoorStream) -> None:
+    await stream.aclose()
 
 
 async def test_what_breaks_one_connection_leaves_the_others() -> None:

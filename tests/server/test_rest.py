@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -235,6 +236,18 @@ async def test_pages_are_walked_by_position() -> None:
         cut = (await client.get("/events")).json()
         assert cut["gap"]["last"] == 2
         assert cut["events"][0]["position"] == 3
+
+
+async def test_a_page_ends_with_what_everybody_has_seen() -> None:
+    """ST-11: what is committed but not yet published is not yet true."""
+    async with open_house() as house, house.http() as client:
+        fact = house.queued("r")
+        house.core.store.facts.append(replace(fact, position=2, sequence=2))
+        page = (await client.get("/events")).json()
+        assert ([event["position"] for event in page["events"]], page["more"]) == (
+            [1],
+            False,
+        )
 
 
 async def test_a_stream_of_lines_ends_with_its_run() -> None:

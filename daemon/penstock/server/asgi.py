@@ -167,16 +167,12 @@ async def _refuse(
         }
     )
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-    # A connection that is closed with bytes unread takes its answer along, so read some of them.
-    read = 0
+    # A connection that is closed with bytes unread takes its answer along: read on for a moment.
     with trio.move_on_after(config.close_timeout):
-        while read <= config.max_body_bytes:
+        more = True
+        while more:
             message = await receive()
-            read += len(message.get("body", b""))
-            if message["type"] == "http.disconnect" or not message.get(
-                "more_body", False
-            ):
-                break
+            more = message.get("more_body", False)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -57,7 +57,7 @@ async def serve_door(
     Takes the listeners over and closes them. `ws_handler` gets a handshake that nobody has judged
     yet, and its connection.
     """
-    door = Door(app, ws_handler, config)
+    door = Door(app, ws_handler, config, uid=os.geteuid())
     async with trio.open_nursery() as connections:
         try:
             async with trio.open_nursery() as accepting:
@@ -77,9 +77,15 @@ async def serve_door(
 
 
 class Door:
-    """The connections that are open, and where each of them goes."""
+    """The connections that are open, and where each of them goes.
 
-    def __init__(self, app: ASGI, ws_handler: WebSocketHandler, config: Config) -> None:
+    `uid` is the only user who may come in by the Unix socket.
+    """
+
+    def __init__(
+        self, app: ASGI, ws_handler: WebSocketHandler, config: Config, *, uid: int
+    ) -> None:
+        self._uid = uid
         self.context = WorkerContext(None)
         self._app = ASGIWrapper(app)
         self._ws_handler = ws_handler
@@ -126,7 +132,7 @@ class Door:
             connection.cut()
 
     async def _serve(self, connection: DoorStream, *, crowded: bool) -> None:
-        if connection.peer_uid() not in (None, os.geteuid()):
+        if connection.peer_uid() not in (None, self._uid):
             return
         connection.keep_alive()
         try:
