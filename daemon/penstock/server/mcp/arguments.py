@@ -1,0 +1,175 @@
+"""What tools take and give, as models. The descriptions are written for a model to read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.events import RunId
+from penstock.priority import Priority
+from penstock.replies import RunReply
+from penstock.wire import LONGEST_REASON, PriorityName, Text
+
+#: Hosts give a tool call about a minute; a wait must be over before that.
+LONGEST_WAIT = 45.0
+#: Entries of a page, and how many come unasked: a model reads all that it gets.
+LONGEST_PAGE = 500
+USUAL_RUNS = 20
+USUAL_EVENTS = 100
+
+Run = Annotated[RunId, Field(description="The run's id, as start_run returned it.")]
+Cursor = Annotated[int, Field(ge=0)]
+
+
+class Arguments(BaseModel):
+    """Base of what a tool takes: unknown fields are refused with their name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoArguments(Arguments):
+    pass
+
+
+class OneRun(Arguments):
+    run_id: Run
+
+
+class WaitRun(Arguments):
+    run_id: Run
+    seconds: Annotated[
+        float,
+        Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False),
+        Field(description="How long to wait at most, in seconds; 45 is the longest."),
+    ] = LONGEST_WAIT
+
+
+class ListRuns(Arguments):
+    q: Annotated[
+        str,
+        Field(
+            description="Which runs: terms like state:running (also open, ended, failed …),"
+            " prio:high, kind:command, label:key=value, group:NAME, parent:RUN_ID, a word that"
+            " must occur, !word for one that must not. All must hold. Empty: every run."
+        ),
+    ] = ""
+    limit: Annotated[
+        int, Field(ge=1, le=LONGEST_PAGE, description="How many runs at most.")
+    ] = USUAL_RUNS
+    before: Annotated[
+        Cursor | None,
+        Field(
+            description="`next` of the page before, to read on; null for the newest."
+        ),
+    ] = None
+
+
+class CancelRun(Arguments):
+    run_id: Run
+    reason: Annotated[
+        str,
+        Field(max_length=LONGEST_REASON, description="Why; recorded with the run."),
+    ] = "requested"
+    wait: Annotated[
+        bool,
+        Field(
+            description="Wait, a few seconds at most, until nothing of the run is left, so that"
+            " the receipt proves it."
+        ),
+    ] = True
+
+
+class AnswerAsk(Arguments):
+    run_id: Run
+    name: Annotated[
+        str, Field(description="The question's name, from `asks` of get_run.")
+    ]
+    answer: Annotated[
+        str, Field(description="The answer; one of `choices` if the question has any.")
+    ]
+
+
+class ReadEvents(Arguments):
+    run_id: Annotated[
+        RunId | None,
+        Field(description="Of which run; null for the events of all runs."),
+    ] = None
+    after: Annotated[
+        Cursor,
+        Field(
+            description="Where to read on: `next` of the page before, or 0 for the beginning."
+        ),
+    ] = 0
+    limit: Annotated[
+        int, Field(ge=1, le=LONGEST_PAGE, description="How many events at most.")
+    ] = USUAL_EVENTS
+
+
+class CodingTask(Arguments):
+    prompt: Annotated[
+        Text, Field(description="What to build or change, in plain words.")
+    ]
+    answers: Annotated[
+        tuple[str, ...],
+        Field(description="Answers given in advance to questions about the task."),
+    ] = ()
+    priority: Annotated[
+        PriorityName,
+        Field(description="CRITICAL, HIGH, MEDIUM, LOW or BACKGROUND."),
+    ] = Priority.MEDIUM
+
+
+class OneTask(Arguments):
+    task_id: Annotated[
+        RunId, Field(description="The task's id, as start_coding_task returned it.")
+    ]
+
+
+# -- what tools give
+
+
+class Ask(BaseModel):
+    """A question of the run; open while `answer` is null."""
+
+    name: str
+    question: str
+    choices: list[str] = []
+    default: str | None = None
+    expires_at: str | None = None
+    answer: str | None = None
+    answered_by: str | None = None
+
+
+class RunState(RunReply):
+    """A run as it stands."""
+
+    asks: tuple[Ask, ...] = ()
+    artifacts: tuple[dict[str, Any], ...] = ()
+    milestones: tuple[str, ...] = ()
+
+
+class QueueStatus(BaseModel):
+    """How full the daemon is."""
+
+    queued: int
+    capacity: int
+    queued_by_priority: dict[str, int]
+    running: int
+    slots: int
+    parked: Annotated[int, Field(description="Runs that wait without holding a slot.")]
+    waiting_submits: int
+
+
+class Pipelines(BaseModel):
+    """The kinds of run, each with the schemas of its inputs and its output."""
+
+    pipelines: list[dict[str, Any]]
+
+
+class Answered(BaseModel):
+    """The answer that the run was given."""
+
+    run_id: str
+    name: str
+    answer: str

@@ -1,0 +1,174 @@
+"""What the tools do. Each is given its validated arguments and gives plain JSON; none streams."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import trio
+from pydantic_core import from_json
+
+from penstock.config import KIB
+from penstock.errors import NotAvailable
+from penstock.record.filters import parse_filter
+from penstock.server.closing import Closing
+from penstock.server.mcp import arguments as a
+from penstock.server.mcp.telling import open_asks, status_line
+from penstock.server.shapes import events_page, kind_json, submit_json, task_json
+from penstock.wire import GapFrame, SubmitRequest
+
+if TYPE_CHECKING:
+    from penstock.record.views import RunView
+    from penstock.runs.core import Core
+
+#: The kind that a coding task is a run of.
+TASK_KIND = "coding"
+#: Bytes of a page of events: a result is sent twice, as text and as JSON, in one frame, and clients
+#: take frames of 1 MiB.
+PAGE_BYTES = 256 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: how it addresses the daemon, and how it is told of progress."""
+
+    base: str
+    #: Takes a number that grows and a sentence; does nothing for a caller that asked for none.
+    report: Callable[[int, str], Awaitable[None]]
+
+
+ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
+
+
+def tool_calls(core: Core, closing: Closing) -> Mapping[str, ToolCall]:
+    """What each tool does, by its name."""
+    return {**_run_calls(core, closing), **_other_calls(core), **_task_calls(core)}
+
+
+def _run_calls(core: Core, closing: Closing) -> dict[str, ToolCall]:
+    scheduler = core.scheduler
+    waiting = Waiting(core, closing)
+
+    async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
+        submitted = await scheduler.submit(request)
+        return submit_json(submitted.view, caller.base)
+
+    async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
+        submitted = await scheduler.retry(args.run_id)
+        return submit_json(submitted.view, caller.base)
+
+    async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
+        return (await waiting.wait(args.run_id, args.seconds, caller)).to_json()
+
+    async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
+        return (await scheduler.view(args.run_id)).to_json()
+
+    async def list_runs(args: a.ListRuns, _caller: Caller) -> dict[str, Any]:
+        wanted = parse_filter(args.q, before=args.before, limit=args.limit)
+        runs, following = await scheduler.list(wanted)
+        return {"runs": runs, "next": following}
+
+    async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
+        receipt = await scheduler.cancel(args.run_id, args.reason, wait=args.wait)
+        return receipt.model_dump(mode="json")
+
+    async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
+        await scheduler.answer(args.run_id, args.name, args.answer, by="mcp")
+        return args.model_dump(mode="json")
+
+    return {
+        "start_run": start_run,
+        "retry_run": retry_run,
+        "wait_run": wait_run,
+        "get_run": get_run,
+        "list_runs": list_runs,
+        "cancel_run": cancel_run,
+        "answer_ask": answer_ask,
+    }
+
+
+def _other_calls(core: Core) -> dict[str, ToolCall]:
+    async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
+        page = await read_page(core, args.run_id, args.after, args.limit)
+        return dict(from_json(page))
+
+    async def list_pipelines(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
+        await trio.lowlevel.checkpoint()
+        kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
+        return {"pipelines": [kind_json(kind) for kind in kinds]}
+
+    async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return core.scheduler.statistics().to_json()
+
+    return {
+        "read_events": read_events,
+        "list_pipelines": list_pipelines,
+        "queue_status": queue_status,
+    }
+
+
+def _task_calls(core: Core) -> dict[str, ToolCall]:
+    async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
+        if TASK_KIND not in core.kinds:
+            raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
+        inputs = {"prompt": args.prompt, "answers": list(args.answers)}
+        submitted = await core.scheduler.submit(
+            SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=args.priority)
+        )
+        return task_json(submitted.view, caller.base)
+
+    async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:
+        return task_json(await core.scheduler.view(args.task_id), caller.base)
+
+    return {
+        "start_coding_task": start_coding_task,
+        "get_task_status": get_task_status,
+    }
+
+
+async def read_page(core: Core, run_id: str | None, after: int, limit: int) -> bytes:
+    """A page of events above `after`, of one run or of all, as JSON. RunNotFound."""
+    size = min(PAGE_BYTES, core.config.page_bytes)
+    if run_id is not None:
+        view = await core.scheduler.view(run_id)
+        facts = await core.store.read(view.run_id, after, limit, max_bytes=size)
+        return events_page(facts, after, head=view.position)
+    # What is committed but not yet published is not yet true for anybody else either.
+    head, floor = core.bus.head, core.bus.floor
+    start = max(after, floor - 1)
+    read = await core.store.read_all(start, limit, max_bytes=size)
+    facts = [fact for fact in read if fact.position <= head]
+    gap = GapFrame(first=after + 1, last=start) if start > after else None
+    return events_page(facts, start, head=head, gap=gap)
+
+
+class Waiting:
+    """Waits for runs, and tells how they come along."""
+
+    def __init__(self, core: Core, closing: Closing) -> None:
+        self._core, self._closing = core, closing
+        self._numbers = itertools.count(1)
+
+    async def wait(self, run_id: str, seconds: float, caller: Caller) -> RunView:
+        """The run when it has ended, asks something new, `seconds` are over, or the daemon stops."""
+        view_of = self._core.scheduler.view
+        view = await view_of(run_id)
+        asked = set(open_asks(view))
+        deadline = trio.current_time() + seconds
+        with self._core.bus.subscribe(
+            run_id, view.position, name=f"mcp-wait-{next(self._numbers)}", kind="mcp"
+        ) as subscription:
+            while not view.ended and set(open_asks(view)) <= asked:
+                left = max(deadline - trio.current_time(), 0.0)
+                with self._closing.until_goodbye(left) as scope:
+                    batch = await anext(subscription, None)
+                if scope.cancelled_caught or batch is None:
+                    break
+                view = await view_of(run_id)
+                if batch.facts:
+                    # Outside the scope: a deadline must not cut a notification in two.
+                    await caller.report(batch.facts[-1].sequence, status_line(view))
+        return await view_of(run_id)

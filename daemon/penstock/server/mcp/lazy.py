@@ -1,0 +1,127 @@
+"""The way to the MCP server, which is imported when the first request comes.
+
+Its import takes seconds and tens of MiB: a daemon that no agent talks to does without, and one that
+starts answers everybody else at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.errors import NotAvailable
+from penstock.server.answer import problem_answer
+from penstock.server.asgi import ASGI, Receive, Scope, Send
+from penstock.server.closing import Closing
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from penstock.runs.core import Core
+    from penstock.server.mcp.subscriptions import Subscriptions
+
+_log = logging.getLogger("penstock.mcp")
+
+#: Makes the server of a core; it can be given, so that others are served by the same stack.
+Build = Callable[["Core", Closing, "Subscriptions", str], "Server[Any]"]
+
+
+@asynccontextmanager
+async def open_mcp(
+    core: Core, closing: Closing, *, base: str, build: Build | None = None
+) -> AsyncIterator[ASGI]:
+    """The application behind `/mcp`; leave the block when the servers have closed."""
+    async with trio.open_nursery() as nursery:
+        lazy = LazyMcp(core, closing, base, build)
+        # It has nothing to say before the first request.
+        nursery.start_soon(lazy.serve)  # noqa: ASYNC113
+        yield lazy.receive
+        nursery.cancel_scope.cancel(reason="the servers have closed")
+
+
+class LazyMcp:
+    """Requests wait here until the server is there; see `open_mcp`."""
+
+    def __init__(
+        self, core: Core, closing: Closing, base: str, build: Build | None
+    ) -> None:
+        self._core, self._closing, self._base = core, closing, base
+        self._build = build
+        self._wanted = trio.Event()
+        self._ready = trio.Event()
+        self._manager: StreamableHTTPSessionManager | None = None
+        self._posts = 0
+        self._quiet = trio.lowlevel.ParkingLot()
+
+    async def serve(self) -> None:
+        """Serve from the first request to the goodbye, and until what was asked is answered."""
+        await self._wanted.wait()
+        try:
+            # A daemon that stops need not wait for an import that nobody waits for.
+            module = await trio.to_thread.run_sync(
+                importlib.import_module,
+                "penstock.server.mcp.server",
+                abandon_on_cancel=True,
+            )
+        except Exception:  # noqa: BLE001
+            # Whatever is wrong with an installed library, the other surfaces go on.
+            _log.exception("MCP cannot be served")
+            self._ready.set()
+            return
+        build = self._build or module.build_server
+        async with module.open_subscriptions(
+            self._core, self._closing
+        ) as subscriptions:
+            server = build(self._core, self._closing, subscriptions, self._base)
+            manager = module.build_manager(server, self._core.config)
+            async with manager.run():
+                self._manager = manager
+                self._ready.set()
+                await self._closing.wait_goodbye()
+                # Every call that waited has its result by now; it is on its way out.
+                with trio.move_on_after(self._core.config.shutdown_servers / 2):
+                    await self._wait_quiet()
+                self._manager = None
+
+    async def receive(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one admitted request, the first ones after a wait."""
+        self._wanted.set()
+        with trio.move_on_after(self._core.config.mcp_start_seconds):
+            await self._ready.wait()
+        if self._manager is None:
+            await _refuse(send, NotAvailable("MCP is not served now"))
+            return
+        with self._counted(scope["method"]):
+            # Its types are those of Starlette, which are wider and narrower than ours.
+            manager: Any = self._manager
+            await manager.handle_request(scope, receive, send)
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
+        """Calls are POSTs; a GET is a stream of an older client, and ends with its session."""
+        calls = int(method == "POST")
+        self._posts += calls
+        try:
+            yield
+        finally:
+            self._posts -= calls
+            if not self._posts:
+                self._quiet.unpark_all()
+
+    async def _wait_quiet(self) -> None:
+        while self._posts:
+            await self._quiet.park()
+
+
+async def _refuse(send: Send, error: NotAvailable) -> None:
+    answer = problem_answer(error)
+    headers = [(k.encode(), v.encode()) for k, v in answer.all_headers().items()]
+    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

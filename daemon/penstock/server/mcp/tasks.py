@@ -1,0 +1,165 @@
+"""The extension `io.modelcontextprotocol/tasks`: on the wire, whatever the tasks are made of.
+
+It exists since 2026-07-28 and for clients that declare it. `tasks/list` and `tasks/result` are not
+part of it and stay unknown methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
+from mcp.types import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
+    RequestParams,
+)
+from pydantic import Field
+
+from penstock.events import format_time
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+#: The protocol version that the extension came with.
+SINCE = "2026-07-28"
+#: Milliseconds between two looks of a client that only polls.
+POLL_MS = 500
+
+Context = ServerRequestContext[Any, Any]
+Status = Literal["working", "input_required", "completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it stands. `result` belongs to a completed one, `error` to a failed one."""
+
+    task_id: str
+    status: Status
+    created: datetime
+    updated: datetime
+    message: str = ""
+    #: Milliseconds for which an ended task can be read; None: no limit.
+    ttl_ms: int | None = None
+    #: Questions to the client's user, each under a key that is never used again.
+    requests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """The task as JSON; a client that gets it must have asked for one."""
+        told: dict[str, Any] = {
+            "taskId": self.task_id,
+            "status": self.status,
+            "createdAt": format_time(self.created),
+            "lastUpdatedAt": format_time(self.updated),
+            "ttlMs": self.ttl_ms,
+            "pollIntervalMs": POLL_MS,
+        }
+        if self.message:
+            told["statusMessage"] = self.message
+        if self.status == "input_required":
+            told["inputRequests"] = {k: dict(v) for k, v in self.requests.items()}
+        if self.result is not None:
+            told["result"] = dict(self.result)
+        if self.error is not None:
+            told["error"] = dict(self.error)
+        return told
+
+
+class Tasks(Protocol):
+    """What tasks are made of. A task that does not exist is a KeyError."""
+
+    async def look(self, task_id: str) -> Task: ...
+
+    async def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
+        """Take the answers to questions that are open; others are not looked at."""
+
+    async def cancel(self, task_id: str) -> None:
+        """Ask for its end; nothing happens to one that has ended."""
+
+
+class TaskParams(RequestParams):
+    task_id: str
+
+
+class TaskUpdateParams(TaskParams):
+    input_responses: dict[str, Any] = Field(default_factory=dict)
+
+
+def declared(ctx: Context) -> bool:
+    """Whether this client may be given a task where it called a tool."""
+    capabilities = ctx.session.client_capabilities
+    return (
+        ctx.protocol_version >= SINCE
+        and capabilities is not None
+        and EXTENSION in (capabilities.extensions or {})
+    )
+
+
+def require(ctx: Context) -> None:
+    """Refuse a client that did not declare the extension."""
+    if not declared(ctx):
+        raise MCPError(
+            MISSING_REQUIRED_CLIENT_CAPABILITY,
+            f"the client has not declared the extension {EXTENSION}",
+            {"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
+        )
+
+
+def created(task: Task) -> dict[str, Any]:
+    """The answer to a tool call that became a task."""
+    return task.wire() | {"resultType": "task"}
+
+
+def install_tasks(server: Server[Any], tasks: Tasks) -> None:
+    """Serve the three methods of the extension."""
+
+    async def get(params: TaskParams) -> dict[str, Any]:
+        return (await tasks.look(params.task_id)).wire()
+
+    async def update(params: TaskUpdateParams) -> dict[str, Any]:
+        await tasks.answer(params.task_id, params.input_responses)
+        return {}
+
+    async def cancel(params: TaskParams) -> dict[str, Any]:
+        await tasks.cancel(params.task_id)
+        return {}
+
+    server.extensions[EXTENSION] = {}
+    server.add_request_handler("tasks/get", TaskParams, _guarded(get))
+    server.add_request_handler("tasks/update", TaskUpdateParams, _guarded(update))
+    server.add_request_handler("tasks/cancel", TaskParams, _guarded(cancel))
+
+
+def _guarded(
+    handler: Callable[[Any], Awaitable[dict[str, Any]]],
+) -> Callable[[Context, Any], Awaitable[dict[str, Any]]]:
+    async def handle(ctx: Context, params: Any) -> dict[str, Any]:
+        if ctx.protocol_version < SINCE:
+            raise MCPError(METHOD_NOT_FOUND, "Method not found", ctx.method)
+        require(ctx)
+        _check_name(ctx, params.task_id)
+        try:
+            answer = await handler(params)
+        except KeyError:
+            why = f"there is no task {params.task_id!r}"
+            raise MCPError(INVALID_PARAMS, why) from None
+        return answer | {"resultType": "complete"}
+
+    return handle
+
+
+def _check_name(ctx: Context, task_id: str) -> None:
+    """The name in the header, by which proxies route, is that of the body."""
+    if ctx.request is None:
+        return
+    name = ctx.request.headers.get(MCP_NAME_HEADER)
+    if name is not None and decode_header_value(name) != task_id:
+        raise MCPError(HEADER_MISMATCH, "Mcp-Name is not the task's id")

@@ -1,0 +1,64 @@
+"""What surfaces answer, as JSON: one place, so that they say the same of the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from penstock.address import websocket_url
+from penstock.priority import Priority
+from penstock.replies import GapFrame, SubmitReply
+
+if TYPE_CHECKING:
+    from penstock.events import Recorded
+    from penstock.record.views import RunView
+    from penstock.runs.kind import Kind
+
+
+def submit_json(view: RunView, base: str) -> dict[str, Any]:
+    """What a submit is answered with; `base` is how the caller addresses the daemon."""
+    reply = SubmitReply(
+        run_id=view.run_id,
+        kind=view.kind,
+        state=str(view.state),
+        priority=Priority(view.priority).name,
+        sequence=view.sequence,
+        position=view.position,
+        websocket_url=websocket_url(base, view.run_id),
+    )
+    return reply.model_dump(mode="json")
+
+
+def task_json(view: RunView, base: str) -> dict[str, Any]:
+    """A task as its clients know it: the run, and the names of the original interface."""
+    return {
+        **view.to_json(),
+        "task_id": view.run_id,
+        "status": "created" if view.state == "queued" else view.state,
+        "websocket_url": websocket_url(base, view.run_id),
+    }
+
+
+def kind_json(kind: Kind) -> dict[str, Any]:
+    """A kind, with the schemas that forms and tools are made of."""
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "needs_model": kind.needs_model,
+        "on_restart": kind.on_restart,
+        "preemptible": kind.preemptible,
+        "milestones": sorted(kind.milestones),
+        "inputs": kind.inputs.model_json_schema(),
+        "output": kind.output.model_json_schema(),
+    }
+
+
+def events_page(
+    facts: Sequence[Recorded], after: int, *, head: int, gap: GapFrame | None = None
+) -> bytes:
+    """A page, put together from bytes that were encoded once; `head` is where the stream ends now."""
+    following = facts[-1].position if facts else after
+    more = b"true" if facts and following < head else b"false"
+    missing = b"" if gap is None else b',"gap":' + gap.model_dump_json().encode()
+    events = b",".join(fact.wire() for fact in facts)
+    return b'{"events":[%b],"next":%d,"more":%b%b}' % (events, following, more, missing)
