@@ -203,6 +203,16 @@ class Config(Section):
     #: Seconds a WebSocket client has to answer a close frame.
     close_timeout: Seconds = 1.0
 
+    # -- agents
+    #: Sessions of the older protocol; an idle one costs 50 KiB.
+    max_mcp_sessions: Count = 500
+    #: Seconds after which a session that asks nothing is forgotten: few clients say goodbye.
+    mcp_idle_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1800.0
+    #: Subscriptions to resources, all clients together; each is a task.
+    max_mcp_subscriptions: Count = 1000
+    #: Seconds the first request may wait for the MCP server to be imported.
+    mcp_start_seconds: Seconds = 30.0
+
     # -- shutdown
     #: Seconds for runs to unwind at a stop; above the cancel SLA.
     shutdown_runs: Seconds = 6.0

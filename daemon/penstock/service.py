@@ -171,22 +171,31 @@ async def open_servers(
     from penstock.server.app import open_app
     from penstock.server.door import serve_door
     from penstock.server.health import make_health
+    from penstock.server.mcp.lazy import open_mcp
     from penstock.server.ws import make_ws_handler
 
     guard = make_guard(core.config, token)
     last_words = Closing()
-    app = open_app(
-        core, guard=guard, closing=last_words, base=base, health_of=make_health(core)
-    )
-    serve = partial(
-        serve_door,
-        listeners,
-        app=app,
-        ws_handler=make_ws_handler(core, guard, last_words),
-        config=core.config,
-        closing=last_words,
-    )
-    async with trio.open_nursery() as servers_nursery:
+    async with (
+        open_mcp(core, last_words, base=base) as mcp,
+        trio.open_nursery() as servers_nursery,
+    ):
+        app = open_app(
+            core,
+            guard=guard,
+            closing=last_words,
+            base=base,
+            health_of=make_health(core, complain=complain),
+            mcp=mcp,
+        )
+        serve = partial(
+            serve_door,
+            listeners,
+            app=app,
+            ws_handler=make_ws_handler(core, guard, last_words),
+            config=core.config,
+            closing=last_words,
+        )
         await servers_nursery.start(serve)
         try:
             yield last_words
