@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -104,13 +103,15 @@ def test_usage_errors_are_2(penstock: Penstock) -> None:
         assert result.stdout == ""
 
 
-def test_a_reader_that_leaves_is_no_error(home: Path) -> None:
-    """`penstock … | head`: no trace on stderr."""
-    command = f"{sys.executable} -m penstock.cli.main config | true"
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`penstock … | head`: no trace on stderr, and the exit code that the shell knows."""
+    command = (
+        f"{sys.executable} -m penstock.cli.main config | true; echo ${{PIPESTATUS[0]}}"
+    )
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, timeout=60
     )
-    assert done.stderr == ""
+    assert (done.stdout, done.stderr) == ("141\n", "")
 
 
 def test_errors_of_others_cannot_drive_the_terminal(

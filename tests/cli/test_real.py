@@ -186,6 +186,17 @@ def test_an_export_is_read_into_an_empty_log(
     assert call("logs", "kept", PENSTOCK_STATE_DIR=str(copy)).stdout == "kept\n"
 
 
+def test_a_run_whose_output_nobody_reads_is_cancelled(real_daemon: RealDaemon) -> None:
+    """As `yes | head` ends: nothing goes on unseen."""
+    penstock = " ".join(PENSTOCK)
+    line = f"{penstock} run command --id y -- yes | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.stdout, done.stderr) == ("y\n141\n", "")
+    assert json_of("show", "y")[0]["reason"] == "nobody reads its output"
+
+
 # -- without a daemon
 
 

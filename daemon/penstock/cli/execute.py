@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -72,7 +73,7 @@ class Execution:
         with trio.open_signal_receiver(*heeded()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, nursery)
-                self._end = await tell_to_end(self._client, self._run_id, teller)
+                self._end = await self._tell(teller)
                 if self._signal is not None:
                     await self._receipt_shown.wait()
                 nursery.cancel_scope.cancel(reason="the run has ended")
@@ -88,6 +89,13 @@ class Execution:
         """The result, as the data of this command."""
         if self._end is not None and self._end.result is not None:
             click.echo(json.dumps(self._end.result, indent=2, ensure_ascii=False))
+
+    async def _tell(self, teller: Teller) -> Ended | None:
+        with suppress(BrokenPipeError):
+            return await tell_to_end(self._client, self._run_id, teller)
+        # As a pipe ends a program that nobody listens to any more.
+        await self._client.cancel(self._run_id, "nobody reads its output", wait=True)
+        raise BrokenPipeError
 
     async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
         async for number in signals:

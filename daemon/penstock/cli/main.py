@@ -102,8 +102,12 @@ class LazyGroup(click.Group):
             from penstock.problems import exit_code_of
 
             raise Failure(str(error), exit_code_of(error)) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             raise Failure("interrupted", 128 + signal.SIGINT) from None
+        except BrokenPipeError:
+            # Our reader has left (`| head`); Python must not flush into the pipe at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
 
 
 @click.group(
@@ -137,12 +141,7 @@ def cli(ctx: click.Context, url: str | None, config_file: str | None) -> None:
 
 def main() -> None:
     """The console script."""
-    try:
-        cli(prog_name="penstock")
-    except BrokenPipeError:
-        # The reader of our stdout has left (`| head`); Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    cli(prog_name="penstock")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import signal
@@ -34,14 +35,18 @@ def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> N
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     from penstock.cli.logs import set_up_logging
     from penstock.service import serve as serve_daemon
+    from penstock.systemd import take_supervision
 
+    supervision = take_supervision(os.environ)
     flags |= {
         "auth": False if no_auth else None,
         "log_json": True if log_json else None,
     }
     config, _ = session.config(flags)
     set_up_logging(config, session.environ)
-    run_async(lambda: serve_daemon(config))
+    # The manager's watchdog ends a hung daemon by SIGABRT: its stacks are then the last of its log.
+    faulthandler.enable()
+    run_async(lambda: serve_daemon(config, supervision=supervision))
 
 
 @click.command()
