@@ -32,6 +32,7 @@ MAY_SLEEP = {
     ): "in a thread; strangers' processes tell nobody they end",
     ("runs/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
+    ("watchdog.py", "keep_beating"): "between two signs of life of the loop",
 }
 
 #: file -> why its queue needs no number.

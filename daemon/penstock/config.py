@@ -225,7 +225,7 @@ class Config(Section):
     shutdown_last_resort: Seconds = 9.5
 
     #: Seconds the loop may be blocked before stacks are dumped.
-    stall_seconds: Seconds = 5.0
+    stall_seconds: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
     #: Patterns of text that is never recorded.

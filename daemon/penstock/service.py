@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ import trio
 
 from penstock.address import Address, Paths, base_url, find_paths, socket_address
 from penstock.config import Config
-from penstock.errors import StartRefused
+from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
 from penstock.record.lock import hold_lock
 from penstock.record.sqlite import READERS, open_sqlite, threads
@@ -28,8 +28,15 @@ from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.server.closing import Closing
 from penstock.server.guard import check_exposure, make_guard
-from penstock.server.listeners import open_listeners, open_unix, tcp_addresses
+from penstock.server.listeners import (
+    adopt_listeners,
+    listening,
+    open_unix,
+    tcp_addresses,
+)
 from penstock.server.token import ensure_token
+from penstock.systemd import UNSUPERVISED, Reporter, Supervision
+from penstock.watchdog import open_watchdog
 from penstock.world import real_world
 
 log = logging.getLogger("penstock")
@@ -49,15 +56,28 @@ async def serve(
     config: Config,
     *,
     environ: Mapping[str, str] = os.environ,
+    supervision: Supervision = UNSUPERVISED,
     task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a daemon until SIGTERM or SIGINT. StartRefused says in one sentence why it cannot."""
+    reporter = Reporter(supervision)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_daemon(config, environ) as daemon:
+        async with (
+            open_watchdog(
+                config.stall_seconds,
+                manager_seconds=supervision.watchdog_seconds,
+                on_beat=reporter.beat,
+            ) as watchdog,
+            open_daemon(
+                config, environ, supervision.sockets, watchdog.complaint
+            ) as daemon,
+        ):
+            reporter.ready(partial(status_of, daemon.core))
             task_status.started(daemon)
             async for number in signals:
                 name = signal.Signals(number).name
                 log.info("stopping: %s", name)
+                reporter.stopping(name)
                 # The kernel's own alarm works even if the loop never runs again.
                 signal.setitimer(signal.ITIMER_REAL, config.shutdown_last_resort)
                 daemon.core.scheduler.intake.stopping = name
@@ -66,32 +86,44 @@ async def serve(
     log.info("stopped")
 
 
+def status_of(core: Core) -> str:
+    """What the daemon does now, as the service manager shows it."""
+    now = core.scheduler.statistics()
+    return f"{now.running} running, {now.queued} queued"
+
+
 @asynccontextmanager
 async def open_daemon(
-    config: Config, environ: Mapping[str, str]
+    config: Config,
+    environ: Mapping[str, str],
+    sockets: Sequence[int] = (),
+    complain: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Daemon]:
-    """A daemon with its lock, its store, its port and its Unix socket."""
+    """A daemon with its lock, its store, its port and its Unix socket.
+
+    `sockets` are descriptors that are open already; `complain` says what ails the process.
+    """
+    check_machine(os.uname())
     paths = find_paths(
         environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
     )
     make_state(paths)
     with hold_lock(paths.lock):
         token = ensure_token(paths.token) if config.auth else None
-        check_exposure(config, token)
-        listeners = await open_listeners(config.host, config.port, paths.socket)
-        port = (tcp_addresses(listeners) or [("", config.port)])[0][1]
-        base = base_url(config.host, port)
-        try:
+        given = adopt_listeners(sockets)
+        check_exposure(config, token, [host for host, _ in tcp_addresses(given)])
+        async with listening(
+            config.host, config.port, paths.socket, given
+        ) as listeners:
+            base = base_url(*tcp_addresses(listeners)[0])
             async with (
                 open_stored_core(config, environ, paths, paths.database, base) as core,
-                open_servers(core, listeners, base=base, token=token) as servers,
+                open_servers(
+                    core, listeners, base=base, token=token, complain=complain
+                ) as servers,
             ):
                 log.info("ready at %s, log at %s", base, paths.database)
                 yield Daemon(core, servers, base, paths)
-        finally:
-            for listener in listeners:
-                listener.socket.close()
-            paths.socket.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -102,6 +134,7 @@ async def open_embedded(
 
     The log stays and is read afterwards by the run's id. Any number may run at once.
     """
+    check_machine(os.uname())
     paths = find_paths(
         environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
     )
@@ -125,16 +158,6 @@ async def open_embedded(
             database.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def make_state(paths: Paths) -> None:
-    """Make the folders that must exist. StartRefused names the one that cannot be made."""
-    for folder in (paths.state, paths.runs):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            why = f"the folder {folder} cannot be made: {error.strerror}"
-            raise StartRefused(why) from None
-
-
 @asynccontextmanager
 async def open_stored_core(
     config: Config,
@@ -148,14 +171,16 @@ async def open_stored_core(
     kinds = await trio.to_thread.run_sync(load_kinds)
     containment = detect_containment(environ)
     log.info("processes are contained by %s", containment.method)
-    world = real_world(config, paths, environ, containment=containment, url=url)
-    async with (
-        open_sqlite(
-            database, life=life, run_blocking=threads(1), run_reading=threads(READERS)
-        ) as store,
-        open_core(config, store=store, kinds=kinds, life=life, world=world) as core,
-    ):
-        yield core
+    async with open_sqlite(
+        database, life=life, run_blocking=threads(1), run_reading=threads(READERS)
+    ) as store:
+        world = real_world(
+            config, paths, environ, containment=containment, epoch=store.epoch, url=url
+        )
+        async with open_core(
+            config, store=store, kinds=kinds, life=life, world=world
+        ) as core:
+            yield core
 
 
 @asynccontextmanager
@@ -165,6 +190,7 @@ async def open_servers(
     *,
     base: str,
     token: str | None,
+    complain: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Closing]:
     """Serve the core on these listeners; leaving the block stops it in order."""
     # Imported late, so that a command line that needs no server does not pay for one.

@@ -18,8 +18,16 @@ HealthOf = Callable[[], Awaitable[HealthReply]]
 ProbeModels = Callable[[], Awaitable[tuple[str | None, Mapping[str, Any]]]]
 
 
-def make_health(core: Core, probe_models: ProbeModels | None = None) -> HealthOf:
-    """What answers `/health`. It tells causes and counts, and nothing of any run."""
+def make_health(
+    core: Core,
+    probe_models: ProbeModels | None = None,
+    *,
+    complain: Callable[[], str | None] = lambda: None,
+) -> HealthOf:
+    """What answers `/health`. It tells causes and counts, and nothing of any run.
+
+    `complain` says what ails the process itself.
+    """
 
     async def health_of() -> HealthReply:
         reasons = []
@@ -27,6 +35,8 @@ def make_health(core: Core, probe_models: ProbeModels | None = None) -> HealthOf
         if why := core.scheduler.intake.stopping:
             reasons.append(f"the daemon is stopping ({why})")
         if why := core.retention.obstacle():
+            reasons.append(why)
+        if why := complain():
             reasons.append(why)
         if not await _store_answers(core):
             reasons.append("the store does not answer")

@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -18,18 +19,42 @@ BACKLOG = 512
 
 
 async def open_listeners(
-    host: str, port: int, unix_path: Path | None = None
+    host: str,
+    port: int,
+    unix_path: Path | None = None,
+    given: Sequence[trio.SocketListener] = (),
 ) -> list[trio.SocketListener]:
-    """Listen on TCP and, with a path, on a Unix socket. StartRefused names what is taken."""
-    listeners = await open_tcp(host, port)
+    """Listen on TCP and, with a path, on a Unix socket. StartRefused names what is taken.
+
+    What is `given` already is not opened again.
+    """
+    listeners = list(given)
     try:
-        if unix_path is not None:
+        if not tcp_addresses(listeners):
+            listeners += await open_tcp(host, port)
+        if unix_path is not None and unix_path not in unix_paths(listeners):
             listeners.append(open_unix(unix_path))
     except BaseException:
         for listener in listeners:
             listener.socket.close()
         raise
     return listeners
+
+
+@asynccontextmanager
+async def listening(
+    host: str, port: int, unix_path: Path, given: Sequence[trio.SocketListener]
+) -> AsyncIterator[list[trio.SocketListener]]:
+    """Listeners for the length of a daemon; given sockets outlive it and keep their place."""
+    kept = unix_paths(given)
+    listeners = await open_listeners(host, port, unix_path, given)
+    try:
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+        if unix_path not in kept:
+            _remove(unix_path)
 
 
 async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
@@ -89,6 +114,19 @@ def tcp_addresses(listeners: Sequence[trio.SocketListener]) -> list[tuple[str, i
         x.socket.getsockname() for x in listeners if x.socket.family != socket.AF_UNIX
     )
     return [(name[0], name[1]) for name in names]
+
+
+def unix_paths(listeners: Sequence[trio.SocketListener]) -> list[Path]:
+    """The path of each Unix socket."""
+    return [
+        Path(os.fsdecode(x.socket.getsockname()))
+        for x in listeners
+        if x.socket.family == socket.AF_UNIX
+    ]
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def _private_folder(folder: Path) -> None:
