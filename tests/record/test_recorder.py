@@ -23,6 +23,7 @@ from penstock.record.recorder import Recorder, open_recorder
 from penstock.record.store import (
     Append,
     Appended,
+    Bounds,
     Claim,
     Complete,
     Decision,
@@ -51,6 +52,10 @@ class ScriptedStore:
         self.batches.append(list(batch))
         return [Appended() for _ in batch]
 
+    async def bounds(self) -> Bounds:
+        await trio.lowlevel.checkpoint()
+        return Bounds(floor=1, head=0)
+
 
 @dataclass
 class Witness:
@@ -59,6 +64,7 @@ class Witness:
     told: list[str] = field(default_factory=list)
     wants_claim: bool = False
     abandoned: int = 0
+    head: int = 0
 
     def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
         if not (self.wants_claim or forced):

@@ -48,6 +48,11 @@ Answered = Outcome | PenstockError
 class Follower(Protocol):
     """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
 
+    @property
+    def head(self) -> int:
+        """Position of the newest fact that was folded."""
+        ...
+
     def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
         """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
 
@@ -142,6 +147,8 @@ class Recorder:
         while self._ordinary >= self.capacity:
             await self._room.park()
         if fence in self._concluding:
+            # Woken for room that it does not take: the next in line may have it.
+            self._room.unpark()
             await trio.lowlevel.checkpoint()
             raise Terminal
         entry = self._enter(decision, counted=True)
@@ -240,6 +247,8 @@ class Recorder:
     async def _commit(self, decisions: Sequence[Decision]) -> list[Answered] | None:
         """The store's answers, or None while it is unavailable."""
         try:
+            if self.unavailable is not None:
+                await self._check_lost_answer()
             try:
                 answers = await self._commit_shielded(decisions)
             except (StoreUnavailable, StoreBroken):
@@ -258,6 +267,17 @@ class Recorder:
             log.warning("the store answers again")
         self.unavailable = None
         return answers
+
+    async def _check_lost_answer(self) -> None:
+        """StoreBroken if the commit that got no answer was done all the same.
+
+        Its outcomes, claimed runs above all, cannot be learned by asking again; the next life of the
+        daemon reads them from the log.
+        """
+        with trio.CancelScope(shield=True):
+            head = (await self.store.bounds()).head
+        if head > self.follower.head:
+            raise StoreBroken("the store wrote facts and did not say so")
 
     async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
         # A commit that is not waited for would be a commit of unknown outcome.
@@ -291,11 +311,13 @@ class Recorder:
             else:
                 entry.answer = StoreUnavailable(self.unavailable or "")
         kept = [entry for entry in entries if entry.answer is None]
-        # They shared an event; those who wait on wait for a new one.
-        rest = trio.Event()
         self._wake(given_up)
-        for entry in kept if given_up else ():
-            entry.settled = rest
+        # Those who shared an event with one that gave up wait for a new one. The others still
+        # wait for theirs: another one would be set instead, and never wake them.
+        rest = trio.Event()
+        for entry in kept:
+            if entry.settled.is_set():
+                entry.settled = rest
         return kept
 
     def _settle(
@@ -346,13 +368,24 @@ def _droppable(decision: Decision) -> bool:
 async def open_recorder(
     recorder: Recorder, *, drain_seconds: float
 ) -> AsyncIterator[Recorder]:
-    """Run the recorder's tasks; at the end commit what is pending, for at most `drain_seconds`."""
+    """Run the recorder's tasks; at the end commit what is pending, for at most `drain_seconds`.
+
+    A cancel from outside is heard by everybody but the writer: what the block says while it unwinds
+    (the conclusions of its runs, above all) is recorded too.
+    """
+    writing = trio.CancelScope(shield=True)
+
+    async def write(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128
+        with writing:
+            await recorder.write(task_status=task_status)
+
     async with trio.open_nursery() as writer_nursery:
-        await writer_nursery.start(recorder.write)
+        await writer_nursery.start(write)
         writer_nursery.start_soon(recorder.write_notes)
         try:
             yield recorder
         finally:
             with trio.move_on_after(drain_seconds, shield=True):
                 await recorder.wait_drained()
+            writing.cancel(reason="the recorder is drained")
             writer_nursery.cancel_scope.cancel(reason="the recorder is drained")

@@ -141,6 +141,9 @@ async def open_core(
             finally:
                 # Shielded and bounded inside.
                 await _stop(core, parts)  # noqa: ASYNC102
+                # Whoever is left has had its time; no record is waited for any more.
+                runs_nursery.cancel_scope.cancel(reason="the time to stop is over")
+                parts.table.abandon()
         watchers_nursery.cancel_scope.cancel(reason="the runs have ended")
 
 

@@ -63,6 +63,8 @@ class RunTable:
     executions: dict[str, Execution] = field(default_factory=dict)
     views: dict[str, RunView] = field(default_factory=dict)
     queue: QueueView = field(default_factory=QueueView)
+    #: Parked runs that want their slot again and have not got it.
+    unparking: set[str] = field(default_factory=set)
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
     late_outcomes: int = 0
 
@@ -73,6 +75,11 @@ class RunTable:
 
     # -- the recorder's follower
 
+    @property
+    def head(self) -> int:
+        """Position of the newest fact that was folded and published."""
+        return self.bus.head
+
     def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
@@ -80,7 +87,7 @@ class RunTable:
         free = self.queue.running < self.slots or any(
             isinstance(d, _FREES_SLOT) for d in batch
         )
-        wanted = self.queue.queued > 0 or any(
+        wanted = bool(self.queue.queued or self.unparking) or any(
             isinstance(d, _BRINGS_WORK) for d in batch
         )
         if not forced and not (free and wanted):
@@ -101,6 +108,8 @@ class RunTable:
             self._claimed(outcome)
         elif isinstance(decision, Complete | Release):
             self._conclude(decision, outcome)
+        elif isinstance(decision, Unpark) and not isinstance(outcome, Exception):
+            self.unparking.add(decision.fence.run_id)
         elif isinstance(outcome, CancelAnswer):
             for run_id in outcome.signalled:
                 self.cancel(run_id, getattr(decision, "reason", "cancelled"))
@@ -128,6 +137,7 @@ class RunTable:
 
     def _claimed(self, outcome: Claimed) -> None:
         for row in outcome.unparked:
+            self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
                 execution.unparked.set()
         for row in outcome.started:
@@ -137,6 +147,7 @@ class RunTable:
             self.start(execution)
 
     def _conclude(self, decision: Complete | Release, outcome: Answered) -> None:
+        self.unparking.discard(decision.fence.run_id)
         execution = self.executions.get(decision.fence.run_id)
         if execution is not None and execution.fence == decision.fence:
             del self.executions[decision.fence.run_id]
