@@ -1,0 +1,1 @@
+"""Drills: the guarantees of the daemon, put to the test from the command line and in CI."""

@@ -1,0 +1,188 @@
+"""A story told once per point, with a fault exactly there; afterwards every law must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+import trio.testing
+
+from penstock.drills.fakes import FaultMode, StoreFault
+from penstock.drills.laws import check_log, check_stopped, settle
+from penstock.drills.scenarios import Scenario
+from penstock.drills.stage import Stage, open_stage
+
+#: Virtual seconds in which a whole story must be told; beyond it, something hangs.
+STORY_SECONDS = 3600.0
+
+
+def _cancel_run(stage: Stage, number: int) -> None:
+    if execution := stage.choose_execution(number):
+        execution.cancel("a drill")
+
+
+def _abandon_run(stage: Stage, number: int) -> None:
+    if execution := stage.choose_execution(number):
+        execution.scope.cancel(reason="a drill")
+
+
+def _preempt_run(stage: Stage, number: int) -> None:
+    if execution := stage.choose_execution(number):
+        execution.preempt("a drill")
+
+
+#: What may happen at a checkpoint.
+POINT_FAULTS: Mapping[str, Callable[[Stage, int], None]] = {
+    "cancel a run": _cancel_run,
+    "abandon a run": _abandon_run,
+    "preempt a run": _preempt_run,
+    "cut off the submitter": lambda stage, _: stage.cut_off("submitter"),
+    "cut off the subscriber": lambda stage, _: stage.cut_off("subscriber"),
+    "stop the daemon": lambda stage, _: stage.stop(),
+    "kill the daemon": lambda stage, _: stage.kill(),
+}
+#: What may happen at a call of the store.
+STORE_FAULTS: Mapping[str, FaultMode] = {
+    "store fails once": "once",
+    "store's answer is lost": "lost answer",
+    "store fails for long": "outage",
+    "store breaks": "broken",
+}
+#: After these nothing more may reach the log in this life.
+STORELESS = frozenset(
+    {"store breaks", "store's answer is lost", "store fails for long"}
+)
+FAULTS = (*POINT_FAULTS, *STORE_FAULTS)
+
+
+@dataclass(eq=False)
+class AtStep(trio.abc.Instrument):
+    """Calls `fire` when the `at`-th task step from now on has just ended."""
+
+    at: int
+    fire: Callable[[], None]
+    steps: int = 0
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            self.fire()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How one telling went. `reached`: the point exists; else the story was over before it."""
+
+    scenario: str
+    fault: str
+    at: int
+    reached: bool
+    broken: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scenario}, {self.fault} at {self.at}: {'; '.join(self.broken)}"
+
+
+@dataclass(slots=True)
+class _Telling:
+    scenario: Scenario
+    fault: str
+    at: int
+    reached: bool = False
+    played: bool = False
+
+    async def tell(self, stage: Stage) -> None:
+        """The prologue, the story with its fault, and a life after it if that was its end."""
+        partials_kept = STORE_FAULTS.get(self.fault) not in {"outage", "broken"}
+        if self.scenario.prologue is not None:
+            await stage.live(self.scenario.prologue)
+            check_log(stage, partials_kept=True)
+        await self._live_with_fault(stage)
+        check_log(stage, partials_kept=partials_kept)
+        # Without its store a daemon ends as if it were killed: the next life speaks for its runs.
+        killed = stage.killed or self.fault in STORELESS
+        if not killed:
+            check_stopped(stage, partials_kept=partials_kept)
+        if killed:
+            stage.processes.crash()
+            stage.processes.alive.clear()
+            # What was written and not yet recorded died with the daemon.
+            stage.notes.written.clear()
+        if not self.played and not await stage.live(settle):
+            stage.broken.append("the next life did not come to its end")
+        check_log(stage, partials_kept=partials_kept)
+        check_stopped(stage, partials_kept=False)
+        if stage.processes.orphans:
+            stage.broken.append(f"orphans are left: {stage.processes.orphans}")
+
+    async def _live_with_fault(self, stage: Stage) -> None:
+        if self.fault in STORE_FAULTS:
+            fault = StoreFault(STORE_FAULTS[self.fault], self.at)
+            self.played = await stage.live(self._play, fault)
+            self.reached = fault.fired
+            return
+        steps = AtStep(self.at, partial(self._fire, stage))
+        with _instrument(steps):
+            self.played = await stage.live(self._play)
+        self.reached = steps.steps >= self.at
+
+    def _fire(self, stage: Stage) -> None:
+        if self.fault in POINT_FAULTS:
+            POINT_FAULTS[self.fault](stage, self.at)
+
+    async def _play(self, stage: Stage) -> None:
+        await self.scenario.play(stage)
+        await settle(stage)
+
+
+@contextmanager
+def _instrument(instrument: trio.abc.Instrument) -> Iterator[None]:
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(instrument)
+
+
+async def tell(scenario: Scenario, fault: str, at: int) -> Told:
+    """Tell the story once with this fault; under a mock clock that jumps."""
+    with open_stage(**scenario.settings) as stage:
+        telling = _Telling(scenario, fault, at)
+        with trio.move_on_after(STORY_SECONDS) as limit:
+            await telling.tell(stage)
+        if limit.cancelled_caught:
+            stage.broken.append("something hangs")
+        return Told(scenario.name, fault, at, telling.reached, tuple(stage.broken))
+
+
+def tell_at(scenario: Scenario, fault: str, at: int) -> Told:
+    """`tell` in a loop of its own."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(tell, scenario, fault, at, clock=clock)
+
+
+@dataclass(slots=True)
+class Sweep:
+    """All points of one scenario and fault, every `stride`-th from `first` on."""
+
+    scenario: Scenario
+    fault: str
+    first: int = 1
+    stride: int = 1
+    points: int = 0
+    failures: list[Told] = field(default_factory=list)
+
+    def run(self) -> Sweep:
+        """Until the story is over before the point; at most a few failures are kept."""
+        at = self.first
+        while True:
+            told = tell_at(self.scenario, self.fault, at)
+            if told.broken:
+                self.failures.append(told)
+            if not told.reached or len(self.failures) >= 3:
+                return self
+            self.points += 1
+            at += self.stride

@@ -1,0 +1,146 @@
+"""The laws, checked on a stage: in its log, in its memory, and in what its people were told."""
+
+from __future__ import annotations
+
+import trio
+
+from penstock.drills.stage import Stage
+from penstock.events import ArtifactPartial, Recorded
+from penstock.lifecycle import TERMINAL_STATES
+from penstock.record.audit import audit_connection
+from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.record.store import RunRow
+from penstock.record.views import fold
+
+# How many runs hold a slot, and how many could take one.
+_SLOTS = (
+    "SELECT coalesce(sum(state = 'running'), 0),"
+    " coalesce(sum(state = 'waiting' AND wants_slot"
+    " OR state IN ('queued', 'preempted') AND NOT open_prerequisites), 0)"
+    " FROM runs WHERE ended_at IS NULL AND key > 0"
+)
+
+#: Virtual seconds for a new life to begin what it can.
+CALM_SECONDS = 1.0
+#: Virtual seconds in which free slots must be given to runs that want them.
+SETTLING_SECONDS = 400.0
+
+
+def log_of(stage: Stage) -> list[Recorded]:
+    """Every fact, in position order."""
+    return [recorded(c) for c in stage.db.execute(f"{SELECT_EVENTS} ORDER BY position")]
+
+
+def rows_of(stage: Stage) -> list[RunRow]:
+    return [run_row(c) for c in stage.db.execute(f"{SELECT_RUNS} WHERE runs.key > 0")]
+
+
+def check_log(stage: Stage, *, partials_kept: bool) -> None:
+    """What must hold at every moment, after a kill too."""
+    for finding in audit_connection(stage.db).findings:
+        if finding.law != "whole artifacts" or partials_kept:
+            stage.broken.append(str(finding))
+    facts = {fact.event_id: fact for fact in log_of(stage)}
+    for told in stage.notes.acknowledged:
+        kept = facts.get(told.event_id)
+        if kept is None or kept.position != told.position:
+            stage.broken.append(f"the acknowledged fact {told.position} is not there")
+    rows = {row.run_id for row in rows_of(stage)}
+    for run_id in stage.notes.accepted - rows:
+        stage.broken.append(f"the accepted run {run_id} is not there")
+
+
+def check_stopped(stage: Stage, *, partials_kept: bool) -> None:
+    """What must hold after a daemon has ended in order: nobody owns anything any more."""
+    for row in rows_of(stage):
+        # A life that ended before its repair leaves what an earlier one owned.
+        if row.life == f"life-{stage.lives}":
+            stage.broken.append(f"{row.run_id} is {row.state} after the stop")
+    if stage.processes.alive:
+        stage.broken.append(f"processes are left: {stage.processes.alive}")
+    if partials_kept:
+        _check_texts(stage)
+
+
+def _check_texts(stage: Stage) -> None:
+    """What was written to an artifact is in the log, before the end of its run."""
+    kept: dict[tuple[str, int, str], str] = {}
+    for fact in log_of(stage):
+        if fact.type == "artifact.partial":
+            event = fact.event
+            assert isinstance(event, ArtifactPartial)
+            key = (fact.run_id, event.attempt, event.artifact_id)
+            kept[key] = kept.get(key, "") + event.text
+    for key, text in stage.notes.written.items():
+        if not kept.get(key, "").startswith(text):
+            stage.broken.append(f"text of the artifact {key} is lost")
+
+
+def check_views(stage: Stage) -> None:
+    """Live views are what folding the log gives, as far as it is published."""
+    table, head = stage.core.scheduler.table, stage.core.bus.head
+    facts = [fact for fact in log_of(stage) if fact.position <= head]
+    stories: dict[str, list[Recorded]] = {}
+    for fact in facts:
+        stories.setdefault(fact.run_id, []).append(fact)
+    for run_id, view in table.views.items():
+        if view != fold(stories.get(run_id, [])):
+            stage.broken.append(f"the view of {run_id} is not what its facts tell")
+    states = {run_id: view.state for run_id, view in table.views.items()}
+    if states != {run_id: state for run_id, (state, _) in table.queue.states.items()}:
+        stage.broken.append("the queue view is not what the views of runs tell")
+
+
+async def settle(stage: Stage) -> None:
+    """All slots can still be used at once; then everything open is ended, and nothing is left."""
+    await trio.sleep(CALM_SECONDS)
+    check_views(stage)
+    _check_slots(stage)
+    notes, slots = stage.notes, stage.config.max_concurrent
+    notes.probes_wanted, notes.probing = slots, 0
+    notes.all_probing = trio.Event()
+    with trio.move_on_after(SETTLING_SECONDS) as waiting:
+        async with trio.open_nursery() as nursery:
+            for number in range(slots):
+                name = f"probe-{stage.lives}.{number}"
+                nursery.start_soon(_probe, stage, name)
+        await notes.all_probing.wait()
+    if waiting.cancelled_caught:
+        stage.broken.append(f"only {notes.probing} of {slots} slots can be used")
+    check_views(stage)
+    with trio.move_on_after(SETTLING_SECONDS) as ending:
+        await stage.core.scheduler.shutdown(cancel_queued=True)
+    if ending.cancelled_caught:
+        stage.broken.append("the runs cannot be ended")
+        return
+    _check_memory(stage)
+
+
+def _check_slots(stage: Stage) -> None:
+    """No slot is free while a run that could compute waits for it."""
+    busy, wanting = stage.db.execute(_SLOTS).fetchone()
+    if wanting and busy < stage.config.max_concurrent and not stage.doubtful:
+        stage.broken.append(f"{busy} runs compute while {wanting} wait for a slot")
+
+
+async def _probe(stage: Stage, run_id: str) -> None:
+    await stage.submit_surely(run_id=run_id, kind="probe", priority="CRITICAL")
+
+
+def _check_memory(stage: Stage) -> None:
+    """Nothing is remembered of runs that have ended."""
+    core = stage.core
+    told = core.scheduler.statistics()
+    for what, left in {
+        "views": dict(core.scheduler.table.views),
+        "executions": dict(core.scheduler.table.executions),
+        "subscribers": core.bus.subscribers(),
+        "submits in line": told.waiting_submits,
+        "entering submits": core.scheduler.intake.admission.statistics().entering,
+        "pending decisions": core.recorder.statistics().pending,
+    }.items():
+        if left:
+            stage.broken.append(f"{what} are left after all runs ended: {left}")
+    for row in rows_of(stage):
+        if row.state not in TERMINAL_STATES:
+            stage.broken.append(f"{row.run_id} is {row.state} after all was cancelled")

@@ -1,0 +1,236 @@
+"""The stories that drills tell with a fault at every point."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from penstock.drills.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A story, the settings of its core, and what happens in a life before it, if anything."""
+
+    name: str
+    play: Callable[[Stage], Awaitable[None]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prologue: Callable[[Stage], Awaitable[None]] | None = None
+
+
+async def nested(stage: Stage) -> None:
+    """Nurseries inside the pipeline; one branch fails while another sleeps."""
+    with stage.person("submitter"):
+        await stage.submit(
+            ["nest", [["sleep", 1], ["log", "a"]], [["nest", [["step", "s", 1]]]]],
+            run_id="a",
+        )
+        await stage.submit(
+            ["nest", [["sleep", 5]], [["sleep", 1], ["fail"]]], run_id="b"
+        )
+        await stage.submit(["nest", [["exit"]], [["sleep", 3]]], run_id="c")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read_slowly, stage, "catch_up", "a")
+        await stage.until_ended("a", "b", "c")
+        nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def full_recorder(stage: Stage) -> None:
+    """More tasks emit than the recorder takes; a cancel comes while they wait."""
+    with stage.person("submitter"):
+        await stage.submit(["flood", 4, 2], run_id="a")
+        await stage.submit(["flood", 3, 1], ["fail"], run_id="b")
+        await trio.sleep(0.02)
+        await stage.core.scheduler.cancel("a", "enough", wait=True)
+    await stage.until_ended("a", "b")
+
+
+async def processes(stage: Stage) -> None:
+    """Processes side by side, and one that is cancelled."""
+    with stage.person("submitter"):
+        await stage.submit(["nest", [["exec", 1]], [["exec", 2]]], run_id="a")
+        await stage.submit(["exec", 90], run_id="b", on_restart="fail")
+        await trio.sleep(1.5)
+        await stage.core.scheduler.cancel("b", "enough", wait=True)
+    await stage.until_ended("a", "b")
+
+
+async def artifacts(stage: Stage) -> None:
+    """Text that is held back when the fault comes."""
+    with stage.person("submitter"):
+        pieces = ["one ", "two ", "three"]
+        await stage.submit(
+            ["artifact", "x", pieces, 0.03], ["milestone", "m"], run_id="a"
+        )
+        await stage.submit(
+            [
+                "nest",
+                [["artifact", "y", ["é" * 40, "z" * 90], 0.01]],
+                [["sleep", 0.05]],
+            ],
+            run_id="b",
+        )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read_slowly, stage, "catch_up")
+        await stage.until_ended("a", "b")
+        nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def asks(stage: Stage) -> None:
+    """Questions: answered, expired with a default and without, and answered as they expire."""
+    with stage.person("submitter"):
+        await stage.submit(["ask", "q", None, None], run_id="a")
+        await stage.submit(["ask", "q", "no", 3], run_id="b")
+        await stage.submit(["ask", "q", None, 2], run_id="c")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_answer, stage, "a", 1.0)
+        # In the moment of its expiry.
+        nursery.start_soon(_answer, stage, "b", 3.0)
+        await stage.until_ended("a", "b", "c", seconds=20)
+        nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def _answer(stage: Stage, run_id: str, seconds: float) -> None:
+    await trio.sleep(seconds)
+    with stage.person(f"answers {run_id}"):
+        await stage.core.scheduler.answer(run_id, "q", "yes", "a person")
+
+
+async def tree(stage: Stage) -> None:
+    """A run with children and a grandchild, on fewer slots than runs."""
+    with stage.person("submitter"):
+        child = ["spawn", "grandchild", [["sleep", 1]]]
+        await stage.submit(
+            ["nest", [["spawn", "one", [child]]], [["spawn", "two", [["fail"]]]]],
+            run_id="a",
+        )
+    await stage.until_ended("a")
+
+
+async def dependencies(stage: Stage) -> None:
+    """Runs after runs, of which one fails."""
+    with stage.person("submitter"):
+        await stage.submit(["sleep", 1], run_id="a")
+        await stage.submit(["sleep", 1], ["fail"], run_id="b")
+        await stage.submit(["sleep", 1], run_id="c", after=("a",))
+        await stage.submit(run_id="d", after=("a", "b"))
+        await stage.submit(run_id="e", after=("d",))
+    await stage.until_ended("a", "b", "c", "d", "e")
+
+
+async def stop(stage: Stage) -> None:
+    """The daemon stops by itself while runs of every kind of restart execute, wait and queue."""
+    with stage.person("submitter"):
+        await stage.submit(["step", "s", 1], ["sleep", 9], run_id="a")
+        await stage.submit(["sleep", 9], run_id="b", on_restart="fail")
+        await stage.submit(["nest", [["sleep", 9]]], run_id="c", on_restart="ask")
+        await stage.submit(["ask", "q", None, None], run_id="d", on_restart="ask")
+        await stage.submit(["sleep", 1], run_id="e")
+        await trio.sleep(2)
+    stage.stop()
+    await trio.sleep_forever()
+
+
+async def cancel_all(stage: Stage) -> None:
+    """The daemon is shut down with everything cancelled."""
+    with stage.person("submitter"):
+        await stage.submit(["spawn", "one", [["exec", 9]]], run_id="a")
+        await stage.submit(["artifact", "x", ["text", "more"], 0.01], ["sleep", 9])
+        await stage.submit(["sleep", 9], run_id="c", after=("a",))
+        await trio.sleep(1)
+    await stage.core.scheduler.shutdown(cancel_queued=True)
+    stage.stop()
+    await trio.sleep_forever()
+
+
+async def admission(stage: Stage) -> None:
+    """Submits wait in line for room; one gives up, and an id is cancelled before it comes."""
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(_submit_alone, stage, f"s{number}")
+        await trio.sleep(0.5)
+        with stage.person("canceller"):
+            await stage.core.scheduler.cancel("late", "not wanted", wait=True)
+            await stage.core.scheduler.cancel("s2", "not wanted", wait=True)
+        nursery.start_soon(_submit_alone, stage, "late")
+    await stage.until_ended("s0", "s1", "s2", "s3", "s4", "late")
+
+
+async def _submit_alone(stage: Stage, run_id: str) -> None:
+    name = "submitter" if run_id in {"s3", "s1"} else f"submits {run_id}"
+    with stage.person(name):
+        await stage.submit(["sleep", 1], run_id=run_id)
+
+
+async def stalled_readers(stage: Stage) -> None:
+    """A ring of few facts, and readers that are slower than it, one of each policy."""
+    with stage.person("submitter"):
+        await stage.submit(["flood", 3, 6], ["sleep", 1], ["flood", 2, 3], run_id="a")
+    async with trio.open_nursery() as nursery:
+        for overflow in ("catch_up", "drop_oldest", "disconnect"):
+            nursery.start_soon(_read_slowly, stage, overflow)
+        await stage.until_ended("a")
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def _read_slowly(stage: Stage, overflow: Any, run_id: str | None = None) -> None:
+    name = "subscriber" if overflow == "catch_up" else overflow
+    with stage.person(name):
+        await stage.watch(run_id, overflow=overflow, pause=0.05)
+
+
+async def timeouts(stage: Stage) -> None:
+    """Deadlines: in a nursery, while parked, at once with a cancel, and none left."""
+    with stage.person("submitter"):
+        await stage.submit(["nest", [["sleep", 9]]], run_id="a", timeout=1)
+        await stage.submit(["ask", "q", "no", 5], ["sleep", 9], run_id="b", timeout=2)
+        await stage.submit(["sleep", 9], run_id="c", timeout=1)
+        await stage.submit(run_id="d", timeout=0)
+        await trio.sleep(1)
+        await stage.core.scheduler.cancel("c", "in the same moment", wait=True)
+    await stage.until_ended("a", "b", "c", "d")
+
+
+async def interrupted(stage: Stage) -> None:
+    """The life before: killed while everything is going on."""
+    await stage.submit(["exec", 9], run_id="a")
+    await stage.submit(["spawn", "one", [["sleep", 1]]], run_id="b", on_restart="ask")
+    await stage.submit(["sleep", 9], run_id="c", on_restart="fail")
+    await stage.submit(["ask", "q", "no", 5], run_id="d")
+    await stage.submit(["sleep", 9], run_id="e")
+    await trio.sleep(0.5)
+    stage.kill()
+    await trio.sleep_forever()
+
+
+async def repaired(stage: Stage) -> None:
+    """The life after a kill: what was interrupted goes on, or is asked about."""
+    with stage.person("submitter"):
+        await stage.core.scheduler.answer("b", "restart", "requeue", "a person")
+    await stage.until_ended("a", "b", "c", "d", "e")
+
+
+_TIGHT = {"max_concurrent": 2, "frame_events": 4}
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("nested", nested, _TIGHT),
+        Scenario("full recorder", full_recorder, {**_TIGHT, "recorder_capacity": 2}),
+        Scenario("processes", processes, _TIGHT),
+        Scenario("artifacts", artifacts, {**_TIGHT, "throttle_bytes": 64}),
+        Scenario("asks", asks, _TIGHT),
+        Scenario("tree", tree, _TIGHT),
+        Scenario("dependencies", dependencies, _TIGHT),
+        Scenario("stop", stop, _TIGHT),
+        Scenario("cancel all", cancel_all, _TIGHT),
+        Scenario("admission", admission, {"max_concurrent": 1, "queue_capacity": 1}),
+        Scenario("stalled readers", stalled_readers, {**_TIGHT, "ring_events": 8}),
+        Scenario("timeouts", timeouts, {"max_concurrent": 3}),
+        Scenario("repair", repaired, _TIGHT, interrupted),
+    )
+}

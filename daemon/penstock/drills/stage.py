@@ -1,0 +1,226 @@
+"""The stage of a drill: lives of one core in memory, the people around it, and what they noted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import trio
+
+from penstock.config import Config
+from penstock.drills.fakes import (
+    FakeProcesses,
+    FaultyStore,
+    StoreFault,
+    fake_world,
+    inline,
+)
+from penstock.drills.scripts import Notes, Op, drill_kinds
+from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.events import new_event_id
+from penstock.record.bus import Overflow
+from penstock.record.database import open_database
+from penstock.record.sqlite import SqliteStore
+from penstock.record.views import BrokenStory
+from penstock.runs.core import Core, open_core
+from penstock.runs.intake import Submitted
+from penstock.wire import SubmitRequest
+
+#: Virtual seconds that a client looks again after an outage.
+TRY_AGAIN = 1.0
+
+Play = Callable[["Stage"], Awaitable[None]]
+
+
+@dataclass(eq=False, slots=True)
+class Stage:
+    """See the module's text. Made by `open_stage`; one life after the other on one log."""
+
+    config: Config
+    db: sqlite3.Connection
+    delay: Callable[[], float] | None = None
+    notes: Notes = field(default_factory=Notes)
+    processes: FakeProcesses = field(default_factory=FakeProcesses)
+    #: Laws seen broken so far, in words.
+    broken: list[str] = field(default_factory=list)
+    killed: bool = False
+    #: The store of the present life, once there is one.
+    store: FaultyStore | None = None
+    lives: int = 0
+    _core: Core | None = None
+    _life: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _people: dict[str, trio.CancelScope] = field(default_factory=dict)
+    _names: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def core(self) -> Core:
+        """The core of the present life."""
+        assert self._core is not None
+        return self._core
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the store does not answer now, so that nothing can be expected to happen."""
+        return self.core.recorder.unavailable is not None
+
+    @property
+    def up(self) -> bool:
+        return self._core is not None
+
+    # -- lives
+
+    async def live(self, play: Play, fault: StoreFault | None = None) -> bool:
+        """One life in which `play` happens; whether it was played to its end."""
+        self.lives += 1
+        self.killed, self._life, self._core = False, trio.CancelScope(), None
+        sqlite = SqliteStore(
+            [self.db],
+            life=f"life-{self.lives}",
+            run_blocking=inline(self.delay),
+            run_reading=None,
+            new_id=new_event_id,
+        )
+        self.store = FaultyStore(sqlite, fault)
+        played = False
+        try:
+            with self._life:
+                async with open_core(
+                    self.config,
+                    store=self.store,
+                    kinds=drill_kinds(self.notes),
+                    life=f"life-{self.lives}",
+                    world=fake_world(self.processes),
+                ) as core:
+                    self._core = core
+                    await play(self)
+                    played = True
+        except Exception as error:  # noqa: BLE001  (judged below, leaf by leaf)
+            self._judge(error, excused=self.killed or fault is not None)
+            played = False
+        self._core = None
+        return played and not self.killed
+
+    def _judge(self, error: Exception, *, excused: bool) -> None:
+        """A daemon may die of its store; of nothing else."""
+        for leaf in _leaves(error):
+            if not excused or not isinstance(leaf, StoreBroken | StoreUnavailable):
+                self.broken.append(f"the daemon died of {type(leaf).__name__}: {leaf}")
+
+    def stop(self) -> None:
+        """Cancel the whole core: a stop without a word."""
+        self._life.cancel(reason="a drill stops the daemon")
+
+    def kill(self) -> None:
+        """From now on nothing reaches the log, and nobody ends the processes: kill -9."""
+        self.killed = True
+        if self.store is not None:
+            self.store.dead = True
+        self.processes.crash()
+        self._life.cancel(reason="a drill killed the daemon")
+
+    # -- people
+
+    @contextmanager
+    def person(self, name: str) -> Iterator[None]:
+        """What a person does in here can be cut off by the name; a refusal is taken calmly."""
+        with trio.CancelScope() as scope:
+            self._people[name] = scope
+            try:
+                yield
+            except BrokenStory:
+                raise
+            except PenstockError:
+                return
+
+    def cut_off(self, name: str) -> None:
+        """The person is gone in the middle of a word."""
+        if name in self._people:
+            self._people[name].cancel(reason="a drill")
+
+    def choose_execution(self, number: int) -> Any:
+        """One of the runs that execute now; None if there is none."""
+        if not self.up:
+            return None
+        executions = list(self.core.scheduler.table.executions.values())
+        return executions[number % len(executions)] if executions else None
+
+    async def submit(
+        self, *ops: Op, run_id: str | None = None, kind: str = "script", **others: Any
+    ) -> str:
+        """Submit a script, waiting for room; its run id."""
+        run_id = run_id or f"run-{next(self._names)}"
+        fields: dict[str, Any] = {
+            "kind": kind,
+            "inputs": {"ops": ops},
+            "run_id": run_id,
+        }
+        request = SubmitRequest(**fields, **others)
+        submitted = await self.core.scheduler.submit(request, wait=True)
+        self._noted(submitted)
+        return submitted.view.run_id
+
+    def _noted(self, submitted: Submitted) -> None:
+        self.notes.accepted.add(submitted.view.run_id)
+
+    async def submit_surely(self, *ops: Op, run_id: str, **others: Any) -> None:
+        """Submit through an outage of the store."""
+        while True:
+            try:
+                await self.submit(*ops, run_id=run_id, **others)
+            except StoreUnavailable:
+                await trio.sleep(TRY_AGAIN)
+            else:
+                return
+
+    async def watch(
+        self,
+        run_id: str | None,
+        *,
+        overflow: Overflow = "catch_up",
+        pause: float = 0.0,
+        after: int = 0,
+    ) -> None:
+        """Read a story to its end; every fact must come once and in order, or be told as missing."""
+        cursor = after
+        with self.core.bus.subscribe(run_id, after, overflow=overflow) as subscription:
+            async for batch in subscription:
+                if batch.gap is not None:
+                    cursor = batch.gap.last
+                for fact in batch.facts:
+                    dense = run_id is not None or fact.position == cursor + 1
+                    if fact.position <= cursor or not dense:
+                        self.broken.append(
+                            f"a reader at {cursor} was given {fact.position}"
+                        )
+                    cursor = fact.position
+                await trio.sleep(pause)
+
+    async def until_ended(self, *run_ids: str, seconds: float = 60.0) -> None:
+        """Wait until these runs have ended, at most so many virtual seconds."""
+        with trio.move_on_after(seconds):
+            while any(map(self.core.scheduler.reading.is_open, run_ids)):
+                await self.core.bus.wait_published(None)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+@contextmanager
+def open_stage(
+    *, delay: Callable[[], float] | None = None, **settings: Any
+) -> Iterator[Stage]:
+    """A stage with an empty log in memory, and a core of these settings."""
+    (db,) = open_database(None, 0)
+    try:
+        yield Stage(Config(**settings), db, delay)
+    finally:
+        db.close()
