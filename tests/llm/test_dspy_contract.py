@@ -1,4 +1,4 @@
-"""What llm/lm.py needs of DSPy beyond its documented interface. Each test says what broke."""
+"""What `penstock.llm` needs of DSPy beyond its documented interface. Each test says what broke."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.llm.lm import FieldAdapter, TrioLM, Unusable
+from penstock.llm.adapter import FieldAdapter, Unusable
+from penstock.llm.lm import TrioLM
 from penstock.llm.stream import FieldSplitter
 
 Sample = dspy.Signature("question -> reasoning, answer")

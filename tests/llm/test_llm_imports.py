@@ -17,9 +17,11 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 #: Decisions: values in, values out.
 PURE = (
-    "budget", "chat", "context", "prompts", "relevance", "retries", "routing", "stream",
+    "budget", "chat", "context", "lines", "prompts", "relevance", "retries", "routing", "stream",
     "summaries", "tokens",
 )  # fmt: skip
+#: What `run_models.load_programs` loads.
+DSPY = ("adapter", "lm", "programs")
 FORBIDDEN = {
     "trio",
     "httpx",
@@ -56,9 +58,9 @@ def test_a_decision_knows_no_io(module: str) -> None:
     assert ours <= set(PURE)
 
 
-def test_only_one_module_loads_dspy() -> None:
+def test_dspy_is_loaded_on_first_use_only() -> None:
     """A daemon without models never pays for it: seconds and megabytes."""
-    others = ", ".join(f"penstock.llm.{name}" for name in MODULES if name != "lm")
+    others = ", ".join(f"penstock.llm.{name}" for name in MODULES if name not in DSPY)
     code = f"import sys, {others}; sys.exit('dspy' in sys.modules or 'litellm' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
@@ -68,7 +70,7 @@ def test_only_one_module_loads_dspy() -> None:
 
 def test_litellm_is_never_loaded() -> None:
     """It costs ten seconds, and looks for prices on the network."""
-    code = "import sys, penstock.llm.lm; sys.exit('litellm' in sys.modules or 'openai' in sys.modules)"
+    code = "import sys, penstock.llm.programs; sys.exit('litellm' in sys.modules or 'openai' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
         == 0
@@ -78,3 +80,36 @@ def test_litellm_is_never_loaded() -> None:
 def test_every_module_can_be_imported_alone() -> None:
     for name in MODULES:
         assert importlib.import_module(f"penstock.llm.{name}")
+
+
+LOAD_TWICE = """
+import sys, trio
+from penstock.llm.run_models import load_programs
+
+async def main():
+    with trio.move_on_after(0.05) as impatient:
+        await load_programs()
+    assert impatient.cancelled_caught
+    assert "penstock.llm.programs" in sys.modules or "dspy" not in sys.modules
+    results = []
+
+    async def load():
+        results.append(await load_programs())
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(load)
+    assert all(callable(programs.execute) for programs in results)
+
+trio.run(main)
+"""
+
+
+def test_loading_can_be_cancelled_and_runs_that_load_at_once_all_get_it_whole() -> None:
+    """CN-01: seconds of loading must not hold a cancel; a half loaded module is no module."""
+    command = [sys.executable, "-c", LOAD_TWICE]
+    found = subprocess.run(
+        command, check=False, timeout=90, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr

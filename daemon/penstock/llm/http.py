@@ -14,9 +14,8 @@ import trio
 
 from penstock.errors import ModelUnreachable
 from penstock.llm.chat import RequestRefused, StreamBroken
+from penstock.llm.lines import LineSplitter, decode
 
-#: A line of a stream holds one token or one closing record; a longer one is not our protocol.
-LONGEST_LINE = 1024 * 1024
 #: Bytes read of a body that is not streamed: an error, or the list of models.
 LARGEST_BODY = 1024 * 1024
 #: Seconds to wait for the end of a body whose end marker has come.
@@ -84,32 +83,6 @@ class _Body(httpx.AsyncByteStream):
         return self._pieces.pop()
 
 
-class LineSplitter:
-    """Cuts bytes into lines before they are decoded: a character may arrive in two pieces."""
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-
-    def feed(self, piece: bytes) -> list[str]:
-        """The lines that `piece` completes. StreamBroken if one is too long or not UTF-8."""
-        searched = len(self._pending)
-        self._pending += piece
-        if b"\n" not in piece:
-            if searched + len(piece) > LONGEST_LINE:
-                raise StreamBroken(
-                    f"the model server sent a line of over {LONGEST_LINE} bytes"
-                )
-            return []
-        *lines, rest = self._pending.split(b"\n")
-        self._pending = rest
-        return [_decode(line) for line in lines]
-
-    def close(self) -> list[str]:
-        """The last line, if it had no end."""
-        rest, self._pending = self._pending, bytearray()
-        return [_decode(rest)] if rest else []
-
-
 async def each_line(
     response: httpx.Response, on_line: Callable[[str], Awaitable[bool]]
 ) -> None:
@@ -147,7 +120,7 @@ def parse_object(text: str) -> dict[str, Any]:
 
 async def read_object(response: httpx.Response) -> dict[str, Any]:
     """The body as one JSON object; StreamBroken if it is none, or larger than `LARGEST_BODY`."""
-    return parse_object(_decode(await _read_bounded(response)))
+    return parse_object(decode(await _read_bounded(response)))
 
 
 def quote(text: str) -> str:
@@ -235,10 +208,3 @@ async def _each_piece(
         with trio.move_on_after(0, shield=True):
             async for _ in pieces:
                 pass
-
-
-def _decode(line: bytes | bytearray) -> str:
-    try:
-        return line.rstrip(b"\r").decode("utf-8")
-    except UnicodeDecodeError:
-        raise StreamBroken("the model server sent bytes that are not UTF-8") from None

@@ -28,7 +28,7 @@ OnDelta = Callable[[str, str, int], Awaitable[None]]
 Check = Callable[[Mapping[str, Any]], None]
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
-_PROGRAMS = "penstock.llm.lm"
+_PROGRAMS = "penstock.llm.programs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,15 @@ def check_ending(completion: Completion, *, allow_truncated: bool) -> None:
 
 
 async def load_programs() -> Any:
-    """The module that knows DSPy. Loading it takes seconds, so a thread does it."""
-    if _PROGRAMS in sys.modules:
+    """The module that knows DSPy. Loading it takes seconds, so a thread does it.
+
+    A daemon with models may call this early, so that its first run need not wait.
+    """
+    # While another task's thread loads it, the module stands there half empty.
+    if hasattr(programs := sys.modules.get(_PROGRAMS), "execute"):
         await trio.lowlevel.checkpoint()
-        return sys.modules[_PROGRAMS]
-    return await trio.to_thread.run_sync(importlib.import_module, _PROGRAMS)
+        return programs
+    # A cancelled run must not wait for it; the thread ends by itself, and what it loaded stays.
+    return await trio.to_thread.run_sync(
+        importlib.import_module, _PROGRAMS, abandon_on_cancel=True
+    )
