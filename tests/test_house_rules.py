@@ -1,0 +1,78 @@
+"""What conftest.py promises every test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+TESTS = Path(__file__).parent
+
+
+async def test_a_thread_under_a_mock_clock_is_refused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with pytest.raises(AssertionError, match="under a mock clock"):
+        await trio.to_thread.run_sync(int)
+
+
+async def test_a_thread_under_the_real_clock_is_not() -> None:
+    assert await trio.to_thread.run_sync(int) == 0
+
+
+def test_no_test_sees_the_users_own_home(home: Path) -> None:
+    assert os.environ["HOME"] == str(home)
+    assert Path.home() == home
+    assert not [
+        name
+        for name in os.environ
+        if name.startswith("PENSTOCK_") and "SKIPS" not in name
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import pytest\ndef test_x():\n    pytest.skip('no tmux here')\n",
+        "import pytest\npytest.skip('no tmux here', allow_module_level=True)\n",
+        "import pytest\n@pytest.mark.skipif(True, reason='no tmux here')\ndef test_x():\n    pass\n",
+    ],
+    ids=["in a test", "in a module", "by a mark"],
+)
+def test_where_nothing_may_be_skipped_a_skip_fails_with_its_reason(
+    tmp_path: Path, body: str
+) -> None:
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    (tmp_path / "test_x.py").write_text(body)
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+    ]
+    environ = {**os.environ, "PYTHONPATH": str(TESTS)}
+
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv,
+            cwd=tmp_path,
+            env={**environ, **more},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    done = run(PENSTOCK_NO_SKIPS="1")
+    assert done.returncode not in (0, 5), done.stdout
+    assert "no tmux here" in done.stdout
+    environ.pop("PENSTOCK_NO_SKIPS", None)
+    assert run().returncode in (0, 5)
