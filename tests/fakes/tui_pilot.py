@@ -16,7 +16,7 @@ from penstock_tui.app import Dashboard, utc_now
 from penstock_tui.settings import Settings
 
 #: Seconds for something to appear.
-PATIENCE = 20.0
+PATIENCE = 15.0
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def dashboard(
     """The app under a pilot. It runs until the block ends, or until it quits."""
     find = (lambda: address) if address is not None else None
     app = Dashboard(find=find, now=now, **{"settings": Settings(), **options})
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
 
 

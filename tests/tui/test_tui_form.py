@@ -26,6 +26,7 @@ SCHEMA: dict[str, Any] = {
         "mode": {"$ref": "#/$defs/Mode", "default": "fast"},
         "full": {"type": "boolean", "default": True},
         "count": {"type": "integer", "default": 3},
+        "codes": {"type": "array", "items": {"type": "integer"}, "default": [0, 3]},
         "extra": {"type": "array", "items": {"type": "object"}},
     },
     "required": ["argv"],
@@ -37,10 +38,12 @@ def test_fields_come_from_the_schema_required_ones_first() -> None:
     assert next(iter(fields)) == "argv"
     assert {name: field.kind for name, field in fields.items()} == {
         "argv": "words", "cwd": "text", "env": "pairs", "mode": "choice", "full": "flag",
-        "count": "integer", "extra": "json",
+        "count": "integer", "codes": "integers", "extra": "json",
     }  # fmt: skip
     assert fields["mode"].choices == ("fast", "slow")
     assert fields["full"].default == "true"
+    assert fields["codes"].default == "0 3"
+    assert read(fields["codes"], "0 1 2") == [0, 1, 2]
     assert fields["cwd"].help == "where"
 
 

@@ -117,7 +117,7 @@ async def test_the_run_screen_tells_the_whole_story(busy: DaemonProcess) -> None
 @aio
 async def test_enter_opens_the_run_under_the_cursor(busy: DaemonProcess) -> None:
     async with dashboard(busy.address) as (app, pilot):
-        await shows(app, "asks: which branch?")
+        await shows(app, "? r-1d00")
         await pilot.press("enter")
         await shows(app, "? which branch? [main / release]  (a answers)")
         assert isinstance(app.screen, RunScreen)
@@ -140,6 +140,7 @@ async def test_cancel_asks_once_and_shows_the_receipt(fresh: DaemonProcess) -> N
         await shows(app, "pids       4711 4712")
         await shows(app, "survivors  none")
         await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, RunScreen), app)
         await shows(app, "■ dashboard")
         await pilot.press("c")
         await shows(app, "has ended already")
@@ -148,7 +149,7 @@ async def test_cancel_asks_once_and_shows_the_receipt(fresh: DaemonProcess) -> N
 @aio
 async def test_cancelling_can_be_thought_over(fresh: DaemonProcess) -> None:
     async with dashboard(fresh.address) as (app, pilot):
-        await shows(app, "r-1bc7")
+        await shows(app, "? r-1d00")
         await pilot.press("c")
         await until(lambda: isinstance(app.screen, CancelDialog), app)
         await pilot.press("escape")
@@ -179,6 +180,7 @@ async def test_a_new_run_is_made_from_the_kinds_own_schema(
     async with dashboard(fresh.address) as (app, pilot):
         await shows(app, "Runs 92/92")
         await pilot.press("n")
+        await until(lambda: isinstance(app.focused, Input), app)
         await shows(app, "argv *")
         await pilot.press("enter")
         await shows(app, "argv: is needed")
@@ -197,6 +199,7 @@ async def test_another_kind_has_another_form(busy: DaemonProcess) -> None:
     async with dashboard(busy.address) as (app, pilot):
         await shows(app, "Runs 9")
         await pilot.press("n")
+        await until(lambda: isinstance(app.focused, Input), app)
         await shows(app, "argv *")
         await pilot.press("shift+tab", "enter", "down", "enter")
         await shows(app, "source *")
@@ -227,7 +230,7 @@ async def test_copy_export_theme_help_and_palette(
     monkeypatch.chdir(tmp_path)
     kept = tmp_path / "tui.json"
     async with dashboard(busy.address, settings=Settings(kept=kept)) as (app, pilot):
-        await shows(app, "asks: which branch?")
+        await shows(app, "? r-1d00")
         await pilot.press("y")
         assert app.clipboard == "r-1d00"
         await pilot.press("e")
@@ -247,9 +250,9 @@ async def test_copy_export_theme_help_and_palette(
 async def test_read_only_offers_nothing_that_changes(busy: DaemonProcess) -> None:
     async with dashboard(busy.address, read_only=True) as (app, pilot):
         await shows(app, "read-only")
-        await shows(app, "asks: which branch?")
+        await shows(app, "? r-1d00")
+        await until(lambda: "Filter" in text_of(app).splitlines()[-1], app)
         footer = text_of(app).splitlines()[-1]
-        assert "Filter" in footer
         assert not any(word in footer for word in ("New", "Cancel", "Retry", "Answer"))
         await pilot.press("n", "c", "R", "a")
         await pilot.pause()
@@ -283,7 +286,7 @@ def test_q_quits_with_0_from_every_screen(busy: DaemonProcess, opening: str) -> 
     @aio
     async def quit_from() -> None:
         async with dashboard(busy.address) as (app, pilot):
-            await shows(app, "asks: which branch?")
+            await shows(app, "? r-1d00")
             before = app.screen
             await pilot.press(*opening.split())
             if opening and "escape" not in opening:

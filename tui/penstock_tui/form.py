@@ -11,7 +11,7 @@ from typing import Any, Literal
 from penstock.errors import Refused
 
 FieldKind = Literal[
-    "text", "words", "pairs", "integer", "number", "flag", "choice", "json"
+    "text", "words", "pairs", "integers", "integer", "number", "flag", "choice", "json"
 ]
 
 
@@ -108,9 +108,16 @@ def _kind(shape: Mapping[str, Any]) -> tuple[FieldKind, tuple[str, ...]]:
             return "number", ()
         case "array" if _is_text(shape.get("items", {})):
             return "words", ()
+        case "array" if _items(shape).get("type") == "integer":
+            return "integers", ()
         case "object" if _is_text(shape.get("additionalProperties", {})):
             return "pairs", ()
     return "json", ()
+
+
+def _items(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = shape.get("items", {})
+    return items if isinstance(items, Mapping) else {}
 
 
 def _is_text(shape: object) -> bool:
@@ -124,6 +131,8 @@ def _written(kind: FieldKind, value: Any) -> str:
         return shlex.join(value)
     if kind == "pairs":
         return shlex.join(f"{name}={said}" for name, said in value.items())
+    if kind == "integers":
+        return " ".join(str(number) for number in value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -147,6 +156,7 @@ _READERS: dict[FieldKind, Any] = {
     "text": str,
     "words": shlex.split,
     "pairs": _pairs,
+    "integers": lambda text: [int(word) for word in text.split()],
     "integer": int,
     "number": float,
     "flag": _flag,
@@ -157,6 +167,7 @@ HINTS: dict[FieldKind, str] = {
     "text": "text",
     "words": "words, quoted as in a shell",
     "pairs": "NAME=VALUE NAME=VALUE",
+    "integers": "whole numbers",
     "integer": "a whole number",
     "number": "a number",
     "flag": "",

@@ -152,9 +152,8 @@ class Overview(Screen[None]):
             del self._rows[run_id]
         model.dirty = set()
         self._pictures += 1
-        if changed and (
-            whole or self._pictures % PICTURES_PER_ORDER == 0 or not self._order
-        ):
+        due = self._pictures % PICTURES_PER_ORDER == 0 or not self._order
+        if whole or (changed and due):
             self._reorder(model)
         if changed:
             self.table.set_rows(

@@ -55,7 +55,7 @@ class SubmitDialog(Dialog):
             ),
         )
         yield said("", name="about", hint=True)
-        yield VerticalScroll(id="form")
+        yield VerticalScroll(id="form", can_focus=False)
         yield said("", name="problem")
         yield said("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
 

@@ -1,0 +1,216 @@
+"""The wire: cut, restarted, flooded, refused; quitting at any moment. TU-01."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from textual.widgets import Input
+
+from fakes.aio import aio
+from fakes.real_daemon import RealDaemon
+from fakes.tui_pilot import dashboard, shows, until
+from fakes.tui_processes import cut_wire, scripted_daemon
+from penstock.address import Address, find_address, find_paths
+from penstock_tui.app import Dashboard
+from penstock_tui.model import Model
+from penstock_tui.stream import Stream
+
+#: Seconds quitting may take; the aim is 0.5, and the box under test is shared.
+QUIT_SECONDS = 3.0
+
+
+def found(daemon: RealDaemon) -> Address:
+    """The daemon's Unix socket, as a user's dashboard finds it."""
+    return find_address(daemon.environ, find_paths(daemon.environ))
+
+
+def further(app: Dashboard, by: int) -> Callable[[], bool]:
+    """Whether so many more facts have come since now."""
+    position = app.model.position + by
+    return lambda: app.model.position > position
+
+
+@aio
+async def test_a_cut_wire_is_resumed_without_gap_or_repeat() -> None:
+    """TU-01, at 300 events a second and three cuts."""
+    with scripted_daemon("--runs", "40", "--rate", "300") as daemon:
+        async with (
+            cut_wire(daemon.port) as (wire, address),
+            dashboard(address) as (app, _),
+        ):
+            await shows(app, "● live")
+            for _ in range(3):
+                await until(further(app, 100), app)
+                wire.cut()
+                await until(lambda: app.model.phase != "live", app)
+                await until(lambda: app.model.phase == "live", app)
+            assert app.model.missed == 0
+            assert not app.model.broken
+            views = {
+                run_id: run.view.sequence for run_id, run in app.model.runs.items()
+            }
+            assert app.feed is not None
+            for run_id in list(views)[:3]:
+                told = await app.feed.actions.run(run_id)
+                assert told["sequence"] >= views[run_id] > 0
+
+
+@aio
+async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> None:
+    """TU-01 an epoch change clears."""
+    with scripted_daemon("--scene", "busy", "--epoch", "one") as first:
+        port = first.port
+        async with dashboard(first.address) as (app, _):
+            await shows(app, "Runs 92/92")
+            first.process.kill()
+            first.process.wait()
+            await shows(app, "lost")
+            await shows(app, "Runs 92/92")
+            with scripted_daemon("--runs", "3", "--epoch", "two", "--port", str(port)):
+                await shows(app, "Runs 3/3")
+                assert app.model.epoch == "two"
+
+
+@aio
+async def test_a_wrong_token_is_said_and_not_hidden() -> None:
+    with scripted_daemon("--token", "right") as daemon:
+        wrong = Address(base=daemon.address.base, token="wrong")
+        async with dashboard(wrong) as (app, _):
+            await shows(app, "refuses our token")
+            await shows(app, "refused")
+
+
+@aio
+async def test_without_a_daemon_it_says_so_and_finds_one_that_starts_later() -> None:
+    """TU-01 daemon down."""
+    with scripted_daemon() as daemon:
+        port = daemon.port
+    nobody = Address(base=f"http://127.0.0.1:{port}")
+    async with dashboard(nobody) as (app, _):
+        await shows(app, "No daemon answers")
+        with scripted_daemon("--scene", "busy", "--port", str(port)):
+            await shows(app, "Runs 92/92")
+
+
+@aio
+async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
+    with scripted_daemon("--runs", "100", "--rate", "3000") as daemon:
+        async with dashboard(daemon.address) as (app, pilot):
+            await shows(app, "● live")
+            await pilot.press("q")
+            begun = monotonic()
+            await until(lambda: not app.is_running)
+        assert monotonic() - begun < QUIT_SECONDS
+        assert app.farewell().endswith("queued")
+        assert daemon.process.poll() is None
+    async with dashboard(daemon.address) as (app, pilot):
+        await shows(app, "No daemon answers")
+        begun = monotonic()
+        await pilot.press("q")
+        await until(lambda: not app.is_running)
+    assert monotonic() - begun < QUIT_SECONDS
+    assert "no daemon" in app.farewell()
+
+
+@aio
+async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
+    with scripted_daemon("--runs", "200", "--rate", "2000") as daemon:
+        async with dashboard(daemon.address, size=(120, 40)) as (app, pilot):
+            await shows(app, "● live")
+            for size in ((80, 24), (200, 50), (60, 16), (40, 10), (120, 40)):
+                await pilot.resize_terminal(*size)
+                await until(further(app, 200), app)
+            await shows(app, "Runs 200/200")
+            assert app.model.missed == 0
+
+
+@aio
+async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
+    """The model is pure: the stream feeds it with nothing else around."""
+    import asyncio
+
+    with scripted_daemon("--scene", "busy") as daemon:
+        model = Model()
+        positions: list[int] = []
+
+        async def no_list() -> None:
+            """The runs are folded from the facts alone."""
+
+        stream = Stream(lambda: daemon.address, model, no_list)
+        task = asyncio.create_task(stream.run())
+        await until(lambda: model.phase == "live")
+        positions += [fact.position for fact in model.tail]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert positions == list(range(1, 178))
+
+
+def test_a_real_daemon_is_followed_through_its_restart(
+    start_daemon: Callable[..., RealDaemon],
+) -> None:
+    """TU-01 beside `penstock serve`: submit, cancel with proof, restart, resume; the daemon goes on."""
+
+    @aio
+    async def follow() -> None:
+        first = start_daemon()
+        address = found(first)
+        async with dashboard(address) as (app, pilot):
+            await shows(app, "● live")
+            await pilot.press("n")
+            await until(lambda: isinstance(app.focused, Input), app)
+            await pilot.press(*"sleep", "space", *"60", "enter")
+            await until(
+                lambda: any(r.view.state == "running" for r in app.model.runs.values()),
+                app,
+            )
+            await shows(app, "1 running")
+            await pilot.press("c")
+            await shows(app, "Cancel the run")
+            await pilot.press("enter")
+            await shows(app, "survivors  none")
+            await pilot.press("escape")
+            await shows(app, "cancelled")
+            position = app.model.position
+            assert first.stop() == 0
+            await shows(app, "lost")
+            second = start_daemon()
+            await shows(app, "● live")
+            await until(lambda: app.model.position > position, app)
+            assert app.model.missed == 0
+            assert [run.view.state for run in app.model.runs.values()] == ["cancelled"]
+            await pilot.press("q")
+            await until(lambda: not app.is_running)
+        assert app.return_code == 0
+        assert second.process.poll() is None
+
+    follow()
+
+
+def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -> None:
+    """TU-04 escape sequences and markup in titles and logs render as text; the receipt is a fact."""
+
+    @aio
+    async def look() -> None:
+        async with dashboard(found(real_daemon)) as (app, pilot):
+            await shows(app, "● live")
+            assert app.feed is not None
+            argv = ["printf", "\\033[2J[b]bold[/b]\\nsecond\\n"]
+            reply = await app.feed.actions.submit(
+                {
+                    "kind": "command",
+                    "inputs": {"argv": argv},
+                    "labels": {"title": "[red]\x1b[31mtitle"},
+                }
+            )
+            await until(lambda: reply["run_id"] in app.model.runs, app)
+            await until(lambda: app.model.runs[reply["run_id"]].view.ended, app)
+            await shows(app, "[red]␛[31mtitle")
+            app.open_run(reply["run_id"])
+            await shows(app, "process.exited")
+            await pilot.press("right_square_bracket")
+            await shows(app, "␛[2J[b]bold[/b]")
+            await pilot.press("R")
+            await until(lambda: len(app.model.runs) == 2, app)
+
+    look()
