@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.events import format_time
 from penstock.record.bus import SubscriberStatistics
-from penstock.runs.kind import Kind
 from penstock.server.answer import Answer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
+from penstock.server.shapes import kind_json
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -46,20 +46,6 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,
-    }
-
-
-def kind_json(kind: Kind) -> dict[str, Any]:
-    """A kind, with the schemas that forms and tools are made of."""
-    return {
-        "name": kind.name,
-        "summary": kind.summary,
-        "needs_model": kind.needs_model,
-        "on_restart": kind.on_restart,
-        "preemptible": kind.preemptible,
-        "milestones": sorted(kind.milestones),
-        "inputs": kind.inputs.model_json_schema(),
-        "output": kind.output.model_json_schema(),
     }
 
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from penstock.errors import Refused
-from penstock.events import Recorded
 from penstock.record.bus import Batch, Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
+from penstock.server.shapes import events_page
 from penstock.wire import ByeFrame, GapFrame
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
         after, limit = call.query["after"] or 0, call.query["limit"]
         size = core.config.page_bytes
         facts = await core.store.read(view.run_id, after, limit, max_bytes=size)
-        return json_answer(page(facts, after, head=view.position))
+        return json_answer(events_page(facts, after, head=view.position))
 
     async def all_events(call: Call) -> Answer | Stream:
         if form := wanted_stream(call.headers.get("accept", "")):
@@ -49,7 +49,7 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
         read = await core.store.read_all(start, limit, max_bytes=core.config.page_bytes)
         facts = [fact for fact in read if fact.position <= head]
         gap = GapFrame(first=after + 1, last=start) if start > after else None
-        return json_answer(page(facts, start, head=head, gap=gap))
+        return json_answer(events_page(facts, start, head=head, gap=gap))
 
     def stream(call: Call, form: str, run_id: str | None) -> Stream:
         after = cursor_of(call)
@@ -138,17 +138,6 @@ def gap_json(batch: Batch) -> bytes:
 
 def _sse(event: str, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
-
-
-def page(
-    facts: list[Recorded], after: int, *, head: int, gap: GapFrame | None = None
-) -> bytes:
-    """A page, put together from bytes that were encoded once."""
-    following = facts[-1].position if facts else after
-    more = b"true" if facts and following < head else b"false"
-    missing = b"" if gap is None else b',"gap":' + gap.model_dump_json().encode()
-    events = b",".join(fact.wire() for fact in facts)
-    return b'{"events":[%b],"next":%d,"more":%b%b}' % (events, following, more, missing)
 
 
 def wanted_stream(accept: str) -> str | None:

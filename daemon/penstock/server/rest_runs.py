@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from penstock.address import websocket_url
 from penstock.errors import AskNotFound
 from penstock.events import format_time
-from penstock.priority import Priority
 from penstock.record.filters import parse_filter
 from penstock.record.store import AskRow
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
+from penstock.server.shapes import submit_json
 from penstock.wire import (
     AnswerRequest,
     BugReportRequest,
     CancelReceipt,
     CancelRequest,
     InterventionRequest,
-    SubmitReply,
     SubmitRequest,
     read_json,
 )
@@ -108,17 +106,8 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 
 def accepted(call: Call, view: RunView, *, created: bool) -> Answer:
     """202 with the new run, or 200 with the one that was there."""
-    reply = SubmitReply(
-        run_id=view.run_id,
-        kind=view.kind,
-        state=str(view.state),
-        priority=Priority(view.priority).name,
-        sequence=view.sequence,
-        position=view.position,
-        websocket_url=websocket_url(call.base, view.run_id),
-    )
     location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
-    return json_answer(reply, 202 if created else 200, location)
+    return json_answer(submit_json(view, call.base), 202 if created else 200, location)
 
 
 def ask_json(row: AskRow) -> dict[str, Any]:
