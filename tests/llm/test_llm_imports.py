@@ -90,7 +90,6 @@ async def main():
     with trio.move_on_after(0.05) as impatient:
         await load_programs()
     assert impatient.cancelled_caught
-    assert "penstock.llm.programs" in sys.modules or "dspy" not in sys.modules
     results = []
 
     async def load():

@@ -6,12 +6,22 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from fakes.model_server import ModelServer
 from penstock.config import Models
 from penstock.errors import StartRefused
 from penstock.llm.chain import Chain
-from penstock.llm.models import ASSUMED_WINDOW, check, open_models, probe
+from penstock.llm.chat import ChatRequest, OnText, Reply
+from penstock.llm.link import Link
+from penstock.llm.models import (
+    ASSUMED_WINDOW,
+    PROBE_LASTS,
+    ModelHealth,
+    check,
+    open_models,
+    probe,
+)
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
 
@@ -200,3 +210,36 @@ async def test_a_key_comes_from_the_environment_and_goes_to_its_own_server_only(
         mine, other = (link.engine for link in chain.links.values())
     assert vars(mine)["_headers"] == {"Authorization": "Bearer sesame"}
     assert vars(other)["_headers"] == {}
+
+
+class CountingEngine:
+    """Takes a second to list its models; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.url = "http://models.test"
+        self.asked = 0
+
+    async def models(self) -> frozenset[str]:
+        self.asked += 1
+        await trio.sleep(1)
+        return frozenset()
+
+    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+        raise NotImplementedError
+
+
+async def test_a_flood_of_probes_reaches_the_server_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """API-06: whoever asks meanwhile shares the answer; later ones get a new one."""
+    engine = CountingEngine()
+    health = ModelHealth(
+        Chain([Link("a", engine, 8192, trio.CapacityLimiter(1))], Models())
+    )
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(health.problems)
+    assert engine.asked == 1
+    await trio.sleep(PROBE_LASTS)
+    assert await health.problems() == {"http://models.test": ""}
+    assert engine.asked == 2

@@ -24,6 +24,9 @@ KNOWN_WINDOWS: Mapping[str, int] = {"mistral:7b": 8192, "qwen3:8b": 32_768}
 #: Tokens of a model nobody told us about: nearly every model in use has more.
 ASSUMED_WINDOW = 8192
 
+#: Seconds a probe's result is told to further askers: a flood of them must not reach the server.
+PROBE_LASTS = 2.0
+
 #: Connections beside those of requests: probes must find room while all requests are under way.
 _SPARE_CONNECTIONS = 4
 
@@ -71,6 +74,24 @@ async def probe(chain: Chain) -> dict[str, str]:
                 _probe_server, there, chain.config.connect_timeout, found
             )
     return dict(sorted(found.items()))
+
+
+class ModelHealth:
+    """What the last probe found. Whoever asks meanwhile shares it: asking for health needs no token."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._probing = trio.Lock()
+        self._found: dict[str, str] = {}
+        self._until = -1.0
+
+    async def problems(self) -> dict[str, str]:
+        """As `probe`, at most `PROBE_LASTS` seconds old."""
+        async with self._probing:
+            if trio.current_time() >= self._until:
+                self._found = await probe(self._chain)
+                self._until = trio.current_time() + PROBE_LASTS
+            return dict(self._found)
 
 
 async def check(chain: Chain) -> None:
