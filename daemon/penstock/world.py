@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from penstock.runs.exec import Executor
 from penstock.runs.processes import Containment, end_previous, run_process
 from penstock.runs.run import RunModels
 
+log = logging.getLogger("penstock")
+
 
 def real_world(
     config: Config,
@@ -26,12 +29,20 @@ def real_world(
     environ: Mapping[str, str],
     *,
     containment: Containment,
+    epoch: str,
     url: str,
     models: RunModels | None = None,
 ) -> World:
-    """The world of a daemon with these folders; `url` is what its processes may talk to."""
+    """The world of a daemon with these folders.
+
+    `epoch` marks the processes of its log; `url` is what they may talk to.
+    """
     start = partial(
-        run_process, containment=containment, grace=config.kill_grace, now=utc_now
+        run_process,
+        containment=containment,
+        grace=config.kill_grace,
+        epoch=epoch,
+        now=utc_now,
     )
     executor = Executor(
         start_process=start,
@@ -51,7 +62,7 @@ def real_world(
         make_folder=make_folder,
         remove_folder=remove_folder,
         free_bytes=free_bytes,
-        end_previous=partial(_end_previous, grace=config.kill_grace),
+        end_previous=partial(_end_previous, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
     )
@@ -71,8 +82,14 @@ async def remove_folder(folder: Path) -> None:
 
 
 async def _end_previous(
-    started: Iterable[ProcessStarted], run_ids: Collection[str], *, grace: float
+    started: Iterable[ProcessStarted],
+    run_ids: Collection[str],
+    *,
+    epoch: str,
+    grace: float,
 ) -> Sequence[int]:
-    find = partial(end_previous, list(started), list(run_ids), grace=grace)
-    ended, _ = await trio.to_thread.run_sync(find)
+    find = partial(end_previous, list(started), list(run_ids), epoch=epoch, grace=grace)
+    ended, survivors = await trio.to_thread.run_sync(find)
+    if survivors:
+        log.error("processes of the previous life are still there: %s", survivors)
     return ended

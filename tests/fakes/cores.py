@@ -94,10 +94,14 @@ class FakeProcesses:
             with trio.move_on_after(5, shield=True):
                 await trio.sleep(0.01)
             self.running -= 1
-            proof = Proof("subreaper", (pid,), (), virtual_now())
+            proof = self.prove(pid)
             self.proofs.append(proof)
             on_proof(proof)
         return ProcessExited(pid=pid, exit_code=0)
+
+    def prove(self, pid: int) -> Proof:
+        """What is known of the end of a process."""
+        return Proof("subreaper", (pid,), (), virtual_now())
 
 
 async def _folderless(_folder: Path) -> None:

@@ -10,8 +10,8 @@ import trio
 
 from fakes.pipeline_run import FakeRun
 from penstock.errors import ProcessFailed, Refused
-from penstock.pipelines.command import KIND, CommandInputs, CommandOutput, ending
-from penstock.runs.exec import Executed
+from penstock.pipelines.command import KIND, CommandInputs, CommandOutput
+from penstock.runs.exec import Executed, end_in_words
 
 
 async def run(tmp_path: Path, **inputs: Any) -> CommandOutput:
@@ -54,7 +54,7 @@ async def test_an_expected_status_completes_the_run(tmp_path: Path) -> None:
 def test_an_ending_is_told_in_words(
     exit_code: int | None, signal: int | None, sentence: str
 ) -> None:
-    assert sentence in ending(Executed(exit_code, signal))
+    assert sentence in end_in_words(Executed(exit_code, signal))
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
 from penstock.errors import ProcessFailed
+from penstock.runs.exec import end_in_words
 from penstock.runs.kind import Inputs, Kind, Output
 
 if TYPE_CHECKING:
-    from penstock.runs.exec import Executed
     from penstock.runs.run import Run
 
 
@@ -81,21 +80,9 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     ended = await run.exec(inputs.words(), cwd=cwd, env=inputs.env or None, check=False)
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
-            ending(ended), exit_code=ended.exit_code, signal=ended.signal
+            end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal
         )
     return CommandOutput(exit_code=ended.exit_code)
-
-
-def ending(ended: Executed) -> str:
-    """How a process ended, in words."""
-    if ended.exit_code is not None:
-        return f"exit status {ended.exit_code}"
-    if ended.signal is None:
-        return "how the process ended is unknown: its supervisor was lost"
-    try:
-        return f"killed by {signal.Signals(ended.signal).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"killed by signal {ended.signal}"
 
 
 KIND = Kind(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal as signals
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +121,13 @@ class _Captured:
         self.data += data[: self.limit - len(self.data)]
 
 
-def end_in_words(exited: ProcessExited) -> str:
+def end_in_words(ended: ProcessExited | Executed) -> str:
     """How a process ended, as a person says it."""
-    if exited.signal is not None:
-        return f"killed by {signals.Signals(exited.signal).name}"
-    if exited.exit_code is None:
-        return "nobody saw how the process ended"
-    return f"exit status {exited.exit_code}"
+    if ended.exit_code is not None:
+        return f"exit status {ended.exit_code}"
+    if ended.signal is None:
+        return "how the process ended is unknown: its supervisor was lost"
+    try:
+        return f"killed by {signal.Signals(ended.signal).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {ended.signal}"

@@ -1,0 +1,190 @@
+"""Boot repair: what the last life left executing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import (
+    fake_world,
+    open_fake_core,
+    request,
+    types_of,
+    wait_ended,
+    whole_log,
+)
+from fakes.stores import inline_store
+from penstock.events import DaemonStarted, ProcessStarted
+from penstock.record.store import Append, Enqueue, RequestCancel, Store, draft
+from penstock.runs.repair import verdict_on
+
+Clock = trio.testing.MockClock
+START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")
+
+
+@asynccontextmanager
+async def crashed(
+    *runs: dict[str, Any], cancel: str | None = None
+) -> AsyncIterator[Store]:
+    """A store whose last life died while these runs executed."""
+    from fakes.stores import at, claim, spec
+    from penstock.events import new_event_id
+
+    async with inline_store(life="life-1") as store:
+        for number, fields in enumerate(runs):
+            inputs = {"seconds": 1.0, "fail": False}
+            made = spec(f"r{number}", kind="sleep", inputs=inputs, **fields)
+            await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
+        await store.commit([claim(kinds=("sleep",), life="life-1")])
+        rows = await store.open_runs()
+        await store.commit(
+            [Append((draft(rows[0].run_id, START_FACT, now=at()),), rows[0].fence)]
+        )
+        if cancel is not None:
+            await store.commit([RequestCancel(cancel, "by a person", at())])
+        yield store
+
+
+async def test_each_run_gets_what_its_on_restart_says(autojump_clock: Clock) -> None:
+    """APP-07 law 5"""
+    ended: list[Any] = []
+
+    async def end_previous(started: Any, run_ids: Any) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        ended.append((list(started), list(run_ids)))
+        return [77]
+
+    world = replace(fake_world(), end_previous=end_previous)
+    async with crashed(
+        {"on_restart": "requeue"},
+        {"on_restart": "fail"},
+        {"on_restart": "ask"},
+        cancel=None,
+    ) as store:
+        async with open_fake_core(store=store, life="life-2", world=world) as core:
+            told = [
+                f.event for f in await whole_log(store) if f.type == "daemon.started"
+            ][-1]
+            assert isinstance(told, DaemonStarted)
+            assert (told.requeued, told.failed, told.asked) == (
+                ("r0",),
+                ("r1",),
+                ("r2",),
+            )
+            assert told.ended_pids == (77,)
+            assert ended == [([START_FACT], ["r0", "r1", "r2"])]
+            await wait_ended(core, "r0", "r1")
+            assert (await core.scheduler.view("r0")).state == "completed"
+            failed = await core.scheduler.view("r1")
+            assert (failed.state, failed.reason) == ("failed", "crashed")
+            assert [ask.name for ask in await core.scheduler.asks("r2")] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"), [("requeue", "completed"), ("fail", "failed")]
+)
+async def test_the_answer_about_a_restart_is_acted_on(
+    answer: str, end: str, autojump_clock: Clock
+) -> None:
+    """Law 5: also when the daemon restarts once more before the answer."""
+    async with crashed({"on_restart": "ask"}) as store:
+        async with open_fake_core(store=store, life="life-2"):
+            pass
+        async with open_fake_core(store=store, life="life-3") as core:
+            assert [ask.run_id for ask in await core.scheduler.asks()] == ["r0"]
+            await core.scheduler.answer("r0", "restart", answer, "me")
+            await wait_ended(core, "r0")
+            assert (await core.scheduler.view("r0")).state == end
+
+
+async def test_a_run_whose_cancel_was_requested_ends_cancelled(
+    autojump_clock: Clock,
+) -> None:
+    """Law 5"""
+    async with crashed({"on_restart": "requeue"}, cancel="r0") as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            await wait_ended(core, "r0")
+            assert (await core.scheduler.view("r0")).state == "cancelled"
+
+
+async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> None:
+    """Law 5: max_attempts."""
+    async with inline_store(life="life-1") as store:
+        from fakes.stores import at, claim, spec
+        from penstock.events import RunRequeued, new_event_id
+        from penstock.record.store import Release
+
+        made = spec("r", kind="sleep", inputs={"seconds": 1.0}, on_restart="requeue")
+        await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
+        for _ in range(2):
+            await store.commit([claim(kinds=("sleep",), life="life-1")])
+            (row,) = await store.open_runs()
+            made_draft = draft("r", RunRequeued(reason="crash"), now=at())
+            await store.commit([Release(row.fence, made_draft)])
+        await store.commit([claim(kinds=("sleep",), life="life-1")])
+        async with open_fake_core(store=store, life="life-2") as core:
+            view = await core.scheduler.view("r")
+            assert (view.state, view.reason) == ("failed", "crashed")
+            assert "3 times" in (view.error or "")
+
+
+async def test_queued_runs_are_left_alone_and_start(autojump_clock: Clock) -> None:
+    """D-14: a stop never loses queued work."""
+    async with inline_store() as store:
+        async with open_fake_core(store=store, life="life-1", max_concurrent=1) as core:
+            await core.scheduler.submit(
+                request(seconds=99, run_id="a", on_restart="requeue")
+            )
+            await core.scheduler.submit(request(seconds=2, run_id="b"))
+        async with open_fake_core(store=store, life="life-2") as core:
+            await wait_ended(core, "a", "b")
+            assert (await types_of(core, "b")) == [
+                "run.queued",
+                "run.started",
+                "run.completed",
+            ]
+            assert (await types_of(core, "a"))[2:] == [
+                "run.requeued",
+                "run.resumed",
+                "run.completed",
+            ]
+
+
+async def test_views_after_a_restart_equal_those_before(autojump_clock: Clock) -> None:
+    """VW-08 RS-01"""
+    async with inline_store() as store:
+        async with open_fake_core(store=store, life="life-1", max_concurrent=1) as core:
+            await core.scheduler.submit(
+                request(seconds=99, run_id="a", on_restart="fail")
+            )
+            await core.scheduler.submit(
+                request(seconds=2, run_id="b", labels={"k": "v"})
+            )
+            before = (await core.scheduler.view("b")).to_json()
+        async with open_fake_core(store=store, life="life-2", max_concurrent=1) as core:
+            core.scheduler.table.claiming = False
+            after = (await core.scheduler.view("b")).to_json()
+            assert {
+                k: after[k] for k in ("kind", "labels", "priority", "created_at")
+            } == {k: before[k] for k in ("kind", "labels", "priority", "created_at")}
+
+
+async def test_a_row_of_this_life_or_in_line_is_left_alone() -> None:
+    """Law 5: touched by boot repair only if it is of an earlier life."""
+    async with inline_store() as store:
+        from fakes.stores import at, claim, spec
+        from penstock.events import new_event_id
+
+        await store.commit([Enqueue(spec("q"), at(), new_event_id(), 100, 64, 8)])
+        (row,) = await store.open_runs()
+        assert verdict_on(row, "life-2", 3) == "leave"
+        await store.commit([claim(life="life-1")])
+        (row,) = await store.open_runs()
+        assert verdict_on(row, "life-1", 3) == "leave"
+        assert verdict_on(row, "life-2", 3) == "fail"

@@ -1,0 +1,386 @@
+"""What a pipeline may do: facts, steps, questions, children, artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import (
+    Nothing,
+    Seconds,
+    kind,
+    open_fake_core,
+    request,
+    types_of,
+    wait_ended,
+    whole_log,
+)
+from fakes.stores import inline_store
+from penstock.errors import AskExpired, ChildNotCompleted, Conflict, Refused, TooLarge
+from penstock.events import ArtifactCompleted, ArtifactPartial, CodeGenerated, Milestone
+from penstock.runs.core import Core
+from penstock.runs.run import Run
+
+Clock = trio.testing.MockClock
+
+
+async def events(core: Core, run_id: str) -> list[Any]:
+    return [fact.event for fact in await core.store.read(run_id)]
+
+
+async def test_only_declared_milestones_may_be_reported(autojump_clock: Clock) -> None:
+    """ML-01"""
+
+    async def report(run: Run, _inputs: Seconds) -> Nothing:
+        await run.milestone("begun", count=1)
+        with pytest.raises(Refused):
+            await run.milestone("undeclared")
+        with pytest.raises(Refused):
+            await run.milestone("begun", bad=object())
+        return Nothing()
+
+    async with open_fake_core(
+        kind("report", report, milestones=frozenset({"begun"}))
+    ) as core:
+        await core.scheduler.submit(request("report", "r"))
+        await wait_ended(core, "r")
+        found = [e for e in await events(core, "r") if isinstance(e, Milestone)]
+        assert [(m.name, m.metadata) for m in found] == [("begun", {"count": 1})]
+
+
+async def test_a_resumed_run_does_no_recorded_step_again(autojump_clock: Clock) -> None:
+    """QA-07 SC-13: the daemon dies between two steps."""
+    done: list[str] = []
+
+    async def steps(run: Run, _inputs: Seconds) -> Nothing:
+        async def unit(name: str) -> str:
+            done.append(name)
+            return f"result of {name}"
+
+        assert await run.step("one", lambda: unit("one")) == "result of one"
+        if run.attempt == 1:
+            await trio.sleep_forever()
+        assert await run.step("two", lambda: unit("two")) == "result of two"
+        return Nothing()
+
+    stepper = kind("steps", steps)
+    async with inline_store() as store:
+        with trio.CancelScope() as death:
+            async with open_fake_core(stepper, store=store, life="life-1") as core:
+                await core.scheduler.submit(request("steps", "s"))
+                await trio.sleep(1)
+                core.scheduler.table.claiming = False
+                await core.scheduler.shutdown(reason="upgrade")
+                death.cancel()
+        async with open_fake_core(stepper, store=store, life="life-2") as core:
+            await wait_ended(core, "s")
+            assert done == ["one", "two"]
+            view = await core.scheduler.view("s")
+            assert (view.state, view.attempt) == ("completed", 2)
+
+
+async def test_a_failed_step_is_told_and_raised(autojump_clock: Clock) -> None:
+    """EV-14"""
+
+    async def fail() -> None:
+        raise ValueError("no luck")
+
+    async def steps(run: Run, _inputs: Seconds) -> Nothing:
+        await run.step("only", fail)
+        return Nothing()
+
+    async with open_fake_core(kind("steps", steps)) as core:
+        await core.scheduler.submit(request("steps", "s"))
+        await wait_ended(core, "s")
+        assert (await types_of(core, "s"))[-2:] == ["step.failed", "run.failed"]
+
+
+async def test_names_are_unique_within_a_run(autojump_clock: Clock) -> None:
+    """D-22"""
+
+    async def nothing() -> None:
+        return None
+
+    async def steps(run: Run, _inputs: Seconds) -> Nothing:
+        await run.step("same", nothing)
+        await run.step("same", nothing)
+        return Nothing()
+
+    async with open_fake_core(kind("steps", steps)) as core:
+        await core.scheduler.submit(request("steps", "s"))
+        await wait_ended(core, "s")
+        assert "same" in ((await core.scheduler.view("s")).error or "")
+
+
+async def test_a_question_gives_the_slot_back_and_takes_it_again(
+    autojump_clock: Clock,
+) -> None:
+    """WF-09 TM-05"""
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        await run.log(await run.ask("go", "Go on?", ["yes", "no"]))
+        return Nothing()
+
+    async with open_fake_core(kind("question", question), max_concurrent=1) as core:
+        await core.scheduler.submit(request("question", "q"))
+        await core.scheduler.submit(request(seconds=10, run_id="other"))
+        await trio.sleep(1)
+        assert (await core.scheduler.view("q")).state == "waiting"
+        assert (await core.scheduler.view("other")).state == "running"
+        await core.scheduler.answer("q", "go", "yes", "me")
+        await trio.sleep(1)
+        assert (await core.scheduler.view("q")).state == "waiting"
+        await wait_ended(core, "q")
+        assert await types_of(core, "q") == [
+            "run.queued", "run.started", "ask.raised", "run.waiting", "ask.answered",
+            "run.resumed", "log", "run.completed",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("default", ["later", None])
+async def test_an_expired_question_takes_its_default(
+    default: str | None, autojump_clock: Clock
+) -> None:
+    """WF-09"""
+    caught: list[str] = []
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        try:
+            caught.append(await run.ask("when", "When?", default=default, expires=60))
+        except AskExpired:
+            caught.append("expired")
+        await run.log("goes on with its slot")
+        return Nothing()
+
+    async with open_fake_core(kind("question", question)) as core:
+        await core.scheduler.submit(request("question", "q"))
+        await wait_ended(core, "q")
+        assert caught == [default or "expired"]
+        assert trio.current_time() >= 60
+        assert (await core.scheduler.view("q")).state == "completed"
+
+
+async def test_a_question_outlives_a_restart_and_may_be_answered_meanwhile(
+    autojump_clock: Clock,
+) -> None:
+    """WF-09 APP-07"""
+    answers: list[str] = []
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        answers.append(await run.ask("name", "Who?"))
+        return Nothing()
+
+    asker = kind("question", question)
+    async with inline_store() as store:
+        async with open_fake_core(asker, store=store, life="life-1") as core:
+            await core.scheduler.submit(request("question", "q"))
+            await trio.sleep(1)
+        async with open_fake_core(
+            asker, store=store, life="life-2", max_concurrent=1
+        ) as core:
+            assert [ask.name for ask in await core.scheduler.asks()] == ["name"]
+            await core.scheduler.answer("q", "name", "me", "tester")
+            await wait_ended(core, "q")
+    assert answers == ["me"]
+
+
+async def test_the_time_of_a_waiting_run_does_not_run_out(
+    autojump_clock: Clock,
+) -> None:
+    """SC-06: timeout bounds executing time."""
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        await run.ask("go", "Go?")
+        await trio.sleep(1.5)
+        return Nothing()
+
+    async with open_fake_core(kind("question", question)) as core:
+        await core.scheduler.submit(request("question", "q", timeout=2.0))
+        await trio.sleep(100)
+        await core.scheduler.answer("q", "go", "yes", "me")
+        await wait_ended(core, "q")
+        assert (await core.scheduler.view("q")).state == "completed"
+        row = await core.store.run("q")
+        assert row is not None
+        assert 1.5 <= row.used_seconds < 2
+
+
+async def test_a_child_runs_in_the_parents_slot_and_is_found_again(
+    autojump_clock: Clock,
+) -> None:
+    """SC-09 CN-05 D-22"""
+
+    async def parent(run: Run, _inputs: Seconds) -> Nothing:
+        child = await run.spawn_run("one", "sleep", {"seconds": 5})
+        assert child.state == "completed"
+        with pytest.raises(ChildNotCompleted):
+            await run.spawn_run("two", "sleep", {"fail": True})
+        return Nothing()
+
+    async with open_fake_core(kind("parent", parent), max_concurrent=1) as core:
+        await core.scheduler.submit(request("parent", "p"))
+        await wait_ended(core, "p")
+        assert (await core.scheduler.view("p")).state == "completed"
+        assert (await core.scheduler.view("p.one")).parent_id == "p"
+        facts = {(f.run_id, f.type): f.position for f in await whole_log(core.store)}
+        assert facts["p.one", "run.completed"] < facts["p.two", "run.queued"]
+
+
+@pytest.mark.parametrize("how", ["cancel", "fail"])
+async def test_children_are_cancelled_with_their_parent(
+    how: str, autojump_clock: Clock
+) -> None:
+    """CN-05"""
+
+    async def parent(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(
+                    run.spawn_run, str(number), "sleep", {"seconds": 500}
+                )
+            if how == "fail":
+                await trio.sleep(5)
+                raise ValueError("the parent fails")
+        return Nothing()
+
+    async with open_fake_core(kind("parent", parent), max_concurrent=2) as core:
+        await core.scheduler.submit(request("parent", "p"))
+        await trio.sleep(2)
+        if how == "cancel":
+            await core.scheduler.cancel("p", "enough", wait=True)
+        await wait_ended(core, "p", "p.0", "p.1", "p.2")
+        assert {(await core.scheduler.view(f"p.{n}")).state for n in range(3)} == {
+            "cancelled"
+        }
+        assert core.scheduler.table.executions == {}
+
+
+async def test_a_tree_of_runs_is_bounded(autojump_clock: Clock) -> None:
+    """QA-05: a run that spawns itself must end."""
+
+    async def endless(run: Run, _inputs: Seconds) -> Nothing:
+        await run.spawn_run("next", "endless", {})
+        return Nothing()
+
+    async with open_fake_core(kind("endless", endless), max_tree_depth=4) as core:
+        await core.scheduler.submit(request("endless", "e"))
+        await wait_ended(core, "e")
+        assert (await core.scheduler.view("e")).state == "failed"
+        assert "deep" in ((await core.scheduler.view("e.next.next.next")).error or "")
+
+
+async def partials(core: Core, run_id: str) -> str:
+    return "".join(
+        e.text for e in await events(core, run_id) if isinstance(e, ArtifactPartial)
+    )
+
+
+async def test_an_artifacts_pieces_joined_are_the_whole(autojump_clock: Clock) -> None:
+    """ML-04 DS-02 DS-03"""
+    text = "".join(f"line {n} é…\n" for n in range(2000))
+
+    async def write(run: Run, _inputs: Seconds) -> Nothing:
+        async with run.artifact("a.txt") as artifact:
+            for start in range(0, len(text), 7):
+                await artifact.write(text[start : start + 7])
+            artifact.path = "/a.txt"
+        return Nothing()
+
+    async with open_fake_core(kind("write", write)) as core:
+        await core.scheduler.submit(request("write", "w"))
+        await wait_ended(core, "w")
+        assert await partials(core, "w") == text
+        completed = [
+            e for e in await events(core, "w") if isinstance(e, ArtifactCompleted)
+        ]
+        assert completed[0].sha256 == hashlib.sha256(text.encode()).hexdigest()
+        assert completed[0].size == len(text.encode())
+
+
+@pytest.mark.parametrize("how", ["cancel", "fail"])
+async def test_held_text_goes_out_before_any_terminal(
+    how: str, autojump_clock: Clock
+) -> None:
+    """DS-03 DS-04"""
+
+    async def write(run: Run, _inputs: Seconds) -> Nothing:
+        async with run.artifact("a") as artifact:
+            for word in ("one ", "two ", "three"):
+                await artifact.write(word)
+            if how == "fail":
+                raise ValueError("halfway")
+            await trio.sleep_forever()
+        return Nothing()
+
+    async with open_fake_core(kind("write", write), throttle_seconds=60) as core:
+        await core.scheduler.submit(request("write", "w"))
+        await trio.sleep(1)
+        if how == "cancel":
+            await core.scheduler.cancel("w", "x", wait=True)
+        await wait_ended(core, "w")
+        assert await partials(core, "w") == "one two three"
+        types = await types_of(core, "w")
+        assert "artifact.completed" not in types
+        assert types[-2] == "artifact.partial"
+
+
+async def test_pieces_are_spaced_and_a_milestone_flushes_them(
+    autojump_clock: Clock,
+) -> None:
+    """DS-02 ML-02 QA-04"""
+
+    async def write(run: Run, _inputs: Seconds) -> Nothing:
+        async with run.artifact("a") as artifact:
+            for _ in range(100):
+                await artifact.write("x")
+                await trio.sleep(0.01)
+            await run.milestone("half")
+        return Nothing()
+
+    async with open_fake_core(kind("write", write)) as core:
+        await core.scheduler.submit(request("write", "w"))
+        await wait_ended(core, "w")
+        types = await types_of(core, "w")
+        assert 9 <= types[: types.index("milestone")].count("artifact.partial") <= 13
+        assert types[types.index("milestone") :] == [
+            "milestone",
+            "artifact.completed",
+            "run.completed",
+        ]
+
+
+async def test_a_code_version_must_grow(autojump_clock: Clock) -> None:
+    """VS-01 D-17"""
+
+    async def code(run: Run, _inputs: Seconds) -> Nothing:
+        await run.emit(CodeGenerated(), code_version=3)
+        with pytest.raises(Conflict):
+            await run.emit(CodeGenerated(), code_version=2)
+        return Nothing()
+
+    async with open_fake_core(kind("code", code)) as core:
+        await core.scheduler.submit(request("code", "c"))
+        await wait_ended(core, "c")
+        view = await core.scheduler.view("c")
+        assert (view.state, view.code_version) == ("completed", 3)
+
+
+async def test_a_fact_that_is_too_large_is_refused_and_the_run_goes_on(
+    autojump_clock: Clock,
+) -> None:
+    """EV-11"""
+
+    async def shout(run: Run, _inputs: Seconds) -> Nothing:
+        with pytest.raises(TooLarge, match="8388608"):
+            await run.log("x" * (10 * 1024 * 1024))
+        await run.log("x" * (2 * 1024 * 1024))
+        return Nothing()
+
+    async with open_fake_core(kind("shout", shout)) as core:
+        await core.scheduler.submit(request("shout", "s"))
+        await wait_ended(core, "s")
+        assert (await core.scheduler.view("s")).state == "completed"
