@@ -32,6 +32,11 @@ MAY_SLEEP = {
     ): "in a thread; strangers' processes tell nobody they end",
     ("runs/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
+    (
+        "server/mcp/subscriptions.py",
+        "_follow",
+    ): "the least time between two notices of one resource",
+    ("client/bridge.py", "_listen"): "the pause before connecting again",
     ("watchdog.py", "keep_beating"): "between two signs of life of the loop",
 }
 

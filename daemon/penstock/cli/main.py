@@ -43,6 +43,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("serve:serve", "Run the daemon in the foreground."),
         "shutdown": ("serve:shutdown", "Stop the daemon; queued runs are kept."),
         "tui": ("tui:tui", "Watch and steer the daemon on the terminal."),
+        "mcp": ("mcp:mcp", "Serve MCP on stdin and stdout, for agents."),
         "health": ("serve:health", "Whether the daemon is well, and what ails it."),
         "clients": ("serve:clients", "Who reads the log now, and how far behind."),
         "config": ("setup:config", "Every setting, and where it came from."),
