@@ -105,3 +105,7 @@ def show(
     if app.return_code == 0 and (said := app.farewell()):
         sys.stdout.write(f"penstock tui: {said}\n")
     return app.return_code or 0
+
+
+if __name__ == "__main__":
+    main()

@@ -75,7 +75,8 @@ class CancelDialog(Dialog):
         self._show(text)
 
     def _show(self, text: str) -> None:
-        self.query_one("#receipt", Static).update(text)
+        if self.is_attached:
+            self.query_one("#receipt", Static).update(text)
 
 
 def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:

@@ -75,6 +75,7 @@ class Overview(Screen[None]):
         self._rows: dict[str, Row] = {}
         self._order: list[str] = []
         self._pictures = 0
+        self.ready = False
         self._zoomed: str | None = None
         self._alerts_seen = self._events_seen = 0
         self._epoch = ""
@@ -102,8 +103,12 @@ class Overview(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self.ready = True
         self.table.focus()
         self.redraw(self.app.model)
+
+    def on_unmount(self) -> None:
+        self.ready = False
 
     @property
     def run_id(self) -> str | None:
@@ -114,6 +119,8 @@ class Overview(Screen[None]):
 
     def redraw(self, model: Model, *, whole: bool = False) -> None:
         """Bring the screen up to date; `whole` draws every row anew (a second has passed)."""
+        if not self.ready:
+            return  # a timer may fire while widgets are still coming, or already going
         self.top.show(self.app.top_line())
         self.scrubber.show(self.app.replay_state())
         if self.app.paused is not None:

@@ -64,11 +64,13 @@ class RunScreen(Screen[None]):
         self.causality = Tail(most=MOST_LINES, name="causality")
         self.family = Tail(most=200, name="tree-lines")
         self.texts: dict[str, Tail] = {}
+        self.tabs = TabbedContent(id="tabs")
         self.entry = Input(placeholder="text to look for", classes="entry")
         self.scrubber = Scrubber(id="scrubber")
         self.crumb = Static(id="crumb", markup=False)
         self.facts = Static(id="facts", markup=False)
         self.status = Static(id="status", markup=False)
+        self.ready = False
         self._loaded = False
 
     def compose(self) -> ComposeResult:
@@ -77,7 +79,7 @@ class RunScreen(Screen[None]):
         yield self.top
         yield self.crumb
         yield self.facts
-        with TabbedContent(id="tabs"):
+        with self.tabs:
             for name, title, tail in (
                 ("timeline-pane", "Timeline", self.timeline),
                 ("log-pane", "Log", self.log_tail),
@@ -93,11 +95,13 @@ class RunScreen(Screen[None]):
 
     async def on_mount(self) -> None:
         self.app.model.watch(self.run_id)
+        self.ready = True
         self.timeline.focus()
         self.redraw(self.app.model)
         self.run_worker(self._load(), exclusive=True)
 
     def on_unmount(self) -> None:
+        self.ready = False
         self.app.model.unwatch(self.run_id)
 
     async def _load(self) -> None:
@@ -125,6 +129,8 @@ class RunScreen(Screen[None]):
 
     def redraw(self, model: Model, *, whole: bool = False) -> None:
         """Bring the screen up to date; called by the app's timer."""
+        if not self.ready:
+            return  # a timer may fire while widgets are still coming, or already going
         self.top.show(self.app.top_line())
         self.scrubber.show(self.app.replay_state())
         if self.app.paused is not None:
@@ -161,6 +167,8 @@ class RunScreen(Screen[None]):
         self.facts.display = bool(facts_of(view))
 
     async def _show_story(self) -> None:
+        if not self.ready:
+            return  # it was left while the history was on its way
         story = self.story
         for tail, lines in (
             (self.timeline, story.timeline),
@@ -190,10 +198,12 @@ class RunScreen(Screen[None]):
         tail.wrap = True
         title = plain(artifact_id)[-24:].replace("[", "\\[")
         pane = TabPane(title, tail, id=f"text-{len(self.texts)}")
-        await self.query_one(TabbedContent).add_pane(pane, before="log-pane")
+        await self.tabs.add_pane(pane, before="log-pane")
         return tail
 
     def _show_status(self) -> None:
+        if not self.ready:
+            return
         tail = self._tail()
         follow = "following" if tail.follow else "paused here: f follows"
         text = f"{len(tail.lines)} lines  {follow}"
@@ -206,7 +216,7 @@ class RunScreen(Screen[None]):
         self.status.update(text)
 
     def _tail(self) -> Tail:
-        pane = self.query_one(TabbedContent).active_pane
+        pane = self.tabs.active_pane
         return (
             pane.query_one(Tail)
             if pane is not None and pane.query(Tail)
@@ -235,7 +245,7 @@ class RunScreen(Screen[None]):
             self.app.pop_screen()
 
     def action_tab(self, by: int) -> None:
-        tabs = self.query_one(TabbedContent).query_one(Tabs)
+        tabs = self.tabs.query_one(Tabs)
         if by > 0:
             tabs.action_next_tab()
         else:
