@@ -1,0 +1,78 @@
+"""Backpressure told as events, once per crossing."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from fakes.cores import open_fake_core, request, whole_log
+from penstock.events import BackpressureCleared, BackpressureRaised
+from penstock.runs.core import Core
+
+Clock = trio.testing.MockClock
+
+
+async def told(core: Core) -> list[tuple[str, str, int]]:
+    events = [f.event for f in await whole_log(core.store)]
+    return [
+        (e.gauge, e.level if isinstance(e, BackpressureRaised) else "cleared", e.used)
+        for e in events
+        if isinstance(e, BackpressureRaised | BackpressureCleared)
+    ]
+
+
+async def fill(core: Core, *numbers: int) -> None:
+    for number in numbers:
+        await core.scheduler.submit(request(seconds=1e6, run_id=f"n{number}"))
+
+
+async def test_a_filling_queue_is_told_at_80_and_at_100_percent(
+    autojump_clock: Clock,
+) -> None:
+    """BP-01 TU-02"""
+    async with open_fake_core(queue_capacity=10, max_concurrent=1) as core:
+        await fill(core, *range(8))
+        await trio.sleep(2)
+        assert await told(core) == []
+        await fill(core, 8)
+        await trio.sleep(2)
+        assert await told(core) == [("queue", "warning", 8)]
+        await fill(core, 9, 10)
+        await trio.sleep(2)
+        assert (await told(core))[-1] == ("queue", "critical", 10)
+
+
+async def test_swinging_around_the_mark_is_told_once_and_a_drain_within_a_second(
+    autojump_clock: Clock,
+) -> None:
+    """BP-02"""
+    async with open_fake_core(queue_capacity=100, max_concurrent=1) as core:
+        await fill(core, *range(81))
+        await trio.sleep(2)
+        for number in range(100, 110):
+            await core.scheduler.cancel(f"n{number - 20}", "swing")
+            await trio.sleep(0.5)
+            await fill(core, number)
+            await trio.sleep(0.5)
+        assert [level for gauge, level, _ in await told(core) if gauge == "queue"] == [
+            "warning"
+        ]
+        for number in range(1, 80):
+            await core.scheduler.cancel(f"n{number}", "drain")
+        await trio.sleep(1)
+        assert [level for gauge, level, _ in await told(core) if gauge == "queue"] == [
+            "warning",
+            "cleared",
+        ]
+
+
+async def test_the_gauges_of_two_cores_never_mix(autojump_clock: Clock) -> None:
+    """BP-03"""
+    async with (
+        open_fake_core(queue_capacity=2, max_concurrent=1) as full,
+        open_fake_core(queue_capacity=2, max_concurrent=1) as empty,
+    ):
+        await fill(full, 1, 2, 3)
+        await trio.sleep(2)
+        assert await told(full)
+        assert await told(empty) == []
