@@ -137,12 +137,18 @@ async def open_execution(
     except BaseException as raised:  # noqa: ASYNC103  (Cancelled is in `rest`)
         error, rest = split_failure(raised)
         if error is not None:
-            log.warning("run %s failed", execution.run_id, exc_info=error)
+            _tell(execution.run_id, error)
         if rest is not None:
             raise rest from None  # noqa: ASYNC104
     finally:
         execution.gone_at = now()
         conclude_with(_conclusion(execution, error, execution.gone_at))
+
+
+def _tell(run_id: str, error: BaseException) -> None:
+    """An error of our own says all in its sentence; anybody else's comes with its traceback."""
+    trace = None if isinstance(error, PenstockError) else error
+    log.warning("run %s failed: %s", run_id, describe(error), exc_info=trace)
 
 
 def split_failure(
