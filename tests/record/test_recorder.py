@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from fakes.cores import virtual_now
+from fakes.stores import enqueue
 from penstock.errors import (
     Conflict,
     PenstockError,
@@ -27,6 +28,7 @@ from penstock.record.store import (
     Claim,
     Complete,
     Decision,
+    Enqueue,
     Fence,
     Outcome,
     Recorded,
@@ -280,6 +282,26 @@ async def test_facts_that_come_while_the_store_is_away_are_judged_by_their_own_a
         await trio.sleep(20)
         await rec.decide(append(Milestone(name="late"), None))
     assert len(store.batches[0]) == 2
+
+
+async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-06 API-04: nothing hangs unasked; a child run waits with its parent."""
+    store = ScriptedStore()
+    store.fault = lambda _batch: (
+        StoreUnavailable("disk full") if trio.current_time() < 5 else None
+    )
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.decide, enqueue("child", capacity=None))
+            with pytest.raises(StoreUnavailable):
+                await rec.decide(enqueue("run"))
+            assert trio.current_time() < 1
+    assert [d.spec.run_id for d in store.batches[0] if isinstance(d, Enqueue)] == [
+        "child"
+    ]
 
 
 async def test_only_the_guilty_decision_of_a_batch_fails(

@@ -30,9 +30,11 @@ from penstock.record.store import (
     Claim,
     Complete,
     Decision,
+    Enqueue,
     Fence,
     Outcome,
     Release,
+    RequestPreempt,
     Store,
     draft,
 )
@@ -164,6 +166,10 @@ class Recorder:
         self._enter(decision, counted=False)
         if not self._writing:
             self.follower.abandon()
+
+    def request(self, decision: RequestPreempt) -> None:
+        """Ask to interrupt a run. Never waits; at most one per execution is on its way."""
+        self._enter(decision, counted=False)
 
     def note(self, key: str, event: AnyEvent) -> None:
         """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
@@ -300,10 +306,7 @@ class Recorder:
             (trio.current_time() - entry.since for entry in entries), default=1.0
         )
         await trio.sleep(min(_LONGEST_RETRY, max(_FIRST_RETRY, oldest / 4)))
-        too_old = trio.current_time() - self.patience
-        given_up = [
-            entry for entry in entries if entry.counted and entry.since <= too_old
-        ]
+        given_up = [entry for entry in entries if self._gives_up(entry)]
         for entry in given_up:
             if _droppable(entry.decision):
                 self.counters.dropped += 1
@@ -319,6 +322,14 @@ class Recorder:
             if entry.settled.is_set():
                 entry.settled = rest
         return kept
+
+    def _gives_up(self, entry: Entry) -> bool:
+        """A conclusion never, a new run at once (its submitter is told 503), others after a while."""
+        if not entry.counted:
+            return False
+        if isinstance(entry.decision, Enqueue) and entry.decision.capacity is not None:
+            return True
+        return trio.current_time() - entry.since >= self.patience
 
     def _settle(
         self, entries: list[Entry], claim: Claim | None, answers: list[Answered]

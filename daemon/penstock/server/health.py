@@ -38,7 +38,9 @@ def make_health(
             reasons.append(why)
         if why := complain():
             reasons.append(why)
-        if not await _store_answers(core):
+        if core.recorder.unavailable is not None:
+            reasons.append("the store takes no writes")
+        elif not await _store_answers(core):
             reasons.append("the store does not answer")
         if probe_models is not None:
             why, models = await _ask(probe_models, core.config.health_timeout)
