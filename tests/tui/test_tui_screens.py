@@ -27,7 +27,7 @@ async def test_the_overview_shows_what_the_daemon_does(busy: DaemonProcess) -> N
         await shows(app, "78/100 queued 78% ok  2 submitters wait")
         await shows(app, "5/5 busy")
         for text in (
-            "● live", "┊", "■ CRIT 1  ■ HIGH 12  ■ MED 34  ■ LOW 22  ■ BG 9", "1 mcp  2 ws  lag 3",
+            "● live", "┊", "■ CRIT 1  ■ HIGH 12  ■ MED 34  ■ LOW 22  ■ BG 9", "dropped 120  lag 3  1 mcp  2 ws",
             "mistral:7b → qwen3:8b", "5 running · 78 queued · 1 asks", "which branch?  (a to",
             "subscriber.lagged", "generate    █████▌···  62%",
         ):  # fmt: skip
@@ -73,7 +73,7 @@ async def test_pause_freezes_the_view_and_counts_what_is_missed(
     fresh: DaemonProcess,
 ) -> None:
     async with dashboard(fresh.address) as (app, pilot):
-        await shows(app, "Runs 92/92")
+        await until(lambda: app.model.tail_count == 177, app)
         await pilot.press("p")
         await shows(app, "PAUSED +0 events")
         assert app.feed is not None

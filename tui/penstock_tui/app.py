@@ -96,6 +96,8 @@ class Dashboard(App[None]):
         self.find = find
         self.feed = Feed(find, self.model) if find else None
         self.sort = SORTS[0]
+        #: Stands for the address on frozen pictures.
+        self.shown_address = ""
         #: Facts seen when the view was paused; None: it is not.
         self.paused: int | None = None
         self._drawn = -1
@@ -180,6 +182,8 @@ class Dashboard(App[None]):
 
     def where(self) -> str:
         """The daemon's address, or the log's name."""
+        if self.shown_address:
+            return self.shown_address
         if self.replay is not None:
             return plain(self.replay.name)
         try:

@@ -268,8 +268,8 @@ def daemon_lines(
     said = (
         "  ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
     )
-    said += f"  lag {number(lag)}" if lag else ""
-    said += f"  dropped {number(dropped)}" if dropped else ""
+    said = f"lag {number(lag)}  {said}" if lag else said
+    said = f"dropped {number(dropped)}  {said}" if dropped else said
     lines.append(("clients", said, "error" if dropped else ""))
     if reasons := health.get("reasons"):
         lines.append(

@@ -135,8 +135,8 @@ class RunTable(ScrollView, can_focus=True):
         if tones is None or width != self._width:
             tones = self._restyle(width)
         if y == 0:
-            titles = [column.title for column in self.columns]
-            return Strip([Segment(self._line(titles, width), tones.header)], width)
+            header = Row("", tuple(column.title for column in self.columns))
+            return self._draw(header, tones.header, width, tones)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
             said = f"  {self.empty}" if y == 2 and not self.rows else ""
@@ -147,11 +147,11 @@ class RunTable(ScrollView, can_focus=True):
         if strip is None:
             if len(self._strips) > MOST_STRIPS:
                 self._strips.clear()
-            strip = self._strips[row, mark] = self._draw(row, mark, width, tones)
+            ground = (tones.ground, tones.cursor_blurred, tones.cursor)[mark]
+            strip = self._strips[row, mark] = self._draw(row, ground, width, tones)
         return strip
 
-    def _draw(self, row: Row, mark: int, width: int, tones: Tones) -> Strip:
-        ground = (tones.ground, tones.cursor_blurred, tones.cursor)[mark]
+    def _draw(self, row: Row, ground: Style, width: int, tones: Tones) -> Strip:
         toned = ground + tones.colour(row.tone) if row.tone else ground
         quiet = ground + tones.colour("dim") if row.tone == "dim" else ground
         segments: list[Segment] = []
@@ -161,11 +161,8 @@ class RunTable(ScrollView, can_focus=True):
             style: Style = toned if column.toned else quiet
             segments.append(Segment(text if place == 0 else f" {text}", style))
         line = Strip(segments)
-        return line.adjust_cell_length(width, ground).simplify()
-
-    def _line(self, cells: Sequence[str], width: int) -> str:
-        texts = [_fit(cells[i], w, right=self.columns[i].right) for i, w in self._shown]
-        return set_cell_size(" ".join(texts), width)
+        # One segment a cell: in an SVG each then begins exactly in its column.
+        return line.adjust_cell_length(width, ground)
 
     def _restyle(self, width: int) -> Tones:
         """Read the theme and share the width among the columns."""

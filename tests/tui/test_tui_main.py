@@ -1,0 +1,224 @@
+"""The command, its settings, and the replay of a copied log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fakes.aio import aio
+from fakes.real_daemon import RealDaemon
+from fakes.tui_pilot import dashboard, shows, text_of, until
+from fakes.tui_scene import World, busy_afternoon
+from penstock import events as e
+from penstock.address import find_address, find_paths
+from penstock.errors import StartRefused
+from penstock.record.views import RunView
+from penstock_tui.main import main
+from penstock_tui.replay import CHECKPOINT, Replay, open_replay
+from penstock_tui.screens.overview import Overview
+from penstock_tui.settings import DEFAULT_THEME, Settings, load_settings
+
+
+def export(world: World, path: Path) -> Path:
+    path.write_bytes(b"".join(fact.wire() + b"\n" for fact in world.log))
+    return path
+
+
+# -- settings
+
+
+def test_settings_come_from_the_file_and_the_theme_that_was_chosen_last(
+    home: Path,
+) -> None:
+    environ = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
+    assert load_settings(environ, home).theme == DEFAULT_THEME
+    load_settings(environ, home).keep_theme("penstock-light")
+    assert load_settings(environ, home).theme == "penstock-light"
+    (home / "config" / "penstock").mkdir(parents=True)
+    file = home / "config" / "penstock" / "tui.toml"
+    file.write_text('theme = "nord"\nread_only = true\n[keys]\n"app.quit" = "Q"\n')
+    settings = load_settings(environ, home)
+    assert (settings.theme, settings.read_only, settings.keys) == (
+        "nord",
+        True,
+        {"app.quit": "Q"},
+    )
+
+
+@pytest.mark.parametrize("text", ["colour = 1", "[keys]\nq = 3", "theme = "])
+def test_bad_settings_are_refused_in_a_sentence(home: Path, text: str) -> None:
+    (home / "config" / "penstock").mkdir(parents=True)
+    (home / "config" / "penstock" / "tui.toml").write_text(text)
+    with pytest.raises(StartRefused, match=r"tui\.toml"):
+        load_settings({"XDG_CONFIG_HOME": str(home / "config")}, home)
+
+
+def test_a_theme_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    Settings(kept=blocked / "tui.json").keep_theme("nord")
+
+
+# -- the command
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "sentence"),
+    [
+        (["--url", "ftp://x"], 2, "url"),
+        (["--log", "/nowhere.db"], 1, "is not there"),
+        (["--screenshot", "x.svg", "--size", "9"], 2, "size"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_the_code_tells_the_sort(
+    argv: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_dashboard_imports_nothing_heavy_of_the_daemon() -> None:
+    """Design 8: a client, light enough to open without a thought."""
+    code = (
+        "import sys, penstock_tui.app; "
+        "print([m for m in ('trio','mcp','dspy','quart','hypercorn','httpx','penstock.service') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_is_there_before_textual() -> None:
+    code = "import sys\nfrom penstock_tui.main import parser\nparser().format_help()\nassert 'textual' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- replay
+
+
+def test_moving_over_a_log_shows_the_state_of_then(tmp_path: Path) -> None:
+    """VW-01 the state at a position is the fold of what came before it."""
+    world = busy_afternoon(World())
+    replay = open_replay(export(world, tmp_path / "log.ndjson"))
+    for index in (177, 60, 61, 3, 0, 120):
+        replay.to(index)
+        then: dict[str, RunView] = {}
+        for fact in world.log[:index]:
+            if fact.run_id != e.DAEMON_STREAM:
+                then.setdefault(fact.run_id, RunView(fact.run_id)).apply(fact)
+        assert {run_id: run.view for run_id, run in replay.model.runs.items()} == then
+        assert replay.state().position == index
+    replay.move(-10_000)
+    replay.move(10_000)
+    assert replay.state().position == 177
+
+
+def test_going_back_refolds_from_a_checkpoint_only() -> None:
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    for number in range(CHECKPOINT * 2 + 10):
+        world.record("a", e.Progress(step=str(number)))
+    replay = Replay(world.log, "log")
+    folded = []
+    apply = type(replay.model).apply
+
+    def counting(model: object, fact: e.Recorded) -> None:
+        folded.append(fact)
+        apply(replay.model, fact)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(replay.model), "apply", counting)
+        replay.move(-1)
+    assert len(folded) < CHECKPOINT
+    assert replay.model.runs["a"].view.step == str(CHECKPOINT * 2 + 8)
+
+
+def test_a_log_that_begins_in_the_middle_is_shown_from_there(tmp_path: Path) -> None:
+    world = busy_afternoon(World())
+    world.log[:] = world.log[100:]
+    replay = open_replay(export(world, tmp_path / "log.ndjson"))
+    assert replay.model.runs
+    assert not replay.model.broken
+
+
+@pytest.mark.parametrize(
+    "content", [b"no json\n", b"SQLite format 3\0 but torn", b'{"position": 1}\n']
+)
+def test_what_is_no_log_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(StartRefused, match="is not a log of penstock"):
+        open_replay(path)
+
+
+@aio
+async def test_the_scrubber_moves_by_keys_and_nothing_can_be_changed() -> None:
+    replay = Replay(busy_afternoon(World()).log, "log")
+    async with dashboard(replay=replay) as (app, pilot):
+        await shows(app, "177 of 177")
+        await shows(app, "Runs 92/92")
+        await pilot.press("left", "left")
+        await shows(app, "175 of 177")
+        await pilot.press("H")
+        await shows(app, "75 of 177")
+        await until(lambda: "Runs 92" not in text_of(app), app)
+        await pilot.press("right", "L")
+        await shows(app, "176 of 177")
+        await pilot.press("n", "c")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+        app.open_run("r-1b7d")
+        await shows(app, "plan.completed")
+        await pilot.press("q")
+        await until(lambda: not app.is_running)
+    assert app.farewell() == ""
+
+
+def test_a_copy_of_a_real_database_is_replayed(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """`penstock tui --log COPY.db`"""
+    daemon = start_daemon()
+    address = find_address(daemon.environ, find_paths(daemon.environ))
+
+    @aio
+    async def work() -> None:
+        async with dashboard(address) as (app, _):
+            await shows(app, "● live")
+            assert app.feed is not None
+            await app.feed.actions.submit(
+                {
+                    "kind": "command",
+                    "inputs": {"argv": ["echo", "hello"]},
+                    "run_id": "r",
+                }
+            )
+            await until(
+                lambda: "r" in app.model.runs and app.model.runs["r"].view.ended, app
+            )
+
+    work()
+    assert daemon.stop() == 0
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(find_paths(daemon.environ).database.read_bytes())
+    replay = open_replay(copy)
+    assert replay.model.runs["r"].view.state == "completed"
+    assert any(
+        "hello" in json.loads(fact.body).get("text", "") for fact in replay.facts("r")
+    )
+    assert replay.now() <= datetime.now(UTC)
+    assert list(tmp_path.iterdir()) == [copy]

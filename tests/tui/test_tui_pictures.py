@@ -1,0 +1,164 @@
+"""Each screen as text, in two sizes and two themes, with frozen data; and the one-shot picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.widgets import TabbedContent
+
+from fakes.aio import aio
+from fakes.tui_pilot import compare, dashboard, shows, text_of, until
+from fakes.tui_processes import DaemonProcess, scripted_daemon
+from fakes.tui_scene import FROZEN
+from penstock.errors import Refused
+from penstock_tui.app import Dashboard
+from penstock_tui.picture import size_of, take_picture
+from penstock_tui.settings import Settings
+from penstock_tui.wording import CROSS
+
+KEPT = Path(__file__).parent / "snapshots"
+SIZES = {"120x40": (120, 40), "80x24": (80, 24)}
+THEMES = ("penstock-dark", "penstock-light")
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[DaemonProcess]:
+    with scripted_daemon("--scene", "busy", "--frozen") as daemon:
+        yield daemon
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are local, and pictures are compared anywhere."""
+    import time
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+async def settle(app: Dashboard) -> None:
+    """Everything a picture shows has arrived."""
+    await shows(app, "? r-1d00")
+    await until(lambda: app.model.queue and app.model.health and app.model.clients, app)
+    await until(lambda: not app.model.broken, app)
+    app.redraw()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "screen",
+    ["overview", "run", "text", "causality", "submit", "cancel", "answer", "help"],
+)
+def test_a_screen_looks_as_it_did(
+    frozen: DaemonProcess, screen: str, size: str, theme: str
+) -> None:
+    @aio
+    async def look() -> None:
+        settings = Settings(theme=theme)
+        async with dashboard(
+            frozen.address, size=SIZES[size], now=lambda: FROZEN, settings=settings
+        ) as (app, pilot):
+            app.shown_address = "127.0.0.1:9876"
+            await settle(app)
+            assert app.theme == theme
+            if screen in ("run", "text", "causality"):
+                app.open_run("r-1b58" if screen == "text" else "r-1b7d")
+                await shows(app, "run.started")
+                pane = {
+                    "run": "timeline-pane",
+                    "text": "text-1",
+                    "causality": "causality-pane",
+                }[screen]
+                await until(lambda: app.screen.query(f"#{pane}"), app)
+                app.screen.query_one(TabbedContent).active = pane
+                await shows(
+                    app,
+                    {
+                        "run": "plan.completed",
+                        "text": "# Textual",
+                        "causality": "STALE",
+                    }[screen],
+                )
+            elif screen != "overview":
+                keys = {
+                    "submit": "n",
+                    "cancel": "c",
+                    "answer": "a",
+                    "help": "question_mark",
+                }
+                await pilot.press(keys[screen])
+                await shows(app, "esc back")
+                await pilot.pause(0.3)
+            app.model.history.clear()
+            app.redraw()
+            await pilot.pause(0.2)
+            compare(text_of(app), KEPT / f"{screen}-{size}.txt")
+
+    look()
+
+
+@pytest.mark.parametrize("size", [(60, 16), (76, 20), (200, 60)])
+def test_other_sizes_show_the_runs_and_how_to_quit(
+    frozen: DaemonProcess, size: tuple[int, int]
+) -> None:
+    """TU-04 60x16 works."""
+
+    @aio
+    async def look() -> None:
+        async with dashboard(frozen.address, size=size, now=lambda: FROZEN) as (app, _):
+            await settle(app)
+            await shows(app, "78/100 queued")
+            await shows(app, "Open")
+            lines = text_of(app).splitlines()
+            assert len(lines) == size[1]
+            assert all(len(line) <= size[0] for line in lines)
+
+    look()
+
+
+def test_a_picture_is_drawn_without_a_terminal(
+    frozen: DaemonProcess, tmp_path: Path
+) -> None:
+    for theme in THEMES:
+        path = tmp_path / f"{theme}.svg"
+        app = Dashboard(find=lambda: frozen.address, settings=Settings(theme=theme))
+        take_picture(
+            app, path, (100, 30), run_id="r-1b7d" if theme == THEMES[0] else None
+        )
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("<svg")
+        assert "r-1b7d" in text
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("text", ["", "120", "ax40", "10x40", "120x4000"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match=r"size: "):
+        size_of(text)
+
+
+def test_without_colour_state_is_still_told(
+    frozen: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NO_COLOR: glyphs and words carry the state."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    @aio
+    async def look() -> None:
+        async with dashboard(frozen.address, now=lambda: FROZEN) as (app, _):
+            assert app.no_color
+            await settle(app)
+            for state in (
+                "? r-1d00",
+                f"{CROSS} r-1c01",
+                "▶ r-1b58",
+                "○ r-1ba2",
+                "… r-1c11",
+            ):
+                assert state in text_of(app)
+
+    look()
