@@ -19,7 +19,13 @@ from penstock.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.events import Log, Milestone, RunCompleted, SubscriberLagged
+from penstock.events import (
+    Log,
+    Milestone,
+    Recorded,
+    RunCompleted,
+    SubscriberLagged,
+)
 from penstock.record.recorder import Recorder, open_recorder
 from penstock.record.store import (
     Append,
@@ -31,7 +37,6 @@ from penstock.record.store import (
     Enqueue,
     Fence,
     Outcome,
-    Recorded,
     draft,
 )
 
