@@ -77,7 +77,11 @@ def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
         return parked
     order = "rank, place" if d.aging else "priority, place"
     startable = ledger.db.execute(_STARTABLE + order, values)
-    return heapq.merge(parked, (c for c in startable if f"group:{c[4]}" not in paused))
+    # A group may be called "None": a run without one is asked for first.
+    return heapq.merge(
+        parked,
+        (c for c in startable if c[4] is None or f"group:{c[4]}" not in paused),
+    )
 
 
 def _start(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:

@@ -53,6 +53,7 @@ def _queued(view: RunView, fact: e.Recorded, event: e.RunQueued) -> None:
     view.parent_id = event.parent_id
     view.retry_of = event.retry_of
     view.created_at = fact.at
+    view.place = fact.position
 
 
 def _started(view: RunView, fact: e.Recorded, event: e.RunStarted) -> None:
@@ -195,6 +196,13 @@ def _artifact_completed(
     )
 
 
+def _model_used(view: RunView, _fact: e.Recorded, event: e.ModelUsed) -> None:
+    view.tokens_in += event.tokens_in
+    view.tokens_out += event.tokens_out
+    view.cost += event.cost
+    view.model_seconds += event.seconds
+
+
 EFFECTS: dict[str, Callable[[RunView, e.Recorded, Any], None]] = {
     "run.queued": _queued,
     "run.started": _started,
@@ -218,4 +226,5 @@ EFFECTS: dict[str, Callable[[RunView, e.Recorded, Any], None]] = {
     "ask.answered": _ask_answered,
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
+    "model.used": _model_used,
 }

@@ -61,6 +61,8 @@ class RunView:
     code_clock: Mapping[str, int] = field(default_factory=dict)
     sequence: int = 0
     position: int = 0
+    #: Place in the line: the position of its `run.queued`, kept over releases.
+    place: int = 0
     attempt: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     group: str | None = None
@@ -74,6 +76,11 @@ class RunView:
     steps: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, ArtifactView] = field(default_factory=dict)
     milestones: list[str] = field(default_factory=list)
+    #: What its requests to models came to: tokens, money in the prices' currency, seconds.
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    model_seconds: float = 0.0
     corrections_open: int = 0
     stale: int = 0
     anomalies: int = 0
@@ -127,6 +134,7 @@ class RunView:
             "code_version": self.code_version,
             "sequence": self.sequence,
             "position": self.position,
+            "place": self.place,
             "attempt": self.attempt,
             "labels": dict(self.labels),
             "group": self.group,
@@ -141,6 +149,10 @@ class RunView:
                 _artifact_json(artifact) for artifact in self.artifacts.values()
             ],
             "milestones": list(self.milestones),
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "cost": self.cost,
+            "model_seconds": self.model_seconds,
             "stale": self.stale,
             "anomalies": self.anomalies,
         }
