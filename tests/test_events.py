@@ -71,6 +71,7 @@ OUR_OWN = {
     "run.waiting", "run.preempted", "run.requeued", "run.resumed", "run.cancel_requested",
     "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
+    "model.used",
 }  # fmt: skip
 
 #: One of each fact, with every field that has no default.
@@ -102,6 +103,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "method": "cgroup",
     },
     "process.exited": {"pid": 1},
+    "model.used": {"model": "m"},
     "ask.raised": {"name": "q", "question": "?"},
     "ask.answered": {"name": "q", "answer": "y", "by": "cli"},
     "intervention.received": {"text": "stop that"},

@@ -367,6 +367,19 @@ class ProcessExited(Fact):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
 
+class ModelUsed(Fact):
+    """One answer was asked of a model, finished or not: what it took, and what it cost."""
+
+    type: Literal["model.used"] = "model.used"
+    model: str
+    tokens_in: Annotated[int, Field(ge=0)] = 0
+    tokens_out: Annotated[int, Field(ge=0)] = 0
+    #: In the currency of the configured prices.
+    cost: Annotated[float, Field(ge=0)] = 0.0
+    #: How long the request took.
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+
+
 # -- people
 
 
@@ -473,6 +486,7 @@ KnownEvent = (
     | CodeGenerated | TestStarted | TestPassed | TestFailed | BugReported | CorrectionStarted
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited
+    | ModelUsed
     | AskRaised | AskAnswered | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | DaemonStarted | DaemonStopping
 )  # fmt: skip
