@@ -135,6 +135,7 @@ class Recorder:
     _noted: trio.Event = field(default_factory=trio.Event)
     _kicked: bool = False
     _writing: bool = True
+    _in_batch: bool = False
     _batch_done: trio.lowlevel.ParkingLot = field(
         default_factory=trio.lowlevel.ParkingLot
     )
@@ -198,7 +199,14 @@ class Recorder:
 
     async def wait_drained(self) -> None:
         """Wait until nothing is pending, or nobody is left to write it."""
-        while self._writing and (self._pending or self._ordinary):
+        # Conclusions are not counted, so a batch of them alone is seen by `_in_batch` only.
+        while self._writing and (self._pending or self._ordinary or self._in_batch):
+            await self._batch_done.park()
+
+    async def wait_applied(self) -> None:
+        """Wait until the batch that is being committed now, if any, has been applied."""
+        await trio.lowlevel.checkpoint()
+        if self._in_batch:
             await self._batch_done.park()
 
     async def write(
@@ -210,10 +218,12 @@ class Recorder:
             while True:
                 await self._work.wait()
                 self._work = trio.Event()
+                self._in_batch = True
                 await self._write_batch()
+                self._in_batch = False
                 self._batch_done.unpark_all()
         finally:
-            self._writing = False
+            self._writing = self._in_batch = False
             self.follower.abandon()
             self._batch_done.unpark_all()
 

@@ -107,7 +107,7 @@ class Intake:
     def _spec(
         self, request: SubmitRequest, *, retry_of: str | None, parent_id: str | None
     ) -> RunSpec:
-        self._check_open()
+        self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
         if kind.needs_model and not self.has_models:
             raise NotAvailable(
@@ -135,10 +135,12 @@ class Intake:
             preemptible=kind.preemptible,
         )
 
-    def _check_open(self) -> None:
-        if self.stopping is not None:
+    def _check_open(self, *, child: bool) -> None:
+        # A child is part of a run that was accepted. Refused in the moment between a stop and the
+        # parent's cancel, it would make the parent fail instead of going on later.
+        if self.stopping is not None and not child:
             raise ShuttingDown(f"the daemon is stopping: {self.stopping}")
-        if self.recorder.unavailable is not None:
+        if self.recorder.unavailable is not None and not child:
             raise StoreUnavailable(
                 f"the store does not answer: {self.recorder.unavailable}"
             )

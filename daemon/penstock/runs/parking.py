@@ -22,29 +22,34 @@ class Parking:
     recorder: Recorder
     now: Callable[[], datetime]
     parked: bool = False
-    # Several tasks of one pipeline may wait at once; the slot goes and comes one step at a time.
+    # Tasks of the pipeline that wait now; the slot goes and comes one step at a time.
+    _waiting: int = 0
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
     @asynccontextmanager
     async def open_parked(self, reason: str) -> AsyncIterator[None]:
         """Be without the slot inside the block; have it again after leaving it normally.
 
-        A cancelled run does not take it again: it has no use for it. The first task of the run that
-        goes on brings the slot back for all.
+        While another task of the run still waits in such a block, the run stays without its slot,
+        and the one that leaves goes on: a run that kept a slot while it waits for its own child
+        could keep it from that child for ever. A cancelled run does not take the slot again.
         """
-        await self._park(reason)
         failure: Exception | None = None
+        self._waiting += 1
         try:
+            await self._park(reason)
             yield
         except Exception as error:  # noqa: BLE001  (raised again, with the slot)
             failure = error
+        finally:
+            self._waiting -= 1
         await self._unpark()
         if failure is not None:
             raise failure
 
     async def _park(self, reason: str) -> None:
         async with self._turn:
-            if self.parked:
+            if self.parked and not self.execution.unparked.is_set():
                 return
             self.execution.stop_clock()
             self.execution.unparked = trio.Event()
@@ -53,7 +58,7 @@ class Parking:
 
     async def _unpark(self) -> None:
         async with self._turn:
-            if not self.parked:
+            if not self.parked or self._waiting:
                 return
             await self.recorder.decide(Unpark(self.execution.fence))
             await self.execution.unparked.wait()

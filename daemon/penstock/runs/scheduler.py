@@ -126,9 +126,9 @@ class Scheduler:
             await self.recorder.decide(
                 RequestCancel("", reason, self.intake.now(), all_open=True)
             )
-        executions = list(self.table.executions.values())
-        for execution in executions:
-            if not cancel_queued:
-                execution.stop()
-        for execution in executions:
+        else:
+            self.table.stop()
+        # A claim may be on its way: its runs begin after this, and end as the others do.
+        await self.recorder.wait_applied()
+        for execution in list(self.table.executions.values()):
             await execution.concluded.wait()

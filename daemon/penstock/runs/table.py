@@ -10,7 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from penstock.events import DAEMON_STREAM, TERMINAL_TYPES, Recorded
+from penstock.events import (
+    DAEMON_STREAM,
+    TERMINAL_TYPES,
+    QueuePaused,
+    QueueResumed,
+    Recorded,
+)
 from penstock.record.bus import Bus
 from penstock.record.recorder import Answered
 from penstock.record.store import (
@@ -30,6 +36,8 @@ from penstock.record.store import (
 )
 from penstock.record.views import QueueView, RunView
 from penstock.runs.execution import Execution
+from penstock.runs.line import Rules
+from penstock.runs.standings import Standings
 
 # Decisions after which a run may want a slot, or a slot may be free.
 _BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
@@ -60,11 +68,17 @@ class RunTable:
     group_slots: dict[str, int] = field(default_factory=dict)
     #: False until boot repair is done, and again when the daemon stops: nothing is claimed.
     claiming: bool = False
+    #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
+    stopping: bool = False
     executions: dict[str, Execution] = field(default_factory=dict)
     views: dict[str, RunView] = field(default_factory=dict)
     queue: QueueView = field(default_factory=QueueView)
     #: Parked runs that want their slot again and have not got it.
     unparking: set[str] = field(default_factory=set)
+    #: Runs that were asked to give their slot up and do not know it yet.
+    interrupting: set[str] = field(default_factory=set)
+    #: Why the queue (None) or a group is paused.
+    paused: dict[str | None, str] = field(default_factory=dict)
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
     late_outcomes: int = 0
 
@@ -72,6 +86,21 @@ class RunTable:
         """Begin with a run that is open in the store."""
         self.views[row.run_id] = view
         self.queue.seed(row.run_id, row.state, row.priority)
+
+    @property
+    def standings(self) -> Standings:
+        """Who has a slot and who wants one."""
+        return Standings(self.views, self.executions, self.unparking, self.interrupting)
+
+    def rules(self) -> Rules:
+        """What a claim goes by now."""
+        return Rules(
+            slots=self.slots,
+            kinds=frozenset(self.kinds),
+            group_slots=self.group_slots,
+            paused=self.paused,
+            aging=self.aging,
+        )
 
     # -- the recorder's follower
 
@@ -113,17 +142,17 @@ class RunTable:
         elif isinstance(outcome, CancelAnswer):
             for run_id in outcome.signalled:
                 self.cancel(run_id, getattr(decision, "reason", "cancelled"))
-        elif (
-            isinstance(decision, RequestPreempt)
-            and not isinstance(outcome, Exception)
-            and (execution := self.executions.get(decision.run_id))
-        ):
-            execution.preempt(decision.by)
+        elif isinstance(decision, RequestPreempt):
+            self.interrupting.discard(decision.run_id)
+            execution = self.executions.get(decision.run_id)
+            if execution is not None and not isinstance(outcome, Exception):
+                execution.preempt(decision.by)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold and publish; then let whoever waits for room in."""
         for fact in facts:
             if fact.run_id == DAEMON_STREAM:
+                self._fold_own(fact)
                 continue
             view = self.views.get(fact.run_id)
             if view is None:
@@ -135,6 +164,13 @@ class RunTable:
         self.bus.publish(facts)
         self.settle()
 
+    def _fold_own(self, fact: Recorded) -> None:
+        event = fact.event
+        if isinstance(event, QueuePaused):
+            self.paused[event.group] = event.reason
+        elif isinstance(event, QueueResumed):
+            self.paused.pop(event.group, None)
+
     def _claimed(self, outcome: Claimed) -> None:
         for row in outcome.unparked:
             self.unparking.discard(row.run_id)
@@ -145,6 +181,8 @@ class RunTable:
             execution = Execution(row, row.fence)
             self.executions[row.run_id] = execution
             self.start(execution)
+            if self.stopping:
+                execution.stop()
 
     def _conclude(self, decision: Complete | Release, outcome: Answered) -> None:
         self.unparking.discard(decision.fence.run_id)
@@ -163,6 +201,12 @@ class RunTable:
         """Nothing more is recorded; boot repair of the next life will speak for what is left."""
         for execution in self.executions.values():
             execution.concluded.set()
+
+    def stop(self) -> None:
+        """End every execution because the daemon stops, and every one still to begin."""
+        self.stopping = True
+        for execution in self.executions.values():
+            execution.stop()
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Cancel an execution of this daemon, if there is one."""
