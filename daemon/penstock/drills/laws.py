@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import trio
 
 from penstock.drills.stage import Stage
-from penstock.events import ArtifactPartial, Recorded
-from penstock.lifecycle import TERMINAL_STATES
+from penstock.events import ArtifactPartial, Recorded, RunFailed
+from penstock.lifecycle import MOVING_TYPES, TERMINAL_STATES
 from penstock.record.audit import audit_connection
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
 from penstock.record.store import RunRow
@@ -19,6 +21,9 @@ _SLOTS = (
     " OR state IN ('queued', 'preempted') AND NOT open_prerequisites), 0)"
     " FROM runs WHERE ended_at IS NULL AND key > 0"
 )
+
+# Errors that stories ask for, and what becomes of a run without its store.
+_EXPECTED = re.compile("asked to|SystemExit: 3|^a drill")
 
 #: Virtual seconds for a new life to begin what it can.
 CALM_SECONDS = 1.0
@@ -40,7 +45,10 @@ def check_log(stage: Stage, *, partials_kept: bool) -> None:
     for finding in audit_connection(stage.db).findings:
         if finding.law != "whole artifacts" or partials_kept:
             stage.broken.append(str(finding))
-    facts = {fact.event_id: fact for fact in log_of(stage)}
+    log = log_of(stage)
+    _check_slots_taken(stage, log)
+    _check_errors(stage, log)
+    facts = {fact.event_id: fact for fact in log}
     for told in stage.notes.acknowledged:
         kept = facts.get(told.event_id)
         if kept is None or kept.position != told.position:
@@ -48,6 +56,30 @@ def check_log(stage: Stage, *, partials_kept: bool) -> None:
     rows = {row.run_id for row in rows_of(stage)}
     for run_id in stage.notes.accepted - rows:
         stage.broken.append(f"the accepted run {run_id} is not there")
+
+
+def _check_slots_taken(stage: Stage, log: list[Recorded]) -> None:
+    """At no moment more runs compute than there are slots."""
+    computing: set[str] = set()
+    most = 0
+    for fact in log:
+        if fact.type in {"run.started", "run.resumed"}:
+            computing.add(fact.run_id)
+        elif fact.type in MOVING_TYPES:
+            computing.discard(fact.run_id)
+        most = max(most, len(computing))
+    if most > stage.config.max_concurrent:
+        stage.broken.append(f"{most} runs computed at once")
+
+
+def _check_errors(stage: Stage, log: list[Recorded]) -> None:
+    """No run fails of anything but what it was asked to fail of, or of its store."""
+    for fact in log:
+        event = fact.event
+        if not isinstance(event, RunFailed) or event.reason != "error":
+            continue
+        if not all(map(_EXPECTED.search, event.error.split("; "))):
+            stage.broken.append(f"{fact.run_id} failed: {event.error}")
 
 
 def check_stopped(stage: Stage, *, partials_kept: bool) -> None:
@@ -97,8 +129,6 @@ async def settle(stage: Stage) -> None:
     check_views(stage)
     _check_slots(stage)
     notes, slots = stage.notes, stage.config.max_concurrent
-    notes.probes_wanted, notes.probing = slots, 0
-    notes.all_probing = trio.Event()
     with trio.move_on_after(SETTLING_SECONDS) as waiting:
         async with trio.open_nursery() as nursery:
             for number in range(slots):

@@ -32,10 +32,31 @@ async def nested(stage: Stage) -> None:
             ["nest", [["sleep", 5]], [["sleep", 1], ["fail"]]], run_id="b"
         )
         await stage.submit(["nest", [["exit"]], [["sleep", 3]]], run_id="c")
+        await stage.submit(["nest", [["spoil", 2]], [["sleep", 3]]], run_id="d")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_slowly, stage, "catch_up", "a")
-        await stage.until_ended("a", "b", "c")
+        await stage.until_ended("a", "b", "c", "d")
         nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def readers(stage: Stage) -> None:
+    """Readers before, during and after a run; each is told the whole story, and that it is over."""
+    async with trio.open_nursery() as nursery:
+        for number, seconds in enumerate((0.0, 0.001, 1.0, 1.001, 3.0)):
+            nursery.start_soon(_read_whole, stage, number, seconds)
+        with stage.person("submitter"):
+            await stage.submit(["log", "x"], ["sleep", 1], ["flood", 2, 3], run_id="a")
+        await stage.until_ended("a")
+
+
+async def _read_whole(stage: Stage, number: int, seconds: float) -> None:
+    await trio.sleep(seconds)
+    with stage.person("subscriber" if number == 1 else f"reader {number}"):
+        with trio.move_on_after(60) as limit:
+            await stage.watch("a")
+        known = stage.accepted("a") and not stage.doubtful
+        if limit.cancelled_caught and known:
+            stage.broken.append("a reader was not told that the run had ended")
 
 
 async def full_recorder(stage: Stage) -> None:
@@ -220,6 +241,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("nested", nested, _TIGHT),
+        Scenario("readers", readers, _TIGHT),
         Scenario("full recorder", full_recorder, {**_TIGHT, "recorder_capacity": 2}),
         Scenario("processes", processes, _TIGHT),
         Scenario("artifacts", artifacts, {**_TIGHT, "throttle_bytes": 64}),

@@ -44,6 +44,11 @@ class Notes:
     probing: int = 0
     all_probing: trio.Event = field(default_factory=trio.Event)
 
+    def begin_life(self, slots: int) -> None:
+        """Nobody of an earlier life probes any more."""
+        self.probes_wanted, self.probing = slots, 0
+        self.all_probing = trio.Event()
+
     def told(self, fact: Recorded | None) -> None:
         if fact is not None:
             self.acknowledged.append(fact)
@@ -64,7 +69,7 @@ class Player:
         """Ends when as many probes compute at once as there should be slots."""
         notes = self.notes
         notes.probing += 1
-        if notes.probing == notes.probes_wanted:
+        if notes.probing >= notes.probes_wanted:
             notes.all_probing.set()
         try:
             await notes.all_probing.wait()
@@ -134,6 +139,13 @@ class Player:
     async def op_fail(self, _run: Run) -> None:
         await trio.lowlevel.checkpoint()
         raise ValueError("asked to fail")
+
+    async def op_spoil(self, _run: Run, seconds: float) -> None:
+        """Fails in its clean-up, so that a cancel and a failure arrive in one group."""
+        try:
+            await trio.sleep(seconds)
+        finally:
+            raise ValueError("asked to spoil its end")
 
     async def op_exit(self, _run: Run) -> None:
         await trio.lowlevel.checkpoint()

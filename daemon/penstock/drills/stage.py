@@ -71,12 +71,19 @@ class Stage:
     def up(self) -> bool:
         return self._core is not None
 
+    def accepted(self, run_id: str) -> bool:
+        """Whether a submit of this run was answered."""
+        return run_id in self.notes.accepted
+
     # -- lives
 
     async def live(self, play: Play, fault: StoreFault | None = None) -> bool:
         """One life in which `play` happens; whether it was played to its end."""
         self.lives += 1
         self.killed, self._life, self._core = False, trio.CancelScope(), None
+        # What was not committed is lost with the process.
+        self.db.rollback()
+        self.notes.begin_life(self.config.max_concurrent)
         sqlite = SqliteStore(
             [self.db],
             life=f"life-{self.lives}",

@@ -1,0 +1,112 @@
+"""Drills: the guarantees put to the test; each prints a table and fails on a broken law."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import emit, say, table
+from penstock.cli.session import json_option
+from penstock.problems import Exit
+
+if TYPE_CHECKING:
+    from penstock.drills.campaign import Tally
+
+#: Seconds after which a drill without options begins nothing new, so that it ends within 60.
+SHORT_SECONDS = 40.0
+#: Of how many points of a story the short form tries one.
+SHORT_STRIDE = 9
+
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Begin here.  [default: by chance, printed]",
+)
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]"
+)
+state_option = click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep what is done here, and go on from it.",
+)
+
+
+@click.group()
+def drill() -> None:
+    """Put the guarantees to the test, on scratch instances of their own."""
+
+
+@drill.command()
+@click.option(
+    "--count", type=click.IntRange(min=1), help="So many schedules.  [default: 40 s]"
+)
+@seed_option
+@jobs_option
+@state_option
+@json_option
+def schedules(count: int | None, seed: int | None, as_json: bool, **where: Any) -> None:
+    """Numbered schedules of the whole core: a number decides every choice, and can be repeated."""
+    from penstock.drills.campaigns import drill_schedules
+
+    tally = drill_schedules(
+        seed=_seed(seed),
+        schedules=count,
+        seconds=SHORT_SECONDS if count is None else None,
+        **_where(where),
+    )
+    _tell(tally, "SCHEDULES", as_json)
+
+
+@drill.command()
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    help=f"One point of so many; 1 is all.  [default: {SHORT_STRIDE}, for 40 s]",
+)
+@seed_option
+@jobs_option
+@state_option
+@json_option
+def faults(every: int | None, seed: int | None, as_json: bool, **where: Any) -> None:
+    """A cancel, a stop, a kill and each fault of the store at every point of every story."""
+    from penstock.drills.campaigns import drill_faults
+
+    tally = drill_faults(
+        seed=_seed(seed),
+        stride=every or SHORT_STRIDE,
+        seconds=SHORT_SECONDS if every is None else None,
+        **_where(where),
+    )
+    _tell(tally, "STORY", as_json)
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        seed = secrets.randbelow(10**9)
+    say(f"seed {seed}")
+    return seed
+
+
+def _where(where: dict[str, Any]) -> dict[str, Any]:
+    return {**where, "jobs": where["jobs"] or os.cpu_count() or 1}
+
+
+def _tell(tally: Tally, head: str, as_json: bool) -> None:
+    """The table on stdout, each broken law on stderr, and the exit code."""
+    if as_json:
+        emit({"done": tally.done, "failures": tally.failures, "seconds": tally.seconds})
+    else:
+        rows = [[about, str(number)] for about, number in tally.done.items()]
+        rate = tally.total / tally.seconds * 60 if tally.seconds else 0.0
+        rows.append(["all", f"{tally.total} in {tally.seconds:.0f} s ({rate:.0f}/min)"])
+        rows.append(["broken laws", str(len(tally.failures))])
+        table((head, "TOLD"), rows)
+    for failure in tally.failures:
+        say(failure)
+    code = Exit.RUN_FAILED if tally.failures or not tally.total else Exit.OK
+    raise click.exceptions.Exit(code)

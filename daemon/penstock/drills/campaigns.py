@@ -1,0 +1,118 @@
+"""The campaigns of `penstock drill faults` and `penstock drill schedules`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from penstock.drills.campaign import Tally, load_tally, over_processes, save_tally
+from penstock.drills.faultpoints import FAULTS, Sweep
+from penstock.drills.scenarios import SCENARIOS
+from penstock.drills.schedules import STORIES, run_schedule
+
+#: Numbers that one process tells before it reports.
+NUMBERS_AT_ONCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One scenario with one fault at its points."""
+
+    scenario: str
+    fault: str
+    points: int
+    failures: tuple[str, ...]
+
+
+def sweep(item: tuple[str, str, int, int]) -> Swept:
+    """All points of (scenario, fault, first point, stride)."""
+    scenario, fault, first, stride = item
+    swept = Sweep(SCENARIOS[scenario], fault, first, stride).run()
+    return Swept(scenario, fault, swept.points, tuple(map(str, swept.failures)))
+
+
+def drill_faults(
+    *, seed: int, stride: int, jobs: int, seconds: float | None, state: Path | None
+) -> Tally:
+    """Every scenario with every fault, at every `stride`-th point from one that `seed` chooses."""
+    began = time.monotonic()
+    tally = load_tally(state, seed)
+    finished = set(tally.finished)
+    items = (
+        (scenario, fault, 1 + (tally.seed + number) % stride, stride)
+        for number, (scenario, fault) in enumerate(
+            (s, f) for s in SCENARIOS for f in FAULTS
+        )
+        if f"{scenario}, {fault}" not in finished
+    )
+    before = tally.seconds
+    for swept in over_processes(sweep, items, jobs=jobs, seconds=seconds):
+        tally.add(swept.scenario, swept.points, swept.failures)
+        tally.finished.append(f"{swept.scenario}, {swept.fault}")
+        tally.seconds = before + time.monotonic() - began
+        save_tally(state, tally)
+    return tally
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What came of some numbers."""
+
+    first: int
+    stories: int
+    facts: int
+    failures: tuple[str, ...]
+
+
+def tell_numbers(first: int) -> Numbers:
+    """NUMBERS_AT_ONCE numbers from this one on."""
+    stories, facts = 0, 0
+    failures: list[str] = []
+    for number in range(first, first + NUMBERS_AT_ONCE):
+        told = run_schedule(number)
+        stories += told.stories
+        facts += told.facts
+        if told.broken:
+            failures.append(f"--seed {number}: {'; '.join(told.broken)}")
+    return Numbers(first, stories, facts, tuple(failures))
+
+
+def drill_schedules(
+    *,
+    seed: int,
+    schedules: int | None,
+    jobs: int,
+    seconds: float | None,
+    state: Path | None,
+) -> Tally:
+    """Stories from the number `seed` on: so many, or for so many seconds."""
+    began = time.monotonic()
+    tally = load_tally(state, seed)
+    before, done = tally.seconds, set(tally.finished)
+    for told in over_processes(
+        tell_numbers, _firsts(tally, schedules), jobs=jobs, seconds=seconds
+    ):
+        tally.add("schedules", told.stories, told.failures)
+        # Numbers are reported out of order; those beyond the first gap are named.
+        done.add(str(told.first))
+        while str(tally.next) in done:
+            done.discard(str(tally.next))
+            tally.next += NUMBERS_AT_ONCE
+        tally.finished = sorted(done)
+        tally.seconds = before + time.monotonic() - began
+        save_tally(state, tally)
+    return tally
+
+
+def _firsts(tally: Tally, schedules: int | None) -> Iterator[int]:
+    left = None if schedules is None else schedules - tally.total
+    known = set(tally.finished)
+    for first in count(tally.next, NUMBERS_AT_ONCE):
+        if left is not None and left <= 0:
+            return
+        if str(first) not in known:
+            yield first
+            left = None if left is None else left - NUMBERS_AT_ONCE * STORIES
