@@ -1,0 +1,86 @@
+"""The unit files of the user service: as they are shipped, and as this user needs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import penstock
+from penstock.address import Paths
+from penstock.config import Config
+from penstock.errors import NotFound
+
+SERVICE = "penstock.service"
+SOCKET = "penstock.socket"
+UNITS = (SOCKET, SERVICE)
+
+#: Folders by which the command line and the service must agree on where the daemon lives.
+_FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
+
+
+def unit_folder(environ: Mapping[str, str]) -> Path:
+    """Where the user's own units live."""
+    home = environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "systemd" / "user"
+
+
+def read_template(name: str) -> str:
+    """A unit as it is shipped: from the checkout we run in, else from what was installed."""
+    beside = Path(penstock.__file__).parents[2] / "systemd" / name
+    for path in (beside, *_installed(name)):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise NotFound(f"the unit {name} was not installed with Penstock")
+
+
+def _installed(name: str) -> list[Path]:
+    try:
+        files = distribution("penstock").files or []
+    except PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.name == name]
+
+
+def render_units(
+    argv: Sequence[str], config: Config, paths: Paths, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The units for this user, by their names."""
+    lines = [f"ExecStart={' '.join(map(quoted, argv))}"]
+    lines += [
+        f"Environment={quoted(f'{name}={environ[name]}', dollars=False)}"
+        for name in _FOLDERS
+        if environ.get(name)
+    ]
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    streams = [f"{host}:{config.port}", str(paths.socket).replace("%", "%%")]
+    return {
+        SERVICE: _with("ExecStart", lines, read_template(SERVICE)),
+        SOCKET: _with(
+            "ListenStream",
+            [f"ListenStream={x}" for x in streams],
+            read_template(SOCKET),
+        ),
+    }
+
+
+def quoted(word: str, *, dollars: bool = True) -> str:
+    """One word of a command line in a unit, whatever is in it."""
+    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if dollars:
+        word = word.replace("$", "$$")
+    return word if re.fullmatch(r"[\w@%$+=:,./-]+", word) else f'"{word}"'
+
+
+def _with(key: str, lines: Sequence[str], template: str) -> str:
+    """The template with these lines where it has those of the key."""
+    kept: list[str] = []
+    placed = False
+    for line in template.splitlines():
+        if not line.startswith(f"{key}="):
+            kept.append(line)
+        elif not placed:
+            kept += lines
+            placed = True
+    return "\n".join(kept) + "\n"
