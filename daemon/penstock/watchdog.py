@@ -110,9 +110,10 @@ class Watchdog:
                 )
 
     def _stacks(self) -> str:
-        """Where every thread stands, the loop first."""
+        """Where every other thread stands, the loop first."""
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         frames = sys._current_frames()
+        frames.pop(threading.get_ident(), None)
         order = sorted(frames, key=lambda ident: ident != self._loop)
         told = []
         for ident in order:

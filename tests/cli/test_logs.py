@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from penstock.cli import logs
 from penstock.cli.logs import set_up_logging
 from penstock.config import Config
 
@@ -36,8 +39,18 @@ def test_a_person_gets_time_and_level_and_no_escape_sequences() -> None:
     assert text.splitlines()[1].startswith("  forged")
 
 
-def test_journald_gets_its_number() -> None:
-    assert logged(Config(), {"JOURNAL_STREAM": "8:1"}).startswith("<4>bad")
+def test_journald_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        found = os.fstat(stderr.fileno())
+        monkeypatch.setattr(logs, "JOURNAL", "/nowhere")
+        environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        assert logged(Config(), environ).startswith("<4>bad")
+
+
+def test_a_terminal_that_systemd_started_is_no_journal() -> None:
+    """JOURNAL_STREAM is handed on to every child, whatever its stderr is."""
+    assert " warning bad " in logged(Config(), {"JOURNAL_STREAM": "8:1"})
 
 
 def test_a_program_gets_json_in_utc() -> None:

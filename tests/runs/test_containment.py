@@ -134,6 +134,16 @@ def test_a_writable_folder_without_the_mark_is_not_delegated(tmp_path: Path) -> 
     assert is_delegated(tmp_path)
 
 
+def test_a_unit_that_names_itself_gets_its_own_cgroup_alone(tmp_path: Path) -> None:
+    """SY-03: the user manager of systemd 252 marks nothing."""
+    for name in ("a.service", "b.service"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").touch()
+    assert is_delegated(tmp_path / "a.service", "a.service")
+    assert not is_delegated(tmp_path / "b.service", "a.service")
+    assert not is_delegated(tmp_path / "b.service", "")
+
+
 def test_a_lesser_method_can_be_forced() -> None:
     assert detect_containment({"PENSTOCK_CONTAINMENT": "subreaper"}) == Containment(
         "subreaper"

@@ -75,6 +75,7 @@ def prepare(scenario: str) -> None:
     environ = {
         "HOME": HOME, "USER": "box", "LOGNAME": "box", "PATH": os.environ["PATH"],
         "XDG_RUNTIME_DIR": RUNTIME, "SYSTEMD_LOG_TARGET": "console", "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": CHECKOUT / "tests",
     }  # fmt: skip
     os.chdir(HOME)
     become("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "-i",
@@ -84,7 +85,7 @@ def prepare(scenario: str) -> None:
 
 def as_user(scenario: str) -> None:
     """The user: his service manager, the scenario, and its result."""
-    from scenarios import SCENARIOS
+    from systemd.scenarios import SCENARIOS
 
     with Path(HOME, "systemd.log").open("wb") as log:
         manager = subprocess.Popen(

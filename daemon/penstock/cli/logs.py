@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from penstock.cli.journal import (
+    JOURNAL,
+    JournalHandler,
+    priority_of,
+    stderr_is_journal,
+)
 from penstock.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.config import Config
-
-#: syslog's numbers, which journald reads in front of a line.
-_PRIORITIES = {
-    logging.CRITICAL: 2,
-    logging.ERROR: 3,
-    logging.WARNING: 4,
-    logging.INFO: 6,
-    logging.DEBUG: 7,
-}
 
 
 class PlainFormatter(logging.Formatter):
@@ -39,7 +37,14 @@ class JournalFormatter(logging.Formatter):
     """`<6>message`: journald knows the time and reads the level."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{_one_line(_message(record))}"
+        return f"<{priority_of(record.levelno)}>{_one_line(_message(record))}"
+
+
+class MessageFormatter(logging.Formatter):
+    """The message alone: the journal's own records keep the rest as fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return neutralise(_message(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -64,8 +69,12 @@ def set_up_logging(
     config: Config, environ: Mapping[str, str], stream: TextIO | None = None
 ) -> None:
     """Send the log to stderr (or `stream`) in the form that suits its reader."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_formatter(config, environ))
+    handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
+    journal = not config.log_json and stderr_is_journal(environ)
+    handler.setFormatter(_formatter(config, journal=journal))
+    if journal and os.path.exists(JOURNAL):
+        handler = JournalHandler(handler)
+        handler.setFormatter(MessageFormatter())
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
     # What libraries say about each connection is noise below a warning, and may quote headers.
     for name in (
@@ -79,10 +88,10 @@ def set_up_logging(
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _formatter(config: Config, environ: Mapping[str, str]) -> logging.Formatter:
+def _formatter(config: Config, *, journal: bool) -> logging.Formatter:
     if config.log_json:
         return JsonFormatter()
-    return JournalFormatter() if environ.get("JOURNAL_STREAM") else PlainFormatter()
+    return JournalFormatter() if journal else PlainFormatter()
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -15,6 +15,8 @@ Method = Literal["cgroup", "subreaper", "session"]
 
 #: Who is given a part of the cgroup tree is told so by these attributes (systemd sets them).
 DELEGATION_MARKS = ("user.delegate", "trusted.delegate")
+#: The user manager of systemd 252 sets no mark; our unit names itself instead.
+DELEGATED_UNIT = "PENSTOCK_DELEGATED"
 #: The leaf for the daemon; folders of runs are its siblings.
 DAEMON_LEAF = "daemon"
 
@@ -37,7 +39,9 @@ def detect_containment(environ: Mapping[str, str]) -> Containment:
         raise StartRefused(
             f"PENSTOCK_CONTAINMENT must be cgroup, subreaper or session, not {forced!r}"
         )
-    if forced == "cgroup" and (root := enter_delegated_cgroup()):
+    if forced == "cgroup" and (
+        root := enter_delegated_cgroup(environ.get(DELEGATED_UNIT, ""))
+    ):
         return Containment("cgroup", root)
     if forced != "session" and sys.platform == "linux":
         return Containment("subreaper")
@@ -61,8 +65,11 @@ def own_cgroup(cgroup_text: str, mountinfo_text: str) -> Path | None:
     return None
 
 
-def enter_delegated_cgroup() -> Path | None:
-    """Move this process into the daemon's leaf of its delegated cgroup; None when there is none."""
+def enter_delegated_cgroup(unit: str = "") -> Path | None:
+    """Move this process into the daemon's leaf of its delegated cgroup; None when there is none.
+
+    `unit` is the unit that says of itself that it is delegated.
+    """
     try:
         own = own_cgroup(
             Path("/proc/self/cgroup").read_text(),
@@ -70,9 +77,9 @@ def enter_delegated_cgroup() -> Path | None:
         )
         if own is None:
             return None
-        if own.name == DAEMON_LEAF and is_delegated(own.parent):
+        if own.name == DAEMON_LEAF and is_delegated(own.parent, unit):
             return own.parent
-        if not is_delegated(own):
+        if not is_delegated(own, unit):
             return None
         leaf = own / DAEMON_LEAF
         leaf.mkdir(exist_ok=True)
@@ -82,7 +89,7 @@ def enter_delegated_cgroup() -> Path | None:
     return own
 
 
-def is_delegated(folder: Path) -> bool:
+def is_delegated(folder: Path, unit: str = "") -> bool:
     """Whether this cgroup is ours to divide; being able to write there is not enough.
 
     Root may write everywhere and a user in all of his session, but systemd divides those.
@@ -91,6 +98,9 @@ def is_delegated(folder: Path) -> bool:
         folder / "cgroup.procs", os.W_OK
     ):
         return False
+    # A unit's cgroup bears its name, so that who inherits the word elsewhere gets nothing by it.
+    if unit and folder.name == unit:
+        return True
     for mark in DELEGATION_MARKS:
         try:
             if os.getxattr(folder, mark) == b"1":
