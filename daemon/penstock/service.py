@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -37,7 +38,10 @@ from penstock.server.listeners import (
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import open_watchdog
-from penstock.world import real_world
+from penstock.world import open_daemon_models, real_world
+
+if TYPE_CHECKING:
+    from penstock.llm.daemon import DaemonModels
 
 log = logging.getLogger("penstock")
 
@@ -112,14 +116,22 @@ async def open_daemon(
         token = ensure_token(paths.token) if config.auth else None
         given = adopt_listeners(sockets)
         check_exposure(config, token, [host for host, _ in tcp_addresses(given)])
-        async with listening(
-            config.host, config.port, paths.socket, given
-        ) as listeners:
+        async with (
+            open_daemon_models(config, environ, must_answer=True) as models,
+            listening(config.host, config.port, paths.socket, given) as listeners,
+        ):
             base = base_url(*tcp_addresses(listeners)[0])
             async with (
-                open_stored_core(config, environ, paths, paths.database, base) as core,
+                open_stored_core(
+                    config, environ, paths, paths.database, base, models
+                ) as core,
                 open_servers(
-                    core, listeners, base=base, token=token, complain=complain
+                    core,
+                    listeners,
+                    base=base,
+                    token=token,
+                    complain=complain,
+                    models=models,
                 ) as servers,
             ):
                 log.info("ready at %s, log at %s", base, paths.database)
@@ -146,10 +158,14 @@ async def open_embedded(
         listener = open_unix(socket)
         try:
             async with (
+                # A run that needs no model must not fail for one that is down.
+                open_daemon_models(config, environ, must_answer=False) as models,
                 open_stored_core(
-                    config, environ, paths, database, f"unix:{socket}"
+                    config, environ, paths, database, f"unix:{socket}", models
                 ) as core,
-                open_servers(core, [listener], base="http://localhost", token=None),
+                open_servers(
+                    core, [listener], base="http://localhost", token=None, models=models
+                ),
             ):
                 yield socket_address(socket)
         finally:
@@ -165,6 +181,7 @@ async def open_stored_core(
     paths: Paths,
     database: Path,
     url: str,
+    models: DaemonModels | None = None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world."""
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
@@ -175,7 +192,13 @@ async def open_stored_core(
         database, life=life, run_blocking=threads(1), run_reading=threads(READERS)
     ) as store:
         world = real_world(
-            config, paths, environ, containment=containment, epoch=store.epoch, url=url
+            config,
+            paths,
+            environ,
+            containment=containment,
+            epoch=store.epoch,
+            url=url,
+            models=models,
         )
         async with open_core(
             config, store=store, kinds=kinds, life=life, world=world
@@ -191,6 +214,7 @@ async def open_servers(
     base: str,
     token: str | None,
     complain: Callable[[], str | None] = lambda: None,
+    models: DaemonModels | None = None,
 ) -> AsyncIterator[Closing]:
     """Serve the core on these listeners; leaving the block stops it in order."""
     # Imported late, so that a command line that needs no server does not pay for one.
@@ -202,6 +226,7 @@ async def open_servers(
 
     guard = make_guard(core.config, token)
     last_words = Closing()
+    probe = None if models is None else models.probe
     async with (
         open_mcp(core, last_words, base=base) as mcp,
         trio.open_nursery() as servers_nursery,
@@ -211,7 +236,7 @@ async def open_servers(
             guard=guard,
             closing=last_words,
             base=base,
-            health_of=make_health(core, complain=complain),
+            health_of=make_health(core, probe, complain=complain),
             mcp=mcp,
         )
         serve = partial(

@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from penstock.address import Paths
-from penstock.config import Config
+from penstock.config import Config, Models
 from penstock.environment import passed_on
 from penstock.events import ProcessStarted
 from penstock.runs.core import World, new_run_id, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Containment, end_previous, run_process
 from penstock.runs.run import RunModels
+
+if TYPE_CHECKING:
+    from penstock.llm.daemon import DaemonModels
 
 log = logging.getLogger("penstock")
 
@@ -66,6 +71,28 @@ def real_world(
         host=os.uname().nodename,
         models=models,
     )
+
+
+@asynccontextmanager
+async def open_daemon_models(
+    config: Config, environ: Mapping[str, str], *, must_answer: bool
+) -> AsyncIterator[DaemonModels | None]:
+    """The configured models, None if there are none.
+
+    StartRefused says what is wrong with the configuration and, if they `must_answer`, which server
+    does not.
+    """
+    if config.models == Models():
+        yield None
+        return
+    # Imported late: most commands never ask a model.
+    from penstock.llm.daemon import make_daemon_models
+    from penstock.llm.models import check, open_models
+
+    async with open_models(config.models, environ) as chain:
+        if chain is not None and must_answer:
+            await check(chain)
+        yield None if chain is None else make_daemon_models(chain)
 
 
 async def make_folder(folder: Path) -> None:
