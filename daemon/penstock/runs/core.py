@@ -35,6 +35,7 @@ from penstock.runs.executing import Executing
 from penstock.runs.gauges import Gauges
 from penstock.runs.intake import Intake
 from penstock.runs.kind import Kind
+from penstock.runs.preempting import Preempting
 from penstock.runs.reading import Reading
 from penstock.runs.repair import EndPrevious, Repaired, repair
 from penstock.runs.retention import Retention
@@ -229,14 +230,17 @@ class _Parts:
             },
             self.recorder.note,
         )
+        self.preempting = Preempting(self.table, self.recorder)
         self.table.settle = self._settle
 
     def _settle(self) -> None:
         self.admission.settle()
+        self.preempting.settle()
         self.gauges.touch()
 
     async def repair(self) -> Repaired:
         rows = await self.store.open_runs()
+        self.table.paused.update(await self.store.paused())
         for row in rows:
             self.table.seed(row, await self.reading.fold_stored(row.run_id))
         return await repair(

@@ -1,0 +1,53 @@
+"""Asking the least important run to give way, when a much more important one waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.priority import may_preempt
+from penstock.record.recorder import Recorder
+from penstock.record.store import RequestPreempt
+from penstock.runs.preemption import Preemption, choose_preemption
+from penstock.runs.table import RunTable
+
+
+@dataclass(eq=False, slots=True)
+class Preempting:
+    """Looks after each commit. The request is a decision, so that the log has the last word."""
+
+    table: RunTable
+    recorder: Recorder
+
+    def settle(self) -> None:
+        """Ask for every interruption that the state of the line calls for; never waits."""
+        while (found := self._find()) is not None:
+            self.table.interrupting.add(found.victim)
+            self.recorder.request(
+                RequestPreempt(found.victim, found.by, self.table.now())
+            )
+
+    def _find(self) -> Preemption | None:
+        table = self.table
+        if not table.claiming or not self._worth_looking():
+            return None
+        standings = table.standings
+        return choose_preemption(
+            standings.waiters(), standings.holders(), table.rules(), table.now()
+        )
+
+    def _worth_looking(self) -> bool:
+        """Whether anybody who waits is important enough for anybody who may be interrupted.
+
+        Nearly always not, and this is asked after every commit.
+        """
+        table = self.table
+        victims = [
+            execution.row.priority
+            for execution in table.executions.values()
+            if execution.row.preemptible
+        ]
+        if not victims:
+            return False
+        waiting = [p for p, count in table.queue.queued_by_priority.items() if count]
+        waiting += [table.views[run_id].priority for run_id in table.unparking]
+        return bool(waiting) and may_preempt(min(waiting), max(victims))
