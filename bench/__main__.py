@@ -1,0 +1,61 @@
+"""All measurements as one table: `python -m bench [--long] [NAME…]`. Writes `bench/results.json`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from typing import Any
+
+from bench._shared import ROOT
+
+#: The modules that have `rows(long)`, in the order of the table.
+MODULES = (
+    "append",
+    "jobs",
+    "broadcast",
+    "million",
+    "cancel",
+    "start",
+    "lookups",
+    "summaries",
+)
+
+
+def main(args: list[str]) -> None:
+    """Measure, and print each row as soon as it is there."""
+    long = "--long" in args
+    named = [arg for arg in args if not arg.startswith("-")] or list(MODULES)
+    began = time.monotonic()
+    found: list[dict[str, Any]] = []
+    print(f"{'':48}{'ours':>11}{'reference':>11}{'ratio':>7}  rounds' ratios  target")
+    for name in named:
+        for row in importlib.import_module(f"bench.{name}").rows(long):
+            found.append(row.to_json())
+            print(line(found[-1]), flush=True)
+    results = ROOT / "bench" / "results.json"
+    results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    missed = sum(not row["met"] for row in found)
+    seconds = time.monotonic() - began
+    print(
+        f"{len(found)} rows, {missed} missed, in {seconds:.0f} s; written to {results}"
+    )
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row for people."""
+    reference = "" if row["reference"] is None else f"{row['reference']:,.4g}"
+    ratio, spread = "", ""
+    if row["ratio"] is not None:
+        ratio = f"{row['ratio']:.2f}"
+        spread = "{:.2f}..{:.2f}".format(*row["ratio_range"])
+    mark = "" if row["met"] else "  MISSED"
+    return (
+        f"{row['name'] + ', ' + row['unit']:48}{row['ours']:>11,.4g}{reference:>11}{ratio:>7}"
+        f"  {spread:14}  {row['target']}{mark}"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
