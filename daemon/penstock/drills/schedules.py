@@ -44,15 +44,15 @@ class Schedule:
 @contextmanager
 def deterministic(number: int) -> Iterator[None]:
     """Let Trio choose by this number which task goes on; as before afterwards."""
-    run: Any = trio._core._run  # noqa: SLF001
-    allowed, state = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()  # noqa: SLF001
-    run._ALLOW_DETERMINISTIC_SCHEDULING = True  # noqa: SLF001
-    run._r.seed(number)  # noqa: SLF001
+    run: Any = trio._core._run
+    allowed, state = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
+    run._ALLOW_DETERMINISTIC_SCHEDULING = True
+    run._r.seed(number)
     try:
         yield
     finally:
-        run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # noqa: SLF001
-        run._r.setstate(state)  # noqa: SLF001
+        run._ALLOW_DETERMINISTIC_SCHEDULING = allowed
+        run._r.setstate(state)
 
 
 def run_schedule(number: int, stories: int = STORIES) -> Schedule:

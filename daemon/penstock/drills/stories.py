@@ -70,8 +70,8 @@ def draw_story(rng: Random) -> Story:
             actors.append(partial(_answer, run_id=run_id, at=rng.choice(MOMENTS)))
         if rng.random() < 0.3:
             actors.append(partial(_preempt, number=number, at=rng.choice(MOMENTS)))
-    for number in range(rng.randint(0, 2)):
-        actors.append(_reader(rng, number, run_ids))
+    readers = range(rng.randint(0, 2))
+    actors.extend([_reader(rng, number, run_ids) for number in readers])
     fault = None
     if rng.random() < 0.15:
         mode = rng.choice(_FAULT_MODES)

@@ -1,0 +1,90 @@
+"""Numbered schedules: they hold, and a number replays to the same log."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import trio
+
+from penstock.drills.schedules import deterministic, run_schedule
+
+
+@pytest.fixture(autouse=True)
+def no_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """The failures of these stories are meant."""
+    caplog.set_level("CRITICAL")
+
+
+@pytest.mark.parametrize("number", range(1, 41))
+def test_every_law_holds_under_this_schedule(number: int) -> None:
+    """QA-02 DT-04 BUS-06"""
+    assert run_schedule(number).broken == (), (
+        f"penstock drill schedules --seed {number}"
+    )
+
+
+def test_every_law_holds_under_a_schedule_of_chance() -> None:
+    """QA-02"""
+    number = secrets.randbelow(10**9)
+    print(f"schedule {number}")
+    assert run_schedule(number).broken == (), (
+        f"penstock drill schedules --seed {number}"
+    )
+
+
+def test_a_number_replays_to_the_same_log() -> None:
+    """DT-05 QA-07"""
+    first = [run_schedule(number) for number in range(5)]
+    assert [run_schedule(number) for number in range(5)] == first
+    assert len({told.digest for told in first}) == 5
+
+
+def test_a_number_replays_in_another_process() -> None:
+    """DT-05: nothing hangs on the hashes of this process."""
+    code = (
+        "import logging; logging.disable(50)\n"
+        "from penstock.drills.schedules import run_schedule\n"
+        "print(run_schedule(3).digest)"
+    )
+    digests = {run_schedule(3).digest}
+    for seed in ("1", "2"):
+        environ = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environ,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        digests.add(done.stdout.decode().strip())
+    assert len(digests) == 1
+
+
+def test_trio_still_has_the_two_private_names() -> None:
+    """DT-05: the contract with Trio; without them schedules would differ silently."""
+    run: Any = trio._core._run
+    assert run._ALLOW_DETERMINISTIC_SCHEDULING in {True, False}
+    orders = []
+    for number in (1, 1, 2, 3, 4):
+        order: list[int] = []
+
+        async def note(place: int, order: list[int] = order) -> None:
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+                order.append(place)
+
+        async def race(note: Any = note) -> None:
+            async with trio.open_nursery() as nursery:
+                for place in range(4):
+                    nursery.start_soon(note, place)
+
+        with deterministic(number):
+            trio.run(race)
+        orders.append(tuple(order))
+    assert orders[0] == orders[1]
+    assert len(set(orders)) > 2
