@@ -1,0 +1,248 @@
+"""The tools, called by the SDK's own client: both eras, both event loops, a daemon of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from mcp.shared.exceptions import MCPError
+
+from fakes.agents import (
+    Agents,
+    agent_marks,
+    call,
+    every_era,
+    every_loop,
+    refusal,
+    run,
+    start,
+)
+from penstock.pipelines.registry import load_kinds
+from penstock.server.mcp.tools import TOOLS, listed_tools
+
+pytestmark = agent_marks
+
+NAMES = [
+    "start_run", "wait_run", "get_run", "list_runs", "cancel_run", "retry_run", "answer_ask",
+    "read_events", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
+]  # fmt: skip
+
+
+def test_every_argument_tells_what_it_is_for() -> None:
+    """MCP-01"""
+    for tool in listed_tools(load_kinds().values()):
+        jsonschema.Draft202012Validator.check_schema(tool.input_schema)
+        jsonschema.Draft202012Validator.check_schema(tool.output_schema)
+        assert tool.input_schema["type"] == "object"
+        # Some hosts refuse a schema whose top is a choice.
+        assert not {"anyOf", "oneOf", "allOf"} & set(tool.input_schema)
+        assert tool.description
+        for name, schema in tool.input_schema["properties"].items():
+            assert schema.get("description"), f"{tool.name}.{name}"
+
+
+def test_start_run_takes_what_the_kinds_take() -> None:
+    """MCP-01"""
+    kinds = load_kinds()
+    [schema] = [
+        t.input_schema for t in listed_tools(kinds.values()) if t.name == "start_run"
+    ]
+    assert schema["properties"]["kind"]["enum"] == sorted(kinds)
+    valid = {"kind": "command", "inputs": {"argv": ["true"]}}
+    jsonschema.validate(valid, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"kind": "command", "inputs": {"argw": ["true"]}}, schema)
+    forms = schema["properties"]["inputs"]["anyOf"]
+    assert [form["title"] for form in forms] == sorted(kinds)
+
+
+@every_loop
+@every_era
+def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
+    """MCP-01, MCP-02"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == NAMES
+            assert list(TOOLS) == NAMES
+            assert client.server_info is not None
+            assert client.server_info.name == "penstock"
+            run_id = await start(client, "echo", "hello")
+            done = await call(client, "wait_run", run_id=run_id)
+            assert (done["state"], done["result"]["exit_code"]) == ("completed", 0)
+            again = await call(client, "retry_run", run_id=run_id)
+            assert again["run_id"] != run_id
+            receipt = await call(client, "cancel_run", run_id=run_id, reason="late")
+            assert receipt["outcome"] == "already_terminal"
+            page = await call(client, "read_events", run_id=run_id, limit=2)
+            assert [e["sequence"] for e in page["events"]] == [1, 2]
+            assert page["more"]
+            rest = await call(client, "read_events", run_id=run_id, after=page["next"])
+            assert rest["events"][0]["sequence"] == 3
+            assert not rest["more"]
+            every = await call(client, "read_events", limit=3)
+            assert [e["position"] for e in every["events"]] == [1, 2, 3]
+            listed = await call(client, "list_runs", q="kind:command", limit=2)
+            assert [row["run_id"] for row in listed["runs"]] == [
+                again["run_id"],
+                run_id,
+            ]
+            kinds = await call(client, "list_pipelines")
+            assert "interview" in {kind["name"] for kind in kinds["pipelines"]}
+            assert (await call(client, "queue_status"))["slots"] == 5
+
+    run(scenario, loop)
+
+
+@every_era
+def test_a_question_is_answered_by_an_agent(agents: Agents, era: str) -> None:
+    """MCP-01"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            inputs = {"question": "Which?", "choices": ["red", "blue"]}
+            told = await call(client, "start_run", kind="interview", inputs=inputs)
+            run_id = told["run_id"]
+            asking = await call(client, "wait_run", run_id=run_id)
+            assert not asking["ended_at"]
+            patient = {"run_id": run_id, "seconds": 0.2, "until": "ended"}
+            told = await call(client, "wait_run", **patient)
+            assert told["state"] in {"running", "waiting"}
+            [ask] = asking["asks"]
+            assert (ask["question"], ask["answer"]) == ("Which?", None)
+            named = {"run_id": run_id, "name": "which"}
+            why = await refusal(client, "answer_ask", {**named, "answer": "green"})
+            assert why == "answer: must be one of red, blue"
+            await call(client, "answer_ask", **named, answer="blue")
+            done = await call(client, "wait_run", run_id=run_id)
+            assert done["result"] == {"answer": "blue"}
+            assert done["asks"][0]["answered_by"] == "mcp"
+            why = await refusal(client, "answer_ask", {**named, "answer": "red"})
+            assert "answered already" in why or "ended" in why
+
+    run(scenario)
+
+
+@every_era
+def test_tools_say_what_rest_says(agents: Agents, era: str) -> None:
+    """MCP-02, MCP-04, APP-08"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            mine = await call(
+                client, "start_run", kind="command", inputs={"argv": ["true"]}
+            )
+            run_id = mine["run_id"]
+            body = {"kind": "command", "inputs": {"argv": ["true"]}, "run_id": run_id}
+            await call(client, "wait_run", run_id=run_id)
+            theirs = await agents.rest("POST", "/runs", body)
+            assert mine.keys() == theirs.keys()
+            assert mine["websocket_url"] == theirs["websocket_url"]
+            assert await call(client, "get_run", run_id=run_id) == await agents.rest(
+                "GET", f"/runs/{run_id}"
+            )
+            assert await call(
+                client, "get_task_status", task_id=run_id
+            ) == await agents.rest("GET", f"/tasks/{run_id}")
+            page = await agents.rest("GET", f"/runs/{run_id}/events?after=0&limit=100")
+            assert await call(client, "read_events", run_id=run_id) == page
+            kinds = await agents.rest("GET", "/pipelines")
+            assert await call(client, "list_pipelines") == kinds
+
+    run(scenario)
+
+
+@every_loop
+@every_era
+def test_a_waiting_caller_hears_of_progress(
+    agents: Agents, era: str, loop: str
+) -> None:
+    """MCP-03"""
+
+    async def scenario() -> None:
+        heard: list[tuple[float, str | None]] = []
+
+        async def hear(
+            progress: float, total: float | None, message: str | None
+        ) -> None:
+            assert total is None
+            heard.append((progress, message))
+
+        async with agents.client(era) as client:
+            run_id = await start(client, "sh", "-c", "sleep 1; echo one; sleep 1")
+            await client.call_tool(
+                "wait_run", {"run_id": run_id}, progress_callback=hear
+            )
+            assert len(heard) > 1
+            numbers = [number for number, _ in heard]
+            assert numbers == sorted(set(numbers))
+            assert heard[-1][1] == "completed"
+
+    run(scenario, loop)
+
+
+@every_era
+def test_a_wait_ends_when_its_seconds_are_over(agents: Agents, era: str) -> None:
+    """MCP-02"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            run_id = await start(client, "sleep", "60")
+            told = await call(client, "wait_run", run_id=run_id, seconds=0.2)
+            assert told["state"] in {"queued", "running"}
+            why = await refusal(client, "wait_run", {"run_id": run_id, "seconds": 46})
+            assert "45" in why
+            receipt = await call(client, "cancel_run", run_id=run_id)
+            assert receipt["outcome"] == "cancelled"
+            assert receipt["gone_at"]
+            assert receipt["survivors"] == []
+
+    run(scenario)
+
+
+@every_loop
+@every_era
+def test_a_caller_that_stops_waiting_cancels_nothing(
+    agents: Agents, era: str, loop: str
+) -> None:
+    """MCP-06"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            run_id = await start(client, "sh", "-c", "sleep 2; echo done")
+            with anyio.move_on_after(0.5) as waited:
+                await client.call_tool("wait_run", {"run_id": run_id})
+            assert waited.cancelled_caught
+        async with agents.client(era) as client:
+            done = await call(client, "wait_run", run_id=run_id)
+            assert done["state"] == "completed"
+
+    run(scenario, loop)
+
+
+@every_era
+def test_what_cannot_be_done_is_an_error_that_says_so(agents: Agents, era: str) -> None:
+    """MCP-06"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            with pytest.raises(MCPError, match="there is no tool 'nonsense'"):
+                await client.call_tool("nonsense", {})
+            cases: list[tuple[str, dict[str, Any], str]] = [
+                ("get_run", {"run_id": "nobody"}, "there is no run 'nobody'"),
+                ("wait_run", {"run_id": "nobody"}, "there is no run 'nobody'"),
+                ("retry_run", {"run_id": "nobody"}, "there is no run 'nobody'"),
+                ("read_events", {"run_id": "nobody"}, "there is no run 'nobody'"),
+                ("get_run", {}, "run_id: Field required"),
+                ("get_run", {"run_id": "x", "more": 1}, "more: unknown field"),
+                ("start_run", {"kind": "nix", "inputs": {}}, "'nix' is not installed"),
+                ("start_run", {"kind": "command", "inputs": {}}, "argv or shell"),
+                ("start_coding_task", {"prompt": " "}, "blank"),
+                ("list_runs", {"q": "state:odd"}, "odd"),
+            ]
+            for tool, arguments, sentence in cases:
+                assert sentence in await refusal(client, tool, arguments), tool
+
+    run(scenario)
