@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,13 @@ class WaitRun(Arguments):
         Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False),
         Field(description="How long to wait at most, in seconds; 45 is the longest."),
     ] = LONGEST_WAIT
+    until: Annotated[
+        Literal["asks", "ended"],
+        Field(
+            description="asks: return when the run has ended or has an open question, at once if"
+            " it has one already. ended: let questions be answered by others meanwhile."
+        ),
+    ] = "asks"
 
 
 class ListRuns(Arguments):

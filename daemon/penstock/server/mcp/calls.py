@@ -60,7 +60,7 @@ def _run_calls(core: Core, closing: Closing) -> dict[str, ToolCall]:
         return submit_json(submitted.view, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
-        return (await waiting.wait(args.run_id, args.seconds, caller)).to_json()
+        return (await waiting.wait(args, caller)).to_json()
 
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
         return (await scheduler.view(args.run_id)).to_json()
@@ -152,16 +152,15 @@ class Waiting:
         self._core, self._closing = core, closing
         self._numbers = itertools.count(1)
 
-    async def wait(self, run_id: str, seconds: float, caller: Caller) -> RunView:
-        """The run when it has ended, asks something new, `seconds` are over, or the daemon stops."""
-        view_of = self._core.scheduler.view
+    async def wait(self, args: a.WaitRun, caller: Caller) -> RunView:
+        """The run when it has ended, asks something, its seconds are over, or the daemon stops."""
+        view_of, run_id = self._core.scheduler.view, args.run_id
         view = await view_of(run_id)
-        asked = set(open_asks(view))
-        deadline = trio.current_time() + seconds
+        deadline = trio.current_time() + args.seconds
         with self._core.bus.subscribe(
             run_id, view.position, name=f"mcp-wait-{next(self._numbers)}", kind="mcp"
         ) as subscription:
-            while not view.ended and set(open_asks(view)) <= asked:
+            while not view.ended and (args.until == "ended" or not open_asks(view)):
                 left = max(deadline - trio.current_time(), 0.0)
                 with self._closing.until_goodbye(left) as scope:
                     batch = await anext(subscription, None)
