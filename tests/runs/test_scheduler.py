@@ -338,6 +338,29 @@ async def test_shutdown_that_cancels_everything(autojump_clock: Clock) -> None:
             await core.scheduler.submit(request(seconds=1))
 
 
+async def test_who_stands_in_line_is_told_of_the_shutdown(
+    autojump_clock: Clock,
+) -> None:
+    """SC-08 APP-06: no submitter waits for room that never comes."""
+    told: list[str] = []
+
+    async def wait_in_line(core: Core) -> None:
+        try:
+            await core.scheduler.submit(request(seconds=1), wait=True)
+        except ShuttingDown as error:
+            told.append(str(error))
+
+    async with open_fake_core(queue_capacity=1, max_concurrent=1) as core:
+        await submit_many(core, 2)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(wait_in_line, core)
+            await trio.testing.wait_all_tasks_blocked()
+            await core.scheduler.shutdown(reason="upgrade")
+        assert told == ["the daemon is stopping: upgrade"] * 3
+        assert core.scheduler.intake.admission.statistics().entering == 0
+
+
 @pytest.mark.parametrize(
     ("on_restart", "left"),
     [("requeue", "run.requeued"), ("fail", "run.failed"), ("ask", "ask.raised")],

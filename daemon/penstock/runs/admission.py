@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.errors import QueueFull
+from penstock.errors import QueueFull, ShuttingDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,26 @@ class Admission:
     capacity: int
     max_waiting: int
     queued: Callable[[], int]
+    #: Why nobody is let in any more; None: the line is open.
+    closed: str | None = None
     _entering: int = 0
     _line: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     @asynccontextmanager
     async def open_ticket(self, *, wait: bool) -> AsyncIterator[None]:
-        """Hold room for one run. QueueFull without `wait`, or when the line itself is full."""
-        if self._line or self._free() <= 0:
+        """Hold room for one run.
+
+        QueueFull without `wait`, or when the line itself is full; ShuttingDown once it is closed.
+        """
+        if self.closed is None and (self._line or self._free() <= 0):
             await self._stand_in_line(wait=wait)
         else:
             self._entering += 1
         try:
+            # Who was cancelled in the moment in which it was woken must not submit.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if self.closed is not None:
+                raise ShuttingDown(f"the daemon is stopping: {self.closed}")
             yield
         finally:
             self._entering -= 1
@@ -63,6 +72,12 @@ class Admission:
         if free > 0:
             self._entering += free
             self._line.unpark(count=free)
+
+    def close(self, reason: str) -> None:
+        """Let nobody in any more; who stands in line is told so."""
+        self.closed = reason
+        self._entering += len(self._line)
+        self._line.unpark_all()
 
     def _free(self) -> int:
         return self.capacity - self.queued() - self._entering

@@ -121,6 +121,7 @@ class Scheduler:
         is requeued or ended as its `on_restart` says.
         """
         self.intake.stopping = reason
+        self.intake.admission.close(reason)
         self.table.claiming = False
         if cancel_queued:
             await self.recorder.decide(
