@@ -236,7 +236,9 @@ class Config(Section):
 
 
 #: Environment names that are not keys of Config.
-_NOT_KEYS = frozenset({"CONFIG", "URL", "TOKEN", "RUN_ID", "SOCKET", "ADDRESS"})
+_NOT_KEYS = frozenset({
+    "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED",
+})  # fmt: skip
 
 
 def load_config(
@@ -305,6 +307,18 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 raise StartRefused(f"environment: {name}: {key!r} has a value already")
         table[keys[-1]] = _value(text)
     return values
+
+
+def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
+    """Names that look like ours and mean nothing, each with the nearest that does ("" for none)."""
+    known = [f"PENSTOCK_{x.upper()}" for x in (*Config.model_fields, *_NOT_KEYS)]
+    found = {}
+    for name in sorted(environ):
+        head = name.split("__")[0]
+        if name.startswith("PENSTOCK_") and head not in known:
+            near = difflib.get_close_matches(head, known, n=1)
+            found[name] = near[0] if near else ""
+    return found
 
 
 def _value(text: str) -> Any:

@@ -46,6 +46,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "mcp": ("mcp:mcp", "Serve MCP on stdin and stdout, for agents."),
         "health": ("serve:health", "Whether the daemon is well, and what ails it."),
         "clients": ("serve:clients", "Who reads the log now, and how far behind."),
+        "service": ("service:service", "The daemon as a user service of systemd."),
+        "doctor": ("doctor:doctor", "What is amiss on this box, and how to put it right."),
         "drill": ("drill:drill", "Put the guarantees to the test, on scratch instances."),
         "config": ("setup:config", "Every setting, and where it came from."),
         "token": ("setup:token", "The secret that clients over TCP show."),

@@ -1,0 +1,77 @@
+"""`penstock doctor`: what is amiss on this box, and how to put it right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import click
+
+from penstock.address import Paths
+from penstock.cli import checks, daemon_checks
+from penstock.cli.checks import Box, Finding, Findings
+from penstock.cli.output import colour_wanted, emit
+from penstock.cli.serve import read_pid
+from penstock.cli.session import Session, json_option, pass_session
+from penstock.errors import DaemonUnreachable, StartRefused
+from penstock.problems import Exit
+from penstock.text import neutralise
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
+
+CHECKS: tuple[Callable[[Box], Findings], ...] = (
+    checks.check_folders,
+    daemon_checks.check_token,
+    daemon_checks.check_port,
+    daemon_checks.check_service,
+    daemon_checks.check_containment,
+    daemon_checks.check_models,
+    checks.check_git,
+    checks.check_disk,
+    checks.check_clock,
+)
+
+
+@click.command()
+@json_option
+@pass_session
+def doctor(session: Session, as_json: bool) -> None:
+    """What is amiss on this box, each with its fix; exits 1 if something must be mended."""
+    failures = 0
+    for finding in look_at(session):
+        failures += finding.state == "failure"
+        if as_json:
+            emit(asdict(finding))
+            continue
+        state = finding.state.ljust(7)
+        if colour_wanted():
+            state = click.style(state, fg=_COLOURS[finding.state])
+        click.echo(f"{state}  {finding.check.ljust(14)}  {neutralise(finding.found)}")
+        if finding.fix:
+            click.echo(f"{' ' * 25}{neutralise(finding.fix)}")
+    raise click.exceptions.Exit(Exit.RUN_FAILED if failures else Exit.OK)
+
+
+def look_at(session: Session) -> Findings:
+    """Every finding, in the order in which one would put things right."""
+    yield from checks.check_system()
+    yield from checks.check_names(session)
+    try:
+        config, sources = session.config()
+    except StartRefused as error:
+        yield Finding("config", "failure", str(error), "correct that line")
+        return
+    files = sorted(set(sources.values()) - {"flag", "environment"})
+    yield Finding("config", "ok", ", ".join(files) or "no file; the defaults hold")
+    paths = session.paths(config)
+    box = Box(session, config, paths, pid_of(paths))
+    for check in CHECKS:
+        yield from check(box)
+
+
+def pid_of(paths: Paths) -> int | None:
+    """The daemon of these folders, if one runs."""
+    try:
+        return read_pid(paths.lock)
+    except DaemonUnreachable:
+        return None
