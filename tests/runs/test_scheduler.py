@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -36,7 +38,7 @@ FIVE = 5
 
 
 async def submit_many(
-    core: Core, count: int, seconds: float = 1000, **others: object
+    core: Core, count: int, seconds: float = 1000, **others: Any
 ) -> list[str]:
     ids = []
     for _ in range(count):
