@@ -378,3 +378,25 @@ async def test_what_is_committed_but_not_published_is_seen_by_nobody(
         assert scope.cancelled_caught
         log.bus.publish(hidden)
         assert await positions(subscription, 601) == [601]
+
+
+async def test_each_of_many_that_wait_for_one_run_is_woken_each_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BUS-04: one that waits again at once is not forgotten with those that woke after it."""
+    log = Log4()
+    heard = [0, 0, 0]
+
+    async def listen(number: int) -> None:
+        while heard[number] < 20:
+            await log.bus.wait_published("a")
+            heard[number] += 1
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for number in range(len(heard)):
+                nursery.start_soon(listen, number)
+            for _ in range(20):
+                await trio.testing.wait_all_tasks_blocked()
+                log.add("a", *lines(1))
+    assert log.bus._lots == {}

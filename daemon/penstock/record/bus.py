@@ -167,8 +167,9 @@ class Bus:
         try:
             await lot.park()
         finally:
-            if not lot:
-                self._lots.pop(run_id, None)
+            # One that woke before us may wait again already, in a lot of its own.
+            if not lot and self._lots.get(run_id) is lot:
+                del self._lots[run_id]
 
     @contextmanager
     def subscribe(
