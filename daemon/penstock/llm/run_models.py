@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated
+from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated, PenstockError
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
@@ -29,6 +30,9 @@ Check = Callable[[Mapping[str, Any]], None]
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
 _PROGRAMS = "penstock.llm.programs"
+
+# Seconds that recording the cost of a cancelled request may take: one commit, on a busy disk.
+_LAST_WORD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,10 @@ class Question:
 class RunModels:
     """The models as one run sees them; made per run, not to be shared.
 
-    `on_spent(model, spent)` is told what each answer cost. `on_soft_line(sentence)` asks a person
-    whether to go on, once, when a budget's soft line is reached; without it the run goes on.
+    `restore` is called before each request, and brings the ledger up to what the log says.
+    `on_spent(model, spent)` is told what each try cost, those that led to nothing too.
+    `on_soft_line(sentence)` asks a person whether to go on, once, when a budget's soft line is
+    reached; without it the run goes on.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class RunModels:
         *,
         run_id: str,
         root_id: str,
+        restore: Callable[[], Awaitable[None]] | None = None,
         on_spent: Callable[[str, Spent], Awaitable[None]] | None = None,
         on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
@@ -111,6 +118,7 @@ class RunModels:
         self._ledger = ledger
         self._run_id = run_id
         self._root_id = root_id
+        self._restore = restore
         self._on_spent = on_spent
         self._on_soft_line = on_soft_line
         self._soft_line = trio.Lock()
@@ -163,21 +171,39 @@ class RunModels:
     ) -> Completion:
         """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
         await self._pass_budget()
-        completion = await self._chain.complete(
-            messages,
-            on_text,
-            account=self._account,
-            max_tokens=max_tokens,
-            temperature=temperature,
-        )
-        if self._on_spent is not None:
-            await self._on_spent(completion.model, completion.spent)
+        tries: list[tuple[str, Spent]] = []
+
+        def account(model: str, spent: Spent) -> None:
+            self._ledger.add(self._run_id, self._root_id, spent)
+            tries.append((model, spent))
+
+        try:
+            completion = await self._chain.complete(
+                messages,
+                on_text,
+                account=account,
+                max_tokens=max_tokens,
+                temperature=temperature,
+            )
+        except BaseException:
+            # What was cancelled or failed is paid for all the same. The reason we end with stays.
+            with (
+                trio.move_on_after(_LAST_WORD_SECONDS, shield=True),
+                suppress(PenstockError),
+            ):
+                await self._tell(tries)
+            raise
+        await self._tell(tries)
         return completion
 
-    def _account(self, _model: str, spent: Spent) -> None:
-        self._ledger.add(self._run_id, self._root_id, spent)
+    async def _tell(self, tries: Sequence[tuple[str, Spent]]) -> None:
+        if self._on_spent is not None:
+            for model, spent in tries:
+                await self._on_spent(model, spent)
 
     async def _pass_budget(self) -> None:
+        if self._restore is not None:
+            await self._restore()
         # Tasks of one run that reach the soft line together ask one question.
         async with self._soft_line:
             verdict, why = self._ledger.judge(self._run_id, self._root_id)

@@ -87,6 +87,7 @@ class Run:
     _names: set[str] = field(default_factory=set)
     _artifacts: list[Artifact] = field(default_factory=list)
     _output: KeptOutput | None = None
+    _lm: Any = None
 
     @property
     def run_id(self) -> str:
@@ -109,11 +110,13 @@ class Run:
     @property
     def lm(self) -> Any:
         """How this run asks models. NotAvailable while none is configured."""
-        if self.tools.models is None:
-            raise NotAvailable(
-                "no model is configured; set [models] in the config file"
-            )
-        return self.tools.models.for_run(self)
+        if self._lm is None:
+            if self.tools.models is None:
+                raise NotAvailable(
+                    "no model is configured; set [models] in the config file"
+                )
+            self._lm = self.tools.models.for_run(self)
+        return self._lm
 
     @property
     def output(self) -> KeptOutput:

@@ -1,0 +1,140 @@
+"""Models for the runs of a daemon: what is spent is a fact of the run, so budgets outlive a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from penstock.events import AskAnswered, ModelUsed
+from penstock.llm.budget import Ledger, Spent
+from penstock.llm.chain import Chain
+from penstock.llm.run_models import RunModels
+from penstock.record.store import RunFilter, Store
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+#: The question at a budget's soft line, and the answers a person may give.
+ASK = "model-budget"
+GO_ON, STOP = "go on", "stop"
+
+#: Runs and facts read at once while a tree's spending is looked up.
+_PAGE = 500
+
+_TOLD = frozenset({"model.used", "ask.answered"})
+
+
+@dataclass(eq=False, slots=True)
+class DurableModels:
+    """`World.models`: one chain, one ledger, and for each run its own `RunModels`.
+
+    The ledger of a tree of runs is filled from the log before the tree's first request in this
+    life of the daemon. A person's word at the soft line holds for the whole tree.
+    """
+
+    chain: Chain
+    ledger: Ledger = field(init=False)
+    #: Roots of trees whose spending is in the ledger.
+    _known: set[str] = field(default_factory=set)
+    #: Runs that stand in the ledger.
+    _served: set[str] = field(default_factory=set)
+    #: Roots of trees that may go beyond the soft line.
+    _going_on: set[str] = field(default_factory=set)
+    _restoring: trio.Lock = field(default_factory=trio.Lock)
+
+    def __post_init__(self) -> None:
+        config = self.chain.config
+        self.ledger = Ledger(config.run_budget, config.tree_budget)
+
+    def for_run(self, run: Run) -> RunModels:
+        """The models as this run sees them."""
+        self._forget_ended(run)
+        root_id = run.execution.row.root_id
+        self._served.add(run.run_id)
+
+        async def restore() -> None:
+            await self._restore(run.tools.recorder.store, root_id)
+
+        async def on_spent(model: str, spent: Spent) -> None:
+            await run.emit(
+                ModelUsed(
+                    model=model,
+                    tokens_in=spent.tokens_in,
+                    tokens_out=spent.tokens_out,
+                    cost=spent.cost,
+                    seconds=spent.seconds,
+                )
+            )
+
+        async def on_soft_line(why: str) -> bool:
+            if root_id not in self._going_on:
+                question = f"{why}. Go on until the limit?"
+                if await run.ask(ASK, question, (GO_ON, STOP)) != GO_ON:
+                    return False
+                self._going_on.add(root_id)
+            return True
+
+        return RunModels(
+            self.chain,
+            self.ledger,
+            run_id=run.run_id,
+            root_id=root_id,
+            restore=restore,
+            on_spent=on_spent,
+            on_soft_line=on_soft_line,
+        )
+
+    async def _restore(self, store: Store, root_id: str) -> None:
+        # A tree's first requests wait here together; none of them is in the log yet.
+        async with self._restoring:
+            if root_id in self._known:
+                return
+            for run_id in await _tree(store, root_id):
+                spent, goes_on = await _story(store, run_id)
+                self.ledger.add(run_id, root_id, spent)
+                self._served.add(run_id)
+                if goes_on:
+                    self._going_on.add(root_id)
+            self._known.add(root_id)
+
+    def _forget_ended(self, run: Run) -> None:
+        """Let go of what has ended: the log remembers it."""
+        for ended in [
+            one
+            for one in self._served | self._known
+            if one != run.execution.row.root_id and not run.tools.is_open(one)
+        ]:
+            self.ledger.forget(ended)
+            for remembered in (self._served, self._known, self._going_on):
+                remembered.discard(ended)
+
+
+async def _tree(store: Store, root_id: str) -> list[str]:
+    """The root and all runs below it, ended ones too."""
+    found = generation = [root_id]
+    while generation:
+        wanted = RunFilter(parents=frozenset(generation), limit=_PAGE)
+        generation = []
+        while rows := await store.runs(wanted):
+            generation += [row.run_id for row in rows]
+            wanted = replace(wanted, before=rows[-1].place)
+        found = found + generation
+    return found
+
+
+async def _story(store: Store, run_id: str) -> tuple[Spent, bool]:
+    """What the log says the run has spent, and whether a person let it go beyond the soft line."""
+    spent, goes_on, after = Spent(), False, 0
+    while facts := await store.read(run_id, after, _PAGE, types=_TOLD):
+        for fact in facts:
+            event = fact.event
+            if isinstance(event, ModelUsed):
+                spent += Spent(
+                    event.tokens_in, event.tokens_out, event.cost, event.seconds
+                )
+            elif isinstance(event, AskAnswered) and event.name == ASK:
+                goes_on = event.answer == GO_ON
+        after = facts[-1].position
+    return spent, goes_on
