@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -134,6 +135,22 @@ def test_an_interrupted_run_that_would_go_first_again_is_not_interrupted() -> No
     assert chosen([new], [young], rules) == Preemption("young", "new")
 
 
+def test_a_run_that_gave_way_stands_in_line_again() -> None:
+    """SC-13: the slot that it leaves may be its own again, and is then no other's."""
+    back = holder("back", MEDIUM, 1, leaving=True, returning=True)
+    found = chosen([waiter("w", MEDIUM)], [back, holder("b", BACKGROUND, 2)])
+    assert found == Preemption("b", "w")
+
+
+def test_nobody_gives_way_for_one_who_is_not_next() -> None:
+    """SC-13 SC-14: the slot would go to the run that has waited long."""
+    rules = Rules(2, frozenset({"k"}), aging=10)
+    young = {"since": at(990)}
+    holders = [holder("a", BACKGROUND, 1, **young), holder("b", LOW, 2, **young)]
+    waiting = [waiter("aged", BACKGROUND), waiter("new", CRITICAL, 51, since=at(999))]
+    assert chosen(waiting, holders, rules) is None
+
+
 # -- in a core
 
 
@@ -149,7 +166,7 @@ class Worker:
         self.peak = max(self.peak, self.computing)
         try:
             for number in range(int(inputs.seconds)):
-                await run.step(f"step {number}", lambda n=number: self._unit(run, n))
+                await run.step(f"step {number}", partial(self._unit, run, number))
         finally:
             self.computing -= 1
         return Nothing()
@@ -302,7 +319,7 @@ async def test_a_run_with_open_children_is_left_alone(autojump_clock: Clock) -> 
         return Nothing()
 
     kinds = kind("parent", parent, preemptible=True)
-    settings = {"max_concurrent": 2}
+    settings: dict[str, Any] = {"max_concurrent": 2}
     async with inline_store() as store:
         async with open_fake_core(kinds, store=store, **settings) as core:
             await submit(core, "p", LOW, kind="parent")

@@ -172,6 +172,8 @@ KIND = Kind(
     output=LlmsTxtOutput,
     pipeline=describe_source,
     on_restart="requeue",
+    # It begins anew, which costs seconds and gives the same files.
+    preemptible=True,
     milestones=frozenset(
         {"repo_fetched", "analysis_started", "analysis_completed", "render_completed"}
     ),
