@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from penstock.errors import StartRefused
 
@@ -94,6 +94,12 @@ class Hook(Section):
     on: tuple[Literal["completed", "failed", "cancelled", "ask", "backpressure"], ...]
     argv: tuple[str, ...] = ()
     url: str | None = None
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Self:
+        if bool(self.argv) == bool(self.url):
+            raise ValueError("give a hook either `argv` or `url`")
+        return self
 
 
 class Group(Section):
@@ -223,6 +229,15 @@ class Config(Section):
 
     #: Seconds after which the kernel ends a daemon whose stop hangs.
     shutdown_last_resort: Seconds = 9.5
+
+    #: Seconds one call of a hook may take.
+    hook_seconds: Seconds = 10.0
+    #: Calls of a hook for one event; after the last failure it is only told in the log.
+    hook_tries: Count = 2
+    #: Calls of hooks that wait; more are left out, since no run waits for a hook.
+    hook_queue: Count = 256
+    #: Hooks at work at once.
+    hook_workers: Count = 4
 
     #: Seconds the loop may be blocked before stacks are dumped.
     stall_seconds: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 5.0

@@ -33,6 +33,7 @@ from penstock.runs.control import Control
 from penstock.runs.exec import Executor
 from penstock.runs.executing import Executing
 from penstock.runs.gauges import Gauges
+from penstock.runs.hooks import Hooks, caller
 from penstock.runs.intake import Intake
 from penstock.runs.kind import Kind
 from penstock.runs.preempting import Preempting
@@ -231,6 +232,7 @@ class _Parts:
             self.recorder.note,
         )
         self.preempting = Preempting(self.table, self.recorder)
+        self.hooks = Hooks(config, bus, caller(world.executor))
         self.table.settle = self._settle
 
     def _settle(self) -> None:
@@ -258,6 +260,7 @@ class _Parts:
             self.gauges.watch,
             self.retention.watch_disk,
             self.retention.prune_regularly,
+            self.hooks.watch,
         ]
 
     def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:

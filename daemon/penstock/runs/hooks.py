@@ -1,0 +1,172 @@
+"""Hooks: a command, or one POST, after something was recorded.
+
+They read the log as any client does, after the commit, so no run ever waits for one. A hook that
+fails is a line in the daemon's log and nothing else; what a stop or a crash cuts off is not repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from penstock.config import Config, Hook
+from penstock.events import ProcessStarted, Recorded
+from penstock.record.bus import Bus
+from penstock.runs.exec import Executor
+from penstock.runs.processes import Proof
+
+log = logging.getLogger(__name__)
+
+#: The facts a hook may wait for, by the word its configuration has for them.
+WORDS: Mapping[str, str] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+    "ask.raised": "ask",
+    "backpressure.raised": "backpressure",
+    "backpressure.cleared": "backpressure",
+}
+#: Bytes of a failed hook's output that the log quotes.
+QUOTED_BYTES = 1000
+
+Call = Callable[[Hook, Recorded], Awaitable[None]]
+Due = tuple[Hook, Recorded]
+
+
+class HookFailed(Exception):
+    """The hook did not do its work."""
+
+
+class Hooks:
+    """Calls what the configuration wants called. `after` is the position it has seen already."""
+
+    def __init__(self, config: Config, bus: Bus, call: Call) -> None:
+        self._config = config
+        self._bus = bus
+        self._call = call
+        self._after = bus.head
+        self._dropped = 0
+
+    async def watch(self) -> None:
+        """Call hooks until cancelled; returns at once if there are none."""
+        if not self._config.hooks:
+            return
+        send, receive = trio.open_memory_channel[Due](self._config.hook_queue)
+        async with send, trio.open_nursery() as workers_nursery:
+            for _ in range(self._config.hook_workers):
+                workers_nursery.start_soon(self._work, receive.clone())
+            receive.close()
+            await self._read(send)
+
+    async def _read(self, send: trio.MemorySendChannel[Due]) -> None:
+        with self._bus.subscribe(
+            None, self._after, overflow="drop_oldest", name="hooks", kind="hooks"
+        ) as subscription:
+            async for batch in subscription:
+                for fact in batch.facts:
+                    for hook in self._config.hooks:
+                        if WORDS.get(fact.type) in hook.on:
+                            self._offer(send, (hook, fact))
+
+    def _offer(self, send: trio.MemorySendChannel[Due], due: Due) -> None:
+        try:
+            send.send_nowait(due)
+        except trio.WouldBlock:
+            self._dropped += 1
+            log.warning("hooks are too slow; %d calls were left out", self._dropped)
+
+    async def _work(self, receive: trio.MemoryReceiveChannel[Due]) -> None:
+        async with receive:
+            async for hook, fact in receive:
+                await self._persist(hook, fact)
+
+    async def _persist(self, hook: Hook, fact: Recorded) -> None:
+        why: str | None = None
+        for _ in range(self._config.hook_tries):
+            why = await self._try(hook, fact)
+            if why is None:
+                return
+        log.warning(
+            "the hook %s failed for %s of %s: %s",
+            hook.url or hook.argv[0],
+            fact.type,
+            fact.run_id,
+            why,
+        )
+
+    async def _try(self, hook: Hook, fact: Recorded) -> str | None:
+        """Why it failed; None if it did not."""
+        try:
+            with trio.move_on_after(self._config.hook_seconds):
+                await self._call(hook, fact)
+                return None
+        # Whatever a hook raises, groups included, is its own and must not end the daemon.
+        except Exception as error:  # noqa: BLE001
+            return str(error) or type(error).__name__
+        return f"it took longer than {self._config.hook_seconds:g} s"
+
+
+def caller(executor: Executor) -> Call:
+    """Calls a hook for real: its program gets the event on stdin, its address gets it by POST."""
+
+    async def call(hook: Hook, fact: Recorded) -> None:
+        if hook.url is not None:
+            await post(hook.url, fact)
+        else:
+            await execute(executor, hook, fact)
+
+    return call
+
+
+async def execute(executor: Executor, hook: Hook, fact: Recorded) -> None:
+    """Run the hook's program, contained like a run's. HookFailed unless it exits with 0."""
+    output = bytearray()
+
+    async def keep(_stream: object, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        output.extend(data[: QUOTED_BYTES - len(output)])
+
+    exited = await executor.start_process(
+        hook.argv,
+        # Not the run's own id: processes of an open run are ended by it.
+        run_id=f"hook.{fact.position}",
+        cwd=executor.home,
+        env={
+            **executor.environ,
+            "PENSTOCK_EVENT_TYPE": fact.type,
+            "PENSTOCK_EVENT_RUN_ID": fact.run_id,
+        },
+        stdin=fact.wire() + b"\n",
+        on_started=_ignore_start,
+        on_output=keep,
+        on_proof=_ignore_proof,
+    )
+    if exited.exit_code != 0:
+        told = output.decode(errors="replace").strip()
+        raise HookFailed(f"exit status {exited.exit_code}: {told}")
+
+
+async def post(url: str, fact: Recorded) -> None:
+    """Send the event. HookFailed unless the answer is a success; redirects are none."""
+    # Imported late: a daemon without such hooks does not need it.
+    import httpx
+
+    headers = {
+        "content-type": "application/json",
+        "idempotency-key": str(fact.event_id),
+    }
+    # The caller's deadline is the only one.
+    async with httpx.AsyncClient(timeout=None) as client:
+        answer = await client.post(url, content=fact.wire(), headers=headers)
+    if not answer.is_success:
+        raise HookFailed(f"status {answer.status_code}")
+
+
+async def _ignore_start(_started: ProcessStarted) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+def _ignore_proof(_proof: Proof) -> None:
+    return None

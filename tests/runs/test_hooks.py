@@ -1,0 +1,222 @@
+"""Hooks on events: after the commit, bounded, and never in the way of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import FakeProcesses, fake_world, open_fake_core
+from penstock.config import Config, Hook, load_config
+from penstock.errors import StartRefused
+from penstock.events import Recorded
+from penstock.runs.containment import Containment
+from penstock.runs.core import Core, utc_now
+from penstock.runs.exec import Executor
+from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
+from penstock.runs.processes import run_process
+from penstock.wire import SubmitRequest
+
+ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
+
+
+async def submit(core: Core, seconds: float = 0, *, fail: bool = False) -> str:
+    inputs = {"seconds": seconds, "fail": fail}
+    return (
+        await core.scheduler.submit(SubmitRequest(kind="sleep", inputs=inputs))
+    ).view.run_id
+
+
+class Called:
+    """Keeps what hooks were called for; fails as often as it was told, lasts as long."""
+
+    def __init__(self, *, failures: int = 0, seconds: float = 0.0) -> None:
+        self.facts: list[tuple[float, str, str]] = []
+        self.failures = failures
+        self.seconds = seconds
+
+    async def __call__(self, hook: Hook, fact: Recorded) -> None:
+        self.facts.append((trio.current_time(), fact.type, fact.run_id))
+        await trio.sleep(self.seconds)
+        if self.failures:
+            self.failures -= 1
+            raise HookFailed("planted")
+
+
+async def with_hooks(
+    called: Callable[[Hook, Recorded], Awaitable[None]],
+    story: Callable[[Core], Awaitable[None]],
+    *hooks: Hook,
+    **settings: object,
+) -> None:
+    """A core, hooks on its bus, and a story; then time for what it set off."""
+    config = Config.model_validate({"hooks": hooks or (ALL,), **settings})
+    async with open_fake_core() as core, trio.open_nursery() as nursery:
+        nursery.start_soon(Hooks(config, core.bus, called).watch)
+        await story(core)
+        await trio.sleep(1000)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_hook_is_called_for_what_it_waits_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """D-09"""
+    called = Called()
+
+    async def story(core: Core) -> None:
+        await submit(core)
+        await submit(core, fail=True)
+        third = await submit(core, 1000)
+        await core.scheduler.cancel(third, "user", wait=True)
+
+    wanted = Hook(on=("failed", "cancelled"), url="http://h")
+    await with_hooks(called, story, wanted)
+    assert [(type_, run) for _, type_, run in called.facts] == [
+        ("run.failed", "r-2"),
+        ("run.cancelled", "r-3"),
+    ]
+
+
+async def test_a_hook_has_two_tries_and_is_then_told(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    called = Called(failures=9)
+
+    async def story(core: Core) -> None:
+        await submit(core)
+
+    await with_hooks(called, story)
+    assert len(called.facts) == 2
+    assert "the hook all failed for run.completed of r-1: planted" in caplog.text
+
+
+async def test_a_hook_has_ten_seconds(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    called = Called(seconds=500)
+
+    async def story(core: Core) -> None:
+        await submit(core)
+
+    await with_hooks(called, story)
+    (first, *_), (second, *_) = called.facts
+    assert second - first == 10
+    assert "longer than 10 s" in caplog.text
+
+
+async def test_hooks_never_delay_a_run_and_never_pile_up(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BP-04: what finds no room is left out and told."""
+    called = Called(seconds=9)
+    took: list[float] = []
+
+    async def story(core: Core) -> None:
+        began = trio.current_time()
+        for run_id in [await submit(core) for _ in range(50)]:
+            await facts_of(core, run_id)
+        took.append(trio.current_time() - began)
+
+    with caplog.at_level(logging.WARNING):
+        await with_hooks(called, story, hook_queue=3, hook_workers=2)
+    assert took[0] < 5
+    assert 2 <= len(called.facts) < 50
+    assert "calls were left out" in caplog.text
+
+
+async def test_a_core_calls_its_hooks(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Programs run as a run's would, with ids of their own."""
+    processes = FakeProcesses()
+    hook = Hook(on=("completed",), argv=("tell", "3"))
+    async with open_fake_core(world=fake_world(processes), hooks=(hook,)) as core:
+        await submit(core)
+        await trio.sleep(100)
+    assert processes.started == [("tell", "3")]
+
+
+async def test_a_program_gets_the_event(tmp_path: Path) -> None:
+    async def start(argv: object, **others: object) -> object:
+        return await run_process(
+            argv,  # type: ignore[arg-type]
+            containment=Containment("subreaper"),
+            grace=0.5,
+            now=utc_now,
+            **others,  # type: ignore[arg-type]
+        )
+
+    executor = Executor(start, {}, tmp_path)  # type: ignore[arg-type]
+    facts = await some_facts()
+    code = "import os,sys; open('got','w').write(os.environ['PENSTOCK_EVENT_TYPE']+sys.stdin.read())"
+    hook = Hook(on=("completed",), argv=(sys.executable, "-c", code))
+    with trio.fail_after(30):
+        await execute(executor, hook, facts[-1])
+        type_, _, rest = (tmp_path / "got").read_text().partition("{")
+        assert type_ == "run.completed"
+        assert json.loads("{" + rest)["run_id"] == "r-1"
+        bad = Hook(on=("completed",), argv=(sys.executable, "-c", "exit('bad luck')"))
+        with pytest.raises(HookFailed, match=r"exit status 1: bad luck"):
+            await caller(executor)(bad, facts[-1])
+
+
+async def facts_of(core: Core, run_id: str) -> list[Recorded]:
+    """The facts of a run, once it has ended."""
+    with core.bus.subscribe(run_id, 0) as subscription:
+        return [fact async for batch in subscription for fact in batch.facts]
+
+
+async def some_facts() -> list[Recorded]:
+    """The facts of a run that completed."""
+    async with open_fake_core() as core:
+        return await facts_of(core, await submit(core))
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Answers 200, or 500 at `/bad`."""
+
+    got: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.got.append((self.headers["idempotency-key"], body))
+        self.send_response(500 if self.path == "/bad" else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+async def test_an_address_gets_the_event() -> None:
+    """One POST, and a key by which a second try is known."""
+    fact = (await some_facts())[-1]
+    Receiver.got = []
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with trio.fail_after(30):
+                await post(f"{url}/good", fact)
+                with pytest.raises(HookFailed, match="500"):
+                    await post(f"{url}/bad", fact)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert Receiver.got == [(str(fact.event_id), fact.wire())] * 2
+
+
+@pytest.mark.parametrize("hook", ['on = ["failed"]', 'on = ["failed"]\nargv = ["a"]\nurl = "http://b"'])  # fmt: skip
+def test_a_hook_does_one_thing(hook: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[[hooks]]\n{hook}\n")
+    with pytest.raises(StartRefused, match="either `argv` or `url`"):
+        load_config({}, path=file)
