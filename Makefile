@@ -18,7 +18,7 @@ help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
 	@echo "make test    all tests"
 	@echo "make check   format, linters, types, import rules, then all tests"
-	@echo "make bench   the measurements; slow"
+	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
 
 venv: $(INSTALLED)
 
@@ -44,4 +44,4 @@ lint: venv
 check: lint test
 
 bench: venv
-	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python -m bench

@@ -123,7 +123,7 @@ async def open_bench_core(
     }
     config = Config(**settings)
     paths = find_paths(environ, state_dir=None, runtime_dir=None)
-    paths.state.mkdir()
+    paths.state.mkdir(exist_ok=True)
     reading = threads(READERS)
     async with open_sqlite(
         folder / "log.db", life=LIFE, run_blocking=threads(1), run_reading=reading

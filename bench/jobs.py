@@ -22,7 +22,7 @@ from bench._shared import (
     wait_ended,
     wait_idle,
 )
-from huey import SqliteHuey
+from huey import SqliteHuey  # type: ignore[import-untyped]
 
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
