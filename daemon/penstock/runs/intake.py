@@ -25,7 +25,7 @@ from penstock.record.recorder import Recorder
 from penstock.record.store import Accepted, Enqueue, RunSpec
 from penstock.record.views import RunView, fold
 from penstock.runs.admission import Admission
-from penstock.runs.kind import Kind, digest_inputs, encode_inputs
+from penstock.runs.kind import Inputs, Kind, digest_inputs, encode_inputs
 from penstock.runs.reading import Reading
 from penstock.wire import SubmitRequest
 
@@ -51,6 +51,8 @@ class Intake:
     new_run_id: Callable[[], str]
     #: Why new work is refused now (the disk, say); None: it is not.
     obstacle: Callable[[], str | None]
+    #: Why a new run of this group is refused now, though the daemon works.
+    drained: Callable[[str | None], str | None] = lambda _group: None
     has_models: bool = False
     #: Why the daemon stops, once it does.
     stopping: str | None = None
@@ -76,7 +78,10 @@ class Intake:
             # A known id skips the line: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
         while True:
+            self._check_drained(request.group)
             async with self.admission.open_ticket(wait=wait):
+                # A drain may have begun while it stood in line.
+                self._check_drained(request.group)
                 try:
                     return await self._enqueue(
                         spec, capacity=self.config.queue_capacity
@@ -109,14 +114,10 @@ class Intake:
     ) -> RunSpec:
         self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
-        if kind.needs_model and not self.has_models:
-            raise NotAvailable(
-                f"runs of kind {kind.name} need a model; set provider, url and chain under"
-                " [models] in the config file"
-            )
         if request.group is not None and request.group not in self.config.groups:
             raise Refused("group", f"the configuration has no group {request.group!r}")
         inputs = kind.parse(request.inputs)
+        self._check_model(kind, inputs)
         encoded = encode_inputs(inputs)
         return RunSpec(
             run_id=request.run_id or self.new_run_id(),
@@ -135,6 +136,14 @@ class Intake:
             preemptible=kind.preemptible,
         )
 
+    def _check_model(self, kind: Kind, inputs: Inputs) -> None:
+        if (kind.needs_model or inputs.needs_model()) and not self.has_models:
+            what = "runs of kind" if kind.needs_model else "such runs of kind"
+            raise NotAvailable(
+                f"{what} {kind.name} need a model; set provider, url and chain under [models] in"
+                " the config file"
+            )
+
     def _check_open(self, *, child: bool) -> None:
         # A child is part of a run that was accepted. Refused in the moment between a stop and the
         # parent's cancel, it would make the parent fail instead of going on later.
@@ -146,6 +155,10 @@ class Intake:
             )
         if (obstacle := self.obstacle()) is not None:
             raise NotAvailable(obstacle)
+
+    def _check_drained(self, group: str | None) -> None:
+        if (why := self.drained(group)) is not None:
+            raise NotAvailable(why)
 
     def kind(self, name: str) -> Kind:
         """The kind of this name. Refused lists the installed ones and the nearest."""

@@ -26,6 +26,10 @@ class Inputs(BaseModel):
         """The inputs as events and surfaces show them; override to leave secrets out."""
         return self.model_dump(mode="json")
 
+    def needs_model(self) -> bool:
+        """Whether a run with these inputs cannot do without a model; override where it depends."""
+        return False
+
 
 class Output(BaseModel):
     """Base of every kind's output."""
@@ -41,8 +45,8 @@ class Kind:
     """A kind of run.
 
     `milestones` are the only milestone names its pipeline may report. `on_restart` is what becomes
-    of a run that a restart interrupts. A kind that `needs_model` is refused at submit while no
-    model is configured.
+    of a run that a restart interrupts. While no model is configured, runs of a kind that
+    `needs_model` are refused at submit, and runs whose inputs say that they do.
     """
 
     name: str
