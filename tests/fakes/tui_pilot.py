@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,6 +14,7 @@ from textual.pilot import Pilot
 
 from penstock.address import Address
 from penstock_tui.app import Dashboard, utc_now
+from penstock_tui.screens.overview import Overview
 from penstock_tui.settings import Settings
 
 #: Seconds for something to appear.
@@ -30,6 +32,7 @@ async def dashboard(
     """The app under a pilot. It runs until the block ends, or until it quits."""
     find = (lambda: address) if address is not None else None
     app = Dashboard(find=find, now=now, **{"settings": Settings(), **options})
+    app.animation_level = "none"
     async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
 
@@ -56,10 +59,24 @@ async def shows(app: Dashboard, text: str) -> None:
     await until(lambda: text in text_of(app), app)
 
 
+async def stands_first(app: Dashboard, run_id: str) -> None:
+    """Wait until the overview has this run on top: the table is put in order a few times a second."""
+
+    def first() -> bool:
+        screen = app.screen
+        return isinstance(screen, Overview) and screen.table.selected == run_id
+
+    await until(first, app)
+
+
 def compare(lines: str, path: Path) -> None:
     """Compare with a kept picture; a missing one is written and fails once."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(lines + "\n", encoding="utf-8")
         raise AssertionError(f"{path.name} is new: look at it, then run again")
-    assert lines.splitlines() == path.read_text(encoding="utf-8").splitlines()
+    kept = path.read_text(encoding="utf-8").splitlines()
+    difference = "\n".join(
+        difflib.unified_diff(kept, lines.splitlines(), "kept", "now", lineterm="")
+    )
+    assert not difference, difference

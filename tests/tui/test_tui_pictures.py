@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import TabbedContent
 
 from fakes.aio import aio
-from fakes.tui_pilot import compare, dashboard, shows, text_of, until
+from fakes.tui_pilot import compare, dashboard, shows, stands_first, text_of, until
 from fakes.tui_processes import DaemonProcess, scripted_daemon
 from fakes.tui_scene import FROZEN
 from penstock.errors import Refused
@@ -41,7 +41,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def settle(app: Dashboard) -> None:
     """Everything a picture shows has arrived."""
-    await shows(app, "? r-1d00")
+    await stands_first(app, "r-1d00")
     await until(lambda: app.model.queue and app.model.health and app.model.clients, app)
     await until(lambda: not app.model.broken, app)
     app.redraw()
@@ -74,7 +74,10 @@ def test_a_screen_looks_as_it_did(
                     "causality": "causality-pane",
                 }[screen]
                 await until(lambda: app.screen.query(f"#{pane}"), app)
-                app.screen.query_one(TabbedContent).active = pane
+                if screen == "text":
+                    await pilot.press("right_square_bracket")
+                else:
+                    app.screen.query_one(TabbedContent).active = pane
                 await shows(
                     app,
                     {

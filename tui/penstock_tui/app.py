@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, ClassVar
 
-from textual.app import App, ScreenStackError, SystemCommand
+from textual.app import ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.screen import Screen
@@ -17,24 +17,21 @@ from textual.screen import Screen
 from penstock.address import Address
 from penstock.errors import PenstockError
 from penstock.events import Recorded
-from penstock_tui.export import export_facts
+from penstock_tui.deeds import Deeds
 from penstock_tui.feed import Feed
 from penstock_tui.keys import CHANGING
 from penstock_tui.model import Model
 from penstock_tui.replay import Replay
 from penstock_tui.rows import SORTS
-from penstock_tui.screens.answer import AnswerDialog
-from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.help import HelpDialog
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.small import TooSmall, too_small
-from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.tones import DARK, LIGHT
 from penstock_tui.widgets.panels import TopLine
 from penstock_tui.widgets.scrubber import ReplayState
-from penstock_tui.wording import clock_time, plain, title_of
+from penstock_tui.wording import clock_time, plain
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
 FRAME = 0.1
@@ -48,7 +45,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Dashboard(App[None]):
+class Dashboard(Deeds):
     """A client of one daemon, or of a copied log. Quitting leaves the daemon alone."""
 
     TITLE = "penstock"
@@ -65,8 +62,6 @@ class Dashboard(App[None]):
         (32, "-tall"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "keys", "Help", key_display="?", id="app.help"),
-        Binding("q", "quit", "Quit", id="app.quit"),
         Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
         Binding("left", "scrub(-1)", "Back one", show=False, id="replay.back"),
         Binding("right", "scrub(1)", "On one", show=False, id="replay.on"),
@@ -243,10 +238,6 @@ class Dashboard(App[None]):
         screen = self.screen
         return screen.run_id if isinstance(screen, Overview | RunScreen) else None
 
-    def tell(self, text: str, *, severity: str = "information") -> None:
-        """A note in the corner; never read as markup."""
-        self.notify(plain(text), severity=severity, markup=False)  # type: ignore[arg-type]
-
     def action_pause(self) -> None:
         self.paused = self.model.tail_count if self.paused is None else None
         self.redraw()
@@ -281,94 +272,6 @@ class Dashboard(App[None]):
         self.push_screen(
             HelpDialog([(" ".join(said), what) for what, said in keys.items()])
         )
-
-    def action_submit(self) -> None:
-        self.run_worker(self._submit(), group="dialog", exclusive=True)
-
-    async def _submit(self) -> None:
-        if self.feed is None:
-            return
-        try:
-            kinds = await self.feed.actions.pipelines()
-        except PenstockError as error:
-            self.tell(str(error), severity="error")
-            return
-        reply = await self.push_screen_wait(
-            SubmitDialog(kinds, self.feed.actions.submit)
-        )
-        if isinstance(reply, Mapping):
-            self.tell(f"{reply['run_id']} {reply['state']}")
-
-    def action_cancel_run(self) -> None:
-        run_id, feed = self.current_run(), self.feed
-        if run_id is None or feed is None:
-            return
-        run = self.model.runs.get(run_id)
-        if run is not None and run.view.ended:
-            self.tell(f"{run_id} has ended already: {run.view.state}")
-            return
-        about = title_of(run.view) if run else ""
-        self.push_screen(
-            CancelDialog(
-                run_id, about, lambda: feed.actions.cancel(run_id, "dashboard")
-            )
-        )
-
-    def action_retry_run(self) -> None:
-        if (run_id := self.current_run()) is not None:
-            self.run_worker(self._retry(run_id))
-
-    async def _retry(self, run_id: str) -> None:
-        if self.feed is None:
-            return
-        try:
-            reply = await self.feed.actions.retry(run_id)
-        except PenstockError as error:
-            self.tell(str(error), severity="error")
-        else:
-            self.tell(f"{run_id} again as {reply['run_id']}")
-
-    def action_answer_run(self) -> None:
-        """The question of this run, or else of the first run that has one."""
-        run_id = self.current_run()
-        run = self.model.runs.get(run_id) if run_id else None
-        if run is None or not run.asks:
-            run = next((run for run in self.model.runs.values() if run.asks), None)
-        if run is None:
-            self.tell("no run asks anything")
-            return
-        self.run_worker(self._answer(run.view.run_id), group="dialog", exclusive=True)
-
-    async def _answer(self, run_id: str) -> None:
-        ask = next(
-            ask for ask in self.model.runs[run_id].view.asks.values() if ask.open
-        )
-        answer = await self.push_screen_wait(AnswerDialog(run_id, ask))
-        if not isinstance(answer, str) or self.feed is None:
-            return
-        try:
-            await self.feed.actions.answer(run_id, ask.name, answer)
-        except PenstockError as error:
-            self.tell(str(error), severity="error")
-        else:
-            self.tell(f"{run_id}: {answer}")
-
-    def action_copy_id(self) -> None:
-        if (run_id := self.current_run()) is not None:
-            self.copy_to_clipboard(run_id)
-            self.tell(f"copied {run_id}")
-
-    def action_export_run(self) -> None:
-        if (run_id := self.current_run()) is not None:
-            self.run_worker(self._export(run_id))
-
-    async def _export(self, run_id: str) -> None:
-        try:
-            path, count = await export_facts(run_id, self.history(run_id, 0))
-        except (PenstockError, OSError) as error:
-            self.tell(str(error), severity="error")
-        else:
-            self.tell(f"{count} facts in {path}")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
+#: First in the footer, so that they are seen on the narrowest screen.
+SCREEN_KEYS: list[Binding] = [
+    Binding("question_mark", "app.keys", "Help", key_display="?", id="app.help"),
+    Binding("q", "app.quit", "Quit", id="app.quit"),
+]
 RUN_KEYS: list[Binding] = [
     Binding("n", "app.submit", "New", id="run.new"),
     Binding("c", "app.cancel_run", "Cancel", id="run.cancel"),

@@ -11,6 +11,8 @@ from textual.widgets import Static
 
 from penstock_tui.screens.dialog import Dialog, said
 
+#: Columns of the screen from which the keys stand in two.
+TWO_COLUMNS_FROM = 80
 FILTER_HELP = (
     "Filter: state:failed prio:high kind:command label:k=v group:g parent:ID word !word "
     '"two words". The same key twice means either; different keys must all hold.'
@@ -28,11 +30,10 @@ class HelpDialog(Dialog):
 
     def contents(self) -> Iterable[Widget]:
         rows = [f"{key:>12}  {what}" for key, what in self._keys]
-        half = (len(rows) + 1) // 2
-        lines = [
-            f"{left:<36}{right}"
-            for left, right in zip(rows[:half], [*rows[half:], ""], strict=False)
-        ]
+        columns = 2 if self.app.size.width >= TWO_COLUMNS_FROM else 1
+        height = -(-len(rows) // columns)
+        padded = [f"{row:<34}" for row in rows] + [""] * (height * columns - len(rows))
+        lines = ["".join(padded[y::height]).rstrip() for y in range(height)]
         text = Text("\n".join(lines))
         yield VerticalScroll(
             Static(text),

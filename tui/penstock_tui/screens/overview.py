@@ -18,7 +18,7 @@ from penstock.lifecycle import QUEUED_STATES
 from penstock.priority import Priority
 from penstock.record.filters import parse_filter
 from penstock.record.store import RunFilter
-from penstock_tui.keys import RUN_KEYS
+from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import MOST_ALERTS, MOST_TAIL, Model
 from penstock_tui.rows import COLUMNS, SORTS, ordered, row_of
 from penstock_tui.tail_lines import alert_line, event_line
@@ -46,6 +46,7 @@ class Overview(Screen[None]):
     """Shows the app's model. `redraw` is called by the app's timer, and only then is work done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *SCREEN_KEYS,
         *RUN_KEYS,
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
         Binding("escape", "clear", "Clear", show=False, id="runs.clear"),

@@ -13,7 +13,7 @@ from textual.widgets import Footer, Input, Static, TabbedContent, TabPane, Tabs
 
 from penstock.errors import PenstockError
 from penstock.events import Recorded
-from penstock_tui.keys import RUN_KEYS
+from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import Model
 from penstock_tui.rows import row_of
 from penstock_tui.story import Story, facts_of, tree_lines
@@ -39,6 +39,7 @@ class RunScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back"),
+        *SCREEN_KEYS,
         *RUN_KEYS,
         Binding("f", "follow", "Follow", id="log.follow"),
         Binding("slash", "search", "Search", key_display="/", id="log.search"),
