@@ -393,7 +393,7 @@ async def test_what_does_not_fit_is_refused_before_anything_is_recorded(
             (request(seconds="soon"), Refused),
             (request(seconds=1, colour="red"), Refused),
             (request(seconds=1, group="nobody"), Refused),
-            (request("needy"), NotAvailable),
+            (request("needy"), Refused),
         ):
             with pytest.raises(error):
                 await core.scheduler.submit(bad)

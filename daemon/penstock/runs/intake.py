@@ -139,9 +139,10 @@ class Intake:
     def _check_model(self, kind: Kind, inputs: Inputs) -> None:
         if (kind.needs_model or inputs.needs_model()) and not self.has_models:
             what = "runs of kind" if kind.needs_model else "such runs of kind"
-            raise NotAvailable(
+            raise Refused(
+                "kind",
                 f"{what} {kind.name} need a model; set provider, url and chain under [models] in"
-                " the config file"
+                " the config file",
             )
 
     def _check_open(self, *, child: bool) -> None:
