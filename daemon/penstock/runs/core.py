@@ -36,6 +36,7 @@ from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.intake import Intake
 from penstock.runs.kind import Kind
+from penstock.runs.pausing import Pausing
 from penstock.runs.preempting import Preempting
 from penstock.runs.reading import Reading
 from penstock.runs.repair import EndPrevious, Repaired, repair
@@ -232,6 +233,7 @@ class _Parts:
             self.recorder.note,
         )
         self.preempting = Preempting(self.table, self.recorder)
+        self.pausing = Pausing(self.table, self.recorder, config.groups, world.now)
         self.hooks = Hooks(config, bus, caller(world.executor))
         self.table.settle = self._settle
 
@@ -274,6 +276,7 @@ class _Parts:
             now=world.now,
             new_run_id=world.new_run_id,
             obstacle=self.retention.obstacle,
+            drained=self.pausing.drained,
             has_models=world.models is not None,
         )
 
@@ -309,7 +312,9 @@ class _Parts:
         control = Control(
             self.recorder, self.reading, self.table, world.now, self.config.cancel_sla
         )
-        scheduler = Scheduler(intake, self.reading, control, self.table, self.recorder)
+        scheduler = Scheduler(
+            intake, self.reading, control, self.table, self.recorder, self.pausing
+        )
         return Core(
             config=self.config,
             kinds=self.kinds,

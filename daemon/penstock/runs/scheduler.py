@@ -7,10 +7,11 @@ are claimed at the end of each commit. Its parts check, wait, and put into words
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from penstock.events import Recorded
+from penstock.lifecycle import QUEUED_STATES
 from penstock.priority import Priority
 from penstock.record.recorder import Recorder
 from penstock.record.store import AskRow, RequestCancel, RunFilter
@@ -18,8 +19,10 @@ from penstock.record.views import RunView
 from penstock.replies import CancelReceipt
 from penstock.runs.control import Control
 from penstock.runs.intake import Intake, Submitted
+from penstock.runs.pausing import Pausing
 from penstock.runs.reading import Reading
 from penstock.runs.table import RunTable
+from penstock.runs.why import Line, Why, explain
 from penstock.staleness import Judgement
 from penstock.wire import BugReportRequest, SubmitRequest
 
@@ -37,6 +40,12 @@ class SchedulerStatistics:
     waiting_submits: int
     late_outcomes: int
     open_runs: int
+    #: What is paused and why; a group of None is the whole queue.
+    paused: tuple[dict[str, str | None], ...] = ()
+    #: What is drained.
+    draining: tuple[str | None, ...] = ()
+    #: By configured group: its slots, how many runs execute in it, how many queue.
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,6 +60,7 @@ class Scheduler:
     control: Control
     table: RunTable
     recorder: Recorder
+    pausing: Pausing
 
     async def submit(
         self, request: SubmitRequest, *, wait: bool = False, retry_of: str | None = None
@@ -96,6 +106,37 @@ class Scheduler:
         """See `Reading.asks`."""
         return await self.reading.asks(run_id, only_open=only_open)
 
+    async def why(self, run_id: str) -> Why:
+        """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
+        view = await self.reading.view(run_id)
+        table, standings = self.table, self.table.standings
+        line = Line(
+            standings.waiters(),
+            standings.holders(),
+            table.rules(),
+            self.intake.now(),
+            table.claiming,
+            {open_id: str(other.state) for open_id, other in table.views.items()},
+        )
+        return explain(view, line)
+
+    async def pause(self, group: str | None = None, reason: str = "") -> None:
+        """See `Pausing.pause`."""
+        await self.pausing.pause(group, reason)
+
+    async def resume(self, group: str | None = None) -> None:
+        """See `Pausing.resume`."""
+        await self.pausing.resume(group)
+
+    def start_drain(self, group: str | None = None) -> None:
+        """See `Pausing.drain`."""
+        self.pausing.drain(group)
+
+    async def drain(self, group: str | None = None) -> None:
+        """Take nothing new in, and wait until nothing runs or is queued."""
+        self.pausing.drain(group)
+        await self.pausing.wait_drained(group)
+
     def statistics(self) -> SchedulerStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""
         queue = self.table.queue
@@ -110,7 +151,27 @@ class Scheduler:
             waiting_submits=admission.waiting,
             late_outcomes=self.table.late_outcomes,
             open_runs=len(self.table.views),
+            paused=tuple(
+                {"group": group, "reason": reason}
+                for group, reason in self.table.paused.items()
+            ),
+            draining=tuple(self.pausing.draining),
+            groups=self._groups(),
         )
+
+    def _groups(self) -> dict[str, dict[str, int]]:
+        groups = {
+            name: {"slots": slots, "running": 0, "queued": 0}
+            for name, slots in self.table.group_slots.items()
+        }
+        if groups:
+            for view in self.table.views.values():
+                counts = groups.get(view.group or "")
+                if counts is not None and view.state == "running":
+                    counts["running"] += 1
+                elif counts is not None and view.state in QUEUED_STATES:
+                    counts["queued"] += 1
+        return groups
 
     async def shutdown(
         self, *, cancel_queued: bool = False, reason: str = "shutdown"

@@ -1,0 +1,249 @@
+"""Why a run is where it is, in sentences. Values in, values out.
+
+A run that waits for a slot is explained by the rules of the line: the first thing that keeps it from
+being next is told first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from penstock.lifecycle import RESTART_ASK
+from penstock.priority import Priority, may_preempt
+from penstock.record.views import RunView
+from penstock.runs.line import Rules, Waiter, grant, group_full, in_order, startable
+from penstock.runs.preemption import Holder
+
+Code = Literal[
+    "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",
+    "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "ahead", "first", "not_preemptible",
+]  # fmt: skip
+
+#: Runs named in one sentence.
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One cause: a word for programs, a sentence for people, and the runs it speaks of."""
+
+    code: Code
+    text: str
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a run is in its state."""
+
+    run_id: str
+    state: str
+    reasons: tuple[Reason, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of `GET /runs/{id}/why`; `text` is all sentences together."""
+        told = asdict(self)
+        told["reasons"] = [{**r, "runs": list(r["runs"])} for r in told["reasons"]]
+        return {**told, "text": " ".join(reason.text for reason in self.reasons)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line and the slots, as a claim would find them now."""
+
+    waiters: Sequence[Waiter]
+    holders: Sequence[Holder]
+    rules: Rules
+    now: datetime
+    #: False while the daemon starts or stops: nothing is claimed.
+    claiming: bool
+    #: State of every open run.
+    states: Mapping[str, str]
+
+
+def explain(view: RunView, line: Line) -> Why:
+    """Why this run is in its state."""
+    state = view.state or "queued"
+    waiter = next((w for w in line.waiters if w.run_id == view.run_id), None)
+    reasons: list[Reason]
+    if view.ended:
+        reasons = [_ended(view)]
+    elif waiter is not None:
+        reasons = [*_history(view), *_in_line(waiter, line)]
+    elif state == "running":
+        reasons = [_running(view, line.now)]
+    else:
+        reasons = [_waiting(view, line)]
+    if view.cancel_requested is not None and not view.ended:
+        why = f"It was asked to end: {view.cancel_requested}."
+        reasons.insert(0, Reason("cancelling", why))
+    return Why(view.run_id, state, tuple(reasons))
+
+
+def _ended(view: RunView) -> Reason:
+    why = view.error or view.reason
+    return Reason("ended", f"It ended {view.state}{f': {why}' if why else ''}.")
+
+
+def _running(view: RunView, now: datetime) -> Reason:
+    since = view.started_at or view.created_at or now
+    times = (
+        "" if view.attempt <= 1 else f" This is its execution number {view.attempt}."
+    )
+    return Reason(
+        "running",
+        f"It has a slot and executes; it began {_ago(now - since)} ago.{times}",
+    )
+
+
+def _waiting(view: RunView, line: Line) -> Reason:
+    """A run that gave its slot back until something happens."""
+    what, _, name = view.reason.partition(": ")
+    if view.reason == RESTART_ASK:
+        why = f"A restart interrupted it; it waits for an answer to {RESTART_ASK!r}."
+        return Reason("ask", why)
+    if what == "asks":
+        return Reason("ask", f"It waits, without a slot, for an answer to {name!r}.")
+    if what == "child":
+        child = f"{view.run_id}.{name}"
+        state = line.states.get(child, "ended")
+        why = f"It waits, without a slot, for its child {child} ({state})."
+        return Reason("child", why, (child,))
+    return Reason("waiting", f"It waits, without a slot: {view.reason}.")
+
+
+def _history(view: RunView) -> list[Reason]:
+    if view.state != "preempted":
+        return []
+    by = view.reason.removeprefix("preempted by ")
+    return [Reason("preempted", f"It gave its slot to {by} and goes on later.", (by,))]
+
+
+def _in_line(waiter: Waiter, line: Line) -> list[Reason]:
+    hindrances = _hindrances(waiter, line)
+    if not startable(waiter, line.rules):
+        return hindrances
+    ordered = in_order(line.waiters, line.rules, line.now)
+    held = Counter(holder.waiter.group for holder in line.holders)
+    if waiter in grant(ordered, held, line.rules):
+        if hindrances:
+            return hindrances
+        return [Reason("next", "A slot is free, and it is about to get it.")]
+    return [
+        *hindrances,
+        *_taken(waiter, line, held),
+        *_ahead(waiter, ordered, line, held),
+    ]
+
+
+def _hindrances(waiter: Waiter, line: Line) -> list[Reason]:
+    """What keeps a run from a slot even if there is one."""
+    found = []
+    rules, group = line.rules, waiter.group
+    if not line.claiming:
+        found.append(Reason("stopping", "The daemon is stopping and starts nothing."))
+    if waiter.parked:
+        return found
+    if None in rules.paused:
+        why = f"The queue is paused{_because(rules.paused[None])}."
+        found.append(Reason("paused", why))
+    if group is not None and group in rules.paused:
+        why = f"Its group {group!r} is paused{_because(rules.paused[group])}."
+        found.append(Reason("group_paused", why))
+    if waiter.kind not in rules.kinds:
+        found.append(Reason("kind", f"Its kind {waiter.kind!r} is not installed."))
+    if waiter.prerequisites:
+        named = [f"{r} ({line.states.get(r, 'ended')})" for r in waiter.prerequisites]
+        why = f"It comes after {_list(named)}."
+        found.append(Reason("prerequisites", why, waiter.prerequisites))
+    return found
+
+
+def _taken(waiter: Waiter, line: Line, held: Counter[str | None]) -> list[Reason]:
+    """Which slots it lacks, and who has them."""
+    rules, found = line.rules, []
+    if group_full(waiter.group, held, rules):
+        members = [h for h in line.holders if h.waiter.group == waiter.group]
+        count = rules.group_slots[waiter.group or ""]
+        why = (
+            f"Its group {waiter.group!r} has {_slots(count)}, taken by {_who(members)}."
+        )
+        found.append(Reason("group_slots", why, _ids(members)))
+    if held.total() >= rules.slots:
+        the = "The only slot is" if rules.slots == 1 else f"All {rules.slots} slots are"
+        why = f"{the} taken, by {_who(line.holders)}."
+        found.append(Reason("slots", why, _ids(line.holders)))
+    leaving = [holder for holder in line.holders if holder.leaving]
+    if leaving:
+        why = f"Slots will soon be given up by {_who(leaving)}."
+        found.append(Reason("leaving", why, _ids(leaving)))
+    return found
+
+
+def _ahead(
+    waiter: Waiter, ordered: Sequence[Waiter], line: Line, held: Counter[str | None]
+) -> list[Reason]:
+    """Its place among those that may start."""
+    before = [
+        w
+        for w in ordered[: ordered.index(waiter)]
+        if w.group == waiter.group or not group_full(w.group, held, line.rules)
+    ]
+    if before:
+        verb = "run goes" if len(before) == 1 else "runs go"
+        ids = tuple(w.run_id for w in before)
+        why = f"{len(before)} {verb} first: {_list([_name(w) for w in before])}."
+        return [Reason("ahead", why, ids)]
+    found = [Reason("first", "It is the first in line.")]
+    lesser = [h for h in line.holders if _much_less(h, waiter) and not h.leaving]
+    if lesser and not any(h.preemptible for h in lesser):
+        why = f"It is far more important than {_who(lesser)}, but may not interrupt."
+        found.append(Reason("not_preemptible", why, _ids(lesser)))
+    return found
+
+
+def _much_less(holder: Holder, waiter: Waiter) -> bool:
+    return may_preempt(waiter.priority, holder.waiter.priority)
+
+
+def _ids(holders: Sequence[Holder]) -> tuple[str, ...]:
+    return tuple(holder.waiter.run_id for holder in holders)
+
+
+def _who(holders: Sequence[Holder]) -> str:
+    return _list([_name(holder.waiter) for holder in holders])
+
+
+def _name(waiter: Waiter) -> str:
+    return f"{waiter.run_id} ({Priority(waiter.priority).name})"
+
+
+def _list(names: Sequence[str]) -> str:
+    """As "a, b and c", or the first few and how many more."""
+    if len(names) > MOST_NAMED:
+        names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _slots(count: int) -> str:
+    return "one slot" if count == 1 else f"{count} slots"
+
+
+def _ago(span: timedelta) -> str:
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h"
