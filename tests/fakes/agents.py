@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPDeprecationWarning
+from mcp.types import ResourceUpdatedNotification
 
 from fakes.real_daemon import RealDaemon
 
@@ -29,6 +33,17 @@ agent_marks = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning"),
 ]
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,15 @@ class Agents:
             answer = await http.request(method, self.daemon.url + path, json=body)
             return json.loads(answer.content)
 
+    async def open_session(self) -> httpx2.Response:
+        """The answer to the request that opens a session of the older protocol."""
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Accept": "application/json, text/event-stream",
+        }
+        async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+            return await http.post(self.url, json=INITIALIZE)
+
 
 def run(scenario: Callable[[], Awaitable[None]], loop: str = "trio") -> None:
     """Run an async scenario on a fresh loop of this sort."""
@@ -93,3 +117,51 @@ async def start(client: Client, *argv: str) -> str:
     """Start a command; its run id."""
     told = await call(client, "start_run", kind="command", inputs={"argv": list(argv)})
     return str(told["run_id"])
+
+
+class Updates:
+    """The notices that a client got."""
+
+    def __init__(self) -> None:
+        self.uris: list[str] = []
+        self._changed = anyio.Event()
+
+    def note(self, uri: str) -> None:
+        self.uris.append(uri)
+        self._changed.set()
+
+    async def take(self, message: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        if isinstance(message, ResourceUpdatedNotification):
+            self.note(message.params.uri)
+
+    async def wait_next(self) -> None:
+        """Wait for a notice that came since this returned last."""
+        await self._changed.wait()
+        self._changed = anyio.Event()
+
+
+@asynccontextmanager
+async def subscribed(
+    client: Client, era: str, uri: str, updates: Updates
+) -> AsyncIterator[None]:
+    """A subscription as either era has it."""
+    if era == "legacy":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MCPDeprecationWarning)
+            await client.subscribe_resource(uri)
+            yield
+            await client.unsubscribe_resource(uri)
+        return
+    async with (
+        client.listen(resource_subscriptions=[uri]) as notices,
+        anyio.create_task_group() as group,
+    ):
+
+        async def listen() -> None:
+            async for notice in notices:
+                updates.note(notice.uri)  # type: ignore[union-attr]
+
+        group.start_soon(listen)
+        yield
+        group.cancel_scope.cancel()

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-import anyio
 import httpx2
 import pytest
 from mcp.client.client import Client
-from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
-from mcp.types import ResourceUpdatedNotification
+from mcp.shared.exceptions import MCPError
 
 from fakes.agents import (
     Agents,
+    Updates,
     agent_marks,
     call,
     every_era,
     every_loop,
     run,
     start,
+    subscribed,
 )
 from penstock.errors import NotFound
 from penstock.server.mcp.resources import RunUri, parse_uri, run_uri
@@ -158,54 +156,6 @@ def test_a_client_that_does_not_read_stalls_nobody(agents: Agents) -> None:
             await call(client, "cancel_run", run_id=run_id)
 
     run(scenario)
-
-
-class Updates:
-    """The notices that a client got."""
-
-    def __init__(self) -> None:
-        self.uris: list[str] = []
-        self._changed = anyio.Event()
-
-    def note(self, uri: str) -> None:
-        self.uris.append(uri)
-        self._changed.set()
-
-    async def take(self, message: Any) -> None:
-        await anyio.lowlevel.checkpoint()
-        if isinstance(message, ResourceUpdatedNotification):
-            self.note(message.params.uri)
-
-    async def wait_next(self) -> None:
-        """Wait for a notice that came since this returned last."""
-        await self._changed.wait()
-        self._changed = anyio.Event()
-
-
-@asynccontextmanager
-async def subscribed(
-    client: Client, era: str, uri: str, updates: Updates
-) -> AsyncIterator[None]:
-    """A subscription as either era has it."""
-    if era == "legacy":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MCPDeprecationWarning)
-            await client.subscribe_resource(uri)
-            yield
-            await client.unsubscribe_resource(uri)
-        return
-    async with (
-        client.listen(resource_subscriptions=[uri]) as notices,
-        anyio.create_task_group() as group,
-    ):
-
-        async def listen() -> None:
-            async for notice in notices:
-                updates.note(notice.uri)  # type: ignore[union-attr]
-
-        group.start_soon(listen)
-        yield
-        group.cancel_scope.cancel()
 
 
 @asynccontextmanager
