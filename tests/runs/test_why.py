@@ -1,0 +1,260 @@
+"""Why a run is where it is: every answer that can be given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
+from fakes.stores import at, enqueue, inline_store
+from penstock.config import Group
+from penstock.errors import RunNotFound
+from penstock.record.views import RunView
+from penstock.runs.core import Core
+from penstock.runs.line import Rules, Waiter
+from penstock.runs.preemption import Holder
+from penstock.runs.run import Run
+from penstock.runs.why import Line, explain
+
+Clock = trio.testing.MockClock
+
+
+async def submit(core: Core, run_id: str, **others: Any) -> None:
+    await core.scheduler.submit(request(run_id=run_id, **others))
+
+
+async def told(core: Core, run_id: str) -> list[tuple[str, str]]:
+    """The codes and sentences of a run's explanation."""
+    why = await core.scheduler.why(run_id)
+    told = why.to_json()
+    assert json.loads(json.dumps(told)) == told
+    assert told["text"] == " ".join(reason.text for reason in why.reasons)
+    return [(reason.code, reason.text) for reason in why.reasons]
+
+
+async def test_an_unknown_id_is_not_found(autojump_clock: Clock) -> None:
+    """SC-14"""
+    async with open_fake_core() as core:
+        with pytest.raises(RunNotFound):
+            await core.scheduler.why("nobody")
+
+
+async def test_slots_and_place_are_told(autojump_clock: Clock) -> None:
+    """SC-14"""
+    async with open_fake_core(max_concurrent=2) as core:
+        for name in ("a", "b"):
+            await submit(core, name, seconds=10)
+        await submit(core, "low", seconds=1, priority="LOW")
+        await submit(core, "high", seconds=1, priority="HIGH")
+        await submit(core, "new", seconds=1)
+        taken = ("slots", "All 2 slots are taken, by a (MEDIUM) and b (MEDIUM).")
+        assert await told(core, "high") == [
+            taken,
+            ("first", "It is the first in line."),
+        ]
+        assert await told(core, "low") == [
+            taken,
+            ("ahead", "2 runs go first: high (HIGH) and new (MEDIUM)."),
+        ]
+        why = await core.scheduler.why("low")
+        assert [reason.runs for reason in why.reasons] == [("a", "b"), ("high", "new")]
+
+
+async def test_what_runs_and_what_has_ended_say_so(autojump_clock: Clock) -> None:
+    """SC-14"""
+    async with open_fake_core() as core:
+        await submit(core, "r", seconds=10)
+        await submit(core, "bad", fail=True)
+        await trio.sleep(4)
+        assert await told(core, "r") == [
+            ("running", "It has a slot and executes; it began 4 s ago.")
+        ]
+        await wait_ended(core, "r", "bad")
+        assert await told(core, "r") == [("ended", "It ended completed.")]
+        assert await told(core, "bad") == [
+            ("ended", "It ended failed: ValueError: asked to fail.")
+        ]
+
+
+async def test_prerequisites_are_told_with_their_state(autojump_clock: Clock) -> None:
+    """SC-14 SC-09"""
+    async with open_fake_core(max_concurrent=1) as core:
+        await submit(core, "one", seconds=10)
+        await submit(core, "two", seconds=10)
+        await submit(core, "r", after=("one", "two"))
+        assert await told(core, "r") == [
+            ("prerequisites", "It comes after one (running) and two (queued).")
+        ]
+        await wait_ended(core, "one")
+        assert await told(core, "r") == [
+            ("prerequisites", "It comes after two (running).")
+        ]
+
+
+async def test_pauses_and_groups_are_told(autojump_clock: Clock) -> None:
+    """SC-14"""
+    groups = {"gpu": Group(slots=1)}
+    async with open_fake_core(groups=groups) as core:
+        await submit(core, "a", seconds=100, group="gpu", priority="HIGH")
+        await submit(core, "b", seconds=1, group="gpu")
+        full = "Its group 'gpu' has one slot, taken by a (HIGH)."
+        assert await told(core, "b") == [
+            ("group_slots", full),
+            ("first", "It is the first in line."),
+        ]
+        await core.scheduler.pause("gpu", "driver update")
+        await core.scheduler.pause()
+        assert await told(core, "b") == [
+            ("paused", "The queue is paused."),
+            ("group_paused", "Its group 'gpu' is paused (driver update)."),
+        ]
+
+
+async def test_runs_of_a_full_group_do_not_stand_before_others(
+    autojump_clock: Clock,
+) -> None:
+    """SC-14: they could not take the next free slot."""
+    groups = {"gpu": Group(slots=1)}
+    async with open_fake_core(groups=groups, max_concurrent=2) as core:
+        await submit(core, "g1", seconds=100, group="gpu")
+        await submit(core, "g2", seconds=100, group="gpu", priority="HIGH")
+        await submit(core, "a", seconds=100)
+        await submit(core, "b", seconds=100)
+        assert (await told(core, "b"))[-1] == ("first", "It is the first in line.")
+
+
+async def test_a_kind_that_is_gone_is_told(autojump_clock: Clock) -> None:
+    """SC-14"""
+    async with inline_store() as store:
+        await store.commit([enqueue("old", kind="uninstalled")])
+        async with open_fake_core(store=store) as core:
+            assert await told(core, "old") == [
+                ("kind", "Its kind 'uninstalled' is not installed.")
+            ]
+
+
+async def test_waiting_for_people_and_children_is_told(autojump_clock: Clock) -> None:
+    """SC-14"""
+
+    async def wait_for_both(run: Run, _inputs: Seconds) -> Nothing:
+        await run.spawn_run("part", "sleep", {"seconds": 10})
+        await run.ask("which", "Which one?")
+        return Nothing()
+
+    async with open_fake_core(kind("both", wait_for_both), max_concurrent=1) as core:
+        await submit(core, "r", kind="both")
+        await trio.sleep(1)
+        assert await told(core, "r") == [
+            ("child", "It waits, without a slot, for its child r.part (running).")
+        ]
+        await wait_ended(core, "r.part")
+        await trio.sleep(1)
+        assert await told(core, "r") == [
+            ("ask", "It waits, without a slot, for an answer to 'which'.")
+        ]
+        await submit(core, "other", seconds=5)
+        await core.scheduler.answer("r", "which", "this", "test")
+        await trio.testing.wait_all_tasks_blocked()
+        assert await told(core, "r") == [
+            ("slots", "The only slot is taken, by other (MEDIUM)."),
+            ("first", "It is the first in line."),
+        ]
+
+
+async def test_preemption_is_told_on_both_sides(autojump_clock: Clock) -> None:
+    """SC-14 SC-13"""
+
+    async def slow_to_leave(run: Run, _inputs: Seconds) -> Nothing:
+        try:
+            await trio.sleep(100)
+        finally:
+            with trio.move_on_after(2, shield=True):
+                await trio.sleep(2)
+        return Nothing()
+
+    slow = kind("slow", slow_to_leave, preemptible=True)
+    async with open_fake_core(slow, max_concurrent=1) as core:
+        await submit(core, "low", kind="slow", priority="LOW")
+        await trio.sleep(1)
+        await submit(core, "now", seconds=10, priority="CRITICAL")
+        await trio.sleep(1)
+        assert await told(core, "now") == [
+            ("slots", "The only slot is taken, by low (LOW)."),
+            ("leaving", "Slots will soon be given up by low (LOW)."),
+            ("first", "It is the first in line."),
+        ]
+        await trio.sleep(2)
+        assert await told(core, "low") == [
+            ("preempted", "It gave its slot to now and goes on later."),
+            ("slots", "The only slot is taken, by now (CRITICAL)."),
+            ("first", "It is the first in line."),
+        ]
+        await core.scheduler.cancel("now", "enough", wait=True)
+        await trio.sleep(3)
+        assert await told(core, "low") == [
+            (
+                "running",
+                "It has a slot and executes; it began 7 s ago. This is its execution number 2.",
+            )
+        ]
+
+
+async def test_who_may_not_be_interrupted_is_told(autojump_clock: Clock) -> None:
+    """SC-14 SC-13"""
+    async with open_fake_core(max_concurrent=1) as core:
+        await submit(core, "low", seconds=10, priority="BACKGROUND")
+        await submit(core, "now", seconds=1, priority="CRITICAL")
+        assert (await told(core, "now"))[-1] == (
+            "not_preemptible",
+            "It is far more important than low (BACKGROUND), but may not interrupt.",
+        )
+
+
+async def test_a_cancel_under_way_is_told(autojump_clock: Clock) -> None:
+    """SC-14"""
+
+    async def stubborn(_run: Run, _inputs: Seconds) -> Nothing:
+        with trio.move_on_after(3, shield=True):
+            await trio.sleep(3)
+        return Nothing()
+
+    async with open_fake_core(kind("stubborn", stubborn)) as core:
+        await submit(core, "r", kind="stubborn")
+        await trio.sleep(1)
+        await core.scheduler.cancel("r", "enough")
+        assert (await told(core, "r"))[0] == (
+            "cancelling",
+            "It was asked to end: enough.",
+        )
+
+
+def line(waiters: list[Waiter], holders: list[Holder], **others: Any) -> Line:
+    fields: dict[str, Any] = {
+        "rules": Rules(1, frozenset({"k"})),
+        "now": at(),
+        "claiming": True,
+        "states": {},
+    }
+    return Line(waiters, holders, **{**fields, **others})
+
+
+def test_a_stop_and_a_free_slot_are_told() -> None:
+    """SC-14"""
+    waiter = Waiter("r", "k", 20, 1, at())
+    view = RunView("r", kind="k", state="queued")
+    why = explain(view, line([waiter], []))
+    assert [reason.code for reason in why.reasons] == ["next"]
+    why = explain(view, line([waiter], [], claiming=False))
+    assert [reason.code for reason in why.reasons] == ["stopping"]
+
+
+def test_long_lists_are_cut() -> None:
+    waiters = [Waiter(f"r{n}", "k", 20, n, at()) for n in range(9)]
+    holders = [Holder(Waiter("h", "k", 20, 0, at()))]
+    why = explain(RunView("r8", kind="k", state="queued"), line(waiters, holders))
+    assert why.reasons[-1].text.endswith("r3 (MEDIUM), r4 (MEDIUM) and 3 more.")
+    assert len(why.reasons[-1].runs) == 8
