@@ -1,0 +1,173 @@
+"""ER-01: the doctor names what is amiss, each with its fix, and mends nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.penstock_command import Penstock
+from fakes.real_daemon import RealDaemon
+from penstock.cli import checks
+from penstock.machine import kernel_of
+
+Look = Callable[[], dict[str, dict[str, str]]]
+
+
+@pytest.fixture
+def look(penstock: Penstock, config: Path, free_port: int) -> Look:
+    """The findings by their check; an exit code of 1 says that one is a failure."""
+
+    def look() -> dict[str, dict[str, str]]:
+        result = penstock("doctor", "--json")
+        rows = list(map(json.loads, result.stdout.splitlines()))
+        failed = any(row["state"] == "failure" for row in rows)
+        assert result.exit_code == failed, result.output
+        assert all(row["fix"] for row in rows if row["state"] != "ok")
+        return {row["check"]: row for row in rows}
+
+    config.write_text(f"port = {free_port}\n")
+    return look
+
+
+@pytest.fixture
+def config(home: Path) -> Path:
+    file = home / "config" / "penstock" / "config.toml"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+@pytest.fixture
+def state(home: Path) -> Path:
+    folder = home / "state" / "penstock"
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def test_a_fresh_box_is_well(look: Look, home: Path) -> None:
+    """ER-01: and looking makes nothing."""
+    before = sorted(home.rglob("*"))
+    found = look()
+    assert not [row for row in found.values() if row["state"] == "failure"]
+    assert set(found) >= {
+        "system", "config", "state folder", "runtime folder", "token", "port", "service",
+        "containment", "models", "git", "disk", "clock",
+    }  # fmt: skip
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_name_that_nobody_reads_is_told(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_PROT", "1")
+    found = look()["environment"]
+    assert "PENSTOCK_PROT" in found["found"]
+    assert "PENSTOCK_PORT" in found["fix"]
+
+
+def test_names_that_mean_something_are_not(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PENSTOCK_NO_SKIPS", raising=False)
+    for name in ("RUN_ID", "MODELS__CONCURRENCY", "DELEGATED"):
+        monkeypatch.setenv(f"PENSTOCK_{name}", "3")
+    assert "environment" not in look()
+
+
+def test_a_broken_config_is_told(look: Look, config: Path) -> None:
+    config.write_text("prot = 1\n")
+    found = look()["config"]
+    assert found["state"] == "failure"
+    assert "did you mean 'port'" in found["found"]
+
+
+def test_a_folder_that_is_open_to_others_is_told(look: Look, state: Path) -> None:
+    state.chmod(0o755)
+    found = look()["state folder"]
+    assert (found["state"], found["fix"]) == ("warning", f"chmod 700 {state}")
+
+
+def test_a_folder_of_somebody_else_is_told(
+    look: Look, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    found = look()["state folder"]
+    assert found["state"] == "failure"
+    assert "4242" in found["fix"]
+
+
+def test_a_token_that_others_may_read_is_told(look: Look, state: Path) -> None:
+    (state / "token").write_text("secret")
+    (state / "token").chmod(0o644)
+    found = look()["token"]
+    assert found["state"] == "failure"
+    assert "rotate" in found["fix"]
+    assert "secret" not in str(found)
+
+
+def test_a_taken_port_is_told(look: Look, config: Path) -> None:
+    """APP-04"""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(f"port = {taken.getsockname()[1]}\n")
+        found = look()["port"]
+    assert found["state"] == "failure"
+    assert "`port`" in found["fix"]
+
+
+def test_a_missing_git_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = look()
+    assert found["git"]["state"] == "warning"
+    assert found["service"]["state"] == "ok", "and a box without systemd is well"
+
+
+def test_a_model_server_that_is_not_there_is_told(
+    look: Look, config: Path, free_port: int
+) -> None:
+    """ER-01"""
+    url = f"http://127.0.0.1:{free_port}"
+    config.write_text(f'[models]\nprovider = "ollama"\nurl = "{url}"\nchain = ["m"]\n')
+    found = look()["models"]
+    assert found["state"] == "failure"
+    assert url in found["found"]
+
+
+def test_a_full_disk_is_told(look: Look, config: Path) -> None:
+    config.write_text(f"min_free_bytes = {2**60}\n")
+    assert look()["disk"]["state"] == "failure"
+
+
+def test_an_old_kernel_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SY-03"""
+    monkeypatch.setattr(checks, "KILLS_CGROUPS", (99, 0))
+    assert "cgroup.kill" in look()["system"]["found"]
+
+
+def test_a_person_gets_lines_and_fixes(penstock: Penstock, state: Path) -> None:
+    state.chmod(0o777)
+    lines = penstock("doctor").stdout.splitlines()
+    place = next(n for n, line in enumerate(lines) if "state folder" in line)
+    assert lines[place].startswith("warning")
+    assert lines[place + 1].strip() == f"chmod 700 {state}"
+
+
+@pytest.mark.slow
+def test_a_running_daemon_is_recognised(
+    penstock: Penstock, real_daemon: RealDaemon
+) -> None:
+    """ER-01: its port is its own, and how it contains runs is told."""
+    rows = map(json.loads, penstock("doctor", "--json").stdout.splitlines())
+    found = {row["check"]: row for row in rows}
+    assert found["port"]["state"] == "ok"
+    assert "the daemon's" in found["port"]["found"]
+    assert found["containment"]["found"].startswith(("cgroup", "subreaper"))
+
+
+def test_releases_are_compared_as_numbers() -> None:
+    assert kernel_of("5.10.0-28-amd64") > (5, 3)
+    assert kernel_of("6.1") == (6, 1)
+    assert kernel_of("weird") == (0, 0)

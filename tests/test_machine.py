@@ -1,0 +1,63 @@
+"""What a daemon needs of its machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import trio
+
+from penstock.address import Paths
+from penstock.config import Config
+from penstock.errors import StartRefused
+from penstock.machine import check_machine, make_state
+from penstock.service import open_daemon, open_embedded
+
+
+def uname(system: str, release: str) -> os.uname_result:
+    return os.uname_result((system, "box", release, "", "x86_64"))
+
+
+def test_linux_from_5_3_on_will_do() -> None:
+    for release in ("5.3.0", "5.10.0-28-amd64", "6.18.44"):
+        check_machine(uname("Linux", release))
+
+
+@pytest.mark.parametrize(
+    ("system", "release", "named"),
+    [("Darwin", "23.1.0", "Darwin"), ("Linux", "5.2.21", "5.3"), ("Linux", "4.19", "5.3")],
+)  # fmt: skip
+def test_any_other_machine_is_refused_in_a_sentence(
+    system: str, release: str, named: str
+) -> None:
+    with pytest.raises(StartRefused, match=named):
+        check_machine(uname(system, release))
+
+
+async def test_neither_daemon_starts_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """And nothing is made before it is refused."""
+    monkeypatch.setattr(os, "uname", lambda: uname("Darwin", "23.1.0"))
+    with trio.fail_after(30):
+        with pytest.raises(StartRefused, match="Darwin"):
+            async with open_daemon(Config(), os.environ):
+                pass
+        with pytest.raises(StartRefused, match="Darwin"):
+            async with open_embedded(Config(), "r", os.environ):
+                pass
+    assert not (home / "state").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartRefused, match="file/state"):
+        make_state(Paths(tmp_path / "file" / "state", tmp_path))
+
+
+def test_folders_are_made_for_their_user_alone(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "state", tmp_path / "run")
+    make_state(paths)
+    assert paths.state.stat().st_mode & 0o777 == 0o700
+    assert paths.runs.is_dir()
