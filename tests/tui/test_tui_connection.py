@@ -17,7 +17,7 @@ from penstock_tui.model import Model
 from penstock_tui.stream import Stream
 
 #: Seconds quitting may take; the aim is 0.5, and the box under test is shared.
-QUIT_SECONDS = 3.0
+QUIT_SECONDS = 2.0
 
 
 def found(daemon: RealDaemon) -> Address:

@@ -112,6 +112,12 @@ class Dashboard(Deeds):
         self._timer = self.set_interval(FRAME, self._draw)
         self._on_signals(self.exit)
 
+    async def action_quit(self) -> None:
+        """Leave: a flood that is still being taken in must not hold the screen."""
+        if self.feed is not None:
+            self.feed.stop()
+        self.exit()
+
     async def on_unmount(self) -> None:
         self._timer.stop()
         self._on_signals(None)

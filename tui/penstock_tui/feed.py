@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from penstock.address import Address
@@ -36,13 +37,18 @@ class Feed:
             asyncio.create_task(self._look(), name="look"),
         ]
 
-    async def aclose(self) -> None:
-        """End the tasks and close what they opened, in a bounded time."""
+    def stop(self) -> None:
+        """Take nothing more, from now on."""
         for task in self._tasks:
             task.cancel()
+
+    async def aclose(self) -> None:
+        """End the tasks and close what they opened, in a bounded time."""
+        self.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await self.actions.aclose()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.actions.aclose()
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""

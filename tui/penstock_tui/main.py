@@ -21,7 +21,13 @@ USAGE, AUTH = 2, 77
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the dashboard until it is quit."""
-    sys.exit(run(parser().parse_args(argv)))
+    code = run(parser().parse_args(argv))
+    if code:
+        sys.exit(code)
+    # Nothing is left to save; taking the interpreter apart would keep the prompt waiting.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def parser() -> argparse.ArgumentParser:
