@@ -1,0 +1,154 @@
+"""The plan of a coding run: what it may be, and in which order it is worked off."""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.errors import Refused
+
+#: Characters of a module's name: it is part of step names.
+LONGEST_NAME = 100
+LONGEST_PATH = 200
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*|\.[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+class PlannedModule(BaseModel):
+    """One file of code, with the file that tests it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str = Field(description="short and unique")
+    path: str = Field(description="relative path of its file")
+    purpose: str = Field("", description="what it does, in a sentence or two")
+    tests: str = Field(
+        "", description="relative path of its test file, empty if none is to be written"
+    )
+    needs: list[str] = Field(
+        default_factory=list, description="names of modules that it uses"
+    )
+
+    def files(self) -> tuple[str, ...]:
+        """The paths it writes."""
+        return (self.path, self.tests) if self.tests else (self.path,)
+
+
+class Plan(BaseModel):
+    """What a model planned, checked, in the order in which it is worked off."""
+
+    model_config = ConfigDict(frozen=True)
+    summary: str
+    modules: tuple[PlannedModule, ...]
+    questions: tuple[str, ...] = ()
+
+    def module(self, name: str) -> PlannedModule | None:
+        """The module of this name."""
+        return next((m for m in self.modules if m.name == name), None)
+
+    def described(self) -> str:
+        """The plan as models are told it."""
+        lines = [
+            f"- {m.name} ({m.path}; tests: {m.tests or 'none'}): {m.purpose}"
+            + (f" Uses {', '.join(m.needs)}." if m.needs else "")
+            for m in self.modules
+        ]
+        return "\n".join([self.summary, *lines])
+
+
+def check_path(text: str) -> str:
+    """A path as it may be written: relative, plain, and nothing of git's own. ValueError says why."""
+    path = PurePosixPath(text)
+    if not text or len(text) > LONGEST_PATH:
+        raise ValueError(f"a path has 1 to {LONGEST_PATH} characters")
+    if path.is_absolute() or text.endswith("/"):
+        raise ValueError(f"{text!r} is not the relative path of a file")
+    for part in path.parts:
+        if not _PART.fullmatch(part):
+            raise ValueError(f"{text!r} has a part that is not allowed: {part!r}")
+        if part.lower() == ".git" or part.startswith(".penstock-"):
+            raise ValueError(f"{text!r} names what is not the task's to write")
+    return str(path)
+
+
+def make_plan(fields: Mapping[str, Any], *, most: int) -> Plan:
+    """The plan in a model's answer. Refused says what is wrong with it."""
+    modules: Sequence[PlannedModule] = fields["modules"]
+    if not modules:
+        raise Refused("modules", "there are none")
+    if len(modules) > most:
+        raise Refused("modules", f"there are {len(modules)}, and {most} is the limit")
+    _check_names(modules)
+    _check_files(modules)
+    _check_needs(modules)
+    return Plan(
+        summary=fields["summary"],
+        modules=in_order(modules),
+        questions=tuple(q.strip() for q in fields.get("questions", ()) if q.strip()),
+    )
+
+
+def in_order(modules: Iterable[PlannedModule]) -> tuple[PlannedModule, ...]:
+    """What is needed comes first; otherwise as planned. Refused names a cycle."""
+    by_name = {module.name: module for module in modules}
+    try:
+        order = list(
+            graphlib.TopologicalSorter(
+                {m.name: m.needs for m in by_name.values()}
+            ).static_order()
+        )
+    except graphlib.CycleError as error:
+        cycle = " → ".join(reversed(error.args[1]))
+        raise Refused("modules", f"they need each other: {cycle}") from None
+    done: set[str] = set()
+    ordered: list[PlannedModule] = []
+    while len(ordered) < len(order):
+        ready = next(
+            m
+            for m in by_name.values()
+            if m.name not in done and done.issuperset(m.needs)
+        )
+        done.add(ready.name)
+        ordered.append(ready)
+    return tuple(ordered)
+
+
+def _check_names(modules: Sequence[PlannedModule]) -> None:
+    seen: set[str] = set()
+    for module in modules:
+        if not module.name.strip() or len(module.name) > LONGEST_NAME:
+            raise Refused("modules", f"a name has 1 to {LONGEST_NAME} characters")
+        if module.name in seen:
+            raise Refused("modules", f"two are named {module.name!r}")
+        seen.add(module.name)
+
+
+def _check_files(modules: Sequence[PlannedModule]) -> None:
+    seen: set[str] = set()
+    for module in modules:
+        for text in module.files():
+            try:
+                path = check_path(text)
+            except ValueError as error:
+                raise Refused("modules", f"{module.name}: {error}") from None
+            if path in seen:
+                raise Refused("modules", f"two write {path!r}")
+            seen.add(path)
+
+
+def _check_needs(modules: Sequence[PlannedModule]) -> None:
+    names = {module.name for module in modules}
+    for module in modules:
+        for need in module.needs:
+            if need == module.name:
+                raise Refused("modules", f"{module.name!r} needs itself")
+            if need not in names:
+                raise Refused(
+                    "modules", f"{module.name!r} needs {need!r}, which is not planned"
+                )
+        if len(set(module.needs)) < len(module.needs):
+            raise Refused("modules", f"{module.name!r} needs the same module twice")
