@@ -96,6 +96,23 @@ class CancelReceipt(Received):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
 
+class WhyReason(Received):
+    """A word for programs, a sentence for people, and the runs it speaks of."""
+
+    code: str
+    text: str
+    runs: tuple[str, ...] = ()
+
+
+class WhyReply(Received):
+    """Why a run is where it is; `text` is all sentences together."""
+
+    run_id: str
+    state: str
+    reasons: tuple[WhyReason, ...]
+    text: str
+
+
 class HealthReply(Received):
     status: Literal["ok", "degraded"]
     reasons: tuple[str, ...] = ()

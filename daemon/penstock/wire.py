@@ -44,6 +44,7 @@ from penstock.replies import RunReply as RunReply
 from penstock.replies import RunsPage as RunsPage
 from penstock.replies import SubmitReply as SubmitReply
 from penstock.replies import TaskReply as TaskReply
+from penstock.replies import WhyReply as WhyReply
 from penstock.replies import frame_adapter as frame_adapter
 
 #: Labels are for finding runs, not for carrying data.
@@ -147,6 +148,16 @@ class SubmitRequest(Sent):
 
 class CancelRequest(Sent):
     reason: Annotated[str, Field(max_length=LONGEST_REASON)] = "requested"
+
+
+class GroupRequest(Sent):
+    """Which part of the queue; None: all of it."""
+
+    group: Name | None = None
+
+
+class PauseRequest(GroupRequest):
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
 
 
 class AnswerRequest(Sent):

@@ -22,6 +22,7 @@ from penstock.errors import (
     AlreadyAnswered,
     AskNotFound,
     OtherInputs,
+    Refused,
     RunNotFound,
     Terminal,
 )
@@ -30,6 +31,7 @@ from penstock.record.bus import Bus
 from penstock.record.store import AskRow, RunFilter
 from penstock.record.views import RunView, fold
 from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app
 from penstock.server.closing import Closing
 from penstock.server.door import serve_door
@@ -231,6 +233,25 @@ class RecordingScheduler:
 
     def statistics(self) -> FakeStatistics:
         return FakeStatistics()
+
+    async def why(self, run_id: str) -> Why:
+        await trio.lowlevel.checkpoint()
+        state = str(self.log.view(run_id).state)
+        return Why(run_id, state, (Reason("running", "It executes."),))
+
+    async def pause(self, group: str | None, reason: str) -> None:
+        await self.resume(group)
+
+    async def resume(self, group: str | None) -> None:
+        await trio.lowlevel.checkpoint()
+        self.start_drain(group)
+
+    def start_drain(self, group: str | None) -> None:
+        if group is not None:
+            raise Refused("group", "there is none")
+
+    async def wait_drained(self, _group: str | None) -> None:
+        await trio.lowlevel.checkpoint()
 
     # The last, since below it `list` is no type in here.
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:

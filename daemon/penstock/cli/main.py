@@ -26,6 +26,13 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "wait": ("watch:wait", "Wait until runs have ended."),
         "cancel": ("runs:cancel", "Cancel runs, and prove that they are gone."),
         "retry": ("runs:retry", "The same inputs again, as a new run."),
+        "why": ("queue:why", "Why a run waits, and what stands before it."),
+    },
+    "The queue": {
+        "queue": ("queue:queue", "How many runs queue and execute, and what is paused."),
+        "pause": ("queue:pause", "Start no more runs, of all or of a group."),
+        "resume": ("queue:resume", "Start and take in runs again."),
+        "drain": ("queue:drain", "Take no new runs in, and wait for those there are."),
     },
     "People": {
         "asks": ("people:asks", "The questions that wait for an answer."),

@@ -97,6 +97,10 @@ class Client:
             body={"reason": reason}, patient=wait, wait=1 if wait else None,
         )  # fmt: skip
 
+    async def why(self, run_id: str) -> dict[str, Any]:
+        """Why the run is where it is: {"reasons": […], "text": …}."""
+        return await self._object("GET", "runs", run_id, "why")
+
     async def retry(self, run_id: str) -> dict[str, Any]:
         return await self._object("POST", "runs", run_id, "retry")
 
@@ -116,6 +120,24 @@ class Client:
         """A page of the log: {"events": […], "next": …, "more": …}."""
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
         return await self._object("GET", *parts, after=after, limit=limit)
+
+    # -- the queue; each answers how it is then
+
+    async def pause(self, group: str | None, reason: str) -> dict[str, Any]:
+        """Start no more runs, of the queue (None) or of a group."""
+        body = {"group": group, "reason": reason}
+        return await self._object("POST", "queue", "pause", body=body)
+
+    async def resume(self, group: str | None) -> dict[str, Any]:
+        """Start and take in runs again."""
+        return await self._object("POST", "queue", "resume", body={"group": group})
+
+    async def drain(self, group: str | None, *, wait: bool) -> dict[str, Any]:
+        """Take no new runs in; with `wait` this waits until none is left."""
+        return await self._object(
+            "POST", "queue", "drain", body={"group": group}, patient=wait,
+            wait=1 if wait else None,
+        )  # fmt: skip
 
     # -- the daemon
 

@@ -132,10 +132,14 @@ class Scheduler:
         """See `Pausing.drain`."""
         self.pausing.drain(group)
 
+    async def wait_drained(self, group: str | None = None) -> None:
+        """See `Pausing.wait_drained`."""
+        await self.pausing.wait_drained(group)
+
     async def drain(self, group: str | None = None) -> None:
         """Take nothing new in, and wait until nothing runs or is queued."""
-        self.pausing.drain(group)
-        await self.pausing.wait_drained(group)
+        self.start_drain(group)
+        await self.wait_drained(group)
 
     def statistics(self) -> SchedulerStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""

@@ -8,6 +8,7 @@ from penstock.server.closing import Closing
 from penstock.server.health import HealthOf
 from penstock.server.rest_daemon import daemon_handlers
 from penstock.server.rest_events import event_handlers
+from penstock.server.rest_queue import queue_handlers
 from penstock.server.rest_runs import ask_handlers, run_handlers
 from penstock.server.rest_tasks import task_handlers
 from penstock.server.routes import Handler
@@ -25,5 +26,6 @@ def rest_handlers(
         **ask_handlers(core),
         **event_handlers(core, closing),
         **task_handlers(core),
+        **queue_handlers(core),
         **daemon_handlers(core, health_of),
     }

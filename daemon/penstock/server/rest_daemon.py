@@ -1,4 +1,4 @@
-"""The daemon over REST: its health, its queue, its kinds, its readers."""
+"""The daemon over REST: its health, its kinds, its readers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         return json_answer(reply, 200 if reply.status == "ok" else 503)
 
     # The rest wait for nothing, whatever the load.
-    def queue(_call: Call) -> Answer:
-        return json_answer(core.scheduler.statistics().to_json())
-
     def pipelines(_call: Call) -> Answer:
         kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
         return json_answer({"pipelines": [kind_json(kind) for kind in kinds]})
@@ -42,7 +39,6 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
 
     return {
         "health": health,
-        "queue": queue,
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,

@@ -50,6 +50,10 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         view = await scheduler.view(call.run_id)
         return json_answer(view.to_json())
 
+    async def why(call: Call) -> Answer:
+        told = await scheduler.why(call.run_id)
+        return json_answer(told.to_json())
+
     async def cancel(call: Call) -> Answer:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
@@ -73,6 +77,7 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         "retry": retry,
         "list_runs": list_runs,
         "get_run": get_run,
+        "why": why,
         "cancel": cancel,
         "intervene": intervene,
         "report_bug": report_bug,

@@ -120,6 +120,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW), errors=(404,),
     ),
+    Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
         body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
@@ -151,6 +152,19 @@ ROUTES: tuple[Route, ...] = (
         reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW),
     ),
     Route("GET", "/queue", "queue", "The queue and the slots"),
+    Route(
+        "POST", "/queue/pause", "pause", "Start no more runs, of the queue or of a group",
+        body=wire.PauseRequest, errors=(503,),
+    ),
+    Route(
+        "POST", "/queue/resume", "resume", "Start and take in runs again", body=wire.GroupRequest,
+        errors=(503,),
+    ),
+    Route(
+        "POST", "/queue/drain", "drain", "Take no new runs in; with wait, until none is left",
+        body=wire.GroupRequest, status=202, errors=(409, 503),
+        queries=(Query("wait", "Wait until none is left", "flag", default=False),),
+    ),
     Route("GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs"),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
