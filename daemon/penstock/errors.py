@@ -140,3 +140,11 @@ class ContextTooLarge(PenstockError):
 
 class BudgetSpent(PenstockError):
     """The run has used up what it may spend on models."""
+
+
+class GoalNotReached(PenstockError):
+    """The loop came to a limit before its goal was reached."""
+
+
+class TurnFailed(PenstockError):
+    """A step of the loop failed."""

@@ -111,8 +111,16 @@ class DurableModels:
                 remembered.discard(ended)
 
 
+async def spent_below(store: Store, run_id: str) -> Spent:
+    """What the log says a run and all runs below it have spent."""
+    spent = Spent()
+    for one in await _tree(store, run_id):
+        spent += (await _story(store, one))[0]
+    return spent
+
+
 async def _tree(store: Store, root_id: str) -> list[str]:
-    """The root and all runs below it, ended ones too."""
+    """The run and all runs below it, ended ones too."""
     found = generation = [root_id]
     while generation:
         wanted = RunFilter(parents=frozenset(generation), limit=_PAGE)

@@ -1,0 +1,86 @@
+"""A turn's decision by a model: is the goal reached, and if not, what is next?"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.errors import Refused
+from penstock.events import DROPPABLE_TYPES, EVENT_CLASSES, Recorded
+from penstock.llm.context import Layers, build_layers
+from penstock.llm.prompts import PromptCache
+from penstock.llm.run_models import load_programs
+from penstock.pipelines.loop.inputs import LoopInputs
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+_SIGNATURES = "penstock.pipelines.loop.signatures"
+
+#: What a model is told of the run; what programs printed stands in the observation already.
+_TOLD = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
+
+# Facts read at once.
+_PAGE = 500
+
+
+async def decide(
+    run: Run, inputs: LoopInputs, turn: int, observation: str
+) -> dict[str, Any]:
+    """`{"done", "reason"}` and, where the model chooses the turn, `{"kind", "inputs"}`.
+
+    Errors as in `RunModels.ask`; MalformedAnswer when no attempt named a run that can be started.
+    """
+    await load_programs()
+    signatures = await trio.to_thread.run_sync(
+        importlib.import_module, _SIGNATURES, abandon_on_cancel=True
+    )
+    asked: dict[str, str] = {
+        "goal": inputs.goal or "",
+        "observation": observation or "(nothing was observed yet)",
+        "turn": f"{turn} of {inputs.max_turns}",
+    }
+    if inputs.kinds:
+        asked["kinds"] = _describe_kinds(run, inputs)
+    answer = await run.lm.ask(
+        signatures.Choose if inputs.kinds else signatures.Judge,
+        inputs=asked,
+        layers=await _layers(run),
+        check=lambda fields: _check(run, inputs, fields),
+    )
+    return dict(answer.fields)
+
+
+def _check(run: Run, inputs: LoopInputs, fields: Mapping[str, Any]) -> None:
+    """Refused says what of a choice cannot be done; the model is told."""
+    if fields["done"] or not inputs.kinds:
+        return
+    kind = fields["kind"]
+    if kind not in inputs.kinds:
+        raise Refused("kind", f"must be one of {', '.join(inputs.kinds)}")
+    run.tools.kinds[kind].parse(fields["inputs"])
+
+
+def _describe_kinds(run: Run, inputs: LoopInputs) -> str:
+    kinds = [run.tools.kinds[name] for name in inputs.kinds]
+    return "\n".join(
+        f"{kind.name}: {kind.summary} Inputs: {json.dumps(kind.inputs.model_json_schema())}"
+        for kind in kinds
+    )
+
+
+async def _layers(run: Run) -> Layers:
+    """What the run has recorded; the event at hand is the question itself."""
+    facts: list[Recorded] = []
+    read = run.tools.recorder.store.read
+    after = 0
+    while page := await read(run.run_id, after, _PAGE, types=_TOLD):
+        facts += page
+        after = page[-1].position
+    newest = next((f for f in reversed(facts) if f.type == "step.completed"), None)
+    return replace(build_layers(PromptCache(), facts, newest), current="")
