@@ -34,6 +34,26 @@ def notices(request: pytest.FixtureRequest, home: Path) -> Iterator[Notices]:
         yield notices
 
 
+class Waited(Exception):
+    """What must not wait did."""
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Waited is raised inside after so many seconds."""
+
+    def ring(_number: int, _frame: object) -> None:
+        raise Waited
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_nothing_is_said_to_nobody() -> None:
     assert not notify(None, "READY=1")
     Reporter(UNSUPERVISED).beat()
@@ -51,7 +71,7 @@ def test_a_manager_that_is_gone_harms_nobody(home: Path) -> None:
 
 def test_a_manager_that_does_not_read_stops_nobody(home: Path) -> None:
     """Law 8: the loop calls it, so it never waits."""
-    with open_notices(str(home / "full")) as notices:
+    with open_notices(str(home / "full")) as notices, alarm(5):
         for _ in range(100_000):
             if not notify(notices.address, "x" * 1000):
                 break

@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,7 +43,7 @@ def enclosed(scenario: str) -> None:
     for program in (SYSTEMD, JOURNALD):
         if not program.exists():
             refuse(f"needs {program}")
-    for name in ("unshare", "setpriv", "mount", "umount", "systemctl", "ps"):
+    for name in ("unshare", "setpriv", "mount", "umount", "systemctl"):
         if not shutil.which(name):
             refuse(f"needs {name}")
     delegated = os.environ.get("DELEGATED")
@@ -156,13 +157,11 @@ def first_closed(tree: Path) -> Path | None:
 
 def start_journal() -> None:
     """A journal of our own, which the user may read."""
-    machine = (
-        Path("/etc/machine-id").read_text().strip()
-        if Path("/etc/machine-id").exists()
-        else ""
-    )
-    if not machine:
-        refuse("needs /etc/machine-id")
+    identity = Path("/run/machine-id")
+    identity.write_text(f"{uuid.uuid4().hex}\n")
+    if not Path("/etc/machine-id").exists():
+        refuse("needs /etc/machine-id, over which to mount another")
+    run("mount", "--bind", str(identity), "/etc/machine-id")
     subprocess.Popen([JOURNALD], stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + START_SECONDS
     while not list(Path("/run/log/journal").glob("*/*.journal")):

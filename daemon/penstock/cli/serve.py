@@ -13,6 +13,7 @@ import click
 
 from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.cli.units import SERVICE, SOCKET, unit_folder
 from penstock.client import Client
 from penstock.errors import DaemonUnreachable, Refused
 from penstock.problems import Exit
@@ -68,6 +69,9 @@ def shutdown(session: Session, cancel_all: bool, as_json: bool) -> None:
         emit({"pid": pid, "cancelled": cancelled})
     else:
         say(f"the daemon (pid {pid}) has stopped")
+        if (unit_folder(session.environ) / SOCKET).exists():
+            how = f"`systemctl --user stop {SOCKET} {SERVICE}` keeps it down"
+            say(f"the next client starts it again, since it is a service; {how}")
 
 
 @click.command()

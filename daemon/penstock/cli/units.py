@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import penstock
 from penstock.address import Paths
-from penstock.config import Config
 from penstock.errors import NotFound
+
+if TYPE_CHECKING:
+    from penstock.config import Config
 
 SERVICE = "penstock.service"
 SOCKET = "penstock.socket"
