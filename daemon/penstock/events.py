@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import time
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal, get_args
 from uuid import UUID
 
 from pydantic import (
@@ -29,7 +29,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from penstock.clocks import Clock, check_clock
 
@@ -44,6 +44,8 @@ LONGEST_RUN_ID = 200
 
 # Deeper payloads are refused; a cycle has no depth, so this finds cycles too.
 _DEEPEST_PAYLOAD = 100
+
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_json(value: Any, depth: int = 0) -> Any:
@@ -90,17 +92,27 @@ def check_run_id(value: Any) -> str:
     return "-" * len(text) if text in {".", ".."} else text
 
 
+# Ids must differ and need not be hard to guess, so the kernel is asked for a seed and not for
+# every one of them.
+_noise = random.Random(os.urandom(32))
+
+
 def new_event_id() -> UUID:
     """A UUIDv7 (RFC 9562): time-ordered, so the unique index grows at one end."""
     stamp = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
+    noise = _noise.getrandbits(74)
     return UUID(
         int=stamp << 80
         | 0x7000 << 64
-        | (noise >> 64 & 0xFFF) << 64
+        | (noise >> 62) << 64
         | 0x2 << 62
         | noise & (1 << 62) - 1
     )
+
+
+def to_moment(micros: int) -> datetime:
+    """The aware time in UTC of so many microseconds since 1970."""
+    return _UNIX + timedelta(microseconds=micros)
 
 
 def format_time(moment: datetime) -> str:
@@ -540,25 +552,90 @@ class Envelope(BaseModel):
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded fact as the store keeps it: hot fields as columns, the fact itself as JSON.
 
     Views fold the columns and parse `body` only where they must; the wire form is put together
-    from the same bytes.
+    from the same bytes. Columns may be given as the store has them (an id as bytes, a time in
+    microseconds, a clock as JSON): they are read when they are asked for, and most never are. Not to
+    be changed once made.
     """
 
-    position: int
-    run_id: str
-    sequence: int
-    event_id: UUID
-    at: datetime
-    clock: Clock
-    causation_id: UUID | None
-    code_version: int
-    type: str
-    body: bytes
-    _wire: list[bytes] = field(default_factory=list, repr=False, compare=False)
+    __slots__ = (
+        "_at", "_causation_id", "_clock", "_event_id", "_wire", "body", "code_version", "position",
+        "run_id", "sequence", "type",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        position: int,
+        run_id: str,
+        sequence: int,
+        event_id: UUID | bytes,
+        at: datetime | int,
+        clock: Clock | str,
+        causation_id: UUID | bytes | None,
+        code_version: int,
+        type: str,  # noqa: A002  (the field's name on every surface)
+        body: bytes,
+    ) -> None:
+        self.position: Final = position
+        self.run_id: Final = run_id
+        self.sequence: Final = sequence
+        self.code_version: Final = code_version
+        self.type: Final = type
+        self.body: Final = body
+        self._event_id = event_id
+        self._at = at
+        self._clock = clock
+        self._causation_id = causation_id
+        self._wire: bytes | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        """The fact's id."""
+        if isinstance(self._event_id, bytes):
+            self._event_id = UUID(bytes=self._event_id)
+        return self._event_id
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, in UTC."""
+        if isinstance(self._at, int):
+            self._at = to_moment(self._at)
+        return self._at
+
+    @property
+    def clock(self) -> Clock:
+        """What was known when it happened."""
+        clock = self._clock
+        if isinstance(clock, str):
+            self._clock = clock = from_json(clock)
+        return clock
+
+    @property
+    def causation_id(self) -> UUID | None:
+        """The id of the fact that caused this one."""
+        if isinstance(self._causation_id, bytes):
+            self._causation_id = UUID(bytes=self._causation_id)
+        return self._causation_id
+
+    def _columns(self) -> tuple[object, ...]:
+        return (
+            self.position, self.run_id, self.sequence, self.event_id, self.at, self.clock,
+            self.causation_id, self.code_version, self.type, self.body,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Recorded):
+            return NotImplemented
+        return self._columns() == other._columns()
+
+    # A clock has no hash, and so its fact has none.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Recorded{self._columns()}"
 
     @property
     def event(self) -> AnyEvent:
@@ -571,28 +648,24 @@ class Recorded:
 
     def wire(self) -> bytes:
         """The envelope as one JSON object without a newline; encoded once, however many read it."""
-        if not self._wire:
-            cause = (
-                b"null"
-                if self.causation_id is None
-                else b'"%s"' % str(self.causation_id).encode()
-            )
-            self._wire.append(
-                b'{"position":%d,"run_id":%s,"sequence":%d,"event_id":"%s","at":"%s","clock":%s,'
-                b'"causation_id":%s,"code_version":%d,"event":%s}'
+        if self._wire is None:
+            cause, clock = self.causation_id, self._clock
+            self._wire = (
+                b'{"position":%d,"run_id":%b,"sequence":%d,"event_id":"%b","at":"%b","clock":%b,'
+                b'"causation_id":%b,"code_version":%d,"event":%b}'
                 % (
                     self.position,
-                    json.dumps(self.run_id).encode(),
+                    to_json(self.run_id),
                     self.sequence,
                     str(self.event_id).encode(),
                     format_time(self.at).encode(),
-                    json.dumps(dict(self.clock), separators=(",", ":")).encode(),
-                    cause,
+                    clock.encode() if isinstance(clock, str) else to_json(clock),
+                    b"null" if cause is None else b'"%b"' % str(cause).encode(),
                     self.code_version,
                     self.body,
                 )
             )
-        return self._wire[0]
+        return self._wire
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Recorded:

@@ -79,12 +79,18 @@ def test_large_data_is_cut_in_a_line() -> None:
 
 
 def test_an_event_whose_json_is_broken_still_has_a_line() -> None:
-    event = recorded(Log(text="x"), 3)
+    e = recorded(Log(text="x"), 3)
     broken = Recorded(
-        **{
-            **{k: getattr(event, k) for k in event.__slots__ if k != "_wire"},
-            "body": b"{oops",
-        }
+        e.position,
+        e.run_id,
+        e.sequence,
+        e.event_id,
+        e.at,
+        {},
+        None,
+        0,
+        e.type,
+        b"{oops",
     )
     assert one_line(broken) == "#3 log"
 

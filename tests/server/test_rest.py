@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ from penstock.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
-from penstock.events import AskRaised, Log, RunCompleted, RunStarted
+from penstock.events import AskRaised, Log, Recorded, RunCompleted, RunStarted
 from penstock.server.openapi import describe
 from penstock.server.rest_events import wanted_stream
 from penstock.server.routes import ROUTES
@@ -242,7 +241,20 @@ async def test_a_page_ends_with_what_everybody_has_seen() -> None:
     """ST-11: what is committed but not yet published is not yet true."""
     async with open_house() as house, house.http() as client:
         fact = house.queued("r")
-        house.core.store.facts.append(replace(fact, position=2, sequence=2))
+        house.core.store.facts.append(
+            Recorded(
+                2,
+                "r",
+                2,
+                fact.event_id,
+                fact.at,
+                fact.clock,
+                None,
+                0,
+                fact.type,
+                fact.body,
+            )
+        )
         page = (await client.get("/events")).json()
         assert ([event["position"] for event in page["events"]], page["more"]) == (
             [1],

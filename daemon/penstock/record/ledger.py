@@ -210,14 +210,15 @@ class Ledger:
         version = draft.code_version
         if version is None:
             version = max(0, entry.code_version)
+        text = to_json(clock)
         fact = Recorded(
-            self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, clock,
+            self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, text,
             draft.causation_id, version, draft.type, draft.body,
         )  # fmt: skip
         cause = draft.causation_id
         self._rows.append((
             self._head, entry.key, entry.sequence, draft.event_id.bytes, to_micros(draft.at),
-            draft.type, to_json(clock), cause.bytes if cause else None, version, draft.body,
+            draft.type, text, cause.bytes if cause else None, version, draft.body,
         ))  # fmt: skip
         self._pending[draft.event_id.int] = fact
         self._changed[entry.key] = entry

@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pydantic_core
 
-from penstock.events import Recorded
+from penstock.events import Recorded, to_moment
 from penstock.record.store import AskRow, RunFilter, RunRow
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,11 +42,6 @@ def to_micros(moment: datetime) -> int:
     return (moment - _UNIX) // _MICROSECOND
 
 
-def to_moment(micros: int) -> datetime:
-    """The aware time in UTC of a time column."""
-    return _UNIX + timedelta(microseconds=micros)
-
-
 def to_json(value: Any) -> str:
     """Compact JSON, as text columns hold it; `json.dumps` costs eight times as much per clock."""
     return pydantic_core.to_json(value).decode()
@@ -72,30 +66,7 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
 
 def recorded(columns: tuple[Any, ...]) -> Recorded:
     """One row of SELECT_EVENTS as the port shows it."""
-    (
-        position,
-        run_id,
-        sequence,
-        event_id,
-        at,
-        clock,
-        causation,
-        code_version,
-        type_,
-        body,
-    ) = columns
-    return Recorded(
-        position,
-        run_id,
-        sequence,
-        UUID(bytes=event_id),
-        to_moment(at),
-        json.loads(clock),
-        UUID(bytes=causation) if causation is not None else None,
-        code_version,
-        type_,
-        body,
-    )
+    return Recorded(*columns)
 
 
 def find_asks(
