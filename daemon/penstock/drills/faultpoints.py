@@ -16,7 +16,7 @@ from penstock.drills.scenarios import Scenario
 from penstock.drills.stage import Stage, open_stage
 
 #: Virtual seconds in which a whole story must be told; beyond it, something hangs.
-STORY_SECONDS = 3600.0
+STORY_SECONDS = 1800.0
 
 
 def _cancel_run(stage: Stage, number: int) -> None:
@@ -151,8 +151,11 @@ async def tell(scenario: Scenario, fault: str, at: int) -> Told:
     """Tell the story once with this fault; under a mock clock that jumps."""
     with open_stage(**scenario.settings) as stage:
         telling = _Telling(scenario, fault, at)
-        with trio.move_on_after(STORY_SECONDS) as limit:
-            await telling.tell(stage)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.break_hang, 2 * STORY_SECONDS)
+            with trio.move_on_after(STORY_SECONDS) as limit:
+                await telling.tell(stage)
+            nursery.cancel_scope.cancel(reason="the story is told")
         if limit.cancelled_caught:
             stage.broken.append("something hangs")
         return Told(scenario.name, fault, at, telling.reached, tuple(stage.broken))

@@ -8,7 +8,7 @@ import trio
 
 from penstock.drills.stage import Stage
 from penstock.events import ArtifactPartial, Recorded, RunFailed
-from penstock.lifecycle import MOVING_TYPES, TERMINAL_STATES
+from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.record.audit import audit_connection
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
 from penstock.record.store import RunRow
@@ -128,6 +128,7 @@ async def settle(stage: Stage) -> None:
     await trio.sleep(CALM_SECONDS)
     check_views(stage)
     _check_slots(stage)
+    await _answer_restarts(stage)
     notes, slots = stage.notes, stage.config.max_concurrent
     with trio.move_on_after(SETTLING_SECONDS) as waiting:
         async with trio.open_nursery() as nursery:
@@ -144,6 +145,15 @@ async def settle(stage: Stage) -> None:
         stage.broken.append("the runs cannot be ended")
         return
     _check_memory(stage)
+
+
+async def _answer_restarts(stage: Stage) -> None:
+    """A run that waits for a person, and those that wait for it, may fill the queue for ever."""
+    with stage.person("answers restarts"):
+        for ask in await stage.core.scheduler.asks():
+            if ask.name == RESTART_ASK:
+                by = "a person"
+                await stage.core.scheduler.answer(ask.run_id, ask.name, "fail", by)
 
 
 def _check_slots(stage: Stage) -> None:

@@ -24,7 +24,7 @@ from penstock.drills.stories import MOMENTS, Story, draw_story
 #: Stories of one number.
 STORIES = 8
 #: Virtual seconds in which all of them must be told; beyond it, something hangs.
-NUMBER_SECONDS = 3600.0
+NUMBER_SECONDS = 1800.0
 
 # Only the modes of a store that keeps answering leave no doubt of what is recorded.
 _STORELESS = frozenset({"lost answer", "outage", "broken"})
@@ -87,7 +87,10 @@ async def _tell(
     delays = MOMENTS[:6] if slow else (0.0,)
     with open_stage(delay=lambda: rng.choice(delays), **story.settings) as stage:
         try:
-            await _live(stage, story)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stage.break_hang, 2 * NUMBER_SECONDS)
+                await _live(stage, story)
+                nursery.cancel_scope.cancel(reason="the story is told")
             logs[index] = [
                 (f.position, f.run_id, f.sequence, f.type, f.body)
                 for f in log_of(stage)

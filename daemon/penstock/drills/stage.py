@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +34,9 @@ from penstock.wire import SubmitRequest
 
 #: Virtual seconds that a client looks again after an outage.
 TRY_AGAIN = 1.0
+
+#: Virtual seconds for a hanging core to end once its waits are over.
+LAST_HANG_SECONDS = 600.0
 
 Play = Callable[["Stage"], Awaitable[None]]
 
@@ -128,6 +133,19 @@ class Stage:
             self.store.dead = True
         self.processes.crash()
         self._life.cancel(reason="a drill killed the daemon")
+
+    async def break_hang(self, seconds: float) -> None:
+        """After so many virtual seconds: a shielded wait that nobody can end must not hold a drill.
+
+        First the waits for conclusions are ended; if that does not help, this process is.
+        """
+        await trio.sleep(seconds)
+        self.broken.append("something hangs in a shield")
+        while self.up and trio.current_time() < seconds + LAST_HANG_SECONDS:
+            self.core.scheduler.table.abandon()
+            await trio.sleep(TRY_AGAIN)
+        print("a drill hangs: ", *self.broken, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(70)
 
     # -- people
 

@@ -129,6 +129,9 @@ class Audit:
             if story.state is None:
                 self._find("legal transitions", fact, f"{fact.type} before run.queued")
             return
+        overruled = fact.type in {"run.completed", "run.failed"}
+        if overruled and story.cancel_requested is not None:
+            self._find("a cancel wins", fact, f"{fact.type} after a cancel request")
         if fact.type in {"run.started", "run.resumed"}:
             story.attempt = getattr(fact.event, "attempt", 0)
         try:

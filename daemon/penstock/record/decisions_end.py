@@ -62,7 +62,19 @@ def complete(ledger: Ledger, d: Complete) -> Concluded:
         raise Conflict(
             f"{d.draft.type} of {d.draft.run_id} does not end the run {entry.run_id}"
         )
-    return _conclude(ledger, entry, d.draft, d.used_seconds)
+    draft = d.draft
+    if entry.cancel_requested is not None and draft.type != "run.cancelled":
+        # The end was chosen while the request was on its way; what is recorded first counts.
+        draft = _cancelled(entry, draft)
+    return _conclude(ledger, entry, draft, d.used_seconds)
+
+
+def _cancelled(entry: Entry, draft: Draft) -> Draft:
+    """The end of a run whose cancel was recorded, in place of what its execution said."""
+    event = terminal("cancelled", reason=entry.cancel_requested or "")
+    return Draft(
+        entry.run_id, event.type, encode_event(event), draft.at, draft.event_id
+    )
 
 
 def _conclude(
@@ -105,11 +117,7 @@ def release(ledger: Ledger, d: Release) -> Concluded:
             f"{draft.type} of {draft.run_id} does not release the run {entry.run_id}"
         )
     if entry.cancel_requested is not None:
-        event = terminal("cancelled", reason=entry.cancel_requested)
-        cancelled = Draft(
-            entry.run_id, event.type, encode_event(event), draft.at, draft.event_id
-        )
-        return _conclude(ledger, entry, cancelled, d.used_seconds)
+        return _conclude(ledger, entry, _cancelled(entry, draft), d.used_seconds)
     state = check_move(entry, draft.type)
     facts = [ledger.record(entry, draft)]
     let_go(ledger, entry, d.used_seconds, state=state, reason=_reason(facts[0]))

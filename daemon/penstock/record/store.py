@@ -272,7 +272,8 @@ class Complete:
 
     The same commit counts down or cancels its dependants, closes its questions, and, unless it
     completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
-    of a cancelled end are kept. Fenced or Terminal if the run has moved on. Boot repair presents
+    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
+    says. Fenced or Terminal if the run has moved on. Boot repair presents
     the fence of the old owner, which the row names.
     """
 

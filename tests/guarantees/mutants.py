@@ -1,0 +1,262 @@
+"""Bugs that were made or could be made, as small patches, and the story that finds each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `file` of the package `old` becomes `new`; `scenario` with `fault` must find it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    scenario: str
+    fault: str
+
+
+MUTANTS = (
+    Mutant(
+        "the writer hears a cancel of the daemon",
+        "record/recorder.py",
+        "writing = trio.CancelScope(shield=True)",
+        "writing = trio.CancelScope()",
+        "stop",
+        "none",
+    ),
+    Mutant(
+        "except Cancelled instead of finally",
+        "runs/execution.py",
+        "        conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "        if not isinstance(__import__('sys').exc_info()[1], BaseExceptionGroup):\n"
+        "            conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "nested",
+        "stop the daemon",
+    ),
+    Mutant(
+        "except Exception instead of split",
+        "runs/execution.py",
+        "        return raised.split((Exception, SystemExit))",
+        "        return None, raised",
+        "nested",
+        "stop the daemon",
+    ),
+    Mutant(
+        "a cancel counts less than a failure",
+        "lifecycle.py",
+        "    if e.cancel_requested is not None:\n",
+        "    if e.cancel_requested is not None and e.error is None:\n",
+        "nested",
+        "cancel a run",
+    ),
+    Mutant(
+        "conclude through the waiting path",
+        "runs/execution.py",
+        "        conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "        await trio.lowlevel.checkpoint()\n"
+        "        conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "nested",
+        "stop the daemon",
+    ),
+    Mutant(
+        "answers before the commit",
+        "record/sqlite.py",
+        '            self._db.execute("COMMIT")\n        except sqlite3.Error as error:',
+        "        except sqlite3.Error as error:",
+        "nested",
+        "kill the daemon",
+    ),
+    Mutant(
+        "wake-up before the fold",
+        "record/recorder.py",
+        "        self._settle(entries, claim, answers)\n        self._wake(entries)\n",
+        "        for entry, answer in zip(entries, answers, strict=False):\n"
+        "            entry.answer = answer\n"
+        "        self._wake(entries)\n"
+        "        await trio.lowlevel.checkpoint()\n"
+        "        self._settle(entries, claim, answers)\n",
+        "asks",
+        "none",
+    ),
+    Mutant(
+        "a checkpoint between outcomes and views",
+        "runs/table.py",
+        "            view.apply(fact)\n            self.queue.apply(fact)\n",
+        "            self.queue.apply(fact)\n            if not fact.type.startswith('ask.'):\n"
+        "                view.apply(fact)\n",
+        "asks",
+        "none",
+    ),
+    Mutant(
+        "slot freed before the commit",
+        "record/decisions_claim.py",
+        "ended_at IS NULL AND state = 'running'\"",
+        "ended_at IS NULL AND state = 'running' AND cancel_requested IS NULL\"",
+        "full recorder",
+        "none",
+    ),
+    Mutant(
+        "an end frees a slot for queued runs only",
+        "runs/table.py",
+        "bool(self.queue.queued or self.unparking)",
+        "bool(self.queue.queued)",
+        "tree",
+        "none",
+    ),
+    Mutant(
+        "the first task that goes on takes the slot for all",
+        "runs/parking.py",
+        "if not self.parked or self._waiting:",
+        "if not self.parked:",
+        "tree",
+        "kill the daemon",
+    ),
+    Mutant(
+        "waiting for the slot with an old event",
+        "runs/parking.py",
+        "            await self.recorder.decide(Unpark(self.execution.fence))\n",
+        "            await self.recorder.decide(Unpark(self.execution.fence))\n"
+        "            self.execution.unparked = trio.Event()\n",
+        "asks",
+        "none",
+    ),
+    Mutant(
+        "lost wake-up in the bus",
+        "record/bus.py",
+        "                await self._bus.wait_published(self.run_id)\n",
+        "                await trio.lowlevel.checkpoint()\n"
+        "                await self._bus.wait_published(self.run_id)\n",
+        "readers",
+        "none",
+    ),
+    Mutant(
+        "a reader that leaves stays in the table",
+        "record/bus.py",
+        "            self._subscriptions.discard(subscription)\n",
+        "            pass\n",
+        "readers",
+        "none",
+    ),
+    Mutant(
+        "the last text is not shielded",
+        "runs/artifact.py",
+        "trio.move_on_after(LAST_FLUSH_SECONDS, shield=True)",
+        "trio.move_on_after(LAST_FLUSH_SECONDS)",
+        "artifacts",
+        "cancel a run",
+    ),
+    Mutant(
+        "text is taken off before it is recorded",
+        "runs/artifact.py",
+        "            await self.emit(piece, event_id=event_id)\n            self._on_the_way.popleft()\n",
+        "            self._on_the_way.popleft()\n            await self.emit(piece, event_id=event_id)\n",
+        "artifacts",
+        "cancel a run",
+    ),
+    Mutant(
+        "a conclusion gives up on the store",
+        "record/recorder.py",
+        "if entry.counted and entry.since <= too_old",
+        "if entry.since <= too_old",
+        "nested",
+        "store fails for long",
+    ),
+    Mutant(
+        "an event replaced under its waiters",
+        "record/recorder.py",
+        "            if entry.settled.is_set():\n",
+        "            if given_up:\n",
+        "nested",
+        "store fails for long",
+    ),
+    Mutant(
+        "a lost answer is asked for again",
+        "record/recorder.py",
+        "        if head > self.follower.head:\n",
+        "        if head < 0:\n",
+        "full recorder",
+        "store's answer is lost",
+    ),
+    Mutant(
+        "a retried batch is forgotten",
+        "record/recorder.py",
+        "            entries += self._take()\n",
+        "            entries = self._take()\n",
+        "nested",
+        "store fails once",
+    ),
+    Mutant(
+        "a drain that does not see conclusions",
+        "record/recorder.py",
+        "self._pending or self._ordinary or self._in_batch)",
+        "self._pending or self._ordinary)",
+        "stop",
+        "store fails once",
+    ),
+    Mutant(
+        "a claim on its way is not stopped",
+        "runs/table.py",
+        "            if self.stopping:\n                execution.stop()\n",
+        "",
+        "nested",
+        "stop the daemon",
+    ),
+    Mutant(
+        "children refused during a stop",
+        "runs/intake.py",
+        "if self.stopping is not None and not child:",
+        "if self.stopping is not None:",
+        "tree",
+        "stop the daemon",
+    ),
+    Mutant(
+        "repair leaves the processes",
+        "runs/repair.py",
+        "    done.ended_pids.extend(await end_previous(started, run_ids))\n",
+        "",
+        "repair",
+        "none",
+    ),
+    Mutant(
+        "repair under the new owner's fence",
+        "runs/repair.py",
+        "row.life is None or row.life == life:",
+        "row.life is None or row.life != life:",
+        "repair",
+        "none",
+    ),
+    Mutant(
+        "a ticket lost with its submitter",
+        "runs/admission.py",
+        "        try:\n            yield\n        finally:\n            self._entering -= 1\n            self.settle()\n",
+        "        yield\n        self._entering -= 1\n        self.settle()\n",
+        "admission",
+        "cut off the submitter",
+    ),
+    Mutant(
+        "an expiry that wants to be first",
+        "runs/asking.py",
+        "    with suppress(AlreadyAnswered):\n",
+        "    with suppress():\n",
+        "asks",
+        "none",
+    ),
+    Mutant(
+        "ended runs stay in memory",
+        "runs/table.py",
+        "                del self.views[fact.run_id]\n",
+        "                pass\n",
+        "nested",
+        "none",
+    ),
+    Mutant(
+        "dependants of a failed run go on",
+        "record/effects.py",
+        '        if entry.state == "completed":\n',
+        "        if entry.ended:\n",
+        "dependencies",
+        "none",
+    ),
+)
