@@ -131,7 +131,7 @@ class Naive(App[None]):
         self.columns = self.table.add_columns(
             *(column.title or "state" for column in COLUMNS)
         )
-        self.feed.start()
+        self.feed.start(lambda error: self.exit(message=repr(error)))
         self.set_interval(FRAME, self.draw)
 
     async def on_unmount(self) -> None:

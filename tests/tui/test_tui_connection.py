@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+import pytest
 from textual.widgets import Input
 
 from fakes.aio import aio
@@ -214,3 +215,23 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await until(lambda: len(app.model.runs) == 2, app)
 
     look()
+
+
+@aio
+async def test_a_feed_that_breaks_ends_the_dashboard_and_says_so() -> None:
+    """A dashboard that is fed no more must not look alive."""
+    with scripted_daemon("--scene", "busy") as daemon:
+        async with dashboard(daemon.address) as (app, _):
+            await shows(app, "● live")
+
+            def broken(*_: object) -> None:
+                raise ZeroDivisionError("out of the blue")
+
+            assert app.feed is not None
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Model, "feed", broken)
+                await app.feed.actions.submit(
+                    {"kind": "command", "inputs": {"argv": ["true"]}}
+                )
+                await until(lambda: not app.is_running)
+        assert app.return_code == 1

@@ -29,8 +29,8 @@ from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.small import TooSmall, too_small
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.tones import DARK, LIGHT
-from penstock_tui.widgets.panels import TopLine
 from penstock_tui.widgets.scrubber import ReplayState
+from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time, plain
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
@@ -108,9 +108,13 @@ class Dashboard(Deeds):
         self.set_keymap(dict(self.settings.keys))
         self.push_screen(Overview())
         if self.feed is not None:
-            self.feed.start()
+            self.feed.start(self._feed_failed)
         self._timer = self.set_interval(FRAME, self._draw)
         self._on_signals(self.exit)
+
+    def _feed_failed(self, error: BaseException) -> None:
+        """A dashboard that is fed no more must not look alive."""
+        self.exit(return_code=1, message=plain(f"the dashboard failed: {error!r}"))
 
     async def action_quit(self) -> None:
         """Leave: a flood that is still being taken in must not hold the screen."""

@@ -31,11 +31,19 @@ class Feed:
         self._stream = Stream(find, model, self._list_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin; `failed` is told of an error that nobody foresaw, which ends the feed."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failed(error)
+
         self._tasks = [
             asyncio.create_task(self._stream.run(), name="stream"),
             asyncio.create_task(self._look(), name="look"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(ended)
 
     def stop(self) -> None:
         """Take nothing more, from now on."""

@@ -86,7 +86,7 @@ class Stream:
         A fact recorded between the two is in both; the model drops it the second time.
         """
         async with open_connection(address, NOTHING) as socket:
-            greeting = json.loads(await socket.recv())
+            greeting = await receive_greeting(socket)
         self._model.feed(greeting, datetime.now(UTC))
         await self._list_runs()
         start = max(greeting["floor"] - 1, greeting["head"] - TAIL_AT_START, 0)
@@ -95,7 +95,7 @@ class Stream:
     async def _follow(self, address: Address) -> None:
         model, epoch = self._model, self._model.epoch
         async with open_connection(address, model.position) as socket:
-            greeting = json.loads(await socket.recv())
+            greeting = await receive_greeting(socket)
             if greeting["epoch"] != epoch or greeting["head"] < model.position:
                 model.forget()
                 raise OtherLog
@@ -144,6 +144,14 @@ async def open_connection(
         finally:
             # Under a flood a goodbye would wait behind everything that is still to be read.
             socket.transport.abort()
+
+
+async def receive_greeting(socket: ClientConnection) -> dict[str, Any]:
+    """The first frame. DaemonUnreachable if it is none: a daemon that stops says goodbye instead."""
+    greeting = json.loads(await socket.recv())
+    if not isinstance(greeting, dict) or greeting.get("type") != "hello":
+        raise DaemonUnreachable("the daemon does not greet; it may be stopping")
+    return greeting
 
 
 def explain(error: BaseException) -> tuple[str, bool]:

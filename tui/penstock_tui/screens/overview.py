@@ -28,12 +28,12 @@ from penstock_tui.widgets.panels import (
     QueueState,
     Rate,
     RatePanel,
-    TopBar,
     daemon_lines,
 )
 from penstock_tui.widgets.run_table import Row, RunTable
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
+from penstock_tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
     from penstock_tui.app import Dashboard

@@ -18,9 +18,9 @@ from penstock_tui.model import Model
 from penstock_tui.rows import row_of
 from penstock_tui.story import Story, facts_of, tree_lines
 from penstock_tui.tones import tones_of
-from penstock_tui.widgets.panels import TopBar
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Line, Tail
+from penstock_tui.widgets.top_bar import TopBar
 from penstock_tui.wording import plain, priority_word, title_of
 
 if TYPE_CHECKING:

@@ -41,7 +41,9 @@ class SubmitDialog(Dialog):
 
     def __init__(self, kinds: Sequence[Mapping[str, Any]], submit: Submit) -> None:
         super().__init__()
-        self._kinds = {str(kind["name"]): kind for kind in kinds}
+        # The kind that needs nothing comes first; the others as the daemon names them.
+        ordered = sorted(kinds, key=lambda kind: kind["name"] != "command")
+        self._kinds = {str(kind["name"]): kind for kind in ordered}
         self._submit = submit
         self._fields: list[FormField] = []
         self._kind = ""

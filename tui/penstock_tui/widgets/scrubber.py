@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from penstock_tui.tones import Tones
-from penstock_tui.widgets.panels import Panel
+from penstock_tui.widgets.panel import Panel
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,30 @@
+"""The base of what is drawn from one value."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widget import Widget
+
+from penstock_tui.tones import Tones, tones_of
+
+
+class Panel(Widget):
+    """Draws `value`; `show` takes a new one."""
+
+    value: object = None
+
+    def show(self, value: object) -> None:
+        """Draw this from now on."""
+        if value != self.value:
+            self.value = value
+            self.refresh()
+
+    def render(self) -> Text:
+        text = self.draw(tones_of(self)) if self.value is not None else Text()
+        text.no_wrap = True
+        text.overflow = "ellipsis"
+        return text
+
+    def draw(self, tones: Tones) -> Text:
+        """The picture of `value`."""
+        raise NotImplementedError
