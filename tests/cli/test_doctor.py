@@ -118,6 +118,21 @@ def test_a_taken_port_is_told(look: Look, config: Path) -> None:
     assert "`port`" in found["fix"]
 
 
+def test_a_free_port_of_any_family_is_well(look: Look, config: Path) -> None:
+    config.write_text('host = "::1"\nport = 0\n')
+    found = look()["port"]
+    assert found["state"] == "ok" or "not available" in found["found"]
+
+
+def test_a_git_that_does_not_run_is_told(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "git").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert look()["git"]["state"] == "warning"
+
+
 def test_a_missing_git_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     found = look()

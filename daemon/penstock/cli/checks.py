@@ -106,13 +106,17 @@ def check_git(box: Box) -> Findings:
         fix = "install git; only folders of this box can be described without it"
         yield Finding("git", "warning", "not found", fix)
         return
-    done = subprocess.run(
-        [program, "--version"],
-        capture_output=True,
-        text=True,
-        timeout=VERSION_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Finding("git", "warning", f"{program} does not run: {error}", "mend it")
+        return
     yield Finding("git", "ok", done.stdout.strip())
 
 

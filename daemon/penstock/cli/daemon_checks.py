@@ -37,7 +37,9 @@ def check_port(box: Box) -> Findings:
         yield Finding("port", "ok", f"{where} is the daemon's")
         return
     try:
-        with socket.create_server((box.config.host, box.config.port)):
+        family = socket.AF_INET6 if ":" in box.config.host else socket.AF_INET
+        where_to = (box.config.host, box.config.port)
+        with socket.create_server(where_to, family=family):
             yield Finding("port", "ok", f"{where} is free")
     except OSError as error:
         fix = "stop what listens there, or set another `port` in the config file"
@@ -75,7 +77,11 @@ def check_containment(box: Box) -> Findings:
     if box.pid is None:
         yield Finding("containment", "ok", "told once a daemon runs")
         return
-    lines = Path(f"/proc/{box.pid}/cgroup").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{box.pid}/cgroup").read_text().splitlines()
+    except OSError as error:
+        yield Finding("containment", "ok", f"cannot be seen: {error.strerror}")
+        return
     own = next((line[3:] for line in lines if line.startswith("0::")), "")
     if Path(own).name == DAEMON_LEAF:
         yield Finding("containment", "ok", f"cgroup, delegated at {Path(own).parent}")
