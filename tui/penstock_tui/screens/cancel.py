@@ -30,7 +30,7 @@ class CancelDialog(Dialog):
         super().__init__()
         self._run_id, self._about, self._cancel = run_id, about, cancel
         self._asked: float | None = None
-        self._told = False
+        self._told: str | None = None
 
     def contents(self) -> Iterable[Widget]:
         yield said(f"Cancel {plain(self._run_id)}?\n{self._about}")
@@ -65,13 +65,16 @@ class CancelDialog(Dialog):
             self._tell("\n".join(receipt_lines(receipt)))
 
     def _beat(self) -> None:
-        if self._asked is not None and not self._told:
+        if self._told is not None:
+            # A text that grows while the screen is being arranged can keep its old height.
+            self._show(self._told)
+        elif self._asked is not None:
             self._show(
                 f"… waiting for the proof that it is gone   {monotonic() - self._asked:.1f} s"
             )
 
     def _tell(self, text: str) -> None:
-        self._told = True
+        self._told = text
         self._show(text)
 
     def _show(self, text: str) -> None:
