@@ -73,6 +73,7 @@ class FakeRun:
     milestones: frozenset[str] = frozenset()
     run_id: str = "run-1"
     attempt: int = 1
+    has_models: bool = False
     config: Config = field(default_factory=Config)
     hold: int = 1000
     facts: list[Fact] = field(default_factory=list)

@@ -108,6 +108,11 @@ class Run:
         return self.tools.view_of(self.run_id)
 
     @property
+    def has_models(self) -> bool:
+        """Whether any model is configured."""
+        return self.tools.models is not None
+
+    @property
     def lm(self) -> Any:
         """How this run asks models. NotAvailable while none is configured."""
         if self._lm is None:

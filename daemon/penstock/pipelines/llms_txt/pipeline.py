@@ -1,7 +1,7 @@
-"""The kind `llms-txt`: describe a source tree in llms.txt and llms-full.txt, without a model.
+"""The kind `llms-txt`: describe a source tree in llms.txt and llms-full.txt, with a model or without.
 
-A run that is interrupted starts anew: every part gives the same result again, and the files in
-place are replaced only by whole ones.
+A run that is interrupted starts anew: every part gives the same result again, what a model said is
+recorded, and the files in place are replaced only by whole ones.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from penstock.pipelines.llms_txt.publish import Published, open_published
 from penstock.pipelines.llms_txt.render import render_head, render_llms_txt
 from penstock.pipelines.llms_txt.source import check_absolute, parse_source
 from penstock.pipelines.llms_txt.tree import Tree, read_text
+from penstock.pipelines.llms_txt.wording import word_outline
 from penstock.runs.kind import Inputs, Kind, Output
 
 if TYPE_CHECKING:
@@ -74,6 +75,17 @@ class LlmsTxtInputs(Inputs):
         le=8 * 1024 * 1024,
         description="Bytes of one file quoted in llms-full.txt",
     )
+    model: bool | None = Field(
+        None,
+        description="Let a model write summary and descriptions; null: if one is configured",
+    )
+    #: A few at a time are read to the model; more than this takes a small one many minutes.
+    model_files: int = Field(
+        60, ge=0, le=1000, description="Files that the model describes"
+    )
+
+    def needs_model(self) -> bool:
+        return self.model is True
 
 
 class LlmsTxtOutput(Output):
@@ -105,6 +117,8 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
     )
     sections = {section: len(links) for section, links in outline.sections.items()}
     await run.milestone("analysis_completed", links=outline.links, sections=sections)
+    if inputs.model is not False:
+        outline = await word_outline(run, outline, tree, inputs.model_files)
 
     folder = Path(inputs.out) if inputs.out is not None else await run.workspace()
     async with open_published(run, folder, "llms.txt") as short:
@@ -175,6 +189,13 @@ KIND = Kind(
     # It begins anew, which costs seconds and gives the same files.
     preemptible=True,
     milestones=frozenset(
-        {"repo_fetched", "analysis_started", "analysis_completed", "render_completed"}
+        {
+            "repo_fetched",
+            "analysis_started",
+            "analysis_completed",
+            "model_described",
+            "model_failed",
+            "render_completed",
+        }
     ),
 )

@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from penstock.errors import Refused
-from penstock.events import DROPPABLE_TYPES, EVENT_CLASSES, Recorded
-from penstock.llm.context import Layers, build_layers
-from penstock.llm.prompts import PromptCache
+from penstock.llm.history import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.pipelines.loop.inputs import LoopInputs
 
@@ -21,12 +18,6 @@ if TYPE_CHECKING:
     from penstock.runs.run import Run
 
 _SIGNATURES = "penstock.pipelines.loop.signatures"
-
-#: What a model is told of the run; what programs printed stands in the observation already.
-_TOLD = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
-
-# Facts read at once.
-_PAGE = 500
 
 
 async def decide(
@@ -50,7 +41,7 @@ async def decide(
     answer = await run.lm.ask(
         signatures.Choose if inputs.kinds else signatures.Judge,
         inputs=asked,
-        layers=await _layers(run),
+        layers=await read_layers(run, at="step.completed"),
         check=lambda fields: _check(run, inputs, fields),
     )
     return dict(answer.fields)
@@ -72,15 +63,3 @@ def _describe_kinds(run: Run, inputs: LoopInputs) -> str:
         f"{kind.name}: {kind.summary} Inputs: {json.dumps(kind.inputs.model_json_schema())}"
         for kind in kinds
     )
-
-
-async def _layers(run: Run) -> Layers:
-    """What the run has recorded; the event at hand is the question itself."""
-    facts: list[Recorded] = []
-    read = run.tools.recorder.store.read
-    after = 0
-    while page := await read(run.run_id, after, _PAGE, types=_TOLD):
-        facts += page
-        after = page[-1].position
-    newest = next((f for f in reversed(facts) if f.type == "step.completed"), None)
-    return replace(build_layers(PromptCache(), facts, newest), current="")
