@@ -37,7 +37,7 @@ from penstock.server.listeners import (
 )
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
-from penstock.watchdog import open_watchdog
+from penstock.watchdog import WatchdogStatistics, open_watchdog
 from penstock.world import open_daemon_models, real_world
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ async def serve(
                 on_beat=reporter.beat,
             ) as watchdog,
             open_daemon(
-                config, environ, supervision.sockets, watchdog.complaint
+                config,
+                environ,
+                supervision.sockets,
+                watchdog.complaint,
+                watchdog.statistics,
             ) as daemon,
         ):
             reporter.ready(partial(status_of, daemon.core))
@@ -102,10 +106,12 @@ async def open_daemon(
     environ: Mapping[str, str],
     sockets: Sequence[int] = (),
     complain: Callable[[], str | None] = lambda: None,
+    read_loop: Callable[[], WatchdogStatistics] | None = None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
-    `sockets` are descriptors that are open already; `complain` says what ails the process.
+    `sockets` are descriptors that are open already; `complain` says what ails the process, and
+    `read_loop` how late its loop is.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -131,6 +137,7 @@ async def open_daemon(
                     base=base,
                     token=token,
                     complain=complain,
+                    read_loop=read_loop,
                     models=models,
                 ) as servers,
             ):
@@ -214,6 +221,7 @@ async def open_servers(
     base: str,
     token: str | None,
     complain: Callable[[], str | None] = lambda: None,
+    read_loop: Callable[[], WatchdogStatistics] | None = None,
     models: DaemonModels | None = None,
 ) -> AsyncIterator[Closing]:
     """Serve the core on these listeners; leaving the block stops it in order."""
@@ -222,6 +230,8 @@ async def open_servers(
     from penstock.server.door import serve_door
     from penstock.server.health import make_health
     from penstock.server.mcp.lazy import open_mcp
+    from penstock.server.meter import attach_meter
+    from penstock.server.rest_metrics import Metrics
     from penstock.server.ws import make_ws_handler
 
     guard = make_guard(core.config, token)
@@ -237,6 +247,7 @@ async def open_servers(
             closing=last_words,
             base=base,
             health_of=make_health(core, probe, complain=complain),
+            metrics=Metrics(core, attach_meter(core), read_loop).answer,
             mcp=mcp,
         )
         serve = partial(

@@ -73,6 +73,8 @@ class BusStatistics:
     ring_events: int
     ring_bytes: int
     subscribers: int
+    #: Facts that all subscribers together were let miss so far.
+    dropped: int
 
 
 class History(Protocol):
@@ -119,6 +121,7 @@ class Bus:
         self._bytes = 0
         self._lots: dict[str | None, trio.lowlevel.ParkingLot] = {}
         self._subscriptions: set[Subscription] = set()
+        self._dropped = 0
 
     @property
     def first(self) -> int:
@@ -197,8 +200,9 @@ class Bus:
         finally:
             self._subscriptions.discard(subscription)
 
-    def dropped(self, name: str, count: int) -> None:
-        """A subscriber's policy let it skip facts; the daemon's stream tells it."""
+    def dropped(self, name: str, missed: int, count: int) -> None:
+        """A subscriber's policy let it skip facts, `count` by now; the daemon's stream tells it."""
+        self._dropped += missed
         self._on_drop(name, count)
 
     def subscribers(self) -> list[SubscriberStatistics]:
@@ -208,7 +212,11 @@ class Bus:
 
     def statistics(self) -> BusStatistics:
         return BusStatistics(
-            self.head, len(self._ring), self._bytes, len(self._subscriptions)
+            self.head,
+            len(self._ring),
+            self._bytes,
+            len(self._subscriptions),
+            self._dropped,
         )
 
 
@@ -265,8 +273,9 @@ class Subscription:
             return None
         if self.overflow == "disconnect":
             raise Lagged
-        self.drops += bus.first - 1 - self.cursor
-        bus.dropped(self.name, self.drops)
+        missed = bus.first - 1 - self.cursor
+        self.drops += missed
+        bus.dropped(self.name, missed, self.drops)
         return self._jump(bus.first - 1)
 
     def _jump(self, cursor: int) -> Batch:

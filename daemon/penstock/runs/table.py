@@ -17,6 +17,7 @@ from penstock.events import (
     QueueResumed,
     Recorded,
 )
+from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
 from penstock.record.recorder import Answered
 from penstock.record.store import (
@@ -42,6 +43,7 @@ from penstock.runs.standings import Standings
 # Decisions after which a run may want a slot, or a slot may be free.
 _BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
 _FREES_SLOT = (Complete, Release, Park)
+_MOVES = MOVING_TYPES | {"run.cancel_requested"}
 
 
 def _nothing_to_start(execution: Execution) -> None:
@@ -62,6 +64,8 @@ class RunTable:
     now: Callable[[], datetime]
     #: Begins a claimed run's execution; nothing is claimed before it is set.
     start: Callable[[Execution], None] = _nothing_to_start
+    #: Told of every fact that moves a run or asks for its end, with the view after it.
+    on_move: Callable[[Recorded, RunView], None] = lambda _fact, _view: None
     #: Called after each batch: there may be room now.
     settle: Callable[[], None] = lambda: None
     aging: float | None = None
@@ -159,6 +163,8 @@ class RunTable:
                 view = self.views[fact.run_id] = RunView(fact.run_id)
             view.apply(fact)
             self.queue.apply(fact)
+            if fact.type in _MOVES:
+                self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
         self.bus.publish(facts)

@@ -48,13 +48,14 @@ def open_app(
     closing: Closing,
     base: str,
     health_of: HealthOf,
+    metrics: Handler | None = None,
     mcp: ASGI | None = None,
 ) -> ASGI:
     """Everything behind the door but WebSockets, guarded.
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    rest = build_rest(rest_handlers(core, closing, health_of), base)
+    rest = build_rest(rest_handlers(core, closing, health_of, metrics), base)
     return guarded(asgi_mux(rest, mcp), guard, core.config)
 
 

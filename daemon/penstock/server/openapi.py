@@ -77,6 +77,8 @@ def _operation(route: Route) -> dict[str, Any]:
 def _responses(route: Route) -> dict[str, Any]:
     schema = _ref(route.reply) if route.reply else {"type": "object"}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if route.name == "metrics":
+        content = {"text/plain": {"schema": {"type": "string"}}}
     if route.name.endswith("events"):
         content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
     statuses = {route.status, 200} if route.body or route.status == 202 else {200}

@@ -8,6 +8,7 @@ from penstock.server.closing import Closing
 from penstock.server.health import HealthOf
 from penstock.server.rest_daemon import daemon_handlers
 from penstock.server.rest_events import event_handlers
+from penstock.server.rest_metrics import no_metrics
 from penstock.server.rest_queue import queue_handlers
 from penstock.server.rest_runs import ask_handlers, run_handlers
 from penstock.server.rest_tasks import task_handlers
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def rest_handlers(
-    core: Core, closing: Closing, health_of: HealthOf
+    core: Core,
+    closing: Closing,
+    health_of: HealthOf,
+    metrics: Handler | None = None,
 ) -> dict[str, Handler]:
     """What answers each route, by the route's name."""
     return {
@@ -28,4 +32,5 @@ def rest_handlers(
         **task_handlers(core),
         **queue_handlers(core),
         **daemon_handlers(core, health_of),
+        "metrics": metrics or no_metrics,
     }

@@ -168,6 +168,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs"),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
+    Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
     Route("GET", "/openapi.json", "openapi", "This interface"),
     Route(
         "POST", "/tasks", "create_task", "Submit a coding task", body=wire.TaskRequest,

@@ -1,0 +1,237 @@
+"""The daemon's numbers for Prometheus. Imported when `/metrics` is first asked for.
+
+The registry is this daemon's own: nothing is kept in the library's global one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from penstock.server.meter import Meter, ReadLoop, Tally
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+
+def make_renderer(
+    core: Core, meter: Meter, read_loop: ReadLoop | None
+) -> Callable[[], bytes]:
+    """What writes all metrics in the text format. It reads statistics and waits for nothing."""
+    registry = CollectorRegistry()
+    registry.register(DaemonCollector(core, meter, read_loop))
+    return lambda: generate_latest(registry)
+
+
+@dataclass(eq=False, slots=True)
+class DaemonCollector(Collector):
+    """Reads levels when asked, and what the meter counted."""
+
+    core: Core
+    meter: Meter
+    read_loop: ReadLoop | None
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._daemon()
+        yield from self._queue()
+        yield from self._groups()
+        yield from self._runs()
+        yield from self._recorder()
+        yield from self._streams()
+        yield from self._loop()
+
+    def _daemon(self) -> Iterator[Metric]:
+        core = self.core
+        labels = {"version": core.version, "epoch": core.epoch}
+        info = GaugeMetricFamily("penstock_info", "This daemon.", labels=list(labels))
+        info.add_metric(list(labels.values()), 1)
+        yield info
+        yield gauge(
+            "start_time_seconds",
+            "When it started, since 1970.",
+            core.started_at.timestamp(),
+        )
+
+    def _queue(self) -> Iterator[Metric]:
+        now = self.core.scheduler.statistics()
+        yield gauges(
+            "queued_runs",
+            "Runs in line for a slot.",
+            "priority",
+            now.queued_by_priority,
+        )
+        yield gauge("queue_capacity", "Runs that the queue takes.", now.capacity)
+        yield gauge("running_runs", "Runs that have a slot.", now.running)
+        yield gauge("slots", "Runs that may have one at once.", now.slots)
+        yield gauge("parked_runs", "Runs that wait without a slot.", now.parked)
+        yield gauge("open_runs", "Runs that have not ended.", now.open_runs)
+        yield gauge(
+            "waiting_submits",
+            "Submits that wait for room in the queue.",
+            now.waiting_submits,
+        )
+        yield counter(
+            "late_outcomes", "Outcomes of runs that had moved on.", now.late_outcomes
+        )
+
+    def _groups(self) -> Iterator[Metric]:
+        now = self.core.scheduler.statistics()
+        for name, about in (
+            ("slots", "Slots of a group."),
+            ("running", "Runs of a group that have a slot."),
+            ("queued", "Runs of a group in line."),
+        ):
+            values = {group: counts[name] for group, counts in now.groups.items()}
+            yield gauges(f"group_{name}", about, "group", values)
+        paused = {str(row["group"] or ""): 1 for row in now.paused}
+        yield gauges(
+            "paused", 'What is paused; "" is the whole queue.', "group", paused
+        )
+
+    def _runs(self) -> Iterator[Metric]:
+        meter = self.meter
+        ended = CounterMetricFamily(
+            "penstock_runs_ended", "Runs that ended.", labels=["kind", "state"]
+        )
+        for labels, count in meter.ended.items():
+            ended.add_metric(labels, count)
+        yield ended
+        yield histograms(
+            "run_wait_seconds",
+            "From submit to the first start.",
+            "priority",
+            meter.wait_seconds,
+        )
+        yield histograms(
+            "run_seconds", "From the first start to the end.", "kind", meter.run_seconds
+        )
+        yield histogram(
+            "cancel_seconds",
+            "From a cancel of an executing run to its end.",
+            meter.cancel_seconds,
+        )
+        yield counter(
+            "preemptions",
+            "Runs that gave their slot to a more important one.",
+            meter.preemptions,
+        )
+        yield counters(
+            "requeues",
+            "Runs put back in line by a stop or a crash.",
+            "reason",
+            meter.requeues,
+        )
+
+    def _recorder(self) -> Iterator[Metric]:
+        now = self.core.recorder.statistics()
+        yield histogram(
+            "commit_seconds", "One commit, with its retries.", self.meter.commit_seconds
+        )
+        yield histogram(
+            "commit_decisions", "Decisions in one commit.", self.meter.commit_decisions
+        )
+        yield gauge(
+            "recorder_pending", "Decisions that wait for their commit.", now.pending
+        )
+        yield gauge("recorder_capacity", "How many may.", now.capacity)
+        yield gauge(
+            "recorder_waiting", "Tasks that wait for room at the recorder.", now.waiting
+        )
+        yield counter(
+            "recorder_decisions", "Decisions that were committed.", now.decisions
+        )
+        yield counter(
+            "recorder_dropped", "Facts given up while the store was away.", now.dropped
+        )
+        yield gauge(
+            "store_available", "Whether the store answers.", now.unavailable is None
+        )
+
+    def _streams(self) -> Iterator[Metric]:
+        bus = self.core.bus
+        now, readers = bus.statistics(), bus.subscribers()
+        yield gauge("log_head", "Position of the newest fact.", now.head)
+        yield gauge(
+            "log_floor", "Position of the oldest fact that is whole.", bus.floor
+        )
+        yield gauge("ring_events", "Facts in the live ring.", now.ring_events)
+        yield gauge("ring_bytes", "Bytes in the live ring.", now.ring_bytes)
+        count = Counter(reader.kind for reader in readers)
+        yield gauges("subscribers", "Readers of streams.", "kind", count)
+        # The furthest behind comes first, so the last of a kind to be set is the least.
+        lag = {reader.kind: reader.lag for reader in reversed(readers)}
+        yield gauges(
+            "subscriber_lag_events", "Facts the slowest reader is behind.", "kind", lag
+        )
+        yield counter(
+            "subscriber_dropped_events", "Facts that slow readers missed.", now.dropped
+        )
+
+    def _loop(self) -> Iterator[Metric]:
+        if self.read_loop is None:
+            return
+        now = self.read_loop()
+        yield gauge("loop_lag_seconds", "How late the loop's last beat was.", now.lag)
+        yield gauge(
+            "loop_longest_stall_seconds",
+            "The longest time it stood still.",
+            now.longest_stall,
+        )
+        yield counter(
+            "loop_stalls", "How often it stood still for too long.", now.stalls
+        )
+
+
+def gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"penstock_{name}", about, value=float(value))
+
+
+def gauges(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"penstock_{name}", about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def counter(name: str, about: str, value: float) -> Metric:
+    return CounterMetricFamily(f"penstock_{name}", about, value=value)
+
+
+def counters(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(f"penstock_{name}", about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def histogram(name: str, about: str, tally: Tally) -> Metric:
+    return HistogramMetricFamily(
+        f"penstock_{name}", about, buckets=_buckets(tally), sum_value=tally.total
+    )
+
+
+def histograms(
+    name: str, about: str, label: str, tallies: Mapping[str, Tally]
+) -> Metric:
+    family = HistogramMetricFamily(f"penstock_{name}", about, labels=[label])
+    for key, tally in tallies.items():
+        family.add_metric([key], buckets=_buckets(tally), sum_value=tally.total)
+    return family
+
+
+def _buckets(tally: Tally) -> list[tuple[str, float]]:
+    """Counts up to each bound, as the format has them."""
+    bounds = [*(str(float(bound)) for bound in tally.bounds), "+Inf"]
+    return list(zip(bounds, map(float, accumulate(tally.counts)), strict=True))
