@@ -90,11 +90,11 @@ MUTANTS = (
         "none",
     ),
     Mutant(
-        "slot freed before the commit",
+        "a slot too many",
         "record/decisions_claim.py",
-        "ended_at IS NULL AND state = 'running'\"",
-        "ended_at IS NULL AND state = 'running' AND cancel_requested IS NULL\"",
-        "full recorder",
+        "    free = d.slots - held.total()\n",
+        "    free = d.slots - held.total() + 1\n",
+        "nested",
         "none",
     ),
     Mutant(
@@ -102,7 +102,7 @@ MUTANTS = (
         "runs/table.py",
         "bool(self.queue.queued or self.unparking)",
         "bool(self.queue.queued)",
-        "tree",
+        "asks",
         "none",
     ),
     Mutant(
@@ -110,8 +110,8 @@ MUTANTS = (
         "runs/parking.py",
         "if not self.parked or self._waiting:",
         "if not self.parked:",
-        "tree",
-        "kill the daemon",
+        "narrow tree",
+        "none",
     ),
     Mutant(
         "waiting for the slot with an old event",
@@ -125,10 +125,9 @@ MUTANTS = (
     Mutant(
         "lost wake-up in the bus",
         "record/bus.py",
-        "                await self._bus.wait_published(self.run_id)\n",
-        "                await trio.lowlevel.checkpoint()\n"
-        "                await self._bus.wait_published(self.run_id)\n",
-        "readers",
+        "        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
+        "        await trio.lowlevel.checkpoint()\n        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
+        "schedules",
         "none",
     ),
     Mutant(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a drill without options begins nothing new, so that it ends within 60.
 SHORT_SECONDS = 40.0
+#: Seconds of kills; the last life, which ends every run in order, comes after them.
+CRASH_SECONDS = 30.0
 #: Of how many points of a story the short form tries one.
 SHORT_STRIDE = 9
 
@@ -85,6 +87,26 @@ def faults(every: int | None, seed: int | None, as_json: bool, **where: Any) -> 
     _tell(tally, "STORY", as_json)
 
 
+@drill.command()
+@click.option(
+    "--count", type=click.IntRange(min=1), help="So many kills.  [default: 40 s]"
+)
+@seed_option
+@state_option
+@json_option
+def crash(count: int | None, seed: int | None, as_json: bool, state: Any) -> None:
+    """kill -9 of a daemon under load; what it had acknowledged must be there afterwards."""
+    from penstock.drills.crash import drill_crash
+
+    tally = drill_crash(
+        seed=_seed(seed),
+        kills=count,
+        seconds=CRASH_SECONDS if count is None else None,
+        state=state,
+    )
+    _tell(tally, "CRASH", as_json, only="kills")
+
+
 def _seed(seed: int | None) -> int:
     if seed is None:
         seed = secrets.randbelow(10**9)
@@ -96,17 +118,22 @@ def _where(where: dict[str, Any]) -> dict[str, Any]:
     return {**where, "jobs": where["jobs"] or os.cpu_count() or 1}
 
 
-def _tell(tally: Tally, head: str, as_json: bool) -> None:
-    """The table on stdout, each broken law on stderr, and the exit code."""
+def _tell(tally: Tally, head: str, as_json: bool, only: str | None = None) -> None:
+    """The table on stdout, each broken law on stderr, and the exit code.
+
+    What is told per minute is everything together, or only what is named.
+    """
+    total = tally.total if only is None else tally.done.get(only, 0)
     if as_json:
         emit({"done": tally.done, "failures": tally.failures, "seconds": tally.seconds})
     else:
         rows = [[about, str(number)] for about, number in tally.done.items()]
-        rate = tally.total / tally.seconds * 60 if tally.seconds else 0.0
-        rows.append(["all", f"{tally.total} in {tally.seconds:.0f} s ({rate:.0f}/min)"])
+        rate = total / tally.seconds * 60 if tally.seconds else 0.0
+        all_of = only or "all"
+        rows.append([all_of, f"{total} in {tally.seconds:.0f} s ({rate:.0f}/min)"])
         rows.append(["broken laws", str(len(tally.failures))])
         table((head, "TOLD"), rows)
     for failure in tally.failures:
         say(failure)
-    code = Exit.RUN_FAILED if tally.failures or not tally.total else Exit.OK
+    code = Exit.RUN_FAILED if tally.failures or not total else Exit.OK
     raise click.exceptions.Exit(code)

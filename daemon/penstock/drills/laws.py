@@ -53,9 +53,13 @@ def check_log(stage: Stage, *, partials_kept: bool) -> None:
         kept = facts.get(told.event_id)
         if kept is None or kept.position != told.position:
             stage.broken.append(f"the acknowledged fact {told.position} is not there")
-    rows = {row.run_id for row in rows_of(stage)}
-    for run_id in stage.notes.accepted - rows:
+    rows = {row.run_id: row for row in rows_of(stage)}
+    for run_id in stage.notes.accepted - rows.keys():
         stage.broken.append(f"the accepted run {run_id} is not there")
+    for row in rows.values():
+        unmet = [other for other in row.after if rows[other].state != "completed"]
+        if row.started_at is not None and unmet:
+            stage.broken.append(f"{row.run_id} was started before {unmet}")
 
 
 def _check_slots_taken(stage: Stage, log: list[Recorded]) -> None:

@@ -94,6 +94,8 @@ async def artifacts(stage: Stage) -> None:
             ],
             run_id="b",
         )
+        # It keeps the recorder full.
+        await stage.submit(["flood", 3, 4], run_id="c")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_slowly, stage, "catch_up")
         await stage.until_ended("a", "b")
@@ -106,11 +108,14 @@ async def asks(stage: Stage) -> None:
         await stage.submit(["ask", "q", None, None], run_id="a")
         await stage.submit(["ask", "q", "no", 3], run_id="b")
         await stage.submit(["ask", "q", None, 2], run_id="c")
+        # They take the slots that the others will want again.
+        await stage.submit(["sleep", 5], run_id="d")
+        await stage.submit(["sleep", 6], run_id="e")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_answer, stage, "a", 1.0)
         # In the moment of its expiry.
         nursery.start_soon(_answer, stage, "b", 3.0)
-        await stage.until_ended("a", "b", "c", seconds=20)
+        await stage.until_ended("a", "b", "c", "d", "e", seconds=20)
         nursery.cancel_scope.cancel(reason="the story is told")
 
 
@@ -244,9 +249,14 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("readers", readers, _TIGHT),
         Scenario("full recorder", full_recorder, {**_TIGHT, "recorder_capacity": 2}),
         Scenario("processes", processes, _TIGHT),
-        Scenario("artifacts", artifacts, {**_TIGHT, "throttle_bytes": 64}),
+        Scenario(
+            "artifacts",
+            artifacts,
+            {"max_concurrent": 3, "throttle_bytes": 64, "recorder_capacity": 1},
+        ),
         Scenario("asks", asks, _TIGHT),
         Scenario("tree", tree, _TIGHT),
+        Scenario("narrow tree", tree, {"max_concurrent": 1}),
         Scenario("dependencies", dependencies, _TIGHT),
         Scenario("stop", stop, _TIGHT),
         Scenario("cancel all", cancel_all, _TIGHT),

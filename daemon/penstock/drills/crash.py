@@ -1,0 +1,227 @@
+"""kill -9 of a real daemon under load, again and again; what it had acknowledged must be there."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+
+from penstock.client import Client
+from penstock.drills.campaign import Tally, load_tally, save_tally
+from penstock.drills.scratch import Scratch, connected, open_scratch, started
+from penstock.errors import PenstockError
+from penstock.events import ProcessStarted, parse_event
+from penstock.lifecycle import TERMINAL_STATES
+from penstock.record.audit import audit_file
+from penstock.runs.trees import read_stat
+
+#: Seconds of load before a kill, at most.
+LOAD_SECONDS = 1.0
+#: Seconds in which the processes of a killed daemon must be gone: TERM, grace, KILL.
+GONE_SECONDS = 10.0
+#: Seconds for a daemon to end every run and itself.
+STOP_SECONDS = 40.0
+#: Submitters at once.
+SUBMITTERS = 3
+
+
+@dataclass(slots=True)
+class Told:
+    """What clients were told of the lives so far."""
+
+    #: Run id → position of its `run.queued`.
+    accepted: dict[str, int] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    answers: int = 0
+
+
+class CrashDrill:
+    """One scratch daemon through many lives."""
+
+    def __init__(self, scratch: Scratch, seed: int) -> None:
+        self.scratch = scratch
+        self.rng = Random(seed)
+        self.told = Told()
+        self.broken: list[str] = []
+        self.number = 0
+
+    async def kill_once(self) -> None:
+        """Start, load, kill, and read the log that is left."""
+        with started(self.scratch) as process:
+            async with connected(self.scratch, process) as client:
+                self._check_gone()
+                with trio.move_on_after(self.rng.uniform(0.05, LOAD_SECONDS)):
+                    await self._load(client)
+                process.kill()
+                process.wait()
+        self._check_log()
+
+    async def end(self) -> None:
+        """A last life that ends every run in order."""
+        with started(self.scratch) as process:
+            async with connected(self.scratch, process) as client:
+                self._check_gone()
+                await self._cancel_all(client)
+            process.terminate()
+            code = await trio.to_thread.run_sync(_wait, process)
+            if code != 0:
+                self.broken.append(f"the last stop ended with {code}")
+        self._check_log()
+        self._check_gone()
+        for run_id, state in self._query(
+            "SELECT run_id, state FROM runs WHERE key > 0"
+        ):
+            if state not in TERMINAL_STATES:
+                self.broken.append(f"{run_id} is {state} after all was cancelled")
+
+    # -- load
+
+    async def _load(self, client: Client) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(SUBMITTERS):
+                nursery.start_soon(self._repeat, self._submit, client)
+            nursery.start_soon(self._repeat, self._cancel, client)
+            nursery.start_soon(self._repeat, self._answer, client)
+
+    async def _repeat(
+        self, act: Callable[[Client], Awaitable[None]], client: Client
+    ) -> None:
+        while True:
+            # A full queue, or a run that has ended meanwhile, is an answer too.
+            with suppress(PenstockError):
+                await act(client)
+            await trio.sleep(self.rng.uniform(0, 0.02))
+
+    async def _submit(self, client: Client) -> None:
+        self.number += 1
+        words = self.rng.choice((["true"], ["sleep", "0.05"], ["sleep", "300"]))
+        reply = await client.submit({
+            "kind": "command", "inputs": {"argv": words}, "run_id": f"crash-{self.number}",
+            "on_restart": self.rng.choice(("requeue", "fail", "ask")),
+            "priority": self.rng.choice(("HIGH", "MEDIUM")),
+        })  # fmt: skip
+        self.told.accepted[reply["run_id"]] = reply["position"]
+
+    async def _cancel(self, client: Client) -> None:
+        run_id = self.rng.choice(list(self.told.accepted) or ["crash-0"])
+        receipt = await client.cancel(run_id, "a drill", wait=True)
+        if receipt["outcome"] == "cancelled" and receipt["gone_at"]:
+            self.told.cancelled.add(run_id)
+
+    async def _answer(self, client: Client) -> None:
+        for ask in (await client.get("asks"))["asks"]:
+            answer = self.rng.choice(("requeue", "fail"))
+            await client.answer(ask["run_id"], ask["name"], answer)
+            self.told.answers += 1
+
+    @staticmethod
+    async def _cancel_all(client: Client) -> None:
+        with trio.move_on_after(STOP_SECONDS):
+            while rows := (await client.runs("state:open", limit=200))["runs"]:
+                async with trio.open_nursery() as nursery:
+                    for row in rows:
+                        nursery.start_soon(_cancel_quietly, client, row["run_id"])
+
+    # -- laws
+
+    def _query(self, sql: str) -> list[Any]:
+        database = self.scratch.paths.database
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+            return db.execute(sql).fetchall()
+
+    def _check_log(self) -> None:
+        """The laws of the log, and every acknowledgement."""
+        audit = audit_file(self.scratch.paths.database)
+        self.broken += [str(finding) for finding in audit.findings]
+        rows = dict(self._query("SELECT run_id, state FROM runs WHERE key > 0"))
+        places = dict(self._query("SELECT run_id, place FROM runs WHERE key > 0"))
+        for run_id, position in self.told.accepted.items():
+            if places.get(run_id) != position:
+                self.broken.append(f"the accepted run {run_id} is not at {position}")
+        for run_id in self.told.cancelled:
+            if rows.get(run_id) != "cancelled":
+                self.broken.append(f"{run_id} was cancelled, and is {rows.get(run_id)}")
+
+    def _check_gone(self) -> None:
+        """No process that an earlier life recorded is alive under this one."""
+        give_up = time.monotonic() + GONE_SECONDS
+        left = self._alive()
+        while left and time.monotonic() < give_up:
+            time.sleep(0.05)
+            left = self._alive()
+        self.broken += [
+            f"the process {pid} of an earlier life is alive" for pid in left
+        ]
+
+    def _alive(self) -> list[int]:
+        """Processes of runs that nobody owns now, so that none of theirs may be left."""
+        rows = self._query(
+            "SELECT body FROM events JOIN runs ON runs.key = events.run"
+            " WHERE type = 'process.started' AND runs.state != 'running'"
+        )
+        left = []
+        for (body,) in rows:
+            event = parse_event(json.loads(body))
+            assert isinstance(event, ProcessStarted)
+            stat = read_stat(event.pid)
+            if stat and stat.start_time == event.start_time and stat.state not in "ZX":
+                left.append(event.pid)
+        return left
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    return process.wait(STOP_SECONDS)
+
+
+async def _cancel_quietly(client: Client, run_id: str) -> None:
+    with suppress(PenstockError):
+        await client.cancel(run_id, "the drill is over", wait=True)
+
+
+def drill_crash(
+    *, seed: int, kills: int | None, seconds: float | None, state: Path | None
+) -> Tally:
+    """Kill so often, or for so many seconds; then end in order."""
+    tally = load_tally(state, seed)
+    with open_scratch() as scratch:
+        trio.run(_kill_often, CrashDrill(scratch, seed), tally, kills, seconds, state)
+    return tally
+
+
+async def _kill_often(
+    drill: CrashDrill,
+    tally: Tally,
+    kills: int | None,
+    seconds: float | None,
+    state: Path | None,
+) -> None:
+    began, before = time.monotonic(), tally.seconds
+
+    def told() -> None:
+        tally.failures, drill.broken = [*tally.failures, *drill.broken], []
+        tally.seconds = before + time.monotonic() - began
+        save_tally(state, tally)
+
+    while not tally.failures:
+        late = seconds is not None and time.monotonic() - began > seconds
+        if late or (kills is not None and tally.done.get("kills", 0) >= kills):
+            break
+        accepted, answers = len(drill.told.accepted), drill.told.answers
+        cancelled = len(drill.told.cancelled)
+        await drill.kill_once()
+        tally.add("kills", 1, ())
+        tally.add("accepted runs", len(drill.told.accepted) - accepted, ())
+        tally.add("proven cancels", len(drill.told.cancelled) - cancelled, ())
+        tally.add("answers", drill.told.answers - answers, ())
+        told()
+    await drill.end()
+    told()

@@ -1,0 +1,110 @@
+"""A daemon of its own for a drill: its own folders, port and socket, in a process that can be killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from penstock.address import Paths, find_paths, socket_address
+from penstock.client import Client, open_client
+from penstock.errors import DaemonUnreachable, PenstockError
+
+#: Seconds that a daemon may take to answer: a cold start on a loaded box.
+START_SECONDS = 60.0
+#: Seconds between two looks whether it does.
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """The folders of a drill's daemon, and its environment."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def paths(self) -> Paths:
+        return find_paths(self.environ)
+
+    @property
+    def log(self) -> Path:
+        """What the daemon said, in all its lives."""
+        return self.folder / "daemon.log"
+
+    def tail(self) -> str:
+        """The end of what it said."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+@contextmanager
+def open_scratch() -> Iterator[Scratch]:
+    """New folders, removed at the end; nothing of the caller's daemon is seen or touched."""
+    with tempfile.TemporaryDirectory(prefix="penstock-drill-") as name:
+        folder = Path(name)
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PENSTOCK_", "XDG_", "LISTEN_", "NOTIFY_"))
+            and name not in {"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"}
+        }
+        environ = {**kept, "HOME": name, "PENSTOCK_PORT": str(_free_port())}
+        for part in ("CONFIG", "STATE", "DATA", "CACHE"):
+            environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
+        (folder / "run").mkdir(mode=0o700)
+        environ["XDG_RUNTIME_DIR"] = str(folder / "run")
+        yield Scratch(folder, environ)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def started(scratch: Scratch) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon, in a process that is gone at the end."""
+    argv = [sys.executable, "-m", "penstock.cli.main", "serve"]
+    with scratch.log.open("ab") as log:
+        process = subprocess.Popen(
+            argv, env=dict(scratch.environ), stdout=log, stderr=log, cwd=scratch.folder
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@asynccontextmanager
+async def connected(
+    scratch: Scratch, process: subprocess.Popen[bytes]
+) -> AsyncIterator[Client]:
+    """A client of the daemon, once it answers. DaemonUnreachable when it does not in time."""
+    with trio.move_on_after(START_SECONDS):
+        await _until_answering(scratch, process)
+    if process.poll() is not None:
+        raise DaemonUnreachable(f"the drill's daemon has ended:\n{scratch.tail()}")
+    async with open_client(socket_address(scratch.paths.socket)) as client:
+        yield client
+
+
+async def _until_answering(scratch: Scratch, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        try:
+            async with open_client(socket_address(scratch.paths.socket)) as client:
+                await client.health()
+        except PenstockError:
+            await trio.sleep(LOOK_SECONDS)
+        else:
+            return
