@@ -109,7 +109,9 @@ async def test_tombstones_are_forgotten(store: SqliteStore) -> None:
     for n in range(3):
         await one(store, RequestCancel(f"r{n}", "x", at(n)))
     await one(store, prune(tombstones_before=at(1), max_tombstones=1))
-    states = [(await one(store, enqueue(f"r{n}"))).row.state for n in range(3)]
+    for n in range(3):
+        await one(store, enqueue(f"r{n}"))
+    states = [(await get(store, f"r{n}")).state for n in range(3)]
     assert states == ["queued", "queued", "cancelled"]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterator
+
+from pydantic_core import from_json
 
 from penstock.events import Recorded, RunResumed, RunStarted
 from penstock.record.entry import Entry, check_move
@@ -14,13 +15,13 @@ from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Claim, Claimed
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
-_Candidate = tuple[int, int, int, int, str | None]
+_Candidate = tuple[int, int, int, str, str | None]
 
 #: Without aging the partial index on (priority, place) already has this order.
 _RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
 # `ended_at IS NULL` lets SQLite use the index of open runs.
 _HELD = "SELECT group_name FROM runs WHERE ended_at IS NULL AND state = 'running'"
-_COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, key, group_name FROM runs WHERE "
+_COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, run_id, group_name FROM runs WHERE "
 _PARKED = (
     _COLUMNS.format(0)
     + "ended_at IS NULL AND state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
@@ -36,25 +37,25 @@ def claim(ledger: Ledger, d: Claim) -> Claimed:
     ledger.flush()
     held = Counter(group for (group,) in ledger.db.execute(_HELD))
     free = d.slots - held.total()
-    chosen: list[tuple[int, bool]] = []
+    chosen: list[tuple[str, bool]] = []
     if free > 0:
-        for _, queued, _, key, group in _candidates(ledger, d):
+        for _, queued, _, run_id, group in _candidates(ledger, d):
             limit = None if group is None else d.group_slots.get(group)
             if limit is not None and held[group] >= limit:
                 continue
             held[group] += 1
-            chosen.append((key, bool(queued)))
+            chosen.append((run_id, bool(queued)))
             if len(chosen) == free:
                 break
     return _grant(ledger, d, chosen)
 
 
-def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[int, bool]]) -> Claimed:
+def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[str, bool]]) -> Claimed:
     facts: list[Recorded] = []
     started: list[Entry] = []
     unparked: list[Entry] = []
-    for key, queued in chosen:
-        entry = ledger.find_key(key)
+    for run_id, queued in chosen:
+        entry = ledger.get(run_id)
         facts.append(_start(ledger, entry, d) if queued else _unpark(ledger, entry, d))
         (started if queued else unparked).append(entry)
     return Claimed(
@@ -98,7 +99,7 @@ def _start(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:
     else:
         sql = "SELECT kind, shown FROM runs JOIN specs USING (key) WHERE key = ?"
         kind, shown = ledger.db.execute(sql, (entry.key,)).fetchone()
-        event = RunStarted(kind=kind, inputs=json.loads(shown), attempt=1)
+        event = RunStarted(kind=kind, inputs=from_json(shown), attempt=1)
         columns["started_at"] = to_micros(d.at)
     ledger.update(entry, state=check_move(entry, event.type), **columns)
     return ledger.make(entry, event, d.at)

@@ -83,9 +83,8 @@ def _conclude(
     effects = Effects()
     close(ledger, entry, draft, effects, used_seconds)
     spread(ledger, [(entry, draft.event_id)], draft.at, effects)
-    row = ledger.row(entry)
     ended, signalled = tuple(effects.ended[1:]), tuple(effects.signalled)
-    return Concluded(effects.recorded, row=row, ended=ended, signalled=signalled)
+    return Concluded(effects.recorded, ended=ended, signalled=signalled)
 
 
 def _known(ledger: Ledger, d: Complete | Release) -> Concluded | None:
@@ -98,7 +97,6 @@ def _known(ledger: Ledger, d: Complete | Release) -> Concluded | None:
     others = [fact for fact in known[1:] if fact.run_id != d.fence.run_id]
     return Concluded(
         known,
-        row=ledger.row(ledger.get(d.fence.run_id)),
         ended=tuple(fact.run_id for fact in others if fact.type in TERMINAL_TYPES),
         signalled=tuple(
             fact.run_id for fact in others if fact.type == "run.cancel_requested"
@@ -123,7 +121,7 @@ def release(ledger: Ledger, d: Release) -> Concluded:
     let_go(ledger, entry, d.used_seconds, state=state, reason=_reason(facts[0]))
     if state == "waiting":
         facts.append(_ask_restart(ledger, entry, facts[0]))
-    return Concluded(tuple(facts), row=ledger.row(entry))
+    return Concluded(tuple(facts))
 
 
 def _reason(fact: Recorded) -> str:

@@ -21,7 +21,7 @@ from penstock.events import (
 )
 from penstock.lifecycle import terminal
 from penstock.record.decisions_end import end
-from penstock.record.entry import Entry
+from penstock.record.entry import Entry, new_entry
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Accepted, Draft, Enqueue, Existing, RunSpec
@@ -30,7 +30,7 @@ _COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') 
 _INSERT_RUN = (
     "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
-    " VALUES (?, ?, ?, 0, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -38,7 +38,7 @@ def enqueue(ledger: Ledger, d: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
     spec = d.spec
     if known := ledger.stored_with_effects(d.event_id):
-        return Accepted(known, row=ledger.row(ledger.get(spec.run_id)))
+        return Accepted(known)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     entry = ledger.find(spec.run_id)
@@ -57,20 +57,23 @@ def enqueue(ledger: Ledger, d: Enqueue) -> Accepted | Existing:
     unmet = [entry.key for entry in prerequisites if not entry.ended]
     entry = _insert(ledger, d, root_id, depth, unmet)
     fact = ledger.record(entry, draft)
-    ledger.update(entry, place=fact.position)
     facts = [fact]
     if born is not None:
         facts += end(ledger, entry, born, d.at, cause=fact.event_id).recorded
-    return Accepted(tuple(facts), row=ledger.row(entry))
+        # It may have been born ended by a tombstone, which has done its work.
+        sql = "DELETE FROM tombstones WHERE run_id = ?"
+        ledger.db.execute(sql, (spec.run_id,))
+    return Accepted(tuple(facts))
 
 
 def _existing(ledger: Ledger, entry: Entry, spec: RunSpec) -> Existing:
-    row = ledger.row(entry)
-    if row.digest != spec.digest:
+    sql = "SELECT digest FROM specs WHERE key = ?"
+    (digest,) = ledger.db.execute(sql, (entry.key,)).fetchone()
+    if digest != spec.digest:
         raise OtherInputs(
             f"the run {spec.run_id} exists with other inputs", run_id=spec.run_id
         )
-    return Existing(row=row)
+    return Existing()
 
 
 def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
@@ -153,16 +156,16 @@ def _insert(
     ledger.writes += 1
     cursor = db.execute(
         _INSERT_RUN,
-        (s.run_id, s.kind, s.priority, s.group, s.parent_id, root_id, depth, s.retry_of,
+        (s.run_id, s.kind, s.priority, ledger.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
          len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(d.at)),
     )  # fmt: skip
     key = cursor.lastrowid
+    assert key is not None
     texts = (to_json(dict(s.shown)), to_json(dict(s.labels)), to_json(s.after))
     db.execute(
         "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
     )
-    db.executemany(
-        "INSERT INTO prerequisites VALUES (?, ?)", [(other, key) for other in unmet]
-    )
-    db.execute("DELETE FROM tombstones WHERE run_id = ?", (s.run_id,))
-    return ledger.get(s.run_id)
+    if unmet:
+        pairs = [(other, key) for other in unmet]
+        db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)
+    return ledger.add(new_entry(key, s.run_id))

@@ -6,18 +6,22 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json
 
 from penstock.events import Recorded, RunCancelRequested, encode_event
-from penstock.lifecycle import terminal
+from penstock.lifecycle import State, terminal
 from penstock.record.asks import close_asks
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Draft
+
+_LET_GO = (
+    "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"
+    " outcome = ?, life = NULL, wants_slot = 0 WHERE key = ?"
+)
 
 
 @dataclass(slots=True)
@@ -55,12 +59,19 @@ def close(
     effects.ended.append(entry.run_id)
 
 
-def let_go(ledger: Ledger, entry: Entry, used_seconds: float, **columns: Any) -> None:
-    ledger.db.execute(
-        "UPDATE runs SET used_seconds = used_seconds + ? WHERE key = ?",
-        (used_seconds, entry.key),
-    )
-    ledger.update(entry, life=None, wants_slot=0, **columns)
+def let_go(
+    ledger: Ledger,
+    entry: Entry,
+    used_seconds: float,
+    *,
+    state: State,
+    reason: str,
+    ended_at: int | None = None,
+    outcome: str | None = None,
+) -> None:
+    """Nobody executes the run any more."""
+    entry.state, entry.life = state, None
+    ledger.write(entry, _LET_GO, used_seconds, state, reason, ended_at, outcome)
 
 
 def cancel_one(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from penstock.clocks import Clock
 from penstock.errors import Conflict, Fenced, Refused, Terminal
@@ -58,12 +59,17 @@ class Entry:
             raise Fenced(run_id=self.run_id)
 
 
+def new_entry(key: int, run_id: str) -> Entry:
+    """A run that was just put into the tables."""
+    return Entry(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
+
+
 def load_entry(db: sqlite3.Connection, run_id: str) -> Entry | None:
     """The run as the tables have it."""
     columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
     if columns is None:
         return None
-    values = [*columns[:-1], json.loads(columns[-1])]
+    values = [*columns[:-1], from_json(columns[-1])]
     return Entry(*values)
 
 

@@ -117,26 +117,27 @@ class Ledger:
     def set_meta(self, name: str, value: int) -> None:
         self.db.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
 
+    @property
+    def next_position(self) -> int:
+        """Where the next fact will stand."""
+        return self._head + 1
+
     # -- runs
 
     def find(self, run_id: str) -> Entry | None:
         """What decisions need of a run; None if there is none."""
         entry = self._entries.get(run_id) or load_entry(self.db, run_id)
-        if entry is not None:
-            self._entries[run_id] = self._touched[entry.key] = entry
-        return entry
+        return entry if entry is None else self.add(entry)
 
     def drop(self, run_id: str) -> None:
         """The run is forgotten."""
         self.writes += 1
         self._entries.pop(run_id, None)
 
-    def find_key(self, key: int) -> Entry:
-        """As `find`, for a run that is known to be there."""
-        (run_id,) = self.db.execute(
-            "SELECT run_id FROM runs WHERE key = ?", (key,)
-        ).fetchone()
-        return self.get(run_id)
+    def add(self, entry: Entry) -> Entry:
+        """A run that is new in the tables."""
+        self._entries[entry.run_id] = self._touched[entry.key] = entry
+        return entry
 
     def get(self, run_id: str) -> Entry:
         """As `find`; RunNotFound."""
@@ -156,15 +157,17 @@ class Ledger:
 
     def update(self, entry: Entry, **columns: Any) -> None:
         """Change columns of a run that no fact changes by itself."""
-        self.writes += 1
-        self._touched[entry.key] = entry
         for name, value in columns.items():
             if name in WRITTEN_AT_ONCE:
                 setattr(entry, name, value)
         names = ", ".join(f"{name} = ?" for name in columns)
-        self.db.execute(
-            f"UPDATE runs SET {names} WHERE key = ?", (*columns.values(), entry.key)
-        )
+        self.write(entry, f"UPDATE runs SET {names} WHERE key = ?", *columns.values())
+
+    def write(self, entry: Entry, sql: str, *values: Any) -> None:
+        """Change a run by a statement whose last parameter is its key."""
+        self.writes += 1
+        self._touched[entry.key] = entry
+        self.db.execute(sql, (*values, entry.key))
 
     # -- facts
 

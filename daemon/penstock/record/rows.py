@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic_core
+from pydantic_core import from_json
 
 from penstock.events import Recorded, to_moment
 from penstock.record.store import AskRow, RunFilter, RunRow
@@ -51,10 +51,10 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
     """One row of SELECT_RUNS as the port shows it."""
     values = dict(zip(RunRow.__dataclass_fields__, columns, strict=True))
     for name in ("shown", "labels"):
-        values[name] = json.loads(values[name])
-    values["after"] = tuple(json.loads(values["after"]))
+        values[name] = from_json(values[name])
+    values["after"] = tuple(from_json(values["after"]))
     values["outcome"] = (
-        json.loads(values["outcome"]) if values["outcome"] is not None else None
+        from_json(values["outcome"]) if values["outcome"] is not None else None
     )
     # Below 0 stands "no code yet", so that version 0 can be taken once.
     values["code_version"] = max(0, values["code_version"])
@@ -93,7 +93,7 @@ def ask_row(columns: tuple[Any, ...]) -> AskRow:
         run_id=run_id,
         name=name,
         question=question,
-        choices=tuple(json.loads(choices)),
+        choices=tuple(from_json(choices)),
         default=default,
         expires_at=to_moment(expires) if expires is not None else None,
         state=state,

@@ -349,12 +349,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(Outcome):
-    row: RunRow
+    """The run is in the log; `recorded` tells with what fate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Existing(Outcome):
-    row: RunRow
+    """The run was there before, with the same inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +375,6 @@ class Appended(Outcome):
 class Concluded(Outcome):
     """`ended`: other runs that this one's end ended; `signalled`: executing runs to be cancelled."""
 
-    row: RunRow
     ended: tuple[str, ...] = ()
     signalled: tuple[str, ...] = ()
 
