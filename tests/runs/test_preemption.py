@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
@@ -25,11 +27,12 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.stores import at, inline_store
+from penstock.config import Group
 from penstock.priority import Priority
 from penstock.record.store import Complete, Fence, Release
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
-from penstock.runs.line import Rules, Waiter
+from penstock.runs.line import Rules, Waiter, grant, in_order
 from penstock.runs.preemption import Holder, Preemption, choose_preemption
 from penstock.runs.run import Run
 
@@ -524,3 +527,49 @@ async def test_everything_else_goes_before_a_preemption(
     assert conclusion.draft.type == expected
     released = expected in ("run.preempted", "run.requeued")
     assert isinstance(conclusion, Release) == released
+
+
+# -- at random
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_nothing_is_left_to_interrupt_once_all_is_quiet(
+    seed: int, autojump_clock: Clock
+) -> None:
+    """SC-03 SC-04 SC-13: random work; each quiet moment is checked, and everything ends."""
+    rng = random.Random(seed)
+    worker = Worker()
+    kinds = (kind("work", worker.work, preemptible=True), kind("firm", worker.work))
+    groups = {"g": Group(slots=1)}
+    aging = rng.choice([None, 5.0])
+    async with open_fake_core(
+        *kinds, max_concurrent=3, groups=groups, aging_seconds=aging
+    ) as core:
+        table = core.scheduler.table
+        names = [f"r{number}" for number in range(25)]
+        for number, name in enumerate(names):
+            await trio.sleep(rng.choice([0, 0.3, 2]))
+            await submit(
+                core,
+                name,
+                rng.choice(list(Priority)),
+                kind=rng.choice(["work", "work", "firm"]),
+                seconds=rng.randint(0, 6),
+                group=rng.choice([None, None, "g"]),
+                after=rng.sample(names[:number], min(number, rng.choice([0, 0, 1]))),
+            )
+            if rng.random() < 0.1:
+                await core.scheduler.cancel(rng.choice(names[: number + 1]), "no")
+            await trio.testing.wait_all_tasks_blocked()
+            assert table.interrupting == set()
+            standings = table.standings
+            line, holders = standings.waiters(), standings.holders()
+            assert not any(holder.leaving for holder in holders)
+            rules, now = table.rules(), core.now()
+            assert choose_preemption(line, holders, rules, now) is None
+            held = Counter(holder.waiter.group for holder in holders)
+            assert grant(in_order(line, rules, now), held, rules) == []
+        await wait_ended(core, *names)
+        assert worker.peak <= 3
+        # Nothing was computed twice, however often its run gave way.
+        assert len(worker.done) == len(set(worker.done))

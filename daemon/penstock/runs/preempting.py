@@ -20,6 +20,9 @@ class Preempting:
 
     def settle(self) -> None:
         """Ask for every interruption that the state of the line calls for; never waits."""
+        if not (self.table.claiming and self.table.moved):
+            return
+        self.table.moved = False
         while (found := self._find()) is not None:
             self.table.interrupting.add(found.victim)
             self.recorder.request(
@@ -28,7 +31,7 @@ class Preempting:
 
     def _find(self) -> Preemption | None:
         table = self.table
-        if not table.claiming or not self._worth_looking():
+        if not self._worth_looking():
             return None
         standings = table.standings
         return choose_preemption(
@@ -38,7 +41,7 @@ class Preempting:
     def _worth_looking(self) -> bool:
         """Whether anybody who waits is important enough for anybody who may be interrupted.
 
-        Nearly always not, and this is asked after every commit.
+        Nearly always not.
         """
         table = self.table
         victims = [

@@ -83,6 +83,8 @@ class RunTable:
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
     paused: dict[str | None, str] = field(default_factory=dict)
+    #: The line or the slots have changed since somebody last looked.
+    moved: bool = True
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
     late_outcomes: int = 0
 
@@ -143,11 +145,13 @@ class RunTable:
             self._conclude(decision, outcome)
         elif isinstance(decision, Unpark) and not isinstance(outcome, Exception):
             self.unparking.add(decision.fence.run_id)
+            self.moved = True
         elif isinstance(outcome, CancelAnswer):
             for run_id in outcome.signalled:
                 self.cancel(run_id, getattr(decision, "reason", "cancelled"))
         elif isinstance(decision, RequestPreempt):
             self.interrupting.discard(decision.run_id)
+            self.moved = True
             execution = self.executions.get(decision.run_id)
             if execution is not None and not isinstance(outcome, Exception):
                 execution.preempt(decision.by)
@@ -164,6 +168,7 @@ class RunTable:
             view.apply(fact)
             self.queue.apply(fact)
             if fact.type in _MOVES:
+                self.moved = True
                 self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
@@ -176,6 +181,7 @@ class RunTable:
             self.paused[event.group] = event.reason
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
+            self.moved = True
 
     def _claimed(self, outcome: Claimed) -> None:
         for row in outcome.unparked:
