@@ -73,7 +73,14 @@ def test_install_writes_enables_and_starts_and_says_so(
     for said in (SERVICE, SOCKET, "enabled and started", "0 running", "enable-linger"):
         assert said in result.stderr
     assert result.stdout == ""
-    assert books.verbs() == ["daemon-reload", "enable", "stop", "start", "restart"]
+    assert books.verbs() == [
+        "daemon-reload",
+        "enable",
+        "reset-failed",
+        "stop",
+        "start",
+        "restart",
+    ]
     assert books["active"] == [SERVICE, SOCKET]
     unit = (folder / SERVICE).read_text()
     assert f"ExecStart={Path(sys.executable).parent}/penstock serve\n" in unit

@@ -187,6 +187,21 @@ def requests_during_restart() -> dict[str, Any]:
     return {"code": restart.returncode, "statuses": [r.status() for r in requests]}
 
 
+def failing() -> dict[str, Any]:
+    """It cannot start until its config is mended; then `service restart` is enough."""
+    penstock("service", "install")
+    config = HOME / ".config" / "penstock" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("prot = 1\n")
+    drop_in("[Unit]\nStartLimitBurst=3\n[Service]\nRestartSec=100ms\n")
+    os.kill(int(shown("MainPID")), signal.SIGKILL)
+    until(lambda: shown("ActiveState") == "failed", "giving up")
+    seen = {"why": " ".join(str(line["MESSAGE"]) for line in journal())}
+    config.write_text("max_concurrent = 1\n")
+    penstock("service", "restart")
+    return {**seen, "status": Request().status()}
+
+
 def hung() -> dict[str, Any]:
     """A plugin blocks the loop: stacks in the log, then cut and started again."""
     plugins = HOME / "plugins"
@@ -280,6 +295,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "cold": cold_request,
     "killed": killed,
     "restarted": requests_during_restart,
+    "failing": failing,
     "hung": hung,
     "hostile-stop": hostile_stop,
     "hostile-kill": hostile_kill,

@@ -133,6 +133,14 @@ def test_a_restart_refuses_no_connection() -> None:
 
 
 @pytest.mark.slow
+def test_a_service_that_gave_up_is_restarted_once_it_is_mended() -> None:
+    """SY-02: its log says why it could not start."""
+    told = seen("failing")
+    assert "did you mean 'port'" in told["why"]
+    assert told["status"] == 200
+
+
+@pytest.mark.slow
 def test_a_hung_loop_is_told_and_then_cut() -> None:
     """SC-07, SY-01: stacks in the log, `/health` degraded, and the watchdog after its time."""
     told = seen("hung")

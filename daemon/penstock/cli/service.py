@@ -116,6 +116,8 @@ def logs(follow: bool, lines: int | None) -> None:
 def restart() -> None:
     """Start it anew, after an upgrade for example; its sockets refuse nobody meanwhile."""
     require_manager()
+    # After too many failures systemd would refuse to try.
+    systemctl("reset-failed", *UNITS, check=False)
     systemctl("restart", SERVICE)
     say(f"restarted: {show_unit(SERVICE, 'StatusText')['StatusText']}")
 
@@ -170,6 +172,7 @@ def _refuse_second_daemon(paths: Paths) -> None:
 
 def _start(changed: list[str]) -> None:
     systemctl("enable", *UNITS)
+    systemctl("reset-failed", *UNITS, check=False)
     if SOCKET in changed:
         # A socket cannot be opened anew below a daemon that listens on it.
         systemctl("stop", *reversed(UNITS), check=False)
