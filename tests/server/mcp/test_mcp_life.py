@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from mcp.shared.exceptions import MCPDeprecationWarning
@@ -125,6 +126,7 @@ def test_a_stop_gives_every_waiting_call_its_result(
         async def hear(
             progress: float, total: float | None, message: str | None
         ) -> None:
+            await anyio.lowlevel.checkpoint()
             waiting.set()
 
         async with agents.client(era) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from mcp.shared.exceptions import MCPError
@@ -167,6 +168,7 @@ def test_a_waiting_caller_hears_of_progress(
         async def hear(
             progress: float, total: float | None, message: str | None
         ) -> None:
+            await anyio.lowlevel.checkpoint()
             assert total is None
             heard.append((progress, message))
 

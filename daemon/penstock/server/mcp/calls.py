@@ -160,14 +160,22 @@ class Waiting:
         with self._core.bus.subscribe(
             run_id, view.position, name=f"mcp-wait-{next(self._numbers)}", kind="mcp"
         ) as subscription:
-            while not view.ended and (args.until == "ended" or not open_asks(view)):
+            over = _is_over(view, args.until)
+            while not over:
                 left = max(deadline - trio.current_time(), 0.0)
                 with self._closing.until_goodbye(left) as scope:
                     batch = await anext(subscription, None)
                 if scope.cancelled_caught or batch is None:
                     break
                 view = await view_of(run_id)
+                # The view is live: it may end while the caller is told of what came before.
+                over = _is_over(view, args.until)
                 if batch.facts:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
         return await view_of(run_id)
+
+
+def _is_over(view: RunView, until: str) -> bool:
+    """Whether there is nothing more to wait for."""
+    return view.ended or (until == "asks" and bool(open_asks(view)))

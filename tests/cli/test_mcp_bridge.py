@@ -1,0 +1,265 @@
+"""`penstock mcp`: a pipe to the running daemon, or to one of its own, and nothing but protocol in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
+
+from fakes.agent_daemons import start_mcp_daemon as start_mcp_daemon
+from fakes.agent_daemons import start_server
+from fakes.agents import (
+    ERAS,
+    INITIALIZE,
+    Agents,
+    agent_marks,
+    call,
+    every_era,
+    every_loop,
+    run,
+    start,
+)
+from fakes.penstock_command import Penstock
+from fakes.real_daemon import RealDaemon
+from penstock.client.messages import request_key, routing_headers
+
+pytestmark = agent_marks
+
+COMMAND = [sys.executable, "-m", "penstock.cli.main", "mcp"]
+
+
+@pytest.fixture(scope="module")
+def agents(start_mcp_daemon: Callable[..., RealDaemon]) -> Agents:
+    return Agents(start_mcp_daemon())
+
+
+@asynccontextmanager
+async def bridged(environ: Mapping[str, str], era: str) -> AsyncIterator[Client]:
+    """An agent that started `penstock mcp`."""
+    parameters = StdioServerParameters(
+        command=COMMAND[0], args=COMMAND[1:], env=dict(environ)
+    )
+    async with Client(parameters, mode=era) as client:
+        assert client.protocol_version == ERAS[era]
+        yield client
+
+
+@every_loop
+@every_era
+def test_an_agent_drives_runs_through_its_pipe(
+    agents: Agents, era: str, loop: str
+) -> None:
+    """MCP-01, MCP-03, APP-09"""
+    heard: list[str | None] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        await anyio.lowlevel.checkpoint()
+        heard.append(message)
+
+    async def scenario() -> None:
+        async with bridged(agents.daemon.environ, era) as client:
+            tools = await client.list_tools()
+            async with agents.client(era) as direct:
+                theirs = await direct.list_tools()
+                assert tools.tools == theirs.tools
+                run_id = await start(client, "sh", "-c", "sleep 1; echo one")
+                waiting = {"run_id": run_id}
+                done = await client.call_tool(
+                    "wait_run", waiting, progress_callback=hear
+                )
+                assert done.structured_content["state"] == "completed"
+                assert "running" in heard
+                mine = await call(client, "get_run", run_id=run_id)
+                assert mine == await call(direct, "get_run", run_id=run_id)
+            [told] = (await client.read_resource(f"run://{run_id}")).contents
+            assert json.loads(told.text) == mine  # type: ignore[union-attr]
+
+    run(scenario, loop)
+
+
+@every_era
+def test_an_agent_that_stops_waiting_cancels_nothing(agents: Agents, era: str) -> None:
+    """MCP-06"""
+
+    async def scenario() -> None:
+        async with bridged(agents.daemon.environ, era) as client:
+            run_id = await start(client, "sh", "-c", "sleep 2")
+            with anyio.move_on_after(0.3) as waited:
+                await client.call_tool("wait_run", {"run_id": run_id})
+            assert waited.cancelled_caught
+            done = await call(client, "wait_run", run_id=run_id)
+            assert done["state"] == "completed"
+
+    run(scenario)
+
+
+def test_a_run_outlives_the_agent_on_the_running_daemon(agents: Agents) -> None:
+    """MCP-06"""
+
+    async def scenario() -> None:
+        async with bridged(agents.daemon.environ, "auto") as client:
+            run_id = await start(client, "sh", "-c", "sleep 1; echo done")
+        async with agents.client("auto") as client:
+            done = await call(client, "wait_run", run_id=run_id)
+            assert done["state"] == "completed"
+
+    run(scenario)
+
+
+def test_nothing_but_protocol_is_written_to_stdout(agents: Agents) -> None:
+    """APP-09 Nonsense is answered, too, and what it asked last before it left."""
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    ask = {"jsonrpc": "2.0", "id": "a", "method": "tools/list", "params": {}}
+    unknown = {"jsonrpc": "2.0", "id": 7, "method": "no/such", "params": {}}
+    lines = [json.dumps(INITIALIZE), "nonsense", "[1]", "", json.dumps(ready),
+             json.dumps(ask), json.dumps(unknown)]  # fmt: skip
+    told = subprocess.run(
+        COMMAND, input="\n".join(lines) + "\n", capture_output=True, text=True,
+        env=dict(agents.daemon.environ), timeout=60, check=True,
+    )  # fmt: skip
+    answers = {
+        request_key(m["id"]): m for m in map(json.loads, told.stdout.splitlines())
+    }
+    assert answers["1"]["result"]["serverInfo"]["name"] == "penstock"
+    assert answers["null"]["error"]["code"] == -32700
+    assert len(answers['"a"']["result"]["tools"]) == 12
+    assert answers["7"]["error"]["code"] == -32601
+    assert len(told.stdout.splitlines()) == 5
+
+
+@every_era
+def test_a_restart_of_the_daemon_does_not_end_the_session(
+    start_mcp_daemon: Callable[..., RealDaemon], era: str, tmp_path: Path
+) -> None:
+    """APP-09 While it is away the agent is told so."""
+    first = start_mcp_daemon()
+    argv = [*COMMAND[:-1], "serve", "--port", str(first.port)]
+
+    async def scenario() -> None:
+        async with bridged(first.environ, era) as client:
+            run_id = await start(client, "true")
+            await call(client, "wait_run", run_id=run_id)
+            await anyio.to_thread.run_sync(first.stop)
+            with pytest.raises(Exception, match="no daemon answers"):
+                await client.call_tool("get_run", {"run_id": run_id})
+            second = await anyio.to_thread.run_sync(
+                start_server, argv, first.port, dict(first.environ), tmp_path / "log"
+            )
+            try:
+                again = await call(client, "get_run", run_id=run_id)
+                assert again["state"] == "completed"
+            finally:
+                second.stop()
+
+    run(scenario)
+
+
+@every_era
+def test_without_a_daemon_it_brings_its_own(home: Path, era: str) -> None:
+    """APP-09 Its runs end with it."""
+    fifo = home / "pid"
+    os.mkfifo(fifo)
+    pids: list[int] = []
+
+    async def scenario() -> None:
+        async with bridged(os.environ, era) as client:
+            run_id = await start(client, "echo", "hello")
+            done = await call(client, "wait_run", run_id=run_id)
+            assert done["state"] == "completed"
+            await start(client, "sh", "-c", f"echo $$ > {fifo}; sleep 300")
+            pids.append(int(await anyio.to_thread.run_sync(fifo.read_text)))
+
+    run(scenario)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_a_signal_ends_it_while_the_agent_says_nothing(agents: Agents) -> None:
+    """APP-09"""
+    process = subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=dict(agents.daemon.environ),
+    )  # fmt: skip
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+        process.stdin.flush()
+        assert b'"penstock"' in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_a_daemon_that_was_named_and_is_not_there_is_an_error(home: Path) -> None:
+    """APP-09"""
+    argv = [*COMMAND[:-1], "--url", f"unix:{home}/nobody.sock", "mcp"]
+    told = subprocess.run(argv, input=b"", capture_output=True, timeout=60, check=False)
+    assert told.returncode == 69
+    assert told.stdout == b""
+    assert b"no daemon answers" in told.stderr
+
+
+def test_the_snippets_are_what_each_client_reads(penstock: Penstock) -> None:
+    """APP-09"""
+    claude = shlex.split(penstock("mcp", "config", "claude").stdout)
+    assert claude[:5] == ["claude", "mcp", "add", "penstock", "--"]
+    assert Path(claude[5]).is_absolute()
+    assert claude[6:] == ["mcp"]
+    cursor = json.loads(penstock("mcp", "config", "cursor").stdout)
+    assert cursor["mcpServers"]["penstock"]["args"] == ["mcp"]
+    vscode = json.loads(penstock("mcp", "config", "vscode").stdout)
+    assert vscode["servers"]["penstock"]["type"] == "stdio"
+    codex = tomllib.loads(penstock("mcp", "config", "codex").stdout)
+    assert codex["mcp_servers"]["penstock"]["args"] == ["mcp"]
+
+
+def test_the_snippets_for_the_port_hold_no_token(
+    penstock: Penstock, home: Path
+) -> None:
+    """APP-09, API-08"""
+    folder = home / "state" / "penstock"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text("a-secret")
+    (folder / "token").chmod(0o600)
+    for client in ("claude", "cursor", "vscode", "codex"):
+        told = penstock(
+            "--url", "http://127.0.0.1:1234", "mcp", "config", client, "--http"
+        )
+        assert "http://127.0.0.1:1234/mcp" in told.stdout
+        assert "a-secret" not in told.output
+    told = penstock("--url", "unix:/tmp/x.sock", "mcp", "config", "cursor")
+    entry = json.loads(told.stdout)["mcpServers"]["penstock"]
+    assert entry["args"] == ["--url", "unix:/tmp/x.sock", "mcp"]
+
+
+def test_headers_are_those_of_the_newer_protocol() -> None:
+    """MCP-01"""
+    version = "io.modelcontextprotocol/protocolVersion"
+
+    def headers(method: str, **params: Any) -> dict[str, str]:
+        meta = {version: "2026-07-28"}
+        return routing_headers({"method": method, "params": {**params, "_meta": meta}})
+
+    assert routing_headers({"method": "tools/list", "params": {}}) == {}
+    assert routing_headers({"method": "tools/list"}) == {}
+    plain = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call"}
+    assert headers("tools/call", name="x y") == {**plain, "mcp-name": "x y"}
+    assert headers("tools/call", name=5) == plain
+    for name in ("ü", " x", "x\n", "", "=?base64?eA==?="):
+        assert headers("tools/call", name=name)["mcp-name"].startswith("=?base64?")
+    assert headers("tasks/get", taskId="r-1")["mcp-name"] == "r-1"
+    assert request_key(1) != request_key("1")
