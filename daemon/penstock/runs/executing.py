@@ -51,7 +51,9 @@ class Executing:
             # The task lives until its end is on record: an empty nursery means that all is.
             with trio.CancelScope(shield=True):
                 await execution.concluded.wait()
-        if not self.tools.is_open(execution.run_id):
+        # Looking for a folder costs a thread. An earlier execution may have left one.
+        may_have_one = execution.made_folder or execution.row.attempt > 1
+        if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
 
     def _run(self, execution: Execution) -> Run:

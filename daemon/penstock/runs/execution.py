@@ -48,6 +48,8 @@ class Execution:
     result: Any = None
     finish_reason: str | None = None
     proofs: list[Proof] = field(default_factory=list)
+    #: The run's own folder was made by this execution.
+    made_folder: bool = False
     #: When the scope had unwound and everything the run owned was gone.
     gone_at: datetime | None = None
     #: Set when the conclusion is committed.

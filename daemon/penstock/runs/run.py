@@ -133,6 +133,7 @@ class Run:
     async def workspace(self) -> Path:
         """The run's own folder: made on first use, removed after the run's end."""
         folder = self.tools.workspace_of(self.run_id)
+        self.execution.made_folder = True
         await self.tools.make_folder(folder)
         return folder
 
