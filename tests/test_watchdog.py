@@ -12,7 +12,8 @@ import trio.lowlevel
 
 from penstock.watchdog import Watchdog, open_watchdog
 
-STALL = 0.3
+#: Long enough that a loaded machine does not stall the loop by itself.
+STALL = 0.5
 
 
 def block_the_loop(seconds: float) -> None:
@@ -49,8 +50,9 @@ async def test_a_blocked_loop_is_told_with_its_stacks(
             await until_beaten(watchdog, 1)
     finally:
         logger.removeHandler(keep)
-    [stacks, over] = told
-    assert stacks.startswith("True: the loop has been blocked for")
+    stacks = next(text for text in told if "has been blocked" in text)
+    over = told[-1]
+    assert stacks.startswith("True: "), "told while it was blocked"
     assert "in block_the_loop" in stacks
     assert stacks.index("the loop:") < stacks.index("block_the_loop")
     assert over.startswith("False: the loop runs again")
@@ -65,17 +67,25 @@ async def test_health_tells_a_stall_for_a_while() -> None:
         await until_beaten(watchdog, 1)
         told = watchdog.complaint()
         assert told is not None
-        assert "1 times" in told
+        assert "the loop was blocked" in told
         assert watchdog.statistics().longest_stall >= 2 * STALL
 
 
 async def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    beaten = trio.Event()
     beats: list[float] = []
-    async with open_watchdog(STALL, on_beat=lambda: beats.append(1)) as watchdog:
-        await trio.sleep(3 * STALL)
+
+    def on_beat() -> None:
+        beats.append(time.monotonic())
+        if len(beats) == 5:
+            beaten.set()
+
+    # A limit that no load of the machine reaches, and beats that are frequent all the same.
+    async with open_watchdog(20, manager_seconds=0.3, on_beat=on_beat) as watchdog:
+        with trio.fail_after(30):
+            await beaten.wait()
         assert watchdog.statistics().stalls == 0
         assert watchdog.complaint() is None
-    assert len(beats) >= 3
     assert "blocked" not in caplog.text
 
 
