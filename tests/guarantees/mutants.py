@@ -63,8 +63,8 @@ MUTANTS = (
     Mutant(
         "answers before the commit",
         "record/sqlite.py",
-        '            self._db.execute("COMMIT")\n        except sqlite3.Error as error:',
-        "        except sqlite3.Error as error:",
+        '            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n            self._db.execute("COMMIT")\n',
+        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n',
         "nested",
         "kill the daemon",
     ),
@@ -157,8 +157,8 @@ MUTANTS = (
     Mutant(
         "a conclusion gives up on the store",
         "record/recorder.py",
-        "if entry.counted and entry.since <= too_old",
-        "if entry.since <= too_old",
+        "        if not entry.counted:\n            return False\n        if isinstance(entry.decision, Enqueue)",
+        "        if isinstance(entry.decision, Enqueue)",
         "nested",
         "store fails for long",
     ),
@@ -229,8 +229,9 @@ MUTANTS = (
     Mutant(
         "a ticket lost with its submitter",
         "runs/admission.py",
-        "        try:\n            yield\n        finally:\n            self._entering -= 1\n            self.settle()\n",
-        "        yield\n        self._entering -= 1\n        self.settle()\n",
+        "        finally:\n            self._entering -= 1\n",
+        "        except Exception:\n            self._entering -= 1\n            raise\n"
+        "        else:\n            self._entering -= 1\n",
         "admission",
         "cut off the submitter",
     ),
@@ -239,7 +240,7 @@ MUTANTS = (
         "runs/asking.py",
         "    with suppress(AlreadyAnswered):\n",
         "    with suppress():\n",
-        "asks",
+        "schedules",
         "none",
     ),
     Mutant(
@@ -247,6 +248,14 @@ MUTANTS = (
         "runs/table.py",
         "                del self.views[fact.run_id]\n",
         "                pass\n",
+        "nested",
+        "none",
+    ),
+    Mutant(
+        "an end on its way beats a recorded cancel",
+        "record/decisions_end.py",
+        '    if entry.cancel_requested is not None and draft.type != "run.cancelled":\n',
+        '    if entry.cancel_requested == "" and draft.type != "run.cancelled":\n',
         "nested",
         "none",
     ),

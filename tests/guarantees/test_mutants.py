@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from guarantees.mutants import MUTANTS, Mutant
 
 import penstock
+from guarantees.mutants import MUTANTS, Mutant
 
 PACKAGE = Path(penstock.__file__).parent
 HUNT = Path(__file__).parent / "hunt.py"

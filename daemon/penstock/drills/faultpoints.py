@@ -93,6 +93,7 @@ class _Telling:
     at: int
     reached: bool = False
     played: bool = False
+    over: bool = False
 
     async def tell(self, stage: Stage) -> None:
         """The prologue, the story with its fault, and a life after it if that was its end."""
@@ -127,14 +128,16 @@ class _Telling:
         steps = AtStep(self.at, partial(self._fire, stage))
         with _instrument(steps):
             self.played = await stage.live(self._play)
-        self.reached = steps.steps >= self.at
 
     def _fire(self, stage: Stage) -> None:
-        if self.fault in POINT_FAULTS:
+        # What happens to the probes is no longer the story.
+        self.reached = not self.over
+        if self.fault in POINT_FAULTS and self.reached:
             POINT_FAULTS[self.fault](stage, self.at)
 
     async def _play(self, stage: Stage) -> None:
         await self.scenario.play(stage)
+        self.over = True
         await settle(stage)
 
 

@@ -401,9 +401,10 @@ async def open_recorder(
             await recorder.write(task_status=task_status)
 
     async with trio.open_nursery() as writer_nursery:
-        await writer_nursery.start(write)
-        writer_nursery.start_soon(recorder.write_notes)
         try:
+            # Inside, since a cancel may come when the writer has just begun.
+            await writer_nursery.start(write)
+            writer_nursery.start_soon(recorder.write_notes)
             yield recorder
         finally:
             with trio.move_on_after(drain_seconds, shield=True):
