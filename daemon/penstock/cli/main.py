@@ -46,6 +46,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "prune": ("log:prune", "Forget old ended runs."),
         "import": ("log:import_", "Read such an export into an empty log."),
     },
+    "Models": {
+        "models": ("models:models", "The models there are, and how fast they answer."),
+        "context": ("models:context", "What a model would be told of a run."),
+    },
     "The daemon": {
         "serve": ("serve:serve", "Run the daemon in the foreground."),
         "shutdown": ("serve:shutdown", "Stop the daemon; queued runs are kept."),

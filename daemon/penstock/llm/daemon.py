@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.llm.chain import Chain
 from penstock.llm.durable import DurableModels
+from penstock.llm.listing import list_models
 from penstock.llm.models import ModelHealth
 from penstock.llm.run_models import RunModels
 
@@ -26,6 +27,10 @@ class DaemonModels:
     def for_run(self, run: Run) -> RunModels:
         """How one run asks models."""
         return self.runs.for_run(run)
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """The models as surfaces list them, small to large."""
+        return list_models(self.chain, await self.health.problems())
 
     async def probe(self) -> tuple[str | None, Mapping[str, str]]:
         """What is wrong with the models, if anything is, and how each one stands."""

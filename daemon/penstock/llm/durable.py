@@ -28,7 +28,7 @@ _TOLD = frozenset({"model.used", "ask.answered"})
 
 @dataclass(eq=False, slots=True)
 class DurableModels:
-    """`World.models`: one chain, one ledger, and for each run its own `RunModels`.
+    """One chain, one ledger, and for each run its own `RunModels`.
 
     The ledger of a tree of runs is filled from the log before the tree's first request in this
     life of the daemon. A person's word at the soft line holds for the whole tree.

@@ -89,6 +89,8 @@ class Core:
     started_at: datetime
     now: Callable[[], datetime]
     repaired: Repaired
+    #: None while no model is configured.
+    models: RunModels | None = None
     version: str = penstock.__version__
 
     @property
@@ -327,6 +329,7 @@ class _Parts:
             started_at=world.now(),
             now=world.now,
             repaired=repaired,
+            models=world.models,
         )
 
     async def tell(self, event: AnyEvent) -> None:

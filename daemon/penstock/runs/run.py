@@ -44,6 +44,10 @@ class RunModels(Protocol):
 
     def for_run(self, run: Run) -> Any: ...
 
+    async def describe(self) -> list[dict[str, Any]]:
+        """The models as surfaces list them, small to large."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:

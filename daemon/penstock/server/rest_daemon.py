@@ -23,6 +23,10 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         reply = await health_of()
         return json_answer(reply, 200 if reply.status == "ok" else 503)
 
+    async def models(_call: Call) -> Answer:
+        rows = [] if core.models is None else await core.models.describe()
+        return json_answer({"models": rows})
+
     # The rest wait for nothing, whatever the load.
     def pipelines(_call: Call) -> Answer:
         kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
@@ -39,6 +43,7 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
 
     return {
         "health": health,
+        "models": models,
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,

@@ -166,6 +166,7 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
     ),
     Route("GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs"),
+    Route("GET", "/models", "models", "The configured models, small to large, and their speed"),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),

@@ -1,0 +1,133 @@
+"""The models there are, and what one would be told of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.completing import complete_run
+from penstock.cli.output import emit, say, table
+from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.cli.sources import Source, ask_source
+from penstock.errors import DaemonUnreachable
+from penstock.text import neutralise
+
+if TYPE_CHECKING:
+    from penstock.llm.context import Layers
+    from penstock.llm.routing import Window
+
+
+@click.command()
+@json_option
+@pass_session
+def models(session: Session, as_json: bool) -> None:
+    """The configured models, small to large: window, server, measured speed.
+
+    Without a running daemon they are read from the configuration, and nothing is measured.
+    """
+    try:
+        rows = session.ask(lambda client: client.get("models"))["models"]
+    except DaemonUnreachable:
+        if session.named:
+            raise
+        say("no daemon is running; this is what the configuration says")
+        rows = run_async(lambda: _configured(session))
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    if not rows:
+        say("no model is configured; set provider, url and chain under [models]")
+    table(("MODEL", "WINDOW", "TOKENS/S", "REQUESTS", "SERVER", "ANSWERS"), map(_cells, rows))  # fmt: skip
+
+
+@click.command()
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.option("--at", metavar="TYPE", help="As at the run's newest event of this type.")
+@click.option("--counts", is_flag=True, help="Only how many tokens each layer has.")
+@json_option
+@pass_session
+def context(
+    session: Session, run_id: str, at: str | None, counts: bool, as_json: bool
+) -> None:
+    """What a model would be told of a run, layer by layer, with its size in tokens.
+
+    Token counts are estimates; what a pipeline asks comes on top.
+    """
+    layers = ask_source(session, run_id, lambda source: _layers(source, run_id, at))
+    shown = _shown(run_id, layers, run_async(lambda: _windows(session)))
+    if as_json:
+        emit(shown)
+        return
+    for layer in shown["layers"]:
+        click.echo(f"--- {layer['name']}: {layer['tokens']} tokens")
+        if layer["text"] and not counts:
+            click.echo(neutralise(layer["text"]))
+    target = f", for {shown['model']}" if shown["model"] else ""
+    click.echo(f"--- together: {shown['tokens']} tokens{target}")
+
+
+async def _configured(session: Session) -> list[dict[str, Any]]:
+    from penstock.llm.listing import list_models
+    from penstock.llm.models import open_models, probe
+
+    async with open_models(session.config()[0].models, session.environ) as chain:
+        return [] if chain is None else list_models(chain, await probe(chain))
+
+
+async def _windows(session: Session) -> tuple[Window, ...]:
+    """The configured chain; nothing is connected to."""
+    from penstock.llm.models import open_models
+
+    async with open_models(session.config()[0].models, session.environ) as chain:
+        return () if chain is None else chain.windows()
+
+
+async def _layers(source: Source, run_id: str, at: str | None) -> Layers:
+    from penstock.llm.history import TOLD_TYPES, layers_at
+
+    facts, after = [], 0
+    while page := await source.page(run_id, after):
+        facts += [fact for fact in page if fact.type in TOLD_TYPES]
+        after = page[-1].position
+    if not facts:
+        # Tells apart a run without a history and one that is not there.
+        await source.view(run_id)
+    return layers_at(facts, at or (facts[-1].type if facts else None))
+
+
+def _shown(run_id: str, layers: Layers, windows: tuple[Window, ...]) -> dict[str, Any]:
+    from penstock.errors import ContextTooLarge
+    from penstock.llm.routing import choose
+
+    sizes = layers.counts()
+    texts = (layers.system, layers.state, layers.events, layers.current)
+    total = sum(sizes.values())
+    model = None
+    if windows:
+        try:
+            model = choose(windows, lambda _model: total).model
+        except ContextTooLarge as error:
+            say(str(error))
+    return {
+        "run_id": run_id,
+        "layers": [
+            {"name": name, "tokens": tokens, "text": text}
+            for (name, tokens), text in zip(sizes.items(), texts, strict=True)
+        ],
+        "tokens": total,
+        "model": model,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    speed = row["tokens_per_second"]
+    return (
+        row["model"],
+        f"{row['window']}{'?' if row['window_assumed'] else ''}",
+        "" if speed is None else f"{speed:.1f}",
+        str(row["requests"]),
+        row["url"],
+        row["problem"] or "yes",
+    )
