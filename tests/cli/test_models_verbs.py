@@ -1,0 +1,123 @@
+"""`penstock models` and `penstock context`: what is told, with a daemon and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from fakes.model_server import start_model_server
+from fakes.penstock_command import Penstock
+from fakes.real_daemon import RealDaemon
+from fakes.scripted_daemon import ScriptedDaemon
+from penstock.llm.prompts import GENERIC
+
+ROW = {
+    "model": "mistral:7b",
+    "url": "http://box:11434",
+    "window": 8192,
+    "window_assumed": True,
+    "problem": "",
+    "requests": 3,
+    "failures": 0,
+    "active": 0,
+    "waiting": 0,
+    "tokens_per_second": 41.234,
+    "reported_per_estimated": 1.1,
+}
+
+
+def test_models_are_listed_with_their_measured_speed(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    daemon.routes["GET", "/models"] = (200, {"models": [ROW]})
+    shown = penstock("models")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[1].split() == [
+        "mistral:7b", "8192?", "41.2", "3", "http://box:11434", "yes",
+    ]  # fmt: skip
+    assert json.loads(penstock("models", "--json").stdout) == ROW
+
+
+def test_without_a_daemon_the_configuration_is_asked(
+    penstock: Penstock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = penstock("models")
+    assert shown.exit_code == 0
+    assert "no model is configured" in shown.stderr
+    with start_model_server() as server:
+        monkeypatch.setenv("PENSTOCK_MODELS__PROVIDER", "ollama")
+        monkeypatch.setenv("PENSTOCK_MODELS__URL", server.url)
+        monkeypatch.setenv("PENSTOCK_MODELS__CHAIN", '["mistral:7b", "absent:1b"]')
+        shown = penstock("models", "--json")
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert "no daemon is running" in shown.stderr
+    assert [(row["model"], row["window"]) for row in rows] == [
+        ("mistral:7b", 8192),
+        ("absent:1b", 8192),
+    ]
+    assert "ollama pull absent:1b" in rows[0]["problem"]
+
+
+def test_a_daemon_that_was_named_is_not_stood_in_for(penstock: Penstock) -> None:
+    assert penstock("--url", "http://127.0.0.1:9", "models").exit_code == 69
+
+
+def call(environ: Mapping[str, str], cwd: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock.cli.main", *words],
+        env=environ,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_daemon_that_used_a_model_tells_of_it(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """ML-04 end to end: llms-txt by a model, its speed measured, its tokens in the run, its context."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "README.md").write_text("# Thing\n\nA thing.\n")
+    with start_model_server() as server:
+        daemon = start_daemon(
+            PENSTOCK_MODELS__PROVIDER="ollama",
+            PENSTOCK_MODELS__URL=server.url,
+            PENSTOCK_MODELS__CHAIN='["mistral:7b"]',
+        )
+        server.script(
+            {"match": "a project is for", "fields": {"purpose": "P.", "concepts": "[]"}},
+            {"match": "one line each", "fields": {"descriptions": "{}"}},
+        )  # fmt: skip
+        environ = {**os.environ, **daemon.environ}
+        call(environ, tmp_path, "run", "llms-txt", "tree", "--out", "out", "--id", "d")
+        (row,) = [json.loads(x) for x in call(environ, tmp_path, "models", "--json").splitlines()]  # fmt: skip
+        view = json.loads(call(environ, tmp_path, "show", "d", "--json"))
+        told = json.loads(call(environ, tmp_path, "context", "d", "--json"))
+        text = call(environ, tmp_path, "context", "d")
+    assert "> P." in (tmp_path / "out" / "llms.txt").read_text()
+    assert row["requests"] == 2
+    assert row["tokens_per_second"] > 0
+    assert view["tokens_in"] > 0
+    layers = {layer["name"]: layer for layer in told["layers"]}
+    assert list(layers) == [
+        "system prompt",
+        "state summary",
+        "compressed events",
+        "current event",
+    ]
+    assert layers["system prompt"]["text"] == GENERIC
+    assert "status: completed" in layers["state summary"]["text"]
+    assert "run.completed" in layers["current event"]["text"]
+    assert told["tokens"] == sum(layer["tokens"] for layer in layers.values())
+    assert told["model"] == "mistral:7b"
+    assert f"together: {told['tokens']} tokens, for mistral:7b" in text
