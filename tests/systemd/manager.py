@@ -76,7 +76,7 @@ def prepare(scenario: str) -> None:
     environ = {
         "HOME": HOME, "USER": "box", "LOGNAME": "box", "PATH": os.environ["PATH"],
         "XDG_RUNTIME_DIR": RUNTIME, "SYSTEMD_LOG_TARGET": "console", "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": CHECKOUT / "tests",
+        "PYTHONPATH": f"{CHECKOUT / 'tests'}:{CHECKOUT / 'daemon'}",
     }  # fmt: skip
     os.chdir(HOME)
     become("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "-i",

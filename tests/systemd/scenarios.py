@@ -217,13 +217,14 @@ def hung() -> dict[str, Any]:
         "    time.sleep(inputs.seconds)\n    return Output()\n"
         "KIND = Kind('hang', 'hang', Seconds, Output, block_the_loop)\n"
     )
+    os.environ["PYTHONPATH"] += f":{plugins}"
+    path = os.environ["PYTHONPATH"]
     drop_in(
-        f"[Service]\nEnvironment=PYTHONPATH={plugins}\nEnvironment=PENSTOCK_STALL_SECONDS=1\n"
+        f"[Service]\nEnvironment=PYTHONPATH={path}\nEnvironment=PENSTOCK_STALL_SECONDS=1\n"
         "WatchdogSec=3\n"
     )
     penstock("service", "install")
     pid = shown("MainPID")
-    os.environ["PYTHONPATH"] = str(plugins)
     # The answer may be caught in the stall that it starts.
     submit = ("submit", "hang", "--on-restart", "fail", "--seconds")
     penstock(*submit, "1.6", code=None)
