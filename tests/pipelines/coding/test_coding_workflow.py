@@ -168,7 +168,12 @@ async def test_every_request_has_the_layers(
         system, user = record["messages"]
         assert system["content"].startswith(BY_TYPE[type_])
         assert "State of the run:\nstatus: running" in user["content"]
-        assert f'Current event:\n{{"type":"{type_}"' in user["content"]
+        # The request is the question itself, and is not said twice.
+        shown = f'Current event:\n{{"type":"{type_}"' in user["content"]
+        assert shown == (type_ != "run.started")
+        assert user["content"].count("Do it.") == 1
+        # Whole files stand in the question, not in the events.
+        assert "step.completed" not in user["content"]
         assert record["options"]["num_ctx"] >= record["sent"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import trio
 
 from penstock.errors import NotAvailable
 from penstock.events import Recorded, TestFailed, TestPassed, TestStarted
-from penstock.llm.context import build_layers
+from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, load_programs
 from penstock.pipelines.coding.deciding import words_of
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 LONGEST_OUTPUT = 6000
 #: Characters of it in the event.
 LONGEST_SUMMARY = 2000
+
+#: Facts that no model is shown: whole files, which questions quote, and the noise of work.
+_NOT_SHOWN = frozenset({
+    "run.queued", "step.completed", "process.started", "process.exited", "model.used",
+    "run.waiting", "run.resumed", "artifact.completed",
+})  # fmt: skip
 
 #: Compiled files carry times in whole seconds, and corrections come faster than that; and what a
 #: test said before it hung must not be stuck in its buffer.
@@ -84,7 +90,7 @@ class Work:
             await self.history.catch_up()
             heard = self._last_words()
             inputs = {"task": self.inputs.prompt, **await make_inputs()}
-            layers = build_layers(self.prompts, self.history.facts, current)
+            layers = self._layers(current)
             await load_programs()
             # Imported late: it needs DSPy, which takes seconds to load.
             from penstock.pipelines.coding import signatures
@@ -103,6 +109,12 @@ class Work:
         result = await self.run.step(name, ask_now)
         self.heard = max(self.heard, result["heard"])
         return result["answer"]
+
+    def _layers(self, current: Recorded) -> Layers:
+        shown = [fact for fact in self.history.facts if fact.type not in _NOT_SHOWN]
+        layers = build_layers(self.prompts, shown, current)
+        # The request itself is the question already, and it may be long.
+        return replace(layers, current="") if current.type == "run.started" else layers
 
     def _last_words(self) -> int:
         fact = self.history.newest("intervention.received")
