@@ -228,7 +228,7 @@ async def test_who_stands_in_line_when_a_drain_begins_is_refused(
         await trio.testing.wait_all_tasks_blocked()
         await core.scheduler.drain()
         await trio.testing.wait_all_tasks_blocked()
-        assert refused == ["the queue is being drained and takes no new runs"]
+        assert refused == ["the queue is drained and takes no new runs until `resume`"]
         assert await core.store.run("late") is None
 
 

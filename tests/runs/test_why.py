@@ -51,7 +51,7 @@ async def test_slots_and_place_are_told(autojump_clock: Clock) -> None:
         await submit(core, "low", seconds=1, priority="LOW")
         await submit(core, "high", seconds=1, priority="HIGH")
         await submit(core, "new", seconds=1)
-        taken = ("slots", "All 2 slots are taken, by a (MEDIUM) and b (MEDIUM).")
+        taken = ("slots", "Both slots are taken, by a (MEDIUM) and b (MEDIUM).")
         assert await told(core, "high") == [
             taken,
             ("first", "It is the first in line."),

@@ -114,7 +114,7 @@ def _say_held(told: dict[str, Any]) -> None:
         because = f": {row['reason']}" if row["reason"] else ""
         say(f"{_name(row['group'])} is paused{because}")
     for group in told["draining"]:
-        say(f"{_name(group)} is being drained")
+        say(f"{_name(group)} is drained; `penstock resume` takes runs in again")
 
 
 def _name(group: str | None) -> str:

@@ -78,7 +78,9 @@ class Pausing:
         """Why a new run of this group is refused now, if it is."""
         for name in (None, group):
             if name in self.draining:
-                return f"{name_of(name)} is being drained and takes no new runs"
+                return (
+                    f"{name_of(name)} is drained and takes no new runs until `resume`"
+                )
         return None
 
     def _open(self, group: str | None) -> list[RunView]:

@@ -24,6 +24,7 @@ Code = Literal[
     "ahead", "first", "not_preemptible",
 ]  # fmt: skip
 
+_ALL = {1: "The only slot is", 2: "Both slots are"}
 #: Runs named in one sentence.
 MOST_NAMED = 5
 
@@ -175,8 +176,7 @@ def _taken(waiter: Waiter, line: Line, held: Counter[str | None]) -> list[Reason
         )
         found.append(Reason("group_slots", why, _ids(members)))
     if held.total() >= rules.slots:
-        the = "The only slot is" if rules.slots == 1 else f"All {rules.slots} slots are"
-        why = f"{the} taken, by {_who(line.holders)}."
+        why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(line.holders)}."
         found.append(Reason("slots", why, _ids(line.holders)))
     leaving = [holder for holder in line.holders if holder.leaving]
     if leaving:
