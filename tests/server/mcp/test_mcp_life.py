@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from fakes.agents import Agents, agent_marks, call, run, start
+from fakes.agents import Agents, Updates, agent_marks, call, run, start, subscribed
 from fakes.real_daemon import RealDaemon
 
 pytestmark = agent_marks
@@ -77,6 +77,10 @@ def test_a_hundred_sessions_leave_nothing(
             assert refused.status_code == 503
             assert "Too many open sessions" in refused.text
             crowd.over.set()
+        # One that comes after them finds room only if theirs was given back.
+        async with agents.client("auto") as client:
+            async with subscribed(client, "auto", "run://late", Updates()):
+                pass
         # A second hundred finds room only if the first is forgotten.
         for _ in range(MANY):
             assert (await agents.open_session()).status_code == 200

@@ -18,6 +18,7 @@ from fakes.agents import (
     call,
     every_era,
     every_loop,
+    refusal,
     run,
     start,
     subscribed,
@@ -39,7 +40,7 @@ def test_an_address_names_a_run_or_nothing() -> None:
     for run_id in ("r-1", "with space", "ümlaut", "a%b", "[x", "Mixed"):
         assert parse_uri(run_uri(run_id)).run_id == run_id
     bad = ["", "run://", "file:///etc/passwd", "run://r/other", "run://r/artifacts/", "run://r/events/x",
-           "run://r/events?after=-1", "run://r/events?after=x", "run://[r", "http://r", "run://%ff"]  # fmt: skip
+           "run://r/events?after=-1", "run://r/events?after=x", f"run://r/events?after={10**30}", "run://[r", "http://r", "run://%ff"]  # fmt: skip
     for uri in bad:
         with pytest.raises(NotFound):
             parse_uri(uri)
@@ -127,6 +128,26 @@ def test_a_flood_of_changes_is_told_in_few_words(
             await call(client, "cancel_run", run_id=run_id)
 
     run(scenario, loop)
+
+
+@every_era
+def test_the_daemon_itself_is_no_run(agents: Agents, era: str) -> None:
+    """MCP-06 Nor does whoever asks for it hurt anybody."""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            for uri in ("run://daemon", "run://daemon/events"):
+                with pytest.raises(MCPError):
+                    await client.read_resource(uri)
+                with pytest.raises(MCPError):
+                    async with subscribed(client, era, uri, Updates()):
+                        pass
+            why = await refusal(client, "get_run", {"run_id": "daemon"})
+            assert "own stream" in why
+            page = await call(client, "read_events", run_id="daemon", limit=1)
+            assert page["events"][0]["event"]["type"] == "daemon.started"
+
+    run(scenario)
 
 
 @every_era

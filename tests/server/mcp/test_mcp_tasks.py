@@ -205,10 +205,12 @@ def test_a_task_must_exist_and_bear_the_name_in_the_header(agents: Agents) -> No
 
     async def scenario() -> None:
         async with open_caller(agents) as caller:
-            for task_id in ("nobody", "\x00", "daemon-x"):
+            for task_id in ("nobody", "\x00", "daemon"):
                 for method in ("tasks/get", "tasks/cancel"):
                     told = await caller.ask(method, "nobody", taskId=task_id)
                     assert told["error"]["code"] in {-32602, -32020}
+            daemon = await caller.ask("tasks/get", taskId="daemon")
+            assert daemon["error"]["code"] == -32602
             unknown = await caller.ask("tasks/get", taskId="nobody")
             assert unknown["error"]["message"] == "there is no task 'nobody'"
             task = await caller.start("command", argv=["true"])

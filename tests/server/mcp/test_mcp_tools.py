@@ -243,6 +243,8 @@ def test_what_cannot_be_done_is_an_error_that_says_so(agents: Agents, era: str) 
                 ("start_run", {"kind": "command", "inputs": {}}, "argv or shell"),
                 ("start_coding_task", {"prompt": " "}, "blank"),
                 ("list_runs", {"q": "state:odd"}, "odd"),
+                ("read_events", {"after": 2**63}, "after"),
+                ("list_runs", {"before": -1}, "before"),
             ]
             for tool, arguments, sentence in cases:
                 assert sentence in await refusal(client, tool, arguments), tool

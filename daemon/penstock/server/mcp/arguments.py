@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from penstock.events import RunId
 from penstock.priority import Priority
 from penstock.replies import RunReply
-from penstock.wire import LONGEST_REASON, PriorityName, Text
+from penstock.wire import LONGEST_REASON, NewRunId, PriorityName, Text
 
 #: Hosts give a tool call about a minute; a wait must be over before that.
 LONGEST_WAIT = 45.0
@@ -18,8 +18,11 @@ LONGEST_PAGE = 500
 USUAL_RUNS = 20
 USUAL_EVENTS = 100
 
-Run = Annotated[RunId, Field(description="The run's id, as start_run returned it.")]
-Cursor = Annotated[int, Field(ge=0)]
+#: Not the daemon's own stream, which has events and is no run.
+Run = Annotated[NewRunId, Field(description="The run's id, as start_run returned it.")]
+#: A position; the log counts in 63 bits.
+LARGEST_CURSOR = 2**63 - 1
+Cursor = Annotated[int, Field(ge=0, le=LARGEST_CURSOR)]
 
 
 class Arguments(BaseModel):
@@ -129,7 +132,7 @@ class CodingTask(Arguments):
 
 class OneTask(Arguments):
     task_id: Annotated[
-        RunId, Field(description="The task's id, as start_coding_task returned it.")
+        NewRunId, Field(description="The task's id, as start_coding_task returned it.")
     ]
 
 

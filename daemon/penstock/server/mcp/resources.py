@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from mcp.types import Resource, ResourceTemplate
 
 from penstock.errors import NotFound, TooLarge
-from penstock.events import ArtifactPartial, check_run_id
+from penstock.events import DAEMON_STREAM, ArtifactPartial, check_run_id
 from penstock.record.filters import parse_filter
-from penstock.server.mcp.arguments import LONGEST_PAGE
+from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE
 from penstock.server.mcp.calls import read_page
 
 if TYPE_CHECKING:
@@ -62,17 +62,24 @@ def parse_uri(uri: str) -> RunUri:
     try:
         parts = urlsplit(uri)
         run_id = check_run_id(unquote(parts.netloc, errors="strict"))
-        after = int(parse_qs(parts.query).get("after", ["0"])[0])
+        after = _cursor(parse_qs(parts.query).get("after", ["0"])[0])
     except ValueError:
-        raise NotFound(f"{uri[:200]!r} is no address of a run") from None
+        raise _no_address(uri) from None
+    if parts.scheme != "run" or run_id == DAEMON_STREAM:
+        # The daemon's own stream has events, but is no run.
+        raise _no_address(uri)
     match parts.path.split("/"):
-        case [""] | ["", ""] if parts.scheme == "run":
+        case [""] | ["", ""]:
             return RunUri(run_id)
-        case ["", "events"] if parts.scheme == "run" and after >= 0:
+        case ["", "events"]:
             return RunUri(run_id, "events", after=after)
-        case ["", "artifacts", name] if parts.scheme == "run" and name:
+        case ["", "artifacts", name] if name:
             return RunUri(run_id, "artifacts", unquote(name))
-    raise NotFound(f"{uri[:200]!r} is no address of a run")
+    raise _no_address(uri)
+
+
+def _no_address(uri: str) -> NotFound:
+    return NotFound(f"{uri[:200]!r} is no address of a run")
 
 
 def run_uri(run_id: str) -> str:
@@ -123,7 +130,10 @@ async def list_resources(
     core: Core, cursor: str | None
 ) -> tuple[list[Resource], str | None]:
     """A page of runs, newest first, and the cursor of the next. NotFound for a cursor not ours."""
-    before = None if cursor is None else _place(cursor)
+    try:
+        before = None if cursor is None else _cursor(cursor)
+    except ValueError:
+        raise NotFound("the cursor is not one of ours") from None
     rows, following = await core.scheduler.list(
         parse_filter("", before=before, limit=LISTED_RUNS)
     )
@@ -141,7 +151,8 @@ def _resource(row: dict[str, Any]) -> Resource:
     )
 
 
-def _place(cursor: str) -> int:
-    if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18:
-        return int(cursor)
-    raise NotFound("the cursor is not one of ours")
+def _cursor(text: str) -> int:
+    """A position; ValueError for anything else."""
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_CURSOR)):
+        return min(int(text), LARGEST_CURSOR)
+    raise ValueError(text)

@@ -54,9 +54,13 @@ class RunTasks:
 
     async def _view(self, task_id: str) -> RunView:
         try:
-            return await self._core.scheduler.view(check_run_id(task_id))
+            view = await self._core.scheduler.view(check_run_id(task_id))
         except (NotFound, ValueError):
             raise KeyError(task_id) from None
+        if view.state is None:
+            # The daemon's own stream, which is no run.
+            raise KeyError(task_id)
+        return view
 
 
 def run_task(view: RunView, *, base: str, ttl_ms: int) -> Task:

@@ -7,6 +7,7 @@ it last told, and what came meanwhile is one notice. The publisher does not know
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -36,7 +37,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from penstock.errors import NotFound
+from penstock.errors import NotFound, PenstockError
 from penstock.record.filters import parse_filter
 from penstock.server.closing import Closing
 from penstock.server.mcp.resources import parse_uri
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from penstock.runs.core import Core
 
 Context = ServerRequestContext[Any, Any]
+_log = logging.getLogger("penstock.mcp")
 Notify = Callable[[ServerEvent], Awaitable[None]]
 #: What may have changed, each with a value that differs when it has.
 Look = Callable[[], Awaitable[dict[ServerEvent, object]]]
@@ -167,7 +169,16 @@ class Subscriptions:
     async def _follow(
         self, run_id: str | None, look: Look, notify: Notify, after: int
     ) -> None:
-        """Tell of changes above the position `after`, until the run has ended."""
+        """Tell of changes above the position `after`, until the run has ended or is forgotten."""
+        try:
+            await self._tell_changes(run_id, look, notify, after)
+        except PenstockError as error:
+            # Pruned meanwhile, or the store does not answer: one subscription ends, and no other.
+            _log.info("a subscription to %s ends: %s", run_id or "all runs", error)
+
+    async def _tell_changes(
+        self, run_id: str | None, look: Look, notify: Notify, after: int
+    ) -> None:
         marks: dict[ServerEvent, object] = {}
         while await self._wait_changed(run_id, after):
             after = self._core.bus.head
