@@ -44,14 +44,6 @@ MUTANTS = (
         "stop the daemon",
     ),
     Mutant(
-        "a cancel counts less than a failure",
-        "lifecycle.py",
-        "    if e.cancel_requested is not None:\n",
-        "    if e.cancel_requested is not None and e.error is None:\n",
-        "nested",
-        "cancel a run",
-    ),
-    Mutant(
         "conclude through the waiting path",
         "runs/execution.py",
         "        conclude_with(_conclusion(execution, error, execution.gone_at))",

@@ -209,11 +209,8 @@ class Recorder:
         if self._in_batch:
             await self._batch_done.park()
 
-    async def write(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def write(self) -> None:
         """The writer task. It ends only by being cancelled, or with the daemon."""
-        task_status.started()
         try:
             while True:
                 await self._work.wait()
@@ -396,15 +393,15 @@ async def open_recorder(
     """
     writing = trio.CancelScope(shield=True)
 
-    async def write(task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128
+    async def write() -> None:
         with writing:
-            await recorder.write(task_status=task_status)
+            await recorder.write()
 
     async with trio.open_nursery() as writer_nursery:
+        # Not by `start`: cancelled in that moment, it would wait for ever for a task in a shield.
+        writer_nursery.start_soon(write)
+        writer_nursery.start_soon(recorder.write_notes)
         try:
-            # Inside, since a cancel may come when the writer has just begun.
-            await writer_nursery.start(write)
-            writer_nursery.start_soon(recorder.write_notes)
             yield recorder
         finally:
             with trio.move_on_after(drain_seconds, shield=True):

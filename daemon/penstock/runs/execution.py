@@ -178,7 +178,8 @@ def _conclusion(
         returned=execution.returned,
         result=execution.result,
         finish_reason=execution.finish_reason,
-        timed_out=execution.limit.cancelled_caught,
+        # Not whether it was caught there: a stop after the deadline would catch it further out.
+        timed_out=execution.limit.cancel_called,
         stopping=execution.stopping,
         preempted_by=execution.preempted_by,
     )
