@@ -136,7 +136,7 @@ async def open_execution(
     try:
         with execution.scope, execution.limit:
             yield execution
-    except BaseException as raised:  # noqa: ASYNC103  (Cancelled is in `rest`)
+    except BaseException as raised:  # noqa: ASYNC103, BLE001  (Cancelled is in `rest`)
         error, rest = split_failure(raised)
         if error is not None:
             _tell(execution.run_id, error)
