@@ -39,6 +39,10 @@ MAY_SLEEP = {
         "runs/retention.py",
         "watch_disk",
     ): "between two looks at a disk that others fill",
+    (
+        "server/mcp/subscriptions.py",
+        "_tell_changes",
+    ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     ("watchdog.py", "keep_beating"): "between two signs of life of the loop",
 }
