@@ -60,6 +60,11 @@ class RunReply(Received):
     used_seconds: float = 0.0
     on_restart: str | None = None
     cancel_requested: str | None = None
+    #: What the run's requests to models came to: tokens, money in the prices' currency, seconds.
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    model_seconds: float = 0.0
 
 
 class RunsPage(Received):

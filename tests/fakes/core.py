@@ -284,6 +284,7 @@ class FakeCore:
     epoch: str = "epoch-1"
     life: str = "life-1"
     version: str = "0.0"
+    models: None = None
 
     def __post_init__(self) -> None:
         self.store = MemoryLog(self.config)
