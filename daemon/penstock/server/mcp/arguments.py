@@ -169,6 +169,19 @@ class QueueStatus(BaseModel):
     slots: int
     parked: Annotated[int, Field(description="Runs that wait without holding a slot.")]
     waiting_submits: int
+    paused: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(
+            description="What starts no runs, and why; group null: all of the queue."
+        ),
+    ] = ()
+    draining: Annotated[
+        tuple[str | None, ...], Field(description="Groups that take no new runs in.")
+    ] = ()
+    groups: Annotated[
+        dict[str, dict[str, int]],
+        Field(description="By group: slots, running and queued runs."),
+    ] = {}
 
 
 class Pipelines(BaseModel):
