@@ -44,8 +44,12 @@ def test_a_planted_bug_is_found_by_its_story(mutant: Mutant, tmp_path: Path) -> 
         env=environ, capture_output=True, timeout=HUNT_SECONDS, text=True, check=False,
     )  # fmt: skip
     print(done.stdout)
-    assert done.returncode == 0, f"not found:\n{done.stdout}{done.stderr[-2000:]}"
-    assert done.stdout.startswith(mutant.scenario)
+    # A story that hangs for good ends its process, with a status of its own.
+    hangs = done.returncode == 70
+    assert done.returncode == 0 or hangs, (
+        f"not found:\n{done.stdout}{done.stderr[-2000:]}"
+    )
+    assert hangs or done.stdout.startswith(mutant.scenario)
 
 
 def test_no_bug_is_planted_twice() -> None:

@@ -110,13 +110,16 @@ class Stage:
                     self._core = core
                     await play(self)
                     played = True
-        except Exception as error:  # noqa: BLE001  (judged below, leaf by leaf)
-            self._judge(error, excused=self.killed or fault is not None)
+        except BaseException as error:  # noqa: BLE001, ASYNC103  (what is not judged goes on)
+            found, rest = _fatal(error)
+            if rest is not None:
+                raise rest from None  # noqa: ASYNC104
+            self._judge(found, excused=self.killed or fault is not None)
             played = False
         self._core = None
         return played and not self.killed
 
-    def _judge(self, error: Exception, *, excused: bool) -> None:
+    def _judge(self, error: BaseException | None, *, excused: bool) -> None:
         """A daemon may die of its store; of nothing else."""
         for leaf in _leaves(error):
             if not excused or not isinstance(leaf, StoreBroken | StoreUnavailable):
@@ -231,11 +234,18 @@ class Stage:
                 await self.core.bus.wait_published(None)
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def _fatal(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What a daemon died of, and what is nobody's failure (a cancel from outside)."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((Exception, SystemExit))
+    return (error, None) if isinstance(error, Exception | SystemExit) else (None, error)
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)
-    else:
+    elif error is not None:
         yield error
 
 
