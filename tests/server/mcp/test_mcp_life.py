@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from fakes.agents import Agents, Updates, agent_marks, call, run, start, subscribed
+from fakes.agents import ERAS, Agents, Updates, agent_marks, call, run, subscribed
 from fakes.real_daemon import RealDaemon
 
 pytestmark = agent_marks
@@ -139,7 +139,7 @@ def test_a_stop_gives_every_waiting_call_its_result(
             found = await client.call_tool(
                 "wait_run", {"run_id": run_id}, progress_callback=hear
             )
-            told[era] = found.structured_content
+            told[f"{era} {run_id}"] = found.structured_content
 
     async def listen(run_id: str, ready: anyio.Event) -> None:
         async with agents.client("auto") as client:
@@ -154,19 +154,23 @@ def test_a_stop_gives_every_waiting_call_its_result(
 
     async def scenario() -> None:
         async with agents.client("auto") as client:
-            argv = ["sh", "-c", "while :; do echo x; sleep 0.2; done"]
-            run_id = await start(client, *argv)
+            for run_id, then in (("ends", "fail"), ("goes-on", "requeue")):
+                inputs = {"shell": "while :; do echo x; sleep 0.2; done"}
+                wanted = {"kind": "command", "inputs": inputs, "on_restart": then}
+                await call(client, "start_run", run_id=run_id, **wanted)
         async with anyio.create_task_group() as group:
-            ready = [anyio.Event() for _ in range(3)]
-            group.start_soon(wait, "legacy", run_id, ready[0])
-            group.start_soon(wait, "auto", run_id, ready[1])
-            group.start_soon(listen, run_id, ready[2])
+            ready = [anyio.Event() for _ in range(5)]
+            group.start_soon(listen, "ends", ready[0])
+            waits = [(era, run_id) for era in ERAS for run_id in ("ends", "goes-on")]
+            for (era, run_id), event in zip(waits, ready[1:], strict=True):
+                group.start_soon(wait, era, run_id, event)
             for event in ready:
                 await event.wait()
             assert await anyio.to_thread.run_sync(daemon.stop) == 0
         assert told["listen"]
-        for era in ("legacy", "auto"):
-            assert told[era]["state"] == "failed", told[era]
-            assert told[era]["ended_at"]
+        for era in ERAS:
+            assert told[f"{era} ends"]["state"] == "failed"
+            assert told[f"{era} ends"]["ended_at"]
+            assert told[f"{era} goes-on"]["state"] == "queued"
 
     run(scenario, loop)
