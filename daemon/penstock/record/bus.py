@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import trio
 
@@ -24,6 +24,9 @@ Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
 
 # Trimming a list costs its length, so it is done once per so many facts.
 _TRIM_EVERY = 256
+
+# Readers that keep up stand at the same place; so many places are kept for them.
+_SHARED_PAGES = 8
 
 
 class Lagged(PenstockError):
@@ -49,6 +52,21 @@ class Batch:
     facts: tuple[Recorded, ...] = ()
     gap: Gap | None = None
     live: bool = False
+    _joined: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    def joined(self) -> str:
+        """The facts' envelopes with commas between; put together once for all who got the same."""
+        if not self._joined:
+            self._joined.append(b",".join(fact.wire() for fact in self.facts).decode())
+        return self._joined[0]
+
+
+class Page(NamedTuple):
+    """The next facts of the ring for a reader, and its cursor after them."""
+
+    facts: tuple[Recorded, ...]
+    cursor: int
+    joined: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,7 @@ class Bus:
         # Positions are dense, so the index of a fact is its position less that of the first.
         self._ring: list[Recorded] = []
         self._bytes = 0
+        self._pages: dict[tuple[str | None, int], Page] = {}
         self._lots: dict[str | None, trio.lowlevel.ParkingLot] = {}
         self._subscriptions: set[Subscription] = set()
         self._dropped = 0
@@ -132,6 +151,7 @@ class Bus:
         """Take facts into the ring, in position order, and wake who waits for them."""
         if not facts:
             return
+        self._pages.clear()
         self._ring.extend(facts)
         self.head = facts[-1].position
         self._bytes += sum(len(fact.body) for fact in facts)
@@ -158,11 +178,29 @@ class Bus:
             del self._ring[:drop]
             self._bytes = size
 
-    def slice_after(self, cursor: int) -> Iterator[Recorded]:
-        """The facts of the ring above a cursor that lies inside it."""
-        start = max(cursor + 1 - self.first, 0)
-        for index in range(start, len(self._ring)):
-            yield self._ring[index]
+    def page_after(self, run_id: str | None, cursor: int) -> Page:
+        """The next facts above a cursor inside the ring; made once for all who stand there."""
+        page = self._pages.get((run_id, cursor))
+        if page is None:
+            if len(self._pages) >= _SHARED_PAGES:
+                self._pages.clear()
+            page = self._pages[run_id, cursor] = self._make_page(run_id, cursor)
+        return page
+
+    def _make_page(self, run_id: str | None, cursor: int) -> Page:
+        facts: list[Recorded] = []
+        size = 0
+        for index in range(max(cursor + 1 - self.first, 0), len(self._ring)):
+            fact = self._ring[index]
+            if run_id is None or fact.run_id == run_id:
+                size += len(fact.body)
+                if facts and size > self.frame_bytes:
+                    break
+                facts.append(fact)
+            cursor = fact.position
+            if len(facts) >= self.frame_events:
+                break
+        return Page(tuple(facts), cursor, [])
 
     async def wait_published(self, run_id: str | None) -> None:
         """Wait until a fact of the run, or of any run for None, is published."""
@@ -251,10 +289,16 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Batch:
+        # Nothing is awaited after a look into the ring that found nothing: whoever finds it empty
+        # parks at once, so no wake-up falls between.
+        await trio.lowlevel.checkpoint()
         while not self._ended:
-            if batch := self._skip() or await self._next_facts():
+            if batch := self.take_ready():
                 return batch
-            if not self._asked_store:
+            if self.cursor + 1 < self._bus.first:
+                if facts := await self._from_store():
+                    return self._batch(tuple(facts))
+            elif not self._asked_store:
                 await self._ask_store()
             elif not self._told_live:
                 self._told_live = True
@@ -262,6 +306,18 @@ class Subscription:
             else:
                 await self._bus.wait_published(self.run_id)
         raise StopAsyncIteration
+
+    def take_ready(self) -> Batch | None:
+        """The next batch if it can be had without waiting."""
+        if self._ended:
+            return None
+        if batch := self._skip():
+            return batch
+        if not self._bus.first - 1 <= self.cursor < self._bus.head:
+            return None
+        page = self._bus.page_after(self.run_id, self.cursor)
+        self.cursor = page.cursor
+        return self._batch(page.facts, page.joined) if page.facts else None
 
     def _skip(self) -> Batch | None:
         """What the policy, or pruning, makes this reader miss."""
@@ -285,40 +341,15 @@ class Subscription:
         self._asked_store = self.run_id is None
         return Batch(gap=gap)
 
-    async def _next_facts(self) -> Batch | None:
-        facts = await self._take()
-        if not facts:
-            return None
+    def _batch(
+        self, facts: tuple[Recorded, ...], joined: list[str] | None = None
+    ) -> Batch:
         live = self.cursor >= self._bus.head
         self._told_live = self._told_live or live
         if self.run_id is not None and facts[-1].type in TERMINAL_TYPES:
             self._ended = True
             live = True
-        return Batch(facts=tuple(facts), live=live)
-
-    async def _take(self) -> list[Recorded]:
-        # Nothing is awaited after the look into the ring: whoever finds it empty parks at once,
-        # so no wake-up falls between.
-        await trio.lowlevel.checkpoint()
-        while self.cursor + 1 < self._bus.first:
-            if facts := await self._from_store():
-                return facts
-        return self._from_ring()
-
-    def _from_ring(self) -> list[Recorded]:
-        facts: list[Recorded] = []
-        size = 0
-        for fact in self._bus.slice_after(self.cursor):
-            wanted = self.run_id is None or fact.run_id == self.run_id
-            if wanted:
-                size += len(fact.body)
-                if facts and size > self._bus.frame_bytes:
-                    break
-                facts.append(fact)
-            self.cursor = fact.position
-            if len(facts) >= self._bus.frame_events:
-                break
-        return facts
+        return Batch(facts, None, live, [] if joined is None else joined)
 
     async def _from_store(self) -> list[Recorded]:
         bus = self._bus

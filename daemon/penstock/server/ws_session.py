@@ -111,12 +111,14 @@ class Session:
                 return Bye(str(error), CODE_LAGGED)
 
     async def _pass_on(self, subscription: Subscription) -> Bye:
-        ready = False
+        ready = stopped = False
         while True:
-            # Only the wait is cut short by a stop: half a frame would break the stream.
-            with self._closing.until_goodbye() as scope:
-                batch = await anext(subscription, None)
-            if scope.cancelled_caught:
+            if self._closing.saying_goodbye or not (batch := subscription.take_ready()):
+                # Only the wait is cut short by a stop: half a frame would break the stream.
+                with self._closing.until_goodbye() as scope:
+                    batch = await anext(subscription, None)
+                stopped = scope.cancelled_caught
+            if stopped:
                 await self._send_batch(await last_look(subscription), subscription)
                 return Bye("the daemon is stopping", CODE_STOPPING)
             if batch is None:
@@ -177,5 +179,4 @@ def frames(batch: Batch, overflow: Overflow) -> Iterator[str]:
             first=gap.first, last=gap.last, dropped=dropped
         ).model_dump_json()
     if batch.facts:
-        events = b",".join(fact.wire() for fact in batch.facts)
-        yield (b'{"type":"events","events":[%b]}' % events).decode()
+        yield f'{{"type":"events","events":[{batch.joined()}]}}'
