@@ -118,7 +118,7 @@ MUTANTS = (
         "lost wake-up in the bus",
         "record/bus.py",
         "        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
-        "        await trio.lowlevel.checkpoint()\n        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
+        "        await trio.sleep(0.01)\n        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
         "schedules",
         "none",
     ),
@@ -159,7 +159,7 @@ MUTANTS = (
         "record/recorder.py",
         "            if entry.settled.is_set():\n",
         "            if given_up:\n",
-        "nested",
+        "processes",
         "store fails for long",
     ),
     Mutant(
@@ -183,7 +183,7 @@ MUTANTS = (
         "record/recorder.py",
         "self._pending or self._ordinary or self._in_batch)",
         "self._pending or self._ordinary)",
-        "stop",
+        "slow stop",
         "store fails once",
     ),
     Mutant(
@@ -191,8 +191,8 @@ MUTANTS = (
         "runs/table.py",
         "            if self.stopping:\n                execution.stop()\n",
         "",
-        "nested",
-        "stop the daemon",
+        "slow stop",
+        "none",
     ),
     Mutant(
         "children refused during a stop",
@@ -232,7 +232,7 @@ MUTANTS = (
         "runs/asking.py",
         "    with suppress(AlreadyAnswered):\n",
         "    with suppress():\n",
-        "schedules",
+        "slow cancel",
         "none",
     ),
     Mutant(
@@ -248,7 +248,15 @@ MUTANTS = (
         "record/decisions_end.py",
         '    if entry.cancel_requested is not None and draft.type != "run.cancelled":\n',
         '    if entry.cancel_requested == "" and draft.type != "run.cancelled":\n',
-        "nested",
+        "slow cancel",
+        "none",
+    ),
+    Mutant(
+        "a cancel from outside is nobody's word",
+        "runs/execution.py",
+        "            execution.stopping = execution.stopping or execution.row.on_restart\n",
+        "",
+        "stop",
         "none",
     ),
     Mutant(

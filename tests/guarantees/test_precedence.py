@@ -138,6 +138,29 @@ async def test_the_more_important_of_two_decides_when_both_come_at_once(
     assert await _outcome(body, seconds) == _winner(one, other)
 
 
+async def test_a_cancel_from_outside_is_a_stop(autojump_clock: Clock) -> None:
+    """SY-03 CC-03: the daemon ends, and the run is to go on later."""
+    outcomes: list[str] = []
+
+    async def body(_execution: Execution) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+
+    async def execute() -> None:
+        async with inline_store() as store:
+            row = await start(store, on_restart="requeue")
+        async with open_execution(
+            Execution(row, row.fence),
+            conclude_with=lambda decision: outcomes.append(decision.draft.type),
+            now=virtual_now,
+        ) as execution:
+            await body(execution)
+
+    with trio.move_on_after(1.0):
+        await execute()
+    assert outcomes == ["run.requeued"]
+
+
 async def test_saying_nothing_is_to_be_cancelled(autojump_clock: Clock) -> None:
     """CC-03"""
 

@@ -152,7 +152,9 @@ def _instrument(instrument: trio.abc.Instrument) -> Iterator[None]:
 
 async def tell(scenario: Scenario, fault: str, at: int) -> Told:
     """Tell the story once with this fault; under a mock clock that jumps."""
-    with open_stage(**scenario.settings) as stage:
+    delay = (lambda: scenario.delay) if scenario.delay else None
+    with open_stage(delay=delay, **scenario.settings) as stage:
+        stage.abandons = fault == "abandon a run"
         telling = _Telling(scenario, fault, at)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.break_hang, 2 * STORY_SECONDS)

@@ -7,7 +7,7 @@ import re
 import trio
 
 from penstock.drills.stage import Stage
-from penstock.events import ArtifactPartial, Recorded, RunFailed
+from penstock.events import ArtifactPartial, Recorded, RunCancelled, RunFailed
 from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.record.audit import audit_connection
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
@@ -80,6 +80,9 @@ def _check_errors(stage: Stage, log: list[Recorded]) -> None:
     """No run fails of anything but what it was asked to fail of, or of its store."""
     for fact in log:
         event = fact.event
+        silent = isinstance(event, RunCancelled) and event.reason == "abandoned"
+        if silent and not stage.abandons:
+            stage.broken.append(f"{fact.run_id} was cancelled, and nobody wanted it")
         if not isinstance(event, RunFailed) or event.reason != "error":
             continue
         if not all(map(_EXPECTED.search, event.error.split("; "))):

@@ -10,6 +10,9 @@ import trio
 
 from penstock.drills.stage import Stage
 
+#: Virtual seconds that a slow store takes for each call.
+SLOW_STORE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -19,6 +22,8 @@ class Scenario:
     play: Callable[[Stage], Awaitable[None]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     prologue: Callable[[Stage], Awaitable[None]] | None = None
+    #: Virtual seconds that a call of the store takes.
+    delay: float = 0.0
 
 
 async def nested(stage: Stage) -> None:
@@ -35,7 +40,10 @@ async def nested(stage: Stage) -> None:
         await stage.submit(["nest", [["spoil", 2]], [["sleep", 3]]], run_id="d")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_slowly, stage, "catch_up", "a")
-        await stage.until_ended("a", "b", "c", "d")
+        with stage.person("late submitter"):
+            await trio.sleep(1.5)
+            await stage.submit(["sleep", 1], run_id="e")
+        await stage.until_ended("a", "b", "c", "d", "e")
         nursery.cancel_scope.cancel(reason="the story is told")
 
 
@@ -160,6 +168,42 @@ async def stop(stage: Stage) -> None:
     await trio.sleep_forever()
 
 
+async def slow_stop(stage: Stage) -> None:
+    """The daemon stops while the claim of a run is being committed."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_submit_alone, stage, "s1", 9.0)
+        await trio.sleep(SLOW_STORE / 2)
+        stage.stop()
+
+
+async def slow_cancel(stage: Stage) -> None:
+    """An answer and an expiry, and a cancel of all and an end, each during the other's commit."""
+    with stage.person("submitter"):
+        await stage.submit(["ask", "q", "no", 1], run_id="q")
+        await stage.submit(["sleep", 2], run_id="a")
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_answer_late, stage)
+            await trio.sleep_until(begun + 2 - SLOW_STORE / 2)
+            nursery.cancel_scope.cancel(reason="it is too late to answer")
+        await stage.core.scheduler.shutdown(cancel_queued=True)
+    stage.stop()
+    await trio.sleep_forever()
+
+
+async def _answer_late(stage: Stage) -> None:
+    """Answer so shortly before the expiry that both are on their way at once."""
+    with stage.person("answers q"):
+        view = await stage.core.scheduler.view("q")
+        while "q" not in view.asks:
+            await stage.core.bus.wait_published("q")
+        expires = view.asks["q"].expires_at
+        assert expires is not None
+        left = (expires - stage.core.now()).total_seconds()
+        await trio.sleep(left - SLOW_STORE / 2)
+        await stage.core.scheduler.answer("q", "q", "yes", "a person")
+
+
 async def cancel_all(stage: Stage) -> None:
     """The daemon is shut down with everything cancelled."""
     with stage.person("submitter"):
@@ -185,10 +229,10 @@ async def admission(stage: Stage) -> None:
     await stage.until_ended("s0", "s1", "s2", "s3", "s4", "late")
 
 
-async def _submit_alone(stage: Stage, run_id: str) -> None:
+async def _submit_alone(stage: Stage, run_id: str, seconds: float = 1.0) -> None:
     name = "submitter" if run_id in {"s3", "s1"} else f"submits {run_id}"
     with stage.person(name):
-        await stage.submit(["sleep", 1], run_id=run_id)
+        await stage.submit(["sleep", seconds], run_id=run_id)
 
 
 async def stalled_readers(stage: Stage) -> None:
@@ -253,7 +297,10 @@ SCENARIOS: Mapping[str, Scenario] = {
             "artifacts",
             artifacts,
             {"max_concurrent": 3, "throttle_bytes": 64, "recorder_capacity": 1},
+            delay=0.01,
         ),
+        Scenario("slow stop", slow_stop, _TIGHT, delay=SLOW_STORE),
+        Scenario("slow cancel", slow_cancel, _TIGHT, delay=SLOW_STORE),
         Scenario("asks", asks, _TIGHT),
         Scenario("tree", tree, _TIGHT),
         Scenario("narrow tree", tree, {"max_concurrent": 1}),

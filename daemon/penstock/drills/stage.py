@@ -53,6 +53,8 @@ class Stage:
     #: Laws seen broken so far, in words.
     broken: list[str] = field(default_factory=list)
     killed: bool = False
+    #: Whether somebody ends scopes of runs without a word.
+    abandons: bool = False
     #: The store of the present life, once there is one.
     store: FaultyStore | None = None
     lives: int = 0

@@ -141,6 +141,8 @@ async def open_execution(
         if error is not None:
             _tell(execution.run_id, error)
         if rest is not None:
+            # It passed the run's own scope, so it is the daemon that ends, and not this run.
+            execution.stopping = execution.stopping or execution.row.on_restart
             raise rest from None  # noqa: ASYNC104
     finally:
         execution.gone_at = now()
