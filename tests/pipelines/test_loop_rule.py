@@ -24,7 +24,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.errors import PenstockError, Refused
+from penstock.drills.fakes import FaultyStore, StoreFault
+from penstock.errors import PenstockError, Refused, StoreBroken
 from penstock.events import (
     ModelUsed,
     ProcessExited,
@@ -37,6 +38,7 @@ from penstock.pipelines.loop.pipeline import KIND as LOOP
 from penstock.record.store import Store
 from penstock.record.views import RunView
 from penstock.runs.core import Core
+from penstock.runs.kind import Kind
 from penstock.runs.run import Run
 
 Clock = trio.testing.MockClock
@@ -70,11 +72,11 @@ COSTLY = kind("costly", costly)
 
 @asynccontextmanager
 async def loops(
-    store: Store, shell: Shell, life: str = "life-1"
+    store: Store, shell: Shell, life: str = "life-1", *others: Kind
 ) -> AsyncIterator[Core]:
     world = fake_world(shell)
     async with open_fake_core(
-        LOOP, COMMAND, COSTLY, store=store, life=life, world=world
+        LOOP, COMMAND, COSTLY, *others, store=store, life=life, world=world
     ) as core:
         yield core
 
@@ -412,3 +414,64 @@ def test_an_act_is_written_as_people_write(
     again: Any = LOOP.parse(parsed.model_dump(mode="json"))
     assert again == parsed
     assert replace(LOOP, name="other").parse({"until": "c", "act": text})
+
+
+class Counting(Shell):
+    """`check` succeeds once two different turns have left their note."""
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    async def __call__(self, argv: Any, **others: Any) -> ProcessExited:
+        self.codes = {"check": [0 if len(set(self.notes)) >= 2 else 1]}
+        return await super().__call__(argv, **others)
+
+
+async def live_until_death(store: Store, shell: Shell, note: Kind) -> None:
+    """One life of a daemon with a loop; it ends when the store does, as with kill -9."""
+    try:
+        async with loops(store, shell, "life-1", note) as core:
+            act = {"kind": "note"}
+            await core.scheduler.submit(request("loop", "r", until="check", act=act))
+            await ended(core)
+    except* StoreBroken:
+        pass
+
+
+async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
+    autojump_clock: Clock,
+) -> None:
+    """OD-05: no recorded step is repeated, no turn begun twice, and the same turns come out."""
+    for call in range(1, 1000):
+        notes: list[str] = []
+
+        async def take_note(
+            run: Run, _inputs: Seconds, notes: list[str] = notes
+        ) -> Nothing:
+            notes.append(run.run_id)
+            await trio.sleep(1)
+            return Nothing()
+
+        note, shell = kind("note", take_note), Counting(notes)
+        async with inline_store() as store:
+            dying = FaultyStore(store, StoreFault("broken", call), epoch=store.epoch)
+            await live_until_death(dying, shell, note)
+            row = await store.run("r")
+            if row is None:
+                continue
+            if row.ended_at is not None:
+                assert call > 20
+                return
+            async with loops(store, shell, "life-2", note) as core:
+                view = await ended(core)
+                log = await whole_log(store)
+        assert view.state == "completed", (call, view.error)
+        names = [e.name for fact in log if isinstance(e := fact.event, StepCompleted)]
+        assert names == ["observe 1", "act 1", "observe 2", "act 2", "observe 3"]
+        queued = [fact.run_id for fact in log if fact.type == "run.queued"]
+        assert queued == ["r", "r.turn-1", "r.turn-2"]
+        # At most what was under way was done again.
+        assert shell.count("check") <= 4
+        assert len(notes) <= 3
+    raise AssertionError("it never came to its end")
