@@ -111,7 +111,7 @@ MUTANTS = (
         "            await self.recorder.decide(Unpark(self.execution.fence))\n",
         "            await self.recorder.decide(Unpark(self.execution.fence))\n"
         "            self.execution.unparked = trio.Event()\n",
-        "asks",
+        "tree",
         "none",
     ),
     Mutant(
@@ -119,7 +119,7 @@ MUTANTS = (
         "record/bus.py",
         "        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
         "        await trio.sleep(0.01)\n        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
-        "schedules",
+        "tree",
         "none",
     ),
     Mutant(

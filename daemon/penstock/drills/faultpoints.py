@@ -155,6 +155,7 @@ async def tell(scenario: Scenario, fault: str, at: int) -> Told:
     delay = (lambda: scenario.delay) if scenario.delay else None
     with open_stage(delay=delay, **scenario.settings) as stage:
         stage.abandons = fault == "abandon a run"
+        stage.undisturbed = fault == "none"
         telling = _Telling(scenario, fault, at)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.break_hang, 2 * STORY_SECONDS)

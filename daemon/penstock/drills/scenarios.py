@@ -138,6 +138,7 @@ async def tree(stage: Stage) -> None:
     with stage.person("submitter"):
         child = ["spawn", "grandchild", [["sleep", 1]]]
         await stage.submit(
+            ["spawn", "quick", [["sleep", 0.005]]],
             ["nest", [["spawn", "one", [child]]], [["spawn", "two", [["fail"]]]]],
             run_id="a",
         )

@@ -53,6 +53,8 @@ class Stage:
     #: Laws seen broken so far, in words.
     broken: list[str] = field(default_factory=list)
     killed: bool = False
+    #: Whether nothing fails in this story, so that all of it must happen.
+    undisturbed: bool = False
     #: Whether somebody ends scopes of runs without a word.
     abandons: bool = False
     #: The store of the present life, once there is one.
@@ -231,9 +233,11 @@ class Stage:
 
     async def until_ended(self, *run_ids: str, seconds: float = 60.0) -> None:
         """Wait until these runs have ended, at most so many virtual seconds."""
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(seconds) as limit:
             while any(map(self.core.scheduler.reading.is_open, run_ids)):
                 await self.core.bus.wait_published(None)
+        if limit.cancelled_caught and self.undisturbed:
+            self.broken.append(f"of {run_ids} some have not ended")
 
 
 def _fatal(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
