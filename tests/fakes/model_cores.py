@@ -10,7 +10,7 @@ from typing import Any
 from fakes.cores import FakeProcesses, fake_world, open_fake_core
 from fakes.stores import inline_store
 from penstock.config import Models
-from penstock.llm.durable import DurableModels
+from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
 from penstock.record.store import Store
 from penstock.runs.core import Core
@@ -32,7 +32,7 @@ async def open_model_core(
     )
     async with open_models(config, {}) as chain:
         assert chain is not None
-        world = replace(fake_world(processes), models=DurableModels(chain))
+        world = replace(fake_world(processes), models=make_daemon_models(chain))
         if store is not None:
             async with open_fake_core(
                 *kinds, store=store, life=life, world=world

@@ -24,7 +24,8 @@ from fakes.stores import inline_store
 from penstock.config import Budget
 from penstock.llm.chain import Chain
 from penstock.llm.chat import Message
-from penstock.llm.durable import ASK, GO_ON, STOP, DurableModels
+from penstock.llm.daemon import make_daemon_models
+from penstock.llm.durable import ASK, GO_ON, STOP
 from penstock.record.store import Store
 from penstock.record.views import RunView
 from penstock.runs.core import Core
@@ -69,7 +70,7 @@ PARENT = kind("parent", parent)
 async def core_with(
     chain: Chain, store: Store, life: str = "life-1"
 ) -> AsyncIterator[Core]:
-    world = replace(fake_world(), models=DurableModels(chain))
+    world = replace(fake_world(), models=make_daemon_models(chain))
     async with open_fake_core(ASKS, PARENT, store=store, life=life, world=world) as c:
         yield c
 

@@ -14,8 +14,9 @@ from fakes.stores import inline_store
 from penstock.config import Budget
 from penstock.events import ProcessExited, RunFailed, StepFailed
 from penstock.llm.prompts import BY_TYPE
+from penstock.pipelines.command import KIND as COMMAND
+from penstock.pipelines.loop.observing import OBSERVED_CHARACTERS
 from penstock.pipelines.loop.pipeline import KIND as LOOP
-from penstock.pipelines.loop.pipeline import OBSERVED_CHARACTERS
 from penstock.record.views import RunView
 from penstock.runs.core import Core
 
@@ -88,6 +89,22 @@ async def test_the_model_sees_the_goal_the_layers_and_what_was_observed(
     assert "r.turn-1" in second
     assert '"seconds"' in first
     assert first.count("noise") <= OBSERVED_CHARACTERS / 6 + 1
+
+
+async def test_the_model_sees_what_the_last_turn_printed(
+    model_server: ModelServer,
+) -> None:
+    """OD-01: or it could not judge what its own choice did."""
+    model_server.script(choice("command", '{"shell": "thermometer"}'), DONE)
+    async with open_model_core(
+        model_server.url, LOOP, COMMAND, processes=Thermometer()
+    ) as core:
+        await take(core, kinds=["command"])
+    first, second = texts(model_server)
+    assert "The last turn printed" not in first
+    told = second[second.rindex("The last turn printed") :]
+    assert "it is cold" in told
+    assert 100 < told.count("noise") <= OBSERVED_CHARACTERS / 6 + 1
 
 
 @pytest.mark.parametrize(

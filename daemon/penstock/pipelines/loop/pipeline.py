@@ -8,7 +8,6 @@ repeats none of them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -30,18 +29,12 @@ from penstock.llm.budget import judge
 from penstock.llm.durable import spent_below
 from penstock.pipelines.loop.deciding import decide
 from penstock.pipelines.loop.inputs import Act, LoopInputs, LoopOutput
+from penstock.pipelines.loop.observing import observe
 from penstock.record.views import RunView
-from penstock.runs.exec import end_in_words
 from penstock.runs.kind import Kind
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
-
-#: Characters of a command's output that a model is shown: its end tells what went wrong.
-OBSERVED_CHARACTERS = 4000
-
-# What a shell exits with when it cannot execute a line: trying again will not help.
-_NOT_EXECUTABLE = (126, 127)
 
 # Ids of facts about failed turns are made of the turns' names, so that a resumed loop tells none twice.
 _FAILED_TURNS = UUID("0b0c0d86-6a0e-5c3b-8a9e-3f2d1c7b9e64")
@@ -103,39 +96,11 @@ async def _check_budget(run: Run, inputs: LoopInputs) -> None:
 
 
 async def _observe(run: Run, inputs: LoopInputs, turn: int) -> dict[str, Any]:
-    """`{"exit_code", "output"}`: of `until` the code, of both commands what they printed."""
-
     async def look() -> dict[str, Any]:
-        # In the step, so that a resumed loop does not tell of turns that are over.
-        await run.progress(f"turn {turn}", (turn - 1) / (inputs.max_turns + 1))
-        code, parts = None, []
-        if inputs.until is not None:
-            code, text = await _execute(run, inputs, inputs.until)
-            parts.append(f"$ {inputs.until}\n{text}\n(exit status {code})")
-            if code == 0:
-                return {"exit_code": code, "output": parts[0]}
-        if inputs.observe is not None:
-            seen, text = await _execute(run, inputs, inputs.observe)
-            parts.append(f"$ {inputs.observe}\n{text}\n(exit status {seen})")
-        return {"exit_code": code, "output": "\n".join(parts)}
+        return await observe(run, inputs, turn)
 
     found: dict[str, Any] = await _step(run, f"observe {turn}", look)
     return found
-
-
-async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None, str]:
-    """A line's exit code, and the end of what it printed if a model will read it."""
-    ended = await run.exec(
-        ["/bin/sh", "-c", f"exec 2>&1\n{line}" if inputs.goal else line],
-        cwd=Path(inputs.cwd) if inputs.cwd is not None else None,
-        env=inputs.env or None,
-        check=False,
-        capture=inputs.goal is not None,
-    )
-    if ended.exit_code in _NOT_EXECUTABLE:
-        raise ProcessFailed(f"`{line}` cannot be executed: {end_in_words(ended)}")
-    text = ended.stdout[-4 * OBSERVED_CHARACTERS :].decode("utf-8", "replace")
-    return ended.exit_code, text[-OBSERVED_CHARACTERS:].strip()
 
 
 async def _decide(
