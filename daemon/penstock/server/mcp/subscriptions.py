@@ -1,16 +1,9 @@
-"""Updates of resources, for both eras: one pump per subscription, and nothing that could grow.
-
-A notice only says "look again", so a pump keeps no queue: it remembers where in the log it was when
-it last told, and what came meanwhile is one notice. The publisher does not know that it exists.
-"""
+"""Subscriptions to resources, in both eras: a pump each, that ends with whoever asked for it."""
 
 from __future__ import annotations
 
-import itertools
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -19,7 +12,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import (
     SUBSCRIPTION_ID_META_KEY,
-    ResourcesListChanged,
     ResourceUpdated,
     ServerEvent,
     event_to_notification,
@@ -37,19 +29,17 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from penstock.errors import NotFound, PenstockError
-from penstock.record.filters import parse_filter
+from penstock.errors import NotFound
 from penstock.server.closing import Closing
+from penstock.server.mcp.following import follow_list, follow_run
 from penstock.server.mcp.resources import parse_uri
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
 
 Context = ServerRequestContext[Any, Any]
-_log = logging.getLogger("penstock.mcp")
-Notify = Callable[[ServerEvent], Awaitable[None]]
-#: What may have changed, each with a value that differs when it has.
-Look = Callable[[], Awaitable[dict[ServerEvent, object]]]
+#: Where a session keeps its subscriptions, by address.
+_KEY = "penstock.subscriptions"
 
 
 @asynccontextmanager
@@ -70,8 +60,6 @@ class Subscriptions:
     ) -> None:
         self._core, self._closing = core, closing
         self._pumps_nursery = pumps_nursery
-        self._numbers = itertools.count(1)
-        self._by_session: dict[tuple[int, str], trio.CancelScope] = {}
         #: Pumps that run, or are about to.
         self.count = 0
 
@@ -81,9 +69,8 @@ class Subscriptions:
         self, ctx: Context, params: SubscribeRequestParams
     ) -> EmptyResult:
         """Tell this session of changes of a resource until it unsubscribes or ends."""
-        connection = connection_of(ctx)
-        key = (id(connection), params.uri)
-        if key in self._by_session:
+        scopes = _scopes_of(ctx)
+        if params.uri in scopes:
             return EmptyResult()
         run_id = _run_of(params.uri)
         after = self._core.bus.head
@@ -95,29 +82,21 @@ class Subscriptions:
 
         async def pump(room: ExitStack) -> None:
             with room, scope:
-                look = partial(self._look_at, run_id, [params.uri])
-                await self._follow(run_id, look, notify, after)
+                await follow_run(self._core, run_id, [params.uri], notify, after)
                 # The run has ended; the subscription is there until it is taken back.
                 await trio.sleep_forever()
 
         with ExitStack() as room:
             room.enter_context(self._room(1))
-            self._by_session[key] = scope
-            room.callback(self._forget, key, scope)
-            # The id of a session that is gone may be given to another one.
-            connection.exit_stack.callback(scope.cancel)
+            scopes[params.uri] = scope
             self._pumps_nursery.start_soon(pump, room.pop_all())
         return EmptyResult()
-
-    def _forget(self, key: tuple[int, str], scope: trio.CancelScope) -> None:
-        if self._by_session.get(key) is scope:
-            del self._by_session[key]
 
     async def unsubscribe(
         self, ctx: Context, params: UnsubscribeRequestParams
     ) -> EmptyResult:
         """Tell it no more; a resource it was not told of is no error."""
-        scope = self._by_session.pop((id(connection_of(ctx)), params.uri), None)
+        scope = _scopes_of(ctx).pop(params.uri, None)
         if scope is not None:
             scope.cancel(reason="unsubscribed")
         return EmptyResult()
@@ -155,65 +134,16 @@ class Subscriptions:
                     ctx.request_id,
                 )
                 for run_id, some in runs.items():
-                    look = partial(self._look_at, run_id, some)
-                    nursery.start_soon(self._follow, run_id, look, notify, after)
+                    nursery.start_soon(
+                        follow_run, self._core, run_id, some, notify, after
+                    )
                 if honoured.resources_list_changed:
-                    newest = self._look_at_newest
-                    nursery.start_soon(self._follow, None, newest, notify, after)
+                    nursery.start_soon(follow_list, self._core, notify, after)
                 await self._closing.wait_goodbye()
                 nursery.cancel_scope.cancel(reason="the daemon is stopping")
         return SubscriptionsListenResult(_meta=meta)
 
     # -- both
-
-    async def _follow(
-        self, run_id: str | None, look: Look, notify: Notify, after: int
-    ) -> None:
-        """Tell of changes above the position `after`, until the run has ended or is forgotten."""
-        try:
-            await self._tell_changes(run_id, look, notify, after)
-        except PenstockError as error:
-            # Pruned meanwhile, or the store does not answer: one subscription ends, and no other.
-            _log.info("a subscription to %s ends: %s", run_id or "all runs", error)
-
-    async def _tell_changes(
-        self, run_id: str | None, look: Look, notify: Notify, after: int
-    ) -> None:
-        marks: dict[ServerEvent, object] = {}
-        while await self._wait_changed(run_id, after):
-            after = self._core.bus.head
-            seen = await look()
-            for event, mark in seen.items():
-                if marks.get(event) != mark:
-                    await notify(event)
-            marks = seen
-            await trio.sleep(self._core.config.throttle_seconds)
-
-    async def _wait_changed(self, run_id: str | None, after: int) -> bool:
-        """Wait for a fact above `after`; False when there will be none."""
-        name = f"mcp-listen-{next(self._numbers)}"
-        with self._core.bus.subscribe(run_id, after, name=name, kind="mcp") as facts:
-            async for batch in facts:
-                if batch.facts or batch.gap:
-                    return True
-        return False
-
-    async def _look_at(
-        self, run_id: str, uris: Iterable[str]
-    ) -> dict[ServerEvent, object]:
-        """What tells whether each resource of a run has changed."""
-        view = await self._core.scheduler.view(run_id)
-        marks: dict[ServerEvent, object] = {}
-        for uri in uris:
-            artifact_id = parse_uri(uri).artifact_id
-            mark = view.artifacts.get(artifact_id) if artifact_id else view.position
-            marks[ResourceUpdated(uri)] = mark
-        return marks
-
-    async def _look_at_newest(self) -> dict[ServerEvent, object]:
-        """What tells whether there is another run."""
-        rows, _ = await self._core.scheduler.list(parse_filter("", limit=1))
-        return {ResourcesListChanged(): rows[0]["run_id"] if rows else None}
 
     @contextmanager
     def _room(self, pumps: int) -> Iterator[None]:
@@ -231,6 +161,22 @@ class Subscriptions:
 def connection_of(ctx: Context) -> Connection:
     """The session that a request came by; the SDK has no public name for it."""
     return ctx.session._connection
+
+
+def _scopes_of(ctx: Context) -> dict[str, trio.CancelScope]:
+    """The pumps of a session, by address; its end is theirs."""
+    connection = connection_of(ctx)
+    if _KEY not in connection.state:
+        scopes: dict[str, trio.CancelScope] = {}
+        connection.state[_KEY] = scopes
+        connection.exit_stack.callback(_cancel_all, scopes)
+    found: dict[str, trio.CancelScope] = connection.state[_KEY]
+    return found
+
+
+def _cancel_all(scopes: dict[str, trio.CancelScope]) -> None:
+    for scope in scopes.values():
+        scope.cancel(reason="the session has ended")
 
 
 def _run_of(uri: str) -> str:
