@@ -22,6 +22,9 @@ from penstock.runs.processes import Proof
 from penstock.runs.run import Run
 from penstock.wire import SubmitRequest
 
+#: Virtual seconds after which a run counts as hung: a daemon's own watches never let time stand still.
+PATIENCE = 100_000
+
 
 class Seconds(Inputs):
     """How long a fake run lasts, and what it does then."""
@@ -168,10 +171,11 @@ def request(
 
 async def wait_ended(core: Core, *run_ids: str) -> None:
     """Wait on the log until these runs have ended."""
-    for run_id in run_ids:
-        with core.bus.subscribe(run_id, 0) as subscription:
-            async for _ in subscription:
-                pass
+    with trio.fail_after(PATIENCE):
+        for run_id in run_ids:
+            with core.bus.subscribe(run_id, 0) as subscription:
+                async for _ in subscription:
+                    pass
 
 
 async def whole_log(store: Store) -> list[Recorded]:
