@@ -92,6 +92,8 @@ class DurableModels:
             if root_id in self._known:
                 return
             for run_id in await _tree(store, root_id):
+                # The log is the truth; what stands here is of a root that has ended meanwhile.
+                self.ledger.forget(run_id)
                 spent, goes_on = await _story(store, run_id)
                 self.ledger.add(run_id, root_id, spent)
                 self._served.add(run_id)
