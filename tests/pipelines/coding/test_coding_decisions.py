@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
 from fakes.coding import git
 from fakes.history import recorded
 from penstock import events
+from penstock.config import Config
 from penstock.errors import Refused, SourceUnusable
 from penstock.events import BugReported, InterventionReceived, Recorded
 from penstock.pipelines.coding.dead_code import find_dead_code
 from penstock.pipelines.coding.deciding import Decision, decide
+from penstock.pipelines.coding.history import History
 from penstock.pipelines.coding.inputs import CodingInputs
 from penstock.pipelines.coding.patch import make_patch
 from penstock.pipelines.coding.plan import PlannedModule, check_path, make_plan
@@ -77,6 +81,32 @@ def test_a_report_that_was_overtaken_by_a_correction_does_not_count(
     """OR-02: it was valid when it came, and the code has changed since."""
     decision = made(facts_of(report("valid", **about)))
     assert (decision.causes, decision.overtaken) == ((), 1)
+
+
+class SlowLog:
+    """What a run reads of its history; other tasks run meanwhile."""
+
+    def __init__(self, *facts: Recorded) -> None:
+        self.facts = facts
+        self.run_id = "r-1"
+        self.config = Config()
+        self.tools = SimpleNamespace(bus=SimpleNamespace(history=self))
+
+    async def read(
+        self, _run_id: str, after: int, *_: Any, **__: Any
+    ) -> list[Recorded]:
+        await trio.lowlevel.checkpoint()
+        return [fact for fact in self.facts if fact.position > after]
+
+
+async def test_two_tasks_of_a_run_read_each_fact_once() -> None:
+    """WF-08: a review goes on beside the tests."""
+    run: Any = SlowLog(*facts_of(*[report("valid")] * 3))
+    history = History(run)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(history.catch_up)
+        nursery.start_soon(history.catch_up)
+    assert [fact.sequence for fact in history.facts] == [1, 2, 3]
 
 
 # -- plans and paths

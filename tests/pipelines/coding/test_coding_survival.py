@@ -19,6 +19,7 @@ from fakes.coding import (
     SLUG_TESTS,
     WRITE,
     Place,
+    artifact_of,
     coding,
     history,
     once,
@@ -128,6 +129,23 @@ async def test_a_run_whose_daemon_dies_behind_any_point_ends_the_same(
     assert story(facts).count("run.requeued") == (point is not None)
     assert expected.setdefault("told", told) == told
     assert expected.setdefault("result", result) == result
+
+
+async def test_a_text_that_a_death_cut_off_is_told_anew(
+    where: Place, model_server: ModelServer
+) -> None:
+    """DS-05: the pieces of the newest attempt are the whole text, whatever came before."""
+    plan_, write, correction = corrected_script()
+    model_server.script(plan_, {**write, "delay": 0.02}, {**write}, correction)
+    await live_until(where, "artifact.partial")
+    async with (
+        open_log(where, "life-2") as store,
+        open_coding_core(where, store, "life-2") as core,
+    ):
+        facts = await history(core)
+    assert facts[-1].type == "run.completed"
+    assert len(model_server.log()) == CALLS + 1
+    assert artifact_of(facts, "v1/slug.py") == WRONG_SLUG.strip()
 
 
 def one_terminal(facts: Sequence[Recorded]) -> str:

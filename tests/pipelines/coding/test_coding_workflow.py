@@ -127,10 +127,11 @@ async def test_a_bug_in_a_repository_is_mended_on_a_branch(
     """WF-02: the repository itself is only read, until the result becomes a branch of it."""
     repository = make_repository(tmp_path / "calc")
     before = sorted(path for path in repository.rglob("*") if ".git" not in path.parts)
-    hook = repository / ".git" / "hooks" / "post-checkout"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
-    hook.chmod(0o755)
+    for name in ("post-checkout", "post-commit", "reference-transaction"):
+        hook = repository / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        hook.chmod(0o755)
     model_server.script(*calc_script())
     async with open_coding(where) as core:
         facts = await do(
@@ -338,26 +339,45 @@ async def test_a_reviewer_reports_bugs_about_what_it_has_seen(
 async def test_questions_take_the_request_s_answers_first_and_then_ask(
     where: Place, model_server: ModelServer
 ) -> None:
-    """WF-09, API-02: answers are consumed in order; a person gives the rest; one nobody gives is decided."""
-    asks = plan(SLUG_PLAN, "Which case?", "Which joiner?", "Any limit?")
-    model_server.script(once(PLAN, **asks), *slug_script())
+    """WF-09, API-02: answers are consumed in order; a person gives the rest, or nobody does."""
+    questions = ("Which case?", "Which joiner?", "Any limit?", "Any more?")
+    model_server.script(once(PLAN, **plan(SLUG_PLAN, *questions)), *slug_script())
     async with open_coding(where) as core:
         await core.scheduler.submit(
-            coding(answers=["Lower.", "unused?"][:1], answer_within=2.0)
+            coding(answers=["Lower.", "Dashes."], answer_within=2.0)
         )
-        await wait_fact(core, "ask.raised", count=2)
-        await core.scheduler.answer("task", "question 2", "Dashes.", "ann")
+        await wait_fact(core, "ask.raised", count=3)
+        await core.scheduler.answer("task", "question 3", "None.", "ann")
         facts = await history(core)
     answered = [f.event for f in facts if f.type == "ask.answered"]
     assert [(a.answer, a.by) for a in answered] == [  # type: ignore[union-attr]
         ("Lower.", "request"),
-        ("Dashes.", "ann"),
+        ("Dashes.", "request"),
+        ("None.", "ann"),
         ("Decide yourself.", "default"),
     ]
     log = model_server.log()
-    for record in log[1:]:
-        assert "Which case?\nLower.\nWhich joiner?\nDashes." in record["messages"][-1]["content"]  # fmt: skip
     assert len(log) == 3
+    told = "Which case?\nLower.\nWhich joiner?\nDashes.\nAny limit?\nNone."
+    for record in log[1:]:
+        assert told in record["messages"][-1]["content"]
+
+
+async def test_clients_drop_the_text_of_an_answer_that_cannot_be_used(
+    where: Place, model_server: ModelServer
+) -> None:
+    """DS-05: the partials of the next answer have a higher attempt, and only that one is completed."""
+    broken = {"match": WRITE, "text": "[[ ## code ## ]]\nnever used", "times": 1}
+    first, second = slug_script()
+    model_server.script(first, broken, second)
+    async with open_coding(where) as core:
+        facts = await do(core)
+    events = [f.event for f in facts if f.type.startswith("artifact.")]
+    code = [e for e in events if e.artifact_id == "v1/slug.py"]  # type: ignore[union-attr]
+    assert {e.attempt for e in code} == {1, 2}  # type: ignore[union-attr]
+    completed = [e.attempt for e in code if e.type == "artifact.completed"]  # type: ignore[union-attr]
+    assert completed == [2]
+    assert artifact_of(facts, "v1/slug.py") == SLUG.strip()
 
 
 async def test_a_person_s_word_is_taken_at_the_next_step(
