@@ -146,7 +146,7 @@ async def test_a_turn_begins_after_the_terminal_of_the_one_before(
 
 
 class Steps(trio.abc.Instrument):
-    """Counts the steps of one task, and the times anything was woken by a timer alone."""
+    """Counts the steps of one task: whatever wakes it, a timer too, makes it take one."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -412,6 +412,7 @@ async def test_the_daemon_describes_itself() -> None:
         assert kind["name"] == "echo"
         assert "text" in kind["inputs"]["properties"]
         assert (await client.get("/clients")).json() == {"clients": [], "head": 0}
+        assert (await client.get("/models")).json() == {"models": []}
         document = (await client.get("/openapi.json")).json()
         assert document["openapi"] == "3.1.0"
         assert set(document["paths"]) == {route.path for route in ROUTES}
