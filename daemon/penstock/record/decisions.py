@@ -111,6 +111,8 @@ def append(ledger: Ledger, d: Append) -> Appended:
 
 
 def _duplicate(ledger: Ledger, drafts: tuple[Draft, ...]) -> Appended | None:
+    if not ledger.repeats:
+        return None
     facts = tuple(
         [fact for d in drafts if (fact := ledger.stored(d.event_id)) is not None]
     )

@@ -58,6 +58,7 @@ class Ledger:
         self._rows: list[tuple[Any, ...]] = []
         self._pending: dict[int, Recorded] = {}
         self._known: dict[int, int] = {}
+        self._repeats = False
 
     def begin(self, event_ids: Iterable[UUID]) -> None:
         """Start on a batch whose facts have these ids: the known ones are looked up in one go."""
@@ -65,6 +66,7 @@ class Ledger:
         if self._head < 0:
             self._head = self.meta("head")
         ids = [event_id.bytes for event_id in event_ids]
+        self._repeats = len(set(ids)) < len(ids)
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             marks = ",".join("?" * len(some))
@@ -73,6 +75,7 @@ class Ledger:
                 (int.from_bytes(i), position)
                 for i, position in self.db.execute(sql, some)
             )
+        self._repeats = self._repeats or bool(self._known)
 
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
@@ -171,8 +174,15 @@ class Ledger:
 
     # -- facts
 
+    @property
+    def repeats(self) -> bool:
+        """Whether any fact of this batch was recorded before, or comes twice."""
+        return self._repeats
+
     def stored(self, event_id: UUID) -> Recorded | None:
         """The fact of this id, if it was recorded before or in this batch."""
+        if not self._repeats:
+            return None
         # By its number: the hash of a UUID costs ten times that of an int.
         found = self._pending.get(event_id.int)
         if found is None and event_id.int in self._known:

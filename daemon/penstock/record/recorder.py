@@ -146,10 +146,10 @@ class Recorder:
         Raises what the store refused it with; Terminal if the run's execution has concluded
         meanwhile; StoreUnavailable when the store did not answer within `patience`.
         """
-        fence = getattr(decision, "fence", None)
         while self._ordinary >= self.capacity:
             await self._room.park()
-        if fence in self._concluding:
+        # Mostly nothing is being concluded, and a fence is slow to look up.
+        if self._concluding and getattr(decision, "fence", None) in self._concluding:
             # Woken for room that it does not take: the next in line may have it.
             self._room.unpark()
             await trio.lowlevel.checkpoint()
@@ -356,7 +356,7 @@ class Recorder:
     def _apply(
         self, decision: Decision, answer: Answered, facts: list[Recorded]
     ) -> None:
-        if isinstance(decision, Complete | Release):
+        if isinstance(decision, (Complete, Release)):
             self._concluding.discard(decision.fence)
         if isinstance(answer, Outcome) and not getattr(answer, "duplicate", False):
             facts.extend(answer.recorded)

@@ -21,6 +21,7 @@ from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
 from penstock.record.recorder import Answered
 from penstock.record.store import (
+    Append,
     CancelAnswer,
     Claim,
     Claimed,
@@ -139,6 +140,9 @@ class RunTable:
 
     def apply(self, decision: Decision, outcome: Answered) -> None:
         """Take note of one decision's outcome."""
+        if isinstance(decision, Append):
+            # By far the most; what they record is for the views alone.
+            return
         if isinstance(outcome, Claimed):
             self._claimed(outcome)
         elif isinstance(decision, Complete | Release):
