@@ -179,14 +179,6 @@ MUTANTS = (
         "store fails once",
     ),
     Mutant(
-        "a drain that does not see conclusions",
-        "record/recorder.py",
-        "self._pending or self._ordinary or self._in_batch)",
-        "self._pending or self._ordinary)",
-        "slow stop",
-        "store fails once",
-    ),
-    Mutant(
         "a claim on its way is not stopped",
         "runs/table.py",
         "            if self.stopping:\n                execution.stop()\n",

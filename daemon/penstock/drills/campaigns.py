@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from pathlib import Path
+from random import Random
 
 from penstock.drills.campaign import Tally, load_tally, over_processes, save_tally
 from penstock.drills.faultpoints import FAULTS, Sweep
@@ -41,15 +42,15 @@ def drill_faults(
     began = time.monotonic()
     tally = load_tally(state, seed)
     finished = set(tally.finished)
-    items = (
+    sweeps = [
         (scenario, fault, 1 + (tally.seed + number) % stride, stride)
-        for number, (scenario, fault) in enumerate(
-            (s, f) for s in SCENARIOS for f in FAULTS
-        )
+        for number, (scenario, fault) in enumerate(product(SCENARIOS, FAULTS))
         if f"{scenario}, {fault}" not in finished
-    )
+    ]
+    # A drill that is cut short has tried something of everything.
+    Random(tally.seed).shuffle(sweeps)
     before = tally.seconds
-    for swept in over_processes(sweep, items, jobs=jobs, seconds=seconds):
+    for swept in over_processes(sweep, iter(sweeps), jobs=jobs, seconds=seconds):
         tally.add(swept.scenario, swept.points, swept.failures)
         tally.finished.append(f"{swept.scenario}, {swept.fault}")
         tally.seconds = before + time.monotonic() - began

@@ -173,7 +173,12 @@ async def slow_stop(stage: Stage) -> None:
     """The daemon stops while the claim of a run is being committed."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_submit_alone, stage, "s1", 9.0)
-        await trio.sleep(SLOW_STORE / 2)
+        # One call for whether the id is known; in the middle of the next one, the commit.
+        await trio.sleep(SLOW_STORE * 1.5)
+        asked = trio.current_time()
+        await stage.core.scheduler.shutdown()
+        if stage.undisturbed and trio.current_time() > asked + 5:
+            stage.broken.append("the stop waited for a run that it should have ended")
         stage.stop()
 
 
