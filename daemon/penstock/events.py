@@ -52,17 +52,18 @@ def check_json(value: Any, depth: int = 0) -> Any:
     """A deep copy of `value` if it is JSON; ValueError says what is not."""
     if depth > _DEEPEST_PAYLOAD:
         raise ValueError(f"nested deeper than {_DEEPEST_PAYLOAD} levels, or a cycle")
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("NaN and infinity are not JSON")
         return value
-    if isinstance(value, Mapping):
+    # An abstract class is slow to ask, and nearly all mappings are plain ones.
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
         if not all(isinstance(key, str) for key in value):
             raise ValueError("the keys of a JSON object are strings")
         return {key: check_json(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [check_json(item, depth + 1) for item in value]
     raise ValueError(f"{type(value).__name__} is not JSON")
 
