@@ -23,8 +23,9 @@ from penstock.address import find_paths
 from penstock.config import Config
 from penstock.events import TERMINAL_TYPES
 from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.world import real_world
 

@@ -25,8 +25,9 @@ from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
 from penstock.record.lock import hold_lock
 from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
 from penstock.server.closing import Closing
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import (

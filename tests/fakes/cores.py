@@ -15,7 +15,8 @@ from fakes.stores import START, inline_store
 from penstock.config import Config
 from penstock.events import ProcessExited, ProcessStarted, Recorded
 from penstock.record.store import RunFilter, Store
-from penstock.runs.core import Core, World, open_core
+from penstock.runs.assembly import open_core
+from penstock.runs.core import Core, World
 from penstock.runs.exec import Executor
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.processes import Proof

@@ -22,7 +22,7 @@ from penstock.config import Config
 from penstock.errors import NotFound
 from penstock.record.audit import audit_file, findings_by_law
 from penstock.record.sqlite import open_sqlite, threads
-from penstock.runs.core import open_core
+from penstock.runs.assembly import open_core
 from penstock.runs.kind import Kind, Output
 from penstock.runs.run import Run
 

@@ -28,7 +28,8 @@ from penstock.record.bus import Overflow
 from penstock.record.database import open_database
 from penstock.record.sqlite import SqliteStore
 from penstock.record.views import BrokenStory
-from penstock.runs.core import Core, open_core
+from penstock.runs.assembly import open_core
+from penstock.runs.core import Core
 from penstock.runs.intake import Submitted
 from penstock.wire import SubmitRequest
 

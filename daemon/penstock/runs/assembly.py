@@ -1,0 +1,100 @@
+"""Opening a core: everything between a store and the surfaces, built once and passed down.
+
+Lifetimes nest: recorder around runs; what is innermost ends first. Two cores in one process share
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import trio
+
+from penstock.config import Config
+from penstock.events import (
+    DaemonStarted,
+    DaemonStopping,
+    SubscriberLagged,
+)
+from penstock.record.bus import Bus
+from penstock.record.recorder import open_recorder
+from penstock.record.store import Store
+from penstock.runs.core import Core, World
+from penstock.runs.kind import Kind
+from penstock.runs.parts import Parts
+
+
+@asynccontextmanager
+async def open_core(
+    config: Config,
+    *,
+    store: Store,
+    kinds: Mapping[str, Kind],
+    life: str,
+    world: World,
+) -> AsyncIterator[Core]:
+    """Repair what the last life left, then run the core.
+
+    Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
+    says, and what they said last is committed.
+    """
+    bounds = await store.bounds()
+    bus = Bus(
+        store,
+        head=bounds.head,
+        floor=bounds.floor,
+        ring_events=config.ring_events,
+        ring_bytes=config.ring_bytes,
+        frame_events=config.frame_events,
+        frame_bytes=config.frame_bytes,
+        now=world.now,
+        on_drop=lambda name, count: recorder.note(
+            f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
+        ),
+    )
+    parts = Parts(config, kinds, store, life, world, bus)
+    recorder = parts.recorder
+    async with (
+        open_recorder(recorder, drain_seconds=config.shutdown_recorder),
+        trio.open_nursery() as watchers_nursery,
+    ):
+        repaired = await parts.repair()
+        for watcher in parts.watchers():
+            watchers_nursery.start_soon(watcher)
+        async with trio.open_nursery() as runs_nursery:
+            core = parts.start(runs_nursery, repaired)
+            await parts.tell(_started(core))
+            parts.table.claiming = True
+            recorder.kick()
+            try:
+                yield core
+            finally:
+                # Shielded and bounded inside.
+                await _stop(core, parts)  # noqa: ASYNC102
+                # Whoever is left has had its time; no record is waited for any more.
+                runs_nursery.cancel_scope.cancel(reason="the time to stop is over")
+                parts.table.abandon()
+        watchers_nursery.cancel_scope.cancel(reason="the runs have ended")
+
+
+async def _stop(core: Core, parts: Parts) -> None:
+    """End the executions; bounded, so that a run that will not unwind cannot hold the daemon."""
+    reason = core.scheduler.intake.stopping or "stop"
+    with trio.move_on_after(core.config.shutdown_runs, shield=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(parts.tell, DaemonStopping(reason=reason))
+            await core.scheduler.shutdown(reason=reason)
+
+
+def _started(core: Core) -> DaemonStarted:
+    done = core.repaired
+    return DaemonStarted(
+        version=core.version,
+        life=core.life,
+        requeued=tuple(done.requeued),
+        failed=tuple(done.failed),
+        cancelled=tuple(done.cancelled),
+        asked=tuple(done.asked),
+        ended_pids=tuple(done.ended_pids),
+    )

@@ -1,0 +1,198 @@
+"""The parts of a core, built in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from penstock.config import Config
+from penstock.events import (
+    DAEMON_STREAM,
+    AnyEvent,
+)
+from penstock.record.bus import Bus
+from penstock.record.recorder import Recorder
+from penstock.record.store import Append, Store, draft
+from penstock.record.views import RunView
+from penstock.runs.admission import Admission
+from penstock.runs.control import Control
+from penstock.runs.core import Core, World
+from penstock.runs.executing import Executing
+from penstock.runs.gauges import Gauges
+from penstock.runs.hooks import Hooks, caller
+from penstock.runs.intake import Intake
+from penstock.runs.kind import Kind
+from penstock.runs.pausing import Pausing
+from penstock.runs.preempting import Preempting
+from penstock.runs.reading import Reading
+from penstock.runs.repair import Repaired, repair
+from penstock.runs.retention import Retention
+from penstock.runs.run import Tools
+from penstock.runs.scheduler import Scheduler
+from penstock.runs.table import RunTable
+from penstock.watermark import Reading as Level
+from penstock.wire import SubmitRequest
+
+
+class Parts:
+    """Builds the core in the order in which its parts need each other."""
+
+    def __init__(
+        self,
+        config: Config,
+        kinds: Mapping[str, Kind],
+        store: Store,
+        life: str,
+        world: World,
+        bus: Bus,
+    ) -> None:
+        self.config, self.kinds, self.store = config, kinds, store
+        self.life, self.world, self.bus = life, world, bus
+        self.table = RunTable(
+            life=life,
+            host=world.host,
+            slots=config.max_concurrent,
+            kinds=frozenset(kinds),
+            bus=bus,
+            now=world.now,
+            aging=config.aging_seconds,
+            group_slots={name: group.slots for name, group in config.groups.items()},
+        )
+        self.recorder = Recorder(
+            store=store,
+            follower=self.table,
+            capacity=config.recorder_capacity,
+            patience=config.store_patience,
+            note_interval=config.note_seconds,
+            now=world.now,
+        )
+        self.reading = Reading(store, self.table.views)
+        self.admission = Admission(
+            config.queue_capacity,
+            config.max_waiting_submits,
+            queued=lambda: self.table.queue.queued,
+        )
+        self.retention = Retention(
+            config,
+            store,
+            self.recorder,
+            bus,
+            world.now,
+            world.free_bytes,
+            world.remove_folder,
+            world.workspace_of,
+        )
+        self.gauges = Gauges(
+            {
+                "queue": lambda: Level(self.table.queue.queued, config.queue_capacity),
+                "recorder": lambda: Level(
+                    self.recorder.statistics().pending, config.recorder_capacity
+                ),
+                "submits": lambda: Level(
+                    self.admission.statistics().waiting, config.max_waiting_submits
+                ),
+            },
+            self.recorder.note,
+        )
+        self.preempting = Preempting(self.table, self.recorder)
+        self.pausing = Pausing(self.table, self.recorder, config.groups, world.now)
+        self.hooks = Hooks(config, bus, caller(world.executor))
+        self.table.settle = self._settle
+
+    def _settle(self) -> None:
+        self.admission.settle()
+        self.preempting.settle()
+        self.gauges.touch()
+
+    async def repair(self) -> Repaired:
+        rows = await self.store.open_runs()
+        self.table.paused.update(await self.store.paused())
+        for row in rows:
+            self.table.seed(row, await self.reading.fold_stored(row.run_id))
+        return await repair(
+            rows,
+            store=self.store,
+            recorder=self.recorder,
+            life=self.life,
+            max_attempts=self.config.max_attempts,
+            now=self.world.now,
+            end_previous=self.world.end_previous,
+        )
+
+    def watchers(self) -> list[Callable[[], Awaitable[None]]]:
+        return [
+            self.gauges.watch,
+            self.retention.watch_disk,
+            self.retention.prune_regularly,
+            self.hooks.watch,
+        ]
+
+    def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:
+        world = self.world
+        intake = Intake(
+            self.config,
+            self.kinds,
+            self.recorder,
+            self.reading,
+            self.admission,
+            now=world.now,
+            new_run_id=world.new_run_id,
+            obstacle=self.retention.obstacle,
+            drained=self.pausing.drained,
+            has_models=world.models is not None,
+        )
+
+        async def submit_child(request: SubmitRequest, parent_id: str) -> RunView:
+            return (await intake.submit(request, parent_id=parent_id)).view
+
+        tools = Tools(
+            config=self.config,
+            kinds=self.kinds,
+            recorder=self.recorder,
+            bus=self.bus,
+            now=world.now,
+            workspace_of=world.workspace_of,
+            make_folder=world.make_folder,
+            executor=world.executor,
+            view_of=self.reading.open_view,
+            read_view=self.reading.view,
+            is_open=self.reading.is_open,
+            parked=lambda: self.table.queue.waiting,
+            submit_child=submit_child,
+            models=world.models,
+        )
+        executing = Executing(
+            tools,
+            self.table,
+            self.recorder,
+            world.now,
+            world.remove_folder,
+            tidy_seconds=self.config.cancel_sla,
+            runs_nursery=runs_nursery,
+        )
+        self.table.start = executing.start
+        control = Control(
+            self.recorder, self.reading, self.table, world.now, self.config.cancel_sla
+        )
+        scheduler = Scheduler(
+            intake, self.reading, control, self.table, self.recorder, self.pausing
+        )
+        return Core(
+            config=self.config,
+            kinds=self.kinds,
+            store=self.store,
+            recorder=self.recorder,
+            bus=self.bus,
+            scheduler=scheduler,
+            retention=self.retention,
+            life=self.life,
+            started_at=world.now(),
+            now=world.now,
+            repaired=repaired,
+            models=world.models,
+        )
+
+    async def tell(self, event: AnyEvent) -> None:
+        made = draft(DAEMON_STREAM, event, now=self.world.now())
+        await self.recorder.decide(Append((made,)))
