@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.address import Address, Paths, base_url, find_paths, socket_address
+from penstock.address import Paths, base_url, find_paths
 from penstock.config import Config
 from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
@@ -30,12 +30,7 @@ from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
 from penstock.server.closing import Closing
 from penstock.server.guard import check_exposure, make_guard
-from penstock.server.listeners import (
-    adopt_listeners,
-    listening,
-    open_unix,
-    tcp_addresses,
-)
+from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import WatchdogStatistics, open_watchdog
@@ -144,42 +139,6 @@ async def open_daemon(
             ):
                 log.info("ready at %s, log at %s", base, paths.database)
                 yield Daemon(core, servers, base, paths)
-
-
-@asynccontextmanager
-async def open_embedded(
-    config: Config, run_id: str, environ: Mapping[str, str]
-) -> AsyncIterator[Address]:
-    """A daemon for the length of one run: a log and a Unix socket of its own, and no port.
-
-    The log stays and is read afterwards by the run's id. Any number may run at once.
-    """
-    check_machine(os.uname())
-    paths = find_paths(
-        environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
-    )
-    make_state(paths)
-    database = paths.embedded_database(run_id)
-    socket = paths.embedded_socket(run_id)
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with hold_lock(database.with_suffix(".lock")):
-        listener = open_unix(socket)
-        try:
-            async with (
-                # A run that needs no model must not fail for one that is down.
-                open_daemon_models(config, environ, must_answer=False) as models,
-                open_stored_core(
-                    config, environ, paths, database, f"unix:{socket}", models
-                ) as core,
-                open_servers(
-                    core, [listener], base="http://localhost", token=None, models=models
-                ),
-            ):
-                yield socket_address(socket)
-        finally:
-            listener.socket.close()
-            socket.unlink(missing_ok=True)
-            database.with_suffix(".lock").unlink(missing_ok=True)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ async def open_place(
         async with open_client(address) as client:
             yield client
         return
-    from penstock.service import open_embedded
+    from penstock.embedded import open_embedded
 
     wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
     run_id = request["run_id"] = one_form(wanted)

@@ -1,0 +1,51 @@
+"""The embedded daemon: one run, a log of its own, and nothing that another daemon would notice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from penstock.address import Address, find_paths, socket_address
+from penstock.config import Config
+from penstock.machine import check_machine, make_state
+from penstock.record.lock import hold_lock
+from penstock.server.listeners import open_unix
+from penstock.service import open_servers, open_stored_core
+from penstock.world import open_daemon_models
+
+
+@asynccontextmanager
+async def open_embedded(
+    config: Config, run_id: str, environ: Mapping[str, str]
+) -> AsyncIterator[Address]:
+    """A daemon for the length of one run: a log and a Unix socket of its own, and no port.
+
+    The log stays and is read afterwards by the run's id. Any number may run at once.
+    """
+    check_machine(os.uname())
+    paths = find_paths(
+        environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
+    )
+    make_state(paths)
+    database = paths.embedded_database(run_id)
+    socket = paths.embedded_socket(run_id)
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with hold_lock(database.with_suffix(".lock")):
+        listener = open_unix(socket)
+        try:
+            async with (
+                # A run that needs no model must not fail for one that is down.
+                open_daemon_models(config, environ, must_answer=False) as models,
+                open_stored_core(
+                    config, environ, paths, database, f"unix:{socket}", models
+                ) as core,
+                open_servers(
+                    core, [listener], base="http://localhost", token=None, models=models
+                ),
+            ):
+                yield socket_address(socket)
+        finally:
+            listener.socket.close()
+            socket.unlink(missing_ok=True)
+            database.with_suffix(".lock").unlink(missing_ok=True)
