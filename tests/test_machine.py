@@ -10,9 +10,10 @@ import trio
 
 from penstock.address import Paths
 from penstock.config import Config
+from penstock.embedded import open_embedded
 from penstock.errors import StartRefused
 from penstock.machine import check_machine, make_state
-from penstock.service import open_daemon, open_embedded
+from penstock.service import open_daemon
 
 
 def uname(system: str, release: str) -> os.uname_result:
