@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from bench._shared import Row
 
 from fakes.history import recorded
 from fakes.texts import SAMPLES
@@ -17,12 +19,19 @@ from penstock.llm.summaries import summarise
 from penstock.llm.tokens import estimate
 
 
-def main() -> None:
+def rows(long: bool) -> Iterator[Row]:
+    """What is done before each question to a model, as CPU time."""
+    rounds = 100 if long else 30
     events = history(1000)
     text = (SAMPLES["code"] * 5)[:50_000]
-    show("summarise 1000 events", lambda: summarise(events))
-    show("pick the relevant of 1000 events", lambda: relevant(events, events[-1]))
-    show("estimate 50,000 characters of code", lambda: estimate(text))
+    acts: dict[str, Callable[[], object]] = {
+        "summarise 1,000 events": lambda: summarise(events),
+        "pick the relevant of 1,000 events": lambda: relevant(events, events[-1]),
+        "estimate 50,000 characters of code": lambda: estimate(text),
+    }
+    for what, act in acts.items():
+        times = [cpu_milliseconds(act) for _ in range(rounds)]
+        yield Row(what, "ms", "ours < 100", times)
 
 
 def history(count: int) -> list[Recorded]:
@@ -41,17 +50,8 @@ def history(count: int) -> list[Recorded]:
     return found
 
 
-def show(what: str, act: Callable[[], object], rounds: int = 30) -> None:
-    times = []
-    for _ in range(rounds):
-        began = time.process_time()
-        act()
-        times.append(1000 * (time.process_time() - began))
-    times.sort()
-    print(
-        f"{what}: median {times[rounds // 2]:.1f} ms, worst {times[-1]:.1f} ms of CPU"
-    )
-
-
-if __name__ == "__main__":
-    main()
+def cpu_milliseconds(act: Callable[[], object]) -> float:
+    """What one call costs."""
+    began = time.process_time()
+    act()
+    return (time.process_time() - began) * 1000

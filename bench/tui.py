@@ -18,12 +18,16 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from fcntl import ioctl
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from bench import _shared as shared
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Static
@@ -200,6 +204,18 @@ def drain(terminal: int, seconds: float) -> None:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rows(long: bool) -> Iterator[shared.Row]:
+    """A frame of the run table beside the same in a DataTable."""
+    for dirty in (1, 20, 250) if long else (20,):
+
+        def frame(own: bool, dirty: int = dirty) -> float:
+            return asyncio.run(cost_of_a_frame(own, dirty))
+
+        own, data = shared.in_turns(2, partial(frame, True), partial(frame, False))
+        name = f"frame of {RUNS:,} rows, {dirty} changed / DataTable"
+        yield shared.Row(name, "ms CPU", "ratio <= 0.5", own, data)
 
 
 def main() -> None:
