@@ -231,7 +231,8 @@ def test_a_patch_makes_the_files_anew(tmp_path: Path) -> None:
 
 
 def problems(**texts: str) -> list[tuple[str, int, str, str]]:
-    found = find_dead_code({f"{name}.py": text for name, text in texts.items()})
+    named = {f"{name}.py": text for name, text in texts.items()}
+    found = find_dead_code(named, named.keys())
     return [(f["path"], f["line"], f["name"], f["problem"]) for f in found]
 
 

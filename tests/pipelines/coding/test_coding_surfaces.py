@@ -16,6 +16,8 @@ from fakes.model_server import ModelServer, start_model_server
 from penstock.address import read_token
 from penstock.config import Config, Models
 from penstock.errors import StartRefused
+from penstock.server.mcp.arguments import CodingTask, OneTask
+from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.service import Daemon, open_daemon
 
 
@@ -77,6 +79,38 @@ async def test_a_task_over_rest_ends_completed_with_its_whole_history(
     async with open_whole(where.folder, configured) as (_, client):
         again = (await client.get(f"/tasks/{task_id}")).json()
     assert {**again, "websocket_url": ""} == {**task, "websocket_url": ""}
+
+
+async def test_an_agent_s_task_is_the_same_run(
+    where: Place, model_server: ModelServer
+) -> None:
+    """WF-10: `start_coding_task` makes what `POST /tasks` makes."""
+    body = {"prompt": "Write slugs.", "answers": ["yes"]}
+    results = []
+    async with open_whole(where.folder, models(model_server.url)) as (daemon, client):
+        model_server.script(*slug_script())
+        by_rest = (await client.post("/tasks", json=body)).json()
+        results.append(await ended(client, by_rest["task_id"]))
+        model_server.script(*slug_script())
+        calls = tool_calls(daemon.core, daemon.closing)
+        caller = Caller(daemon.base, report=quiet)
+        by_agent = await calls["start_coding_task"](
+            CodingTask(prompt="Write slugs.", answers=("yes",)), caller
+        )
+        results.append(await ended(client, by_agent["task_id"]))
+        status = await calls["get_task_status"](
+            OneTask(task_id=by_agent["task_id"]), caller
+        )
+    one, other = results
+    assert status == other
+    assert other["status"] == "completed"
+    assert by_agent.keys() == by_rest.keys()
+    for same in ("kind", "inputs", "result", "code_version", "priority"):
+        assert one[same] == other[same]
+
+
+async def quiet(_number: int, _sentence: str) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(

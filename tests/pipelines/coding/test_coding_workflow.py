@@ -68,12 +68,12 @@ async def do(core: Core, prompt: str = "Do it.", **inputs: Any) -> list[Recorded
 
 
 async def test_a_pure_function_is_written_with_no_surface_attached(
-    where: Place, model_server: ModelServer
+    where: Place, model_server: ModelServer, tmp_path: Path
 ) -> None:
     """WF-01, WF-02: a core in memory and nobody who looks."""
     model_server.script(*slug_script())
     async with open_coding(where, memory=True) as core:
-        facts = await do(core, "Write slugs.\n\0 Übung")
+        facts = await do(core, "Write slugs.\n\0 Übung", out=str(tmp_path / "out"))
         assert await core.store.read("task") == facts
     assert story(facts) == [
         "run.queued", "run.started", "plan.completed", "module.started", "module.iterated",
@@ -83,6 +83,7 @@ async def test_a_pure_function_is_written_with_no_surface_attached(
     assert "Ran 2 tests" in body(facts, "test.passed").summary
     assert artifact_of(facts, "v1/slug.py") == SLUG.strip()
     assert len(model_server.log()) == 2
+    assert (tmp_path / "out" / "slug.py").read_text() == SLUG
 
 
 async def test_a_wrong_first_attempt_is_corrected(
@@ -137,7 +138,10 @@ async def test_a_bug_in_a_repository_is_mended_on_a_branch(
         facts = await do(
             core, "Mend it.", repository=str(repository), branch="penstock/mended"
         )
-    assert body(facts, "run.completed").result["branch"] == "penstock/mended"
+    result = body(facts, "run.completed").result
+    assert result["branch"] == "penstock/mended"
+    # Its tests use it, though the run did not write them.
+    assert result["findings"] == 0
     assert "test.failed" not in story(facts)
     assert git(repository, "show", "penstock/mended:calc.py") == CALC
     assert (repository / "calc.py").read_text() == WRONG_CALC

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,31 +17,28 @@ import trio
 from pydantic import AfterValidator, Field
 
 from penstock.errors import SourceUnusable
+from penstock.pipelines.coding.inputs import AbsolutePath
 from penstock.pipelines.coding.plan import check_path
-from penstock.pipelines.coding.tree import Tree
+from penstock.pipelines.coding.tree import Tree, list_files
 from penstock.runs.kind import Inputs, Kind, Output
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
 
+#: Files of the folder that are searched for uses.
+MOST_FILES = 2000
 #: Findings of one run: more say no more.
 MOST_FINDINGS = 100
 
 
-def _absolute(path: str) -> str:
-    if "\0" in path or not Path(path).is_absolute():
-        raise ValueError("must be an absolute path")
-    return path
-
-
 class DeadCodeInputs(Inputs):
-    """Python files that belong together."""
+    """Python files, and the folder in which they may be used."""
 
-    folder: Annotated[str, AfterValidator(_absolute)] = Field(
+    folder: AbsolutePath = Field(
         description="Absolute path of the folder the files are in"
     )
     files: list[Annotated[str, AfterValidator(check_path)]] = Field(
-        description="Relative paths of the files that belong together"
+        description="Relative paths of the files that are looked at"
     )
 
 
@@ -50,23 +49,24 @@ class DeadCodeOutput(Output):
 
 
 async def analyse(run: Run, inputs: DeadCodeInputs) -> DeadCodeOutput:
-    """Look at the files; those that are gone, no text or no Python are left out."""
+    """Look at the files, and for uses at all others of the folder; what is no text is left out."""
     tree = Tree(Path(inputs.folder), run.run_id)
+    there = await trio.to_thread.run_sync(list_files, tree.root, MOST_FILES)
     texts: dict[str, str] = {}
-    for path in inputs.files:
-        try:
-            text = await tree.read(path)
-        except SourceUnusable as error:
-            await run.log(str(error))
-            continue
-        if text is not None and path.endswith(".py"):
-            texts[path] = text
-    findings = await trio.to_thread.run_sync(find_dead_code, texts)
+    for path in dict.fromkeys([*inputs.files, *there]):
+        # Names with blanks or links in them are nobody's modules.
+        with suppress(SourceUnusable):
+            text = await tree.read(path) if path.endswith(".py") else None
+            texts |= {} if text is None else {path: text}
+    find = partial(find_dead_code, texts, frozenset(inputs.files))
+    findings = await trio.to_thread.run_sync(find)
     return DeadCodeOutput(findings=findings[:MOST_FINDINGS])
 
 
-def find_dead_code(texts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Names of modules that no file mentions again, and statements that are never reached."""
+def find_dead_code(
+    texts: Mapping[str, str], about: Collection[str]
+) -> list[dict[str, Any]]:
+    """Names in some of the files that none mentions again, and statements that are never reached."""
     parsed = {path: tree for path, text in texts.items() if (tree := _parse(text))}
     used = {
         name
@@ -74,7 +74,7 @@ def find_dead_code(texts: Mapping[str, str]) -> list[dict[str, Any]]:
         for name in (*_names_used(tree), *_names_imported(tree))
     }
     found: list[dict[str, Any]] = []
-    for path, tree in sorted(parsed.items()):
+    for path, tree in sorted((p, t) for p, t in parsed.items() if p in about):
         own = set(_names_used(tree))
         for name, line, what in _names_made(tree):
             # What a file imports only itself can use; what it defines, any may.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from penstock.runs.kind import Inputs, Output
 
@@ -39,6 +39,10 @@ def _branch(name: str) -> str:
 
 
 Word = Annotated[str, AfterValidator(_word)]
+#: Surfaces that have a folder of their own make it absolute.
+AbsolutePath = Annotated[
+    str, AfterValidator(_absolute), WithJsonSchema({"type": "string", "format": "path"})
+]
 
 
 class CodingInputs(Inputs):
@@ -51,9 +55,13 @@ class CodingInputs(Inputs):
         default_factory=list,
         description="Answers to the plan's questions, in order; further questions are asked",
     )
-    repository: Annotated[str, AfterValidator(_absolute)] | None = Field(
+    repository: AbsolutePath | None = Field(
         None,
         description="Absolute path of a git repository to work on a copy of; null: begin anew",
+    )
+    out: AbsolutePath | None = Field(
+        None,
+        description="Absolute path of a folder that the finished files are written into",
     )
     tests: Annotated[list[Word], Field(min_length=1)] = Field(
         default_factory=lambda: list(DEFAULT_TESTS),

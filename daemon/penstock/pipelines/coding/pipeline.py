@@ -8,6 +8,7 @@ nothing twice, and repeats neither a finished step nor a paid request.
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import PenstockError
@@ -20,6 +21,7 @@ from penstock.pipelines.coding.plan import Plan
 from penstock.pipelines.coding.planning import plan_work
 from penstock.pipelines.coding.repository import make_branch, open_tree
 from penstock.pipelines.coding.reviewing import open_review
+from penstock.pipelines.coding.tree import Tree
 from penstock.pipelines.coding.work import Work
 from penstock.pipelines.coding.writing import correct, write_module
 from penstock.runs.kind import Kind
@@ -121,6 +123,8 @@ async def _finish(
     )
     await _show(work.run, PATCH, make_patch(tree.before, tree.files))
     await _show(work.run, REPORT, report)
+    if inputs.out is not None:
+        await _write_out(work.run, tree, Path(inputs.out))
     if inputs.branch is not None and inputs.repository is not None:
         await make_branch(work.run, tree, inputs.repository, inputs.branch)
     return CodingOutput(
@@ -134,6 +138,12 @@ async def _finish(
         report=REPORT,
         branch=inputs.branch,
     )
+
+
+async def _write_out(run: Run, tree: Tree, folder: Path) -> None:
+    place = Tree(folder, run.run_id)
+    for path in sorted(tree.files):
+        await place.write(path, tree.files[path])
 
 
 async def _show(run: Run, artifact_id: str, text: str) -> None:

@@ -65,12 +65,11 @@ async def make_branch(run: Run, tree: Tree, repository: str, branch: str) -> Non
     await _git(
         run, *copy, "add", "--force", "--", *sorted(tree.files), what="add the files"
     )
-    # The dates make the commit the same after a restart.
-    dates = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
+    # After a restart it may be committed already.
     if await _git(run, *copy, "diff", "--cached", "--name-only", what="compare"):
         message = f"Do what run {run.run_id} was asked for"
         commit = (*_AUTHOR, "commit", "--quiet", "--no-verify", "-m", message)
-        await _git(run, *copy, *commit, what="commit", env=dates)
+        await _git(run, *copy, *commit, what="commit")
     fetch = (
         "fetch",
         "--quiet",
@@ -82,13 +81,11 @@ async def make_branch(run: Run, tree: Tree, repository: str, branch: str) -> Non
     await _git(run, *where, f"HEAD:refs/heads/{branch}", what=f"make {branch}")
 
 
-async def _git(
-    run: Run, *words: str, what: str, env: dict[str, str] | None = None
-) -> bytes:
+async def _git(run: Run, *words: str, what: str) -> bytes:
     """What git answers. SourceUnusable tells what could not be done; git's own words are in the log."""
     ended = await run.exec(
         ["git", *_SAFE, *words],
-        env=git_environment("file", os.environ) | (env or {}),
+        env=git_environment("file", os.environ),
         check=False,
         capture=True,
     )

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 #: Characters of a test run's output that a model is shown: its end, where the summary stands.
 LONGEST_OUTPUT = 6000
-#: Characters of it in the event.
-LONGEST_SUMMARY = 2000
+#: Lines and characters of it in the event; the whole is in the run's log.
+SUMMARY_LINES = 3
+LONGEST_SUMMARY = 500
 
 #: Facts that no model is shown: whole files, which questions quote, and the noise of work.
 _NOT_SHOWN = frozenset({
@@ -128,7 +129,7 @@ class Work:
             f"{name} started", TestStarted(argv=argv), cause=self.code
         )
         result = await self.run.step(name, partial(run_tests, self))
-        summary = result["output"][-LONGEST_SUMMARY:]
+        summary = _summary_of(result["output"])
         failure = result["failure"]
         fact = await self.history.tell(
             f"{name} ended",
@@ -138,6 +139,11 @@ class Work:
             cause=started,
         )
         return (None if failure is None else f"{failure}\n{result['output']}"), fact
+
+
+def _summary_of(output: str) -> str:
+    lines = [line for line in output.splitlines() if any(map(str.isalnum, line))]
+    return "\n".join(lines[-SUMMARY_LINES:])[-LONGEST_SUMMARY:]
 
 
 async def run_tests(work: Work) -> dict[str, Any]:
