@@ -197,3 +197,43 @@ async def test_the_answer_at_the_soft_line_outlives_a_restart(
         async with core_with(chain, store, "life-2") as core:
             view = await ended(core, "r")
     assert view.state == "completed"
+
+
+class PreemptAtStep(trio.abc.Instrument):
+    """Preempts the run when any task takes the so-manyth step: its own, or the writer's."""
+
+    def __init__(self, core: Core, step: int) -> None:
+        self._core = core
+        self._left = step
+        self.done = False
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        execution = self._core.scheduler.table.executions.get("r")
+        if execution is None or self.done:
+            return
+        self._left -= 1
+        if not self._left:
+            self.done = True
+            execution.preempt("a test")
+
+
+async def test_each_request_is_told_once_wherever_its_run_is_interrupted(
+    autojump_clock: Clock,
+) -> None:
+    """No request is lost between its end and its fact, and none is told twice."""
+    for step in range(1, 1000):
+        engine = CountingEngine()
+        async with inline_store() as store, core_with(chain_of(engine), store) as core:
+            instrument = PreemptAtStep(core, step)
+            trio.lowlevel.add_instrument(instrument)
+            await core.scheduler.submit(request("asks", "r"))
+            view = await ended(core, "r")
+            trio.lowlevel.remove_instrument(instrument)
+            facts = await store.read("r")
+        assert view.state == "completed", (step, view.error)
+        told = [fact for fact in facts if fact.type == "model.used"]
+        assert len(told) == engine.asked, step
+        if not instrument.done:
+            assert step > 20
+            return
+    raise AssertionError("it never came to its end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import dspy  # type: ignore[import-untyped]
 import pytest
@@ -370,7 +371,7 @@ async def test_what_is_spent_is_told_and_bounds_what_follows(
     """The hard line refuses before the next request."""
     told: list[tuple[str, Spent]] = []
 
-    async def on_spent(model: str, spent: Spent) -> None:
+    async def on_spent(model: str, spent: Spent, _try: UUID) -> None:
         await trio.lowlevel.checkpoint()
         told.append((model, spent))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import trio
 
@@ -57,7 +58,7 @@ class DurableModels:
         async def restore() -> None:
             await self._restore(run.tools.recorder.store, root_id)
 
-        async def on_spent(model: str, spent: Spent) -> None:
+        async def on_spent(model: str, spent: Spent, event_id: UUID) -> None:
             await run.emit(
                 ModelUsed(
                     model=model,
@@ -65,7 +66,8 @@ class DurableModels:
                     tokens_out=spent.tokens_out,
                     cost=spent.cost,
                     seconds=spent.seconds,
-                )
+                ),
+                event_id=event_id,
             )
 
         async def on_soft_line(why: str) -> bool:

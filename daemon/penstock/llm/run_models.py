@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import trio
 
 from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated, PenstockError
+from penstock.events import new_event_id
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
@@ -27,6 +29,9 @@ OnDelta = Callable[[str, str, int], Awaitable[None]]
 
 #: Looks at the fields of an answer. ValueError or Refused says what is wrong; the model is told.
 Check = Callable[[Mapping[str, Any]], None]
+
+#: Takes what one try cost: model, cost, id of the try. May block.
+OnSpent = Callable[[str, Spent, UUID], Awaitable[None]]
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
 _PROGRAMS = "penstock.llm.programs"
@@ -98,7 +103,8 @@ class RunModels:
     """The models as one run sees them; made per run, not to be shared.
 
     `restore` is called before each request, and brings the ledger up to what the log says.
-    `on_spent(model, spent)` is told what each try cost, those that led to nothing too.
+    `on_spent(model, spent, id)` is told what each try cost, those that led to nothing too; a try may
+    be told twice, under the same id.
     `on_soft_line(sentence)` asks a person whether to go on, once, when a budget's soft line is
     reached; without it the run goes on.
     """
@@ -111,7 +117,7 @@ class RunModels:
         run_id: str,
         root_id: str,
         restore: Callable[[], Awaitable[None]] | None = None,
-        on_spent: Callable[[str, Spent], Awaitable[None]] | None = None,
+        on_spent: OnSpent | None = None,
         on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._chain = chain
@@ -171,11 +177,11 @@ class RunModels:
     ) -> Completion:
         """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
         await self._pass_budget()
-        tries: list[tuple[str, Spent]] = []
+        tries: list[tuple[str, Spent, UUID]] = []
 
         def account(model: str, spent: Spent) -> None:
             self._ledger.add(self._run_id, self._root_id, spent)
-            tries.append((model, spent))
+            tries.append((model, spent, new_event_id()))
 
         try:
             completion = await self._chain.complete(
@@ -185,6 +191,7 @@ class RunModels:
                 max_tokens=max_tokens,
                 temperature=temperature,
             )
+            await self._tell(tries)
         except BaseException:
             # What was cancelled or failed is paid for all the same. The reason we end with stays.
             with (
@@ -193,13 +200,12 @@ class RunModels:
             ):
                 await self._tell(tries)
             raise
-        await self._tell(tries)
         return completion
 
-    async def _tell(self, tries: Sequence[tuple[str, Spent]]) -> None:
+    async def _tell(self, tries: Sequence[tuple[str, Spent, UUID]]) -> None:
         if self._on_spent is not None:
-            for model, spent in tries:
-                await self._on_spent(model, spent)
+            for one in tries:
+                await self._on_spent(*one)
 
     async def _pass_budget(self) -> None:
         if self._restore is not None:
