@@ -122,6 +122,17 @@ class ScriptedDaemon:
                 world.record(run_id, e.RunResumed(attempt=1))
                 self.wake()
                 return 200, {"run_id": run_id, "name": name, "answer": body["answer"]}
+            case "GET", ["runs", run_id, "why"]:
+                text = f"{run_id} waits for a slot: all 5 are taken."
+                return 200, {"run_id": run_id, "reasons": [], "text": text}
+            case "POST", ["runs", run_id, "interventions"]:
+                fact = world.record(run_id, e.InterventionReceived(text=body["text"]))
+                self.wake()
+                return 200, {"position": fact.position}
+            case "POST", ["queue", "pause" | "resume" as what]:
+                paused = {"group": None, "reason": body.get("reason", "")}
+                world.queue["paused"] = [paused] if what == "pause" else []
+                return self.about(["queue"])
         return self.about(path)
 
     def about(self, path: list[str]) -> Reply:
@@ -132,7 +143,7 @@ class ScriptedDaemon:
                 return 200, {
                     "running": running,
                     "parked": 0,
-                    "paused": {},
+                    "paused": [],
                     **world.queue,
                 }
             case ["clients"]:

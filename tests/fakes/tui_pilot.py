@@ -69,14 +69,20 @@ async def stands_first(app: Dashboard, run_id: str) -> None:
     await until(first, app)
 
 
-def compare(lines: str, path: Path) -> None:
-    """Compare with a kept picture; a missing one is written and fails once."""
+async def looks(app: Dashboard, path: Path) -> None:
+    """Wait until the screen is the kept picture; a missing one is written and fails once."""
+    kept = _kept(path, text_of(app))
+    try:
+        await until(lambda: text_of(app).splitlines() == kept)
+    except AssertionError:
+        now = text_of(app).splitlines()
+        told = difflib.unified_diff(kept, now, "kept", "now", lineterm="")
+        raise AssertionError("\n".join(told)) from None
+
+
+def _kept(path: Path, now: str) -> list[str]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(lines + "\n", encoding="utf-8")
+        path.write_text(now + "\n", encoding="utf-8")
         raise AssertionError(f"{path.name} is new: look at it, then run again")
-    kept = path.read_text(encoding="utf-8").splitlines()
-    difference = "\n".join(
-        difflib.unified_diff(kept, lines.splitlines(), "kept", "now", lineterm="")
-    )
-    assert not difference, difference
+    return path.read_text(encoding="utf-8").splitlines()

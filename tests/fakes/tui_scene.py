@@ -118,6 +118,7 @@ def busy_afternoon(world: World) -> World:
     world.health = {
         "uptime": 273_900.0,
         "models": {"chain": ["mistral:7b", "qwen3:8b"]},
+        "store": {"size": 48_300_000},
     }
     return world
 
@@ -217,6 +218,10 @@ def _coding(world: World) -> None:
         ),
         120,
     )
+    used = e.ModelUsed(
+        model="qwen3:8b", tokens_in=11_200, tokens_out=1_940, cost=0.0021, seconds=41.0
+    )
+    world.record(run_id, used, 148)
     world.record(run_id, e.TestPassed(module="rule", summary="12 passed"), 60)
     world.record(run_id, e.Progress(step="test", fraction=0.53), 5)
 

@@ -144,7 +144,7 @@ async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
         positions += [fact.position for fact in model.tail]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert positions == list(range(1, 178))
+    assert positions == list(range(1, 179))
 
 
 def test_a_real_daemon_is_followed_through_its_restart(

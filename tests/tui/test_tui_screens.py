@@ -73,7 +73,7 @@ async def test_pause_freezes_the_view_and_counts_what_is_missed(
     fresh: DaemonProcess,
 ) -> None:
     async with dashboard(fresh.address) as (app, pilot):
-        await until(lambda: app.model.tail_count == 177, app)
+        await until(lambda: app.model.tail_count == 178, app)
         await shows(app, "Runs 92/92")
         await pilot.press("p")
         await shows(app, "PAUSED +0 events")

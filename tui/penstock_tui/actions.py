@@ -139,6 +139,11 @@ class Actions:
         )
         return kinds
 
+    async def why(self, run_id: str) -> str:
+        """Why the run is where it is, in sentences."""
+        reply = await self._ask("GET", "runs", run_id, "why")
+        return str(reply["text"])
+
     # -- what is done
 
     async def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,6 +169,21 @@ class Actions:
 
     async def answer(self, run_id: str, name: str, answer: str) -> None:
         await self._ask("POST", "runs", run_id, "asks", name, body={"answer": answer})
+
+    async def say(self, run_id: str, text: str) -> None:
+        """Tell a run something; what it makes of it is its own affair."""
+        await self._ask("POST", "runs", run_id, "interventions", body={"text": text})
+
+    async def pause_queue(self, reason: str) -> dict[str, Any]:
+        """Start no more runs: how the queue is then."""
+        body = {"reason": reason}
+        reply: dict[str, Any] = await self._ask("POST", "queue", "pause", body=body)
+        return reply
+
+    async def resume_queue(self) -> dict[str, Any]:
+        """Start runs again: how the queue is then."""
+        reply: dict[str, Any] = await self._ask("POST", "queue", "resume", body={})
+        return reply
 
 
 def _make_client(address: Address) -> httpx.AsyncClient:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, ClassVar
@@ -17,35 +15,33 @@ from textual.screen import Screen
 from penstock.address import Address
 from penstock.errors import PenstockError
 from penstock.events import Recorded
-from penstock_tui.deeds import Deeds
 from penstock_tui.feed import Feed
+from penstock_tui.heading import farewell, place_of, top_line
 from penstock_tui.keys import CHANGING
 from penstock_tui.model import Model
+from penstock_tui.palette import OFFERS, key_rows
+from penstock_tui.queue_deeds import QueueDeeds
 from penstock_tui.replay import Replay
-from penstock_tui.rows import SORTS
 from penstock_tui.screens.help import HelpDialog
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.small import TooSmall, too_small
 from penstock_tui.settings import DEFAULT_THEME, Settings
+from penstock_tui.signals import on_quit_signals
 from penstock_tui.tones import DARK, LIGHT
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.widgets.top_bar import TopLine
-from penstock_tui.wording import clock_time, plain
+from penstock_tui.wording import plain
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
 FRAME = 0.1
-#: A TERM, or a closed terminal.
-QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-#: Keys that every Textual program has, and nobody looks for in our help.
-_KEYS_OF_TEXTUAL = ("super+", "ctrl+page", "ctrl+c", "left", "right")
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Dashboard(Deeds):
+class Dashboard(QueueDeeds):
     """A client of one daemon, or of a copied log. Quitting leaves the daemon alone."""
 
     TITLE = "penstock"
@@ -90,7 +86,6 @@ class Dashboard(Deeds):
         self.now: Callable[[], datetime] = replay.now if replay else now
         self.find = find
         self.feed = Feed(find, self.model) if find else None
-        self.sort = SORTS[0]
         #: Stands for the address on frozen pictures.
         self.shown_address = ""
         #: Facts seen when the view was paused; None: it is not.
@@ -110,7 +105,7 @@ class Dashboard(Deeds):
         if self.feed is not None:
             self.feed.start(self._feed_failed)
         self._timer = self.set_interval(FRAME, self._draw)
-        self._on_signals(self.exit)
+        on_quit_signals(self.exit)
 
     def _feed_failed(self, error: BaseException) -> None:
         """A dashboard that is fed no more must not look alive."""
@@ -124,21 +119,9 @@ class Dashboard(Deeds):
 
     async def on_unmount(self) -> None:
         self._timer.stop()
-        self._on_signals(None)
+        on_quit_signals(None)
         if self.feed is not None:
             await self.feed.aclose()
-
-    def _on_signals(self, act: Callable[[], None] | None) -> None:
-        """A closed terminal or a TERM ends the screen as `q` does, and restores the terminal."""
-        loop = asyncio.get_running_loop()
-        for number in QUIT_SIGNALS:
-            try:
-                if act is None:
-                    loop.remove_signal_handler(number)
-                else:
-                    loop.add_signal_handler(number, act)
-            except (RuntimeError, ValueError):
-                return  # not in the main thread: a test, or a server of terminals
 
     # -- drawing
 
@@ -165,24 +148,12 @@ class Dashboard(Deeds):
         self._draw()
 
     def top_line(self) -> TopLine:
-        model = self.model
-        uptime = model.health.get("uptime")
-        since = monotonic() - model.health_at
-        up = float(uptime) + since if isinstance(uptime, int | float) else None
-        return TopLine(
-            phase=model.phase,
+        return top_line(
+            self.model,
             where=self.where(),
-            problem=model.problem if model.phase in ("lost", "refused") else "",
-            lag=model.lag,
-            position=model.position,
-            behind=max(0, model.head - model.position)
-            if model.phase == "catching up"
-            else 0,
-            missed=model.missed,
-            uptime=up,
-            paused=None if self.paused is None else model.tail_count - self.paused,
+            paused=self.paused,
             read_only=self.read_only and self.replay is None,
-            clock=clock_time(self.now()),
+            now=self.now(),
         )
 
     def where(self) -> str:
@@ -195,9 +166,7 @@ class Dashboard(Deeds):
             address = self.find() if self.find else None
         except PenstockError:
             return ""
-        if address is None:
-            return ""
-        return address.base.split("//")[-1] if address.socket is None else "unix socket"
+        return "" if address is None else place_of(address)
 
     def replay_state(self) -> ReplayState | None:
         return self.replay.state() if self.replay else None
@@ -252,9 +221,6 @@ class Dashboard(Deeds):
         self.paused = self.model.tail_count if self.paused is None else None
         self.redraw()
 
-    def next_sort(self) -> None:
-        self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
-
     def action_next_theme(self) -> None:
         names = sorted(
             self.available_themes,
@@ -272,45 +238,15 @@ class Dashboard(Deeds):
     def action_keys(self) -> None:
         if isinstance(self.screen, HelpDialog):
             return
-        keys: dict[str, list[str]] = {}
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if binding.description and not binding.key.startswith(_KEYS_OF_TEXTUAL):
-                keys.setdefault(binding.description, []).append(
-                    self.get_key_display(binding)
-                )
-        self.push_screen(
-            HelpDialog([(" ".join(said), what) for what, said in keys.items()])
-        )
+        bindings = (active.binding for active in self.screen.active_bindings.values())
+        self.push_screen(HelpDialog(key_rows(bindings, self.get_key_display)))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        yield from self._own_commands()
-
-    def _own_commands(self) -> Iterator[SystemCommand]:
-        offers = (
-            ("New run", "Submit a run", "submit"),
-            ("Cancel run", "Cancel the run under the cursor", "cancel_run"),
-            ("Retry run", "The same again", "retry_run"),
-            ("Answer", "Answer what a run asks", "answer_run"),
-            ("Copy id", "Copy the id of the run", "copy_id"),
-            ("Export run", "Write the run's facts to a file", "export_run"),
-            ("Pause", "Freeze the view, or go on", "pause"),
-        )
-        for title, about, action in offers:
+        for title, about, action in OFFERS:
             if self.check_action(action, ()) is not False:
                 yield SystemCommand(title, about, getattr(self, f"action_{action}"))
 
     def farewell(self) -> str:
         """What is said in the terminal after quitting."""
-        if self.replay is not None:
-            return ""
-        if self.model.phase in ("lost", "refused", "connecting"):
-            return f"no daemon was reached: {self.model.problem or 'still connecting'}"
-        states = [
-            run.view.state for run in self.model.runs.values() if not run.view.ended
-        ]
-        running, queued = states.count("running"), states.count("queued")
-        return (
-            f"the daemon at {self.where()} goes on: {running} running, {queued} queued"
-        )
+        return "" if self.replay is not None else farewell(self.model, self.where())

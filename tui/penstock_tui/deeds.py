@@ -13,12 +13,13 @@ from penstock_tui.feed import Feed
 from penstock_tui.model import Model
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
+from penstock_tui.screens.say import SayDialog
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.wording import plain, title_of
 
 
 class Deeds(App[None]):
-    """The app's base: its actions on runs. The app itself says which run, and how to ask."""
+    """What the app can do to runs. The app itself says which run, and how to ask."""
 
     model: Model
     feed: Feed | None
@@ -105,6 +106,29 @@ class Deeds(App[None]):
             self.tell(str(error), severity="error")
         else:
             self.tell(f"{run_id}: {answer}")
+
+    def action_say(self) -> None:
+        """Say something to the run, if it still listens."""
+        run_id = self.current_run()
+        run = self.model.runs.get(run_id) if run_id else None
+        if run is None:
+            return
+        if run.view.ended:
+            self.tell(f"{run_id} has ended already: {run.view.state}")
+            return
+        dialog = SayDialog(run.view.run_id, title_of(run.view))
+        self.run_worker(self._say(run.view.run_id, dialog), group="dialog")
+
+    async def _say(self, run_id: str, dialog: SayDialog) -> None:
+        text = await self.push_screen_wait(dialog)
+        if not isinstance(text, str) or self.feed is None:
+            return
+        try:
+            await self.feed.actions.say(run_id, text)
+        except PenstockError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"said to {run_id}: {text}")
 
     def action_copy_id(self) -> None:
         if (run_id := self.current_run()) is not None:

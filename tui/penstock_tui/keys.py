@@ -14,8 +14,19 @@ RUN_KEYS: list[Binding] = [
     Binding("c", "app.cancel_run", "Cancel", id="run.cancel"),
     Binding("R", "app.retry_run", "Retry", id="run.retry"),
     Binding("a", "app.answer_run", "Answer", id="run.answer"),
+    Binding("i", "app.say", "Say", id="run.say"),
     Binding("y", "app.copy_id", "Copy id", show=False, id="run.copy"),
     Binding("e", "app.export_run", "Export", show=False, id="run.export"),
 ]
 #: Actions that change something at the daemon.
-CHANGING = frozenset({"submit", "cancel_run", "retry_run", "answer_run"})
+CHANGING = frozenset(
+    {
+        "submit",
+        "cancel_run",
+        "retry_run",
+        "answer_run",
+        "say",
+        "pause_queue",
+        "resume_queue",
+    }
+)

@@ -91,7 +91,6 @@ def row_of(run: Run, now: datetime) -> Row:
     """The run as a row of the table."""
     view = run.view
     glyph, word, tone = _state(run, now)
-    tokens = sum(artifact.characters for artifact in view.artifacts.values()) // 4
     return Row(
         view.run_id,
         (
@@ -103,7 +102,7 @@ def row_of(run: Run, now: datetime) -> Row:
             "" if view.ended else wording.plain(view.step or ""),
             wording.bar(_progress(view), 9),
             wording.duration(_elapsed(view, now)) if view.created_at else "",
-            f"~{wording.number(tokens)}" if tokens else "",
+            wording.tokens_of(view),
             f"v{view.code_version}" if view.code_version else "",
             _title(run),
         ),

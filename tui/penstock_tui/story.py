@@ -11,7 +11,15 @@ from penstock.record.views import RunView
 from penstock_tui.model import Run
 from penstock_tui.tail_lines import timeline_line
 from penstock_tui.widgets.tail import Line
-from penstock_tui.wording import CROSS, GLYPHS, bar, lines_of, plain, title_of
+from penstock_tui.wording import (
+    CROSS,
+    GLYPHS,
+    bar,
+    lines_of,
+    model_use,
+    plain,
+    title_of,
+)
 
 _QUIET = frozenset({"log", "artifact.partial", "progress"})
 _STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
@@ -102,8 +110,12 @@ class Story:
         return ""
 
 
-def facts_of(view: RunView) -> str:
-    """The lines under the title: what is asked, what went wrong, what came out."""
+#: As many as the style sheet gives room.
+MOST_FACT_LINES = 4
+
+
+def facts_of(view: RunView, why: str = "") -> str:
+    """The lines under the title: what is asked, why it waits, what went wrong, what came out."""
     parts = []
     for ask in view.asks.values():
         if ask.open and not view.ended:
@@ -117,11 +129,15 @@ def facts_of(view: RunView) -> str:
         )
     elif view.state == "cancelled":
         parts.append(f"■ {view.reason}")
+    elif why:
+        parts.append(why)
     elif view.reason:
         parts.append(view.reason)
     if view.ended and view.result is not None:
         parts.append(f"✓ {view.result}")
-    return "\n".join(plain(part) for part in parts[:3])
+    if used := model_use(view):
+        parts.append(used)
+    return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
 
 
 def tree_lines(root: str, runs: Mapping[str, Run]) -> list[Line]:

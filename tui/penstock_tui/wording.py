@@ -42,6 +42,8 @@ PRIORITY_TONES = {
 }
 #: A line on the screen is never longer; the rest is in the export.
 LONGEST_LINE = 4000
+#: English text in the usual vocabularies; only for what nobody has counted yet.
+CHARACTERS_PER_TOKEN = 4
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 # What `neutralise` leaves: line ends, tabs, and marks that turn the direction of text around.
@@ -122,6 +124,33 @@ def bar(fraction: float | None, width: int = 10) -> str:
 def priority_word(priority: int) -> str:
     """CRIT, HIGH, MED, LOW or BG."""
     return PRIORITY_WORDS.get(Priority(priority), str(priority))
+
+
+def tokens_of(view: RunView) -> str:
+    """What models were given and gave; an estimate (~) of what streams while nobody counted yet."""
+    if used := view.tokens_in + view.tokens_out:
+        return number(used)
+    if view.ended:
+        return ""
+    streaming = sum(
+        artifact.characters
+        for artifact in view.artifacts.values()
+        if artifact.size is None
+    )
+    tokens = streaming // CHARACTERS_PER_TOKEN
+    return f"~{number(tokens)}" if tokens else ""
+
+
+def model_use(view: RunView) -> str:
+    """What a run's requests to models came to: tokens in and out, money, seconds."""
+    if not (view.tokens_in or view.tokens_out):
+        return ""
+    said = f"tokens {number(view.tokens_in)} in {number(view.tokens_out)} out"
+    if view.cost:
+        said += (
+            f"  cost {view.cost:.4f}" if view.cost < 1 else f"  cost {view.cost:.2f}"
+        )
+    return f"{said}  models {duration(view.model_seconds)}"
 
 
 def title_of(view: RunView) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -11,26 +10,25 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from penstock.errors import Refused
-from penstock.lifecycle import QUEUED_STATES
 from penstock.priority import Priority
 from penstock.record.filters import parse_filter
-from penstock.record.store import RunFilter
+from penstock_tui.figures import daemon_lines, queue_state
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
+from penstock_tui.listing import Listing
 from penstock_tui.model import MOST_ALERTS, MOST_TAIL, Model
-from penstock_tui.rows import COLUMNS, SORTS, ordered, row_of
+from penstock_tui.rows import COLUMNS, SORTS
 from penstock_tui.tail_lines import alert_line, event_line
+from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.panels import (
     DaemonPanel,
     QueueGauge,
-    QueueState,
     Rate,
     RatePanel,
-    daemon_lines,
 )
-from penstock_tui.widgets.run_table import Row, RunTable
+from penstock_tui.widgets.run_table import RunTable
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.top_bar import TopBar
@@ -38,8 +36,7 @@ from penstock_tui.widgets.top_bar import TopBar
 if TYPE_CHECKING:
     from penstock_tui.app import Dashboard
 
-#: Pictures between two orderings of the runs: a table that jumps cannot be read.
-PICTURES_PER_ORDER = 3
+NO_RUNS = "no runs yet: n makes one"
 
 
 class Overview(Screen[None]):
@@ -72,15 +69,11 @@ class Overview(Screen[None]):
             placeholder="state:failed prio:high word !word", classes="entry"
         )
         self.scrubber = Scrubber(id="scrubber")
-        self.wanted: RunFilter | None = None
-        self._rows: dict[str, Row] = {}
-        self._order: list[str] = []
-        self._pictures = 0
+        self.listing = Listing()
         self.ready = False
         self._zoomed: str | None = None
         self._alerts_seen = self._events_seen = 0
         self._epoch = ""
-        self._counts: Counter[str] = Counter()
 
     def compose(self) -> ComposeResult:
         for panel, title in (
@@ -93,7 +86,7 @@ class Overview(Screen[None]):
         ):
             panel.add_class("box")
             panel.border_title = title
-        self.table.empty = "no runs yet: n makes one"
+        self.table.empty = NO_RUNS
         self.alerts.empty = "nothing needs you"
         yield self.top
         yield Horizontal(self.gauge, self.rate, self.daemon, id="mid")
@@ -101,7 +94,7 @@ class Overview(Screen[None]):
         yield self.table
         yield Horizontal(self.alerts, self.events, id="bottom")
         yield self.scrubber
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.ready = True
@@ -128,79 +121,32 @@ class Overview(Screen[None]):
             return
         if model.epoch != self._epoch:
             self._start_over(model)
-        self._take_rows(model, whole=whole)
+        changed, reordered = self.listing.take(model, self.app.now(), whole=whole)
+        if reordered:
+            self._tell_counts(model)
+        if changed:
+            self.table.set_rows(self.listing.rows())
         self._take_tails(model)
-        counts = self._counts
+        running = self.listing.counts["running"]
         self.rate.show(Rate(tuple(model.history), model.missed))
         self.daemon.show(
-            daemon_lines(model.queue, model.clients, model.health, counts["running"])
+            daemon_lines(model.queue, model.clients, model.health, running)
         )
 
     def _start_over(self, model: Model) -> None:
         self._epoch = model.epoch
-        self._rows.clear()
-        self._order.clear()
+        self.listing.forget(model)
+        self.table.set_rows([])
         self._alerts_seen = model.alert_count - len(model.alerts)
         self._events_seen = model.tail_count - len(model.tail)
         self.alerts.replace([])
         self.events.replace([])
-        model.dirty |= model.runs.keys()
 
-    def _take_rows(self, model: Model, *, whole: bool) -> None:
-        now = self.app.now()
-        dirty = model.dirty
-        if whole:
-            dirty |= {
-                run_id for run_id, run in model.runs.items() if not run.view.ended
-            }
-        changed = bool(dirty) or len(self._rows) > len(model.runs)
-        for run_id in dirty & model.runs.keys():
-            self._rows[run_id] = row_of(model.runs[run_id], now)
-        for run_id in self._rows.keys() - model.runs.keys():
-            del self._rows[run_id]
-        model.dirty = set()
-        self._pictures += 1
-        due = self._pictures % PICTURES_PER_ORDER == 0 or not self._order
-        if whole or (changed and due):
-            self._reorder(model)
-        if changed:
-            self.table.set_rows(
-                [self._rows[key] for key in self._order if key in self._rows]
-            )
-
-    def _reorder(self, model: Model) -> None:
-        runs = list(model.runs.values())
-        rows = ordered(runs, self._rows, self.app.sort, self.wanted, self.app.now())
-        self._order = [row.key for row in rows]
-        counts: Counter[str] = Counter()
-        queued: Counter[int] = Counter()
-        for run in runs:
-            counts[run.view.state or "queued"] += 1
-            counts["asks"] += run.asks
-            if run.view.state in QUEUED_STATES:
-                queued[run.view.priority] += 1
-        self._counts = counts
-        self.table.border_title = self._table_title(len(rows), len(runs))
-        self.table.border_subtitle = f"{counts['running']} running · {queued.total()} queued · {counts['asks']} asks"
-        self.gauge.show(self._queue_state(model, queued))
-
-    def _queue_state(self, model: Model, queued: Counter[int]) -> QueueState:
-        asked = model.queue
-        paused = asked.get("paused") or {}
-        return QueueState(
-            queued=tuple(queued[priority] for priority in Priority),
-            capacity=int(asked.get("capacity") or 0),
-            blocked=int(asked.get("waiting_submits") or 0),
-            paused="paused" if paused else "",
-        )
-
-    def _table_title(self, shown: int, all_runs: int) -> str:
-        text = f"Runs {shown}/{all_runs}"
-        if self.entry.value and self.wanted is not None:
-            text += f"  / {self.entry.value}"
-        if self.app.sort != SORTS[0]:
-            text += f"  by {self.app.sort}"
-        return text.replace("[", "\\[")
+    def _tell_counts(self, model: Model) -> None:
+        self.table.border_title = self.listing.title(model, self.entry.value)
+        self.table.border_subtitle = self.listing.subtitle()
+        queued = tuple(self.listing.queued[priority] for priority in Priority)
+        self.gauge.show(queue_state(model.queue, queued))
 
     def _take_tails(self, model: Model) -> None:
         if new := min(model.alert_count - self._alerts_seen, len(model.alerts)):
@@ -216,10 +162,9 @@ class Overview(Screen[None]):
 
     def refresh_order(self) -> None:
         """Order and filter the runs now, whatever the pause says."""
-        self._reorder(self.app.model)
-        self.table.set_rows(
-            [self._rows[key] for key in self._order if key in self._rows]
-        )
+        self.listing.reorder(self.app.model, self.app.now())
+        self._tell_counts(self.app.model)
+        self.table.set_rows(self.listing.rows())
 
     # -- keys
 
@@ -245,19 +190,17 @@ class Overview(Screen[None]):
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
+        listing = self.listing
         try:
-            self.wanted = parse_filter(event.value) if event.value.strip() else None
-            self.entry.border_title = ""
-            self.table.empty = (
-                "no run fits the filter: esc clears it"
-                if self.wanted
-                else "no runs yet: n makes one"
-            )
+            listing.wanted = parse_filter(event.value) if event.value.strip() else None
         except Refused as error:
-            self.wanted = None
+            listing.wanted = None
             self.table.empty = str(error)
             self.table.border_subtitle = str(error).replace("[", "\\[")
             return
+        self.table.empty = (
+            "no run fits the filter: esc clears it" if listing.wanted else NO_RUNS
+        )
         self.refresh_order()
 
     @on(Input.Submitted)
@@ -265,7 +208,8 @@ class Overview(Screen[None]):
         self._leave_entry()
 
     def action_sort(self) -> None:
-        self.app.next_sort()
+        at = SORTS.index(self.listing.sort) + 1
+        self.listing.sort = SORTS[at % len(SORTS)]
         self.refresh_order()
 
     def action_zoom(self) -> None:

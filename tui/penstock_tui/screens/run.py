@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -9,15 +11,18 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import Input, Static, TabbedContent, Tabs
 
 from penstock.errors import PenstockError
 from penstock.events import Recorded
+from penstock.lifecycle import QUEUED_STATES
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import Model
 from penstock_tui.rows import row_of
 from penstock_tui.story import Story, facts_of, tree_lines
 from penstock_tui.tones import tones_of
+from penstock_tui.widgets.key_line import KeyLine
+from penstock_tui.widgets.run_tabs import RunTabs
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Line, Tail
 from penstock_tui.widgets.top_bar import TopBar
@@ -28,10 +33,10 @@ if TYPE_CHECKING:
 
 #: Facts of the run that are fetched when its screen opens; the newest ones.
 MOST_FACTS = 20_000
-#: Lines one can scroll back through in a log or a text.
-MOST_LINES = 20_000
-#: Texts that get a tab of their own.
-MOST_TEXTS = 6
+#: Seconds between two questions why a run does not execute: the line before it moves.
+WHY_SECONDS = 2.0
+#: States of a run that stands in line, or waits for something.
+STANDING = (*QUEUED_STATES, "waiting")
 
 
 class RunScreen(Screen[None]):
@@ -60,12 +65,7 @@ class RunScreen(Screen[None]):
         self.run_id = run_id
         self.top = TopBar()
         self.story = Story()
-        self.timeline = Tail(most=MOST_LINES, name="timeline")
-        self.log_tail = Tail(most=MOST_LINES, name="log")
-        self.causality = Tail(most=MOST_LINES, name="causality")
-        self.family = Tail(most=200, name="tree-lines")
-        self.texts: dict[str, Tail] = {}
-        self.tabs = TabbedContent(id="tabs")
+        self.tabs = RunTabs()
         self.entry = Input(placeholder="text to look for", classes="entry")
         self.scrubber = Scrubber(id="scrubber")
         self.crumb = Static(id="crumb", markup=False)
@@ -73,33 +73,26 @@ class RunScreen(Screen[None]):
         self.status = Static(id="status", markup=False)
         self.ready = False
         self._loaded = False
+        self._why = ""
 
     def compose(self) -> ComposeResult:
-        self.log_tail.empty = "nothing was printed yet"
-        self.family.empty = "no children"
         yield self.top
         yield self.crumb
         yield self.facts
         with self.tabs:
-            for name, title, tail in (
-                ("timeline-pane", "Timeline", self.timeline),
-                ("log-pane", "Log", self.log_tail),
-                ("causality-pane", "Causality", self.causality),
-                ("tree-pane", "Tree", self.family),
-            ):
-                with TabPane(title, id=name):
-                    yield tail
+            yield from self.tabs.panes()
         yield self.entry
         yield self.status
         yield self.scrubber
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     async def on_mount(self) -> None:
         self.app.model.watch(self.run_id)
         self.ready = True
-        self.timeline.focus()
+        self.tabs.timeline.focus()
         self.redraw(self.app.model)
         self.run_worker(self._load(), exclusive=True)
+        self.run_worker(self._ask_why(), group="why")
 
     def on_unmount(self) -> None:
         self.ready = False
@@ -115,16 +108,25 @@ class RunScreen(Screen[None]):
             else 0
         )
         if after:
-            self.timeline.extend([Line("… earlier facts: penstock events", "dim")])
+            self.tabs.timeline.extend([Line("… earlier facts: penstock events", "dim")])
         try:
             async for facts in self.app.history(self.run_id, after):
                 self.story.take(facts)
                 await self._show_story()
         except PenstockError as error:
-            self.timeline.extend(
+            self.tabs.timeline.extend(
                 [Line(f"the history cannot be read: {error}", "error")]
             )
         self._loaded = True
+
+    async def _ask_why(self) -> None:
+        """Keep asking the daemon why the run stands where it does, while it stands."""
+        while self.app.feed is not None:
+            run = self.app.model.runs.get(self.run_id)
+            if run is not None and run.view.state in STANDING:
+                with suppress(PenstockError):  # the top line tells of a lost daemon
+                    self._why = await self.app.feed.actions.why(self.run_id)
+            await asyncio.sleep(WHY_SECONDS)
 
     # -- drawing
 
@@ -141,7 +143,7 @@ class RunScreen(Screen[None]):
             run.seen = True
             self._show_head(model)
             if whole:
-                self.family.replace(tree_lines(self.run_id, model.runs))
+                self.tabs.family.replace(tree_lines(self.run_id, model.runs))
         new = model.watched.get(self.run_id)
         if new and self._loaded:
             facts: list[Recorded] = list(new)
@@ -164,48 +166,19 @@ class RunScreen(Screen[None]):
         text.append(title_of(view), style=tones.colour("dim"))
         text.truncate(max(10, self.size.width - 1), overflow="ellipsis")
         self.crumb.update(text)
-        self.facts.update(facts_of(view))
-        self.facts.display = bool(facts_of(view))
+        said = facts_of(view, self._why if view.state in STANDING else "")
+        self.facts.update(said)
+        self.facts.display = bool(said)
 
     async def _show_story(self) -> None:
-        if not self.ready:
-            return  # it was left while the history was on its way
-        story = self.story
-        for tail, lines in (
-            (self.timeline, story.timeline),
-            (self.log_tail, story.log),
-            (self.causality, story.causality),
-        ):
-            tail.extend(lines)
-            lines.clear()
-        texts, story.texts = story.texts, {}
-        for artifact_id, pieces in texts.items():
-            tail = await self._text_tail(artifact_id)
-            begin = len(pieces) - pieces[::-1].index(None) if None in pieces else 0
-            if begin:
-                tail.replace([])
-            tail.write("".join(piece for piece in pieces[begin:] if piece))
-        self._show_status()
-
-    async def _text_tail(self, artifact_id: str) -> Tail:
-        """The tab of a text, made when its first piece comes; later ones share the last tab."""
-        known = self.texts.get(artifact_id)
-        if known is not None:
-            return known
-        if len(self.texts) >= MOST_TEXTS:
-            tail = self.texts[artifact_id] = next(reversed(self.texts.values()))
-            return tail
-        tail = self.texts[artifact_id] = Tail(most=MOST_LINES)
-        tail.wrap = True
-        title = plain(artifact_id)[-24:].replace("[", "\\[")
-        pane = TabPane(title, tail, id=f"text-{len(self.texts)}")
-        await self.tabs.add_pane(pane, before="log-pane")
-        return tail
+        if self.ready:  # else it was left while the history was on its way
+            await self.tabs.show(self.story)
+            self._show_status()
 
     def _show_status(self) -> None:
         if not self.ready:
             return
-        tail = self._tail()
+        tail = self.tabs.tail()
         follow = "following" if tail.follow else "paused here: f follows"
         text = f"{len(tail.lines)} lines  {follow}"
         if tail.search:
@@ -216,20 +189,12 @@ class RunScreen(Screen[None]):
         text += "  wrapped" if tail.wrap else "  w wraps"
         self.status.update(text)
 
-    def _tail(self) -> Tail:
-        pane = self.tabs.active_pane
-        return (
-            pane.query_one(Tail)
-            if pane is not None and pane.query(Tail)
-            else self.timeline
-        )
-
     # -- keys
 
     @on(TabbedContent.TabActivated)
     def _tab_changed(self) -> None:
         if not isinstance(self.focused, Input):
-            self._tail().focus()
+            self.tabs.tail().focus()
         self._show_status()
 
     @on(Tail.Changed)
@@ -238,9 +203,9 @@ class RunScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Escape: leave the search, then the screen."""
-        if self.entry.has_class("-on") or self._tail().search:
+        if self.entry.has_class("-on") or self.tabs.tail().search:
             self.entry.value = ""
-            self._tail().look_for("")
+            self.tabs.tail().look_for("")
             self._leave_entry()
         else:
             self.app.pop_screen()
@@ -253,7 +218,7 @@ class RunScreen(Screen[None]):
             tabs.action_previous_tab()
 
     def action_follow(self) -> None:
-        self._tail().action_follow()
+        self.tabs.tail().action_follow()
 
     def action_search(self) -> None:
         self.entry.add_class("-on")
@@ -261,12 +226,12 @@ class RunScreen(Screen[None]):
 
     def _leave_entry(self) -> None:
         self.entry.remove_class("-on")
-        self._tail().focus()
+        self.tabs.tail().focus()
         self._show_status()
 
     @on(Input.Changed)
     def _search_changed(self, event: Input.Changed) -> None:
-        self._tail().look_for(event.value)
+        self.tabs.tail().look_for(event.value)
         self._show_status()
 
     @on(Input.Submitted)

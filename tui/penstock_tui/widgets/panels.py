@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -158,57 +158,3 @@ def spark(values: Sequence[int], rows: int) -> list[str]:
         "".join(_LEVELS[min(8, max(0, height - 8 * row))] for height in heights)
         for row in reversed(range(rows))
     ]
-
-
-def daemon_lines(
-    queue: Mapping[str, object],
-    clients: Sequence[Mapping[str, object]],
-    health: Mapping[str, object],
-    running: int,
-) -> DaemonState:
-    """The lines of the daemon panel from the newest answers of the daemon."""
-    slots = queue.get("slots")
-    busy = f"{running}/{slots} busy" if slots else f"{running} busy"
-    lines = [
-        ("slots", busy, "" if not slots or running < int(str(slots)) else "warning")
-    ]
-    kinds: dict[str, int] = {}
-    for client in clients:
-        kind = str(client.get("kind", "?"))
-        kinds[kind] = kinds.get(kind, 0) + 1
-    lag = max((int(str(client.get("lag") or 0)) for client in clients), default=0)
-    dropped = sum(int(str(client.get("dropped") or 0)) for client in clients)
-    said = (
-        "  ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
-    )
-    said = f"lag {number(lag)}  {said}" if lag else said
-    said = f"dropped {number(dropped)}  {said}" if dropped else said
-    lines.append(("clients", said, "error" if dropped else ""))
-    if reasons := health.get("reasons"):
-        lines.append(
-            (
-                "health",
-                "; ".join(map(str, reasons))
-                if isinstance(reasons, list)
-                else str(reasons),
-                "error",
-            )
-        )
-    else:
-        lines.append(
-            ("health", str(health.get("status", "?")), "success" if health else "dim")
-        )
-    models = health.get("models")
-    lines.append(
-        ("models", _models(models) if isinstance(models, Mapping) else "none", "")
-    )
-    return DaemonState(tuple(lines))
-
-
-def _models(models: Mapping[str, object]) -> str:
-    if not models:
-        return "none configured"
-    chain = models.get("chain")
-    if isinstance(chain, list) and chain:
-        return " → ".join(str(name) for name in chain)
-    return "  ".join(f"{name} {said}" for name, said in models.items())

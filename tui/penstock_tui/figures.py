@@ -1,0 +1,89 @@
+"""What the daemon's answers say in the overview's panels. Values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock_tui.widgets.panels import DaemonState, QueueState
+from penstock_tui.wording import number, size
+
+
+def queue_state(asked: Mapping[str, Any], queued: tuple[int, ...]) -> QueueState:
+    """The queue from the newest answer of the daemon, and how many stand in it by priority."""
+    return QueueState(
+        queued=queued,
+        capacity=int(asked.get("capacity") or 0),
+        blocked=int(asked.get("waiting_submits") or 0),
+        paused=_paused(asked),
+    )
+
+
+def is_paused(asked: Mapping[str, Any]) -> bool:
+    """Whether the whole queue is."""
+    return any(row.get("group") is None for row in asked.get("paused") or ())
+
+
+def _paused(asked: Mapping[str, Any]) -> str:
+    groups = {row.get("group"): row.get("reason") for row in asked.get("paused") or ()}
+    said = []
+    if None in groups:
+        said.append(f"paused: {groups[None]}" if groups[None] else "paused")
+    elif groups:
+        said.append(f"paused: {', '.join(sorted(map(str, groups)))}")
+    if asked.get("draining"):
+        said.append("draining")
+    return "  ".join(said)
+
+
+def daemon_lines(
+    queue: Mapping[str, object],
+    clients: Sequence[Mapping[str, object]],
+    health: Mapping[str, object],
+    running: int,
+) -> DaemonState:
+    """The lines of the daemon panel from the newest answers of the daemon."""
+    slots = queue.get("slots")
+    busy = f"{running}/{slots} busy" if slots else f"{running} busy"
+    lines = [
+        ("slots", busy, "" if not slots or running < int(str(slots)) else "warning")
+    ]
+    kinds: dict[str, int] = {}
+    for client in clients:
+        kind = str(client.get("kind", "?"))
+        kinds[kind] = kinds.get(kind, 0) + 1
+    lag = max((int(str(client.get("lag") or 0)) for client in clients), default=0)
+    dropped = sum(int(str(client.get("dropped") or 0)) for client in clients)
+    said = (
+        "  ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+    )
+    said = f"lag {number(lag)}  {said}" if lag else said
+    said = f"dropped {number(dropped)}  {said}" if dropped else said
+    lines.append(("clients", said, "error" if dropped else ""))
+    lines.append(_health(health))
+    models = health.get("models")
+    lines.append(
+        ("models", _models(models) if isinstance(models, Mapping) else "none", "")
+    )
+    return DaemonState(tuple(lines))
+
+
+def _health(health: Mapping[str, object]) -> tuple[str, str, str]:
+    """What ails the daemon, or else that it is well and how large its log is."""
+    if reasons := health.get("reasons"):
+        said = reasons if isinstance(reasons, list) else [reasons]
+        return "health", "; ".join(map(str, said)), "error"
+    status, store = str(health.get("status", "?")), health.get("store")
+    taken = store.get("size") if isinstance(store, Mapping) else None
+    if isinstance(taken, int):
+        status += f"  store {size(taken)}"
+    return "health", status, "success" if health else "dim"
+
+
+def _models(models: Mapping[str, object]) -> str:
+    if not models:
+        return "none configured"
+    chain = models.get("chain")
+    if isinstance(chain, list) and chain:
+        return " → ".join(str(name) for name in chain)
+    return "  ".join(f"{name} {said}" for name, said in models.items())

@@ -1,0 +1,48 @@
+"""What the first line says, and the last one after quitting. Values in, values out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from time import monotonic
+
+from penstock.address import Address
+from penstock_tui.model import Model
+from penstock_tui.widgets.top_bar import TopLine
+from penstock_tui.wording import clock_time
+
+
+def top_line(
+    model: Model, *, where: str, paused: int | None, read_only: bool, now: datetime
+) -> TopLine:
+    """The connection; `paused` is how many facts had been seen when the view was paused."""
+    uptime = model.health.get("uptime")
+    since = monotonic() - model.health_at
+    return TopLine(
+        phase=model.phase,
+        where=where,
+        problem=model.problem if model.phase in ("lost", "refused") else "",
+        lag=model.lag,
+        position=model.position,
+        behind=max(0, model.head - model.position)
+        if model.phase == "catching up"
+        else 0,
+        missed=model.missed,
+        uptime=float(uptime) + since if isinstance(uptime, int | float) else None,
+        paused=None if paused is None else model.tail_count - paused,
+        read_only=read_only,
+        clock=clock_time(now),
+    )
+
+
+def farewell(model: Model, where: str) -> str:
+    """What is said in the terminal after quitting a live dashboard."""
+    if model.phase in ("lost", "refused", "connecting"):
+        return f"no daemon was reached: {model.problem or 'still connecting'}"
+    states = [run.view.state for run in model.runs.values() if not run.view.ended]
+    running, queued = states.count("running"), states.count("queued")
+    return f"the daemon at {where} goes on: {running} running, {queued} queued"
+
+
+def place_of(address: Address) -> str:
+    """Where a daemon is, in a few letters."""
+    return address.base.split("//")[-1] if address.socket is None else "unix socket"
