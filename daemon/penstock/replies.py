@@ -127,6 +127,8 @@ class HealthReply(Received):
     uptime: float
     queue: dict[str, Any] = {}
     models: dict[str, Any] = {}
+    #: How many bytes the log takes on disk.
+    store: dict[str, Any] = {}
 
 
 class Problem(BaseModel):

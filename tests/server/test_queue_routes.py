@@ -89,3 +89,18 @@ async def test_a_drain_refuses_what_is_new_and_waits_for_the_rest(
         await client.submit(sleeper("three"))
         with pytest.raises(Conflict, match="resume it first"):
             await client.drain(None, wait=True)
+
+
+async def test_the_queue_tells_that_it_is_paused_and_health_how_large_the_log_is(
+    tmp_path: Path,
+) -> None:
+    """SC-14, API-06: what the dashboard's gauge and daemon panel show."""
+    async with open_daemon_client(tmp_path) as client:
+        await client.pause(None, "a new disk")
+        told = await client.get("queue")
+        assert told["paused"] == [{"group": None, "reason": "a new disk"}]
+        before = (await client.health())["store"]["size"]
+        assert before > 0
+        for number in range(40):
+            await client.submit(sleeper(f"r{number}", labels={"note": "x" * 250}))
+        assert (await client.health())["store"]["size"] > before

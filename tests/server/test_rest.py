@@ -204,7 +204,7 @@ async def test_health_needs_no_token_and_tells_nothing_private() -> None:
         answer = await client.get("/health")
         assert answer.status_code == 200
         assert set(answer.json()) == {
-            "status", "reasons", "version", "epoch", "uptime", "queue", "models",
+            "status", "reasons", "version", "epoch", "uptime", "queue", "models", "store",
         }  # fmt: skip
         house.core.healthy = False
         assert (await client.get("/health")).status_code == 503

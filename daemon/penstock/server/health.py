@@ -38,9 +38,10 @@ def make_health(
             reasons.append(why)
         if why := complain():
             reasons.append(why)
+        size = None
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")
-        elif not await _store_answers(core):
+        elif (size := await _store_size(core)) is None:
             reasons.append("the store does not answer")
         if probe_models is not None:
             why, models = await _ask(probe_models, core.config.health_timeout)
@@ -57,18 +58,20 @@ def make_health(
                 for name in ("queued", "capacity", "running", "slots")
             },
             models=dict(models),
+            store={} if size is None else {"size": size},
         )
 
     return health_of
 
 
-async def _store_answers(core: Core) -> bool:
+async def _store_size(core: Core) -> int | None:
+    """Bytes of the log; None if the store does not answer."""
     try:
         with trio.fail_after(core.config.health_timeout):
             await core.store.bounds()
+            return await core.store.size()
     except (PenstockError, trio.TooSlowError):
-        return False
-    return True
+        return None
 
 
 async def _ask(
