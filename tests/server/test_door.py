@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import trio
 import trio.testing
 
 from fakes.core import TOKEN, House, open_house
+from fakes.real_daemon import RealDaemon
 from penstock.config import Config
 from penstock.errors import StartRefused
 from penstock.events import Log
@@ -228,6 +231,29 @@ async def wait_served(house: House) -> None:
             await stream.send_all(request(house))
             if (await read_answer(stream))[0] == 200:
                 return
+
+
+def test_a_connection_ends_with_its_client(
+    start_daemon: Callable[..., RealDaemon], home: Path
+) -> None:
+    """WS-02 QA-10: many short clients in a row need no more than a few places.
+
+    In a process of its own: on one loop a client never leaves while its answer is being ended.
+    """
+    daemon = start_daemon(PENSTOCK_MAX_CONNECTIONS="8")
+    token = (home / "state/penstock/token").read_text().strip()
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+    }
+    body = b'{"kind": "command", "inputs": {"argv": ["true"]}, "run_id": "one"}'
+    statuses = set()
+    for _ in range(60):
+        client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+        client.request("POST", "/runs", body=body, headers=headers)
+        statuses.add(client.getresponse().status)
+        client.close()
+    assert statuses <= {200, 202}
 
 
 async def test_a_client_that_takes_nothing_is_cut() -> None:

@@ -37,6 +37,13 @@ def test_sends_are_shielded_so_a_stalled_client_must_be_cut() -> None:
     assert "shield = True" in inspect.getsource(TCPServer.protocol_send)
 
 
+def test_a_connection_has_the_parts_that_end_it_with_its_client() -> None:
+    """WS-02: `_HttpConnection` ends the idle task when `_read_data` has ended."""
+    assert inspect.iscoroutinefunction(TCPServer._read_data)
+    assert inspect.iscoroutinefunction(TCPServer.protocol_send)
+    assert "self.idle_task = TrioSingleTask()" in inspect.getsource(TCPServer.__init__)
+
+
 def test_the_settings_have_the_names_the_door_sets() -> None:
     for name in (
         "accesslog",

@@ -22,6 +22,7 @@ import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
@@ -158,7 +159,7 @@ class Door:
         state = LifespanState({UNIX_STATE: connection.local is None})
         # Typed for TLS, but written for both: without do_handshake it takes the stream as it is.
         stream: Any = connection
-        await TCPServer(self._app, self._hypercorn, self.context, state, stream)
+        await _HttpConnection(self._app, self._hypercorn, self.context, state, stream)
 
     async def _read_head(self, connection: DoorStream) -> bytes:
         """The connection's first bytes, a whole request head among them; b"" at its end."""
@@ -183,6 +184,26 @@ class Door:
         if head.startswith(b"PRI "):
             raise HttpRefused(505, "HTTP/1.1 only")
         return bytes(head)
+
+
+class _HttpConnection(TCPServer):
+    """Hypercorn's connection, which ends when its client has left.
+
+    The original waits out its idle limit then, with the socket open: a client that asks nine times a
+    second, each time on a connection of its own, would use up all connections.
+    """
+
+    _left = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._left = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        # The end of an answer to a client that has left must not start the limit again.
+        if not (self._left and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 def read_handshake(head: bytes, local: tuple[str, int] | None) -> Knock | None:
