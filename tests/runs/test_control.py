@@ -235,6 +235,13 @@ async def test_an_answer_counts_once(autojump_clock: Clock) -> None:
         assert [log.text for log in logs] == wins  # type: ignore[union-attr]
 
 
+async def test_the_daemons_own_stream_is_no_run(autojump_clock: Clock) -> None:
+    """TM-04"""
+    async with open_fake_core() as core:
+        with pytest.raises(RunNotFound):
+            await core.scheduler.view("daemon")
+
+
 async def test_an_intervention_is_recorded_until_the_end(autojump_clock: Clock) -> None:
     """API-10 CC-04"""
     async with open_fake_core() as core:

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from penstock.errors import RunNotFound
-from penstock.events import format_time
+from penstock.events import DAEMON_STREAM, format_time
 from penstock.priority import Priority
 from penstock.record.store import AskRow, RunFilter, RunRow, Store
 from penstock.record.views import RunView
@@ -31,7 +31,7 @@ class Reading:
             await trio.lowlevel.checkpoint()
             return view
         view = await self.fold_stored(run_id)
-        if not view.sequence:
+        if not view.sequence or run_id == DAEMON_STREAM:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         return view
 
