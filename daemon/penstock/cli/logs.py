@@ -84,6 +84,7 @@ def set_up_logging(
         "quart",
         "trio-websocket",
         "wsproto",
+        "mcp",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
 
