@@ -1,4 +1,7 @@
-"""All measurements as one table: `python -m bench [--long] [NAME…]`. Writes `bench/results.json`."""
+"""All measurements as one table: `python -m bench [--long] [NAME…]`.
+
+Without names it measures everything and writes `bench/results.json`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ MODULES = (
     "start",
     "lookups",
     "summaries",
+    "tui",
 )
 
 
@@ -34,13 +38,13 @@ def main(args: list[str]) -> None:
         for row in importlib.import_module(f"bench.{name}").rows(long):
             found.append(row.to_json())
             print(line(found[-1]), flush=True)
-    results = ROOT / "bench" / "results.json"
-    results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     missed = sum(not row["met"] for row in found)
     seconds = time.monotonic() - began
-    print(
-        f"{len(found)} rows, {missed} missed, in {seconds:.0f} s; written to {results}"
-    )
+    print(f"{len(found)} rows, {missed} missed, in {seconds:.0f} s")
+    if named == list(MODULES):
+        results = ROOT / "bench" / "results.json"
+        results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {results}")
 
 
 def line(row: dict[str, Any]) -> str:

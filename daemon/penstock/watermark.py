@@ -79,7 +79,8 @@ def sample(
         return gauge, None
     level = _level(gauge, reading, marks)
     if level == gauge.level:
-        return replace(gauge, due_at=None), None
+        # Sampled after every commit, and nearly always nothing has changed.
+        return gauge if gauge.due_at is None else replace(gauge, due_at=None), None
     if gauge.told_at is not None and now < gauge.told_at + marks.seconds:
         return replace(gauge, due_at=gauge.told_at + marks.seconds), None
     told = replace(gauge, level=level, told_at=now, due_at=None)
