@@ -18,12 +18,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 import trio
 
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
 from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent, Recorded
+from penstock.record.pending import (
+    Answered,
+    Counters,
+    Follower,
+    Pending,
+    RecorderStatistics,
+)
 from penstock.record.store import (
     Append,
     Appended,
@@ -44,69 +50,6 @@ log = logging.getLogger("penstock.recorder")
 # Seconds between two tries at an unavailable store: the first, and the longest.
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
-Answered = Outcome | PenstockError
-
-
-class Follower(Protocol):
-    """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
-
-    @property
-    def head(self) -> int:
-        """Position of the newest fact that was folded."""
-        ...
-
-    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
-        """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
-
-        `forced`: look even though nothing in the batch says so.
-        """
-        ...
-
-    def apply(self, decision: Decision, outcome: Answered) -> None:
-        """Take note of one decision's outcome, in batch order."""
-        ...
-
-    def fold(self, facts: Sequence[Recorded]) -> None:
-        """Fold the batch's facts into the views and publish them, after all outcomes applied."""
-        ...
-
-    def abandon(self) -> None:
-        """The writer has ended: whoever waits for a conclusion need not wait any more."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Entry:
-    """One decision on its way; `settled` is shared by all that entered for the same batch."""
-
-    decision: Decision
-    settled: trio.Event
-    since: float
-    counted: bool
-    answer: Answered | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderStatistics:
-    """`pending` of `capacity` ordinary entries wait for a commit, `waiting` tasks for room."""
-
-    pending: int
-    capacity: int
-    waiting: int
-    batches: int
-    decisions: int
-    largest_batch: int
-    dropped: int
-    unavailable: str | None
-
-
-@dataclass(slots=True)
-class _Counters:
-    batches: int = 0
-    decisions: int = 0
-    largest_batch: int = 0
-    dropped: int = 0
-
 
 @dataclass(eq=False, slots=True)
 class Recorder:
@@ -124,8 +67,8 @@ class Recorder:
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     #: Why the store does not answer; None while it does.
     unavailable: str | None = None
-    counters: _Counters = field(default_factory=_Counters)
-    _pending: list[Entry] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    _pending: list[Pending] = field(default_factory=list)
     _ordinary: int = 0
     _settled: trio.Event = field(default_factory=trio.Event)
     _work: trio.Event = field(default_factory=trio.Event)
@@ -190,8 +133,8 @@ class Recorder:
             c.dropped, self.unavailable,
         )  # fmt: skip
 
-    def _enter(self, decision: Decision, *, counted: bool) -> Entry:
-        entry = Entry(decision, self._settled, trio.current_time(), counted)
+    def _enter(self, decision: Decision, *, counted: bool) -> Pending:
+        entry = Pending(decision, self._settled, trio.current_time(), counted)
         self._pending.append(entry)
         self._ordinary += counted
         self._work.set()
@@ -226,7 +169,7 @@ class Recorder:
 
     async def _write_batch(self) -> None:
         began = trio.current_time()
-        entries: list[Entry] = []
+        entries: list[Pending] = []
         while True:
             entries += self._take()
             decisions = [entry.decision for entry in entries]
@@ -244,12 +187,12 @@ class Recorder:
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
 
-    def _take(self) -> list[Entry]:
+    def _take(self) -> list[Pending]:
         entries, self._pending = self._pending, []
         self._settled = trio.Event()
         return entries
 
-    def _wake(self, entries: Sequence[Entry]) -> None:
+    def _wake(self, entries: Sequence[Pending]) -> None:
         """Give the room back and wake the waiters; one event serves a whole batch."""
         count = sum(entry.counted for entry in entries)
         self._ordinary -= count
@@ -307,7 +250,7 @@ class Recorder:
             log.exception("the decision %s failed", type(decision).__name__)
             return PenstockError(f"the decision failed: {type(error).__name__}")
 
-    async def _wait_for_store(self, entries: list[Entry]) -> list[Entry]:
+    async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
         """Wait a little; give up on what has waited long enough. Conclusions never give up (D-16)."""
         oldest = max(
             (trio.current_time() - entry.since for entry in entries), default=1.0
@@ -330,7 +273,7 @@ class Recorder:
                 entry.settled = rest
         return kept
 
-    def _gives_up(self, entry: Entry) -> bool:
+    def _gives_up(self, entry: Pending) -> bool:
         """A conclusion never, a new run at once (its submitter is told 503), others after a while."""
         if not entry.counted:
             return False
@@ -339,7 +282,7 @@ class Recorder:
         return trio.current_time() - entry.since >= self.patience
 
     def _settle(
-        self, entries: list[Entry], claim: Claim | None, answers: list[Answered]
+        self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
     ) -> None:
         """Outcomes, then views and ring, then waiters; no checkpoint in here."""
         self.counters.batches += 1

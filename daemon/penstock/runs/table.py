@@ -19,7 +19,7 @@ from penstock.events import (
 )
 from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
-from penstock.record.recorder import Answered
+from penstock.record.pending import Answered
 from penstock.record.store import (
     Append,
     CancelAnswer,
