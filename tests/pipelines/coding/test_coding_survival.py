@@ -165,9 +165,10 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
     """WF, CN, DS-06: at whatever stage it comes."""
     script = corrected_script()
     inputs: dict[str, Any] = {}
+    number = {"plan": 1, "write": 2, "correct": 3}.get(stage, 0)
+    if number:
+        script[number - 1]["hang"] = 3
     match stage:
-        case "plan" | "write" | "correct":
-            script[["plan", "write", "correct"].index(stage)]["hang"] = 3
         case "ask":
             script[0]["fields"] = plan(SLUG_PLAN, "Which case?")
         case "tests":
@@ -181,7 +182,7 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
             case "tests":
                 await wait_fact(core, "process.started")
             case _:
-                await model_server.wait_log(1, "generating", sent=3)
+                await model_server.wait_log(number, "done", "generating", sent=3)
         with trio.fail_after(5):
             receipt = await core.scheduler.cancel("task", "enough", wait=True)
         facts = await history(core)
@@ -208,14 +209,14 @@ async def test_a_preempted_run_goes_on_where_it_was(
 ) -> None:
     """PR, WF: the tests are run again, and no model is asked again."""
     once_only = tmp_path / "ran"
-    tests = f"test -e {once_only} || {{ touch {once_only}; sleep 600; }}; python3 -m unittest discover"
+    tests = f"test -e {once_only} || {{ touch {once_only}; echo ready; sleep 600; }}; python3 -m unittest discover"
     model_server.script(*slug_script())
     async with open_coding(where, max_concurrent=1) as core:
         request = coding(tests=["sh", "-c", tests]).model_copy(
             update={"priority": Priority.LOW}
         )
         await core.scheduler.submit(request)
-        await wait_fact(core, "process.started")
+        await wait_fact(core, "log")
         await core.scheduler.submit(
             SubmitRequest(
                 kind="dead-code", run_id="urgent", priority=Priority.CRITICAL,
