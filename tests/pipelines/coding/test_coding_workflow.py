@@ -224,27 +224,45 @@ async def test_a_second_plan_that_can_be_worked_off_is_taken(
     assert facts[-1].type == "run.completed"
 
 
-async def test_a_test_that_hangs_is_ended_with_its_children(
+async def test_tests_that_hang_are_ended_with_their_children(
     where: Place, model_server: ModelServer, tmp_path: Path
 ) -> None:
-    """WF-06: a timeout is a failed test, and nobody of the tree is left; the loop goes on meanwhile."""
+    """WF-06: with every slot taken, a timeout is a failed test and nobody of the tree is left."""
     pids = tmp_path / "pids"
     hangs = (
         f"import os, subprocess, time\np = subprocess.Popen(['sleep', '600'])\n"
         f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}} {{p.pid}} ')\n"
         "print('before it hangs', flush=True)\ntime.sleep(600)\n"
     )
-    model_server.script(
+    names = [f"task-{number}" for number in range(5)]
+    for rule in (
         once(PLAN, **plan(SLUG_PLAN)),
         once(WRITE, code=SLUG, tests=hangs),
         once(CORRECT, module="slug", code="unchanged", tests=SLUG_TESTS),
-    )
+    ):
+        model_server.script({**rule, "times": len(names)})
+    async with open_coding(where, max_concurrent=len(names)) as core:
+        for name in names:
+            # Not less: five interpreters start at once, and they must get as far as to hang.
+            await core.scheduler.submit(coding(run_id=name, test_timeout=4.0))
+        for name in names:
+            facts = await history(core, name)
+            assert body(facts, "test.failed", 0).reason == "timeout after 4 s"
+            assert "before it hangs" in body(facts, "test.failed", 0).summary
+            assert facts[-1].type == "run.completed"
+    found = pids.read_text().split()
+    assert len(found) == 2 * len(names)
+    assert not any(map(is_there, found))
+
+
+async def test_a_program_for_the_tests_that_is_not_there_fails_the_run(
+    where: Place, model_server: ModelServer
+) -> None:
+    """ER: no model can mend that."""
+    model_server.script(*slug_script())
     async with open_coding(where) as core:
-        facts = await do(core, test_timeout=1.0)
-    assert body(facts, "test.failed", 0).reason == "timeout after 1 s"
-    assert "before it hangs" in body(facts, "test.failed", 0).summary
-    assert facts[-1].type == "run.completed"
-    assert not any(map(is_there, pids.read_text().split()))
+        facts = await do(core, tests=["/no/such/program"])
+    assert "'/no/such/program' cannot be executed" in facts[-1].event.error  # type: ignore[union-attr]
 
 
 async def test_corrections_are_bounded(where: Place, model_server: ModelServer) -> None:

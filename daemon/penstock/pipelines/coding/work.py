@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.errors import NotAvailable
 from penstock.events import Recorded, TestFailed, TestPassed, TestStarted
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
@@ -160,8 +159,6 @@ async def run_tests(work: Work) -> dict[str, Any]:
             inputs.tests, cwd=work.tree.root, env=_TEST_ENVIRONMENT, check=False
         )
         failure = None if ended.exit_code == 0 else end_in_words(ended)
-        if ended.exit_code == 127:
-            raise NotAvailable(f"the tests' program was not found: {inputs.tests[0]}")
     if deadline.cancelled_caught:
         failure = f"timeout after {inputs.test_timeout:g} s"
     output = await history.output_since(begin, LONGEST_OUTPUT)
