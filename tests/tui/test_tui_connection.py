@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
 
@@ -10,9 +11,10 @@ from textual.widgets import Input
 
 from fakes.aio import aio
 from fakes.real_daemon import RealDaemon
-from fakes.tui_pilot import dashboard, shows, until
+from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire, scripted_daemon
 from penstock.address import Address, find_address, find_paths
+from penstock_tui.actions import ActionRefused
 from penstock_tui.app import Dashboard
 from penstock_tui.model import Model
 from penstock_tui.stream import Stream
@@ -24,6 +26,10 @@ QUIT_SECONDS = 2.0
 def found(daemon: RealDaemon) -> Address:
     """The daemon's Unix socket, as a user's dashboard finds it."""
     return find_address(daemon.environ, find_paths(daemon.environ))
+
+
+async def no_list() -> None:
+    """The runs are folded from the facts alone."""
 
 
 def further(app: Dashboard, by: int) -> Callable[[], bool]:
@@ -71,6 +77,45 @@ async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> 
             with scripted_daemon("--runs", "3", "--epoch", "two", "--port", str(port)):
                 await shows(app, "Runs 3/3")
                 assert app.model.epoch == "two"
+
+
+@aio
+async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> None:
+    """TU-01 an epoch change clears: the position we had means nothing in another log."""
+    model = Model()
+    with scripted_daemon("--runs", "3", "--epoch", "one") as first:
+        stream = Stream(lambda: first.address, model, no_list)
+        task = asyncio.create_task(stream.run())
+        try:
+            await until(lambda: model.phase == "live" and len(model.runs) == 3)
+            first.process.kill()
+            first.process.wait()
+            await until(lambda: model.phase == "lost")
+            with scripted_daemon(
+                "--scene", "busy", "--epoch", "two", "--port", str(first.port)
+            ):
+                await until(lambda: model.phase == "live")
+                await until(lambda: len(model.runs) == 92)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert model.epoch == "two"
+    assert [fact.position for fact in model.tail] == list(range(1, 179))
+    assert (model.missed, model.broken) == (0, set())
+
+
+@aio
+async def test_another_log_without_runs_leaves_none_on_the_screen() -> None:
+    """TU-01 an epoch change clears."""
+    with scripted_daemon("--runs", "3", "--epoch", "one") as first:
+        async with dashboard(first.address) as (app, _):
+            await shows(app, "run-0002")
+            first.process.kill()
+            first.process.wait()
+            with scripted_daemon("--epoch", "two", "--port", str(first.port)):
+                await shows(app, "no runs yet")
+                await shows(app, "Runs 0/0")
+                assert "run-0002" not in text_of(app)
 
 
 @aio
@@ -129,15 +174,9 @@ async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
 @aio
 async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
     """The model is pure: the stream feeds it with nothing else around."""
-    import asyncio
-
     with scripted_daemon("--scene", "busy") as daemon:
         model = Model()
         positions: list[int] = []
-
-        async def no_list() -> None:
-            """The runs are folded from the facts alone."""
-
         stream = Stream(lambda: daemon.address, model, no_list)
         task = asyncio.create_task(stream.run())
         await until(lambda: model.phase == "live")
@@ -189,7 +228,7 @@ def test_a_real_daemon_is_followed_through_its_restart(
 
 
 def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -> None:
-    """TU-04 escape sequences and markup in titles and logs render as text; the receipt is a fact."""
+    """TU-04 escape sequences and markup in titles and logs render as text. TM-04 unknown: not found."""
 
     @aio
     async def look() -> None:
@@ -213,6 +252,14 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await shows(app, "␛[2J[b]bold[/b]")
             await pilot.press("R")
             await until(lambda: len(app.model.runs) == 2, app)
+            await pilot.press("i")
+            await shows(app, "has ended already")
+            assert app.feed is not None
+            with pytest.raises(ActionRefused) as refused:
+                await app.feed.actions.run("nobody")
+            assert refused.value.status == 404
+            app.open_run("nobody")
+            await shows(app, "the history cannot be read")
 
     look()
 

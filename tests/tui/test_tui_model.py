@@ -38,7 +38,7 @@ def followed(world: World) -> Model:
 
 
 def test_the_views_are_the_daemons_own_fold() -> None:
-    """VW-01 live view = replayed view, in the dashboard too."""
+    """VW-01, TM-04 live view = replayed view, in the dashboard too; nothing is kept aside."""
     world = busy_afternoon(World())
     model = followed(world)
     assert {run_id: run.view for run_id, run in model.runs.items()} == world.views

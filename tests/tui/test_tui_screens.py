@@ -5,19 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.command import CommandList
 from textual.widgets import Input, TabbedContent
 
 from fakes.aio import aio
 from fakes.tui_pilot import dashboard, shows, stands_first, text_of, until
 from fakes.tui_processes import DaemonProcess
+from penstock_tui.app import Dashboard
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.help import HelpDialog
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
+from penstock_tui.screens.say import SayDialog
 from penstock_tui.screens.small import TooSmall
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.settings import Settings
+from penstock_tui.widgets.key_line import KeyLine
+
+#: What the last key of a line may do: one that is cut is another word.
+WHOLE_WORDS = frozenset(
+    {
+        "Retry",
+        "Answer",
+        "Say",
+        "Cancel",
+        "Filter",
+        "Pause",
+        "Zoom",
+        "Search",
+        "Follow",
+        "Tab",
+    }
+)
+
+
+def last_line(app: Dashboard) -> str:
+    """What is said of the keys; "" while nothing has been drawn yet."""
+    return (text_of(app).splitlines() or [""])[-1]
 
 
 @aio
@@ -159,6 +184,104 @@ async def test_cancelling_can_be_thought_over(fresh: DaemonProcess) -> None:
 
 
 @aio
+async def test_something_can_be_said_to_a_run(fresh: DaemonProcess) -> None:
+    """TU-03 by keyboard alone; from the palette too, and nothing is sent by escape."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        await pilot.press("i")
+        await until(lambda: isinstance(app.screen, SayDialog), app)
+        await pilot.press(*"nothing", "escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        app.open_run("r-1b7d")
+        await shows(app, "plan.completed")
+        await pilot.press("i")
+        await shows(app, "To r-1b7d:")
+        await pilot.press("enter", *"[b]quit", "space", *"early", "enter")
+        await until(lambda: isinstance(app.screen, RunScreen), app)
+        await shows(app, "intervention.received [b]quit early")
+        said = [f for f in app.model.tail if f.type == "intervention.received"]
+        assert len(said) == 1
+
+
+@aio
+async def test_the_screen_of_a_queued_run_says_why_it_waits(
+    busy: DaemonProcess,
+) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "Runs 9")
+        app.open_run("r-1c11")
+        await shows(app, "r-1c11 waits for a slot: all 5 are taken.")
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        app.open_run("r-1bc7")
+        await shows(app, "pid 4711")
+        assert "waits for a slot" not in text_of(app)
+
+
+@aio
+async def test_the_queue_is_paused_and_resumed_from_the_palette_after_one_question(
+    fresh: DaemonProcess,
+) -> None:
+    """TU-02 the gauge tells; TU-03 by keyboard alone."""
+    async with dashboard(fresh.address) as (app, pilot):
+
+        async def choose(words: str) -> None:
+            await pilot.press("ctrl+p")
+            await until(lambda: isinstance(app.focused, Input), app)
+            await pilot.press(*(key if key != " " else "space" for key in words))
+            await shows(app, "tart")  # what the offer says of itself
+            await until(lambda: app.screen.query(CommandList).first().option_count, app)
+            await pilot.press("enter")
+
+        await stands_first(app, "r-1d00")
+        await until(lambda: app.model.queue, app)
+        await choose("resume the queue")
+        await shows(app, "the queue is not paused")
+        await choose("pause the queue")
+        await shows(app, "Start no more runs?")
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        assert "‖" not in text_of(app)
+        await choose("pause the queue")
+        await shows(app, "Start no more runs?")
+        await pilot.press("enter")
+        await shows(app, "‖ paused: dashboard")
+        await choose("resume the queue")
+        await shows(app, "Start runs again?")
+        await pilot.press("enter")
+        await until(lambda: "‖" not in text_of(app), app)
+
+
+@pytest.mark.parametrize("width", [60, 70, 80])
+def test_help_and_quit_are_told_however_narrow_the_screen_is(
+    busy: DaemonProcess, width: int
+) -> None:
+    """TU-04; and no key is cut in two."""
+
+    @aio
+    async def look() -> None:
+        async with dashboard(busy.address, size=(width, 20)) as (app, _):
+            await stands_first(app, "r-1d00")
+            for _ in ("overview", "run"):
+                await until(lambda: "? Help q Quit" in last_line(app), app)
+                assert len(last_line(app)) <= width
+                assert last_line(app).split()[-1] in WHOLE_WORDS
+                app.open_run("r-1d00")
+                await until(lambda: isinstance(app.screen, RunScreen), app)
+
+    look()
+
+
+@aio
+async def test_a_click_on_a_key_presses_it(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        at = last_line(app).index("Help")
+        await pilot.click(KeyLine, offset=(at, 0))
+        await until(lambda: isinstance(app.screen, HelpDialog), app)
+
+
+@aio
 async def test_answering_sends_the_choice(fresh: DaemonProcess) -> None:
     """TU-03 answer by keyboard alone; `a` finds the run that asks."""
     async with dashboard(fresh.address) as (app, pilot):
@@ -252,10 +375,12 @@ async def test_read_only_offers_nothing_that_changes(busy: DaemonProcess) -> Non
     async with dashboard(busy.address, read_only=True) as (app, pilot):
         await shows(app, "read-only")
         await stands_first(app, "r-1d00")
-        await until(lambda: "Filter" in text_of(app).splitlines()[-1], app)
-        footer = text_of(app).splitlines()[-1]
-        assert not any(word in footer for word in ("New", "Cancel", "Retry", "Answer"))
-        await pilot.press("n", "c", "R", "a")
+        await until(lambda: "Filter" in last_line(app), app)
+        footer = last_line(app)
+        assert not any(
+            word in footer for word in ("New", "Cancel", "Retry", "Answer", "Say")
+        )
+        await pilot.press("n", "c", "R", "a", "i")
         await pilot.pause()
         assert isinstance(app.screen, Overview)
 

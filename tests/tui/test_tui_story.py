@@ -84,3 +84,18 @@ def test_what_a_run_asks_and_why_it_failed_stand_under_its_title() -> None:
         "? which branch? [main / release]  (a answers)"
     )
     assert "exit status 3" in facts_of(views["r-1c01"])
+
+
+def test_why_a_run_stands_in_line_replaces_a_bare_word() -> None:
+    """The daemon's sentence says more than its reason; what a run asks and used stays."""
+    world = World()
+    world.submit("r", "llms-txt", {}, 20, 9)
+    world.start("r", 8)
+    world.record("r", e.ModelUsed(model="m", tokens_in=10, tokens_out=2))
+    world.record("r", e.RunRequeued(reason="shutdown"))
+    view = world.views["r"]
+    assert facts_of(view).splitlines()[0] == "shutdown"
+    assert facts_of(view, "All slots are taken.").splitlines() == [
+        "All slots are taken.",
+        "tokens 10 in 2 out  models 00:00",
+    ]

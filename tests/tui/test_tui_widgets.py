@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widget import Widget
 
 from fakes.aio import aio
@@ -133,6 +134,33 @@ async def test_only_lines_that_differ_are_drawn_again() -> None:
         )
         await pilot.pause()
         assert len(drawn) == 1
+
+
+@aio
+async def test_rows_that_are_the_same_are_not_even_taken_from_the_cache() -> None:
+    """TU-05 a table that draws all its lines each time is a DataTable."""
+    table = RunTable(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        many = rows(*(f"r{number}" for number in range(1000)))
+        table.set_rows(many)
+        await pilot.pause()
+        lines: list[int] = []
+        render = table.render_line
+
+        def counting(y: int) -> Strip:
+            lines.append(y)
+            return render(y)
+
+        table.render_line = counting  # type: ignore[method-assign]
+        table.set_rows(list(many))
+        await pilot.pause()
+        assert lines == []
+        table.set_rows([*many[:3], rows("new")[0], *many[4:]])
+        await pilot.pause()
+        assert lines == [4]
+        table.set_rows([*many[:500], rows("off")[0], *many[501:]])
+        await pilot.pause()
+        assert set(lines) == {4}
 
 
 @aio

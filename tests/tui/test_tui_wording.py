@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from fakes.tui_scene import World
 from penstock import events as e
 from penstock.record.views import RunView
-from penstock_tui import wording
+from penstock_tui import sentences, wording
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_every_known_fact_can_be_described() -> None:
         fact = e.Recorded(
             1, "r", 1, uuid4(), datetime.now(UTC), {}, None, 0, name, body
         )
-        assert wording.describe(fact).isprintable() or wording.describe(fact) == ""
+        assert sentences.describe(fact).isprintable() or sentences.describe(fact) == ""
     unknown = e.Recorded(
         1,
         "r",
@@ -78,7 +79,7 @@ def test_every_known_fact_can_be_described() -> None:
         "x",
         b'{"type":"x","a":"\\u001b"}',
     )
-    assert "x" in wording.describe(unknown)
+    assert "x" in sentences.describe(unknown)
 
 
 def _sample(cls: type[e.Fact]) -> bytes:
@@ -118,3 +119,31 @@ def test_titles(inputs: dict[str, object], title: str) -> None:
     assert wording.title_of(view) == title
     view.labels = {"title": "mine"}
     assert wording.title_of(view) == "mine"
+
+
+def test_tokens_are_those_that_were_counted_and_an_estimate_only_until_then() -> None:
+    """TU-02 a figure with a tilde is a guess, and one without is not."""
+    world = World()
+    world.submit("r", "llms-txt", {}, 20, 9)
+    world.start("r", 8)
+    view = world.views["r"]
+    assert wording.tokens_of(view) == ""
+    world.record("r", e.ArtifactPartial(artifact_id="a", text="x" * 400))
+    assert (wording.tokens_of(view), wording.model_use(view)) == ("~100", "")
+    world.record("r", e.ArtifactCompleted(artifact_id="a", size=400, sha256="0" * 64))
+    assert wording.tokens_of(view) == ""
+    used = e.ModelUsed(model="m", tokens_in=1500, tokens_out=30, cost=1.25, seconds=61)
+    world.record("r", used)
+    world.record("r", e.ArtifactPartial(artifact_id="b", text="x" * 400))
+    assert wording.tokens_of(view) == "1.5k"
+    assert wording.model_use(view) == "tokens 1.5k in 30 out  cost 1.25  models 01:01"
+    world.record("r", e.RunCompleted())
+    assert wording.tokens_of(view) == "1.5k"
+
+
+def test_nothing_is_guessed_of_a_run_that_has_ended() -> None:
+    world = World()
+    world.submit("r", "llms-txt", {}, 20, 9)
+    world.record("r", e.ArtifactPartial(artifact_id="a", text="x" * 400))
+    world.record("r", e.RunCancelled(reason="x"))
+    assert wording.tokens_of(world.views["r"]) == ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from penstock.events import DAEMON_STREAM, Recorded
 from penstock_tui.alerts import Alert
+from penstock_tui.sentences import describe
 from penstock_tui.widgets.tail import Line
-from penstock_tui.wording import clock_time, describe, plain
+from penstock_tui.wording import clock_time, plain
 
 _TONES = {
     "run.failed": "error",

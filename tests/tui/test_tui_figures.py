@@ -1,0 +1,68 @@
+"""What the overview's panels say of the daemon's answers, and which keys have room. TU-02, TU-04."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock_tui.figures import daemon_lines, is_paused, queue_state
+from penstock_tui.widgets.key_line import Key, fitting
+
+QUEUED = (1, 2, 3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "paused"),
+    [
+        ({}, "", False),
+        ({"paused": []}, "", False),
+        ({"paused": [{"group": None, "reason": ""}]}, "paused", True),
+        ({"paused": [{"group": None, "reason": "disk"}]}, "paused: disk", True),
+        ({"paused": [{"group": "gpu", "reason": "x"}]}, "paused: gpu", False),
+        ({"paused": [], "draining": [None]}, "draining", False),
+    ],
+)
+def test_a_pause_is_told_with_what_it_is_about(
+    asked: dict[str, Any], said: str, paused: bool
+) -> None:
+    """TU-02"""
+    state = queue_state({"capacity": 100, "waiting_submits": 2, **asked}, QUEUED)
+    assert (state.paused, is_paused(asked)) == (said, paused)
+    assert (state.queued, state.capacity, state.blocked) == (QUEUED, 100, 2)
+
+
+def test_the_daemon_panel_tells_slots_clients_health_store_and_models() -> None:
+    """TU-02"""
+    health = {"status": "ok", "store": {"size": 3 * 1024**2}, "models": {}}
+    said = {
+        name: text for name, text, _ in daemon_lines({"slots": 5}, [], health, 5).lines
+    }
+    assert said == {
+        "slots": "5/5 busy",
+        "clients": "none",
+        "health": "ok  store 3 MiB",
+        "models": "none configured",
+    }
+    ill = {**health, "status": "degraded", "reasons": ["the store takes no writes"]}
+    [told] = [
+        line for line in daemon_lines({}, [], ill, 0).lines if line[0] == "health"
+    ]
+    assert told == ("health", "the store takes no writes", "error")
+
+
+def key(name: str, action: str = "") -> Key:
+    return Key(name[0], name, action or name, name[0])
+
+
+def test_keys_without_room_are_left_out_whole_but_never_help_and_quit() -> None:
+    """TU-04"""
+    keys = [key("Open"), key("New"), key("Help", "app.keys"), key("Quit", "app.quit")]
+    told = {
+        width: " ".join(k.what for k in fitting(keys, width)) for width in range(40)
+    }
+    assert told[39] == "Open New Help Quit"
+    assert told[0] == told[19] == "Help Quit"
+    assert told[20] == "Open Help Quit"
+    for width in range(13, 40):
+        assert sum(k.width + 1 for k in fitting(keys, width)) - 1 <= width
