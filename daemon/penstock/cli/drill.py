@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SHORT_SECONDS = 40.0
 #: Seconds of kills; the last life, which ends every run in order, comes after them.
 CRASH_SECONDS = 30.0
+#: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.
+CANCEL_GRACE = 0.3
 #: Of how many points of a story the short form tries one.
 SHORT_STRIDE = 9
 
@@ -107,6 +109,55 @@ def crash(count: int | None, seed: int | None, as_json: bool, state: Any) -> Non
     _tell(tally, "CRASH", as_json, only="kills")
 
 
+@drill.command()
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="So many cancels of each kind by each method.  [default: 40 s]",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0, min_open=True),
+    default=CANCEL_GRACE,
+    show_default=True,
+    help="Seconds between TERM and KILL.",
+)
+@state_option
+@json_option
+def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
+    """Cancels of processes that try to escape; the receipt must be true, and nothing left."""
+    from penstock.drills.campaign import percentile
+    from penstock.drills.cancel import drill_cancel
+
+    tally = drill_cancel(
+        count=count,
+        seconds=SHORT_SECONDS if count is None else None,
+        grace=grace,
+        state=state,
+    )
+    rows = {
+        about: {
+            "cancels": number,
+            "p50_ms": round(1000 * percentile(tally.times.get(about, []), 0.5)),
+            "p99_ms": round(1000 * percentile(tally.times.get(about, []), 0.99)),
+            "survivors": tally.survivors.get(about, 0),
+        }
+        for about, number in tally.done.items()
+    }
+    for note in tally.notes:
+        say(note)
+    if as_json:
+        told = {"cancels": rows, "grace": grace, "notes": tally.notes}
+        emit({**told, "failures": tally.failures, "seconds": tally.seconds})
+    else:
+        heads = ("METHOD", "KIND", "CANCELS", "P50 ms", "P99 ms", "SURVIVORS")
+        cells = [
+            [*about.split(), *map(str, row.values())] for about, row in rows.items()
+        ]
+        table(heads, cells)
+    _end(tally)
+
+
 def _seed(seed: int | None) -> int:
     if seed is None:
         seed = secrets.randbelow(10**9)
@@ -133,7 +184,11 @@ def _tell(tally: Tally, head: str, as_json: bool, only: str | None = None) -> No
         rows.append([all_of, f"{total} in {tally.seconds:.0f} s ({rate:.0f}/min)"])
         rows.append(["broken laws", str(len(tally.failures))])
         table((head, "TOLD"), rows)
+    _end(tally)
+
+
+def _end(tally: Tally) -> NoReturn:
     for failure in tally.failures:
         say(failure)
-    code = Exit.RUN_FAILED if tally.failures or not total else Exit.OK
+    code = Exit.RUN_FAILED if tally.failures or not tally.total else Exit.OK
     raise click.exceptions.Exit(code)

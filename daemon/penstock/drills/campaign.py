@@ -30,6 +30,11 @@ class Tally:
     #: Items that need not be done again, and the number from which it goes on.
     finished: list[str] = field(default_factory=list)
     next: int = 0
+    #: Measured seconds, and processes that were left, by what they were about.
+    times: dict[str, list[float]] = field(default_factory=dict)
+    survivors: dict[str, int] = field(default_factory=dict)
+    #: What could not be tried on this box, in words.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -39,6 +44,12 @@ class Tally:
         self.done[about] = self.done.get(about, 0) + tellings
         room = MOST_FAILURES - len(self.failures)
         self.failures += list(failures)[: max(room, 0)]
+
+
+def percentile(times: list[float], share: float) -> float:
+    """The time that this share of all does not exceed; 0.0 of none."""
+    ordered = sorted(times)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
 def load_tally(path: Path | None, seed: int) -> Tally:
