@@ -291,9 +291,12 @@ class Subscription:
     async def __anext__(self) -> Batch:
         # Nothing is awaited after a look into the ring that found nothing: whoever finds it empty
         # parks at once, so no wake-up falls between.
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        parked = False
         while not self._ended:
             if batch := self.take_ready():
+                if not parked:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
                 return batch
             if self.cursor + 1 < self._bus.first:
                 if facts := await self._from_store():
@@ -305,6 +308,7 @@ class Subscription:
                 return Batch(live=self.cursor >= self._bus.head)
             else:
                 await self._bus.wait_published(self.run_id)
+                parked = True
         raise StopAsyncIteration
 
     def take_ready(self) -> Batch | None:
