@@ -21,8 +21,8 @@ from penstock.llm.models import open_models
 from penstock.pipelines.coding import dead_code, pipeline
 from penstock.record.sqlite import open_sqlite, threads
 from penstock.record.store import Store
-from penstock.runs.containment import detect_containment
 from penstock.runs.assembly import open_core
+from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
 from penstock.wire import SubmitRequest
 from penstock.world import real_world
