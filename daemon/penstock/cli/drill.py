@@ -11,6 +11,7 @@ import click
 
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import json_option
+from penstock.errors import Refused
 from penstock.problems import Exit
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ SHORT_SECONDS = 40.0
 CRASH_SECONDS = 30.0
 #: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.
 CANCEL_GRACE = 0.3
+#: Events per second, and seconds of a measurement, that 200 clients on two cores keep up with.
+SLOW_RATE = 80.0
+SLOW_SECONDS = 8.0
+#: Broken laws that are told; more of them say nothing new.
+MOST_TOLD = 20
 #: Of how many points of a story the short form tries one.
 SHORT_STRIDE = 9
 
@@ -156,6 +162,42 @@ def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
         ]
         table(heads, cells)
     _end(tally)
+
+
+@drill.command("slow-client")
+@click.option("--clients", type=click.IntRange(2), default=200, show_default=True)
+@click.option("--stalled", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(1),
+    default=SLOW_RATE,
+    show_default=True,
+    help="Events per second; the full size is 2000.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=SLOW_SECONDS,
+    show_default=True,
+    help="Of each measurement; beside stalled clients twice as long.",
+)
+@json_option
+def slow_client(as_json: bool, **size: Any) -> None:
+    """Clients that take nothing: the publisher, the memory and the others must not notice."""
+    from penstock.drills.slow_client import Size, drill_slow_client
+
+    if size["stalled"] >= size["clients"]:
+        raise Refused("--stalled", "leaves no healthy client")
+    measured = drill_slow_client(Size(**size))
+    figures = measured.figures()
+    if as_json:
+        emit({**size, "figures": figures, "failures": measured.broken})
+    else:
+        rows = [[what, str(number)] for what, number in figures.items()]
+        table(("SLOW CLIENTS", "TOLD"), rows)
+    for failure in measured.broken[:MOST_TOLD]:
+        say(failure)
+    raise click.exceptions.Exit(Exit.RUN_FAILED if measured.broken else Exit.OK)
 
 
 def _seed(seed: int | None) -> int:

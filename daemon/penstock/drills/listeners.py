@@ -1,0 +1,97 @@
+"""Clients of a drill: those that read, and those that take nothing until they are told to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+from pydantic_core import from_json
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from penstock.address import Address
+from penstock.record.bus import Overflow
+
+#: A frame has at most 512 KiB of events, and one event may be larger.
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+#: Reading in pieces of 4 KiB would cost a turn of the loop for each.
+RECEIVE_BYTES = 64 * 1024
+
+_EVENTS = '{"type":"events"'
+# Parsing every frame for each of 200 clients would make the drill slower than the daemon.
+_POSITION = re.compile(r'"position":(\d+),"run_id"')
+
+
+@asynccontextmanager
+async def open_connection(
+    address: Address, after: int, overflow: Overflow
+) -> AsyncIterator[WebSocketConnection]:
+    """A WebSocket to the daemon's Unix socket."""
+    assert address.socket is not None
+    url = urlsplit(address.websocket_url(None, after=after))
+    target = f"{url.path}?after={after}&overflow={overflow}"
+    async with trio.open_nursery() as nursery:
+        stream = await trio.open_unix_socket(str(address.socket))
+        async with stream:
+            connection = await wrap_client_stream(
+                nursery, stream, url.netloc, target,
+                max_message_size=LARGEST_MESSAGE_BYTES,
+                receive_buffer_size=RECEIVE_BYTES,
+            )  # fmt: skip
+            yield connection
+            nursery.cancel_scope.cancel(reason="the connection is closed")
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """What one client has been told; positions must be dense but for the gaps it was told of."""
+
+    cursor: int
+    overflow: Overflow = "catch_up"
+    facts: int = 0
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    #: The close code, once the daemon has closed.
+    closed: int | None = None
+    broken: list[str] = field(default_factory=list)
+    _moved: trio.Event = field(default_factory=trio.Event)
+
+    async def listen(self, connection: WebSocketConnection) -> None:
+        """Take every frame until the daemon closes."""
+        try:
+            while True:
+                self.take(await connection.get_message())
+                self._moved.set()
+        except ConnectionClosed as closed:
+            self.closed = closed.reason.code if closed.reason else 0
+            self._moved.set()
+
+    def take(self, message: str | bytes) -> None:
+        """One frame."""
+        text = message if isinstance(message, str) else message.decode()
+        if text.startswith(_EVENTS):
+            for position in map(int, _POSITION.findall(text)):
+                self._fact(position)
+            return
+        frame: dict[str, Any] = from_json(text)
+        if frame["type"] == "gap":
+            first, last = frame["first"], frame["last"]
+            if first != self.cursor + 1:
+                self.broken.append(f"at {self.cursor} a gap from {first} was told")
+            self.gaps.append((first, last))
+            self.cursor = last
+
+    def _fact(self, position: int) -> None:
+        if position != self.cursor + 1:
+            self.broken.append(f"after {self.cursor} came {position}")
+        self.cursor = position
+        self.facts += 1
+
+    async def wait_told(self, position: int) -> None:
+        """Return when all up to this position has been told, or the daemon has closed."""
+        while self.cursor < position and self.closed is None:
+            await self._moved.wait()
+            self._moved = trio.Event()
