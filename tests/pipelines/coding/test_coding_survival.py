@@ -35,7 +35,7 @@ from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.address import Address
 from penstock.client.rest import Client, open_client
-from penstock.errors import PenstockError, StoreBroken
+from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import TERMINAL_TYPES, Recorded
 from penstock.priority import Priority
 from penstock.record.store import Append, Decision, Outcome, Store
@@ -146,6 +146,43 @@ async def test_a_text_that_a_death_cut_off_is_told_anew(
     assert facts[-1].type == "run.completed"
     assert len(model_server.log()) == CALLS + 1
     assert artifact_of(facts, "v1/slug.py") == WRONG_SLUG.strip()
+
+
+class StumblingStore:
+    """Refuses every fifth page that the pipeline reads of its history."""
+
+    PAGE = 333
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def read(
+        self, run_id: str, after: int, *args: Any, **bounds: Any
+    ) -> list[Recorded]:
+        self.reads += self.PAGE in args
+        if self.PAGE in args and self.reads % 5 == 0:
+            raise StoreUnavailable
+        return await self._store.read(run_id, after, *args, **bounds)
+
+
+async def test_a_store_that_stumbles_does_not_fail_the_run(
+    where: Place, model_server: ModelServer
+) -> None:
+    """WF-04: a read is tried again once a write has gone through."""
+    model_server.script(*corrected_script())
+    async with open_log(where) as store:
+        stumbling: Any = StumblingStore(store)
+        async with open_coding_core(
+            where, stumbling, page_events=StumblingStore.PAGE
+        ) as core:
+            await core.scheduler.submit(coding())
+            facts = await history(core)
+    assert facts[-1].type == "run.completed"
+    assert stumbling.reads > 10
 
 
 def one_terminal(facts: Sequence[Recorded]) -> str:

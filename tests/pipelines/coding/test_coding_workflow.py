@@ -234,7 +234,7 @@ async def test_tests_that_hang_are_ended_with_their_children(
         f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}} {{p.pid}} ')\n"
         "print('before it hangs', flush=True)\ntime.sleep(600)\n"
     )
-    names = [f"task-{number}" for number in range(5)]
+    names = [f"task-{number}" for number in range(3)]
     for rule in (
         once(PLAN, **plan(SLUG_PLAN)),
         once(WRITE, code=SLUG, tests=hangs),
@@ -243,11 +243,11 @@ async def test_tests_that_hang_are_ended_with_their_children(
         model_server.script({**rule, "times": len(names)})
     async with open_coding(where, max_concurrent=len(names)) as core:
         for name in names:
-            # Not less: five interpreters start at once, and they must get as far as to hang.
-            await core.scheduler.submit(coding(run_id=name, test_timeout=4.0))
+            # Not less: the interpreters start at once, and they must get as far as to hang.
+            await core.scheduler.submit(coding(run_id=name, test_timeout=3.0))
         for name in names:
             facts = await history(core, name)
-            assert body(facts, "test.failed", 0).reason == "timeout after 4 s"
+            assert body(facts, "test.failed", 0).reason == "timeout after 3 s"
             assert "before it hangs" in body(facts, "test.failed", 0).summary
             assert facts[-1].type == "run.completed"
     found = pids.read_text().split()

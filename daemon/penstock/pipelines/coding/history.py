@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from penstock.errors import StoreUnavailable
 from penstock.events import DROPPABLE_TYPES, AnyEvent, Log, Recorded
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class History:
         return next((f for f in reversed(self.facts) if f.type in types), None)
 
     async def _page(self, position: int) -> list[Recorded]:
+        try:
+            return await self._read(position)
+        except StoreUnavailable:
+            # A fact waits for the store as long as the configuration says; after it we look again.
+            await self.run.progress("wait for the store")
+        return await self._read(position)
+
+    async def _read(self, position: int) -> list[Recorded]:
         config = self.run.config
         return await self.run.tools.bus.history.read(
             self.run.run_id, position, config.page_events, max_bytes=config.page_bytes
