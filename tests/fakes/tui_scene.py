@@ -211,6 +211,10 @@ def _coding(world: World) -> None:
         code_version=2,
         clock={"a1b2": 99, "agent": 6},
     )
+    used = e.ModelUsed(
+        model="qwen3:8b", tokens_in=11_200, tokens_out=1_940, cost=0.0021, seconds=41.0
+    )
+    world.record(run_id, used, 148)
     world.record(
         run_id,
         e.BugReported(
@@ -218,10 +222,6 @@ def _coding(world: World) -> None:
         ),
         120,
     )
-    used = e.ModelUsed(
-        model="qwen3:8b", tokens_in=11_200, tokens_out=1_940, cost=0.0021, seconds=41.0
-    )
-    world.record(run_id, used, 148)
     world.record(run_id, e.TestPassed(module="rule", summary="12 passed"), 60)
     world.record(run_id, e.Progress(step="test", fraction=0.53), 5)
 

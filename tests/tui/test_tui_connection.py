@@ -69,6 +69,9 @@ async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> 
     with scripted_daemon("--scene", "busy", "--epoch", "one") as first:
         port = first.port
         async with dashboard(first.address) as (app, _):
+            # The list of runs is there before the facts are: only a position that has moved
+            # shows whether the new log is read from its beginning.
+            await until(lambda: app.model.position == 178, app)
             await shows(app, "Runs 92/92")
             first.process.kill()
             first.process.wait()
@@ -225,6 +228,43 @@ def test_a_real_daemon_is_followed_through_its_restart(
         assert second.process.poll() is None
 
     follow()
+
+
+def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
+    real_daemon: RealDaemon,
+) -> None:
+    """TU-02, TU-03 the daemon's own answers: paused, why, store, interventions."""
+
+    @aio
+    async def work() -> None:
+        async with dashboard(found(real_daemon)) as (app, pilot):
+            await shows(app, "● live")
+            await until(lambda: app.model.health, app)
+            await shows(app, "store")
+            app.action_pause_queue()
+            await shows(app, "Start no more runs?")
+            await pilot.press("enter")
+            await shows(app, "‖ paused: dashboard")
+            assert app.feed is not None
+            inputs = {"argv": ["sleep", "60"]}
+            await app.feed.actions.submit(
+                {"kind": "command", "inputs": inputs, "run_id": "r"}
+            )
+            await until(lambda: "r" in app.model.runs, app)
+            app.open_run("r")
+            await shows(app, "The queue is paused (dashboard).")
+            await pilot.press("i")
+            await shows(app, "To r:")
+            await pilot.press(*"hurry", "enter")
+            await shows(app, "intervention.received hurry")
+            app.action_resume_queue()
+            await shows(app, "Start runs again?")
+            await pilot.press("enter")
+            await shows(app, "process.started")
+            assert not app.model.queue["paused"]
+            await app.feed.actions.cancel("r", "done")
+
+    work()
 
 
 def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -> None:

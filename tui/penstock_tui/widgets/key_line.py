@@ -75,9 +75,11 @@ class KeyLine(Panel):
         keys = self.value
         assert isinstance(keys, tuple)
         text = Text()
-        for key in fitting(keys, self.size.width):
+        told = fitting(keys, self.size.width)
+        roomy = sum(key.width + 2 for key in told) <= self.size.width
+        for key in told:
             meta = Style(meta={"key": key.pressed})
-            text.append(" " if text else "")
+            text.append(" " * (1 + roomy) if text else "")
             text.append(key.shown, tones.colour("accent") + meta)
             text.append(f" {key.what}", meta)
         return text
