@@ -225,28 +225,33 @@ async def test_the_queue_is_paused_and_resumed_from_the_palette_after_one_questi
     """TU-02 the gauge tells; TU-03 by keyboard alone."""
     async with dashboard(fresh.address) as (app, pilot):
 
-        async def choose(words: str) -> None:
+        def offered() -> str:
+            """The first offer of the palette: what enter takes."""
+            offers = app.screen.query(CommandList)
+            first = offers.first().options[:1] if offers else []
+            return str(first[0].prompt) if first else ""
+
+        async def choose(typed: str, offer: str) -> None:
             await pilot.press("ctrl+p")
             await until(lambda: isinstance(app.focused, Input), app)
-            await pilot.press(*(key if key != " " else "space" for key in words))
-            await shows(app, "tart")  # what the offer says of itself
-            await until(lambda: app.screen.query(CommandList).first().option_count, app)
+            await pilot.press(*typed)
+            await until(lambda: offer in offered(), app)
             await pilot.press("enter")
 
         await stands_first(app, "r-1d00")
         await until(lambda: app.model.queue, app)
-        await choose("resume the queue")
+        await choose("resume", "Resume the queue")
         await shows(app, "the queue is not paused")
-        await choose("pause the queue")
+        await choose("pauseq", "Pause the queue")
         await shows(app, "Start no more runs?")
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, Overview), app)
         assert "‖" not in text_of(app)
-        await choose("pause the queue")
+        await choose("pauseq", "Pause the queue")
         await shows(app, "Start no more runs?")
         await pilot.press("enter")
         await shows(app, "‖ paused: dashboard")
-        await choose("resume the queue")
+        await choose("resume", "Resume the queue")
         await shows(app, "Start runs again?")
         await pilot.press("enter")
         await until(lambda: "‖" not in text_of(app), app)
