@@ -209,6 +209,61 @@ async def test_the_time_of_a_waiting_run_does_not_run_out(
         assert 1.5 <= row.used_seconds < 2
 
 
+@pytest.mark.parametrize("patience", [5, 9.5])
+async def test_a_task_that_gives_up_its_question_takes_the_slot_again(
+    patience: float, autojump_clock: Clock
+) -> None:
+    """SC-03: it gives up while it waits for the answer, or for its slot after the answer."""
+    computed: list[float] = []
+
+    async def compute() -> None:
+        computed.append(trio.current_time())
+        await trio.sleep(3)
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        with trio.move_on_after(patience) as limit:
+            await run.ask("go", "Go on?")
+        assert limit.cancelled_caught
+        await run.step("computing", compute)
+        return Nothing()
+
+    async with open_fake_core(kind("question", question), max_concurrent=1) as core:
+        await core.scheduler.submit(request("question", "q"))
+        await core.scheduler.submit(request(seconds=10, run_id="other"))
+        await trio.sleep(9)
+        if patience > 9:
+            await core.scheduler.answer("q", "go", "yes", "me")
+        await wait_ended(core, "q")
+        view = await core.scheduler.view("other")
+        assert view.ended_at is not None
+        assert computed == [pytest.approx(10, abs=0.1)]
+        row = await core.store.run("q")
+        assert row is not None
+        assert row.state == "completed"
+        assert row.used_seconds == pytest.approx(3, abs=0.1)
+
+
+async def test_a_run_whose_task_gave_up_its_question_ends_with_its_slot(
+    autojump_clock: Clock,
+) -> None:
+    """SC-03 CN-04: it completes when it has its slot again; a cancel does not wait for that."""
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        with trio.move_on_after(5):
+            await run.ask("go", "Go on?")
+        return Nothing()
+
+    async with open_fake_core(kind("question", question), max_concurrent=1) as core:
+        await core.scheduler.submit(request("question", "q"))
+        await core.scheduler.submit(request(seconds=1000, run_id="other"))
+        await trio.sleep(6)
+        assert (await core.scheduler.view("q")).state == "waiting"
+        with trio.fail_after(1):
+            receipt = await core.scheduler.cancel("q", "enough", wait=True)
+        assert receipt.outcome == "cancelled"
+        assert (await core.scheduler.view("other")).state == "running"
+
+
 async def test_a_child_runs_in_the_parents_slot_and_is_found_again(
     autojump_clock: Clock,
 ) -> None:

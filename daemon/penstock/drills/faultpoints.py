@@ -100,9 +100,9 @@ class _Telling:
         partials_kept = STORE_FAULTS.get(self.fault) not in {"outage", "broken"}
         if self.scenario.prologue is not None:
             await stage.live(self.scenario.prologue)
-            check_log(stage, partials_kept=True)
+            check_log(stage)
         await self._live_with_fault(stage)
-        check_log(stage, partials_kept=partials_kept)
+        check_log(stage)
         # Without its store a daemon ends as if it were killed: the next life speaks for its runs.
         killed = stage.killed or self.fault in STORELESS
         if not killed:
@@ -114,7 +114,7 @@ class _Telling:
             stage.notes.written.clear()
         if not self.played and not await stage.live(settle):
             stage.broken.append("the next life did not come to its end")
-        check_log(stage, partials_kept=partials_kept)
+        check_log(stage)
         check_stopped(stage, partials_kept=False)
         if stage.processes.orphans:
             stage.broken.append(f"orphans are left: {stage.processes.orphans}")

@@ -102,11 +102,13 @@ async def asks(stage: Stage) -> None:
         # They take the slots that the others will want again.
         await stage.submit(["sleep", 5], run_id="d")
         await stage.submit(["sleep", 6], run_id="e")
+        # It is without its slot when it gives up.
+        await stage.submit(["doubt", "q", 1.5], run_id="f")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_answer, stage, "a", 1.0)
         # In the moment of its expiry.
         nursery.start_soon(_answer, stage, "b", 3.0)
-        await stage.until_ended("a", "b", "c", "d", "e", seconds=20)
+        await stage.until_ended("a", "b", "c", "d", "e", "f", seconds=30)
         nursery.cancel_scope.cancel(reason="the story is told")
 
 
@@ -137,6 +139,37 @@ async def dependencies(stage: Stage) -> None:
         await stage.submit(run_id="d", after=("a", "b"))
         await stage.submit(run_id="e", after=("d",))
     await stage.until_ended("a", "b", "c", "d", "e")
+
+
+async def preemption(stage: Stage) -> None:
+    """Critical runs come while every slot is held by runs that give way; nothing is done twice."""
+    with stage.person("submitter"):
+        work = [["step", "s", 1], ["step", "t", 1], ["step", "u", 1]]
+        await stage.submit(*work, run_id="a", kind="victim", priority="LOW")
+        await stage.submit(*work, run_id="b", kind="victim", priority="BACKGROUND")
+        await stage.submit(["step", "s", 3], run_id="c", priority="LOW")
+        await trio.sleep(1.5)
+        begun = trio.current_time()
+        await stage.submit(["sleep", 2], run_id="critical", priority="CRITICAL")
+        await stage.submit(["exec", 2], run_id="urgent", priority="HIGH")
+        await stage.until_ended("critical", "urgent")
+        # Had nobody given way, it would have waited for a whole victim.
+        if stage.undisturbed and trio.current_time() > begun + 3:
+            stage.broken.append("important runs waited for less important ones")
+    await stage.until_ended("a", "b", "c", "critical", "urgent")
+    if stage.undisturbed:
+        for run_id in ("a", "b"):
+            await _check_gave_way(stage, run_id)
+
+
+async def _check_gave_way(stage: Stage, run_id: str) -> None:
+    facts = await stage.core.store.read(run_id)
+    types = [fact.type for fact in facts]
+    if "run.preempted" not in types or types[-1] != "run.completed":
+        stage.broken.append(f"{run_id} did not give way and come back: {types}")
+    steps = types.count("step.completed")
+    if steps != 3:
+        stage.broken.append(f"{run_id} did its 3 steps {steps} times")
 
 
 async def stalled_readers(stage: Stage) -> None:

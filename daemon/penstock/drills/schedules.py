@@ -112,10 +112,10 @@ async def _live(stage: Stage, story: Story) -> None:
     else:
         check_stopped(stage, partials_kept=partials_kept)
     if not played:
-        check_log(stage, partials_kept=partials_kept)
+        check_log(stage)
         if not await stage.live(settle):
             stage.broken.append("the next life did not come to its end")
         check_stopped(stage, partials_kept=False)
-    check_log(stage, partials_kept=partials_kept)
+    check_log(stage)
     if stage.processes.orphans and not played:
         stage.broken.append(f"orphans are left: {stage.processes.orphans}")

@@ -106,6 +106,19 @@ class Player:
         except AskExpired:
             await run.log(f"{name} expired")
 
+    async def op_doubt(self, run: Run, name: str, seconds: float) -> None:
+        """Asks, and gives up after some seconds; then computes."""
+        with trio.move_on_after(seconds):
+            await run.ask(name, "which?")
+
+        async def compute() -> None:
+            # Parked and computing at once would be a slot too many.
+            await trio.sleep(1)
+            if run.view.state != "running":
+                raise RuntimeError(f"computes while it is {run.view.state}")
+
+        await run.step(f"after {name}", compute)
+
     async def op_spawn(self, run: Run, name: str, ops: list[Op]) -> None:
         try:
             await run.spawn_run(name, run.kind.name, {"ops": ops})

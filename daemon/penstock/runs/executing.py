@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,8 +44,10 @@ class Executing:
             async with open_execution(
                 execution, conclude_with=self.recorder.conclude, now=self.now
             ):
-                run = self._run(execution)
-                output = await run.kind.pipeline(run, run.inputs)
+                async with open_slot_nursery() as slot_nursery:
+                    run = self._run(execution, slot_nursery)
+                    output = await run.kind.pipeline(run, run.inputs)
+                    await run.parking.wait_slot()
                 execution.result = output.model_dump(mode="json")
                 execution.returned = True
         finally:
@@ -56,12 +59,12 @@ class Executing:
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
 
-    def _run(self, execution: Execution) -> Run:
+    def _run(self, execution: Execution, slot_nursery: trio.Nursery) -> Run:
         kind = self.tools.kinds.get(execution.row.kind)
         if kind is None:
             raise Refused("kind", f"{execution.row.kind!r} is not installed any more")
         inputs = kind.inputs.model_validate_json(execution.row.inputs)
-        parking = Parking(execution, self.recorder, self.now)
+        parking = Parking(execution, self.recorder, self.now, slot_nursery)
         return Run(execution, kind, inputs, self.tools, parking)
 
     async def _tidy(self, run_id: str) -> None:
@@ -72,3 +75,17 @@ class Executing:
                 await self.remove_folder(folder)
         except OSError as error:
             log.warning("the folder of run %s was not removed: %s", run_id, error)
+
+
+@asynccontextmanager
+async def open_slot_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery for the slot's comings and goings; a failure of the block leaves it as it was."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as slot_nursery:
+        try:
+            yield slot_nursery
+        except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
+            failure = error
+        slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
+    if failure is not None:
+        raise failure

@@ -14,6 +14,12 @@ from penstock.record.store import Park, Unpark
 from penstock.runs.execution import Execution
 
 
+def _set_event() -> trio.Event:
+    event = trio.Event()
+    event.set()
+    return event
+
+
 @dataclass(eq=False, slots=True)
 class Parking:
     """The slot of one execution. The task that waits and its scope stay; only the slot goes."""
@@ -21,10 +27,15 @@ class Parking:
     execution: Execution
     recorder: Recorder
     now: Callable[[], datetime]
+    #: Its tasks give and take the slot, so that no cancel of a single task of the pipeline tears
+    #: that apart. It lives inside the scope of the execution.
+    slot_nursery: trio.Nursery
     parked: bool = False
     # Tasks of the pipeline that wait now; the slot goes and comes one step at a time.
     _waiting: int = 0
     _turn: trio.Lock = field(default_factory=trio.Lock)
+    # Set when the slot was brought back for the one who left last.
+    _back: trio.Event = field(default_factory=_set_event)
 
     @asynccontextmanager
     async def open_parked(self, reason: str) -> AsyncIterator[None]:
@@ -32,20 +43,57 @@ class Parking:
 
         While another task of the run still waits in such a block, the run stays without its slot,
         and the one that leaves goes on: a run that kept a slot while it waits for its own child
-        could keep it from that child for ever. A cancelled run does not take the slot again.
+        could keep it from that child for ever. A cancelled run does not take the slot again. When
+        only this task is cancelled it leaves at once, since the run may be failing; the slot is
+        fetched behind its back, and what computes next waits for it.
         """
         failure: Exception | None = None
         self._waiting += 1
         try:
-            await self._park(reason)
+            await self._park_surely(reason)
             yield
         except Exception as error:  # noqa: BLE001  (raised again, with the slot)
             failure = error
         finally:
             self._waiting -= 1
-        await self._unpark()
+            self._back = back = trio.Event()
+            self.slot_nursery.start_soon(self._bring_back, back)
+        await back.wait()
         if failure is not None:
             raise failure
+
+    async def wait_slot(self) -> None:
+        """Return when the slot is here, unless a task of the run gave it up to wait."""
+        await self._back.wait()
+
+    async def _park_surely(self, reason: str) -> None:
+        """Give the slot back though this task is cancelled meanwhile: half given, it would be lost.
+
+        The wait needs no limit: it is for a commit, and whatever ends the run ends it.
+        """
+        done = trio.Event()
+        failure: Exception | None = None
+
+        async def park() -> None:
+            nonlocal failure
+            try:
+                await self._park(reason)
+            except Exception as error:  # noqa: BLE001  (raised again, in the task that asked)
+                failure = error
+            finally:
+                done.set()
+
+        self.slot_nursery.start_soon(park)
+        with trio.CancelScope(shield=True):
+            await done.wait()
+        if failure is not None:
+            raise failure
+
+    async def _bring_back(self, back: trio.Event) -> None:
+        try:
+            await self._unpark()
+        finally:
+            back.set()
 
     async def _park(self, reason: str) -> None:
         async with self._turn:

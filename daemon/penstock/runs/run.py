@@ -230,6 +230,7 @@ class Run:
         `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
+        await self.parking.wait_slot()
         return await execute_argv(
             self, argv, cwd=cwd, env=env, stdin=stdin, check=check, capture=capture
         )
@@ -241,6 +242,7 @@ class Run:
         if name in steps:
             await trio.lowlevel.checkpoint()
             return steps[name]
+        await self.parking.wait_slot()
         failure: Exception | None = None
         result = None
         try:
