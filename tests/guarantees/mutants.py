@@ -141,8 +141,13 @@ MUTANTS = (
     Mutant(
         "text is taken off before it is recorded",
         "runs/artifact.py",
-        "            await self.emit(piece, event_id=event_id)\n            self._on_the_way.popleft()\n",
-        "            self._on_the_way.popleft()\n            await self.emit(piece, event_id=event_id)\n",
+        "            event_id, piece = self._on_the_way[0]\n"
+        "            if await self.emit(piece, event_id=event_id) is None:\n"
+        "                # Dropped in an outage of the store: it goes again with the next text, or at the end.\n"
+        "                return\n"
+        "            self._on_the_way.popleft()\n",
+        "            event_id, piece = self._on_the_way.popleft()\n"
+        "            await self.emit(piece, event_id=event_id)\n",
         "artifacts",
         "cancel a run",
     ),
@@ -257,6 +262,30 @@ MUTANTS = (
         '        if entry.state == "completed":\n',
         "        if entry.ended:\n",
         "dependencies",
+        "none",
+    ),
+    Mutant(
+        "an artifact is whole without its dropped pieces",
+        "runs/artifact.py",
+        "            if await self.emit(piece, event_id=event_id) is None:\n",
+        "            if await self.emit(piece, event_id=event_id) is self:\n",
+        "artifacts",
+        "store fails for long",
+    ),
+    Mutant(
+        "nobody is asked to give way",
+        "runs/preempting.py",
+        "        if not (self.table.claiming and self.table.moved):\n",
+        "        if self.table.claiming or not self.table.moved:\n",
+        "preemption",
+        "none",
+    ),
+    Mutant(
+        "a task that gives up its question leaves the slot where it is",
+        "runs/parking.py",
+        "            self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
+        "        self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
+        "asks",
         "none",
     ),
 )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import trio
 
+from penstock.errors import StoreUnavailable
 from penstock.events import AnyEvent, ArtifactCompleted, ArtifactPartial, new_event_id
 from penstock.throttle import Throttle
 
@@ -20,7 +21,7 @@ LAST_FLUSH_SECONDS = 1.0
 
 
 class Emit(Protocol):
-    """Records a fact of the run and waits until it is durable."""
+    """Records a fact of the run and waits until it is durable; None if it was dropped (D-16)."""
 
     def __call__(
         self, event: AnyEvent, *, event_id: UUID | None = None
@@ -83,11 +84,18 @@ class Artifact:
         # and is sent again under the same id, which the store takes once.
         while self._on_the_way:
             event_id, piece = self._on_the_way[0]
-            await self.emit(piece, event_id=event_id)
+            if await self.emit(piece, event_id=event_id) is None:
+                # Dropped in an outage of the store: it goes again with the next text, or at the end.
+                return
             self._on_the_way.popleft()
 
     async def complete(self) -> None:
-        """Say that the text is whole."""
+        """Say that the text is whole. StoreUnavailable if a piece was dropped to the last."""
+        await self.flush()
+        if self._on_the_way:
+            raise StoreUnavailable(
+                f"a piece of {self.artifact_id!r} could not be recorded, so it is not whole"
+            )
         await self.emit(
             ArtifactCompleted(
                 artifact_id=self.artifact_id,
