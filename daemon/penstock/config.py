@@ -144,8 +144,6 @@ class Config(Section):
     # -- recording and streams
     #: Ordinary entries pending at the recorder; pipelines wait beyond it.
     recorder_capacity: Count = 1024
-    #: Decisions in one commit: bounds the time the loop spends applying outcomes.
-    recorder_batch: Count = 512
     #: Seconds a fact waits for an unavailable store before it is dropped or fails its run (D-16).
     store_patience: Seconds = 30.0
     #: The live ring of events; slower readers read the store.
