@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from penstock.drills.escapes import judge
+from penstock.drills.listeners import Listener
+
 #: Seconds for a short drill on a loaded box.
 DRILL_SECONDS = 120
 
@@ -46,3 +49,58 @@ def test_fault_points_are_drilled_thinly(tmp_path: Path) -> None:
     """DT-04"""
     code, told, said = _drill("faults", "--every", "200", "--seed", "3")
     assert (code, told["failures"]) == (0, []), said
+
+
+@pytest.mark.slow
+def test_a_cancelled_tree_is_gone_whatever_it_tries() -> None:
+    """CN-01 CN-06: without root or a pids controller only the harmless kinds; `notes` says so."""
+    code, told, said = _drill("cancel", "--count", "1")
+    print(told["notes"])
+    assert (code, told["failures"]) == (0, []), said
+    for about, row in told["cancels"].items():
+        assert (row["cancels"], row["survivors"]) == (1, 0), about
+
+
+@pytest.mark.slow
+def test_stalled_clients_cost_the_others_nothing() -> None:
+    """BUS-03 WS-09 QA-05"""
+    size = ("--clients", "30", "--stalled", "6", "--seconds", "4")
+    _, told, said = _drill("slow-client", *size)
+    # A ratio of times is the drill's to judge, on a quiet box; here the laws that know no clock.
+    broken = [word for word in told["failures"] if "times as slow" not in word]
+    assert broken == [], said
+    assert told["figures"]["stalled that caught up"] == 6
+
+
+@pytest.mark.parametrize(
+    ("receipt", "survivors", "word"),
+    [
+        ({}, 0, ""),
+        ({}, 1, "says gone, and 1 are alive"),
+        ({"survivors": [7]}, 1, "proves no end"),
+        ({"survivors": "unknown"}, 0, "proves no end"),
+        ({"gone_at": None}, 0, "proves no end"),
+        ({"method": "session"}, 0, "the method is session"),
+        ({"outcome": "already_terminal"}, 0, "the outcome is already_terminal"),
+    ],
+)
+def test_a_receipt_that_says_too_much_is_seen(
+    receipt: dict[str, Any], survivors: int, word: str
+) -> None:
+    """CN-06"""
+    good = {"outcome": "cancelled", "method": "cgroup", "gone_at": "t", "survivors": []}
+    found = judge({**good, **receipt}, "cgroup", survivors)
+    assert word in found
+    assert bool(word) == bool(found)
+
+
+def test_a_listener_sees_what_is_missing() -> None:
+    """BUS-03: the drill can fail."""
+    listener = Listener(4)
+    frame = '{"type":"events","events":[%s]}'
+    fact = '{"position":%d,"run_id":"r","sequence":1}'
+    listener.take(frame % ",".join(fact % position for position in (5, 6)))
+    listener.take('{"type":"gap","first":7,"last":9,"dropped":3}')
+    assert (listener.cursor, listener.facts, listener.broken) == (9, 2, [])
+    listener.take(frame % fact % 11)
+    assert listener.broken == ["after 9 came 11"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trio
@@ -20,8 +22,22 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.errors import AskExpired, ChildNotCompleted, Conflict, Refused, TooLarge
-from penstock.events import ArtifactCompleted, ArtifactPartial, CodeGenerated, Milestone
+from penstock.errors import (
+    AskExpired,
+    ChildNotCompleted,
+    Conflict,
+    Refused,
+    StoreUnavailable,
+    TooLarge,
+)
+from penstock.events import (
+    AnyEvent,
+    ArtifactCompleted,
+    ArtifactPartial,
+    CodeGenerated,
+    Milestone,
+)
+from penstock.runs.artifact import open_artifact
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 
@@ -381,6 +397,39 @@ async def test_held_text_goes_out_before_any_terminal(
         types = await types_of(core, "w")
         assert "artifact.completed" not in types
         assert types[-2] == "artifact.partial"
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_a_piece_that_an_outage_dropped_goes_again_or_the_artifact_fails(
+    back: bool, autojump_clock: Clock
+) -> None:
+    """DS-03 D-16: nothing is called whole that is not."""
+    recorded: list[AnyEvent] = []
+
+    async def emit(event: AnyEvent, *, event_id: UUID | None = None) -> object:
+        await trio.lowlevel.checkpoint()
+        away = isinstance(event, ArtifactPartial) and (
+            trio.current_time() < until or not back
+        )
+        if away:
+            return None
+        recorded.append(event)
+        return event
+
+    until = trio.current_time() + 5
+    refusal = (
+        nullcontext() if back else pytest.raises(StoreUnavailable, match="not whole")
+    )
+    with refusal:
+        async with open_artifact(
+            "a", emit, attempt=1, interval=0.1, capacity=100
+        ) as artifact:
+            for word in ("one ", "two ", "three"):
+                await artifact.write(word)
+                await trio.sleep(3)
+    text = "".join(e.text for e in recorded if isinstance(e, ArtifactPartial))
+    whole = any(isinstance(e, ArtifactCompleted) for e in recorded)
+    assert (text, whole) == (("one two three", True) if back else ("", False))
 
 
 async def test_pieces_are_spaced_and_a_milestone_flushes_them(
