@@ -17,7 +17,7 @@ from penstock.errors import PenstockError
 from penstock.events import Recorded
 from penstock_tui.feed import Feed
 from penstock_tui.heading import farewell, place_of, top_line
-from penstock_tui.keys import CHANGING
+from penstock_tui.keys import CHANGING, REPLAY_KEYS
 from penstock_tui.model import Model
 from penstock_tui.palette import OFFERS, key_rows
 from penstock_tui.queue_deeds import QueueDeeds
@@ -59,14 +59,7 @@ class Dashboard(QueueDeeds):
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
-        Binding("left", "scrub(-1)", "Back one", show=False, id="replay.back"),
-        Binding("right", "scrub(1)", "On one", show=False, id="replay.on"),
-        Binding(
-            "shift+left,H", "scrub(-100)", "Back 100", show=False, id="replay.far_back"
-        ),
-        Binding(
-            "shift+right,L", "scrub(100)", "On 100", show=False, id="replay.far_on"
-        ),
+        *REPLAY_KEYS,
     ]
 
     def __init__(
@@ -189,7 +182,9 @@ class Dashboard(QueueDeeds):
 
     # -- history
 
-    async def history(self, run_id: str, after: int) -> AsyncIterator[list[Recorded]]:
+    async def history(  # noqa: ASYNC900  (it holds nothing open)
+        self, run_id: str, after: int
+    ) -> AsyncIterator[list[Recorded]]:
         """The recorded facts of a run, page by page."""
         if self.replay is not None:
             yield self.replay.facts(run_id)

@@ -18,6 +18,15 @@ RUN_KEYS: list[Binding] = [
     Binding("y", "app.copy_id", "Copy id", show=False, id="run.copy"),
     Binding("e", "app.export_run", "Export", show=False, id="run.export"),
 ]
+#: Moving over a copied log.
+REPLAY_KEYS: list[Binding] = [
+    Binding("left", "scrub(-1)", "Back one", show=False, id="replay.back"),
+    Binding("right", "scrub(1)", "On one", show=False, id="replay.on"),
+    Binding(
+        "shift+left,H", "scrub(-100)", "Back 100", show=False, id="replay.far_back"
+    ),
+    Binding("shift+right,L", "scrub(100)", "On 100", show=False, id="replay.far_on"),
+]
 #: Actions that change something at the daemon.
 CHANGING = frozenset(
     {
