@@ -113,7 +113,8 @@ async def test_the_more_important_of_two_decides_whichever_came_first(
         try:
             await FORCES[first][0](execution)
         finally:
-            await FORCES[second][0](execution)
+            # What comes second comes while the first unwinds; it waits for nothing.
+            await FORCES[second][0](execution)  # noqa: ASYNC102
 
     assert await _outcome(body) == _winner(first, second)
 
@@ -143,7 +144,8 @@ async def test_a_cancel_from_outside_is_a_stop(autojump_clock: Clock) -> None:
     outcomes: list[str] = []
 
     async def body(_execution: Execution) -> None:
-        async with trio.open_nursery() as nursery:
+        # A cancel comes out of a nursery in a group.
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112
             nursery.start_soon(trio.sleep_forever)
 
     async def execute() -> None:

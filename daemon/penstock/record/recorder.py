@@ -342,7 +342,7 @@ async def open_recorder(
 
     async with trio.open_nursery() as writer_nursery:
         # Not by `start`: cancelled in that moment, it would wait for ever for a task in a shield.
-        writer_nursery.start_soon(write)
+        writer_nursery.start_soon(write)  # noqa: ASYNC113
         writer_nursery.start_soon(recorder.write_notes)
         try:
             yield recorder
