@@ -253,8 +253,8 @@ MUTANTS = (
         "runs/execution.py",
         "            execution.stopping = execution.stopping or execution.row.on_restart\n",
         "",
-        "stop",
-        "none",
+        "readers",
+        "stop the daemon",
     ),
     Mutant(
         "dependants of a failed run go on",
@@ -285,7 +285,7 @@ MUTANTS = (
         "runs/parking.py",
         "            self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
         "        self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
-        "asks",
+        "doubts",
         "none",
     ),
 )

@@ -102,14 +102,22 @@ async def asks(stage: Stage) -> None:
         # They take the slots that the others will want again.
         await stage.submit(["sleep", 5], run_id="d")
         await stage.submit(["sleep", 6], run_id="e")
-        # It is without its slot when it gives up.
-        await stage.submit(["doubt", "q", 1.5], run_id="f")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_answer, stage, "a", 1.0)
         # In the moment of its expiry.
         nursery.start_soon(_answer, stage, "b", 3.0)
-        await stage.until_ended("a", "b", "c", "d", "e", "f", seconds=30)
+        await stage.until_ended("a", "b", "c", "d", "e", seconds=20)
         nursery.cancel_scope.cancel(reason="the story is told")
+
+
+async def doubts(stage: Stage) -> None:
+    """Questions that are given up while others have the slots."""
+    with stage.person("submitter"):
+        await stage.submit(["doubt", "q", 1.5], run_id="a")
+        await stage.submit(["nest", [["doubt", "q", 2]], [["sleep", 3]]], run_id="b")
+        await stage.submit(["sleep", 5], run_id="c")
+        await stage.submit(["sleep", 6], run_id="d")
+    await stage.until_ended("a", "b", "c", "d")
 
 
 async def _answer(stage: Stage, run_id: str, seconds: float) -> None:
