@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from penstock.drills.schedules import deterministic, run_schedule
+from penstock.drills.stage import Stage, open_stage
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,28 @@ def test_every_law_holds_under_a_schedule_of_chance() -> None:
     assert run_schedule(number).broken == (), (
         f"penstock drill schedules --seed {number}"
     )
+
+
+async def test_a_cancel_of_a_released_run_waits_for_the_one_claimed_anew(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """CN-01: seed 2703 found a receipt that spoke of the execution before a preemption."""
+    with open_stage(delay=lambda: 0.1, max_concurrent=1) as stage:
+
+        async def play(stage: Stage) -> None:
+            await stage.submit(["exec", 9], run_id="a")
+            await trio.sleep(1)
+            stage.choose_execution(0).preempt("a drill")
+            # Its release is being committed, and the claim after it is in the same batch.
+            await trio.sleep(0.05)
+            receipt = await stage.core.scheduler.cancel("a", "enough", wait=True)
+            assert receipt.gone_at is not None
+            assert receipt.gone_at >= receipt.requested_at
+            assert not stage.processes.alive
+            await stage.core.scheduler.shutdown(cancel_queued=True)
+
+        assert await stage.live(play)
+        assert stage.broken == []
 
 
 def test_a_number_replays_to_the_same_log() -> None:

@@ -62,7 +62,8 @@ class Control:
         outcome = await self._request(run_id, reason, requested_at, execution)
         if outcome in {"already_terminal", "tombstoned"}:
             return await self._quiet(run_id, outcome, requested_at)
-        execution = execution or self.table.executions.get(run_id)
+        # A release on its way may have been followed by a new claim, before the request was written.
+        execution = self.table.executions.get(run_id) or execution
         if execution is None:
             gone_at = self.now()
             return CancelReceipt(
@@ -74,6 +75,12 @@ class Control:
         if wait:
             with trio.move_on_after(self.cancel_sla):
                 await execution.concluded.wait()
+                # One that was abandoned stays in the table.
+                while (
+                    newer := self.table.executions.get(run_id, execution)
+                ) is not execution:
+                    execution = newer
+                    await execution.concluded.wait()
         return receipt(execution, requested_at)
 
     async def _request(
