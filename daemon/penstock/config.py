@@ -241,7 +241,7 @@ class Config(Section):
     stall_seconds: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
-    #: Patterns of text that is never recorded.
+    #: Patterns of text that is never recorded, artifacts apart; regular expressions.
     redact: tuple[str, ...] = ()
 
     models: Models = Models()

@@ -24,6 +24,7 @@ from penstock.config import Config
 from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
 from penstock.record.lock import hold_lock
+from penstock.record.redaction import make_redaction
 from penstock.record.sqlite import READERS, open_sqlite, threads
 from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
@@ -125,7 +126,7 @@ async def open_daemon(
             base = base_url(*tcp_addresses(listeners)[0])
             async with (
                 open_stored_core(
-                    config, environ, paths, paths.database, base, models
+                    config, environ, paths, paths.database, base, models, token
                 ) as core,
                 open_servers(
                     core,
@@ -149,8 +150,9 @@ async def open_stored_core(
     database: Path,
     url: str,
     models: DaemonModels | None = None,
+    token: str | None = None,
 ) -> AsyncIterator[Core]:
-    """A core on a database, in the real world."""
+    """A core on a database, in the real world; the token is never recorded."""
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
     kinds = await trio.to_thread.run_sync(load_kinds)
     containment = detect_containment(environ)
@@ -166,6 +168,7 @@ async def open_stored_core(
             epoch=store.epoch,
             url=url,
             models=models,
+            redact=make_redaction(config.redact, [token or ""]),
         )
         async with open_core(
             config, store=store, kinds=kinds, life=life, world=world

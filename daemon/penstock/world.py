@@ -17,6 +17,7 @@ from penstock.address import Paths
 from penstock.config import Config, Models
 from penstock.environment import passed_on
 from penstock.events import ProcessStarted
+from penstock.record.redaction import Redact
 from penstock.runs.core import World, new_run_id, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Containment, end_previous, run_process
@@ -37,6 +38,7 @@ def real_world(
     epoch: str,
     url: str,
     models: RunModels | None = None,
+    redact: Redact = lambda decision: decision,
 ) -> World:
     """The world of a daemon with these folders.
 
@@ -70,6 +72,7 @@ def real_world(
         end_previous=partial(_end_previous, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
+        redact=redact,
     )
 
 

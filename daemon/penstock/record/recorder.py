@@ -64,6 +64,8 @@ class Recorder:
     #: Seconds between two notes of one key.
     note_interval: float
     now: Callable[[], datetime]
+    #: Takes secrets out of what is to be recorded.
+    redact: Callable[[Decision], Decision] = lambda decision: decision
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     #: Why the store does not answer; None while it does.
     unavailable: str | None = None
@@ -134,6 +136,7 @@ class Recorder:
         )  # fmt: skip
 
     def _enter(self, decision: Decision, *, counted: bool) -> Pending:
+        decision = self.redact(decision)
         entry = Pending(decision, self._settled, trio.current_time(), counted)
         self._pending.append(entry)
         self._ordinary += counted

@@ -12,6 +12,7 @@ import penstock
 from penstock.config import Config
 from penstock.record.bus import Bus
 from penstock.record.recorder import Recorder
+from penstock.record.redaction import Redact
 from penstock.record.store import Store
 from penstock.runs.exec import Executor
 from penstock.runs.kind import Kind
@@ -45,6 +46,8 @@ class World:
     end_previous: EndPrevious
     host: str = ""
     models: RunModels | None = None
+    #: Takes secrets out of what is to be recorded.
+    redact: Redact = lambda decision: decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Parts:
             patience=config.store_patience,
             note_interval=config.note_seconds,
             now=world.now,
+            redact=world.redact,
         )
         self.reading = Reading(store, self.table.views)
         self.admission = Admission(
