@@ -45,7 +45,7 @@ def expected(
 def test_the_whole_truth_table(
     version: str, clock: str, code: str, known: bool
 ) -> None:
-    """OR-01 to OR-06: `known` is whether the current code has a hash."""
+    """OR-01 OR-02 OR-03 OR-04 OR-05 OR-06: `known` is whether the current code has a hash."""
     report = CodeMark(VERSIONS[version], CLOCKS[clock], HASHES[code])
     judgement = judge(report, CodeMark(2, NOW, "aa" if known else None))
     failed = judgement.failed.name if judgement.failed else None

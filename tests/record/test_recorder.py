@@ -403,3 +403,20 @@ async def test_a_refusal_reaches_its_own_waiter_alone(
 async def _expect_conflict(rec: Recorder) -> None:
     with pytest.raises(Conflict):
         await rec.decide(append())
+
+
+async def test_a_worker_thread_records_through_the_loop() -> None:
+    """BUS-01: a thread has one way in, and what it records is ordered with all else."""
+    store = ScriptedStore()
+    rec = recorder(store, capacity=100)
+
+    def work(decision: Append) -> None:
+        trio.from_thread.run(rec.decide, decision)
+
+    with trio.fail_after(30):
+        async with open_recorder(rec, drain_seconds=5):
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    told = append(Milestone(name=str(number)), None)
+                    nursery.start_soon(trio.to_thread.run_sync, work, told)
+    assert sum(len(batch) for batch in store.batches) == 10
