@@ -19,7 +19,8 @@ from penstock.events import (
     encode_event,
     new_event_id,
 )
-from penstock.record.bus import Bus, Lagged, Overflow
+from penstock.record.batches import Lagged, Overflow
+from penstock.record.bus import Bus
 from penstock.record.store import RunRow
 
 

@@ -21,7 +21,7 @@ from trio_websocket import (
 from fakes.core import TOKEN, House, open_house
 from penstock.client.websocket import only
 from penstock.events import Log, Recorded, RunCompleted, RunStarted
-from penstock.record.bus import Batch
+from penstock.record.batches import Batch
 from penstock.server.ws_session import frames
 
 

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from penstock.address import Address
-from penstock.record.bus import Overflow
+from penstock.record.batches import Overflow
 
 #: A frame has at most 512 KiB of events, and one event may be larger.
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024

@@ -21,7 +21,7 @@ from penstock.drills.campaign import percentile
 from penstock.drills.listeners import Listener, open_connection
 from penstock.drills.publisher import NAME, install
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
-from penstock.record.bus import Overflow
+from penstock.record.batches import Overflow
 
 #: The publisher's median may grow so many times; what is beyond it is no noise of a loaded box.
 MOST_RATIO = 2.0

@@ -24,7 +24,7 @@ from penstock.drills.fakes import (
 from penstock.drills.scripts import Notes, Op, drill_kinds
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import new_event_id
-from penstock.record.bus import Overflow
+from penstock.record.batches import Overflow
 from penstock.record.database import open_database
 from penstock.record.sqlite import SqliteStore
 from penstock.record.views import BrokenStory

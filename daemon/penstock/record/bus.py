@@ -9,104 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
 
 import trio
 
-from penstock.errors import PenstockError
-from penstock.events import TERMINAL_TYPES, Recorded
-from penstock.lifecycle import TERMINAL_STATES
-from penstock.record.store import RunRow
-
-Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
+from penstock.events import Recorded
+from penstock.record.batches import (
+    BusStatistics,
+    History,
+    Overflow,
+    Page,
+    SubscriberStatistics,
+)
+from penstock.record.subscription import Subscription
 
 # Trimming a list costs its length, so it is done once per so many facts.
 _TRIM_EVERY = 256
 
 # Readers that keep up stand at the same place; so many places are kept for them.
 _SHARED_PAGES = 8
-
-
-class Lagged(PenstockError):
-    """The subscriber fell behind the ring, and its policy is to be disconnected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Positions `first` to `last` were not delivered."""
-
-    first: int
-    last: int
-
-    @property
-    def count(self) -> int:
-        return self.last - self.first + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a subscriber gets at once; `live`: nothing recorded so far is still to come."""
-
-    facts: tuple[Recorded, ...] = ()
-    gap: Gap | None = None
-    live: bool = False
-    _joined: list[str] = field(default_factory=list, repr=False, compare=False)
-
-    def joined(self) -> str:
-        """The facts' envelopes with commas between; put together once for all who got the same."""
-        if not self._joined:
-            self._joined.append(b",".join(fact.wire() for fact in self.facts).decode())
-        return self._joined[0]
-
-
-class Page(NamedTuple):
-    """The next facts of the ring for a reader, and its cursor after them."""
-
-    facts: tuple[Recorded, ...]
-    cursor: int
-    joined: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriberStatistics:
-    """One subscriber as `GET /clients` shows it; `lag` in positions."""
-
-    name: str
-    kind: str
-    run_id: str | None
-    cursor: int
-    lag: int
-    overflow: Overflow
-    dropped: int
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class BusStatistics:
-    """How full the ring is, and who reads it."""
-
-    head: int
-    ring_events: int
-    ring_bytes: int
-    subscribers: int
-    #: Facts that all subscribers together were let miss so far.
-    dropped: int
-
-
-class History(Protocol):
-    """What the bus reads of the store."""
-
-    async def read(
-        self, run_id: str, after: int, limit: int, *, max_bytes: int
-    ) -> list[Recorded]: ...
-
-    async def read_all(
-        self, after: int, limit: int, *, max_bytes: int
-    ) -> list[Recorded]: ...
-
-    async def run(self, run_id: str) -> RunRow | None: ...
 
 
 class Bus:
@@ -255,140 +176,4 @@ class Bus:
             self._bytes,
             len(self._subscriptions),
             self._dropped,
-        )
-
-
-class Subscription:
-    """An async iterator of batches. It ends with the run's terminal fact; one over all never ends."""
-
-    def __init__(
-        self,
-        bus: Bus,
-        run_id: str | None,
-        cursor: int,
-        *,
-        overflow: Overflow,
-        name: str,
-        kind: str,
-        since: datetime,
-    ) -> None:
-        self.run_id = run_id
-        self.cursor = cursor
-        self.overflow = overflow
-        self.name = name
-        self.kind = kind
-        self.since = since
-        self.drops = 0
-        self._bus = bus
-        self._ended = False
-        self._told_live = False
-        # A run that ended before we came is known by the store alone; asked once.
-        self._asked_store = run_id is None
-
-    def __aiter__(self) -> Subscription:
-        return self
-
-    async def __anext__(self) -> Batch:
-        # Nothing is awaited after a look into the ring that found nothing: whoever finds it empty
-        # parks at once, so no wake-up falls between.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        parked = False
-        while not self._ended:
-            if batch := self.take_ready():
-                if not parked:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-                return batch
-            if self.cursor + 1 < self._bus.first:
-                if facts := await self._from_store():
-                    return self._batch(tuple(facts))
-            elif not self._asked_store:
-                await self._ask_store()
-            elif not self._told_live:
-                self._told_live = True
-                return Batch(live=self.cursor >= self._bus.head)
-            else:
-                await self._bus.wait_published(self.run_id)
-                parked = True
-        raise StopAsyncIteration
-
-    def take_ready(self) -> Batch | None:
-        """The next batch if it can be had without waiting."""
-        if self._ended:
-            return None
-        if batch := self._skip():
-            return batch
-        if not self._bus.first - 1 <= self.cursor < self._bus.head:
-            return None
-        page = self._bus.page_after(self.run_id, self.cursor)
-        self.cursor = page.cursor
-        return self._batch(page.facts, page.joined) if page.facts else None
-
-    def _skip(self) -> Batch | None:
-        """What the policy, or pruning, makes this reader miss."""
-        bus = self._bus
-        if self.run_id is None and self.cursor + 1 < bus.floor:
-            return self._jump(bus.floor - 1)
-        behind = self._told_live and self.cursor + 1 < bus.first
-        if not behind or self.overflow == "catch_up":
-            return None
-        if self.overflow == "disconnect":
-            raise Lagged
-        missed = bus.first - 1 - self.cursor
-        self.drops += missed
-        bus.dropped(self.name, missed, self.drops)
-        return self._jump(bus.first - 1)
-
-    def _jump(self, cursor: int) -> Batch:
-        gap = Gap(self.cursor + 1, cursor)
-        self.cursor = cursor
-        # The run's terminal may lie in the gap.
-        self._asked_store = self.run_id is None
-        return Batch(gap=gap)
-
-    def _batch(
-        self, facts: tuple[Recorded, ...], joined: list[str] | None = None
-    ) -> Batch:
-        live = self.cursor >= self._bus.head
-        self._told_live = self._told_live or live
-        if self.run_id is not None and facts[-1].type in TERMINAL_TYPES:
-            self._ended = True
-            live = True
-        return Batch(facts, None, live, [] if joined is None else joined)
-
-    async def _from_store(self) -> list[Recorded]:
-        bus = self._bus
-        # What is committed but not yet published is not yet true for anybody else either.
-        head = bus.head
-        limit, size = bus.frame_events, bus.frame_bytes
-        if self.run_id is None:
-            facts = await bus.history.read_all(self.cursor, limit, max_bytes=size)
-        else:
-            facts = await bus.history.read(
-                self.run_id, self.cursor, limit, max_bytes=size
-            )
-        facts = [fact for fact in facts if fact.position <= head]
-        self.cursor = facts[-1].position if facts else max(self.cursor, head)
-        return facts
-
-    async def _ask_store(self) -> None:
-        row = await self._bus.history.run(self.run_id or "")
-        self._asked_store = True
-        if (
-            row is not None
-            and row.state in TERMINAL_STATES
-            and row.last_position <= self.cursor
-        ):
-            self._ended = True
-
-    def statistics(self) -> SubscriberStatistics:
-        lag = max(self._bus.head - self.cursor, 0)
-        return SubscriberStatistics(
-            self.name,
-            self.kind,
-            self.run_id,
-            self.cursor,
-            lag,
-            self.overflow,
-            self.drops,
-            self.since,
         )

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import trio
 
-from penstock.record.bus import Batch, Subscription
+from penstock.record.batches import Batch
+from penstock.record.subscription import Subscription
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
 LAST_LOOK_SECONDS = 0.05

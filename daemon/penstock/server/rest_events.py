@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from penstock.errors import Refused
-from penstock.record.bus import Batch, Subscription
+from penstock.record.batches import Batch
+from penstock.record.subscription import Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from penstock import wire
 from penstock.errors import Refused
 from penstock.events import check_run_id
-from penstock.record.bus import Overflow
+from penstock.record.batches import Overflow
 from penstock.server.answer import Answer, Stream
 
 #: Cursors are signed 64-bit integers in every store.

@@ -18,7 +18,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.errors import PenstockError, Unauthorised
 from penstock.problems import row_of
-from penstock.record.bus import Batch, Lagged, Overflow, Subscription
+from penstock.record.batches import Batch, Lagged, Overflow
+from penstock.record.subscription import Subscription
 from penstock.server.closing import Closing, last_look
 from penstock.server.guard import Guard
 from penstock.wire import (
