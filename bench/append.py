@@ -16,7 +16,8 @@ from typing import Any
 import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, share
 
-from penstock.events import Log, Recorded
+from penstock.envelope import Recorded
+from penstock.events import Log
 from penstock.record.database import open_database
 from penstock.record.ledger import INSERT_EVENT
 from penstock.record.rows import to_json, to_micros

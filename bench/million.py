@@ -28,13 +28,13 @@ from penstock.events import (
     RunStarted,
     StepCompleted,
     encode_event,
-    new_event_id,
 )  # fmt: skip
 from penstock.record.database import open_database
 from penstock.record.ledger import INSERT_EVENT
 from penstock.record.rows import SELECT_EVENTS, recorded, to_json
 from penstock.record.sqlite import READERS, open_sqlite, threads
 from penstock.record.views import RunView
+from penstock.values import new_event_id
 
 ENDED, EXECUTING, PREEMPTED, EACH = 5000, 5, 45, 198
 #: Microseconds of the first event, and between two.

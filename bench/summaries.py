@@ -13,7 +13,8 @@ from bench._shared import Row
 
 from fakes.history import recorded
 from fakes.texts import SAMPLES
-from penstock.events import CodeGenerated, Log, ModuleStarted, Recorded
+from penstock.envelope import Recorded
+from penstock.events import CodeGenerated, Log, ModuleStarted
 from penstock.llm.relevance import relevant
 from penstock.llm.summaries import summarise
 from penstock.llm.tokens import estimate

@@ -14,31 +14,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from penstock.envelope import Envelope, Recorded
 from penstock.errors import Refused, TooLarge
 from penstock.events import (
     EVENT_CLASSES,
     LARGEST_EVENT_BYTES,
-    LONGEST_RUN_ID,
     ArtifactPartial,
     BugReported,
-    Envelope,
     Fact,
     Log,
     Milestone,
     Progress,
-    Recorded,
     RunCompleted,
     RunQueued,
     UnknownEvent,
-    check_json,
-    check_run_id,
     encode_event,
     event_adapter,
-    format_time,
-    new_event_id,
     parse_event,
 )
 from penstock.record.store import LARGEST_SKEW, draft
+from penstock.values import (
+    LONGEST_RUN_ID,
+    check_json,
+    check_run_id,
+    format_time,
+    new_event_id,
+)
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

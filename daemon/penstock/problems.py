@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.errors import PenstockError
-from penstock.events import check_json
+from penstock.values import check_json
 from penstock.wire import Problem
 
 

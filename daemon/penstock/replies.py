@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from penstock.events import Moment
+from penstock.values import Moment
 
 
 class Received(BaseModel):

@@ -22,13 +22,7 @@ from pydantic import (
 )
 
 from penstock.errors import Refused
-from penstock.events import (
-    DAEMON_STREAM,
-    JsonObject,
-    RunId,
-    VectorClock,
-    Version,
-)
+from penstock.events import DAEMON_STREAM
 from penstock.priority import Priority, parse_priority
 from penstock.replies import ByeFrame as ByeFrame
 from penstock.replies import CancelReceipt as CancelReceipt
@@ -46,6 +40,7 @@ from penstock.replies import SubmitReply as SubmitReply
 from penstock.replies import TaskReply as TaskReply
 from penstock.replies import WhyReply as WhyReply
 from penstock.replies import frame_adapter as frame_adapter
+from penstock.values import JsonObject, RunId, VectorClock, Version
 
 #: Labels are for finding runs, not for carrying data.
 MOST_LABELS = 32

@@ -34,8 +34,8 @@ from penstock.client.stream import (
     Cursor,
     Patience,
 )
+from penstock.envelope import Recorded
 from penstock.errors import DaemonUnreachable, RunNotFound, Unauthorised
-from penstock.events import Recorded
 
 LINE = {"type": "log", "text": "x"}
 

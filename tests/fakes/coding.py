@@ -15,7 +15,8 @@ import trio
 
 from penstock.address import find_paths
 from penstock.config import Config, Models
-from penstock.events import ArtifactPartial, Recorded
+from penstock.envelope import Recorded
+from penstock.events import ArtifactPartial
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
 from penstock.pipelines.coding import dead_code, pipeline

@@ -18,6 +18,7 @@ import trio.testing
 
 from penstock import events
 from penstock.config import Config
+from penstock.envelope import Recorded
 from penstock.errors import (
     AlreadyAnswered,
     AskNotFound,
@@ -26,7 +27,7 @@ from penstock.errors import (
     RunNotFound,
     Terminal,
 )
-from penstock.events import AnyEvent, Recorded, check_run_id, encode_event, new_event_id
+from penstock.events import AnyEvent, encode_event
 from penstock.record.bus import Bus
 from penstock.record.store import AskRow, RunFilter
 from penstock.record.views import RunView, fold
@@ -39,6 +40,7 @@ from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners, tcp_addresses
 from penstock.server.ws import make_ws_handler
 from penstock.staleness import CodeMark, Judgement, judge
+from penstock.values import check_run_id, new_event_id
 from penstock.wire import BugReportRequest, CancelReceipt, HealthReply, SubmitRequest
 
 TOKEN = "the-token-of-the-tests"

@@ -13,7 +13,8 @@ import trio
 
 from fakes.stores import START, inline_store
 from penstock.config import Config
-from penstock.events import ProcessExited, ProcessStarted, Recorded
+from penstock.envelope import Recorded
+from penstock.events import ProcessExited, ProcessStarted
 from penstock.record.store import RunFilter, Store
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core, World

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from penstock.events import AnyEvent, Recorded, encode_event
+from penstock.envelope import Recorded
+from penstock.events import AnyEvent, encode_event
 
 _START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import trio
 
-from penstock.events import AnyEvent, new_event_id
+from penstock.events import AnyEvent
 from penstock.record.sqlite import RunBlocking, SqliteStore, open_sqlite
 from penstock.record.store import (
     Append,
@@ -25,6 +25,7 @@ from penstock.record.store import (
     RunSpec,
     draft,
 )
+from penstock.values import new_event_id
 
 T = TypeVar("T")
 

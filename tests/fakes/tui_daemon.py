@@ -28,6 +28,7 @@ from penstock import events as e
 from penstock.errors import PenstockError
 from penstock.record.filters import matches, parse_filter
 from penstock.record.views import RunView
+from penstock.values import format_time
 
 FRAME_EVENTS = 50
 Reply = tuple[int, Any]
@@ -275,8 +276,8 @@ class ScriptedDaemon:
             self.world.record(run_id, e.RunCancelled(reason=body.get("reason", "")))
             self.wake()
         return 200, {
-            "run_id": run_id, "outcome": outcome, "requested_at": e.format_time(requested),
-            "gone_at": e.format_time(datetime.now(UTC)), "method": "cgroup", "pids": [4711, 4712], "survivors": [],
+            "run_id": run_id, "outcome": outcome, "requested_at": format_time(requested),
+            "gone_at": format_time(datetime.now(UTC)), "method": "cgroup", "pids": [4711, 4712], "survivors": [],
         }  # fmt: skip
 
     async def stream(

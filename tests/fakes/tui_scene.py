@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from penstock import events as e
+from penstock.envelope import Recorded
 from penstock.record.views import RunView
 
 #: The moment of frozen pictures.
@@ -22,7 +23,7 @@ class World:
 
     now: datetime = FROZEN
     epoch: str = "5ce0e5ce"
-    log: list[e.Recorded] = field(default_factory=list)
+    log: list[Recorded] = field(default_factory=list)
     views: dict[str, RunView] = field(default_factory=dict)
     #: What GET /queue and /health add to the facts.
     queue: dict[str, Any] = field(
@@ -41,7 +42,7 @@ class World:
         code_version: int | None = None,
         clock: Mapping[str, int] | None = None,
         causation_id: UUID | None = None,
-    ) -> e.Recorded:
+    ) -> Recorded:
         """Add a fact, `ago` seconds before now."""
         view = (
             self.views.setdefault(run_id, RunView(run_id))
@@ -49,7 +50,7 @@ class World:
             else RunView("daemon")
         )
         sequence = view.sequence + 1 if run_id != "daemon" else 1
-        fact = e.Recorded(
+        fact = Recorded(
             position=len(self.log) + 1,
             run_id=run_id,
             sequence=sequence,

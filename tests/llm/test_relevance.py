@@ -8,8 +8,9 @@ import pytest
 
 from fakes.history import recorded
 from penstock import events as facts
+from penstock.envelope import Recorded
 from penstock.errors import Refused
-from penstock.events import CodeGenerated, Recorded
+from penstock.events import CodeGenerated
 from penstock.llm.relevance import relevant
 
 

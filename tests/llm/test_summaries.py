@@ -8,13 +8,13 @@ import pytest
 
 from fakes.history import recorded
 from penstock import events as facts
+from penstock.envelope import Recorded
 from penstock.errors import Refused
 from penstock.events import (
     CodeGenerated,
     Log,
     ModuleIterated,
     ModuleStarted,
-    Recorded,
     RunStarted,
 )
 from penstock.llm.summaries import LONGEST_LINE, describe, one_line, summarise

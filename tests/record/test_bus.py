@@ -11,17 +11,12 @@ import trio
 import trio.testing
 
 from fakes.stores import START
-from penstock.events import (
-    Log,
-    Recorded,
-    RunCompleted,
-    RunQueued,
-    encode_event,
-    new_event_id,
-)
+from penstock.envelope import Recorded
+from penstock.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.record.batches import Lagged, Overflow
 from penstock.record.bus import Bus
 from penstock.record.store import RunRow
+from penstock.values import new_event_id
 
 
 class LogHistory:

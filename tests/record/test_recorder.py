@@ -12,6 +12,7 @@ import trio.testing
 
 from fakes.cores import virtual_now
 from fakes.stores import enqueue
+from penstock.envelope import Recorded
 from penstock.errors import (
     Conflict,
     PenstockError,
@@ -19,13 +20,7 @@ from penstock.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.events import (
-    Log,
-    Milestone,
-    Recorded,
-    RunCompleted,
-    SubscriberLagged,
-)
+from penstock.events import Log, Milestone, RunCompleted, SubscriberLagged
 from penstock.record.recorder import Recorder, open_recorder
 from penstock.record.store import (
     Append,

@@ -20,13 +20,7 @@ from penstock.errors import (
     Refused,
     Terminal,
 )
-from penstock.events import (
-    AskRaised,
-    Log,
-    RunRequeued,
-    RunWaiting,
-    new_event_id,
-)
+from penstock.events import AskRaised, Log, RunRequeued, RunWaiting
 from penstock.lifecycle import RESTART_ASK, terminal
 from penstock.record.sqlite import SqliteStore
 from penstock.record.store import (
@@ -38,6 +32,7 @@ from penstock.record.store import (
     RequestCancel,
     Unpark,
 )
+from penstock.values import new_event_id
 
 
 async def test_a_run_ends_once(store: SqliteStore) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.stores import START
+from penstock.envelope import Recorded
 from penstock.events import (
     EVENT_CLASSES,
     AnyEvent,
@@ -20,16 +21,15 @@ from penstock.events import (
     CorrectionStarted,
     Milestone,
     Progress,
-    Recorded,
     RunCancelled,
     RunCompleted,
     RunQueued,
     RunStarted,
     encode_event,
-    new_event_id,
     parse_event,
 )
 from penstock.record.views import BrokenStory, QueueView, RunView, fold
+from penstock.values import new_event_id
 
 QUEUED = RunQueued(kind="sleep", priority=20)
 

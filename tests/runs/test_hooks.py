@@ -16,8 +16,8 @@ import trio.testing
 
 from fakes.cores import FakeProcesses, fake_world, open_fake_core
 from penstock.config import Config, Hook, load_config
+from penstock.envelope import Recorded
 from penstock.errors import StartRefused
-from penstock.events import Recorded
 from penstock.runs.containment import Containment
 from penstock.runs.core import Core, utc_now
 from penstock.runs.exec import Executor

@@ -34,7 +34,7 @@ async def crashed(
 ) -> AsyncIterator[Store]:
     """A store whose last life died while these runs executed."""
     from fakes.stores import at, claim, spec
-    from penstock.events import new_event_id
+    from penstock.values import new_event_id
 
     async with inline_store(life="life-1") as store:
         for number, fields in enumerate(runs):
@@ -117,8 +117,9 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
     """Law 5: max_attempts."""
     async with inline_store(life="life-1") as store:
         from fakes.stores import at, claim, spec
-        from penstock.events import RunRequeued, new_event_id
+        from penstock.events import RunRequeued
         from penstock.record.store import Release
+        from penstock.values import new_event_id
 
         made = spec("r", kind="sleep", inputs={"seconds": 1.0}, on_restart="requeue")
         await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
@@ -179,7 +180,7 @@ async def test_a_row_of_this_life_or_in_line_is_left_alone() -> None:
     """Law 5: touched by boot repair only if it is of an earlier life."""
     async with inline_store() as store:
         from fakes.stores import at, claim, spec
-        from penstock.events import new_event_id
+        from penstock.values import new_event_id
 
         await store.commit([Enqueue(spec("q"), at(), new_event_id(), 100, 64, 8)])
         (row,) = await store.open_runs()

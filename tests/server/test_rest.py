@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from fakes.core import TOKEN, open_house
+from penstock.envelope import Recorded
 from penstock.errors import (
     NotAvailable,
     PenstockError,
@@ -17,7 +18,7 @@ from penstock.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
-from penstock.events import AskRaised, Log, Recorded, RunCompleted, RunStarted
+from penstock.events import AskRaised, Log, RunCompleted, RunStarted
 from penstock.server.openapi import describe
 from penstock.server.rest_events import wanted_stream
 from penstock.server.routes import ROUTES

@@ -20,7 +20,8 @@ from trio_websocket import (
 
 from fakes.core import TOKEN, House, open_house
 from penstock.client.websocket import only
-from penstock.events import Log, Recorded, RunCompleted, RunStarted
+from penstock.envelope import Recorded
+from penstock.events import Log, RunCompleted, RunStarted
 from penstock.record.batches import Batch
 from penstock.server.ws_session import frames
 

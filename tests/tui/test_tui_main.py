@@ -17,6 +17,7 @@ from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_scene import World, busy_afternoon
 from penstock import events as e
 from penstock.address import find_address, find_paths
+from penstock.envelope import Recorded
 from penstock.errors import StartRefused
 from penstock.record.views import RunView
 from penstock_tui.main import main
@@ -134,7 +135,7 @@ def test_going_back_refolds_from_a_checkpoint_only() -> None:
     folded = []
     apply = type(replay.model).apply
 
-    def counting(model: object, fact: e.Recorded) -> None:
+    def counting(model: object, fact: Recorded) -> None:
         folded.append(fact)
         apply(replay.model, fact)
 

@@ -9,6 +9,7 @@ import pytest
 
 from fakes.tui_scene import World
 from penstock import events as e
+from penstock.envelope import Recorded
 from penstock.record.views import RunView
 from penstock_tui import sentences, wording
 
@@ -63,11 +64,9 @@ def test_every_known_fact_can_be_described() -> None:
     """EV-13 and an unknown one too."""
     for name, cls in e.EVENT_CLASSES.items():
         body = _sample(cls)
-        fact = e.Recorded(
-            1, "r", 1, uuid4(), datetime.now(UTC), {}, None, 0, name, body
-        )
+        fact = Recorded(1, "r", 1, uuid4(), datetime.now(UTC), {}, None, 0, name, body)
         assert sentences.describe(fact).isprintable() or sentences.describe(fact) == ""
-    unknown = e.Recorded(
+    unknown = Recorded(
         1,
         "r",
         1,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock import events as e
+from penstock.envelope import Recorded
 from penstock_tui.wording import plain
 
 
@@ -19,7 +20,7 @@ class Alert:
     run_id: str | None = None
 
 
-def alert_of(fact: e.Recorded) -> Alert | None:
+def alert_of(fact: Recorded) -> Alert | None:
     """The alert a fact deserves, if any. Only these types are parsed."""
     if fact.type not in _TYPES:
         return None

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from penstock.address import file_stem
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 
 
 async def export_facts(

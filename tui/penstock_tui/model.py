@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.events import DAEMON_STREAM, Recorded
+from penstock.envelope import Recorded
+from penstock.events import DAEMON_STREAM
 from penstock.record.views import RunView
 from penstock_tui.alerts import Alert, alert_of
 

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from penstock.events import Recorded, UnknownEvent
+from penstock.envelope import Recorded
+from penstock.events import UnknownEvent
 from penstock_tui.wording import about, number, plain, size
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from penstock import events as e
+from penstock.envelope import Recorded
 from penstock.record.views import RunView
 from penstock_tui.model import Run
 from penstock_tui.tail_lines import timeline_line
@@ -41,14 +42,14 @@ class Story:
     _attempts: dict[str, int] = field(default_factory=dict)
     _version: int = 0
 
-    def take(self, facts: Iterable[e.Recorded]) -> None:
+    def take(self, facts: Iterable[Recorded]) -> None:
         """Sort new facts; those at or below `sequence` were taken before."""
         for fact in facts:
             if fact.sequence > self.sequence:
                 self.sequence = fact.sequence
                 self._take(fact)
 
-    def _take(self, fact: e.Recorded) -> None:
+    def _take(self, fact: Recorded) -> None:
         self._positions[fact.event_id] = fact.position
         if fact.type == "log":
             self._log(fact)
@@ -61,7 +62,7 @@ class Story:
         if fact.type not in _QUIET:
             self.causality.append(self._cause_line(fact))
 
-    def _log(self, fact: e.Recorded) -> None:
+    def _log(self, fact: Recorded) -> None:
         event = fact.event
         if isinstance(event, e.Log):
             text = event.text.removesuffix("\n")
@@ -69,7 +70,7 @@ class Story:
                 Line(line, _STREAM_TONES[event.stream]) for line in lines_of(text)
             ]
 
-    def _partial(self, fact: e.Recorded) -> None:
+    def _partial(self, fact: Recorded) -> None:
         event = fact.event
         if not isinstance(event, e.ArtifactPartial):
             return
@@ -80,7 +81,7 @@ class Story:
             self.timeline.append(timeline_line(fact))
         self.texts.setdefault(event.artifact_id, []).append(event.text)
 
-    def _cause_line(self, fact: e.Recorded) -> Line:
+    def _cause_line(self, fact: Recorded) -> Line:
         clock = (
             " ".join(f"{plain(who)[:12]}:{count}" for who, count in fact.clock.items())
             or "no clock"
@@ -96,7 +97,7 @@ class Story:
             f"{text}  STALE: {stale}" if stale else text, "warning" if stale else ""
         )
 
-    def _stale(self, fact: e.Recorded) -> str:
+    def _stale(self, fact: Recorded) -> str:
         """Why a fact about code is too late, in words; "" if it is not."""
         event = fact.event
         if isinstance(event, e.CodeGenerated | e.CorrectionCompleted):

@@ -13,7 +13,7 @@ from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
 from penstock.errors import DaemonUnreachable, Refused
-from penstock.events import check_run_id
+from penstock.values import check_run_id
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from penstock.cli.places import embedded, one_form
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, RunNotFound
-from penstock.events import Recorded
 
 if TYPE_CHECKING:
     from penstock.record.sqlite import SqliteStore

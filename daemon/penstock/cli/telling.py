@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import trio
 
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.text import neutralise
 
 Piece = tuple[Literal["stdout", "stderr"], str]

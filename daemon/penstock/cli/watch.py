@@ -23,7 +23,7 @@ from penstock.cli.telling import (
 )
 from penstock.cli.telling import as_json as to_json
 from penstock.client import Client, Facts
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.problems import Exit
 
 #: What `logs` is about.

@@ -11,8 +11,9 @@ import trio
 
 from penstock.address import Address
 from penstock.client.websocket import Lost, Socket, only, open_socket
+from penstock.envelope import Recorded
 from penstock.errors import DaemonUnreachable, PenstockError
-from penstock.events import TERMINAL_TYPES, Recorded
+from penstock.events import TERMINAL_TYPES
 
 #: Seconds before the second attempt to connect again; doubled for each further one.
 FIRST_DELAY = 0.1

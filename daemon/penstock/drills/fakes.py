@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import ProcessExited, ProcessStarted, Recorded
+from penstock.events import ProcessExited, ProcessStarted
 from penstock.record.sqlite import RunBlocking, SqliteStore
 from penstock.record.store import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
 from penstock.runs.core import World

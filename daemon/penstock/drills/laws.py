@@ -7,7 +7,8 @@ import re
 import trio
 
 from penstock.drills.stage import Stage
-from penstock.events import ArtifactPartial, Recorded, RunCancelled, RunFailed
+from penstock.envelope import Recorded
+from penstock.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.record.audit import audit_connection
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row

@@ -11,8 +11,9 @@ from typing import Any
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import AskExpired, ChildNotCompleted
-from penstock.events import Log, Recorded
+from penstock.events import Log
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
 

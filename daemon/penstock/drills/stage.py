@@ -23,7 +23,6 @@ from penstock.drills.fakes import (
 )
 from penstock.drills.scripts import Notes, Op, drill_kinds
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import new_event_id
 from penstock.record.batches import Overflow
 from penstock.record.database import open_database
 from penstock.record.sqlite import SqliteStore
@@ -31,6 +30,7 @@ from penstock.record.views import BrokenStory
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core
 from penstock.runs.intake import Submitted
+from penstock.values import new_event_id
 from penstock.wire import SubmitRequest
 
 #: Virtual seconds that a client looks again after an outage.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
 from penstock.llm.relevance import LIMIT, relevant

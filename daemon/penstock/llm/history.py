@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.events import DROPPABLE_TYPES, EVENT_CLASSES, Recorded
+from penstock.envelope import Recorded
+from penstock.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from penstock.envelope import Recorded
 from penstock.errors import Refused
-from penstock.events import Recorded
 from penstock.llm.summaries import body_of
 
 #: Events that a prompt is made from, unless the caller wants others: a chain of modules has long

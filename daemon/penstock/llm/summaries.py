@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.envelope import Recorded
 from penstock.errors import Refused
-from penstock.events import Recorded
 from penstock.lifecycle import TRANSITIONS, State
 
 #: Events at the end that a model sees whole.

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from penstock.envelope import Recorded
 from penstock.errors import NotFound
 from penstock.events import (
     DAEMON_STREAM,
     ArtifactCompleted,
     ArtifactPartial,
-    Recorded,
     UnknownEvent,
 )
 from penstock.lifecycle import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError
-from penstock.events import Recorded
 from penstock.record.store import RunRow
 
 Overflow = Literal["catch_up", "drop_oldest", "disconnect"]

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import trio
 
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.record.batches import (
     BusStatistics,
     History,

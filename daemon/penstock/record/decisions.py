@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from penstock.envelope import Recorded
 from penstock.errors import (
     Conflict,
     Fenced,
@@ -17,7 +18,6 @@ from penstock.events import (
     AskAnswered,
     QueuePaused,
     QueueResumed,
-    Recorded,
     RunRequeued,
     RunWaiting,
 )

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from pydantic_core import from_json
 
-from penstock.events import Recorded, RunResumed, RunStarted
+from penstock.envelope import Recorded
+from penstock.events import RunResumed, RunStarted
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from penstock.envelope import Recorded
 from penstock.errors import Conflict, Refused
 from penstock.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     AskRaised,
-    Recorded,
     Terminal,
     encode_event,
 )

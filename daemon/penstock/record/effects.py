@@ -10,7 +10,8 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from penstock.events import Recorded, RunCancelRequested, encode_event
+from penstock.envelope import Recorded
+from penstock.events import RunCancelRequested, encode_event
 from penstock.lifecycle import State, terminal
 from penstock.record.asks import close_asks
 from penstock.record.entry import Entry, check_move

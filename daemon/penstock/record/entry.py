@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.clocks import Clock
+from penstock.envelope import Recorded
 from penstock.errors import Conflict, Fenced, Refused, Terminal
-from penstock.events import Recorded
 from penstock.lifecycle import TERMINAL_STATES, IllegalTransition, State, next_state
 from penstock.record.store import Draft, Fence
 

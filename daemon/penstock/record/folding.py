@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock import events as e
+from penstock.envelope import Recorded
 
 if TYPE_CHECKING:
     from penstock.record.views import RunView
@@ -42,7 +43,7 @@ class ArtifactView:
     path: str | None = None
 
 
-def _queued(view: RunView, fact: e.Recorded, event: e.RunQueued) -> None:
+def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.kind = event.kind
     view.priority = event.priority
     view.inputs = event.inputs
@@ -56,57 +57,57 @@ def _queued(view: RunView, fact: e.Recorded, event: e.RunQueued) -> None:
     view.place = fact.position
 
 
-def _started(view: RunView, fact: e.Recorded, event: e.RunStarted) -> None:
+def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
     view.started_at = fact.at
     view.inputs = event.inputs
     view.reason = ""
 
 
-def _resumed(view: RunView, _fact: e.Recorded, event: e.RunResumed) -> None:
+def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
     view.attempt = event.attempt
     view.reason = ""
 
 
-def _waiting(view: RunView, _fact: e.Recorded, event: e.RunWaiting) -> None:
+def _waiting(view: RunView, _fact: Recorded, event: e.RunWaiting) -> None:
     view.reason = event.reason
 
 
-def _preempted(view: RunView, _fact: e.Recorded, event: e.RunPreempted) -> None:
+def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
     view.reason = f"preempted by {event.by}"
 
 
-def _requeued(view: RunView, _fact: e.Recorded, event: e.RunRequeued) -> None:
+def _requeued(view: RunView, _fact: Recorded, event: e.RunRequeued) -> None:
     view.reason = event.reason
 
 
 def _cancel_requested(
-    view: RunView, _fact: e.Recorded, event: e.RunCancelRequested
+    view: RunView, _fact: Recorded, event: e.RunCancelRequested
 ) -> None:
     view.cancel_requested = event.reason
 
 
-def _completed(view: RunView, fact: e.Recorded, event: e.RunCompleted) -> None:
+def _completed(view: RunView, fact: Recorded, event: e.RunCompleted) -> None:
     view.result = event.result
     view.progress = 1.0
     view.reason = ""
     view.ended_at = fact.at
 
 
-def _failed(view: RunView, fact: e.Recorded, event: e.RunFailed) -> None:
+def _failed(view: RunView, fact: Recorded, event: e.RunFailed) -> None:
     view.reason = event.reason
     view.error = event.error
     view.details = event.details
     view.ended_at = fact.at
 
 
-def _cancelled(view: RunView, fact: e.Recorded, event: e.RunCancelled) -> None:
+def _cancelled(view: RunView, fact: Recorded, event: e.RunCancelled) -> None:
     view.reason = event.reason
     view.details = event.details
     view.ended_at = fact.at
 
 
-def _new_code(view: RunView, fact: e.Recorded, code_hash: str | None) -> None:
+def _new_code(view: RunView, fact: Recorded, code_hash: str | None) -> None:
     """The newest version stays; a fact about an older one is stale (VW-02, VW-03)."""
     if view.code_version and fact.code_version <= view.code_version:
         view.stale += 1
@@ -116,18 +117,18 @@ def _new_code(view: RunView, fact: e.Recorded, code_hash: str | None) -> None:
     view.code_clock = fact.clock
 
 
-def _code_generated(view: RunView, fact: e.Recorded, event: e.CodeGenerated) -> None:
+def _code_generated(view: RunView, fact: Recorded, event: e.CodeGenerated) -> None:
     _new_code(view, fact, event.code_hash)
 
 
 def _correction_started(
-    view: RunView, _fact: e.Recorded, _event: e.CorrectionStarted
+    view: RunView, _fact: Recorded, _event: e.CorrectionStarted
 ) -> None:
     view.corrections_open += 1
 
 
 def _correction_completed(
-    view: RunView, fact: e.Recorded, event: e.CorrectionCompleted
+    view: RunView, fact: Recorded, event: e.CorrectionCompleted
 ) -> None:
     if view.corrections_open:
         view.corrections_open -= 1
@@ -136,36 +137,36 @@ def _correction_completed(
     _new_code(view, fact, event.code_hash)
 
 
-def _bug_reported(view: RunView, _fact: e.Recorded, event: e.BugReported) -> None:
+def _bug_reported(view: RunView, _fact: Recorded, event: e.BugReported) -> None:
     if event.verdict == "stale" or event.version < view.code_version:
         view.stale += 1
 
 
-def _progress(view: RunView, _fact: e.Recorded, event: e.Progress) -> None:
+def _progress(view: RunView, _fact: Recorded, event: e.Progress) -> None:
     view.step = event.step
     view.progress = event.fraction
 
 
-def _milestone(view: RunView, _fact: e.Recorded, event: e.Milestone) -> None:
+def _milestone(view: RunView, _fact: Recorded, event: e.Milestone) -> None:
     view.milestones.append(event.name)
 
 
-def _step_completed(view: RunView, _fact: e.Recorded, event: e.StepCompleted) -> None:
+def _step_completed(view: RunView, _fact: Recorded, event: e.StepCompleted) -> None:
     view.steps[event.name] = event.result
     view.step = event.name
 
 
-def _step_failed(view: RunView, _fact: e.Recorded, event: e.StepFailed) -> None:
+def _step_failed(view: RunView, _fact: Recorded, event: e.StepFailed) -> None:
     view.step = event.name
 
 
-def _ask_raised(view: RunView, _fact: e.Recorded, event: e.AskRaised) -> None:
+def _ask_raised(view: RunView, _fact: Recorded, event: e.AskRaised) -> None:
     view.asks[event.name] = AskView(
         event.name, event.question, event.choices, event.default, event.expires_at
     )
 
 
-def _ask_answered(view: RunView, _fact: e.Recorded, event: e.AskAnswered) -> None:
+def _ask_answered(view: RunView, _fact: Recorded, event: e.AskAnswered) -> None:
     ask = view.asks.get(event.name)
     if ask is None:
         view.anomalies += 1
@@ -173,9 +174,7 @@ def _ask_answered(view: RunView, _fact: e.Recorded, event: e.AskAnswered) -> Non
     view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
 
 
-def _artifact_partial(
-    view: RunView, _fact: e.Recorded, event: e.ArtifactPartial
-) -> None:
+def _artifact_partial(view: RunView, _fact: Recorded, event: e.ArtifactPartial) -> None:
     artifact = view.artifacts.get(event.artifact_id)
     if artifact is None or artifact.attempt != event.attempt:
         artifact = ArtifactView(event.artifact_id, event.attempt)
@@ -184,7 +183,7 @@ def _artifact_partial(
 
 
 def _artifact_completed(
-    view: RunView, _fact: e.Recorded, event: e.ArtifactCompleted
+    view: RunView, _fact: Recorded, event: e.ArtifactCompleted
 ) -> None:
     artifact = view.artifacts.get(event.artifact_id) or ArtifactView(event.artifact_id)
     view.artifacts[event.artifact_id] = replace(
@@ -196,14 +195,14 @@ def _artifact_completed(
     )
 
 
-def _model_used(view: RunView, _fact: e.Recorded, event: e.ModelUsed) -> None:
+def _model_used(view: RunView, _fact: Recorded, event: e.ModelUsed) -> None:
     view.tokens_in += event.tokens_in
     view.tokens_out += event.tokens_out
     view.cost += event.cost
     view.model_seconds += event.seconds
 
 
-EFFECTS: dict[str, Callable[[RunView, e.Recorded, Any], None]] = {
+EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "run.queued": _queued,
     "run.started": _started,
     "run.resumed": _resumed,

@@ -15,8 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from penstock.clocks import Clock, merge, tick
+from penstock.envelope import Recorded
 from penstock.errors import RunNotFound
-from penstock.events import DAEMON_STREAM, AnyEvent, Recorded, encode_event
+from penstock.events import DAEMON_STREAM, AnyEvent, encode_event
 from penstock.record.entry import WRITTEN_AT_ONCE, Entry, load_entry
 from penstock.record.rows import (
     SELECT_EVENTS,

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError
-from penstock.events import Recorded
 from penstock.record.store import Claim, Decision, Outcome
 
 Answered = Outcome | PenstockError

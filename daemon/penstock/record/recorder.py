@@ -21,8 +21,9 @@ from datetime import datetime
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
-from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent, Recorded
+from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
 from penstock.record.pending import (
     Answered,
     Counters,

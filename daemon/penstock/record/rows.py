@@ -10,8 +10,9 @@ from typing import Any
 import pydantic_core
 from pydantic_core import from_json
 
-from penstock.events import Recorded, to_moment
+from penstock.envelope import Recorded
 from penstock.record.store import AskRow, RunFilter, RunRow
+from penstock.values import to_moment
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import LARGEST_EVENT_BYTES, Recorded, new_event_id
+from penstock.events import LARGEST_EVENT_BYTES
 from penstock.record.database import open_database
 from penstock.record.decisions import event_ids, judge
 from penstock.record.decisions_prune import used_bytes
@@ -28,6 +29,7 @@ from penstock.record.rows import (
     to_json,
 )
 from penstock.record.store import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.values import new_event_id
 
 T = TypeVar("T")
 

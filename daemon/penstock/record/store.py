@@ -14,15 +14,11 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from penstock.clocks import Clock
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, Refused, TooLarge
-from penstock.events import (
-    LARGEST_EVENT_BYTES,
-    AnyEvent,
-    Recorded,
-    encode_event,
-    new_event_id,
-)
+from penstock.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
 from penstock.lifecycle import OnRestart, State
+from penstock.values import new_event_id
 
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
 LARGEST_SKEW = timedelta(seconds=5)

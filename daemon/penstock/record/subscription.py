@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.events import TERMINAL_TYPES, Recorded
+from penstock.envelope import Recorded
+from penstock.events import TERMINAL_TYPES
 from penstock.lifecycle import TERMINAL_STATES
 from penstock.record.batches import (
     Batch,

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError
-from penstock.events import Recorded, UnknownEvent, format_time
+from penstock.events import UnknownEvent
 from penstock.lifecycle import (
     MOVING_TYPES,
     QUEUED_STATES,
@@ -24,6 +25,7 @@ from penstock.lifecycle import (
 )
 from penstock.priority import Priority
 from penstock.record.folding import EFFECTS, ArtifactView, AskView
+from penstock.values import format_time
 
 
 class BrokenStory(PenstockError):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.errors import AlreadyAnswered, AskExpired
-from penstock.events import AskRaised, new_event_id
+from penstock.events import AskRaised
 from penstock.record.store import Answer
+from penstock.values import new_event_id
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -9,14 +9,9 @@ from typing import Any
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import Conflict, Refused, Terminal
-from penstock.events import (
-    BugReported,
-    InterventionReceived,
-    Recorded,
-    check_run_id,
-    new_event_id,
-)
+from penstock.events import BugReported, InterventionReceived
 from penstock.record.recorder import Recorder
 from penstock.record.store import (
     Answer,
@@ -30,6 +25,7 @@ from penstock.runs.execution import Execution, merged_survivors
 from penstock.runs.reading import Reading
 from penstock.runs.table import RunTable
 from penstock.staleness import CodeMark, Judgement, judge
+from penstock.values import check_run_id, new_event_id
 from penstock.wire import BugReportRequest
 
 

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 
 from penstock.config import Config, Hook
-from penstock.events import ProcessStarted, Recorded
+from penstock.envelope import Recorded
+from penstock.events import ProcessStarted
 from penstock.record.bus import Bus
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof

@@ -19,7 +19,6 @@ from penstock.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
-from penstock.events import new_event_id
 from penstock.priority import Priority
 from penstock.record.recorder import Recorder
 from penstock.record.store import Accepted, Enqueue, RunSpec
@@ -27,6 +26,7 @@ from penstock.record.views import RunView, fold
 from penstock.runs.admission import Admission
 from penstock.runs.kind import Inputs, Kind, digest_inputs, encode_inputs
 from penstock.runs.reading import Reading
+from penstock.values import new_event_id
 from penstock.wire import SubmitRequest
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import trio
 
 from penstock.errors import RunNotFound
-from penstock.events import DAEMON_STREAM, format_time
+from penstock.events import DAEMON_STREAM
 from penstock.priority import Priority
 from penstock.record.store import AskRow, RunFilter, RunRow, Store
 from penstock.record.views import RunView
+from penstock.values import format_time
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500

@@ -13,16 +13,15 @@ from uuid import UUID
 import trio
 
 from penstock.config import Config
+from penstock.envelope import Recorded
 from penstock.errors import NotAvailable, Refused
 from penstock.events import (
     AnyEvent,
     Log,
     Milestone,
     Progress,
-    Recorded,
     StepCompleted,
     StepFailed,
-    check_json,
 )
 from penstock.record.bus import Bus
 from penstock.record.recorder import Recorder
@@ -36,6 +35,7 @@ from penstock.runs.execution import Execution, describe
 from penstock.runs.kind import Kind
 from penstock.runs.output import KeptOutput
 from penstock.runs.parking import Parking
+from penstock.values import check_json
 from penstock.wire import SubmitRequest
 
 

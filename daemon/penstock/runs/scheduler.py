@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.lifecycle import QUEUED_STATES
 from penstock.priority import Priority
 from penstock.record.recorder import Recorder

@@ -10,13 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from penstock.events import (
-    DAEMON_STREAM,
-    TERMINAL_TYPES,
-    QueuePaused,
-    QueueResumed,
-    Recorded,
-)
+from penstock.envelope import Recorded
+from penstock.events import DAEMON_STREAM, TERMINAL_TYPES, QueuePaused, QueueResumed
 from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
 from penstock.record.pending import Answered

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.events import TERMINAL_TYPES, Recorded, RunRequeued
+from penstock.envelope import Recorded
+from penstock.events import TERMINAL_TYPES, RunRequeued
 from penstock.priority import Priority
 from penstock.record.views import RunView
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.events import format_time
 from penstock.record.batches import SubscriberStatistics
 from penstock.server.answer import Answer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import kind_json
+from penstock.values import format_time
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from penstock.errors import AskNotFound
-from penstock.events import format_time
 from penstock.record.filters import parse_filter
 from penstock.record.store import AskRow
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import submit_json
+from penstock.values import format_time
 from penstock.wire import (
     AnswerRequest,
     BugReportRequest,

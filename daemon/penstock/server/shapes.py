@@ -10,7 +10,7 @@ from penstock.priority import Priority
 from penstock.replies import GapFrame, SubmitReply
 
 if TYPE_CHECKING:
-    from penstock.events import Recorded
+    from penstock.envelope import Recorded
     from penstock.record.views import RunView
     from penstock.runs.kind import Kind
 

@@ -13,8 +13,9 @@ from fakes.coding import git
 from fakes.history import recorded
 from penstock import events
 from penstock.config import Config
+from penstock.envelope import Recorded
 from penstock.errors import Refused, SourceUnusable
-from penstock.events import BugReported, InterventionReceived, Recorded
+from penstock.events import BugReported, InterventionReceived
 from penstock.pipelines.coding.dead_code import find_dead_code
 from penstock.pipelines.coding.deciding import Decision, decide
 from penstock.pipelines.coding.history import History

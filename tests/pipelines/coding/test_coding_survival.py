@@ -35,8 +35,9 @@ from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.address import Address
 from penstock.client.rest import Client, open_client
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import TERMINAL_TYPES, Recorded
+from penstock.events import TERMINAL_TYPES
 from penstock.priority import Priority
 from penstock.record.store import Append, Decision, Outcome, Store
 from penstock.wire import SubmitRequest

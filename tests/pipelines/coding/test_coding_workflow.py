@@ -39,7 +39,7 @@ from fakes.coding import (
     wait_fact,
 )
 from fakes.model_server import ModelServer
-from penstock.events import Recorded
+from penstock.envelope import Recorded
 from penstock.llm.prompts import BY_TYPE
 from penstock.runs.core import Core
 from penstock.wire import BugReportRequest

@@ -13,8 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input, Static, TabbedContent, Tabs
 
+from penstock.envelope import Recorded
 from penstock.errors import PenstockError
-from penstock.events import Recorded
 from penstock.lifecycle import QUEUED_STATES
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import Model

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from penstock.events import BugReported, InterventionReceived, Recorded
+from penstock.envelope import Recorded
+from penstock.events import BugReported, InterventionReceived
 from penstock.staleness import CodeMark, judge
 
 #: Causes of a correction, the most urgent first: a person's word goes before everything else.

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from penstock.envelope import Recorded
 from penstock.errors import StoreUnavailable
-from penstock.events import DROPPABLE_TYPES, AnyEvent, Log, Recorded
+from penstock.events import DROPPABLE_TYPES, AnyEvent, Log
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

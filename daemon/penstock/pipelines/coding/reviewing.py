@@ -12,8 +12,9 @@ from typing import Any
 
 import trio
 
+from penstock.envelope import Recorded
 from penstock.errors import BudgetSpent, ContextTooLarge, ModelFailed
-from penstock.events import BugReported, Recorded
+from penstock.events import BugReported
 from penstock.pipelines.coding.deciding import mark_of
 from penstock.pipelines.coding.work import Work
 from penstock.staleness import judge

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.events import Recorded, TestFailed, TestPassed, TestStarted
+from penstock.envelope import Recorded
+from penstock.events import TestFailed, TestPassed, TestStarted
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, load_programs

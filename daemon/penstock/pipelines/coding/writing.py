@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from penstock.envelope import Recorded
 from penstock.errors import Refused
 from penstock.events import (
     CodeGenerated,
@@ -13,7 +14,6 @@ from penstock.events import (
     CorrectionStarted,
     ModuleIterated,
     ModuleStarted,
-    Recorded,
 )
 from penstock.pipelines.coding.deciding import Decision
 from penstock.pipelines.coding.plan import Plan, PlannedModule

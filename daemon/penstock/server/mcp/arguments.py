@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.events import RunId
 from penstock.priority import Priority
 from penstock.replies import RunReply
+from penstock.values import RunId
 from penstock.wire import LONGEST_REASON, NewRunId, PriorityName, Text
 
 #: Hosts give a tool call about a minute; a wait must be over before that.
