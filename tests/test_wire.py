@@ -56,6 +56,11 @@ GOT: dict[type[Received], dict[str, Any]] = {
     TaskReply: {"task_id": "r", "status": "created", "websocket_url": "ws://h/ws/r"},
     CancelReceipt: {"run_id": "r", "outcome": "cancelled", "requested_at": AT},
     HealthReply: {"status": "ok", "version": "1", "epoch": "e", "uptime": 1.5},
+    replies.WhyReason: {"code": "slots", "text": "All slots are busy."},
+    replies.WhyReply: {
+        "run_id": "r", "state": "queued", "reasons": [{"code": "slots", "text": "x", "runs": []}],
+        "text": "x",
+    },
 }  # fmt: skip
 EVERY_SENT = pytest.mark.parametrize("model", list(SENT))
 EVERY_GOT = pytest.mark.parametrize("model", list(GOT))
