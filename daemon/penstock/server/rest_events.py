@@ -17,7 +17,7 @@ from penstock.record.subscription import Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
-from penstock.server.shapes import events_page
+from penstock.server.shapes import events_page, head_of
 from penstock.wire import ByeFrame, GapFrame
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
     numbers = itertools.count(1)
 
     async def run_events(call: Call) -> Answer | Stream:
-        view = await core.scheduler.view(call.run_id)
+        head = await head_of(core, call.run_id)
         if form := wanted_stream(call.headers.get("accept", "")):
-            return stream(call, form, view.run_id)
+            return stream(call, form, call.run_id)
         after, limit = call.query["after"] or 0, call.query["limit"]
         size = core.config.page_bytes
-        facts = await core.store.read(view.run_id, after, limit, max_bytes=size)
-        return json_answer(events_page(facts, after, head=view.position))
+        facts = await core.store.read(call.run_id, after, limit, max_bytes=size)
+        return json_answer(events_page(facts, after, head=head))
 
     async def all_events(call: Call) -> Answer | Stream:
         if form := wanted_stream(call.headers.get("accept", "")):

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.address import websocket_url
+from penstock.events import DAEMON_STREAM
 from penstock.priority import Priority
 from penstock.replies import GapFrame, SubmitReply
 
 if TYPE_CHECKING:
     from penstock.envelope import Recorded
     from penstock.record.views import RunView
+    from penstock.runs.core import Core
     from penstock.runs.kind import Kind
 
 
@@ -27,6 +29,14 @@ def submit_json(view: RunView, base: str) -> dict[str, Any]:
         websocket_url=websocket_url(base, view.run_id),
     )
     return reply.model_dump(mode="json")
+
+
+async def head_of(core: Core, stream: str) -> int:
+    """Position of the newest fact of a run, or of the daemon's own stream. RunNotFound."""
+    if stream == DAEMON_STREAM:
+        return core.bus.head
+    view = await core.scheduler.view(stream)
+    return view.position
 
 
 def task_json(view: RunView, base: str) -> dict[str, Any]:

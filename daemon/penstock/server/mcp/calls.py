@@ -16,7 +16,13 @@ from penstock.record.filters import parse_filter
 from penstock.server.closing import Closing
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.telling import open_asks, status_line
-from penstock.server.shapes import events_page, kind_json, submit_json, task_json
+from penstock.server.shapes import (
+    events_page,
+    head_of,
+    kind_json,
+    submit_json,
+    task_json,
+)
 from penstock.wire import GapFrame, SubmitRequest
 
 if TYPE_CHECKING:
@@ -133,9 +139,9 @@ async def read_page(core: Core, run_id: str | None, after: int, limit: int) -> b
     """A page of events above `after`, of one run or of all, as JSON. RunNotFound."""
     size = min(PAGE_BYTES, core.config.page_bytes)
     if run_id is not None:
-        view = await core.scheduler.view(run_id)
-        facts = await core.store.read(view.run_id, after, limit, max_bytes=size)
-        return events_page(facts, after, head=view.position)
+        head = await head_of(core, run_id)
+        facts = await core.store.read(run_id, after, limit, max_bytes=size)
+        return events_page(facts, after, head=head)
     # What is committed but not yet published is not yet true for anybody else either.
     head, floor = core.bus.head, core.bus.floor
     start = max(after, floor - 1)
