@@ -162,7 +162,9 @@ async def test_no_descriptor_of_ours_is_inherited(watched: Watched) -> None:
 async def test_ignored_signals_are_not_inherited(watched: Watched) -> None:
     with deadline():
         await watched.run("grep", "SigIgn", "/proc/self/status")
-    assert int(watched.output["stdout"].split()[1], 16) == 0
+    ignored = int(watched.output["stdout"].split()[1], 16)
+    # glibc keeps 32 and 33 to itself: no program can set them back, ours included.
+    assert ignored & ~(0b11 << 31) == 0
 
 
 @pytest.mark.parametrize(
