@@ -1,4 +1,4 @@
-"""Durable appends by 100 writers: from `run.emit` to the acknowledgement, every commit with FULL.
+"""Durable appends by 100 writers: from `run.emit` to the acknowledgement, every commit with FULL (PF-03, QA-03).
 
 Ours does all that a run's fact goes through: encoding, the recorder, the store's checks, the
 commit, the view, the ring. The reference writes the same rows, made beforehand, into the same

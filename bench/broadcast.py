@@ -1,4 +1,4 @@
-"""One run's events to 100 WebSocket clients, from the commit on, beside `websockets`' broadcast.
+"""One run's events to 100 WebSocket clients, from the commit on, beside `websockets`' broadcast (PF-04).
 
     python -m bench.broadcast ours|theirs      a server for one round, on a free port
 

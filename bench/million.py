@@ -1,4 +1,4 @@
-"""A log of a million events: starting on it, folding it, and reading a little of it (PF-01, PF-02).
+"""A log of a million events: starting on it, folding it, and reading a little of it (PF-01, PF-02, QA-12).
 
 5,000 ended and 50 open runs with about 200 events each, 6 % of them of the run's life; five runs
 were executing when the daemon died.
