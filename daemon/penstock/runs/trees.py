@@ -176,6 +176,10 @@ class Cgroup(Subreaper):
         remove_group(self.folder)
 
 
+#: Looks in a row that must find nothing, where nothing pins the processes.
+LOOKS = 5
+
+
 class Session:
     """The tree is the main process's session, and whatever still carries the run's id.
 
@@ -211,7 +215,8 @@ class Session:
                 send(pid, start_time, number)
 
     def empty(self, childless: bool) -> bool:
-        return not self.members()
+        # A process that forks while /proc is read may stand in no single look.
+        return not any(self.members() for _ in range(LOOKS))
 
     def close(self) -> None:
         """Nothing to remove."""
