@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,8 +62,9 @@ def schedules(count: int | None, seed: int | None, as_json: bool, **where: Any) 
     """Numbered schedules of the whole core: a number decides every choice, and can be repeated."""
     from penstock.drills.campaigns import drill_schedules
 
-    tally = drill_schedules(
-        seed=_seed(seed),
+    tally = _begin("schedules", seed, where["state"])
+    drill_schedules(
+        tally,
         schedules=count,
         seconds=SHORT_SECONDS if count is None else None,
         **_where(where),
@@ -86,9 +86,11 @@ def faults(every: int | None, seed: int | None, as_json: bool, **where: Any) -> 
     """A cancel, a stop, a kill and each fault of the store at every point of every story."""
     from penstock.drills.campaigns import drill_faults
 
-    tally = drill_faults(
-        seed=_seed(seed),
-        stride=every or SHORT_STRIDE,
+    stride = every or SHORT_STRIDE
+    tally = _begin(f"faults --every {stride}", seed, where["state"])
+    drill_faults(
+        tally,
+        stride=stride,
         seconds=SHORT_SECONDS if every is None else None,
         **_where(where),
     )
@@ -97,17 +99,27 @@ def faults(every: int | None, seed: int | None, as_json: bool, **where: Any) -> 
 
 @drill.command()
 @click.option(
-    "--count", type=click.IntRange(min=1), help="So many kills.  [default: 40 s]"
+    "--count", type=click.IntRange(min=1), help="So many kills.  [default: 30 s]"
 )
 @seed_option
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Begin with this kill; seed and number decide what chance does in it.",
+)
 @state_option
 @json_option
-def crash(count: int | None, seed: int | None, as_json: bool, state: Any) -> None:
+def crash(
+    count: int | None, seed: int | None, first: int, as_json: bool, state: Any
+) -> None:
     """kill -9 of a daemon under load; what it had acknowledged must be there afterwards."""
     from penstock.drills.crash import drill_crash
 
-    tally = drill_crash(
-        seed=_seed(seed),
+    tally = _begin("crash", seed, state, first)
+    drill_crash(
+        tally,
         kills=count,
         seconds=CRASH_SECONDS if count is None else None,
         state=state,
@@ -132,10 +144,13 @@ def crash(count: int | None, seed: int | None, as_json: bool, state: Any) -> Non
 @json_option
 def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
     """Cancels of processes that try to escape; the receipt must be true, and nothing left."""
-    from penstock.drills.campaign import percentile
+    from penstock.drills.campaign import load_tally, percentile
     from penstock.drills.cancel import drill_cancel
 
-    tally = drill_cancel(
+    # Chance has no part in it.
+    tally = load_tally(state, f"cancel --grace {grace}", 0)
+    drill_cancel(
+        tally,
         count=count,
         seconds=SHORT_SECONDS if count is None else None,
         grace=grace,
@@ -200,11 +215,15 @@ def slow_client(as_json: bool, **size: Any) -> None:
     raise click.exceptions.Exit(Exit.RUN_FAILED if measured.broken else Exit.OK)
 
 
-def _seed(seed: int | None) -> int:
-    if seed is None:
-        seed = secrets.randbelow(10**9)
-    say(f"seed {seed}")
-    return seed
+def _begin(
+    about: str, seed: int | None, state: Path | None, first: int | None = None
+) -> Tally:
+    """What the state file keeps of this drill, or a new tally; its seed is told."""
+    from penstock.drills.campaign import load_tally
+
+    tally = load_tally(state, about, seed, first)
+    say(f"seed {tally.seed}")
+    return tally
 
 
 def _where(where: dict[str, Any]) -> dict[str, Any]:

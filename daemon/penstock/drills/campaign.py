@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
+import os
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from penstock.errors import Refused
 
 T = TypeVar("T")
 
 #: Failures that are kept in words; more of them say nothing new.
 MOST_FAILURES = 20
+#: Seeds that are drawn are below this.
+SEEDS = 10**9
+#: Objects made between two looks for cycles: a story makes many that live as long as it does, and
+#: looking at all of them every 700 costs a tenth of the time.
+GARBAGE_THRESHOLD = 20_000
 
 
 @dataclass(slots=True)
 class Tally:
     """What a campaign has come to; `done` counts tellings by what they were about."""
 
+    #: The drill, with what must not change when it goes on.
+    about: str = ""
     seed: int = 0
     done: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -52,12 +64,25 @@ def percentile(times: list[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def load_tally(path: Path | None, seed: int) -> Tally:
-    """The tally in this file, or a new one with this seed."""
-    if path is not None:
-        with suppress(FileNotFoundError):
-            return Tally(**json.loads(path.read_text(encoding="utf-8")))
-    return Tally(seed=seed, next=seed)
+def load_tally(
+    path: Path | None, about: str, seed: int | None = None, first: int | None = None
+) -> Tally:
+    """The tally in this file; a new one if there is none, from `first` on (None: from the seed on).
+
+    Refused when the file is of another drill or another seed: their tellings do not add up.
+    """
+    if path is None or not path.exists():
+        seed = secrets.randbelow(SEEDS) if seed is None else seed
+        return Tally(about=about, seed=seed, next=seed if first is None else first)
+    try:
+        tally = Tally(**json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise Refused("--state", f"{path} keeps no drill: {error}") from None
+    if tally.about != about:
+        raise Refused("--state", f"{path} keeps `{tally.about}` and not `{about}`")
+    if seed is not None and seed != tally.seed:
+        raise Refused("--seed", f"the drill in {path} has the seed {tally.seed}")
+    return tally
 
 
 def save_tally(path: Path | None, tally: Tally) -> None:
@@ -69,9 +94,21 @@ def save_tally(path: Path | None, tally: Tally) -> None:
     new.rename(path)
 
 
-def quiet() -> None:
-    """Stories are full of failures that are meant; their log lines would hide the others."""
+def settle_in(_work: Callable[[Any], Any]) -> None:
+    """Make this process one that only tells stories; what `_work` needs is imported by now."""
+    # Stories are full of failures that are meant; their log lines would hide the others.
     logging.disable(logging.CRITICAL)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed closes nothing, and its children would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def over_processes(
@@ -80,7 +117,9 @@ def over_processes(
     """`work` of each item as it is done, in `jobs` processes; no new item after `seconds`."""
     give_up = None if seconds is None else time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=settle_in, initargs=(work,)
+    ) as pool:
         running: set[Future[T]] = set()
         while True:
             late = give_up is not None and time.monotonic() > give_up

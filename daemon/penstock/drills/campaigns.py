@@ -9,7 +9,7 @@ from itertools import count, product
 from pathlib import Path
 from random import Random
 
-from penstock.drills.campaign import Tally, load_tally, over_processes, save_tally
+from penstock.drills.campaign import Tally, over_processes, save_tally
 from penstock.drills.faultpoints import FAULTS, Sweep
 from penstock.drills.scenarios import SCENARIOS
 from penstock.drills.schedules import STORIES, run_schedule
@@ -36,11 +36,13 @@ def sweep(item: tuple[str, str, int, int]) -> Swept:
 
 
 def drill_faults(
-    *, seed: int, stride: int, jobs: int, seconds: float | None, state: Path | None
-) -> Tally:
-    """Every scenario with every fault, at every `stride`-th point from one that `seed` chooses."""
+    tally: Tally, *, stride: int, jobs: int, seconds: float | None, state: Path | None
+) -> None:
+    """Every scenario with every fault, at every `stride`-th point from one that the seed chooses.
+
+    What the tally has finished is not done again.
+    """
     began = time.monotonic()
-    tally = load_tally(state, seed)
     finished = set(tally.finished)
     sweeps = [
         (scenario, fault, 1 + (tally.seed + number) % stride, stride)
@@ -55,7 +57,6 @@ def drill_faults(
         tally.finished.append(f"{swept.scenario}, {swept.fault}")
         tally.seconds = before + time.monotonic() - began
         save_tally(state, tally)
-    return tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,15 @@ def tell_numbers(first: int) -> Numbers:
 
 
 def drill_schedules(
+    tally: Tally,
     *,
-    seed: int,
     schedules: int | None,
     jobs: int,
     seconds: float | None,
     state: Path | None,
-) -> Tally:
-    """Stories from the number `seed` on: so many, or for so many seconds."""
+) -> None:
+    """Stories from the tally's next number on: so many in all, or for so many seconds more."""
     began = time.monotonic()
-    tally = load_tally(state, seed)
     before, done = tally.seconds, set(tally.finished)
     for told in over_processes(
         tell_numbers, _firsts(tally, schedules), jobs=jobs, seconds=seconds
@@ -105,7 +105,6 @@ def drill_schedules(
         tally.finished = sorted(done)
         tally.seconds = before + time.monotonic() - began
         save_tally(state, tally)
-    return tally
 
 
 def _firsts(tally: Tally, schedules: int | None) -> Iterator[int]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from penstock.drills.campaign import Tally, load_tally, save_tally
+from penstock.drills.campaign import Tally, save_tally
 from penstock.drills.enclosure import (
     Enclosure,
     enclosed,
@@ -30,17 +30,21 @@ _PROGRAM = ("-m", "penstock.drills.escapes")
 
 
 def drill_cancel(
-    *, count: int | None, seconds: float | None, grace: float, state: Path | None
-) -> Tally:
+    tally: Tally,
+    *,
+    count: int | None,
+    seconds: float | None,
+    grace: float,
+    state: Path | None,
+) -> None:
     """So many cancels of each kind by each method, or for so many seconds in all.
 
     Without an enclosure only the harmless kinds run, and `notes` says why.
     """
-    tally = load_tally(state, 0)
     if lack := why_not_enclosed():
         tally.notes = [f"only {' and '.join(HARMLESS)}: the other kinds {_verb(lack)}"]
         _cancel(tally, None, "subreaper", HARMLESS, count, seconds, grace, state)
-        return tally
+        return
     with open_enclosure() as enclosure:
         methods = ["subreaper"]
         tally.notes = []
@@ -51,7 +55,6 @@ def drill_cancel(
         share = None if seconds is None else seconds / len(methods)
         for method in methods:
             _cancel(tally, enclosure, method, KINDS, count, share, grace, state)
-    return tally
 
 
 def _verb(lack: str) -> str:

@@ -6,9 +6,11 @@ import json
 import sqlite3
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import trio
 
 from penstock.client import Client
-from penstock.drills.campaign import Tally, load_tally, save_tally
+from penstock.drills.campaign import Tally, save_tally
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
 from penstock.errors import PenstockError
 from penstock.events import ProcessStarted, parse_event
@@ -24,7 +26,8 @@ from penstock.lifecycle import TERMINAL_STATES
 from penstock.record.audit import audit_file
 from penstock.runs.trees import read_stat
 
-#: Seconds of load before a kill, at most.
+#: Seconds of load before a kill, at least and at most.
+SHORTEST_SECONDS = 0.05
 LOAD_SECONDS = 1.0
 #: Seconds in which the processes of a killed daemon must be gone: TERM, grace, KILL.
 GONE_SECONDS = 10.0
@@ -44,23 +47,38 @@ class Told:
     answers: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What chance decides of one kill; nothing of an earlier kill goes into it."""
+
+    seed: int
+    number: int
+
+    def of(self, actor: str) -> Random:
+        """Each has a generator of its own, since who of them acts first is for the box to decide."""
+        return Random(f"{self.seed}.{self.number}.{actor}")
+
+    @property
+    def seconds(self) -> float:
+        """How long this life is under load."""
+        return self.of("kill").uniform(SHORTEST_SECONDS, LOAD_SECONDS)
+
+
 class CrashDrill:
     """One scratch daemon through many lives."""
 
-    def __init__(self, scratch: Scratch, seed: int) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self.scratch = scratch
-        self.rng = Random(seed)
         self.told = Told()
         self.broken: list[str] = []
-        self.number = 0
 
-    async def kill_once(self) -> None:
+    async def kill_once(self, chance: Chance) -> None:
         """Start, load, kill, and read the log that is left."""
         with started(self.scratch) as process:
             async with connected(self.scratch, process) as client:
                 self._check_gone()
-                with trio.move_on_after(self.rng.uniform(0.05, LOAD_SECONDS)):
-                    await self._load(client)
+                with trio.move_on_after(chance.seconds):
+                    await self._load(client, chance)
                 process.kill()
                 process.wait()
         self._check_log()
@@ -85,41 +103,48 @@ class CrashDrill:
 
     # -- load
 
-    async def _load(self, client: Client) -> None:
+    async def _load(self, client: Client, chance: Chance) -> None:
         async with trio.open_nursery() as nursery:
-            for _ in range(SUBMITTERS):
-                nursery.start_soon(self._repeat, self._submit, client)
-            nursery.start_soon(self._repeat, self._cancel, client)
-            nursery.start_soon(self._repeat, self._answer, client)
+            for number in range(SUBMITTERS):
+                submit = partial(self._submit, run_ids=_run_ids(chance, number))
+                rng = chance.of(f"submitter {number}")
+                nursery.start_soon(self._repeat, submit, client, rng)
+            for act in (self._cancel, self._answer):
+                rng = chance.of(act.__name__)
+                nursery.start_soon(self._repeat, act, client, rng)
 
     async def _repeat(
-        self, act: Callable[[Client], Awaitable[None]], client: Client
+        self,
+        act: Callable[[Client, Random], Awaitable[None]],
+        client: Client,
+        rng: Random,
     ) -> None:
         while True:
             # A full queue, or a run that has ended meanwhile, is an answer too.
             with suppress(PenstockError):
-                await act(client)
-            await trio.sleep(self.rng.uniform(0, 0.02))
+                await act(client, rng)
+            await trio.sleep(rng.uniform(0, 0.02))
 
-    async def _submit(self, client: Client) -> None:
-        self.number += 1
-        words = self.rng.choice((["true"], ["sleep", "0.05"], ["sleep", "300"]))
+    async def _submit(
+        self, client: Client, rng: Random, *, run_ids: Iterator[str]
+    ) -> None:
+        words = rng.choice((["true"], ["sleep", "0.05"], ["sleep", "300"]))
         reply = await client.submit({
-            "kind": "command", "inputs": {"argv": words}, "run_id": f"crash-{self.number}",
-            "on_restart": self.rng.choice(("requeue", "fail", "ask")),
-            "priority": self.rng.choice(("HIGH", "MEDIUM")),
+            "kind": "command", "inputs": {"argv": words}, "run_id": next(run_ids),
+            "on_restart": rng.choice(("requeue", "fail", "ask")),
+            "priority": rng.choice(("HIGH", "MEDIUM")),
         })  # fmt: skip
         self.told.accepted[reply["run_id"]] = reply["position"]
 
-    async def _cancel(self, client: Client) -> None:
-        run_id = self.rng.choice(list(self.told.accepted) or ["crash-0"])
+    async def _cancel(self, client: Client, rng: Random) -> None:
+        run_id = rng.choice(list(self.told.accepted) or ["crash-0"])
         receipt = await client.cancel(run_id, "a drill", wait=True)
         if receipt["outcome"] == "cancelled" and receipt["gone_at"]:
             self.told.cancelled.add(run_id)
 
-    async def _answer(self, client: Client) -> None:
+    async def _answer(self, client: Client, rng: Random) -> None:
         for ask in (await client.get("asks"))["asks"]:
-            answer = self.rng.choice(("requeue", "fail"))
+            answer = rng.choice(("requeue", "fail"))
             await client.answer(ask["run_id"], ask["name"], answer)
             self.told.answers += 1
 
@@ -187,14 +212,19 @@ async def _cancel_quietly(client: Client, run_id: str) -> None:
         await client.cancel(run_id, "the drill is over", wait=True)
 
 
+def _run_ids(chance: Chance, submitter: int) -> Iterator[str]:
+    return (f"crash-{chance.number}.{submitter}.{n}" for n in count(1))
+
+
 def drill_crash(
-    *, seed: int, kills: int | None, seconds: float | None, state: Path | None
-) -> Tally:
-    """Kill so often, or for so many seconds; then end in order."""
-    tally = load_tally(state, seed)
+    tally: Tally, *, kills: int | None, seconds: float | None, state: Path | None
+) -> None:
+    """Kill from the tally's next number on: so often in all, or for so many seconds more.
+
+    Then end in order.
+    """
     with open_scratch() as scratch:
-        trio.run(_kill_often, CrashDrill(scratch, seed), tally, kills, seconds, state)
-    return tally
+        trio.run(_kill_often, CrashDrill(scratch), tally, kills, seconds, state)
 
 
 async def _kill_often(
@@ -206,8 +236,9 @@ async def _kill_often(
 ) -> None:
     began, before = time.monotonic(), tally.seconds
 
-    def told() -> None:
-        tally.failures, drill.broken = [*tally.failures, *drill.broken], []
+    def told(what: str) -> None:
+        tally.failures += [f"{what}: {word}" for word in drill.broken]
+        drill.broken.clear()
         tally.seconds = before + time.monotonic() - began
         save_tally(state, tally)
 
@@ -215,13 +246,21 @@ async def _kill_often(
         late = seconds is not None and time.monotonic() - began > seconds
         if late or (kills is not None and tally.done.get("kills", 0) >= kills):
             break
-        accepted, answers = len(drill.told.accepted), drill.told.answers
-        cancelled = len(drill.told.cancelled)
-        await drill.kill_once()
-        tally.add("kills", 1, ())
-        tally.add("accepted runs", len(drill.told.accepted) - accepted, ())
-        tally.add("proven cancels", len(drill.told.cancelled) - cancelled, ())
-        tally.add("answers", drill.told.answers - answers, ())
-        told()
+        chance = Chance(tally.seed, tally.next)
+        await _kill(drill, tally, chance)
+        told(f"--seed {tally.seed} --from {chance.number}")
     await drill.end()
-    told()
+    told("the last life")
+
+
+async def _kill(drill: CrashDrill, tally: Tally, chance: Chance) -> None:
+    """One kill, and what it adds."""
+    accepted, answers = len(drill.told.accepted), drill.told.answers
+    cancelled = len(drill.told.cancelled)
+    await drill.kill_once(chance)
+    tally.next = chance.number + 1
+    tally.add("kills", 1, ())
+    tally.add("accepted runs", len(drill.told.accepted) - accepted, ())
+    tally.add("proven cancels", len(drill.told.cancelled) - cancelled, ())
+    tally.add("answers", drill.told.answers - answers, ())
+    tally.times.setdefault("load", []).append(round(chance.seconds, 4))

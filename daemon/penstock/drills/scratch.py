@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import trio
 
 from penstock.address import Paths, find_paths, socket_address
 from penstock.client import Client, open_client
+from penstock.drills import keeper
 from penstock.errors import DaemonUnreachable, PenstockError
 
 #: Seconds that a daemon may take to answer: a cold start on a loaded box.
@@ -30,6 +32,8 @@ class Scratch:
 
     folder: Path
     environ: Mapping[str, str]
+    #: Takes the names of daemons that must not outlive the drill.
+    keeper: IO[str]
 
     @property
     def paths(self) -> Paths:
@@ -61,7 +65,20 @@ def open_scratch() -> Iterator[Scratch]:
             environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
         (folder / "run").mkdir(mode=0o700)
         environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-        yield Scratch(folder, environ)
+        with _kept(folder) as names:
+            yield Scratch(folder, environ, names)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[IO[str]]:
+    """Names of daemons that are killed should this process end before it has ended them."""
+    words = [sys.executable, "-I", "-S", keeper.__file__, str(folder)]
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdin is not None
+    with process, process.stdin as names:
+        yield names
 
 
 def _free_port() -> int:
@@ -80,6 +97,8 @@ def started(scratch: Scratch) -> Iterator[subprocess.Popen[bytes]]:
             argv, env=dict(scratch.environ), stdout=log, stderr=log, cwd=scratch.folder
         )
     try:
+        scratch.keeper.write(f"{process.pid} {keeper.start_time(process.pid)}\n")
+        scratch.keeper.flush()
         yield process
     finally:
         process.kill()
