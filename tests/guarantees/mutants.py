@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "a checkpoint between outcomes and views",
         "runs/table.py",
-        "            view.apply(fact)\n            self.queue.apply(fact)\n",
-        "            self.queue.apply(fact)\n            if not fact.type.startswith('ask.'):\n"
+        "            view.apply(fact)\n            self.queue.apply(fact, view.priority)\n",
+        "            self.queue.apply(fact, view.priority)\n            if not fact.type.startswith('ask.'):\n"
         "                view.apply(fact)\n",
         "asks",
         "none",
@@ -117,8 +117,8 @@ MUTANTS = (
     Mutant(
         "lost wake-up in the bus",
         "record/bus.py",
-        "        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
-        "        await trio.sleep(0.01)\n        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())\n",
+        "        lot = self._lots.get(run_id)\n        if lot is None:\n",
+        "        await trio.sleep(0.01)\n        lot = self._lots.get(run_id)\n        if lot is None:\n",
         "tree",
         "none",
     ),

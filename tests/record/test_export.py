@@ -13,6 +13,7 @@ from penstock.errors import Conflict, NotFound, Refused
 from penstock.events import DAEMON_STREAM, AskRaised, DaemonStopping, Log, Milestone
 from penstock.lifecycle import terminal
 from penstock.record.export import export_file, import_file
+from penstock.record.schema import VERSION
 from penstock.record.sqlite import open_sqlite, threads
 from penstock.record.store import Complete, RequestCancel, RunFilter, SetPause
 
@@ -91,6 +92,14 @@ async def test_only_an_empty_database_takes_an_import(tmp_path: Path) -> None:
     assert exported(path) == text
 
 
+async def test_an_export_of_version_1_is_read(tmp_path: Path) -> None:
+    """ST-08 RS-04"""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    await tell_a_story(old)
+    text = exported(old).replace(b'"schema":%d' % VERSION, b'"schema":1', 1)
+    assert import_file(new, io.BytesIO(text)) > 0
+
+
 async def test_a_damaged_export_is_refused_whole(tmp_path: Path) -> None:
     """ST-08"""
     old, new = tmp_path / "old.db", tmp_path / "new.db"
@@ -103,7 +112,7 @@ async def test_a_damaged_export_is_refused_whole(tmp_path: Path) -> None:
         b"no json\n",
         b"".join(lines[:-1]),
         text[:-20],
-        text.replace(b'"schema":1', b'"schema":2', 1),
+        text.replace(b'"schema":%d' % VERSION, b'"schema":%d' % (VERSION + 1), 1),
         text.replace(b'"table":"runs"', b'"table":"other"', 1),
         b"".join([lines[0], *lines[2:]]),
         text + lines[-1],

@@ -222,6 +222,25 @@ async def test_an_older_schema_is_migrated_after_a_copy(tmp_path: Path) -> None:
         assert len(await store.read("r1")) == 5
 
 
+async def test_version_1_becomes_a_database_like_a_new_one(tmp_path: Path) -> None:
+    """RS-04"""
+    path, new = tmp_path / "p.db", tmp_path / "new.db"
+    await fill(path)
+    await fill(new)
+    for sql in (
+        "DROP INDEX runs_root",
+        "CREATE INDEX runs_root ON runs(root_id)",
+        "CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL",
+        "PRAGMA user_version = 1",
+    ):
+        statement(path, sql)
+    async with opened(path) as store:
+        assert len(await store.read("r1")) == 5
+    tables = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    assert statement(path, tables) == statement(new, tables)
+    assert (tmp_path / "p.db.v1").exists()
+
+
 async def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
     """RS-04"""
     path = tmp_path / "p.db"

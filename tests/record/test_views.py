@@ -196,8 +196,8 @@ def test_the_queue_is_counted_by_priority_and_state() -> None:
     queue = QueueView()
     queue.seed("old", "waiting", 10)
     for fact in story(QUEUED, RunStarted(kind="sleep"), RunCancelled(reason="x"))[:2]:
-        queue.apply(fact)
+        queue.apply(fact, 20)
     assert (queue.queued, queue.running, queue.waiting) == (0, 1, 1)
-    queue.apply(story(QUEUED, QUEUED, RunCancelled(reason="x"))[2])
+    queue.apply(story(QUEUED, QUEUED, RunCancelled(reason="x"))[2], 20)
     assert (queue.queued, queue.running, queue.waiting) == (0, 0, 1)
     assert queue.states.keys() == {"old"}

@@ -35,7 +35,6 @@ _STARTABLE = (
 
 def claim(ledger: Ledger, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
-    ledger.flush()
     held = Counter(group for (group,) in ledger.db.execute(_HELD))
     free = d.slots - held.total()
     chosen: list[tuple[str, bool]] = []

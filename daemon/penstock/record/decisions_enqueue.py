@@ -27,6 +27,11 @@ from penstock.record.rows import to_json, to_micros
 from penstock.record.store import Accepted, Draft, Enqueue, Existing, RunSpec
 
 _COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
+# The root counts too; the index of trees holds children only.
+_COUNT_TREE = (
+    "SELECT (SELECT count(*) FROM runs WHERE root_id = ? AND parent_id IS NOT NULL"
+    " AND ended_at IS NULL) + (SELECT count(*) FROM runs WHERE run_id = ? AND ended_at IS NULL)"
+)
 _INSERT_RUN = (
     "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
@@ -91,9 +96,7 @@ def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
             "parent_id", f"the tree is {d.max_tree_depth} deep", limit=d.max_tree_depth
         )
     # Ended ones do not count: a loop has as many turns as it needs, one after the other.
-    (size,) = ledger.db.execute(
-        "SELECT count(*) FROM runs WHERE root_id = ? AND ended_at IS NULL", (root_id,)
-    ).fetchone()
+    (size,) = ledger.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
     if size >= d.max_tree_runs:
         raise TreeTooLarge(
             "parent_id", f"the tree has {size} open runs", limit=d.max_tree_runs

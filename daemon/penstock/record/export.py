@@ -21,6 +21,9 @@ from penstock.record.ledger import INSERT_EVENT
 from penstock.record.rows import SELECT_EVENTS, recorded, to_json, to_micros
 from penstock.record.schema import VERSION
 
+#: Schema versions whose rows are those of this one: only indexes have changed since.
+READABLE_VERSIONS = frozenset({1, VERSION})
+
 _FORMAT = "penstock-log"
 _TABLES = {
     "runs": "key",
@@ -117,9 +120,10 @@ def _read_header(source: Iterator[bytes]) -> dict[str, Any]:
     header = json.loads(next(source, b"{}"))
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise Refused("import", "is no export of penstock")
-    if header["schema"] != VERSION:
+    if header["schema"] not in READABLE_VERSIONS:
+        known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
         raise Refused(
-            "import", f"has schema version {header['schema']}; this one reads {VERSION}"
+            "import", f"has schema version {header['schema']}; this one reads {known}"
         )
     return header
 

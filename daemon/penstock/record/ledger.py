@@ -152,11 +152,14 @@ class Ledger:
 
     def row(self, entry: Entry) -> RunRow:
         """The whole row as it stands in this transaction."""
-        self.flush()
+        sql = f"{SELECT_RUNS} WHERE runs.key = ?"
+        columns = self.db.execute(sql, (entry.key,)).fetchone()
+        # What every fact changes is in the tables only once the commit is complete.
         return run_row(
-            self.db.execute(
-                f"{SELECT_RUNS} WHERE runs.key = ?", (entry.key,)
-            ).fetchone()
+            columns,
+            sequence=entry.sequence,
+            last_position=entry.last_position,
+            code_version=entry.code_version,
         )
 
     def update(self, entry: Entry, **columns: Any) -> None:

@@ -128,6 +128,11 @@ class Recorder:
         self._kicked = True
         self._work.set()
 
+    @property
+    def pending(self) -> int:
+        """Ordinary entries that wait for a commit."""
+        return self._ordinary
+
     def statistics(self) -> RecorderStatistics:
         c = self.counters
         waiting = len(self._room)
@@ -160,6 +165,11 @@ class Recorder:
         """The writer task. It ends only by being cancelled, or with the daemon."""
         try:
             while True:
+                if self._work.is_set():
+                    # Whom the last batch woke has a turn now, some before this task and some
+                    # after. After one more turn all have decided what they decide next, and none
+                    # waits for a commit that left without it.
+                    await trio.lowlevel.checkpoint()
                 await self._work.wait()
                 self._work = trio.Event()
                 self._in_batch = True

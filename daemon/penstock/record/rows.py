@@ -27,6 +27,12 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
 
+# Left to itself SQLite takes the index by place, and reads every run that ever was.
+SELECT_OPEN_RUNS = (
+    f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs INDEXED BY runs_state"
+    " CROSS JOIN specs ON specs.key = runs.key WHERE ended_at IS NULL ORDER BY place"
+)
+
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
     " events.code_version, type, body FROM events CROSS JOIN runs ON runs.key = events.run"
@@ -48,9 +54,9 @@ def to_json(value: Any) -> str:
     return pydantic_core.to_json(value).decode()
 
 
-def run_row(columns: tuple[Any, ...]) -> RunRow:
-    """One row of SELECT_RUNS as the port shows it."""
-    values = dict(zip(RunRow.__dataclass_fields__, columns, strict=True))
+def run_row(columns: tuple[Any, ...], **newer: int) -> RunRow:
+    """One row of SELECT_RUNS as the port shows it, with what is newer than the table."""
+    values = dict(zip(RunRow.__dataclass_fields__, columns, strict=True), **newer)
     for name in ("shown", "labels"):
         values[name] = from_json(values[name])
     values["after"] = tuple(from_json(values["after"]))

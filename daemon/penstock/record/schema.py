@@ -13,7 +13,7 @@ from penstock.errors import StartRefused
 from penstock.events import DAEMON_STREAM
 
 #: The version of the tables below; PRAGMA user_version of the file.
-VERSION = 1
+VERSION = 2
 
 #: PRAGMA application_id of our files ("Pnst"): any other database is not ours to write into.
 APPLICATION = 0x506E7374
@@ -21,7 +21,8 @@ APPLICATION = 0x506E7374
 Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
 
 # Large and constant columns stand in `specs`: a fact rewrites its row of `runs`, and must not
-# rewrite megabytes of inputs with it.
+# rewrite megabytes of inputs with it. Every index costs each commit of a new run a page, so those
+# of few runs are partial.
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE runs (
@@ -40,10 +41,9 @@ CREATE TABLE runs (
 CREATE INDEX runs_in_line ON runs(priority, place) WHERE state IN ('queued', 'preempted');
 CREATE INDEX runs_state ON runs(state) WHERE ended_at IS NULL;
 CREATE INDEX runs_ended ON runs(ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL;
 CREATE INDEX runs_place ON runs(place);
 CREATE INDEX runs_parent ON runs(parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX runs_root ON runs(root_id);
+CREATE INDEX runs_root ON runs(root_id) WHERE parent_id IS NOT NULL;
 CREATE TABLE specs (
     key INTEGER PRIMARY KEY, digest BLOB NOT NULL, inputs BLOB NOT NULL, shown TEXT NOT NULL,
     labels TEXT NOT NULL, after TEXT NOT NULL
@@ -74,8 +74,16 @@ _DAEMON = (
     " preemptible, created_at) VALUES (0, ?1, '', 0, 0, '', ?1, 0, 'fail', 0, 0)"
 )
 
+
+def _index_fewer(db: sqlite3.Connection) -> None:
+    """Version 2: no index of open runs by place, and one of trees that knows children only."""
+    db.execute("DROP INDEX runs_open")
+    db.execute("DROP INDEX runs_root")
+    db.execute("CREATE INDEX runs_root ON runs(root_id) WHERE parent_id IS NOT NULL")
+
+
 #: version → what makes the next one of it, in the transaction that raises the version.
-MIGRATIONS: Migrations = {}
+MIGRATIONS: Migrations = {1: _index_fewer}
 
 
 def create(db: sqlite3.Connection) -> None:

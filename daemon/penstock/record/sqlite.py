@@ -21,6 +21,7 @@ from penstock.record.decisions_prune import used_bytes
 from penstock.record.ledger import Ledger
 from penstock.record.rows import (
     SELECT_EVENTS,
+    SELECT_OPEN_RUNS,
     SELECT_RUNS,
     find_asks,
     find_runs,
@@ -202,9 +203,7 @@ class SqliteStore:
         return await self._read(find_runs, wanted)
 
     async def open_runs(self) -> list[RunRow]:
-        return await self._read(
-            _rows, f"{SELECT_RUNS} WHERE ended_at IS NULL ORDER BY place", ()
-        )
+        return await self._read(_rows, SELECT_OPEN_RUNS, ())
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True

@@ -209,13 +209,11 @@ class QueueView:
         """Begin with a run that was open before the first fact."""
         self._place(run_id, state, priority)
 
-    def apply(self, fact: Recorded) -> None:
-        """Take the next fact of any run."""
+    def apply(self, fact: Recorded, priority: int) -> None:
+        """Take the next fact of any run, and the run's priority."""
         if fact.type not in MOVING_TYPES:
             return
-        state, priority = self.states.get(fact.run_id, (None, 0))
-        if fact.type == "run.queued":
-            priority = getattr(fact.event, "priority", Priority.MEDIUM)
+        state, _ = self.states.get(fact.run_id, (None, 0))
         try:
             after = next_state(state, fact.type)
         except IllegalTransition:

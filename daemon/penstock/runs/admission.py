@@ -82,5 +82,10 @@ class Admission:
     def _free(self) -> int:
         return self.capacity - self.queued() - self._entering
 
+    @property
+    def waiting(self) -> int:
+        """Submits that stand in line."""
+        return len(self._line)
+
     def statistics(self) -> AdmissionStatistics:
         return AdmissionStatistics(len(self._line), self.max_waiting, self._entering)

@@ -20,32 +20,35 @@ class Gauges:
     readings: Mapping[str, Callable[[], Reading]]
     tell: Tell
     _gauges: dict[str, Gauge] = field(default_factory=dict)
-    _touched: trio.Event = field(default_factory=trio.Event)
+    # When a change that came too soon after the last one is to be told.
+    _due: float | None = None
+    _due_changed: trio.Event = field(default_factory=trio.Event)
 
     def touch(self) -> None:
-        """Something may have changed. Cheap: called after every commit."""
-        self._touched.set()
-
-    async def watch(self) -> None:
-        """The task that samples; until cancelled."""
-        while True:
-            due = self._sample_all()
-            with trio.CancelScope() as scope:
-                if due is not None:
-                    scope.deadline = due
-                await self._touched.wait()
-            self._touched = trio.Event()
-
-    def _sample_all(self) -> float | None:
+        """Sample: something may have changed. Cheap, since it is called after every commit."""
         now = trio.current_time()
+        due = None
         for name, reading in self.readings.items():
-            gauge, edge = sample(
-                self._gauges.get(name, Gauge(name)), reading(), now=now
-            )
-            self._gauges[name] = gauge
+            before = self._gauges.get(name) or Gauge(name)
+            gauge, edge = sample(before, reading(), now=now)
+            if gauge is not before:
+                self._gauges[name] = gauge
             if edge is not None:
                 self.tell(f"backpressure {name}", edge)
-        return min(
-            (g.due_at for g in self._gauges.values() if g.due_at is not None),
-            default=None,
-        )
+            if gauge.due_at is not None:
+                due = gauge.due_at if due is None else min(due, gauge.due_at)
+        if due != self._due:
+            self._due = due
+            self._due_changed.set()
+
+    async def watch(self) -> None:
+        """The task that samples again when a change is due; until cancelled."""
+        self.touch()
+        while True:
+            with trio.CancelScope() as scope:
+                if self._due is not None:
+                    scope.deadline = self._due
+                await self._due_changed.wait()
+            self._due_changed = trio.Event()
+            if scope.cancelled_caught:
+                self.touch()

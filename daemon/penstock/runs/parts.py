@@ -88,10 +88,10 @@ class Parts:
             {
                 "queue": lambda: Level(self.table.queue.queued, config.queue_capacity),
                 "recorder": lambda: Level(
-                    self.recorder.statistics().pending, config.recorder_capacity
+                    self.recorder.pending, config.recorder_capacity
                 ),
                 "submits": lambda: Level(
-                    self.admission.statistics().waiting, config.max_waiting_submits
+                    self.admission.waiting, config.max_waiting_submits
                 ),
             },
             self.recorder.note,

@@ -165,7 +165,7 @@ class RunTable:
             if view is None:
                 view = self.views[fact.run_id] = RunView(fact.run_id)
             view.apply(fact)
-            self.queue.apply(fact)
+            self.queue.apply(fact, view.priority)
             if fact.type in _MOVES:
                 self.moved = True
                 self.on_move(fact, view)
