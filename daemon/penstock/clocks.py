@@ -32,10 +32,14 @@ def check_clock(value: Any) -> dict[str, int]:
 
 def tick(clock: Clock, process: str) -> dict[str, int]:
     """A new clock in which `process` counts one more. OverflowError at 2^63-1."""
-    count = clock.get(process, 0)
+    return {**clock, process: next_count(clock.get(process, 0), process)}
+
+
+def next_count(count: int, process: str) -> int:
+    """One more. OverflowError at 2^63-1."""
     if count >= LARGEST_COUNT:
         raise OverflowError(f"the count of {process!r} is at its largest")
-    return {**clock, process: count + 1}
+    return count + 1
 
 
 def merge(one: Clock, other: Clock) -> dict[str, int]:

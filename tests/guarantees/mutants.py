@@ -75,9 +75,9 @@ MUTANTS = (
     Mutant(
         "a checkpoint between outcomes and views",
         "runs/table.py",
-        "            view.apply(fact)\n            self.queue.apply(fact, view.priority)\n",
-        "            self.queue.apply(fact, view.priority)\n            if not fact.type.startswith('ask.'):\n"
-        "                view.apply(fact)\n",
+        "            view.apply(fact)\n            if fact.type not in _MOVES:\n",
+        "            if not fact.type.startswith('ask.'):\n"
+        "                view.apply(fact)\n            if fact.type not in _MOVES:\n",
         "asks",
         "none",
     ),

@@ -132,7 +132,7 @@ async def test_a_known_id_with_other_content_is_a_conflict(store: SqliteStore) -
     row = await start(store)
     decision = append("r1", Log(text="a"), fence=row.fence)
     await one(store, decision)
-    other = replace(decision.drafts[0], body=b'{"type":"log","text":"b"}')
+    other = decision.drafts[0]._replace(body=b'{"type":"log","text":"b"}')
     for drafts in ((other,), (decision.drafts[0], fact("r1", Log(text="c")))):
         with pytest.raises(Conflict):
             await one(store, Append(drafts, row.fence))

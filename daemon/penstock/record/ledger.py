@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from penstock.clocks import Clock, merge, tick
+from penstock.clocks import Clock, merge, next_count
 from penstock.envelope import Recorded
 from penstock.errors import RunNotFound
 from penstock.events import DAEMON_STREAM, AnyEvent, encode_event
@@ -57,6 +57,8 @@ class Ledger:
         self._changed: dict[int, Entry] = {}
         self._touched: dict[int, Entry] = {}
         self._rows: list[tuple[Any, ...]] = []
+        self._recorded = False
+        # The facts of this batch by their ids; kept only where an id comes twice.
         self._pending: dict[int, Recorded] = {}
         self._known: dict[int, int] = {}
         self._repeats = False
@@ -103,7 +105,7 @@ class Ledger:
         """Write the rest; the caller commits."""
         self.flush()
         # A commit that recorded nothing must not cost an fsync.
-        if self._pending:
+        if self._recorded:
             self.set_meta("head", self._head)
 
     def committed(self) -> None:
@@ -130,7 +132,9 @@ class Ledger:
 
     def find(self, run_id: str) -> Entry | None:
         """What decisions need of a run; None if there is none."""
-        entry = self._entries.get(run_id) or load_entry(self.db, run_id)
+        if (entry := self._entries.get(run_id)) is not None:
+            return entry
+        entry = load_entry(self.db, run_id)
         return entry if entry is None else self.add(entry)
 
     def drop(self, run_id: str) -> None:
@@ -237,7 +241,9 @@ class Ledger:
             self._head, entry.key, entry.sequence, draft.event_id.bytes, to_micros(draft.at),
             draft.type, text, cause.bytes if cause else None, version, draft.body,
         ))  # fmt: skip
-        self._pending[draft.event_id.int] = fact
+        if self._repeats:
+            self._pending[draft.event_id.int] = fact
+        self._recorded = True
         self._changed[entry.key] = entry
         return fact
 
@@ -270,7 +276,5 @@ class Ledger:
         """
         # The daemon's own stream would gather one process per start for ever.
         clock = {} if entry.run_id == DAEMON_STREAM else entry.clock
-        self._ticks = max(self._ticks, clock.get(self.life, 0))
-        advanced = tick({self.life: self._ticks}, self.life)
-        self._ticks = advanced[self.life]
-        return {**(merge(clock, other) if other else clock), **advanced}
+        self._ticks = next_count(max(self._ticks, clock.get(self.life, 0)), self.life)
+        return {**(merge(clock, other) if other else clock), self.life: self._ticks}

@@ -74,7 +74,7 @@ def _draft(draft: Draft, wanted: re.Pattern[str]) -> Draft:
         return draft
     event = from_json(draft.body)
     kept = {"type": event.pop("type"), **_clean(event, wanted)}
-    return replace(draft, body=to_json(kept))
+    return draft._replace(body=to_json(kept))
 
 
 def _clean(value: Any, wanted: re.Pattern[str]) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from penstock.clocks import Clock
@@ -24,16 +25,21 @@ from penstock.values import new_event_id
 LARGEST_SKEW = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A fact on its way to the store: already encoded and known to be small enough."""
+_NO_CLOCK: Clock = MappingProxyType({})
+
+
+class Draft(NamedTuple):
+    """A fact on its way to the store: already encoded and known to be small enough.
+
+    A tuple, since one is made per fact: a frozen dataclass takes three times as long.
+    """
 
     run_id: str
     type: str
     body: bytes
     at: datetime
-    event_id: UUID = field(default_factory=new_event_id)
-    clock: Clock = field(default_factory=dict)
+    event_id: UUID
+    clock: Clock = _NO_CLOCK
     causation_id: UUID | None = None
     #: The version of the code this fact is about; None keeps the run's current one.
     code_version: int | None = None
@@ -61,14 +67,14 @@ def draft(
     if at is not None and at > now + LARGEST_SKEW:
         raise Refused("at", "lies in the future")
     return Draft(
-        run_id=run_id,
-        type=event.type,
-        body=body,
-        at=at or now,
-        event_id=event_id or new_event_id(),
-        clock=clock or {},
-        causation_id=causation_id,
-        code_version=code_version,
+        run_id,
+        event.type,
+        body,
+        at or now,
+        event_id or new_event_id(),
+        clock or _NO_CLOCK,
+        causation_id,
+        code_version,
     )
 
 

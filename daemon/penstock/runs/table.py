@@ -165,10 +165,11 @@ class RunTable:
             if view is None:
                 view = self.views[fact.run_id] = RunView(fact.run_id)
             view.apply(fact)
+            if fact.type not in _MOVES:
+                continue
             self.queue.apply(fact, view.priority)
-            if fact.type in _MOVES:
-                self.moved = True
-                self.on_move(fact, view)
+            self.moved = True
+            self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
         self.bus.publish(facts)
