@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+from collections import deque
 
 import trio
 
@@ -33,16 +34,22 @@ def _broken(error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceErr
 
 
 class DoorStream(trio.abc.HalfCloseableStream):
-    """A socket stream that gives the bytes of `peeked` back first.
+    """A socket stream that gives back what was read of it, and never gets stuck.
 
     A peer that takes no byte for `stall_seconds` breaks the connection: Hypercorn shields its
     sends, so without this a stalled client would hold a stop for ever.
+
+    Any task may send at any time: bytes go out in the order of the calls. What the kernel does not
+    take at once lies in a queue, where whoever sends next queues up behind it, so nothing falls
+    into the middle of a frame, even if its sender is cancelled.
     """
 
     def __init__(self, stream: trio.SocketStream, *, stall_seconds: float) -> None:
         self._stream = stream
         self._stall_seconds = stall_seconds
         self._given_back = bytearray()
+        self._unsent: deque[memoryview] = deque()
+        self._draining = trio.StrictFIFOLock()
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -73,36 +80,52 @@ class DoorStream(trio.abc.HalfCloseableStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything. BrokenResourceError if the peer is gone or takes nothing for too long."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        with memoryview(data) as view:
-            sent = self._send_at_once(view)
-            if sent == len(view):
-                await trio.lowlevel.cancel_shielded_checkpoint()
-            while sent < len(view):
-                with (
-                    trio.move_on_after(self._stall_seconds) as patience,
-                    view[sent:] as rest,
-                ):
-                    sent += await self._send(rest)
+        if self.send_nowait(data):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            await self.drain()
+
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> bool:
+        """Send what the kernel takes now, mostly all; if False, await `drain` before the next call.
+
+        A scope with a deadline costs more than a send, and so does a wait that is none. The rest is
+        kept as it is: `data` must not change until it is sent. Raises what `send_all` raises.
+        """
+        sent = 0
+        if not self._unsent:
+            try:
+                sent = os.write(self.socket.fileno(), data)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise _broken(error) from None
+            if sent == len(data):
+                return True
+        self._unsent.append(memoryview(data)[sent:])
+        return False
+
+    async def drain(self) -> None:
+        """Send what is unsent. BrokenResourceError if the peer is gone or takes nothing for long."""
+        async with self._draining:
+            while self._unsent:
+                with trio.move_on_after(self._stall_seconds) as patience:
+                    await self._send_some()
                 if patience.cancelled_caught:
                     self.cut()
                     raise trio.BrokenResourceError("the peer takes nothing")
 
-    def _send_at_once(self, data: memoryview) -> int:
-        """What the kernel takes now, mostly all: a scope with a deadline costs more than a send."""
+    async def _send_some(self) -> None:
+        rest = self._unsent[0]
         try:
-            return os.write(self.socket.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise _broken(error) from None
-
-    async def _send(self, data: memoryview) -> int:
-        try:
-            return await self.socket.send(data)
+            sent = await self.socket.send(rest)
         except trio.ClosedResourceError:
             raise
         except OSError as error:
             raise _broken(error) from error
+        if sent < len(rest):
+            self._unsent[0] = rest[sent:]
+        else:
+            self._unsent.popleft()
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
