@@ -396,3 +396,45 @@ async def test_each_of_many_that_wait_for_one_run_is_woken_each_time(
                 await trio.testing.wait_all_tasks_blocked()
                 log.add("a", *lines(1))
     assert log.bus._lots == {}
+
+
+async def test_readers_at_the_same_place_get_the_same_batch(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PF-04: what is made of it for one of them is made for all; of another run it is another."""
+    log = Log4()
+    with (
+        log.bus.subscribe(None, 0) as one,
+        log.bus.subscribe(None, 0) as two,
+        log.bus.subscribe("a", 0) as of_run,
+    ):
+        log.add("a", *lines(2))
+        log.add("b", *lines(1))
+        first = await anext(one)
+        assert first is await anext(two)
+        assert (first.live, first.last) == (True, False)
+        own = await anext(of_run)
+        assert [fact.position for fact in own.facts] == [1, 2]
+        # The cursor of one run's reader stands behind the facts of the others, too.
+        assert own.live
+        log.add("a", DONE)
+        more = await anext(one)
+        assert more is await anext(two)
+        assert more is not first
+        assert (more.live, more.last) == (True, False)
+        end = await anext(of_run)
+        assert (end.live, end.last) == (True, True)
+        with pytest.raises(StopAsyncIteration):
+            await anext(of_run)
+
+
+async def test_a_batch_is_live_only_if_nothing_recorded_is_still_to_come(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """WS-05: for a reader of the store as for one of the ring."""
+    log = Log4(ring=8, frame_events=3)
+    log.add("a", *lines(12))
+    with log.bus.subscribe(None, 0) as subscription:
+        told = [await anext(subscription) for _ in range(4)]
+    assert [batch.live for batch in told] == [False, False, False, True]
+    assert [len(batch.facts) for batch in told] == [3, 3, 3, 3]

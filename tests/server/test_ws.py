@@ -22,8 +22,6 @@ from fakes.core import TOKEN, House, open_house
 from penstock.client.websocket import only
 from penstock.envelope import Recorded
 from penstock.events import Log, RunCompleted, RunStarted
-from penstock.record.batches import Batch
-from penstock.server.ws_session import frames
 
 
 @asynccontextmanager
@@ -468,7 +466,3 @@ async def test_a_cursor_above_the_head_waits() -> None:
         house.record("r", Log(text="2"), Log(text="3"))
         got = await until(client, "events")
         assert positions(got) == [3]
-
-
-def test_an_empty_batch_is_no_frame() -> None:
-    assert list(frames(Batch(live=True), "catch_up")) == []

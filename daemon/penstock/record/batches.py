@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.envelope import Recorded
 from penstock.errors import PenstockError
+from penstock.events import TERMINAL_TYPES
 from penstock.record.store import RunRow
 
 Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
@@ -31,26 +33,41 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a subscriber gets at once; `live`: nothing recorded so far is still to come."""
+    """What a subscriber gets at once; readers that stand at the same place get the same one.
+
+    `live`: nothing recorded so far is still to come; `last`: the run's end is in it.
+    """
 
     facts: tuple[Recorded, ...] = ()
     gap: Gap | None = None
     live: bool = False
-    _joined: list[str] = field(default_factory=list, repr=False, compare=False)
+    last: bool = False
+    _written: dict[Callable[[tuple[Recorded, ...]], bytes], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def joined(self) -> str:
-        """The facts' envelopes with commas between; put together once for all who got the same."""
-        if not self._joined:
-            self._joined.append(b",".join(fact.wire() for fact in self.facts).decode())
-        return self._joined[0]
+    def written(self, write: Callable[[tuple[Recorded, ...]], bytes]) -> bytes:
+        """What `write` makes of the facts; it is called once for all who got this batch.
+
+        `write` is remembered with the batch, so it must be a function of a module.
+        """
+        data = self._written.get(write)
+        if data is None:
+            data = self._written[write] = write(self.facts)
+        return data
+
+
+def batch_of(facts: tuple[Recorded, ...], run_id: str | None, *, live: bool) -> Batch:
+    """Facts for the readers of a run, or of all runs for None; after a run's end nothing comes."""
+    last = run_id is not None and facts[-1].type in TERMINAL_TYPES
+    return Batch(facts, None, live or last, last)
 
 
 class Page(NamedTuple):
-    """The next facts of the ring for a reader, and its cursor after them."""
+    """The next facts of the ring for a reader, None if none is for it, and its cursor after them."""
 
-    facts: tuple[Recorded, ...]
+    batch: Batch | None
     cursor: int
-    joined: list[str]
 
 
 @dataclass(frozen=True, slots=True)

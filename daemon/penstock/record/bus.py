@@ -20,6 +20,7 @@ from penstock.record.batches import (
     Overflow,
     Page,
     SubscriberStatistics,
+    batch_of,
 )
 from penstock.record.subscription import Subscription
 
@@ -121,11 +122,16 @@ class Bus:
             cursor = fact.position
             if len(facts) >= self.frame_events:
                 break
-        return Page(tuple(facts), cursor, [])
+        if not facts:
+            return Page(None, cursor)
+        live = cursor >= self.head
+        return Page(batch_of(tuple(facts), run_id, live=live), cursor)
 
     async def wait_published(self, run_id: str | None) -> None:
         """Wait until a fact of the run, or of any run for None, is published."""
-        lot = self._lots.setdefault(run_id, trio.lowlevel.ParkingLot())
+        lot = self._lots.get(run_id)
+        if lot is None:
+            lot = self._lots[run_id] = trio.lowlevel.ParkingLot()
         try:
             await lot.park()
         finally:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.envelope import Recorded
-from penstock.events import TERMINAL_TYPES
 from penstock.lifecycle import TERMINAL_STATES
 from penstock.record.batches import (
     Batch,
@@ -16,6 +15,7 @@ from penstock.record.batches import (
     Lagged,
     Overflow,
     SubscriberStatistics,
+    batch_of,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Subscription:
                 return batch
             if self.cursor + 1 < self._bus.first:
                 if facts := await self._from_store():
-                    return self._batch(tuple(facts))
+                    live = self.cursor >= self._bus.head
+                    return self._note(batch_of(tuple(facts), self.run_id, live=live))
             elif not self._asked_store:
                 await self._ask_store()
             elif not self._told_live:
@@ -77,15 +78,16 @@ class Subscription:
 
     def take_ready(self) -> Batch | None:
         """The next batch if it can be had without waiting."""
-        if self._ended:
+        # Asked twice for each wake-up, mostly in vain; who has everything has missed nothing.
+        if self._ended or self.cursor >= self._bus.head:
             return None
         if batch := self._skip():
             return batch
-        if not self._bus.first - 1 <= self.cursor < self._bus.head:
+        if self.cursor + 1 < self._bus.first:
             return None
         page = self._bus.page_after(self.run_id, self.cursor)
         self.cursor = page.cursor
-        return self._batch(page.facts, page.joined) if page.facts else None
+        return None if page.batch is None else self._note(page.batch)
 
     def _skip(self) -> Batch | None:
         """What the policy, or pruning, makes this reader miss."""
@@ -109,15 +111,13 @@ class Subscription:
         self._asked_store = self.run_id is None
         return Batch(gap=gap)
 
-    def _batch(
-        self, facts: tuple[Recorded, ...], joined: list[str] | None = None
-    ) -> Batch:
-        live = self.cursor >= self._bus.head
-        self._told_live = self._told_live or live
-        if self.run_id is not None and facts[-1].type in TERMINAL_TYPES:
+    def _note(self, batch: Batch) -> Batch:
+        """The batch, once what it says of this reader's place is noted."""
+        if batch.live:
+            self._told_live = True
+        if batch.last:
             self._ended = True
-            live = True
-        return Batch(facts, None, live, [] if joined is None else joined)
+        return batch
 
     async def _from_store(self) -> list[Recorded]:
         bus = self._bus

@@ -51,7 +51,8 @@ class Closing:
     def until_goodbye(self, seconds: float | None = None) -> Iterator[trio.CancelScope]:
         """A scope that a goodbye cancels, or the deadline if there is one.
 
-        It belongs around a wait and never around a send: half a frame would break the stream.
+        It belongs around a wait for something to send, never around one for the peer to take it:
+        half a frame would break the stream.
         """
         scope = trio.CancelScope()
         if seconds is not None:

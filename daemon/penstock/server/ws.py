@@ -42,7 +42,8 @@ def make_ws_handler(core: Core, guard: Guard, closing: Closing) -> WebSocketHand
         async with open_connection(core, stream) as connection:
             if connection is None:
                 return
-            session = Session(core, closing, connection, f"ws-{next(numbers)}")
+            name = f"ws-{next(numbers)}"
+            session = Session(core, closing, connection, stream, name)
             if not guard.has_shown_token(knock):
                 opened = await session.wait_open(guard)
                 if opened is None:

@@ -2,34 +2,28 @@
 
     hello → events … → ready → events … → bye
 
-Frames are put together from bytes that were encoded once. A client that takes nothing waits alone:
-its cursor stands still, and it costs the daemon a number.
+Frames are written to the socket as they are: most are the same bytes for every client, and the
+library would make each anew. It still does the handshake, reads, and says pong and close. A client
+that takes nothing waits alone: its cursor stands still, and it costs the daemon a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
-from pydantic import BaseModel
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.errors import PenstockError, Unauthorised
 from penstock.problems import row_of
-from penstock.record.batches import Batch, Lagged, Overflow
+from penstock.record.batches import Lagged, Overflow
 from penstock.record.subscription import Subscription
 from penstock.server.closing import Closing, last_look
+from penstock.server.door_stream import DoorStream
+from penstock.server.frames import batch_frames, hello, model_frame
 from penstock.server.guard import Guard
-from penstock.wire import (
-    ByeFrame,
-    GapFrame,
-    HelloFrame,
-    OpenFrame,
-    ReadyFrame,
-    read_json,
-)
+from penstock.wire import ByeFrame, OpenFrame, ReadyFrame, read_json
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -60,15 +54,22 @@ class Bye:
 
 
 class Session:
-    """One client that was let in."""
+    """One client that was let in; `stream` is what its connection writes to, too."""
 
     def __init__(
-        self, core: Core, closing: Closing, connection: WebSocketConnection, name: str
+        self,
+        core: Core,
+        closing: Closing,
+        connection: WebSocketConnection,
+        stream: DoorStream,
+        name: str,
     ) -> None:
         self._core = core
         self._closing = closing
         self._connection = connection
+        self._stream = stream
         self._name = name
+        self._ready = False
 
     async def wait_open(self, guard: Guard) -> OpenFrame | None:
         """The client's first frame; None if it was none, or showed no token, and we hung up."""
@@ -93,7 +94,7 @@ class Session:
             nursery.start_soon(self._listen, nursery.cancel_scope)
             try:
                 bye = await self._tell(wish)
-                await self._send(ByeFrame(reason=bye.reason))
+                await self._send(model_frame(ByeFrame(reason=bye.reason)))
                 await self._connection.aclose(bye.code, bye.reason)
             except ConnectionClosed:
                 # Leaving is every client's right, at any moment.
@@ -105,35 +106,57 @@ class Session:
         with bus.subscribe(
             wish.run_id, wish.after, overflow=wish.overflow, name=self._name, kind="ws"
         ) as subscription:
-            await self._send(hello(self._core))
+            await self._send(model_frame(hello(self._core)))
             try:
                 return await self._pass_on(subscription)
             except Lagged as error:
                 return Bye(str(error), CODE_LAGGED)
 
     async def _pass_on(self, subscription: Subscription) -> Bye:
-        ready = stopped = False
         while True:
-            if self._closing.saying_goodbye or not (batch := subscription.take_ready()):
-                # Only the wait is cut short by a stop: half a frame would break the stream.
-                with self._closing.until_goodbye() as scope:
-                    batch = await anext(subscription, None)
-                stopped = scope.cancelled_caught
-            if stopped:
-                await self._send_batch(await last_look(subscription), subscription)
+            with self._closing.until_goodbye() as scope:
+                if await self._pass_on_at_once(subscription):
+                    return Bye("the run has ended", CODE_ENDED)
+            if scope.cancelled_caught:
+                if batch := await last_look(subscription):
+                    await self._send(batch_frames(batch, subscription.overflow))
                 return Bye("the daemon is stopping", CODE_STOPPING)
-            if batch is None:
-                return Bye("the run has ended", CODE_ENDED)
-            await self._send_batch(batch, subscription)
-            if batch.live and not ready:
-                ready = True
-                await self._send(ReadyFrame(head=self._core.bus.head))
+            await self._drain()
 
-    async def _send_batch(
-        self, batch: Batch | None, subscription: Subscription
-    ) -> None:
-        for frame in frames(batch, subscription.overflow) if batch else ():
-            await self._connection.send_message(frame)
+    async def _pass_on_at_once(self, subscription: Subscription) -> bool:
+        """Write batches until the stream ends (true), or the client does not take one (false).
+
+        There is no checkpoint but in the wait for a batch, so a cancel loses no batch and cuts no
+        frame; and there always is one in it, so a client that catches up lets others run.
+        """
+        async for batch in subscription:
+            frames = batch_frames(batch, subscription.overflow)
+            if batch.live and not self._ready:
+                self._ready = True
+                frames += model_frame(ReadyFrame(head=self._core.bus.head))
+            if frames and not self._write(frames):
+                return False
+        return True
+
+    def _write(self, frames: bytes) -> bool:
+        """Send whole frames now; if false, `_drain` is due."""
+        if self._connection.closed:
+            raise ConnectionClosed(self._connection.closed)
+        try:
+            return self._stream.send_nowait(frames)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionClosed(self._connection.closed) from None
+
+    async def _drain(self) -> None:
+        try:
+            await self._stream.drain()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionClosed(self._connection.closed) from None
+
+    async def _send(self, frames: bytes) -> None:
+        self._write(frames)
+        # A wait for those before, too, and a checkpoint in any case.
+        await self._drain()
 
     async def _listen(self, scope: trio.CancelScope) -> None:
         """Notice that the client leaves; what it says after its first frame is not looked at."""
@@ -150,34 +173,9 @@ class Session:
             if message:
                 return message
 
-    async def _send(self, frame: BaseModel) -> None:
-        await self._connection.send_message(frame.model_dump_json())
-
     async def _hang_up(self, error: PenstockError) -> None:
         reason = str(error).encode()[:_LONGEST_REASON].decode(errors="ignore")
         with trio.move_on_after(self._core.config.close_timeout):
             await self._connection.aclose(
                 FIRST_ERROR_CODE + row_of(error).status, reason
             )
-
-
-def hello(core: Core) -> HelloFrame:
-    """Which daemon this is, and how far its log reaches."""
-    return HelloFrame(
-        daemon=f"penstock {core.version}",
-        epoch=core.epoch,
-        life=core.life,
-        head=core.bus.head,
-        floor=core.bus.floor,
-    )
-
-
-def frames(batch: Batch, overflow: Overflow) -> Iterator[str]:
-    """The frames that tell a batch."""
-    if gap := batch.gap:
-        dropped = gap.count if overflow == "drop_oldest" else None
-        yield GapFrame(
-            first=gap.first, last=gap.last, dropped=dropped
-        ).model_dump_json()
-    if batch.facts:
-        yield f'{{"type":"events","events":[{batch.joined()}]}}'
