@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import h11
 import trio
@@ -36,6 +37,8 @@ class ScriptedDaemon:
     address: Address
     routes: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     scripts: list[Script] = field(default_factory=list)
+    #: Facts told by pages, as `?after=` asks for them.
+    pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
     async def handle(self, stream: trio.SocketStream) -> None:
@@ -65,9 +68,12 @@ class ScriptedDaemon:
             asked = _asked(request, json.loads(body) if body else None)
             self.asked.append(asked)
             key = (asked.method, asked.target.split("?")[0])
-            status, document = self.routes.get(
-                key, (404, {"type": "urn:penstock:not-found"})
-            )
+            if key[1] in self.pages:
+                status, document = 200, _page(self.pages[key[1]], asked.target)
+            else:
+                status, document = self.routes.get(
+                    key, (404, {"type": "urn:penstock:not-found"})
+                )
             data = json.dumps(document).encode()
             reply = h11.Response(
                 status_code=status, headers=[("Content-Length", str(len(data)))]
@@ -182,6 +188,14 @@ class GivesBack(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _page(facts: list[dict[str, Any]], target: str) -> dict[str, Any]:
+    """The next two facts after the cursor in the target; small pages, so that there are several."""
+    after = int(parse_qs(urlsplit(target).query).get("after", ["0"])[0])
+    page = [fact for fact in facts if fact["position"] > after][:2]
+    following = page[-1]["position"] if page else after
+    return {"events": page, "next": following, "more": bool(page)}
 
 
 async def _play(

@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("runs:list_runs", "The runs, newest first."),
         "show": ("runs:show", "One run as it stands."),
         "logs": ("watch:logs", "What a run printed."),
+        "artifacts": ("artifacts:artifacts", "The texts that a run makes, or one of them."),
         "follow": ("watch:follow", "A run from its beginning to its end, live."),
         "wait": ("watch:wait", "Wait until runs have ended."),
         "cancel": ("runs:cancel", "Cancel runs, and prove that they are gone."),

@@ -1,0 +1,104 @@
+"""The texts that a run makes: which there are, and one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any, BinaryIO
+
+import click
+
+from penstock.cli.completing import complete_run
+from penstock.cli.output import emit, say, table
+from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.sources import Source, ask_source
+from penstock.errors import NotFound, PenstockError
+from penstock.events import ArtifactPartial
+from penstock.text import neutralise
+
+
+@click.command()
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option(
+    "--out", "-o", type=click.File("wb", atomic=True), help="A file instead of stdout."
+)
+@json_option
+@pass_session
+def artifacts(
+    session: Session, run_id: str, name: str | None, out: BinaryIO | None, as_json: bool
+) -> None:
+    """The texts that a run makes; with a NAME that text, as far as it has come."""
+    if name is None:
+        if out is not None:
+            raise click.UsageError("--out needs the name of a text")
+        _list(
+            ask_source(session, run_id, lambda source: _known(source, run_id)), as_json
+        )
+        return
+    told, text = ask_source(session, run_id, lambda source: _read(source, run_id, name))
+    if as_json:
+        emit({"run_id": run_id, **told, "text": text})
+    elif out is not None:
+        out.write(text.encode())
+    else:
+        # A pipe gets the text as it is, which takes bytes: click changes what is text. A terminal
+        # must not obey what a program wrote.
+        shown = neutralise(text) if sys.stdout.isatty() else text
+        click.echo(shown.encode(), nl=False)
+    if told["size"] is None:
+        say(f"{name} is not whole: these are the first {len(text)} characters")
+
+
+async def _known(source: Source, run_id: str) -> list[dict[str, Any]]:
+    artifacts: list[dict[str, Any]] = (await source.view(run_id))["artifacts"]
+    return artifacts
+
+
+async def _read(source: Source, run_id: str, name: str) -> tuple[dict[str, Any], str]:
+    """What is known of an artifact, and its text. NotFound tells the names there are."""
+    known = {told["artifact_id"]: told for told in await _known(source, run_id)}
+    if name not in known:
+        names = ", ".join(known) or "none"
+        raise NotFound(f"{run_id} has no text {name!r}; it has: {names}")
+    told = known[name]
+    text = await _text(source, run_id, name, told["attempt"])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if told["sha256"] not in (None, digest):
+        raise PenstockError(f"{name} is damaged: its pieces do not make up the text")
+    return told, text
+
+
+async def _text(source: Source, run_id: str, name: str, attempt: int) -> str:
+    """The pieces of this attempt, joined."""
+    pieces: list[str] = []
+    after = 0
+    while facts := await source.page(run_id, after):
+        after = facts[-1].position
+        for fact in facts:
+            piece = fact.event
+            if (
+                isinstance(piece, ArtifactPartial)
+                and piece.artifact_id == name
+                and piece.attempt == attempt
+            ):
+                pieces.append(piece.text)
+    return "".join(pieces)
+
+
+def _list(known: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for told in known:
+            emit(told)
+        return
+    table(
+        ("NAME", "BYTES", "FILE"),
+        (
+            (
+                told["artifact_id"],
+                "not whole" if told["size"] is None else str(told["size"]),
+                told["path"] or "",
+            )
+            for told in known
+        ),
+    )
