@@ -223,3 +223,16 @@ def test_a_copy_of_a_real_database_is_replayed(
     )
     assert replay.now() <= datetime.now(UTC)
     assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_without_a_terminal_it_says_so_and_leaves() -> None:
+    """Drawing into a pipe would go on for ever, and nobody could press a key."""
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock_tui.main"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "this is no terminal" in done.stderr

@@ -81,7 +81,15 @@ def run(asked: argparse.Namespace) -> int:
         return _fail(error, 1)
 
 
-def _fail(error: Exception, code: int) -> int:
+def on_terminal() -> bool:
+    """Whether keys can come from stdin and Textual, which draws on stderr, is seen there."""
+    return all(
+        stream is not None and stream.isatty()
+        for stream in (sys.__stdin__, sys.__stderr__)
+    )
+
+
+def _fail(error: Exception | str, code: int) -> int:
     sys.stderr.write(f"penstock tui: {error}\n")
     return code
 
@@ -107,6 +115,10 @@ def show(
     if asked.screenshot:
         take_picture(app, asked.screenshot, size_of(asked.size), run_id=asked.run)
         return 0
+    if not on_terminal():
+        return _fail(
+            "this is no terminal; --screenshot FILE.svg draws a picture", USAGE
+        )
     app.run()
     if app.return_code == 0 and (said := app.farewell()):
         sys.stdout.write(f"penstock tui: {said}\n")
