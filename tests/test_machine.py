@@ -62,3 +62,4 @@ def test_folders_are_made_for_their_user_alone(tmp_path: Path) -> None:
     make_state(paths)
     assert paths.state.stat().st_mode & 0o777 == 0o700
     assert paths.runs.is_dir()
+    assert paths.runtime.stat().st_mode & 0o777 == 0o700

@@ -36,7 +36,7 @@ def kernel_of(release: str) -> tuple[int, int]:
 
 def make_state(paths: Paths) -> None:
     """Make the folders that must exist. StartRefused names the one that cannot be made."""
-    for folder in (paths.state, paths.runs):
+    for folder in (paths.state, paths.runs, paths.runtime):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
