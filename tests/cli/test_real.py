@@ -304,7 +304,9 @@ def test_prune_forgets_what_has_ended_and_spares_what_goes_on(
 def test_prune_leaves_the_log_of_a_running_daemon_to_it(
     real_daemon: RealDaemon,
 ) -> None:
-    assert "another daemon" in call("prune", code=1).stderr
+    said = call("prune", code=1).stderr
+    assert "another daemon" in said
+    assert "`penstock shutdown` makes way" in said
     assert real_daemon.process.poll() is None
 
 

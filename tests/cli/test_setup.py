@@ -50,7 +50,9 @@ def test_the_token_is_shown_only_on_request_and_replaced_by_rotation(
     assert file.stat().st_mode & 0o777 == 0o600
     assert penstock("token", "show").exit_code == 2
     assert penstock("token", "show", "--show").stdout.strip() == secret
-    assert secret not in penstock("token", "rotate").output
+    rotated = penstock("token", "rotate").output
+    assert secret not in rotated
+    assert "next start" in rotated
     assert penstock("token", "show", "--show").stdout.strip() != secret
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -112,7 +112,6 @@ def prune(
     import secrets
 
     from penstock.cli.sources import open_file
-    from penstock.record.lock import hold_lock
 
     config, _ = session.config()
     paths = session.paths(config)
@@ -126,9 +125,25 @@ def prune(
 
     forgotten: list[str] = []
     if paths.database.exists():
-        with hold_lock(paths.lock):
+        with _no_daemon(paths.lock):
             forgotten = run_async(work)
     _show_forgotten(forgotten + forget_embedded(paths, before), as_json)
+
+
+@contextmanager
+def _no_daemon(lock: Path) -> Iterator[None]:
+    """Keep daemons away. StartRefused says what to do about the one there is."""
+    from penstock.record.lock import hold_lock
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(lock))
+        except StartRefused as error:
+            raise StartRefused(
+                f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
+                " say, and `penstock shutdown` makes way for a prune by hand"
+            ) from None
+        yield
 
 
 async def _prune(

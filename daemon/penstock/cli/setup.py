@@ -85,7 +85,7 @@ def rotate(session: Session, as_json: bool) -> None:
     file = session.paths().token
     rotate_token(file)
     emit({"path": str(file), "exists": True}) if as_json else say(
-        f"a new token is in {file}"
+        f"a new token is in {file}; a daemon that is running takes it at its next start"
     )
 
 
