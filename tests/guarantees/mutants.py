@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "record/decisions_claim.py",
-        "    free = d.slots - held.total()\n",
-        "    free = d.slots - held.total() + 1\n",
+        "    free = d.slots - len(groups)\n",
+        "    free = d.slots - len(groups) + 1\n",
         "nested",
         "none",
     ),

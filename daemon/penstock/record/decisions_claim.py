@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -13,7 +14,7 @@ from penstock.events import RunResumed, RunStarted
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
-from penstock.record.store import Claim, Claimed
+from penstock.record.store import Claim, Claimed, RunRow
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
 _Candidate = tuple[int, int, int, str, str | None]
@@ -35,10 +36,11 @@ _STARTABLE = (
 
 def claim(ledger: Ledger, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
-    held = Counter(group for (group,) in ledger.db.execute(_HELD))
-    free = d.slots - held.total()
+    groups = [group for (group,) in ledger.db.execute(_HELD)]
+    free = d.slots - len(groups)
     chosen: list[tuple[str, bool]] = []
     if free > 0:
+        held = Counter(groups)
         for _, queued, _, run_id, group in _candidates(ledger, d):
             limit = None if group is None else d.group_slots.get(group)
             if limit is not None and held[group] >= limit:
@@ -52,17 +54,14 @@ def claim(ledger: Ledger, d: Claim) -> Claimed:
 
 def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[str, bool]]) -> Claimed:
     facts: list[Recorded] = []
-    started: list[Entry] = []
-    unparked: list[Entry] = []
+    started: list[RunRow] = []
+    unparked: list[RunRow] = []
     for run_id, queued in chosen:
         entry = ledger.get(run_id)
-        facts.append(_start(ledger, entry, d) if queued else _unpark(ledger, entry, d))
-        (started if queued else unparked).append(entry)
-    return Claimed(
-        tuple(facts),
-        started=tuple(ledger.row(entry) for entry in started),
-        unparked=tuple(ledger.row(entry) for entry in unparked),
-    )
+        fact, row = (_start if queued else _unpark)(ledger, entry, d)
+        facts.append(fact)
+        (started if queued else unparked).append(row)
+    return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
 
 
 def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
@@ -72,40 +71,43 @@ def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
         "aging": max(1, int(d.aging * 1e6)) if d.aging else None,
         "kinds": to_json(sorted(d.kinds)),
     }
-    parked = ledger.db.execute(_PARKED, values)
+    parked = ledger.db.execute(_PARKED, values).fetchall()
     paused = {name for (name,) in ledger.db.execute("SELECT name FROM pauses")}
     if "" in paused:
-        return parked
+        return iter(parked)
     order = "rank, place" if d.aging else "priority, place"
-    startable = ledger.db.execute(_STARTABLE + order, values)
-    # A group may be called "None": a run without one is asked for first.
-    return heapq.merge(
-        parked,
-        (c for c in startable if c[4] is None or f"group:{c[4]}" not in paused),
-    )
+    startable: Iterator[_Candidate] = ledger.db.execute(_STARTABLE + order, values)
+    if paused:
+        # A group may be called "None": a run without one is asked for first.
+        startable = (
+            c for c in startable if c[4] is None or f"group:{c[4]}" not in paused
+        )
+    return heapq.merge(parked, startable) if parked else startable
 
 
-def _start(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:
-    first = entry.attempt == 0
-    columns = {
+def _start(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
+    columns = ledger.columns(entry)
+    changes: dict[str, Any] = {
         "life": d.life,
         "token": entry.token + 1,
         "attempt": entry.attempt + 1,
         "host": d.host,
         "reason": "",
     }
-    if not first:
+    if entry.attempt > 0:
         event: RunStarted | RunResumed = RunResumed(attempt=entry.attempt + 1)
     else:
-        sql = "SELECT kind, shown FROM runs JOIN specs USING (key) WHERE key = ?"
-        kind, shown = ledger.db.execute(sql, (entry.key,)).fetchone()
-        event = RunStarted(kind=kind, inputs=from_json(shown), attempt=1)
-        columns["started_at"] = to_micros(d.at)
-    ledger.update(entry, state=check_move(entry, event.type), **columns)
-    return ledger.make(entry, event, d.at)
+        inputs = from_json(columns["shown"])
+        event = RunStarted(kind=columns["kind"], inputs=inputs, attempt=1)
+        changes["started_at"] = to_micros(d.at)
+    changes["state"] = check_move(entry, event.type)
+    ledger.update(entry, **changes)
+    fact = ledger.make(entry, event, d.at)
+    return fact, ledger.made_row(entry, columns | changes)
 
 
-def _unpark(ledger: Ledger, entry: Entry, d: Claim) -> Recorded:
+def _unpark(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
     event = RunResumed(attempt=entry.attempt)
     ledger.update(entry, state=check_move(entry, event.type), reason="", wants_slot=0)
-    return ledger.make(entry, event, d.at)
+    fact = ledger.make(entry, event, d.at)
+    return fact, ledger.row(entry)

@@ -23,7 +23,8 @@ from penstock.record.rows import (
     SELECT_EVENTS,
     SELECT_RUNS,
     recorded,
-    run_row,
+    row_of,
+    run_columns,
     to_json,
     to_micros,
 )
@@ -156,15 +157,19 @@ class Ledger:
 
     def row(self, entry: Entry) -> RunRow:
         """The whole row as it stands in this transaction."""
+        return self.made_row(entry, self.columns(entry))
+
+    def columns(self, entry: Entry) -> dict[str, Any]:
+        """The row as the tables have it."""
         sql = f"{SELECT_RUNS} WHERE runs.key = ?"
-        columns = self.db.execute(sql, (entry.key,)).fetchone()
-        # What every fact changes is in the tables only once the commit is complete.
-        return run_row(
-            columns,
-            sequence=entry.sequence,
-            last_position=entry.last_position,
-            code_version=entry.code_version,
-        )
+        return run_columns(self.db.execute(sql, (entry.key,)).fetchone())
+
+    def made_row(self, entry: Entry, columns: dict[str, Any]) -> RunRow:
+        """The row of these columns, and of those that the tables have only after the commit."""
+        columns["sequence"] = entry.sequence
+        columns["last_position"] = entry.last_position
+        columns["code_version"] = entry.code_version
+        return row_of(columns)
 
     def update(self, entry: Entry, **columns: Any) -> None:
         """Change columns of a run that no fact changes by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,9 +54,19 @@ def to_json(value: Any) -> str:
     return pydantic_core.to_json(value).decode()
 
 
-def run_row(columns: tuple[Any, ...], **newer: int) -> RunRow:
-    """One row of SELECT_RUNS as the port shows it, with what is newer than the table."""
-    values = dict(zip(RunRow.__dataclass_fields__, columns, strict=True), **newer)
+def run_columns(columns: tuple[Any, ...]) -> dict[str, Any]:
+    """One row of SELECT_RUNS by the names of RunRow, still as the table has it."""
+    return dict(zip(RunRow.__dataclass_fields__, columns, strict=True))
+
+
+def run_row(columns: tuple[Any, ...]) -> RunRow:
+    """One row of SELECT_RUNS as the port shows it."""
+    return row_of(run_columns(columns))
+
+
+def row_of(columns: Mapping[str, Any]) -> RunRow:
+    """Such columns, by name, as the port shows them."""
+    values = dict(columns)
     for name in ("shown", "labels"):
         values[name] = from_json(values[name])
     values["after"] = tuple(from_json(values["after"]))
@@ -148,4 +158,5 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
         where.append("place < ?")
         values.append(wanted.before)
     sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
-    return [run_row(columns) for columns in db.execute(sql, (*values, wanted.limit))]
+    cursor = db.execute(sql, (*values, wanted.limit))
+    return [run_row(columns) for columns in cursor]
