@@ -57,7 +57,7 @@ def _until(condition: Any) -> Any:
 def _below(root: int) -> dict[int, int]:
     """Start times by pid of all descendants."""
     parents = {pid: stat.parent for pid in all_pids() if (stat := read_stat(pid))}
-    found, more = {root}, True
+    found, more = {root}, {root}
     while more:
         more = {pid for pid, parent in parents.items() if parent in found} - found
         found |= more

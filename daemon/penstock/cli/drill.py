@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,9 +23,12 @@ SHORT_SECONDS = 40.0
 CRASH_SECONDS = 30.0
 #: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.
 CANCEL_GRACE = 0.3
-#: Events per second, and seconds of a measurement, that 200 clients on two cores keep up with.
-SLOW_RATE = 80.0
-SLOW_SECONDS = 8.0
+#: Clients, those that stall, and events per second of the guarantee; an event is a line of output.
+SLOW_CLIENTS, SLOW_STALLED, SLOW_RATE, SLOW_BYTES = 200, 20, 2000.0, 128
+#: Seconds of a measurement: long enough that a stalled client falls behind the ring.
+SLOW_SECONDS = 1.5
+#: Seconds after which no further pair of measurements is begun.
+SLOW_LIMIT = 35.0
 #: Broken laws that are told; more of them say nothing new.
 MOST_TOLD = 20
 #: Of how many points of a story the short form tries one.
@@ -180,33 +184,55 @@ def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
 
 
 @drill.command("slow-client")
-@click.option("--clients", type=click.IntRange(2), default=200, show_default=True)
-@click.option("--stalled", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--clients", type=click.IntRange(2), default=SLOW_CLIENTS, show_default=True
+)
+@click.option(
+    "--stalled", type=click.IntRange(1), default=SLOW_STALLED, show_default=True
+)
 @click.option(
     "--rate",
     type=click.FloatRange(1),
     default=SLOW_RATE,
     show_default=True,
-    help="Events per second; the full size is 2000.",
+    help="Events per second.",
+)
+@click.option(
+    "--bytes",
+    type=click.IntRange(1),
+    default=SLOW_BYTES,
+    show_default=True,
+    help="Text of an event.",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(1),
-    default=SLOW_SECONDS,
-    show_default=True,
-    help="Of each measurement; beside stalled clients twice as long.",
+    type=click.FloatRange(0.1),
+    help=f"Of each measurement.  [default: {SLOW_SECONDS}, or what stalling takes]",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    help="Measurements without and with stalled clients.  [default: for 35 s]",
 )
 @json_option
 def slow_client(as_json: bool, **size: Any) -> None:
     """Clients that take nothing: the publisher, the memory and the others must not notice."""
-    from penstock.drills.slow_client import Size, drill_slow_client
+    from penstock.drills.slow_client import Size, drill_slow_client, least_seconds
 
+    least = math.ceil(10 * least_seconds(size["rate"], size["bytes"])) / 10
+    size["seconds"] = size["seconds"] or max(SLOW_SECONDS, least)
+    if size["seconds"] < least:
+        why = f"before {least} s nobody falls behind at this rate and size"
+        raise Refused("--seconds", why)
     if size["stalled"] >= size["clients"]:
         raise Refused("--stalled", "leaves no healthy client")
-    measured = drill_slow_client(Size(**size))
-    figures = measured.figures()
+    measured = drill_slow_client(Size(**size, limit=SLOW_LIMIT))
+    figures, notes = measured.figures(), list(measured.notes)
+    for note in notes:
+        say(note)
     if as_json:
-        emit({**size, "figures": figures, "failures": measured.broken})
+        told = {"figures": figures, "notes": notes, "failures": measured.broken}
+        emit({**size, **told})
     else:
         rows = [[what, str(number)] for what, number in figures.items()]
         table(("SLOW CLIENTS", "TOLD"), rows)

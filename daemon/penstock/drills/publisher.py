@@ -18,40 +18,44 @@ NAME = "drill-publisher"
 
 
 class Publish(Inputs):
-    """`writers` tasks that each emit `rate / writers` facts per second, all at the same moments."""
+    """`rate` facts per second, those of each `1 / moments` seconds together."""
 
     rate: float
+    moments: float
     seconds: float
-    writers: int
     text_bytes: int
 
 
 class Published(Output):
-    """Milliseconds from each emit until its fact was durable and published."""
+    """Milliseconds from the moment at which each fact was due until it was durable and published.
+
+    `seconds`: until the last one was.
+    """
 
     latencies: list[float]
+    seconds: float
 
 
 async def publish(run: Run, inputs: Publish) -> Published:
-    """What falls behind is not caught up with: the time is fixed, and the number is told."""
+    """The loop is open: a fact is due at its moment, however long those before it take."""
     latencies: list[float] = []
     begun = trio.current_time()
-    interval = inputs.writers / inputs.rate
     text = "x" * inputs.text_bytes
 
-    async def write() -> None:
-        due = begun
-        while due < begun + inputs.seconds:
-            await trio.sleep_until(due)
-            emitted = trio.current_time()
-            await run.emit(Log(text=text))
-            latencies.append(round(1000 * (trio.current_time() - emitted), 3))
-            due = max(due + interval, trio.current_time())
+    async def write(due: float) -> None:
+        await run.emit(Log(text=text))
+        latencies.append(round(1000 * (trio.current_time() - due), 3))
 
+    emitted = 0
     async with trio.open_nursery() as writers_nursery:
-        for _ in range(inputs.writers):
-            writers_nursery.start_soon(write)
-    return Published(latencies=latencies)
+        for moment in range(round(inputs.seconds * inputs.moments)):
+            due = begun + moment / inputs.moments
+            await trio.sleep_until(due)
+            wanted = round((moment + 1) / inputs.moments * inputs.rate)
+            for _ in range(wanted - emitted):
+                writers_nursery.start_soon(write, due)
+            emitted = wanted
+    return Published(latencies=latencies, seconds=trio.current_time() - begun)
 
 
 KIND = Kind(NAME, "publishes at a steady rate", Publish, Published, publish)

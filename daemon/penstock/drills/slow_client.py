@@ -1,40 +1,49 @@
 """`penstock drill slow-client`: clients that take nothing cost the others nothing.
 
-The publisher is measured with the healthy clients alone, with the stalled ones beside them, and with
-the healthy ones alone again. Then the stalled ones read, and must get what their policy says.
+The publisher is measured in pairs of slices, one with the healthy clients alone and one with stalled
+ones beside them, now this first and now that, so that whatever else the box does hits both alike.
+After each slice the stalled ones read, and must get what their policy says.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
 import trio
+from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
-from penstock.drills.campaign import percentile
+from penstock.drills.crowd import Crowd, cpu_seconds, open_crowd
 from penstock.drills.listeners import Listener, open_connection
+from penstock.drills.measured import Measured, Slice
 from penstock.drills.publisher import NAME, install
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
 from penstock.record.batches import Overflow
 
-#: The publisher's median may grow so many times; what is beyond it is no noise of a loaded box.
-MOST_RATIO = 2.0
-#: MiB that the daemon may grow while clients stall: the kernel's buffers are not its own.
-MOST_GROWTH = 64.0
-#: Text of a fact: large enough that a stalled socket is full after some hundred.
-TEXT_BYTES = 2048
-#: Facts in the daemon's ring, few enough that a stalled client falls behind it in a short drill.
-RING_EVENTS = 128
-#: Seconds for a healthy client to be told all that was published.
-TOLD_SECONDS = 60.0
-#: Moments per second at which all writers emit together.
-MOMENTS = 20
+#: Seconds of publishing that the daemon's ring holds: a stalled client falls behind it soon, and one
+#: that reads does not.
+RING_SECONDS = 0.5
+#: Facts that it holds at least, so that a slow publisher's readers do not live from the store.
+LEAST_RING = 64
+#: Seconds for the clients to be told all that was published.
+TOLD_SECONDS = 30.0
+#: Moments per second at which facts are due together: mostly more than there are commits.
+MOMENTS = 200.0
+#: Seconds of the slice that is not counted: it would pay for what is done once.
+WARM_SECONDS = 1.0
+#: Bytes that are on their way to a client that takes nothing: the kernel's buffer of a Unix socket,
+#: and what its library reads before it is asked.
+ON_THEIR_WAY = 300 * 1024
+#: Bytes of a fact on the wire beside its text, at least.
+ENVELOPE_BYTES = 300
+#: So many times the facts that can be on their way and in the ring must a slice have.
+FALL_BEHIND = 1.2
 #: Close code of a client that its policy disconnects.
 CODE_LAGGED = 1013
 
@@ -43,202 +52,182 @@ POLICIES: tuple[Overflow, ...] = ("catch_up", "drop_oldest", "disconnect")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Clients in all, those of them that stall, facts per second, seconds of each measurement."""
+    """Clients in all, those of them that stall, facts per second, text of a fact in bytes, seconds of
+    a slice, and pairs of slices; without a number of pairs, none begins after `limit` seconds.
+    """
 
     clients: int
     stalled: int
     rate: float
+    bytes: int
     seconds: float
+    pairs: int | None
+    limit: float
 
 
-@dataclass(slots=True)
-class Measured:
-    """Latencies in ms without and with the stalled clients, and what else came of it."""
+def ring_events(rate: float) -> int:
+    """Facts in the ring of a daemon that publishes at this rate."""
+    return max(LEAST_RING, round(rate * RING_SECONDS))
 
-    without: list[float] = field(default_factory=list)
-    beside: list[float] = field(default_factory=list)
-    #: Facts per second that were published beside stalled clients.
-    rate: float = 0.0
-    #: MiB of the daemon before the stalled clients came, and the most while they stalled.
-    before: float = 0.0
-    most: float = 0.0
-    healthy_facts: int = 0
-    gaps: int = 0
-    dropped: int = 0
-    disconnected: int = 0
-    caught_up: int = 0
-    broken: list[str] = field(default_factory=list)
 
-    @property
-    def ratio(self) -> float:
-        return statistics.median(self.beside) / statistics.median(self.without)
-
-    @property
-    def growth(self) -> float:
-        """MiB."""
-        return self.most - self.before
-
-    def figures(self) -> dict[str, float]:
-        """What is told, by name."""
-        return {
-            "p50 ms without": round(percentile(self.without, 0.5), 2),
-            "p50 ms with stalled": round(percentile(self.beside, 0.5), 2),
-            "p99 ms without": round(percentile(self.without, 0.99), 2),
-            "p99 ms with stalled": round(percentile(self.beside, 0.99), 2),
-            "ratio of medians": round(self.ratio, 2),
-            "events per second": round(self.rate, 1),
-            "daemon MiB before": round(self.before, 1),
-            "daemon MiB grown": round(self.growth, 1),
-            "facts to healthy clients": self.healthy_facts,
-            "stalled that were told gaps": self.gaps,
-            "facts in these gaps": self.dropped,
-            "stalled that were disconnected": self.disconnected,
-            "stalled that caught up": self.caught_up,
-        }
+def least_seconds(rate: float, text_bytes: int) -> float:
+    """Seconds of a slice in which a client that takes nothing surely falls behind the ring."""
+    on_their_way = ON_THEIR_WAY / (text_bytes + ENVELOPE_BYTES)
+    return FALL_BEHIND * (ring_events(rate) + on_their_way) / rate
 
 
 class SlowClientDrill:
     """The measurements of one daemon."""
 
-    def __init__(self, size: Size, client: Client, pid: int) -> None:
+    def __init__(self, size: Size, client: Client, crowd: Crowd, pid: int) -> None:
         self.size = size
         self.client = client
+        self.crowd = crowd
         self.pid = pid
-        self.measured = Measured()
-        self.healthy: list[Listener] = []
+        self.measured = Measured(size.rate)
+        self.head = 0
         self._runs = 0
 
     async def measure(self) -> Measured:
         """All of it."""
-        told = self.measured
-        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-            for _ in range(self.size.clients - self.size.stalled):
-                listener = Listener(0)
-                connection = await stack.enter_async_context(
-                    open_connection(self.client.address, 0, "catch_up")
-                )
-                nursery.start_soon(listener.listen, connection)
-                self.healthy.append(listener)
-            # The first measurement would otherwise pay for what is done once.
-            await self._publish(1.0)
-            told.without += await self._publish(self.size.seconds)
-            await self._stall()
-            told.without += await self._publish(self.size.seconds)
-            nursery.cancel_scope.cancel(reason="all is measured")
-        told.healthy_facts = sum(listener.facts for listener in self.healthy)
-        self._judge()
+        told, size = self.measured, self.size
+        begun = time.monotonic()
+        await self._publish(WARM_SECONDS)
+        told.before = memory_mib(self.pid)
+        while not told.broken and len(told.beside) != size.pairs:
+            late = time.monotonic() - begun > size.limit
+            if size.pairs is None and late and told.beside:
+                break
+            await self._measure_pair()
+        told.broken += [f"healthy: {word}" for word in self.crowd.broken]
+        if told.beside:
+            told.judge()
         return told
 
-    async def _publish(self, seconds: float) -> list[float]:
-        """Latencies of one run; afterwards every healthy client has been told all of it."""
+    async def _measure_pair(self) -> None:
+        """A slice of each sort; which of them comes first alternates."""
+        told = self.measured
+        order: list[Callable[[], Awaitable[None]]] = [self._alone, self._beside]
+        for measure in reversed(order) if len(told.beside) % 2 else order:
+            await measure()
+
+    async def _alone(self) -> None:
+        self.measured.without.append(await self._publish(self.size.seconds))
+
+    async def _beside(self) -> None:
+        after = self.head
+        async with self._stalled(after) as stalled:
+            self.measured.beside.append(await self._publish(self.size.seconds))
+            await self._let_read(stalled)
+        await self._judge_policies([listener for listener, _ in stalled], after)
+
+    # -- publishing
+
+    async def _publish(self, seconds: float) -> Slice:
+        """One run; afterwards every healthy client has been told all of it."""
         self._runs += 1
         size, run_id = self.size, f"publisher-{self._runs}"
         inputs = {
-            "rate": size.rate, "seconds": seconds, "text_bytes": TEXT_BYTES,
-            "writers": max(1, round(size.rate / MOMENTS)),
+            "rate": size.rate, "moments": min(MOMENTS, size.rate),
+            "seconds": seconds, "text_bytes": size.bytes,
         }  # fmt: skip
+        healthy = self.crowd.process.pid
+        memory, facts = memory_mib(self.pid), self.crowd.facts
+        daemon_cpu, clients_cpu = cpu_seconds(self.pid), cpu_seconds(healthy)
         await self.client.submit({"kind": NAME, "run_id": run_id, "inputs": inputs})
-        head = await self._wait_ended(run_id, seconds)
+        most = await self._wait_ended(run_id, seconds)
+        ended = trio.current_time()
         with trio.move_on_after(TOLD_SECONDS) as limit:
-            for listener in self.healthy:
-                await listener.wait_told(head)
+            await self.crowd.wait_told(self.head)
         if limit.cancelled_caught:
             self.measured.broken.append("a healthy client was not told all in time")
         view = await self.client.run(run_id)
         if view["state"] != "completed":
             self.measured.broken.append(f"{run_id} is {view['state']}: {view['error']}")
-            return [0.0]
-        latencies: list[float] = view["result"]["latencies"]
-        return latencies
+            return Slice([0.0], seconds)
+        return Slice(
+            view["result"]["latencies"],
+            max(view["result"]["seconds"], seconds),
+            growth=max(most, memory_mib(self.pid)) - memory,
+            daemon_cpu=cpu_seconds(self.pid) - daemon_cpu,
+            clients_cpu=cpu_seconds(healthy) - clients_cpu,
+            delivered=self.crowd.facts - facts,
+            behind=trio.current_time() - ended,
+        )
 
-    async def _wait_ended(self, run_id: str, seconds: float) -> int:
-        """The last position of the run."""
+    async def _wait_ended(self, run_id: str, seconds: float) -> float:
+        """The most MiB of the daemon meanwhile; `head` is then the last position of the run."""
+        most = 0.0
         with trio.fail_after(seconds + TOLD_SECONDS):
             while True:
                 await trio.sleep(0.2)
-                self.measured.most = max(self.measured.most, memory_mib(self.pid))
+                most = max(most, memory_mib(self.pid))
                 view = await self.client.run(run_id)
                 if view["ended_at"] is not None:
-                    position: int = view["position"]
-                    return position
+                    self.head = view["position"]
+                    return most
 
     # -- those that stall
 
-    async def _stall(self) -> None:
-        """Publish beside clients that take nothing; then let each of them read."""
-        told = self.measured
-        seconds = 2 * self.size.seconds
-        after = self.healthy[0].cursor if self.healthy else 0
-        policies = list(islice(cycle(POLICIES), self.size.stalled))
+    @asynccontextmanager
+    async def _stalled(
+        self, after: int
+    ) -> AsyncIterator[list[tuple[Listener, WebSocketConnection]]]:
+        """Clients of all policies that take nothing yet."""
         async with AsyncExitStack() as stack:
-            stalled = []
-            for policy in policies:
-                connection = await stack.enter_async_context(
-                    open_connection(self.client.address, after, policy)
+            yield [
+                (
+                    Listener(after, policy),
+                    await stack.enter_async_context(
+                        open_connection(self.client.address, after, policy)
+                    ),
                 )
-                stalled.append((Listener(after, policy), connection))
-            told.before = told.most = memory_mib(self.pid)
-            told.beside = await self._publish(seconds)
-            told.rate = len(told.beside) / seconds
-            head = (await self.client.run(f"publisher-{self._runs}"))["position"]
-            async with trio.open_nursery() as nursery:
-                for listener, connection in stalled:
-                    nursery.start_soon(listener.listen, connection)
-                with trio.move_on_after(TOLD_SECONDS):
-                    for listener, _ in stalled:
-                        await listener.wait_told(head)
-                nursery.cancel_scope.cancel(reason="those that stalled have read")
-        for listener, _ in stalled:
-            await self._judge_policy(listener, head)
+                for policy in islice(cycle(POLICIES), self.size.stalled)
+            ]
 
-    async def _judge_policy(self, listener: Listener, head: int) -> None:
-        """What it was told by its policy; then the rest from the store."""
-        told, policy = self.measured, listener.overflow
-        told.broken += [f"stalled, {policy}: {word}" for word in listener.broken]
-        told.gaps += bool(listener.gaps)
-        told.dropped += sum(last - first + 1 for first, last in listener.gaps)
-        told.disconnected += listener.closed == CODE_LAGGED
-        if bool(listener.gaps) != (policy == "drop_oldest"):
-            told.broken.append(f"stalled, {policy}: gaps {listener.gaps}")
-        if (listener.closed == CODE_LAGGED) != (policy == "disconnect"):
-            told.broken.append(f"stalled, {policy}: closed with {listener.closed}")
-        missing = [*listener.gaps]
-        if policy == "disconnect":
-            missing.append((listener.cursor + 1, head))
-        elif listener.cursor < head:
-            told.broken.append(f"stalled, {policy}: told up to {listener.cursor}")
-        whole = True
-        for first, last in missing:
-            whole = whole and await self._in_store(first, last)
-        told.caught_up += whole
-        if not whole:
-            told.broken.append(f"stalled, {policy}: the store lacks what was missed")
+    async def _let_read(
+        self, stalled: list[tuple[Listener, WebSocketConnection]]
+    ) -> None:
+        """Until each has been told all, or has been disconnected."""
+        async with trio.open_nursery() as nursery:
+            for listener, connection in stalled:
+                nursery.start_soon(listener.listen, connection)
+            with trio.move_on_after(TOLD_SECONDS):
+                for listener, _ in stalled:
+                    await listener.wait_told(self.head)
+            nursery.cancel_scope.cancel(reason="those that stalled have read")
 
-    async def _in_store(self, first: int, last: int) -> bool:
-        """Whether pages of the log tell every position from first to last."""
-        cursor = first - 1
-        while cursor < last:
-            page = await self.client.events(after=cursor)
-            for event in page["events"]:
-                if event["position"] != cursor + 1:
-                    return False
-                cursor = event["position"]
-            if not page["events"]:
-                return False
-        return True
-
-    # -- laws
-
-    def _judge(self) -> None:
+    async def _judge_policies(self, stalled: list[Listener], after: int) -> None:
+        """What each was told by its policy; what it was not must be in the store."""
         told = self.measured
-        for listener in self.healthy:
-            told.broken += [f"healthy: {word}" for word in listener.broken]
-            if listener.gaps or listener.closed is not None:
-                told.broken.append(f"healthy: {listener.gaps}, {listener.closed}")
-        if told.ratio > MOST_RATIO:
-            told.broken.append(f"the publisher became {told.ratio:.1f} times as slow")
-        if told.growth > MOST_GROWTH:
-            told.broken.append(f"the daemon grew by {told.growth:.0f} MiB")
+        kept = await self._last_in_store(after)
+        for listener in stalled:
+            policy = listener.overflow
+            wrong = [*listener.broken]
+            told.gaps += bool(listener.gaps)
+            told.dropped += sum(last - first + 1 for first, last in listener.gaps)
+            told.disconnected += listener.closed == CODE_LAGGED
+            if bool(listener.gaps) != (policy == "drop_oldest"):
+                wrong.append(f"gaps {listener.gaps}")
+            if (listener.closed == CODE_LAGGED) != (policy == "disconnect"):
+                wrong.append(f"closed with {listener.closed}")
+            if policy != "disconnect" and listener.cursor < self.head:
+                wrong.append(f"told up to {listener.cursor} of {self.head}")
+            missed = max([self.head, *(last for _, last in listener.gaps)])
+            if kept < missed:
+                wrong.append(f"missed up to {missed}, and the store tells {kept}")
+            told.caught_up += not wrong
+            told.broken += [f"stalled, {policy}: {word}" for word in wrong]
+
+    async def _last_in_store(self, after: int) -> int:
+        """The last position up to which pages of the log tell all above `after`."""
+        cursor = after
+        while events := (await self.client.events(after=cursor))["events"]:
+            for event in events:
+                if event["position"] != cursor + 1:
+                    return cursor
+                cursor = event["position"]
+        return cursor
 
 
 def memory_mib(pid: int) -> float:
@@ -255,7 +244,7 @@ def open_publishing_scratch(size: Size) -> Iterator[Scratch]:
         path = [str(scratch.folder / "plugins"), os.environ.get("PYTHONPATH", "")]
         own = {
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
-            "PENSTOCK_RING_EVENTS": str(RING_EVENTS),
+            "PENSTOCK_RING_EVENTS": str(ring_events(size.rate)),
             "PENSTOCK_MAX_CONNECTIONS": str(size.clients + 50),
             # Here the policies are drilled, and not the end of the door's patience.
             "PENSTOCK_STALL_TIMEOUT": str(10 * size.seconds + 60),
@@ -268,7 +257,11 @@ def drill_slow_client(size: Size) -> Measured:
     with open_publishing_scratch(size) as scratch, started(scratch) as process:
 
         async def measure() -> Measured:
-            async with connected(scratch, process) as client:
-                return await SlowClientDrill(size, client, process.pid).measure()
+            async with (
+                connected(scratch, process) as client,
+                open_crowd(client.address, size.clients - size.stalled) as crowd,
+            ):
+                drill = SlowClientDrill(size, client, crowd, process.pid)
+                return await drill.measure()
 
         return trio.run(measure)
