@@ -43,7 +43,8 @@ _RUN = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, life, token, attempt, root_id,"
     " depth, sequence, last_position, clock, on_restart, preemptible, created_at, started_at,"
     " ended_at, outcome)"
-    " VALUES (?1, ?2, 'noop', 20, ?1, ?3, ?4, 1, 1, ?2, 0, ?5, ?6, ?7, 'requeue', 0, ?8, ?8, ?9, ?10)"
+    " VALUES (:key, :name, 'noop', 20, :key, :state, :life, 1, 1, :name, 0, :count, :last, :clock,"
+    " 'requeue', 0, :at, :at, :ended, :outcome)"
 )
 
 
@@ -116,10 +117,11 @@ def write(
             (BEGIN if key <= ENDED else None),
         )
         outcome = '{"result":{"ok":true}}' if ended else None
-        values = (
-            key, f"r-{key}", state, life, count, position, to_json({LIFE: position}), BEGIN,
-            ended, outcome,
-        )  # fmt: skip
+        values = {
+            "key": key, "name": f"r-{key}", "state": state, "life": life, "count": count,
+            "last": position, "clock": to_json({LIFE: position}), "at": BEGIN, "ended": ended,
+            "outcome": outcome,
+        }  # fmt: skip
         db.execute(_RUN, values)
         db.execute(
             "INSERT INTO specs VALUES (?, x'00', x'7b7d', '{}', '{}', '[]')", (key,)

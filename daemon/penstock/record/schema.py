@@ -71,7 +71,7 @@ CREATE TABLE pauses (name TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
-    " preemptible, created_at) VALUES (0, ?1, '', 0, 0, '', ?1, 0, 'fail', 0, 0)"
+    " preemptible, created_at) VALUES (0, :run, '', 0, 0, '', :run, 0, 'fail', 0, 0)"
 )
 
 
@@ -95,7 +95,7 @@ def create(db: sqlite3.Connection) -> None:
         "INSERT INTO meta VALUES (?, ?)",
         [("epoch", str(uuid4())), ("head", 0), ("floor", 1)],
     )
-    db.execute(_DAEMON, (DAEMON_STREAM,))
+    db.execute(_DAEMON, {"run": DAEMON_STREAM})
     db.execute(f"PRAGMA application_id = {APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
