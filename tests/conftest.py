@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 import trio
 
+from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
 
 
@@ -123,6 +124,19 @@ def start_daemon(
 def real_daemon(start_daemon: Callable[..., RealDaemon]) -> RealDaemon:
     """One running daemon, found by discovery."""
     return start_daemon()
+
+
+@pytest.fixture(scope="session")
+def running_model_server() -> Iterator[ModelServer]:
+    with start_model_server() as server:
+        yield server
+
+
+@pytest.fixture
+def model_server(running_model_server: ModelServer) -> ModelServer:
+    """The one fake model server of all tests; each test finds it empty."""
+    running_model_server.reset()
+    return running_model_server
 
 
 @contextmanager

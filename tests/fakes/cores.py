@@ -11,8 +11,9 @@ from typing import Any
 
 import trio
 
-from fakes.stores import START, inline_store
+from fakes.stores import inline_store
 from penstock.config import Config
+from penstock.drills.fakes import START
 from penstock.envelope import Recorded
 from penstock.events import ProcessExited, ProcessStarted
 from penstock.record.store import RunFilter, Store

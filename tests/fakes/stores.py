@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-import trio
-
+from penstock.drills.fakes import START, inline
 from penstock.events import AnyEvent
-from penstock.record.sqlite import RunBlocking, SqliteStore, open_sqlite
+from penstock.record.sqlite import SqliteStore, open_sqlite
 from penstock.record.store import (
     Append,
     Claim,
@@ -27,10 +26,6 @@ from penstock.record.store import (
 )
 from penstock.values import new_event_id
 
-T = TypeVar("T")
-
-#: The time at which fakes' stories begin.
-START = datetime(2030, 1, 1, tzinfo=UTC)
 LIFE = "life-1"
 
 
@@ -39,33 +34,12 @@ def at(seconds: float = 0.0) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def inline_runner(delay: Callable[[], float] | None = None) -> RunBlocking:
-    """Runs functions on the loop, with a checkpoint before and after, as a thread would.
-
-    `delay` gives the virtual seconds a call takes. As with a thread, a cancel is heard before the
-    call starts, and not any more once it has.
-    """
-
-    async def run(fn: Callable[..., T], /, *args: Any) -> T:
-        await trio.lowlevel.checkpoint()
-        with trio.CancelScope(shield=True):
-            if delay is not None:
-                await trio.sleep(delay())
-            result = fn(*args)
-            await trio.lowlevel.checkpoint()
-        return result
-
-    return run
-
-
 @asynccontextmanager
 async def inline_store(
     *, life: str = LIFE, delay: Callable[[], float] | None = None
 ) -> AsyncIterator[SqliteStore]:
     """A store in memory without threads, for tests under a mock clock."""
-    async with open_sqlite(
-        ":memory:", life=life, run_blocking=inline_runner(delay)
-    ) as store:
+    async with open_sqlite(":memory:", life=life, run_blocking=inline(delay)) as store:
         yield store
 
 

@@ -17,8 +17,8 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from fakes.stores import inline_runner
 from penstock.config import Config
+from penstock.drills.fakes import inline
 from penstock.errors import NotFound
 from penstock.record.audit import audit_file, findings_by_law
 from penstock.record.sqlite import open_sqlite, threads
@@ -40,7 +40,7 @@ async def log(tmp_path: Path, autojump_clock: object) -> Path:
     path = tmp_path / "log.db"
     kinds: dict[str, Kind] = {"sleep": SLEEP, "text": kind("text", _write_artifact)}
     async with (
-        open_sqlite(path, life="life-1", run_blocking=inline_runner()) as store,
+        open_sqlite(path, life="life-1", run_blocking=inline()) as store,
         open_core(
             Config(max_concurrent=1),
             store=store,

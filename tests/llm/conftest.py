@@ -1,4 +1,4 @@
-"""One fake model server for all tests of this folder; each test finds it empty."""
+"""What the tests of models share."""
 
 from __future__ import annotations
 
@@ -6,20 +6,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-
-from fakes.model_server import ModelServer, start_model_server
-
-
-@pytest.fixture(scope="session")
-def running_model_server() -> Iterator[ModelServer]:
-    with start_model_server() as server:
-        yield server
-
-
-@pytest.fixture
-def model_server(running_model_server: ModelServer) -> ModelServer:
-    running_model_server.reset()
-    return running_model_server
 
 
 @pytest.fixture

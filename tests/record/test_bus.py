@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.stores import START
+from penstock.drills.fakes import START
 from penstock.envelope import Recorded
 from penstock.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.record.batches import Lagged, Overflow
@@ -404,6 +404,7 @@ async def test_readers_at_the_same_place_get_the_same_batch(
     """PF-04: what is made of it for one of them is made for all; of another run it is another."""
     log = Log4()
     with (
+        trio.fail_after(10),
         log.bus.subscribe(None, 0) as one,
         log.bus.subscribe(None, 0) as two,
         log.bus.subscribe("a", 0) as of_run,
@@ -428,13 +429,33 @@ async def test_readers_at_the_same_place_get_the_same_batch(
             await anext(of_run)
 
 
+@pytest.mark.parametrize("ring", [8, 20])
 async def test_a_batch_is_live_only_if_nothing_recorded_is_still_to_come(
+    ring: int,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """WS-05: for a reader of the store as for one of the ring."""
-    log = Log4(ring=8, frame_events=3)
+    log = Log4(ring=ring, frame_events=3)
     log.add("a", *lines(12))
-    with log.bus.subscribe(None, 0) as subscription:
+    with trio.fail_after(10), log.bus.subscribe(None, 0) as subscription:
         told = [await anext(subscription) for _ in range(4)]
     assert [batch.live for batch in told] == [False, False, False, True]
     assert [len(batch.facts) for batch in told] == [3, 3, 3, 3]
+
+
+async def test_a_batch_that_was_live_is_not_shared_with_who_comes_after_more(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """WS-05"""
+    log = Log4()
+    with (
+        trio.fail_after(10),
+        log.bus.subscribe(None, 0) as early,
+        log.bus.subscribe(None, 0) as late,
+    ):
+        log.add("a", *lines(2))
+        first = await anext(early)
+        log.add("a", *lines(1))
+        second = await anext(late)
+    assert (len(first.facts), first.live) == (2, True)
+    assert (len(second.facts), second.live) == (3, True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.stores import START
+from penstock.drills.fakes import START
 from penstock.envelope import Recorded
 from penstock.events import (
     EVENT_CLASSES,
