@@ -224,6 +224,10 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
         == "run.failed"
     )
     assert call("wait", run_id, code=1).stdout == f"{run_id}  failed\n"
+    listed = call("list", "state:failed")
+    assert listed.stdout.splitlines()[1].split()[:3] == [run_id, "command", "failed"]
+    assert "made without one" in listed.stderr
+    assert json_of("list", "state:completed") == []
     state = home / "state" / "penstock"
     assert not (state / "penstock.db").exists()
     assert list((home / "run" / "penstock" / "embedded").iterdir()) == []

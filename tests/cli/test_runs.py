@@ -38,6 +38,14 @@ def test_a_list_is_a_table_or_ndjson(
     assert told[0]["created_at"] == AT
 
 
+def test_a_list_says_why_a_run_failed(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    failed = row("r", state="failed", reason="error", error="exit status 3")
+    daemon.routes["GET", "/runs"] = (200, {"runs": [failed], "next": None})
+    assert "exit status 3" in penstock("list").stdout
+
+
 def test_filter_words_go_to_the_daemon_as_written(
     penstock: Penstock, daemon: ScriptedDaemon
 ) -> None:

@@ -10,7 +10,7 @@ from penstock.cli.completing import complete_run
 from penstock.cli.execute import receipt_line
 from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.sources import ask_source
+from penstock.cli.sources import ask_source, list_source
 from penstock.client import Client
 from penstock.errors import PenstockError
 from penstock.problems import Exit, exit_code_of
@@ -32,24 +32,11 @@ def list_runs(
     """The runs, newest first.
 
     Filter by words: `state:failed prio:high kind:command label:k=v group:g parent:ID text !text`.
-    `state:open` and `state:ended` stand for several states.
+    `state:open` and `state:ended` stand for several states. Without a daemon, the runs that were
+    made without one are listed.
     """
     q = " ".join(_quoted(word) for word in words)
-
-    async def read(client: Client) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        before = None
-        while len(rows) < limit:
-            page = await client.runs(
-                q, limit=min(limit - len(rows), 500), before=before
-            )
-            rows += page["runs"]
-            before = page["next"]
-            if before is None:
-                break
-        return rows
-
-    rows = session.ask(read)
+    rows = list_source(session, q, limit)
     if as_json:
         for row in rows:
             emit(row)
@@ -162,7 +149,7 @@ def _quoted(word: str) -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    step = row.get("step") or row.get("reason") or row.get("error") or ""
+    step = row.get("step") or row.get("error") or row.get("reason") or ""
     return (
         row["run_id"],
         row["kind"],

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import unquote
 
+from penstock.address import Paths
+from penstock.cli.output import say
 from penstock.cli.places import embedded, one_form
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
 from penstock.envelope import Recorded
-from penstock.errors import PenstockError, RunNotFound
+from penstock.errors import DaemonUnreachable, PenstockError, RunNotFound
 
 if TYPE_CHECKING:
     from penstock.record.sqlite import SqliteStore
@@ -37,6 +40,10 @@ class Source(Protocol):
         """The next facts above `after`; [] at the end."""
         ...
 
+    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+        """The newest runs that this filter wants."""
+        ...
+
     async def cancel(
         self, run_id: str, reason: str, *, wait: bool
     ) -> dict[str, Any]: ...
@@ -54,6 +61,18 @@ class LiveSource:
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         page = await self.client.events(run_id, after=after, limit=PAGE)
         return [Recorded.from_wire(data) for data in page["events"]]
+
+    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        before = None
+        while len(rows) < limit:
+            wanted = min(limit - len(rows), PAGE)
+            page = await self.client.runs(q, limit=wanted, before=before)
+            rows += page["runs"]
+            before = page["next"]
+            if before is None:
+                break
+        return rows
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         return await self.client.cancel(run_id, reason, wait=wait)
@@ -81,6 +100,13 @@ class FileSource:
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         return await self.store.read(one_form(run_id), after, PAGE)
 
+    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+        from penstock.record.filters import parse_filter
+        from penstock.runs.reading import row_json
+
+        wanted = parse_filter(q, limit=limit)
+        return [row_json(row) for row in await self.store.runs(wanted)]
+
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         view = await self.view(run_id)
         if view["ended_at"] is None:
@@ -103,6 +129,41 @@ def ask_source(
             return await work(source)
 
     return run_async(opened)
+
+
+def list_source(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
+    """The daemon's newest runs; without a daemon, those that were made without one, if any."""
+    try:
+        return session.ask(lambda client: LiveSource(client).runs(q, limit))
+    except DaemonUnreachable:
+        run_ids = [] if session.named else embedded_ids(session.paths())
+        if not run_ids:
+            raise
+
+    async def of_files() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for run_id in run_ids:
+            async with open_source(session, run_id) as source:
+                rows += await source.runs(q, limit)
+            if len(rows) >= limit:
+                break
+        return rows[:limit]
+
+    say("no daemon is running; these are the runs that were made without one")
+    return run_async(of_files)
+
+
+def embedded_ids(paths: Paths) -> list[str]:
+    """The runs that embedded daemons were made for, the last first; but for ids too long for a file."""
+    files = sorted(
+        paths.embedded.glob("*.db"), key=lambda file: file.stat().st_mtime, reverse=True
+    )
+    ids = {unquote(file.stem): file for file in files}
+    return [
+        run_id
+        for run_id, file in ids.items()
+        if paths.embedded_database(run_id) == file
+    ]
 
 
 @asynccontextmanager
