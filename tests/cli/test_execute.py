@@ -254,6 +254,23 @@ def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
     assert "cancelling r goes on" in result.stderr
 
 
+def test_wait_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """CL-02 Several errors at once are sentences too."""
+    daemon.routes["GET", "/runs/c"] = (
+        200,
+        {"kind": "command", "state": "completed", "position": 5},
+    )
+    daemon.scripts = [tells(*story("c"))]
+    result = penstock("wait", "a", "b", "c")
+    assert result.exit_code == 3
+    assert result.stdout == "c  completed\n"
+    assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
+        "penstock: a:", "penstock: b:",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("verb", ["follow", "wait"])
 def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
     penstock: Penstock, daemon: ScriptedDaemon, verb: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import click
 import trio
@@ -24,7 +25,8 @@ from penstock.cli.telling import (
 from penstock.cli.telling import as_json as to_json
 from penstock.client import Client, Facts
 from penstock.envelope import Recorded
-from penstock.problems import Exit
+from penstock.errors import PenstockError
+from penstock.problems import Exit, exit_code_of
 
 #: What `logs` is about.
 LOGS = frozenset({"log", "log.truncated"})
@@ -97,17 +99,26 @@ def wait(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
     codes: dict[str, int] = {}
 
     async def one(run_id: str) -> None:
+        try:
+            view = await end_of(run_id)
+        except PenstockError as error:
+            # The others are waited for all the same.
+            say(f"{run_id}: {error}" if len(run_ids) > 1 else str(error))
+            codes[run_id] = exit_code_of(error)
+            return
+        if as_json:
+            emit(view)
+        else:
+            click.echo(f"{run_id}  {view['state']}")
+
+    async def end_of(run_id: str) -> dict[str, Any]:
         async with open_source(session, run_id) as source:
             view = await source.view(run_id)
             silent = PieceTeller(lambda fact: None)
             codes[run_id] = _exit_of(
                 await _tell(source, run_id, silent, view["position"] - 1)
             )
-            view = await source.view(run_id)
-        if as_json:
-            emit(view)
-        else:
-            click.echo(f"{run_id}  {view['state']}")
+            return await source.view(run_id)
 
     async def work() -> int:
         async with trio.open_nursery() as nursery:
