@@ -86,6 +86,10 @@ def test_names_for_clients_are_no_keys(tmp_path: Path, name: str) -> None:
         ("log_level = 'loud'", "log_level"),
         ("[models]\nprovider = 'x'", "models.provider"),
         ("port = ", "cannot be read"),
+        (
+            "[groups]\ngpu = 1",
+            "groups.gpu: must be a table, as [groups.gpu] begins one",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_one_sentence_that_names_it(

@@ -373,4 +373,7 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{where}: unknown key {key!r}{hint}"
+    if first["type"] in ("model_type", "dict_type"):
+        # Pydantic's own words are those of Python, not of the file.
+        return f"{where}: {key}: must be a table, as [{key}] begins one"
     return f"{where}: {key}: {first['msg']}"
