@@ -169,8 +169,8 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer is asked for again",
-        "record/recorder.py",
-        "        if head > self.follower.head:\n",
+        "record/commits.py",
+        "        if head > self.head():\n",
         "        if head < 0:\n",
         "full recorder",
         "store's answer is lost",

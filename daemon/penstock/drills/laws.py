@@ -10,9 +10,9 @@ from penstock.drills.stage import Stage
 from penstock.envelope import Recorded
 from penstock.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
-from penstock.record.audit import audit_connection
+from penstock.record.audit import audit_log
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.record.store import RunRow
+from penstock.record.store import Bounds, RunRow
 from penstock.record.views import fold
 
 # How many runs hold a slot, and how many could take one.
@@ -22,6 +22,8 @@ _SLOTS = (
     " OR state IN ('queued', 'preempted') AND NOT open_prerequisites), 0)"
     " FROM runs WHERE ended_at IS NULL AND key > 0"
 )
+
+_META = "SELECT name, value FROM meta WHERE name IN (?, ?)"
 
 # Errors that stories ask for, and what becomes of a run without its store.
 _EXPECTED = re.compile("asked to|SystemExit: 3|^a drill")
@@ -41,10 +43,16 @@ def rows_of(stage: Stage) -> list[RunRow]:
     return [run_row(c) for c in stage.db.execute(f"{SELECT_RUNS} WHERE runs.key > 0")]
 
 
+def _bounds_of(stage: Stage) -> Bounds:
+    names = ("floor", "head")
+    return Bounds(**dict(stage.db.execute(_META, names).fetchall()))
+
+
 def check_log(stage: Stage) -> None:
     """What must hold at every moment, after a kill too."""
-    stage.broken += map(str, audit_connection(stage.db).findings)
-    log = log_of(stage)
+    log, all_rows = log_of(stage), rows_of(stage)
+    audit = audit_log(log, all_rows, _bounds_of(stage))
+    stage.broken += map(str, audit.findings)
     _check_slots_taken(stage, log)
     _check_errors(stage, log)
     facts = {fact.event_id: fact for fact in log}
@@ -52,7 +60,7 @@ def check_log(stage: Stage) -> None:
         kept = facts.get(told.event_id)
         if kept is None or kept.position != told.position:
             stage.broken.append(f"the acknowledged fact {told.position} is not there")
-    rows = {row.run_id: row for row in rows_of(stage)}
+    rows = {row.run_id: row for row in all_rows}
     for run_id in stage.notes.accepted - rows.keys():
         stage.broken.append(f"the accepted run {run_id} is not there")
     for row in rows.values():
@@ -150,6 +158,8 @@ async def settle(stage: Stage) -> None:
     if ending.cancelled_caught:
         stage.broken.append("the runs cannot be ended")
         return
+    # A store that broke in the last commit ends the shutdown too, and the daemon in this moment.
+    await trio.lowlevel.checkpoint()
     _check_memory(stage)
 
 

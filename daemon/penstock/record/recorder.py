@@ -13,7 +13,6 @@ queued wrote nothing; later, its decision is recorded and only the acknowledgeme
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ from datetime import datetime
 import trio
 
 from penstock.envelope import Recorded
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
+from penstock.errors import StoreUnavailable, Terminal
 from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
+from penstock.record.commits import Commits
 from penstock.record.pending import (
     Answered,
     Counters,
@@ -46,8 +46,6 @@ from penstock.record.store import (
     draft,
 )
 
-log = logging.getLogger("penstock.recorder")
-
 # Seconds between two tries at an unavailable store: the first, and the longest.
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
@@ -68,9 +66,8 @@ class Recorder:
     #: Takes secrets out of what is to be recorded.
     redact: Callable[[Decision], Decision] = lambda decision: decision
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
-    #: Why the store does not answer; None while it does.
-    unavailable: str | None = None
     counters: Counters = field(default_factory=Counters)
+    _commits: Commits = field(init=False)
     _pending: list[Pending] = field(default_factory=list)
     _ordinary: int = 0
     _settled: trio.Event = field(default_factory=trio.Event)
@@ -85,6 +82,14 @@ class Recorder:
     _batch_done: trio.lowlevel.ParkingLot = field(
         default_factory=trio.lowlevel.ParkingLot
     )
+
+    def __post_init__(self) -> None:
+        self._commits = Commits(self.store, lambda: self.follower.head)
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why the store does not answer; None while it does."""
+        return self._commits.unavailable
 
     async def decide(self, decision: Decision) -> Outcome:
         """Record a decision: wait for room, then for its commit, and return its outcome.
@@ -192,7 +197,7 @@ class Recorder:
                 decisions.append(claim)
             if not decisions:
                 return
-            answers = await self._commit(decisions)
+            answers = await self._commits.commit(decisions)
             if answers is not None:
                 break
             entries = await self._wait_for_store(entries)
@@ -213,56 +218,6 @@ class Recorder:
         self._room.unpark(count=count)
         for settled in {entry.settled for entry in entries}:
             settled.set()
-
-    async def _commit(self, decisions: Sequence[Decision]) -> list[Answered] | None:
-        """The store's answers, or None while it is unavailable."""
-        try:
-            if self.unavailable is not None:
-                await self._check_lost_answer()
-            try:
-                answers = await self._commit_shielded(decisions)
-            except (StoreUnavailable, StoreBroken):
-                raise
-            except Exception:
-                log.exception(
-                    "a batch could not be judged; trying its decisions one by one"
-                )
-                answers = [await self._commit_alone(decision) for decision in decisions]
-        except StoreUnavailable as error:
-            if self.unavailable is None:
-                log.error("the store is unavailable: %s", error)
-            self.unavailable = str(error)
-            return None
-        if self.unavailable is not None:
-            log.warning("the store answers again")
-        self.unavailable = None
-        return answers
-
-    async def _check_lost_answer(self) -> None:
-        """StoreBroken if the commit that got no answer was done all the same.
-
-        Its outcomes, claimed runs above all, cannot be learned by asking again; the next life of the
-        daemon reads them from the log.
-        """
-        with trio.CancelScope(shield=True):
-            head = (await self.store.bounds()).head
-        if head > self.follower.head:
-            raise StoreBroken("the store wrote facts and did not say so")
-
-    async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
-        # A commit that is not waited for would be a commit of unknown outcome.
-        with trio.CancelScope(shield=True):
-            answers = await self.store.commit(decisions)
-        return answers  # noqa: RET504  (left the scope first)
-
-    async def _commit_alone(self, decision: Decision) -> Answered:
-        try:
-            return (await self._commit_shielded([decision]))[0]
-        except (StoreBroken, StoreUnavailable):
-            raise
-        except Exception as error:
-            log.exception("the decision %s failed", type(decision).__name__)
-            return PenstockError(f"the decision failed: {type(error).__name__}")
 
     async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
         """Wait a little; give up on what has waited long enough. Conclusions never give up (D-16)."""
