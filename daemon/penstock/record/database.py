@@ -62,9 +62,14 @@ def _connect(path: Path | str, cache: int) -> sqlite3.Connection:
     db = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    db.create_function("fold", 1, str.casefold, deterministic=True)
-    db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    db.execute(f"PRAGMA cache_size = -{cache}")
+    try:
+        db.create_function("fold", 1, str.casefold, deterministic=True)
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        # The first look into the file: what is no database is found out here.
+        db.execute(f"PRAGMA cache_size = -{cache}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
