@@ -9,6 +9,7 @@ from itertools import count, product
 from pathlib import Path
 from random import Random
 
+from penstock.drills.blank_logs import open_blank_logs
 from penstock.drills.campaign import Tally, over_processes, save_tally
 from penstock.drills.faultpoints import FAULTS, Sweep
 from penstock.drills.scenarios import SCENARIOS
@@ -73,12 +74,13 @@ def tell_numbers(first: int) -> Numbers:
     """NUMBERS_AT_ONCE numbers from this one on."""
     stories, facts = 0, 0
     failures: list[str] = []
-    for number in range(first, first + NUMBERS_AT_ONCE):
-        told = run_schedule(number)
-        stories += told.stories
-        facts += told.facts
-        if told.broken:
-            failures.append(f"--seed {number}: {'; '.join(told.broken)}")
+    with open_blank_logs() as logs:
+        for number in range(first, first + NUMBERS_AT_ONCE):
+            told = run_schedule(number, logs=logs)
+            stories += told.stories
+            facts += told.facts
+            if told.broken:
+                failures.append(f"--seed {number}: {'; '.join(told.broken)}")
     return Numbers(first, stories, facts, tuple(failures))
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import trio
 import trio.testing
 
+from penstock.drills.blank_logs import BlankLogs, open_blank_logs
 from penstock.drills.fakes import FaultMode, StoreFault
 from penstock.drills.laws import check_log, check_stopped, settle
 from penstock.drills.scenarios import Scenario
@@ -150,10 +151,12 @@ def _instrument(instrument: trio.abc.Instrument) -> Iterator[None]:
         trio.lowlevel.remove_instrument(instrument)
 
 
-async def tell(scenario: Scenario, fault: str, at: int) -> Told:
+async def tell(
+    scenario: Scenario, fault: str, at: int, logs: BlankLogs | None = None
+) -> Told:
     """Tell the story once with this fault; under a mock clock that jumps."""
     delay = (lambda: scenario.delay) if scenario.delay else None
-    with open_stage(delay=delay, **scenario.settings) as stage:
+    with open_stage(logs, delay=delay, **scenario.settings) as stage:
         stage.abandons = fault == "abandon a run"
         stage.undisturbed = fault == "none"
         telling = _Telling(scenario, fault, at)
@@ -167,10 +170,12 @@ async def tell(scenario: Scenario, fault: str, at: int) -> Told:
         return Told(scenario.name, fault, at, telling.reached, tuple(stage.broken))
 
 
-def tell_at(scenario: Scenario, fault: str, at: int) -> Told:
+def tell_at(
+    scenario: Scenario, fault: str, at: int, logs: BlankLogs | None = None
+) -> Told:
     """`tell` in a loop of its own."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(tell, scenario, fault, at, clock=clock)
+    return trio.run(tell, scenario, fault, at, logs, clock=clock)
 
 
 @dataclass(slots=True)
@@ -187,11 +192,12 @@ class Sweep:
     def run(self) -> Sweep:
         """Until the story is over before the point; at most a few failures are kept."""
         at = self.first
-        while True:
-            told = tell_at(self.scenario, self.fault, at)
-            if told.broken:
-                self.failures.append(told)
-            if not told.reached or len(self.failures) >= 3:
-                return self
-            self.points += 1
-            at += self.stride
+        with open_blank_logs() as logs:
+            while True:
+                told = tell_at(self.scenario, self.fault, at, logs)
+                if told.broken:
+                    self.failures.append(told)
+                if not told.reached or len(self.failures) >= 3:
+                    return self
+                self.points += 1
+                at += self.stride

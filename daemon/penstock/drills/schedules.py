@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import trio
 import trio.testing
 
+from penstock.drills.blank_logs import BlankLogs, open_blank_logs
 from penstock.drills.laws import check_log, check_stopped, log_of, settle
 from penstock.drills.stage import Stage, open_stage
 from penstock.drills.stories import MOMENTS, Story, draw_story
@@ -55,14 +56,17 @@ def deterministic(number: int) -> Iterator[None]:
         run._r.setstate(state)
 
 
-def run_schedule(number: int, stories: int = STORIES) -> Schedule:
+def run_schedule(
+    number: int, stories: int = STORIES, logs: BlankLogs | None = None
+) -> Schedule:
     """Tell the stories of this number; the same number tells the same, to the event."""
-    with deterministic(number):
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        return trio.run(_tell_all, number, stories, clock=clock)
+    with open_blank_logs() if logs is None else nullcontext(logs) as blank:
+        with deterministic(number):
+            clock = trio.testing.MockClock(autojump_threshold=0)
+            return trio.run(_tell_all, number, stories, blank, clock=clock)
 
 
-async def _tell_all(number: int, stories: int) -> Schedule:
+async def _tell_all(number: int, stories: int, blank: BlankLogs) -> Schedule:
     broken: list[str] = []
     digest = hashlib.sha256()
     logs: dict[int, list[tuple[Any, ...]]] = {}
@@ -70,7 +74,7 @@ async def _tell_all(number: int, stories: int) -> Schedule:
         async with trio.open_nursery() as nursery:
             for index in range(stories):
                 rng = Random(f"{number}.{index}")
-                nursery.start_soon(_tell, index, rng, broken, logs)
+                nursery.start_soon(_tell, index, rng, broken, logs, blank)
     if limit.cancelled_caught:
         broken.append("something hangs")
     for index in sorted(logs):
@@ -80,12 +84,16 @@ async def _tell_all(number: int, stories: int) -> Schedule:
 
 
 async def _tell(
-    index: int, rng: Random, broken: list[str], logs: dict[int, list[Any]]
+    index: int,
+    rng: Random,
+    broken: list[str],
+    logs: dict[int, list[Any]],
+    blank: BlankLogs,
 ) -> None:
     story = draw_story(rng)
     slow = rng.random() < 0.5
     delays = MOMENTS[:6] if slow else (0.0,)
-    with open_stage(delay=lambda: rng.choice(delays), **story.settings) as stage:
+    with open_stage(blank, delay=lambda: rng.choice(delays), **story.settings) as stage:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stage.break_hang, 2 * NUMBER_SECONDS)

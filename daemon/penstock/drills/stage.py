@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from penstock.config import Config
+from penstock.drills.blank_logs import BlankLogs, open_blank_logs
 from penstock.drills.fakes import (
     FakeProcesses,
     FaultyStore,
@@ -24,7 +25,6 @@ from penstock.drills.fakes import (
 from penstock.drills.scripts import Notes, Op, drill_kinds
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.record.batches import Overflow
-from penstock.record.database import open_database
 from penstock.record.sqlite import SqliteStore
 from penstock.record.views import BrokenStory
 from penstock.runs.assembly import open_core
@@ -258,11 +258,12 @@ def _leaves(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def open_stage(
-    *, delay: Callable[[], float] | None = None, **settings: Any
+    logs: BlankLogs | None = None,
+    *,
+    delay: Callable[[], float] | None = None,
+    **settings: Any,
 ) -> Iterator[Stage]:
-    """A stage with an empty log in memory, and a core of these settings."""
-    (db,) = open_database(None, 0)
-    try:
-        yield Stage(Config(**settings), db, delay)
-    finally:
-        db.close()
+    """A stage with an empty log in memory, one of `logs` or its own, and a core of these settings."""
+    with nullcontext(logs) if logs is not None else open_blank_logs() as from_logs:
+        with from_logs.taken() as db:
+            yield Stage(Config(**settings), db, delay)
