@@ -18,7 +18,6 @@ import pytest
 from penstock.drills.campaign import Tally, load_tally, save_tally
 from penstock.drills.campaigns import NUMBERS_AT_ONCE, _firsts
 from penstock.drills.crash import Chance
-from penstock.drills.keeper import start_time
 from penstock.drills.schedules import STORIES
 from penstock.errors import Refused
 from penstock.runs.trees import all_pids, read_stat
@@ -56,13 +55,12 @@ def _until(condition: Any) -> Any:
 
 def _below(root: int) -> dict[int, int]:
     """Start times by pid of all descendants."""
-    parents = {pid: stat.parent for pid in all_pids() if (stat := read_stat(pid))}
+    stats = {pid: stat for pid in all_pids() if (stat := read_stat(pid))}
     found, more = {root}, {root}
     while more:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
+        more = {pid for pid, stat in stats.items() if stat.parent in found} - found
         found |= more
-    times = {pid: start_time(pid) for pid in found - {root}}
-    return {pid: began for pid, began in times.items() if began is not None}
+    return {pid: stats[pid].start_time for pid in found - {root}}
 
 
 def _alive(processes: dict[int, int]) -> list[int]:
@@ -164,6 +162,26 @@ def test_a_killed_drill_leaves_no_daemon_and_no_folder(tmp_path: Path) -> None:
     done = _kept(state)["done"]["kills"]
     told = _done("crash", "--count", str(done + 1), "--state", str(state))
     assert told["done"]["kills"] == done + 1
+
+
+@pytest.mark.slow
+def test_a_killed_cancel_drill_goes_on_and_its_cgroups_are_removed(
+    tmp_path: Path,
+) -> None:
+    """CN-06: without root or a pids controller only the harmless kinds, and no cgroups."""
+    state = tmp_path / "state.json"
+    words = ("cancel", "--state", str(state), "--count")
+    with _drilling(*words, "1000") as drill:
+        _until(lambda: _kept(state).get("done"))
+        helpers = _below(drill.pid)
+        drill.kill()
+    _until(lambda: not _alive(helpers))
+    done = _kept(state)["done"]
+    wanted = max(done.values()) + 1
+    told = _done(*words, str(wanted))
+    assert {row["cancels"] for row in told["cancels"].values()} == {wanted}
+    cgroups = Path("/sys/fs/cgroup").glob(f"*/penstock-*-{drill.pid}")
+    assert list(cgroups) == []
 
 
 def test_a_state_of_another_drill_or_seed_is_refused(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def open_enclosure() -> Iterator[Enclosure]:
     root, tree = _pids_root(), _cgroup2()
     if root is None:
         raise OSError("needs the pids controller")
+    _sweep(root, tree)
     limited = root / f"penstock-drill-{os.getpid()}"
     limited.mkdir()
     delegated = None
@@ -123,13 +124,28 @@ def _delegate(limited: Path, tree: Path | None) -> Path | None:
     return folder
 
 
+def _sweep(*trees: Path | None) -> None:
+    """Remove what drills have left that were killed; a cgroup with a process in it stays."""
+    for tree in filter(None, trees):
+        for folder in (
+            *tree.glob("penstock-drill-*"),
+            *tree.glob("penstock-delegated-*"),
+        ):
+            if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
+                _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(path).rmdir()
+
+
 def _remove(folder: Path | None) -> None:
     if folder is None:
         return
     give_up = time.monotonic() + LEAVING_SECONDS
     while folder.exists() and time.monotonic() < give_up:
-        for path, _, _ in os.walk(folder, topdown=False):
-            with suppress(OSError):
-                Path(path).rmdir()
+        _remove_empty(folder)
         # The dead leave a cgroup a moment after they died.
         time.sleep(0.02)

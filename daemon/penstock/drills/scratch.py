@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import trio
 
@@ -32,8 +31,6 @@ class Scratch:
 
     folder: Path
     environ: Mapping[str, str]
-    #: Takes the names of daemons that must not outlive the drill.
-    keeper: IO[str]
 
     @property
     def paths(self) -> Paths:
@@ -65,20 +62,23 @@ def open_scratch() -> Iterator[Scratch]:
             environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
         (folder / "run").mkdir(mode=0o700)
         environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-        with _kept(folder) as names:
-            yield Scratch(folder, environ, names)
+        with _kept(folder):
+            yield Scratch(folder, environ)
 
 
 @contextmanager
-def _kept(folder: Path) -> Iterator[IO[str]]:
-    """Names of daemons that are killed should this process end before it has ended them."""
+def _kept(folder: Path) -> Iterator[None]:
+    """Should this process be killed in here, what has the folder as its home is killed too."""
     words = [sys.executable, "-I", "-S", keeper.__file__, str(folder)]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, text=True, start_new_session=True
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    assert process.stdin is not None
-    with process, process.stdin as names:
-        yield names
+    try:
+        yield
+    finally:
+        # From here on the folder is removed by whoever made it.
+        process.kill()
+        process.communicate()
 
 
 def _free_port() -> int:
@@ -97,8 +97,6 @@ def started(scratch: Scratch) -> Iterator[subprocess.Popen[bytes]]:
             argv, env=dict(scratch.environ), stdout=log, stderr=log, cwd=scratch.folder
         )
     try:
-        scratch.keeper.write(f"{process.pid} {keeper.start_time(process.pid)}\n")
-        scratch.keeper.flush()
         yield process
     finally:
         process.kill()
