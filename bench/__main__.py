@@ -18,6 +18,7 @@ MODULES = (
     "append",
     "jobs",
     "broadcast",
+    "frames",
     "million",
     "cancel",
     "start",

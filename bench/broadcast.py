@@ -120,6 +120,17 @@ async def serve_theirs() -> None:
 # -- the clients
 
 
+def connect(port: int, path: str) -> socket.socket:
+    """A socket after its handshake; nothing behind the handshake was read."""
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(_HANDSHAKE.format(path, port).encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    assert b" 101 " in head.split(b"\r\n")[0], head
+    return client
+
+
 class Clients:
     """A hundred sockets that count events; `seen[n]` is when the last client had event n."""
 
@@ -130,18 +141,10 @@ class Clients:
         self.arrivals: list[int] = [0] * (PACED + BURST)
         self.seen: list[float] = [0.0] * (PACED + BURST)
         for _ in range(CLIENTS):
-            self._connect(port, path)
-
-    def _connect(self, port: int, path: str) -> None:
-        client = socket.create_connection(("127.0.0.1", port))
-        client.sendall(_HANDSHAKE.format(path, port).encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += client.recv(4096)
-        assert b" 101 " in head.split(b"\r\n")[0], head
-        client.setblocking(False)
-        self.counts[client], self.rests[client] = 0, b""
-        self.selector.register(client, selectors.EVENT_READ)
+            client = connect(port, path)
+            client.setblocking(False)
+            self.counts[client], self.rests[client] = 0, b""
+            self.selector.register(client, selectors.EVENT_READ)
 
     def read(self, seconds: float, until: int | None = None) -> None:
         """Read for so long, or until everybody has `until` events."""
