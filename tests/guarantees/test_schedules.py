@@ -12,8 +12,13 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.drills.fakes import START
+from penstock.drills.laws import check_errors
 from penstock.drills.schedules import deterministic, run_schedule
 from penstock.drills.stage import Stage, open_stage
+from penstock.envelope import Recorded
+from penstock.events import RunFailed
+from penstock.values import new_event_id
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +64,23 @@ async def test_a_cancel_of_a_released_run_waits_for_the_one_claimed_anew(
 
         assert await stage.live(play)
         assert stage.broken == []
+
+
+@pytest.mark.parametrize("outage", [True, False])
+def test_an_artifact_is_given_up_in_an_outage_alone(outage: bool) -> None:
+    """QA-02: seed 500110 has an outage that outlasts the patience of an artifact's last piece."""
+    failed = RunFailed(
+        reason="error", error="a piece of 'a' could not be recorded, so it is not whole"
+    )
+    fact = Recorded(
+        1, "r", 3, new_event_id(), START, {}, None, 0, failed.type,
+        failed.model_dump_json().encode(),
+    )  # fmt: skip
+    with open_stage() as stage:
+        stage.outage = outage
+        check_errors(stage, [fact])
+        assert bool(stage.broken) != outage
+    assert run_schedule(500110).broken == ()
 
 
 def test_a_number_replays_to_the_same_log() -> None:

@@ -58,6 +58,8 @@ class Stage:
     undisturbed: bool = False
     #: Whether somebody ends scopes of runs without a word.
     abandons: bool = False
+    #: Whether the store has failed for longer than any fact waits, in this life or an earlier one.
+    outage: bool = False
     #: The store of the present life, once there is one.
     store: FaultyStore | None = None
     lives: int = 0
@@ -90,6 +92,7 @@ class Stage:
     async def live(self, play: Play, fault: StoreFault | None = None) -> bool:
         """One life in which `play` happens; whether it was played to its end."""
         self.lives += 1
+        self.outage = self.outage or (fault is not None and fault.mode == "outage")
         self.killed, self._life, self._core = False, trio.CancelScope(), None
         # What was not committed is lost with the process.
         self.db.rollback()
