@@ -376,4 +376,4 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
     if first["type"] in ("model_type", "dict_type"):
         # Pydantic's own words are those of Python, not of the file.
         return f"{where}: {key}: must be a table, as [{key}] begins one"
-    return f"{where}: {key}: {first['msg']}"
+    return f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"

@@ -107,7 +107,7 @@ class DaemonUnreachable(PenstockError):
 
 
 class Unauthorised(PenstockError):
-    """The token is missing or wrong."""
+    """The token is missing or wrong; on the daemon's machine `penstock token` says where it is."""
 
 
 class Forbidden(PenstockError):

@@ -93,11 +93,16 @@ def test_a_text_whose_pieces_are_not_all_there_is_refused(
     assert "damaged" in result.stderr
 
 
-def test_without_a_name_the_texts_are_listed(penstock: Penstock, make: Any) -> None:
-    make()
+def test_without_a_name_the_texts_are_listed(
+    penstock: Penstock, make: Any, tmp_path: Path
+) -> None:
+    make(path=str(tmp_path))
     heads, line = penstock("artifacts", "r").stdout.splitlines()
     assert heads.split() == ["NAME", "BYTES", "FILE"]
-    assert line.split() == ["a.txt", str(len(TEXT)), "/out/a.txt"]
+    assert line.split() == ["a.txt", str(len(TEXT)), str(tmp_path)]
+    make()
+    # A file that is gone is not told.
+    assert "/out/a.txt" not in penstock("artifacts", "r").stdout
     assert json.loads(penstock("artifacts", "r", "--json").stdout) == known()
     assert penstock("artifacts", "r", "-o", "x").exit_code == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from typing import Any, BinaryIO
 
@@ -97,8 +98,13 @@ def _list(known: list[dict[str, Any]], as_json: bool) -> None:
             (
                 told["artifact_id"],
                 "not whole" if told["size"] is None else str(told["size"]),
-                told["path"] or "",
+                _still_there(told["path"]),
             )
             for told in known
         ),
     )
+
+
+def _still_there(path: str | None) -> str:
+    """The file, unless it went with the run's workspace or lies on another machine."""
+    return path if path and os.path.exists(path) else ""

@@ -66,7 +66,7 @@ class Kind:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in ("inputs", *first["loc"]))
-            raise Refused(field, first["msg"]) from None
+            raise Refused(field, first["msg"].removeprefix("Value error, ")) from None
 
 
 def encode_inputs(inputs: Inputs) -> bytes:

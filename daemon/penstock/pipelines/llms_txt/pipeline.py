@@ -53,7 +53,8 @@ class LlmsTxtInputs(Inputs):
     )
     out: Annotated[str, AfterValidator(check_absolute)] | None = Field(
         None,
-        description="Absolute path of the folder to write in; null: the run's own workspace",
+        description="Absolute path of the folder to write in; null: the run's own workspace, which"
+        " is removed with it (`penstock artifacts` prints the texts)",
     )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="The project's name; null: what its metadata or README say"
