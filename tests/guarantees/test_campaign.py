@@ -17,7 +17,7 @@ import pytest
 
 from penstock.drills.campaign import Tally, load_tally, save_tally
 from penstock.drills.campaigns import NUMBERS_AT_ONCE, _firsts
-from penstock.drills.crash import Chance
+from penstock.drills.crash_load import Chance
 from penstock.drills.schedules import STORIES
 from penstock.errors import Refused
 from penstock.runs.trees import all_pids, read_stat

@@ -10,7 +10,9 @@ import trio
 import trio.testing
 
 from penstock.drills.ears import Ear, Ears, split_frame
+from penstock.drills.listeners import Listener
 from penstock.drills.measured import Measured, Slice
+from penstock.drills.policies import judge
 from penstock.drills.publisher import Publish, publish
 from penstock.drills.slow_client import least_seconds
 
@@ -135,6 +137,28 @@ def test_a_rate_that_was_not_reached_is_told() -> None:
     measured = _measured((5, 5))
     measured.rate = 20.0
     assert "10 of 20" in next(measured.notes)
+
+
+@pytest.mark.parametrize(
+    ("listener", "wrong"),
+    [
+        (Listener(9), []),
+        (Listener(8), ["told up to 8 of 9"]),
+        (Listener(9, gaps=[(2, 3)]), ["gaps [(2, 3)]"]),
+        (Listener(9, closed=1013), ["closed with 1013"]),
+        (Listener(9, "drop_oldest", gaps=[(2, 3)]), []),
+        (Listener(9, "drop_oldest"), ["gaps []"]),
+        (Listener(5, "drop_oldest", gaps=[(2, 3)]), ["told up to 5 of 9"]),
+        (Listener(5, "disconnect", closed=1013), []),
+        (Listener(9, "disconnect"), ["closed with None"]),
+        (Listener(9, broken=["after 2 came 4"]), ["after 2 came 4"]),
+    ],
+)
+def test_each_policy_has_its_law(listener: Listener, wrong: list[str]) -> None:
+    """BUS-03 BUS-04"""
+    assert judge(listener, 9, 9) == wrong
+    lost = ["missed up to 9, and the store tells 8"]
+    assert judge(listener, 9, 8) == wrong + lost
 
 
 @pytest.mark.parametrize(("rate", "text_bytes"), [(2000, 128), (80, 2048), (1, 1)])

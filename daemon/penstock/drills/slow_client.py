@@ -19,12 +19,12 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
+from penstock.drills import policies
 from penstock.drills.crowd import Crowd, cpu_seconds, open_crowd
 from penstock.drills.listeners import Listener, open_connection
 from penstock.drills.measured import Measured, Slice
 from penstock.drills.publisher import NAME, install
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
-from penstock.record.batches import Overflow
 
 #: Seconds of publishing that the daemon's ring holds: a stalled client falls behind it soon, and one
 #: that reads does not.
@@ -44,10 +44,6 @@ ON_THEIR_WAY = 300 * 1024
 ENVELOPE_BYTES = 300
 #: So many times the facts that can be on their way and in the ring must a slice have.
 FALL_BEHIND = 1.2
-#: Close code of a client that its policy disconnects.
-CODE_LAGGED = 1013
-
-POLICIES: tuple[Overflow, ...] = ("catch_up", "drop_oldest", "disconnect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +178,7 @@ class SlowClientDrill:
                         open_connection(self.client.address, after, policy)
                     ),
                 )
-                for policy in islice(cycle(POLICIES), self.size.stalled)
+                for policy in islice(cycle(policies.POLICIES), self.size.stalled)
             ]
 
     async def _let_read(
@@ -202,22 +198,12 @@ class SlowClientDrill:
         told = self.measured
         kept = await self._last_in_store(after)
         for listener in stalled:
-            policy = listener.overflow
-            wrong = [*listener.broken]
+            wrong = policies.judge(listener, self.head, kept)
             told.gaps += bool(listener.gaps)
             told.dropped += sum(last - first + 1 for first, last in listener.gaps)
-            told.disconnected += listener.closed == CODE_LAGGED
-            if bool(listener.gaps) != (policy == "drop_oldest"):
-                wrong.append(f"gaps {listener.gaps}")
-            if (listener.closed == CODE_LAGGED) != (policy == "disconnect"):
-                wrong.append(f"closed with {listener.closed}")
-            if policy != "disconnect" and listener.cursor < self.head:
-                wrong.append(f"told up to {listener.cursor} of {self.head}")
-            missed = max([self.head, *(last for _, last in listener.gaps)])
-            if kept < missed:
-                wrong.append(f"missed up to {missed}, and the store tells {kept}")
+            told.disconnected += listener.closed == policies.CODE_LAGGED
             told.caught_up += not wrong
-            told.broken += [f"stalled, {policy}: {word}" for word in wrong]
+            told.broken += [f"stalled, {listener.overflow}: {word}" for word in wrong]
 
     async def _last_in_store(self, after: int) -> int:
         """The last position up to which pages of the log tell all above `after`."""
