@@ -77,7 +77,14 @@ async def test_the_filter_zoom_sort_and_panels(busy: DaemonProcess) -> None:
         await shows(app, "Runs 92/92")
         await pilot.press("slash", *"colour:red")
         await shows(app, "the keys are state")
+        # It stays while the screen is drawn anew, as every fact has it done.
+        overview = app.screen
+        assert isinstance(overview, Overview)
+        overview.refresh_order()
+        await pilot.pause(0.1)
+        await shows(app, "the keys are state")
         await pilot.press("escape")
+        await until(lambda: "the keys are state" not in text_of(app), app)
         await pilot.press("s")
         await shows(app, "by newest")
         await pilot.press("2")

@@ -74,6 +74,8 @@ class Overview(Screen[None]):
         self._zoomed: str | None = None
         self._alerts_seen = self._events_seen = 0
         self._epoch = ""
+        #: What is wrong with the filter that is being written; "" while nothing is.
+        self._mistake = ""
 
     def compose(self) -> ComposeResult:
         for panel, title in (
@@ -144,7 +146,7 @@ class Overview(Screen[None]):
 
     def _tell_counts(self, model: Model) -> None:
         self.table.border_title = self.listing.title(model, self.entry.value)
-        self.table.border_subtitle = self.listing.subtitle()
+        self.table.border_subtitle = self._mistake or self.listing.subtitle()
         queued = tuple(self.listing.queued[priority] for priority in Priority)
         self.gauge.show(queue_state(model.queue, queued))
 
@@ -196,8 +198,10 @@ class Overview(Screen[None]):
         except Refused as error:
             listing.wanted = None
             self.table.empty = str(error)
-            self.table.border_subtitle = str(error).replace("[", "\\[")
+            self._mistake = str(error).replace("[", "\\[")
+            self.table.border_subtitle = self._mistake
             return
+        self._mistake = ""
         self.table.empty = (
             "no run fits the filter: esc clears it" if listing.wanted else NO_RUNS
         )
