@@ -157,6 +157,11 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
             "where": {"type": "string", "format": "path"},
             "many": {"type": "array", "items": {"type": "string"}},
             "fast": {"type": "boolean"},
+            "turns": {
+                "type": "integer",
+                "default": 20,
+                "description": "At most; null: any",
+            },
             "size": {"anyOf": [{"$ref": "#/$defs/Size"}, {"type": "null"}]},
             "deep": {"type": "object"},
         },
@@ -165,7 +170,9 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
     }
     kind = {"name": "plugged", "summary": "Does things", "inputs": schema}
     daemon.routes["GET", "/pipelines"] = (200, {"pipelines": [kind]})
-    assert "(required)" in penstock("submit", "plugged", "--help").stdout
+    told = penstock("submit", "plugged", "--help").stdout
+    assert "(required)" in told
+    assert "At most; without it: any  [default: 20]" in " ".join(told.split("\n"))
     result = penstock(
         "submit", "plugged", "--where", "x", "--many", "a", "--many", "b", "--no-fast",
         "--size", "small", "--deep", '{"a": [1]}',

@@ -72,7 +72,13 @@ def _plain(prop: Schema, schema: Schema) -> Schema:
 
 def _option(name: str, prop: Schema, required: bool) -> click.Option:
     flag = "--" + name.replace("_", "-")
-    help_text = str(prop.get("description", "")) + (" (required)" if required else "")
+    # Schemas speak of JSON; a flag that stands for null is one that is not given.
+    described = str(prop.get("description", "")).replace("; null: ", "; without it: ")
+    help_text = described + (" (required)" if required else "")
+    default = prop.get("default")
+    if isinstance(default, int | float | str) and not isinstance(default, bool):
+        # Told here only: what is not given is left out, and the daemon's own default holds.
+        help_text += f"  [default: {default}]"
     common: dict[str, Any] = {"help": help_text, "default": None}
     kind = prop.get("type")
     if "enum" in prop:
