@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint check bench
+.PHONY: help venv run test test-others lint check bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,6 +22,7 @@ FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124
 help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
 	@echo "make test    all tests"
+	@echo "make test-others  the fast ones, with each other Python that is found here"
 	@echo "make check   format, linters, types, import rules, then all tests"
 	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
 
@@ -29,6 +30,7 @@ venv: $(INSTALLED)
 
 # Two steps: an environment without pip needs no ensurepip, which some systems leave out.
 $(INSTALLED): pyproject.toml
+	@echo "making $(VENV), which takes a minute or two the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet -e '.[dev]'
 	touch $@
@@ -38,6 +40,9 @@ run: venv
 
 test: venv
 	$(BIN)/pytest
+
+test-others:
+	.ci/other-pythons
 
 lint: venv
 	$(BIN)/ruff format --check $(SOURCES)
