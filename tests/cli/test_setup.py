@@ -30,6 +30,16 @@ def test_every_setting_tells_where_it_came_from(
     assert penstock("config", "no_such_key").exit_code == 3
 
 
+def test_the_place_of_the_config_file_is_told_also_before_there_is_one(
+    penstock: Penstock, home: Path
+) -> None:
+    file = home / "config" / "penstock" / "config.toml"
+    assert f"{file}, and there is none yet" in penstock("config").stderr
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert penstock("config").stderr == f"penstock: the config file is {file}\n"
+
+
 def test_a_broken_config_is_one_sentence(penstock: Penstock, home: Path) -> None:
     file = home / "config" / "penstock" / "config.toml"
     file.parent.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
         for row in rows:
             emit(row)
         return
+    _tell_file(session)
     table(
         ("KEY", "VALUE", "SOURCE"),
         (
@@ -101,6 +103,16 @@ def completions(shell: str) -> None:
     if kind is None:
         raise click.exceptions.Exit(Exit.USAGE)
     click.echo(kind(cli, {}, "penstock", "_PENSTOCK_COMPLETE").source())
+
+
+def _tell_file(session: Session) -> None:
+    """Where the config file is, or would be."""
+    from penstock.config import config_path
+
+    file = Path(session.config_file or config_path(session.environ))
+    say(
+        f"the config file is {file}{'' if file.exists() else ', and there is none yet'}"
+    )
 
 
 def _source(name: str, sources: dict[str, str]) -> str:
