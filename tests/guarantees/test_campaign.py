@@ -194,6 +194,11 @@ def test_a_state_of_another_drill_or_seed_is_refused(tmp_path: Path) -> None:
         load_tally(file, "faults --every 9")
     with pytest.raises(Refused, match="has the seed 5"):
         load_tally(file, "faults --every 1", 6)
+    with pytest.raises(Refused, match="No such file"):
+        load_tally(tmp_path / "nowhere" / "state.json", "crash")
+    # Before the first telling is done, the file is already this drill's.
+    kept = load_tally(tmp_path / "new.json", "crash", 7)
+    assert load_tally(tmp_path / "new.json", "crash") == kept
     file.write_text("[]")
     with pytest.raises(Refused, match="keeps no drill"):
         load_tally(file, "faults --every 1")

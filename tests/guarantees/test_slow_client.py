@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any, cast
 
@@ -15,6 +17,7 @@ from penstock.drills.measured import Measured, Slice
 from penstock.drills.policies import judge
 from penstock.drills.publisher import Publish, publish
 from penstock.drills.slow_client import least_seconds
+from penstock.problems import Exit
 
 
 def _frame(*positions: int, text: str = "") -> bytes:
@@ -167,3 +170,14 @@ def test_a_slice_is_long_enough_to_fall_behind(rate: float, text_bytes: int) -> 
     facts = least_seconds(rate, text_bytes) * rate
     assert facts * (text_bytes + 300) > 212_992
     assert facts > max(64, rate / 2)
+
+
+def test_a_slice_in_which_nobody_could_fall_behind_is_refused() -> None:
+    """BUS-03: it would call a policy broken that was never asked for."""
+    words = ["drill", "slow-client", "--rate", "80", "--seconds", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock.cli.main", *words],
+        capture_output=True, timeout=60, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == Exit.USAGE
+    assert "nobody falls behind" in done.stderr

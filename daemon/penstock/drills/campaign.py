@@ -69,11 +69,17 @@ def load_tally(
 ) -> Tally:
     """The tally in this file; a new one if there is none, from `first` on (None: from the seed on).
 
-    Refused when the file is of another drill or another seed: their tellings do not add up.
+    Refused when the file is of another drill or another seed: their tellings do not add up; and when
+    it cannot be written.
     """
     if path is None or not path.exists():
         seed = secrets.randbelow(SEEDS) if seed is None else seed
-        return Tally(about=about, seed=seed, next=seed if first is None else first)
+        new = Tally(about=about, seed=seed, next=seed if first is None else first)
+        try:
+            save_tally(path, new)
+        except OSError as error:
+            raise Refused("--state", f"{path}: {error.strerror}") from None
+        return new
     try:
         tally = Tally(**json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
