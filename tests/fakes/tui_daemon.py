@@ -31,6 +31,8 @@ from penstock.record.views import RunView
 from penstock.values import format_time
 
 FRAME_EVENTS = 50
+#: Long enough to be seen on the screen of a busy box.
+CANCEL_SECONDS = 1.5
 Reply = tuple[int, Any]
 
 
@@ -271,7 +273,7 @@ class ScriptedDaemon:
                     run_id, e.RunCancelRequested(reason=body.get("reason", ""))
                 )
                 self.wake()
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(CANCEL_SECONDS)
             self.world.now = datetime.now(UTC)
             self.world.record(run_id, e.RunCancelled(reason=body.get("reason", "")))
             self.wake()
