@@ -125,7 +125,10 @@ def test_a_publisher_that_waits_for_stalled_clients_breaks_the_law() -> None:
     """BUS-03"""
     measured = _measured((5, 11), (5, 40), (30, 6))
     measured.judge()
-    assert measured.broken == ["the publisher became 2.2 times as slow"]
+    assert measured.broken == [
+        "the publisher became 2.2 times as slow (pairs from 0.2 to 8.0)"
+    ]
+    assert measured.patience > 1
 
 
 def test_what_grows_beside_stalled_clients_is_added_up() -> None:

@@ -10,6 +10,8 @@ from penstock.drills.campaign import percentile
 
 #: The publisher's median may grow so many times; what is beyond it is no noise of a loaded box.
 MOST_RATIO = 2.0
+#: So many times as long is measured while the ratio is beyond it: few pairs say little.
+DOUBTFUL_PATIENCE = 1.35
 #: MiB that the daemon may grow while clients stall: the kernel's buffers are not its own.
 MOST_GROWTH = 64.0
 #: Of the wanted rate, what must be reached for the figures to speak of it.
@@ -63,6 +65,12 @@ class Measured:
         return statistics.median(self.ratios)
 
     @property
+    def patience(self) -> float:
+        """How many times as long as usual is measured."""
+        doubtful = self.beside and self.ratio > MOST_RATIO
+        return DOUBTFUL_PATIENCE if doubtful else 1.0
+
+    @property
     def growth(self) -> float:
         """MiB, of all slices with stalled clients together."""
         return sum(one.growth for one in self.beside)
@@ -77,7 +85,10 @@ class Measured:
     def judge(self) -> None:
         """Note the laws that the numbers break."""
         if self.ratio > MOST_RATIO:
-            self.broken.append(f"the publisher became {self.ratio:.1f} times as slow")
+            self.broken.append(
+                f"the publisher became {self.ratio:.1f} times as slow"
+                f" (pairs from {min(self.ratios):.1f} to {max(self.ratios):.1f})"
+            )
         if self.growth > MOST_GROWTH:
             self.broken.append(f"the daemon grew by {self.growth:.0f} MiB")
 

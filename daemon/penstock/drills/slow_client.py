@@ -91,7 +91,7 @@ class SlowClientDrill:
         await self._publish(WARM_SECONDS)
         told.before = memory_mib(self.pid)
         while not told.broken and len(told.beside) != size.pairs:
-            late = time.monotonic() - begun > size.limit
+            late = time.monotonic() - begun > size.limit * told.patience
             if size.pairs is None and late and told.beside:
                 break
             await self._measure_pair()
