@@ -15,7 +15,7 @@ import sys
 import time
 
 #: Seconds without a process of the drill after which there will be none: one may just be starting.
-QUIET_SECONDS = 0.5
+QUIET_SECONDS = 3.0
 #: Seconds between two looks.
 LOOK_SECONDS = 0.05
 
