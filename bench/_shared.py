@@ -41,7 +41,8 @@ _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 class Row:
     """One line of the table: a figure for each round, ours and, where there is one, a reference's.
 
-    `target` is three words: `ours` or `ratio` (ours over the reference), a sign, a number.
+    `target` is three words: `ours` or `ratio` (ours over the reference), a sign, a number; or
+    nothing for a figure that only explains another.
     """
 
     name: str
@@ -60,7 +61,9 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the median meets the target."""
+        """Whether the median meets the target, if there is one."""
+        if not self.target:
+            return True
         what, sign, limit = self.target.split()
         measured = self.ours if what == "ours" else self.ratios
         return bool(_SIGNS[sign](median(measured), float(limit)))
