@@ -6,6 +6,7 @@ does meanwhile changes figures by a factor of two. Compare ratios, never figures
 
 from __future__ import annotations
 
+import gc
 import json
 import operator
 import os
@@ -144,6 +145,8 @@ async def open_bench_core(
         async with open_core(
             config, store=store, kinds=named, life=LIFE, world=world
         ) as core:
+            # As `penstock serve` does once it is ready.
+            gc.freeze()
             yield core
 
 

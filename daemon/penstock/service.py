@@ -6,6 +6,7 @@ new connections, then the runs while their streams still flow, then a last word 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -77,6 +78,9 @@ async def serve(
                 watchdog.statistics,
             ) as daemon,
         ):
+            # What the start made stays as long as the process. A collection that looked through all
+            # of it now and then would hold the loop for 20 ms each time.
+            gc.freeze()
             reporter.ready(partial(status_of, daemon.core))
             task_status.started(daemon)
             async for number in signals:

@@ -51,6 +51,8 @@ class Ledger:
     def forget(self) -> None:
         """The transaction is gone: so is what it taught us."""
         self._head: int = -1
+        # No id above this one was ever recorded.
+        self._highest: bytes | None = None
         self._entries: dict[str, Entry] = {}
         self._start()
 
@@ -71,8 +73,11 @@ class Ledger:
             self._head = self.meta("head")
         ids = [event_id.bytes for event_id in event_ids]
         self._repeats = len(set(ids)) < len(ids)
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
+        # Our own ids grow with time: mostly none of a batch can be known.
+        highest = self._highest_id()
+        old = [event_id for event_id in ids if event_id <= highest]
+        for start in range(0, len(old), 500):
+            some = old[start : start + 500]
             marks = ",".join("?" * len(some))
             sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
             self._known.update(
@@ -80,6 +85,12 @@ class Ledger:
                 for i, position in self.db.execute(sql, some)
             )
         self._repeats = self._repeats or bool(self._known)
+
+    def _highest_id(self) -> bytes:
+        if self._highest is None:
+            (found,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
+            self._highest = found or b""
+        return self._highest
 
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
@@ -241,9 +252,10 @@ class Ledger:
             self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, text,
             draft.causation_id, version, draft.type, draft.body,
         )  # fmt: skip
-        cause = draft.causation_id
+        cause, event_id = draft.causation_id, draft.event_id.bytes
+        self._highest = max(self._highest_id(), event_id)
         self._rows.append((
-            self._head, entry.key, entry.sequence, draft.event_id.bytes, to_micros(draft.at),
+            self._head, entry.key, entry.sequence, event_id, to_micros(draft.at),
             draft.type, text, cause.bytes if cause else None, version, draft.body,
         ))  # fmt: skip
         if self._repeats:
