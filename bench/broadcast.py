@@ -200,7 +200,7 @@ def round_of(which: str) -> tuple[float, float, float]:
 def rows(long: bool) -> Iterator[Row]:
     """Throughput and the last client's delay, beside `websockets`."""
     ours, theirs = in_turns(
-        7 if long else 3, lambda: round_of("ours"), lambda: round_of("theirs")
+        9 if long else 5, lambda: round_of("ours"), lambda: round_of("theirs")
     )
     name = f"broadcast to {CLIENTS} clients"
     yield Row(
