@@ -108,7 +108,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     """`penstock … | head`: no trace on stderr, and the exit code that the shell knows."""
     reading, writing = os.pipe()
     os.close(reading)
-    argv = [sys.executable, "-m", "penstock.cli.main", "config"]
+    argv = [sys.executable, "-m", "penstock.cli.main", "config", "--json"]
     done = subprocess.run(argv, stdout=writing, stderr=subprocess.PIPE, timeout=60)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
