@@ -315,6 +315,21 @@ async def test_after_a_stop_nothing_is_accepted_and_what_is_open_goes_on() -> No
         assert (await client.get("/queue")).status_code == 200
 
 
+async def test_a_request_that_comes_with_the_goodbye_is_answered() -> None:
+    """SY-01 A restart cuts off nobody who was let in."""
+    async with open_house(shutdown_servers=20) as house, await house.raw() as late:
+        asked = request(house)
+        await late.send_all(asked[:20])
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        house.closing.say_goodbye()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await late.send_all(asked[20:])
+        with trio.fail_after(5):
+            status, *_ = await read_answer(late)
+            assert status in {200, 503}
+            await house.shut.wait()
+
+
 async def test_a_goodbye_ends_idle_connections_at_once() -> None:
     """APP-06"""
     async with open_house(shutdown_servers=20) as house, await house.raw() as idle:

@@ -32,6 +32,14 @@ async def test_the_context_has_an_event_that_ends_idle_connections() -> None:
     assert "terminated" in inspect.getsource(TCPServer._idle_timeout)
 
 
+def test_the_first_wait_of_a_connection_can_be_made_to_let_a_stop_pass() -> None:
+    """SY-01: `_HttpConnection` answers a request that came before the stop."""
+    assert inspect.iscoroutinefunction(TCPServer._idle_timeout)
+    assert "restart(self._task_group, self._idle_timeout)" in inspect.getsource(
+        TCPServer.run
+    )
+
+
 def test_sends_are_shielded_so_a_stalled_client_must_be_cut() -> None:
     """WS-03: were they not, the stall limit could go."""
     assert "shield = True" in inspect.getsource(TCPServer.protocol_send)

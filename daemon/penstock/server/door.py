@@ -187,13 +187,22 @@ class Door:
 
 
 class _HttpConnection(TCPServer):
-    """Hypercorn's connection, which ends when its client has left.
+    """Hypercorn's connection, which ends when its client has left, and answers before it ends.
 
     The original waits out its idle limit then, with the socket open: a client that asks nine times a
-    second, each time on a connection of its own, would use up all connections.
+    second, each time on a connection of its own, would use up all connections. And it closes a
+    connection that begins while the server stops, though its request has come already.
     """
 
     _left = False
+    _begun = False
+
+    async def _idle_timeout(self) -> None:
+        if not self._begun:
+            # The head of the first request is here, so this wait is ended by its answer.
+            self._begun = True
+            await trio.sleep(self.config.keep_alive_timeout)
+        await super()._idle_timeout()
 
     async def _read_data(self) -> None:
         await super()._read_data()
