@@ -33,6 +33,7 @@ MAY_SLEEP = {
     ("runs/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact.py", "pump"): "until the throttle's next piece is due",
+    ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
     ("runs/artifact.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
