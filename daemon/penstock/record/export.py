@@ -22,7 +22,7 @@ from penstock.record.rows import SELECT_EVENTS, recorded, to_json, to_micros
 from penstock.record.schema import VERSION
 
 #: Schema versions whose rows are those of this one: only indexes have changed since.
-READABLE_VERSIONS = frozenset({1, VERSION})
+READABLE_VERSIONS = frozenset({1, 2})
 
 _FORMAT = "penstock-log"
 _TABLES = {
