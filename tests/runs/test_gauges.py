@@ -6,8 +6,10 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from penstock.events import BackpressureCleared, BackpressureRaised
+from penstock.events import BackpressureCleared, BackpressureRaised, Log
+from penstock.record.store import Append, draft
 from penstock.runs.core import Core
+from penstock.values import new_event_id
 
 Clock = trio.testing.MockClock
 
@@ -76,3 +78,17 @@ async def test_the_gauges_of_two_cores_never_mix(autojump_clock: Clock) -> None:
         await trio.sleep(2)
         assert await told(full)
         assert await told(empty) == []
+
+
+async def test_what_a_commit_has_taken_out_of_the_recorder_is_not_told_as_full(
+    autojump_clock: Clock,
+) -> None:
+    """BP-01"""
+    async with open_fake_core(recorder_capacity=5) as core:
+        fact = draft("daemon", Log(text="x"), now=core.now())
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                one = Append((fact._replace(event_id=new_event_id()),))
+                nursery.start_soon(core.recorder.decide, one)
+        await trio.sleep(3)
+        assert await told(core) == []

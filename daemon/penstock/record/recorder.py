@@ -211,11 +211,12 @@ class Recorder:
         self._settled = trio.Event()
         return entries
 
+    def _take_out(self, entries: Sequence[Pending]) -> None:
+        self._ordinary -= sum(entry.counted for entry in entries)
+
     def _wake(self, entries: Sequence[Pending]) -> None:
-        """Give the room back and wake the waiters; one event serves a whole batch."""
-        count = sum(entry.counted for entry in entries)
-        self._ordinary -= count
-        self._room.unpark(count=count)
+        """Let others take the room and wake the waiters; one event serves a whole batch."""
+        self._room.unpark(count=sum(entry.counted for entry in entries))
         for settled in {entry.settled for entry in entries}:
             settled.set()
 
@@ -233,6 +234,7 @@ class Recorder:
             else:
                 entry.answer = StoreUnavailable(self.unavailable or "")
         kept = [entry for entry in entries if entry.answer is None]
+        self._take_out(given_up)
         self._wake(given_up)
         # Those who shared an event with one that gave up wait for a new one. The others still
         # wait for theirs: another one would be set instead, and never wake them.
@@ -254,6 +256,8 @@ class Recorder:
         self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
     ) -> None:
         """Outcomes, then views and ring, then waiters; no checkpoint in here."""
+        # First of all: who samples how full the recorder is does so while the facts are folded.
+        self._take_out(entries)
         self.counters.batches += 1
         self.counters.decisions += len(entries)
         self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
