@@ -86,6 +86,9 @@ async def test_what_a_commit_has_taken_out_of_the_recorder_is_not_told_as_full(
     """BP-01"""
     async with open_fake_core(recorder_capacity=5) as core:
         fact = draft("daemon", Log(text="x"), now=core.now())
+        # The writer sleeps, so that all five are of one batch: one that it took the first of alone
+        # would leave four that do wait.
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 one = Append((fact._replace(event_id=new_event_id()),))
