@@ -19,10 +19,11 @@ from bench._shared import Row, in_turns, open_bench_core, scratch, share
 from penstock.envelope import Recorded
 from penstock.events import Log
 from penstock.record.database import open_database
+from penstock.record.decisions import Append
+from penstock.record.drafts import draft
 from penstock.record.ledger import INSERT_EVENT
 from penstock.record.rows import to_json, to_micros
 from penstock.record.sqlite import READERS, open_sqlite, threads
-from penstock.record.store import Append, draft
 from penstock.runs.core import utc_now
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run

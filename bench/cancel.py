@@ -15,7 +15,7 @@ import trio.testing
 from bench._shared import Row, in_turns, open_bench_core, scratch, wait_idle
 
 from penstock.pipelines.command import KIND
-from penstock.record.store import RequestCancel
+from penstock.record.decisions import RequestCancel
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
 from penstock.wire import SubmitRequest

@@ -32,7 +32,7 @@ from penstock.events import (
     event_adapter,
     parse_event,
 )
-from penstock.record.store import LARGEST_SKEW, draft
+from penstock.record.drafts import LARGEST_SKEW, draft
 from penstock.values import (
     LONGEST_RUN_ID,
     check_json,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import Refused
 from penstock.record.filters import KEYS, LONGEST_FILTER, matches, parse_filter
-from penstock.record.store import RunFilter
+from penstock.record.stored import RunFilter
 
 
 @dataclass(frozen=True)

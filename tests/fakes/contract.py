@@ -8,13 +8,10 @@ from fakes.stores import (
     fact,
 )
 from penstock.lifecycle import terminal
+from penstock.record.decisions import Complete, Decision
+from penstock.record.outcomes import Outcome
 from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
-    Complete,
-    Decision,
-    Outcome,
-    RunRow,
-)
+from penstock.record.stored import RunRow
 
 
 async def one(store: SqliteStore, decision: Decision) -> Any:

@@ -29,7 +29,7 @@ from penstock.errors import (
 )
 from penstock.events import AnyEvent, encode_event
 from penstock.record.bus import Bus
-from penstock.record.store import AskRow, RunFilter
+from penstock.record.stored import AskRow, RunFilter
 from penstock.record.views import RunView, fold
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why

@@ -16,7 +16,8 @@ from penstock.config import Config
 from penstock.drills.fakes import START
 from penstock.envelope import Recorded
 from penstock.events import ProcessExited, ProcessStarted
-from penstock.record.store import RunFilter, Store
+from penstock.record.store import Store
+from penstock.record.stored import RunFilter
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core, World
 from penstock.runs.exec import Executor

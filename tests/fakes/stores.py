@@ -12,18 +12,11 @@ from uuid import UUID
 
 from penstock.drills.fakes import START, inline
 from penstock.events import AnyEvent
+from penstock.record.decisions import Append, Claim, Enqueue
+from penstock.record.drafts import Draft, draft
+from penstock.record.outcomes import Claimed
 from penstock.record.sqlite import SqliteStore, open_sqlite
-from penstock.record.store import (
-    Append,
-    Claim,
-    Claimed,
-    Draft,
-    Enqueue,
-    Fence,
-    RunRow,
-    RunSpec,
-    draft,
-)
+from penstock.record.stored import Fence, RunRow, RunSpec
 from penstock.values import new_event_id
 
 LIFE = "life-1"

@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "record/decisions_claim.py",
+        "record/judge_claim.py",
         "    free = d.slots - len(groups)\n",
         "    free = d.slots - len(groups) + 1\n",
         "nested",
@@ -242,7 +242,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "record/decisions_end.py",
+        "record/judge_end.py",
         '    if entry.cancel_requested is not None and draft.type != "run.cancelled":\n',
         '    if entry.cancel_requested == "" and draft.type != "run.cancelled":\n',
         "slow cancel",

@@ -17,7 +17,7 @@ import trio
 from fakes.cores import virtual_now
 from fakes.stores import inline_store, start
 from penstock.events import parse_event
-from penstock.record.store import Complete, Release
+from penstock.record.decisions import Complete, Release
 from penstock.runs.execution import Execution, open_execution
 
 Say = Callable[[Execution], Awaitable[None]]

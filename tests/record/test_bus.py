@@ -15,7 +15,7 @@ from penstock.envelope import Recorded
 from penstock.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.record.batches import Lagged, Overflow
 from penstock.record.bus import Bus
-from penstock.record.store import RunRow
+from penstock.record.stored import RunRow
 from penstock.values import new_event_id
 
 

@@ -21,19 +21,11 @@ from penstock.errors import (
     Terminal,
 )
 from penstock.events import Log, Milestone, RunCompleted, SubscriberLagged
+from penstock.record.decisions import Append, Claim, Complete, Decision, Enqueue
+from penstock.record.drafts import draft
+from penstock.record.outcomes import Appended, Outcome
 from penstock.record.recorder import Recorder, open_recorder
-from penstock.record.store import (
-    Append,
-    Appended,
-    Bounds,
-    Claim,
-    Complete,
-    Decision,
-    Enqueue,
-    Fence,
-    Outcome,
-    draft,
-)
+from penstock.record.stored import Bounds, Fence
 
 FENCE = Fence("r", "life", 1)
 

@@ -25,11 +25,12 @@ from penstock.errors import (
 )
 from penstock.events import Log
 from penstock.record.database import network_type, open_database
-from penstock.record.decisions import judge
+from penstock.record.decisions import Decision
+from penstock.record.judge import judge
 from penstock.record.lock import hold_lock
+from penstock.record.outcomes import Appended, Outcome
 from penstock.record.schema import VERSION, check_version
 from penstock.record.sqlite import SqliteStore, open_sqlite, threads
-from penstock.record.store import Appended, Decision, Outcome
 
 
 @asynccontextmanager
@@ -369,7 +370,7 @@ import trio
 from fakes.stores import LIFE, append, start
 from penstock.events import Log
 from penstock.record.sqlite import open_sqlite, threads
-from penstock.record.store import Fence
+from penstock.record.stored import Fence
 
 async def main():
     async with open_sqlite(Path(sys.argv[1]), life=LIFE, run_blocking=threads(1)) as store:

@@ -22,16 +22,16 @@ from penstock.errors import (
 )
 from penstock.events import AskRaised, Log, RunRequeued, RunWaiting
 from penstock.lifecycle import RESTART_ASK, terminal
-from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
+from penstock.record.decisions import (
     Answer,
-    CancelAnswer,
     Complete,
     Park,
     Release,
     RequestCancel,
     Unpark,
 )
+from penstock.record.outcomes import CancelAnswer
+from penstock.record.sqlite import SqliteStore
 from penstock.values import new_event_id
 
 

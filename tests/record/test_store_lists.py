@@ -15,13 +15,10 @@ from fakes.stores import (
 from penstock.events import (
     Log,
 )
+from penstock.record.decisions import Prune, RequestCancel
+from penstock.record.outcomes import Pruned
 from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
-    Prune,
-    Pruned,
-    RequestCancel,
-    RunFilter,
-)
+from penstock.record.stored import RunFilter
 
 
 async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:

@@ -34,15 +34,10 @@ from penstock.events import (
     Log,
     Progress,
 )
+from penstock.record.decisions import Append, RequestCancel
+from penstock.record.outcomes import Appended, Concluded
 from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
-    Append,
-    Appended,
-    Concluded,
-    Fence,
-    RequestCancel,
-    RunFilter,
-)
+from penstock.record.stored import Fence, RunFilter
 
 
 async def test_facts_of_a_run_are_numbered_from_one(store: SqliteStore) -> None:

@@ -29,12 +29,7 @@ from penstock.events import (
     Log,
     RunPreempted,
 )
-from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
-    Accepted,
-    Appended,
-    Claimed,
-    Existing,
+from penstock.record.decisions import (
     Park,
     Release,
     RequestCancel,
@@ -42,6 +37,8 @@ from penstock.record.store import (
     SetPause,
     Unpark,
 )
+from penstock.record.outcomes import Accepted, Appended, Claimed, Existing
+from penstock.record.sqlite import SqliteStore
 
 
 async def test_a_run_is_accepted_once(store: SqliteStore) -> None:

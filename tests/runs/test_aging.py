@@ -14,16 +14,11 @@ from fakes.cores import open_fake_core, request
 from fakes.stores import at, claim, enqueue, inline_store
 from penstock.events import RunPreempted
 from penstock.priority import Priority
+from penstock.record.decisions import Park, Release, SetPause, Unpark
+from penstock.record.drafts import draft
+from penstock.record.outcomes import Claimed
 from penstock.record.sqlite import SqliteStore
-from penstock.record.store import (
-    Claimed,
-    Park,
-    Release,
-    RunRow,
-    SetPause,
-    Unpark,
-    draft,
-)
+from penstock.record.stored import RunRow
 from penstock.runs.core import Core
 from penstock.runs.line import Rules, Waiter, grant, in_order, rank
 

@@ -7,7 +7,8 @@ import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
 from penstock.events import BackpressureCleared, BackpressureRaised, Log
-from penstock.record.store import Append, draft
+from penstock.record.decisions import Append
+from penstock.record.drafts import draft
 from penstock.runs.core import Core
 from penstock.values import new_event_id
 

@@ -29,7 +29,8 @@ from fakes.cores import (
 from fakes.stores import at, inline_store
 from penstock.config import Group
 from penstock.priority import Priority
-from penstock.record.store import Complete, Fence, Release
+from penstock.record.decisions import Complete, Release
+from penstock.record.stored import Fence
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.line import Rules, Waiter, grant, in_order

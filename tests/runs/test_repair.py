@@ -21,7 +21,9 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.events import DaemonStarted, ProcessStarted
-from penstock.record.store import Append, Enqueue, RequestCancel, Store, draft
+from penstock.record.decisions import Append, Enqueue, RequestCancel
+from penstock.record.drafts import draft
+from penstock.record.store import Store
 from penstock.runs.repair import verdict_on
 
 Clock = trio.testing.MockClock
@@ -118,7 +120,7 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
     async with inline_store(life="life-1") as store:
         from fakes.stores import at, claim, spec
         from penstock.events import RunRequeued
-        from penstock.record.store import Release
+        from penstock.record.decisions import Release
         from penstock.values import new_event_id
 
         made = spec("r", kind="sleep", inputs={"seconds": 1.0}, on_restart="requeue")

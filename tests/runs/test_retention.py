@@ -11,7 +11,7 @@ import trio.testing
 
 from fakes.cores import fake_world, open_fake_core, request, wait_ended, whole_log
 from penstock.errors import NotAvailable, RunNotFound
-from penstock.record.store import RunFilter
+from penstock.record.stored import RunFilter
 from penstock.runs.core import Core
 
 Clock = trio.testing.MockClock

@@ -29,7 +29,7 @@ from penstock.errors import (
     ShuttingDown,
     UnknownPrerequisite,
 )
-from penstock.record.store import RunFilter
+from penstock.record.stored import RunFilter
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 

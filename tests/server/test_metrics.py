@@ -24,7 +24,8 @@ from fakes.cores import (
 from penstock.address import read_token
 from penstock.config import Config, Group
 from penstock.events import Log
-from penstock.record.store import Append, draft
+from penstock.record.decisions import Append
+from penstock.record.drafts import draft
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 from penstock.server.meter import Meter, Tally, attach_meter

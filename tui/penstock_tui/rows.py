@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from penstock.record.filters import matches
-from penstock.record.store import RunFilter
+from penstock.record.stored import RunFilter
 from penstock.record.views import RunView
 from penstock_tui import wording
 from penstock_tui.model import Run

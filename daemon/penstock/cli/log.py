@@ -149,7 +149,8 @@ def _no_daemon(lock: Path) -> Iterator[None]:
 async def _prune(
     store: Store, config: Config, before: datetime, keep: int
 ) -> list[str]:
-    from penstock.record.store import Prune, Pruned
+    from penstock.record.decisions import Prune
+    from penstock.record.outcomes import Pruned
 
     forgotten: list[str] = []
     more = True

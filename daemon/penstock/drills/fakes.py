@@ -18,8 +18,10 @@ import trio
 from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import ProcessExited, ProcessStarted
+from penstock.record.decisions import Decision
+from penstock.record.outcomes import Outcome
 from penstock.record.sqlite import RunBlocking, SqliteStore
-from penstock.record.store import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
 from penstock.runs.core import World
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof

@@ -12,7 +12,7 @@ from penstock.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.record.audit import audit_log
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.record.store import Bounds, RunRow
+from penstock.record.stored import Bounds, RunRow
 from penstock.record.views import fold
 
 # How many runs hold a slot, and how many could take one.

@@ -12,7 +12,8 @@ from penstock.events import AskAnswered, ModelUsed
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
-from penstock.record.store import RunFilter, Store
+from penstock.record.store import Store
+from penstock.record.stored import RunFilter
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

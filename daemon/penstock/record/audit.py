@@ -30,7 +30,7 @@ from penstock.lifecycle import (
     next_state,
 )
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.record.store import Bounds, RunRow
+from penstock.record.stored import Bounds, RunRow
 from penstock.record.texts import JoinedText
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from penstock.envelope import Recorded
 from penstock.errors import PenstockError
 from penstock.events import TERMINAL_TYPES
-from penstock.record.store import RunRow
+from penstock.record.stored import RunRow
 
 Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import trio
 
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.record.decisions import Decision
 from penstock.record.pending import Answered
-from penstock.record.store import Decision, Store
+from penstock.record.store import Store
 
 log = logging.getLogger("penstock.recorder")
 

@@ -1,240 +1,179 @@
-"""Which function judges which decision, and the decisions on facts of a run that goes on."""
+"""Decisions: what the recorder may ask a store to do.
+
+Each is judged and written whole, or refused alone. The text of each names the outcome it answers
+and the errors it is refused with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
-from penstock.envelope import Recorded
-from penstock.errors import (
-    Conflict,
-    Fenced,
-    PenstockError,
-    Refused,
-    Terminal,
-)
-from penstock.events import (
-    AskAnswered,
-    QueuePaused,
-    QueueResumed,
-    RunRequeued,
-    RunWaiting,
-)
-from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
-from penstock.record.asks import check_answer, check_ask, open_ask, save_answer
-from penstock.record.decisions_claim import claim
-from penstock.record.decisions_end import complete, end, release, request_cancel
-from penstock.record.decisions_enqueue import enqueue
-from penstock.record.decisions_prune import prune
-from penstock.record.entry import Entry, check_clock_size, check_move, same_fact
-from penstock.record.ledger import Ledger
-from penstock.record.rows import to_micros
-from penstock.record.store import (
-    Answer,
-    Append,
-    Appended,
-    Claim,
-    Complete,
-    Decision,
-    Draft,
-    Enqueue,
-    Outcome,
-    Park,
-    Prune,
-    Release,
-    RequestCancel,
-    RequestPreempt,
-    SetPause,
-    Unpark,
-)
-
-#: Facts that raise the run's code version.
-CODE_TYPES = frozenset({"code.generated", "correction.completed"})
-LARGEST_VERSION = 2**63 - 1
+from penstock.record.drafts import Draft
+from penstock.record.stored import Fence, RunSpec
 
 
-def judge(ledger: Ledger, decision: Decision) -> Outcome | PenstockError:
-    """Write one decision whole, or refuse it alone.
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
 
-    Each function checks before it writes; one that did not would leave half a decision, so its
-    refusal undoes the batch.
+    Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
+    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull,
+    UnknownPrerequisite, TreeTooLarge.
     """
-    before = ledger.writes
-    try:
-        return _JUDGES[type(decision)](ledger, decision)
-    except PenstockError as refusal:
-        if ledger.writes != before:
-            raise RuntimeError(
-                f"{type(decision).__name__} was refused after it wrote"
-            ) from refusal
-        return refusal
+
+    spec: RunSpec
+    at: datetime
+    event_id: UUID
+    capacity: int | None
+    max_tree_runs: int
+    max_tree_depth: int
 
 
-def event_ids(batch: Sequence[Decision]) -> Iterator[UUID]:
-    """The ids under which the decisions' facts may be known already."""
-    for decision in batch:
-        match decision:
-            case Append():
-                for draft in decision.drafts:
-                    yield draft.event_id
-            case Enqueue() | Answer():
-                yield decision.event_id
-            case Release() | Complete():
-                yield decision.draft.event_id
-            case _:
-                pass
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Give free slots to the best startable runs: Claimed.
+
+    Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
+    number of runs that may be in the state running at once; `group_slots` the same by group;
+    `aging` adds one point of importance per that many seconds waited (None: off).
+    """
+
+    life: str
+    slots: int
+    kinds: frozenset[str]
+    at: datetime
+    host: str = ""
+    group_slots: Mapping[str, int] = field(default_factory=dict)
+    aging: float | None = None
 
 
-def append(ledger: Ledger, d: Append) -> Appended:
-    """Record facts about one run, or about the daemon."""
-    if not d.drafts:
-        return Appended()
-    if (duplicate := _duplicate(ledger, d.drafts)) is not None:
-        return duplicate
-    entry = ledger.get(d.drafts[0].run_id)
-    if d.fence is not None:
-        entry.check(d.fence)
-    elif entry.ended:
-        raise Terminal(f"the run {entry.run_id} has ended", run_id=entry.run_id)
-    version = entry.code_version
-    asks = []
-    for draft in d.drafts:
-        version = _check_draft(entry, draft, version)
-        if draft.type == "ask.raised":
-            asks.append((draft, check_ask(ledger, entry, draft)))
-    facts = tuple([ledger.record(entry, draft) for draft in d.drafts])
-    entry.code_version = version
-    for draft, ask in asks:
-        open_ask(ledger, entry, ask, draft.at)
-    return Appended(facts)
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Record facts about one run, or about the daemon: Appended.
+
+    Idempotent by event id. With `fence`, Fenced unless it names the owner. A draft whose type is
+    `code.generated` or `correction.completed` and whose `code_version` does not exceed the run's
+    (0 is taken once, while nothing is recorded) is a Conflict, and so is a known event id with
+    another body. Terminal once the run has ended; RunNotFound without one. An `ask.raised` opens
+    the question.
+    """
+
+    drafts: tuple[Draft, ...]
+    fence: Fence | None = None
 
 
-def _duplicate(ledger: Ledger, drafts: tuple[Draft, ...]) -> Appended | None:
-    if not ledger.repeats:
-        return None
-    facts = tuple(
-        [fact for d in drafts if (fact := ledger.stored(d.event_id)) is not None]
-    )
-    if not facts:
-        if len(drafts) > 1 and len({draft.event_id for draft in drafts}) < len(drafts):
-            raise Conflict("two facts have the same event id")
-        return None
-    if len(facts) < len(drafts) or not all(map(same_fact, drafts, facts)):
-        raise Conflict("this event id is known with other content")
-    return Appended(facts, duplicate=True)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an open question: Appended; AskNotFound, AlreadyAnswered, or Refused outside choices."""
+
+    run_id: str
+    name: str
+    answer: str
+    by: str
+    at: datetime
+    event_id: UUID
 
 
-def _check_draft(entry: Entry, draft: Draft, version: int) -> int:
-    """The run's code version after the draft, or a refusal."""
-    if draft.run_id != entry.run_id:
-        raise Refused("run_id", "the facts of one append are about one run")
-    if draft.type in MOVING_TYPES:
-        raise Conflict(f"{draft.type} is recorded by a decision of its own")
-    if draft.clock:
-        check_clock_size(entry, draft.clock)
-    if (
-        draft.code_version is not None
-        and not 0 <= draft.code_version <= LARGEST_VERSION
-    ):
-        raise Refused("code_version", "must be from 0 to 2^63-1")
-    if draft.type not in CODE_TYPES:
-        return version
-    new = max(0, version) if draft.code_version is None else draft.code_version
-    if new <= version:
-        why = f"code version {new} does not exceed the run's {version}"
-        raise Conflict(why, run_id=entry.run_id, code_version=version)
-    return new
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The run waits and gives its slot back: Appended (`run.waiting`); Fenced."""
+
+    fence: Fence
+    reason: str
+    at: datetime
 
 
-def answer(ledger: Ledger, d: Answer) -> Appended:
-    """Answer an open question. The answer to `restart` moves the run, which nobody executes."""
-    if known := ledger.stored_with_effects(d.event_id):
-        return Appended(known, duplicate=True)
-    entry = ledger.get(d.run_id)
-    check_answer(ledger, entry, d)
-    save_answer(ledger, entry, d)
-    event = AskAnswered(name=d.name, answer=d.answer, by=d.by)
-    fact = ledger.make(entry, event, d.at, event_id=d.event_id)
-    restarted = d.name == RESTART_ASK and not entry.executing
-    return Appended((fact, *(_restart(ledger, entry, d, fact) if restarted else ())))
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """The run wants its slot again: Appended, without an event; a later Claim grants it. Fenced."""
+
+    fence: Fence
 
 
-def _restart(
-    ledger: Ledger, entry: Entry, d: Answer, cause: Recorded
-) -> tuple[Recorded, ...]:
-    if d.answer == "requeue":
-        back = RunRequeued(reason="crash")
-        ledger.update(entry, state=check_move(entry, back.type), reason=back.reason)
-        return (ledger.make(entry, back, d.at, cause=cause.event_id),)
-    why = "a restart interrupted the run, and the answer was not to repeat it"
-    event = terminal("failed", reason="restart", error=why)
-    return end(ledger, entry, event, d.at, cause=cause.event_id).recorded
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The execution ended and the run goes on later: Concluded.
+
+    `draft` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
+    (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
+    meanwhile ends cancelled instead.
+    """
+
+    fence: Fence
+    draft: Draft
+    used_seconds: float = 0.0
 
 
-def park(ledger: Ledger, d: Park) -> Appended:
-    """The run waits and gives its slot back."""
-    entry = ledger.get(d.fence.run_id)
-    entry.check(d.fence)
-    if entry.state != "running":
-        raise Conflict(f"the run {entry.run_id} waits already", run_id=entry.run_id)
-    event = RunWaiting(reason=d.reason)
-    ledger.update(
-        entry, state=check_move(entry, event.type), reason=d.reason, wants_slot=0
-    )
-    return Appended((ledger.make(entry, event, d.at),))
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The run ends: Concluded.
+
+    The same commit counts down or cancels its dependants, closes its questions, and, unless it
+    completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
+    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
+    says. Fenced or Terminal if the run has moved on. Boot repair presents
+    the fence of the old owner, which the row names.
+    """
+
+    fence: Fence
+    draft: Draft
+    used_seconds: float = 0.0
 
 
-def unpark(ledger: Ledger, d: Unpark) -> Appended:
-    """The run wants its slot again."""
-    entry = ledger.get(d.fence.run_id)
-    entry.check(d.fence)
-    if entry.state == "waiting":
-        ledger.update(entry, wants_slot=1)
-    return Appended()
+@dataclass(frozen=True, slots=True)
+class RequestCancel:
+    """Cancel a run and its children: CancelAnswer.
+
+    Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
+    cancels every open run (run_id is then ignored).
+    """
+
+    run_id: str
+    reason: str
+    at: datetime
+    all_open: bool = False
 
 
-def request_preempt(ledger: Ledger, d: RequestPreempt) -> Appended:
-    """Only a run that executes can be interrupted; the release records that it was."""
-    entry = ledger.get(d.run_id)
-    if entry.ended:
-        raise Terminal(f"the run {d.run_id} has ended", run_id=d.run_id)
-    if entry.state != "running":
-        raise Fenced(f"the run {d.run_id} is {entry.state}", run_id=d.run_id)
-    return Appended()
+@dataclass(frozen=True, slots=True)
+class RequestPreempt:
+    """Note that the run is being interrupted for another: Appended, or Fenced if not running."""
+
+    run_id: str
+    by: str
+    at: datetime
 
 
-def set_pause(ledger: Ledger, d: SetPause) -> Appended:
-    """Pause or resume the queue or one group; what is so already is no new fact."""
-    # A group's name may be anything, so the whole queue is the name without a prefix.
-    name = "" if d.group is None else f"group:{d.group}"
-    known = ledger.db.execute("SELECT 1 FROM pauses WHERE name = ?", (name,)).fetchone()
-    if bool(known) == d.paused:
-        return Appended()
-    ledger.writes += 1
-    event: QueuePaused | QueueResumed
-    if d.paused:
-        ledger.db.execute(
-            "INSERT INTO pauses VALUES (?, ?, ?)", (name, d.reason, to_micros(d.at))
-        )
-        event = QueuePaused(group=d.group, reason=d.reason)
-    else:
-        ledger.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
-        event = QueueResumed(group=d.group)
-    return Appended((ledger.make(ledger.daemon(), event, d.at),))
+@dataclass(frozen=True, slots=True)
+class SetPause:
+    """Pause or resume the queue or one group: Appended (`queue.paused` or `queue.resumed`)."""
+
+    paused: bool
+    at: datetime
+    group: str | None = None
+    reason: str = ""
 
 
-_JUDGES: Mapping[type[Any], Callable[[Ledger, Any], Outcome]] = {
-    Enqueue: enqueue,
-    Claim: claim,
-    Append: append,
-    Answer: answer,
-    Park: park,
-    Unpark: unpark,
-    Release: release,
-    Complete: complete,
-    RequestCancel: request_cancel,
-    RequestPreempt: request_preempt,
-    SetPause: set_pause,
-    Prune: prune,
-}
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Forget ended runs: Pruned.
+
+    Those ended before `before`, the oldest beyond `keep`, and as many of the oldest as bring the
+    log under `max_bytes`; tombstones older than `tombstones_before` or beyond `max_tombstones`.
+    At most `limit` runs a call, so that no commit is long.
+    """
+
+    before: datetime
+    keep: int
+    max_bytes: int
+    tombstones_before: datetime
+    max_tombstones: int
+    limit: int = 100
+
+
+Decision = (
+    Enqueue | Claim | Append | Answer | Park | Unpark | Release | Complete | RequestCancel
+    | RequestPreempt | SetPause | Prune
+)  # fmt: skip

@@ -12,7 +12,8 @@ from penstock.clocks import Clock
 from penstock.envelope import Recorded
 from penstock.errors import Conflict, Fenced, Refused, Terminal
 from penstock.lifecycle import TERMINAL_STATES, IllegalTransition, State, next_state
-from penstock.record.store import Draft, Fence
+from penstock.record.drafts import Draft
+from penstock.record.stored import Fence
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256

@@ -15,7 +15,7 @@ from typing import Protocol
 from penstock.errors import Refused
 from penstock.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.priority import parse_priority
-from penstock.record.store import RunFilter
+from penstock.record.stored import RunFilter
 from penstock.values import check_run_id
 
 KEYS = ("state", "prio", "kind", "label", "group", "parent")

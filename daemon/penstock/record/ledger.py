@@ -18,6 +18,7 @@ from penstock.clocks import Clock, merge, next_count
 from penstock.envelope import Recorded
 from penstock.errors import RunNotFound
 from penstock.events import DAEMON_STREAM, AnyEvent, encode_event
+from penstock.record.drafts import Draft
 from penstock.record.entry import WRITTEN_AT_ONCE, Entry, load_entry
 from penstock.record.rows import (
     SELECT_EVENTS,
@@ -28,7 +29,7 @@ from penstock.record.rows import (
     to_json,
     to_micros,
 )
-from penstock.record.store import Draft, RunRow
+from penstock.record.stored import RunRow
 
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"

@@ -10,7 +10,8 @@ import trio
 
 from penstock.envelope import Recorded
 from penstock.errors import PenstockError
-from penstock.record.store import Claim, Decision, Outcome
+from penstock.record.decisions import Claim, Decision
+from penstock.record.outcomes import Outcome
 
 Answered = Outcome | PenstockError
 

@@ -24,6 +24,17 @@ from penstock.envelope import Recorded
 from penstock.errors import StoreUnavailable, Terminal
 from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
 from penstock.record.commits import Commits
+from penstock.record.decisions import (
+    Append,
+    Claim,
+    Complete,
+    Decision,
+    Enqueue,
+    Release,
+    RequestPreempt,
+)
+from penstock.record.drafts import draft
+from penstock.record.outcomes import Appended, Outcome
 from penstock.record.pending import (
     Answered,
     Counters,
@@ -31,20 +42,8 @@ from penstock.record.pending import (
     Pending,
     RecorderStatistics,
 )
-from penstock.record.store import (
-    Append,
-    Appended,
-    Claim,
-    Complete,
-    Decision,
-    Enqueue,
-    Fence,
-    Outcome,
-    Release,
-    RequestPreempt,
-    Store,
-    draft,
-)
+from penstock.record.store import Store
+from penstock.record.stored import Fence
 
 # Seconds between two tries at an unavailable store: the first, and the longest.
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0

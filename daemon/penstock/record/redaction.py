@@ -14,15 +14,15 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from penstock.errors import StartRefused
-from penstock.record.store import (
+from penstock.record.decisions import (
     Answer,
     Append,
     Complete,
     Decision,
-    Draft,
     Enqueue,
     Release,
 )
+from penstock.record.drafts import Draft
 
 #: What stands where a secret stood.
 REDACTED = "[redacted]"

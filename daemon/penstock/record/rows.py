@@ -11,7 +11,7 @@ import pydantic_core
 from pydantic_core import from_json
 
 from penstock.envelope import Recorded
-from penstock.record.store import AskRow, RunFilter, RunRow
+from penstock.record.stored import AskRow, RunFilter, RunRow
 from penstock.values import to_moment
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,9 +16,11 @@ from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import LARGEST_EVENT_BYTES
 from penstock.record.database import open_database
-from penstock.record.decisions import event_ids, judge
-from penstock.record.decisions_prune import used_bytes
+from penstock.record.decisions import Decision
+from penstock.record.judge import event_ids, judge
+from penstock.record.judge_prune import used_bytes
 from penstock.record.ledger import Ledger
+from penstock.record.outcomes import Outcome
 from penstock.record.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -29,7 +31,7 @@ from penstock.record.rows import (
     run_row,
     to_json,
 )
-from penstock.record.store import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
 from penstock.values import new_event_id
 
 T = TypeVar("T")

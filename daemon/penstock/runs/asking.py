@@ -11,7 +11,7 @@ import trio
 
 from penstock.errors import AlreadyAnswered, AskExpired
 from penstock.events import AskRaised
-from penstock.record.store import Answer
+from penstock.record.decisions import Answer
 from penstock.values import new_event_id
 
 if TYPE_CHECKING:

@@ -12,13 +12,9 @@ import trio
 from penstock.envelope import Recorded
 from penstock.errors import Conflict, Refused, Terminal
 from penstock.events import BugReported, InterventionReceived
+from penstock.record.decisions import Answer, Append, RequestCancel
+from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
-from penstock.record.store import (
-    Answer,
-    Append,
-    RequestCancel,
-    draft,
-)
 from penstock.record.views import RunView
 from penstock.replies import CancelReceipt
 from penstock.runs.execution import Execution, merged_survivors

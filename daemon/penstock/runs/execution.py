@@ -21,7 +21,9 @@ import trio
 from penstock.errors import PenstockError
 from penstock.events import TERMINAL_TYPES
 from penstock.lifecycle import Ending, OnRestart, conclude
-from penstock.record.store import Complete, Fence, Release, RunRow, draft
+from penstock.record.decisions import Complete, Release
+from penstock.record.drafts import draft
+from penstock.record.stored import Fence, RunRow
 from penstock.runs.processes import Proof
 
 log = logging.getLogger("penstock.run")

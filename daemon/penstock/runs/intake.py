@@ -20,8 +20,10 @@ from penstock.errors import (
     StoreUnavailable,
 )
 from penstock.priority import Priority
+from penstock.record.decisions import Enqueue
+from penstock.record.outcomes import Accepted
 from penstock.record.recorder import Recorder
-from penstock.record.store import Accepted, Enqueue, RunSpec
+from penstock.record.stored import RunSpec
 from penstock.record.views import RunView, fold
 from penstock.runs.admission import Admission
 from penstock.runs.kind import Inputs, Kind, digest_inputs, encode_inputs

@@ -12,8 +12,10 @@ from penstock.events import (
     AnyEvent,
 )
 from penstock.record.bus import Bus
+from penstock.record.decisions import Append
+from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
-from penstock.record.store import Append, Store, draft
+from penstock.record.store import Store
 from penstock.record.views import RunView
 from penstock.runs.admission import Admission
 from penstock.runs.control import Control

@@ -15,8 +15,8 @@ import trio
 
 from penstock.errors import Conflict, Refused, ShuttingDown
 from penstock.lifecycle import QUEUED_STATES
+from penstock.record.decisions import SetPause
 from penstock.record.recorder import Recorder
-from penstock.record.store import SetPause
 from penstock.record.views import RunView
 from penstock.runs.table import RunTable
 

@@ -11,7 +11,8 @@ import trio
 from penstock.errors import RunNotFound
 from penstock.events import DAEMON_STREAM
 from penstock.priority import Priority
-from penstock.record.store import AskRow, RunFilter, RunRow, Store
+from penstock.record.store import Store
+from penstock.record.stored import AskRow, RunFilter, RunRow
 from penstock.record.views import RunView
 from penstock.values import format_time
 

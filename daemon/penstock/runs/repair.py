@@ -14,8 +14,11 @@ from typing import Any, Literal, cast
 
 from penstock.events import TERMINAL_TYPES, ProcessStarted
 from penstock.lifecycle import Ending, OnRestart, conclude
+from penstock.record.decisions import Complete, Release
+from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
-from penstock.record.store import Complete, Release, RunRow, Store, draft
+from penstock.record.store import Store
+from penstock.record.stored import RunRow
 
 Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
 

@@ -14,8 +14,9 @@ import trio
 from penstock.config import MIB, Config
 from penstock.errors import PenstockError
 from penstock.record.bus import Bus
+from penstock.record.decisions import Prune
 from penstock.record.recorder import Recorder
-from penstock.record.store import Prune, Store
+from penstock.record.store import Store
 
 log = logging.getLogger("penstock.retention")
 

@@ -24,8 +24,9 @@ from penstock.events import (
     StepFailed,
 )
 from penstock.record.bus import Bus
+from penstock.record.decisions import Append
+from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
-from penstock.record.store import Append, draft
 from penstock.record.views import RunView
 from penstock.runs.artifact import Artifact, open_artifact
 from penstock.runs.asking import ask_person

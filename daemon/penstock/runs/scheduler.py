@@ -13,8 +13,9 @@ from typing import Any
 from penstock.envelope import Recorded
 from penstock.lifecycle import QUEUED_STATES
 from penstock.priority import Priority
+from penstock.record.decisions import RequestCancel
 from penstock.record.recorder import Recorder
-from penstock.record.store import AskRow, RequestCancel, RunFilter
+from penstock.record.stored import AskRow, RunFilter
 from penstock.record.views import RunView
 from penstock.replies import CancelReceipt
 from penstock.runs.control import Control

@@ -14,23 +14,21 @@ from penstock.envelope import Recorded
 from penstock.events import DAEMON_STREAM, TERMINAL_TYPES, QueuePaused, QueueResumed
 from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
-from penstock.record.pending import Answered
-from penstock.record.store import (
+from penstock.record.decisions import (
     Append,
-    CancelAnswer,
     Claim,
-    Claimed,
     Complete,
-    Concluded,
     Decision,
     Enqueue,
     Park,
     Release,
     RequestPreempt,
-    RunRow,
     SetPause,
     Unpark,
 )
+from penstock.record.outcomes import CancelAnswer, Claimed, Concluded
+from penstock.record.pending import Answered
+from penstock.record.stored import RunRow
 from penstock.record.views import QueueView, RunView
 from penstock.runs.execution import Execution
 from penstock.runs.line import Rules

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from penstock.errors import AskNotFound
 from penstock.record.filters import parse_filter
-from penstock.record.store import AskRow
+from penstock.record.stored import AskRow
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import submit_json

@@ -39,7 +39,9 @@ from penstock.envelope import Recorded
 from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.events import TERMINAL_TYPES
 from penstock.priority import Priority
-from penstock.record.store import Append, Decision, Outcome, Store
+from penstock.record.decisions import Append, Decision
+from penstock.record.outcomes import Outcome
+from penstock.record.store import Store
 from penstock.wire import SubmitRequest
 
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')

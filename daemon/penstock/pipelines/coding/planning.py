@@ -14,7 +14,7 @@ from penstock.events import AskRaised, PlanCompleted
 from penstock.pipelines.coding.plan import Plan, make_plan
 from penstock.pipelines.coding.tree import list_files
 from penstock.pipelines.coding.work import Work, run_tests
-from penstock.record.store import Answer
+from penstock.record.decisions import Answer
 from penstock.values import new_event_id
 
 #: Questions of one plan: more is an interview.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from penstock.record.decisions import Prune
 from penstock.record.ledger import Ledger
+from penstock.record.outcomes import Pruned
 from penstock.record.rows import to_micros
-from penstock.record.store import Prune, Pruned
 
 _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"

@@ -20,11 +20,14 @@ from penstock.events import (
     encode_event,
 )
 from penstock.lifecycle import terminal
-from penstock.record.decisions_end import end
+from penstock.record.decisions import Enqueue
+from penstock.record.drafts import Draft
 from penstock.record.entry import Entry, new_entry
+from penstock.record.judge_end import end
 from penstock.record.ledger import Ledger
+from penstock.record.outcomes import Accepted, Existing
 from penstock.record.rows import to_json, to_micros
-from penstock.record.store import Accepted, Draft, Enqueue, Existing, RunSpec
+from penstock.record.stored import RunSpec
 
 _COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
 # The root counts too; the index of trees holds children only.

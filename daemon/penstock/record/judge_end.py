@@ -17,18 +17,13 @@ from penstock.events import (
 )
 from penstock.lifecycle import RESTART_ASK, terminal
 from penstock.record.asks import open_ask
+from penstock.record.decisions import Complete, Release, RequestCancel
+from penstock.record.drafts import Draft
 from penstock.record.effects import Effects, cancel_one, close, let_go, spread
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
+from penstock.record.outcomes import CancelAnswer, Concluded
 from penstock.record.rows import to_micros
-from penstock.record.store import (
-    CancelAnswer,
-    Complete,
-    Concluded,
-    Draft,
-    Release,
-    RequestCancel,
-)
 
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _ALL_OPEN = (
