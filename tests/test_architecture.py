@@ -18,10 +18,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
-    (
-        "record/recorder.py",
-        "write_notes",
-    ): "the least time between two events of one gauge",
+    ("record/notes.py", "write"): "the least time between two events of one gauge",
     (
         "record/recorder.py",
         "_wait_for_store",

@@ -153,9 +153,9 @@ MUTANTS = (
     ),
     Mutant(
         "a conclusion gives up on the store",
-        "record/recorder.py",
-        "        if not entry.counted:\n            return False\n        if isinstance(entry.decision, Enqueue)",
-        "        if isinstance(entry.decision, Enqueue)",
+        "record/patience.py",
+        "    if not entry.counted:\n        return False\n    if isinstance(entry.decision, Enqueue)",
+        "    if isinstance(entry.decision, Enqueue)",
         "nested",
         "store fails for long",
     ),

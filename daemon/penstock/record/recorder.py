@@ -21,20 +21,21 @@ from datetime import datetime
 import trio
 
 from penstock.envelope import Recorded
-from penstock.errors import StoreUnavailable, Terminal
-from penstock.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
+from penstock.errors import Terminal
+from penstock.events import DAEMON_STREAM, AnyEvent
 from penstock.record.commits import Commits
 from penstock.record.decisions import (
     Append,
     Claim,
     Complete,
     Decision,
-    Enqueue,
     Release,
     RequestPreempt,
 )
 from penstock.record.drafts import draft
+from penstock.record.notes import Notes
 from penstock.record.outcomes import Appended, Outcome
+from penstock.record.patience import answer_without_store, gives_up, next_retry
 from penstock.record.pending import (
     Answered,
     Counters,
@@ -44,9 +45,6 @@ from penstock.record.pending import (
 )
 from penstock.record.store import Store
 from penstock.record.stored import Fence
-
-# Seconds between two tries at an unavailable store: the first, and the longest.
-_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -73,8 +71,7 @@ class Recorder:
     _work: trio.Event = field(default_factory=trio.Event)
     _room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
     _concluding: set[Fence] = field(default_factory=set)
-    _notes: dict[str, AnyEvent] = field(default_factory=dict)
-    _noted: trio.Event = field(default_factory=trio.Event)
+    _notes: Notes = field(init=False)
     _kicked: bool = False
     _writing: bool = True
     _in_batch: bool = False
@@ -84,6 +81,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._commits = Commits(self.store, lambda: self.follower.head)
+        self._notes = Notes(self.note_interval, self._enter_note)
 
     @property
     def unavailable(self) -> str | None:
@@ -124,8 +122,7 @@ class Recorder:
 
     def note(self, key: str, event: AnyEvent) -> None:
         """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
-        self._notes[key] = event
-        self._noted.set()
+        self._notes.note(key, event)
 
     def kick(self) -> None:
         """Let the writer make a batch, with its claim, though nothing is pending."""
@@ -220,18 +217,13 @@ class Recorder:
             settled.set()
 
     async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
-        """Wait a little; give up on what has waited long enough. Conclusions never give up (D-16)."""
-        oldest = max(
-            (trio.current_time() - entry.since for entry in entries), default=1.0
-        )
-        await trio.sleep(min(_LONGEST_RETRY, max(_FIRST_RETRY, oldest / 4)))
-        given_up = [entry for entry in entries if self._gives_up(entry)]
+        """Wait a little, give up on what has waited long enough, and return the rest."""
+        await trio.sleep(next_retry(entries, now=trio.current_time()))
+        now = trio.current_time()
+        given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
         for entry in given_up:
-            if _droppable(entry.decision):
-                self.counters.dropped += 1
-                entry.answer = Appended()
-            else:
-                entry.answer = StoreUnavailable(self.unavailable or "")
+            entry.answer = answer_without_store(entry.decision, self.unavailable or "")
+            self.counters.dropped += isinstance(entry.answer, Appended)
         kept = [entry for entry in entries if entry.answer is None]
         self._take_out(given_up)
         self._wake(given_up)
@@ -242,14 +234,6 @@ class Recorder:
             if entry.settled.is_set():
                 entry.settled = rest
         return kept
-
-    def _gives_up(self, entry: Pending) -> bool:
-        """A conclusion never, a new run at once (its submitter is told 503), others after a while."""
-        if not entry.counted:
-            return False
-        if isinstance(entry.decision, Enqueue) and entry.decision.capacity is not None:
-            return True
-        return trio.current_time() - entry.since >= self.patience
 
     def _settle(
         self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
@@ -279,22 +263,11 @@ class Recorder:
 
     async def write_notes(self) -> None:
         """The task that turns notes into facts, at most one of a key per `note_interval`."""
-        while True:
-            await self._noted.wait()
-            self._noted = trio.Event()
-            notes, self._notes = self._notes, {}
-            for event in notes.values():
-                self._enter(
-                    Append((draft(DAEMON_STREAM, event, now=self.now()),)),
-                    counted=False,
-                )
-            await trio.sleep(self.note_interval)
+        await self._notes.write()
 
-
-def _droppable(decision: Decision) -> bool:
-    return isinstance(decision, Append) and all(
-        d.type in DROPPABLE_TYPES for d in decision.drafts
-    )
+    def _enter_note(self, event: AnyEvent) -> None:
+        note = draft(DAEMON_STREAM, event, now=self.now())
+        self._enter(Append((note,)), counted=False)
 
 
 @asynccontextmanager

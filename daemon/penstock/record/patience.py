@@ -1,0 +1,41 @@
+"""How long the recorder keeps at it when the store does not answer, and who waits that long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.errors import StoreUnavailable
+from penstock.events import DROPPABLE_TYPES
+from penstock.record.decisions import Append, Decision, Enqueue
+from penstock.record.outcomes import Appended
+from penstock.record.pending import Answered, Pending
+
+# Seconds between two tries at an unavailable store: the first, and the longest.
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+
+
+def next_retry(entries: Sequence[Pending], *, now: float) -> float:
+    """Seconds until the next try: a quarter of what the oldest has waited, within bounds."""
+    oldest = max((now - entry.since for entry in entries), default=_LONGEST_RETRY)
+    return min(_LONGEST_RETRY, max(_FIRST_RETRY, oldest / 4))
+
+
+def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
+    """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
+    if not entry.counted:
+        return False
+    if isinstance(entry.decision, Enqueue) and entry.decision.capacity is not None:
+        return True
+    return now - entry.since >= patience
+
+
+def answer_without_store(decision: Decision, why: str) -> Answered:
+    """What one who gave up is told: facts that may be dropped are taken as recorded."""
+    return Appended() if droppable(decision) else StoreUnavailable(why)
+
+
+def droppable(decision: Decision) -> bool:
+    """Whether the decision records nothing but facts that may be lost."""
+    return isinstance(decision, Append) and all(
+        d.type in DROPPABLE_TYPES for d in decision.drafts
+    )
