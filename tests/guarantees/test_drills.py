@@ -52,6 +52,17 @@ def test_fault_points_are_drilled_thinly(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_one_point_of_one_story_is_drilled_alone() -> None:
+    """DT-05"""
+    words = ("--seed", "3", "--jobs", "1", "--story", "stop", "--fault")
+    code, told, said = _drill("faults", *words, "store breaks", "--at", "2")
+    assert (code, told["done"], told["failures"]) == (0, {"stop": 1}, []), said
+    code, told, said = _drill("faults", *words, "store breaks", "--at", "999")
+    assert (code, told["done"]) == (1, {"stop": 0}), said
+    assert "no story reaches the point 999" in said
+
+
+@pytest.mark.slow
 def test_a_cancelled_tree_is_gone_whatever_it_tries() -> None:
     """CN-01 CN-06: without root or a pids controller only the harmless kinds; `notes` says so."""
     code, told, said = _drill("cancel", "--count", "1")

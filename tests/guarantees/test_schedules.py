@@ -12,9 +12,10 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.drills.determinism import deterministic
 from penstock.drills.fakes import START
 from penstock.drills.laws import check_errors
-from penstock.drills.schedules import deterministic, run_schedule
+from penstock.drills.schedules import run_schedule
 from penstock.drills.stage import Stage, open_stage
 from penstock.envelope import Recorded
 from penstock.events import RunFailed

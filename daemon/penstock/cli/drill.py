@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -82,22 +83,31 @@ def schedules(count: int | None, seed: int | None, as_json: bool, **where: Any) 
     type=click.IntRange(min=1),
     help=f"One point of so many; 1 is all.  [default: {SHORT_STRIDE}, for 40 s]",
 )
+@click.option("--story", help="This one only.")
+@click.option("--fault", help="This one only.")
+@click.option("--at", type=click.IntRange(min=1), help="At this point only.")
 @seed_option
 @jobs_option
 @state_option
 @json_option
-def faults(every: int | None, seed: int | None, as_json: bool, **where: Any) -> None:
+def faults(
+    every: int | None, seed: int | None, as_json: bool, at: int | None, **others: Any
+) -> None:
     """A cancel, a stop, a kill and each fault of the store at every point of every story."""
-    from penstock.drills.campaigns import drill_faults
+    from penstock.drills.campaigns import Points, drill_faults
+    from penstock.drills.faultpoints import FAULTS
+    from penstock.drills.scenarios import SCENARIOS
 
+    story = _one_of("--story", others.pop("story"), SCENARIOS)
+    fault = _one_of("--fault", others.pop("fault"), FAULTS)
     stride = every or SHORT_STRIDE
-    tally = _begin(f"faults --every {stride}", seed, where["state"])
-    drill_faults(
-        tally,
-        stride=stride,
-        seconds=SHORT_SECONDS if every is None else None,
-        **_where(where),
-    )
+    points = Points(story, fault, at, stride)
+    only = "".join(f" {name}" for name in (story, fault, at) if name is not None)
+    tally = _begin(f"faults --every {stride}{only}", seed, others["state"])
+    seconds = SHORT_SECONDS if every is None else None
+    drill_faults(tally, points, seconds=seconds, **_where(others))
+    if at is not None and not tally.total:
+        say(f"no story reaches the point {at}")
     _tell(tally, "STORY", as_json)
 
 
@@ -250,6 +260,12 @@ def _begin(
     tally = load_tally(state, about, seed, first)
     say(f"seed {tally.seed}")
     return tally
+
+
+def _one_of(option: str, wanted: str | None, known: Iterable[str]) -> str | None:
+    if wanted is not None and wanted not in known:
+        raise Refused(option, f"{wanted!r} is none of: {', '.join(known)}")
+    return wanted
 
 
 def _where(where: dict[str, Any]) -> dict[str, Any]:

@@ -29,26 +29,50 @@ class Swept:
     failures: tuple[str, ...]
 
 
-def sweep(item: tuple[str, str, int, int]) -> Swept:
-    """All points of (scenario, fault, first point, stride)."""
-    scenario, fault, first, stride = item
-    swept = Sweep(SCENARIOS[scenario], fault, first, stride).run()
+def sweep(item: tuple[str, str, int, int, int]) -> Swept:
+    """All points of (scenario, fault, seed, first point, stride)."""
+    scenario, fault, seed, first, stride = item
+    swept = Sweep(SCENARIOS[scenario], fault, seed, first, stride).run()
     return Swept(scenario, fault, swept.points, tuple(map(str, swept.failures)))
 
 
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Which points of which stories are wanted; None: all of them, or every `stride`-th point."""
+
+    story: str | None = None
+    fault: str | None = None
+    at: int | None = None
+    stride: int = 1
+
+    def sweeps(self, seed: int) -> Iterator[tuple[str, str, int, int, int]]:
+        """What `sweep` takes, for each story with each fault; the seed chooses the first point."""
+        for number, (story, fault) in enumerate(product(SCENARIOS, FAULTS)):
+            if self.story in {None, story} and self.fault in {None, fault}:
+                first = (
+                    1 + (seed + number) % self.stride if self.at is None else self.at
+                )
+                yield story, fault, seed, first, self.stride if self.at is None else 0
+
+
 def drill_faults(
-    tally: Tally, *, stride: int, jobs: int, seconds: float | None, state: Path | None
+    tally: Tally,
+    points: Points,
+    *,
+    jobs: int,
+    seconds: float | None,
+    state: Path | None,
 ) -> None:
-    """Every scenario with every fault, at every `stride`-th point from one that the seed chooses.
+    """The wanted points of the schedules that the tally's seed chooses.
 
     What the tally has finished is not done again.
     """
     began = time.monotonic()
     finished = set(tally.finished)
     sweeps = [
-        (scenario, fault, 1 + (tally.seed + number) % stride, stride)
-        for number, (scenario, fault) in enumerate(product(SCENARIOS, FAULTS))
-        if f"{scenario}, {fault}" not in finished
+        item
+        for item in points.sweeps(tally.seed)
+        if f"{item[0]}, {item[1]}" not in finished
     ]
     # A drill that is cut short has tried something of everything.
     Random(tally.seed).shuffle(sweeps)

@@ -1,4 +1,8 @@
-"""A story told once per point, with a fault exactly there; afterwards every law must hold."""
+"""A story told once per point, with a fault exactly there; afterwards every law must hold.
+
+The order in which Trio lets tasks go on is chosen by a seed: one schedule of a story has so many
+points, and the fault that broke a law at one of them can be told again.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import trio
 import trio.testing
 
 from penstock.drills.blank_logs import BlankLogs, open_blank_logs
+from penstock.drills.determinism import deterministic
 from penstock.drills.fakes import FaultMode, StoreFault
 from penstock.drills.laws import check_log, check_stopped, settle
 from penstock.drills.scenarios import Scenario
@@ -80,11 +85,14 @@ class Told:
     scenario: str
     fault: str
     at: int
+    seed: int
     reached: bool
     broken: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.scenario}, {self.fault} at {self.at}: {'; '.join(self.broken)}"
+        """What tells it again, as options of `penstock drill faults`, and the broken laws."""
+        again = f'--seed {self.seed} --story "{self.scenario}" --fault "{self.fault}"'
+        return f"{again} --at {self.at}: {'; '.join(self.broken)}"
 
 
 @dataclass(slots=True)
@@ -152,9 +160,9 @@ def _instrument(instrument: trio.abc.Instrument) -> Iterator[None]:
 
 
 async def tell(
-    scenario: Scenario, fault: str, at: int, logs: BlankLogs | None = None
+    scenario: Scenario, fault: str, at: int, seed: int, logs: BlankLogs | None = None
 ) -> Told:
-    """Tell the story once with this fault; under a mock clock that jumps."""
+    """Tell the story once with this fault; under a mock clock that jumps, ordered by `seed`."""
     delay = (lambda: scenario.delay) if scenario.delay else None
     with open_stage(logs, delay=delay, **scenario.settings) as stage:
         stage.abandons = fault == "abandon a run"
@@ -167,23 +175,26 @@ async def tell(
             nursery.cancel_scope.cancel(reason="the story is told")
         if limit.cancelled_caught:
             stage.broken.append("something hangs")
-        return Told(scenario.name, fault, at, telling.reached, tuple(stage.broken))
+        broken = tuple(stage.broken)
+        return Told(scenario.name, fault, at, seed, telling.reached, broken)
 
 
 def tell_at(
-    scenario: Scenario, fault: str, at: int, logs: BlankLogs | None = None
+    scenario: Scenario, fault: str, at: int, seed: int, logs: BlankLogs | None = None
 ) -> Told:
-    """`tell` in a loop of its own."""
+    """`tell` in a loop of its own; the same seed tells the same."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(tell, scenario, fault, at, logs, clock=clock)
+    with deterministic(seed):
+        return trio.run(tell, scenario, fault, at, seed, logs, clock=clock)
 
 
 @dataclass(slots=True)
 class Sweep:
-    """All points of one scenario and fault, every `stride`-th from `first` on."""
+    """Points of one scenario and fault, every `stride`-th from `first` on; 0: that one only."""
 
     scenario: Scenario
     fault: str
+    seed: int
     first: int = 1
     stride: int = 1
     points: int = 0
@@ -194,10 +205,10 @@ class Sweep:
         at = self.first
         with open_blank_logs() as logs:
             while True:
-                told = tell_at(self.scenario, self.fault, at, logs)
+                told = tell_at(self.scenario, self.fault, at, self.seed, logs)
                 if told.broken:
                     self.failures.append(told)
-                if not told.reached or len(self.failures) >= 3:
+                self.points += told.reached
+                if not (told.reached and self.stride) or len(self.failures) >= 3:
                     return self
-                self.points += 1
                 at += self.stride

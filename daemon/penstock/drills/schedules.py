@@ -2,14 +2,13 @@
 
 A number decides everything: what runs do, when people act, how long the store takes, what fails,
 and in which order Trio lets tasks go on. Several stories share one loop, since starting a loop costs
-as much as a story. The two private names of Trio have a contract test.
+as much as a story.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -18,6 +17,7 @@ import trio
 import trio.testing
 
 from penstock.drills.blank_logs import BlankLogs, open_blank_logs
+from penstock.drills.determinism import deterministic
 from penstock.drills.laws import check_log, check_stopped, settle
 from penstock.drills.stage import Stage, open_stage
 from penstock.drills.stories import MOMENTS, Story, draw_story
@@ -46,20 +46,6 @@ class Schedule:
     facts: int
     broken: tuple[str, ...]
     digest: str
-
-
-@contextmanager
-def deterministic(number: int) -> Iterator[None]:
-    """Let Trio choose by this number which task goes on; as before afterwards."""
-    run: Any = trio._core._run
-    allowed, state = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
-    run._ALLOW_DETERMINISTIC_SCHEDULING = True
-    run._r.seed(number)
-    try:
-        yield
-    finally:
-        run._ALLOW_DETERMINISTIC_SCHEDULING = allowed
-        run._r.setstate(state)
 
 
 def run_schedule(

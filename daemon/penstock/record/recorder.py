@@ -213,7 +213,8 @@ class Recorder:
     def _wake(self, entries: Sequence[Pending]) -> None:
         """Let others take the room and wake the waiters; one event serves a whole batch."""
         self._room.unpark(count=sum(entry.counted for entry in entries))
-        for settled in {entry.settled for entry in entries}:
+        # No set: its order is by address, and a numbered schedule would not replay.
+        for settled in dict.fromkeys(entry.settled for entry in entries):
             settled.set()
 
     async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
