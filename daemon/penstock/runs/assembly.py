@@ -15,9 +15,7 @@ from penstock.config import Config
 from penstock.events import (
     DaemonStarted,
     DaemonStopping,
-    SubscriberLagged,
 )
-from penstock.record.bus import Bus
 from penstock.record.recorder import open_recorder
 from penstock.record.store import Store
 from penstock.runs.core import Core, World
@@ -39,24 +37,9 @@ async def open_core(
     Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
     says, and what they said last is committed.
     """
-    bounds = await store.bounds()
-    bus = Bus(
-        store,
-        head=bounds.head,
-        floor=bounds.floor,
-        ring_events=config.ring_events,
-        ring_bytes=config.ring_bytes,
-        frame_events=config.frame_events,
-        frame_bytes=config.frame_bytes,
-        now=world.now,
-        on_drop=lambda name, count: recorder.note(
-            f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
-        ),
-    )
-    parts = Parts(config, kinds, store, life, world, bus)
-    recorder = parts.recorder
+    parts = Parts(config, kinds, store, life, world, await store.bounds())
     async with (
-        open_recorder(recorder, drain_seconds=config.shutdown_recorder),
+        open_recorder(parts.recorder, drain_seconds=config.shutdown_recorder),
         trio.open_nursery() as watchers_nursery,
     ):
         repaired = await parts.repair()
@@ -66,7 +49,7 @@ async def open_core(
             core = parts.start(runs_nursery, repaired)
             await parts.tell(_started(core))
             parts.table.claiming = True
-            recorder.kick()
+            parts.recorder.kick()
             try:
                 yield core
             finally:

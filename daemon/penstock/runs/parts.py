@@ -10,12 +10,14 @@ from penstock.config import Config
 from penstock.events import (
     DAEMON_STREAM,
     AnyEvent,
+    SubscriberLagged,
 )
 from penstock.record.bus import Bus
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
 from penstock.record.store import Store
+from penstock.record.stored import Bounds
 from penstock.record.views import RunView
 from penstock.runs.admission import Admission
 from penstock.runs.control import Control
@@ -47,20 +49,12 @@ class Parts:
         store: Store,
         life: str,
         world: World,
-        bus: Bus,
+        bounds: Bounds,
     ) -> None:
         self.config, self.kinds, self.store = config, kinds, store
-        self.life, self.world, self.bus = life, world, bus
-        self.table = RunTable(
-            life=life,
-            host=world.host,
-            slots=config.max_concurrent,
-            kinds=frozenset(kinds),
-            bus=bus,
-            now=world.now,
-            aging=config.aging_seconds,
-            group_slots={name: group.slots for name, group in config.groups.items()},
-        )
+        self.life, self.world = life, world
+        self.bus = bus = self._make_bus(bounds)
+        self.table = self._make_table()
         self.recorder = Recorder(
             store=store,
             follower=self.table,
@@ -86,22 +80,51 @@ class Parts:
             world.remove_folder,
             world.workspace_of,
         )
-        self.gauges = Gauges(
-            {
-                "queue": lambda: Level(self.table.queue.queued, config.queue_capacity),
-                "recorder": lambda: Level(
-                    self.recorder.pending, config.recorder_capacity
-                ),
-                "submits": lambda: Level(
-                    self.admission.waiting, config.max_waiting_submits
-                ),
-            },
-            self.recorder.note,
-        )
+        self.gauges = Gauges(self._levels(), self.recorder.note)
         self.preempting = Preempting(self.table, self.recorder)
         self.pausing = Pausing(self.table, self.recorder, config.groups, world.now)
         self.hooks = Hooks(config, bus, caller(world.executor))
         self.table.settle = self._settle
+
+    def _make_bus(self, bounds: Bounds) -> Bus:
+        config = self.config
+        return Bus(
+            self.store,
+            head=bounds.head,
+            floor=bounds.floor,
+            ring_events=config.ring_events,
+            ring_bytes=config.ring_bytes,
+            frame_events=config.frame_events,
+            frame_bytes=config.frame_bytes,
+            now=self.world.now,
+            on_drop=lambda name, count: self.recorder.note(
+                f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
+            ),
+        )
+
+    def _make_table(self) -> RunTable:
+        config = self.config
+        return RunTable(
+            life=self.life,
+            host=self.world.host,
+            slots=config.max_concurrent,
+            kinds=frozenset(self.kinds),
+            bus=self.bus,
+            now=self.world.now,
+            aging=config.aging_seconds,
+            group_slots={name: group.slots for name, group in config.groups.items()},
+        )
+
+    def _levels(self) -> Mapping[str, Callable[[], Level]]:
+        """How full each buffer is, by the name under which it is told."""
+        config, queue = self.config, self.table.queue
+        return {
+            "queue": lambda: Level(queue.queued, config.queue_capacity),
+            "recorder": lambda: Level(self.recorder.pending, config.recorder_capacity),
+            "submits": lambda: Level(
+                self.admission.waiting, config.max_waiting_submits
+            ),
+        }
 
     def _settle(self) -> None:
         self.admission.settle()
@@ -132,24 +155,53 @@ class Parts:
         ]
 
     def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:
-        world = self.world
-        intake = Intake(
+        """The core, whose executions run in `runs_nursery`."""
+        intake = self._make_intake()
+        executing = Executing(
+            self._make_tools(intake),
+            self.table,
+            self.recorder,
+            self.world.now,
+            self.world.remove_folder,
+            tidy_seconds=self.config.cancel_sla,
+            runs_nursery=runs_nursery,
+        )
+        self.table.start = executing.start
+        return Core(
+            config=self.config,
+            kinds=self.kinds,
+            store=self.store,
+            recorder=self.recorder,
+            bus=self.bus,
+            scheduler=self._make_scheduler(intake),
+            retention=self.retention,
+            life=self.life,
+            started_at=self.world.now(),
+            now=self.world.now,
+            repaired=repaired,
+            models=self.world.models,
+        )
+
+    def _make_intake(self) -> Intake:
+        return Intake(
             self.config,
             self.kinds,
             self.recorder,
             self.reading,
             self.admission,
-            now=world.now,
-            new_run_id=world.new_run_id,
+            now=self.world.now,
+            new_run_id=self.world.new_run_id,
             obstacle=self.retention.obstacle,
             drained=self.pausing.drained,
-            has_models=world.models is not None,
+            has_models=self.world.models is not None,
         )
 
+    def _make_tools(self, intake: Intake) -> Tools:
         async def submit_child(request: SubmitRequest, parent_id: str) -> RunView:
             return (await intake.submit(request, parent_id=parent_id)).view
 
-        tools = Tools(
+        world = self.world
+        return Tools(
             config=self.config,
             kinds=self.kinds,
             recorder=self.recorder,
@@ -165,36 +217,12 @@ class Parts:
             submit_child=submit_child,
             models=world.models,
         )
-        executing = Executing(
-            tools,
-            self.table,
-            self.recorder,
-            world.now,
-            world.remove_folder,
-            tidy_seconds=self.config.cancel_sla,
-            runs_nursery=runs_nursery,
-        )
-        self.table.start = executing.start
-        control = Control(
-            self.recorder, self.reading, self.table, world.now, self.config.cancel_sla
-        )
-        scheduler = Scheduler(
-            intake, self.reading, control, self.table, self.recorder, self.pausing
-        )
-        return Core(
-            config=self.config,
-            kinds=self.kinds,
-            store=self.store,
-            recorder=self.recorder,
-            bus=self.bus,
-            scheduler=scheduler,
-            retention=self.retention,
-            life=self.life,
-            started_at=world.now(),
-            now=world.now,
-            repaired=repaired,
-            models=world.models,
-        )
+
+    def _make_scheduler(self, intake: Intake) -> Scheduler:
+        table, recorder = self.table, self.recorder
+        patience = self.config.cancel_sla
+        control = Control(recorder, self.reading, table, self.world.now, patience)
+        return Scheduler(intake, self.reading, control, table, recorder, self.pausing)
 
     async def tell(self, event: AnyEvent) -> None:
         made = draft(DAEMON_STREAM, event, now=self.world.now())
