@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from uuid import UUID
 import trio
 
 from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated, PenstockError
+from penstock.late import import_late
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
@@ -246,7 +246,4 @@ async def load_programs() -> Any:
     if hasattr(programs := sys.modules.get(_PROGRAMS), "execute"):
         await trio.lowlevel.checkpoint()
         return programs
-    # A cancelled run must not wait for it; the thread ends by itself, and what it loaded stays.
-    return await trio.to_thread.run_sync(
-        importlib.import_module, _PROGRAMS, abandon_on_cancel=True
-    )
+    return await import_late(_PROGRAMS)

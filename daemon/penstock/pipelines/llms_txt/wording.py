@@ -6,7 +6,6 @@ link can be invented. Without a usable answer the static words stay.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from penstock.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused
+from penstock.late import import_late
 from penstock.llm.history import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.pipelines.llms_txt.classify import find_readme
@@ -46,9 +46,7 @@ async def word_outline(run: Run, outline: Outline, tree: Tree, files: int) -> Ou
         await run.log("no model is configured: the descriptions are static\n")
         return outline
     await load_programs()
-    signatures = await trio.to_thread.run_sync(
-        importlib.import_module, _SIGNATURES, abandon_on_cancel=True
-    )
+    signatures = await import_late(_SIGNATURES)
     try:
         worded = await _word_head(run, signatures, outline, tree)
         notes: dict[str, str] = {}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import trio
-
 from penstock.errors import Refused
+from penstock.late import import_late
 from penstock.llm.history import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.pipelines.loop.inputs import LoopInputs
@@ -28,9 +26,7 @@ async def decide(
     Errors as in `RunModels.ask`; MalformedAnswer when no attempt named a run that can be started.
     """
     await load_programs()
-    signatures = await trio.to_thread.run_sync(
-        importlib.import_module, _SIGNATURES, abandon_on_cancel=True
-    )
+    signatures = await import_late(_SIGNATURES)
     asked: dict[str, str] = {
         "goal": inputs.goal or "",
         "observation": observation or "(nothing was observed yet)",

@@ -6,7 +6,6 @@ starts answers everybody else at once.
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from penstock.errors import NotAvailable
+from penstock.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.closing import Closing
@@ -63,12 +63,7 @@ class LazyMcp:
         """Serve from the first request to the goodbye, and until what was asked is answered."""
         await self._wanted.wait()
         try:
-            # A daemon that stops need not wait for an import that nobody waits for.
-            module = await trio.to_thread.run_sync(
-                importlib.import_module,
-                "penstock.server.mcp.server",
-                abandon_on_cancel=True,
-            )
+            module = await import_late("penstock.server.mcp.server")
         except Exception:  # noqa: BLE001
             # Whatever is wrong with an installed library, the other surfaces go on.
             _log.exception("MCP cannot be served")
