@@ -19,6 +19,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("record/notes.py", "write"): "the least time between two events of one gauge",
+    ("runs/reads.py", "_ask"): "the pause before asking a failed store again",
     (
         "record/recorder.py",
         "_wait_for_store",

@@ -12,10 +12,10 @@ from penstock.events import AskAnswered, ModelUsed
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
-from penstock.record.store import Store
 from penstock.record.stored import RunFilter
 
 if TYPE_CHECKING:
+    from penstock.runs.reads import PatientReads
     from penstock.runs.run import Run
 
 #: The question at a budget's soft line, and the answers a person may give.
@@ -57,7 +57,7 @@ class DurableModels:
         self._served.add(run.run_id)
 
         async def restore() -> None:
-            await self._restore(run.tools.recorder.store, root_id)
+            await self._restore(run.tools.reads, root_id)
 
         async def on_spent(model: str, spent: Spent, event_id: UUID) -> None:
             await run.emit(
@@ -89,15 +89,15 @@ class DurableModels:
             on_soft_line=on_soft_line,
         )
 
-    async def _restore(self, store: Store, root_id: str) -> None:
+    async def _restore(self, reads: PatientReads, root_id: str) -> None:
         # A tree's first requests wait here together; none of them is in the log yet.
         async with self._restoring:
             if root_id in self._known:
                 return
-            for run_id in await _tree(store, root_id):
+            for run_id in await _tree(reads, root_id):
                 # The log is the truth; what stands here is of a root that has ended meanwhile.
                 self.ledger.forget(run_id)
-                spent, goes_on = await _story(store, run_id)
+                spent, goes_on = await _story(reads, run_id)
                 self.ledger.add(run_id, root_id, spent)
                 self._served.add(run_id)
                 if goes_on:
@@ -116,31 +116,31 @@ class DurableModels:
                 remembered.discard(ended)
 
 
-async def spent_below(store: Store, run_id: str) -> Spent:
+async def spent_below(reads: PatientReads, run_id: str) -> Spent:
     """What the log says a run and all runs below it have spent."""
     spent = Spent()
-    for one in await _tree(store, run_id):
-        spent += (await _story(store, one))[0]
+    for one in await _tree(reads, run_id):
+        spent += (await _story(reads, one))[0]
     return spent
 
 
-async def _tree(store: Store, root_id: str) -> list[str]:
+async def _tree(reads: PatientReads, root_id: str) -> list[str]:
     """The run and all runs below it, ended ones too."""
     found = generation = [root_id]
     while generation:
         wanted = RunFilter(parents=frozenset(generation), limit=_PAGE)
         generation = []
-        while rows := await store.runs(wanted):
+        while rows := await reads.runs(wanted):
             generation += [row.run_id for row in rows]
             wanted = replace(wanted, before=rows[-1].place)
         found = found + generation
     return found
 
 
-async def _story(store: Store, run_id: str) -> tuple[Spent, bool]:
+async def _story(reads: PatientReads, run_id: str) -> tuple[Spent, bool]:
     """What the log says the run has spent, and whether a person let it go beyond the soft line."""
     spent, goes_on, after = Spent(), False, 0
-    while facts := await store.read(run_id, after, _PAGE, types=_TOLD):
+    while facts := await reads.read(run_id, after, _PAGE, types=_TOLD):
         for fact in facts:
             event = fact.event
             if isinstance(event, ModelUsed):

@@ -27,7 +27,7 @@ async def read_layers(run: Run, *, at: str | None = None) -> Layers:
     The event at hand stays empty: the question itself takes its place.
     """
     facts: list[Recorded] = []
-    read = run.tools.recorder.store.read
+    read = run.tools.reads.read
     after = 0
     while page := await read(run.run_id, after, _PAGE, types=TOLD_TYPES):
         facts += page

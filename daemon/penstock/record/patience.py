@@ -14,10 +14,14 @@ from penstock.record.pending import Answered, Pending
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
 
-def next_retry(entries: Sequence[Pending], *, now: float) -> float:
-    """Seconds until the next try: a quarter of what the oldest has waited, within bounds."""
-    oldest = max((now - entry.since for entry in entries), default=_LONGEST_RETRY)
-    return min(_LONGEST_RETRY, max(_FIRST_RETRY, oldest / 4))
+def retry_delay(waited: float) -> float:
+    """Seconds until the next try: a quarter of what was waited already, within bounds."""
+    return min(_LONGEST_RETRY, max(_FIRST_RETRY, waited / 4))
+
+
+def longest_wait(entries: Sequence[Pending], *, now: float) -> float:
+    """Seconds that the oldest has waited; a claim alone can wait the longest time at once."""
+    return max((now - entry.since for entry in entries), default=4 * _LONGEST_RETRY)
 
 
 def gives_up(entry: Pending, *, now: float, patience: float) -> bool:

@@ -35,7 +35,12 @@ from penstock.record.decisions import (
 from penstock.record.drafts import draft
 from penstock.record.notes import Notes
 from penstock.record.outcomes import Appended, Outcome
-from penstock.record.patience import answer_without_store, gives_up, next_retry
+from penstock.record.patience import (
+    answer_without_store,
+    gives_up,
+    longest_wait,
+    retry_delay,
+)
 from penstock.record.pending import (
     Answered,
     Counters,
@@ -219,7 +224,8 @@ class Recorder:
 
     async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
         """Wait a little, give up on what has waited long enough, and return the rest."""
-        await trio.sleep(next_retry(entries, now=trio.current_time()))
+        waited = longest_wait(entries, now=trio.current_time())
+        await trio.sleep(retry_delay(waited))
         now = trio.current_time()
         given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
         for entry in given_up:

@@ -27,23 +27,24 @@ async def spawn_child(
 
     ChildNotCompleted, with the child's state, unless it completed or `check` is off.
     """
+    child_id = f"{run.run_id}.{name}"
     request = SubmitRequest(
         kind=kind,
         inputs=dict(inputs),
-        run_id=f"{run.run_id}.{name}",
+        run_id=child_id,
         priority=Priority(run.execution.row.priority),
         timeout=timeout,
     )
-    child = await run.tools.submit_child(request, run.run_id)
-    if not child.ended:
+    await run.tools.submit_child(request, run.run_id)
+    if run.tools.is_open(child_id):
         async with run.parking.open_parked(f"child: {name}"):
-            while run.tools.is_open(child.run_id):
-                await run.tools.bus.wait_published(child.run_id)
-        child = await run.tools.read_view(child.run_id)
+            while run.tools.is_open(child_id):
+                await run.tools.bus.wait_published(child_id)
+    child = await run.tools.reads.view(child_id)
     if check and child.state != "completed":
         error = child.error or child.reason
         raise ChildNotCompleted(
-            f"the child run {child.run_id} ended {child.state}: {error}",
-            child=child.run_id,
+            f"the child run {child_id} ended {child.state}: {error}",
+            child=child_id,
         )
     return child

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pydantic_core
 
@@ -21,7 +20,7 @@ from penstock.errors import (
 )
 from penstock.priority import Priority
 from penstock.record.decisions import Enqueue
-from penstock.record.outcomes import Accepted
+from penstock.record.outcomes import Accepted, Outcome
 from penstock.record.recorder import Recorder
 from penstock.record.stored import RunSpec
 from penstock.record.views import RunView, fold
@@ -65,7 +64,6 @@ class Intake:
         *,
         wait: bool = False,
         retry_of: str | None = None,
-        parent_id: str | None = None,
     ) -> Submitted:
         """Accept a run, or find the one of the same id and inputs.
 
@@ -73,9 +71,7 @@ class Intake:
         OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
         StoreUnavailable say why nothing was recorded.
         """
-        spec = self._spec(request, retry_of=retry_of, parent_id=parent_id)
-        if parent_id is not None:
-            return await self._enqueue(spec, capacity=None)
+        spec = self._spec(request, retry_of=retry_of)
         if request.run_id is not None and await self.reading.known(request.run_id):
             # A known id skips the line: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
@@ -92,6 +88,10 @@ class Intake:
                     # The run of a submitter that was cancelled in the last moment took the place.
                     if not wait:
                         raise
+
+    async def submit_child(self, request: SubmitRequest, parent_id: str) -> None:
+        """Accept a child run, or find it; whatever the queue holds. Raises what `submit` does."""
+        await self._record(self._spec(request, parent_id=parent_id), capacity=None)
 
     async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
         """A new run with the kind and inputs of an ended one. RunNotFound; Refused while open."""
@@ -112,7 +112,11 @@ class Intake:
         return await self.submit(request, wait=wait, retry_of=run_id)
 
     def _spec(
-        self, request: SubmitRequest, *, retry_of: str | None, parent_id: str | None
+        self,
+        request: SubmitRequest,
+        *,
+        retry_of: str | None = None,
+        parent_id: str | None = None,
     ) -> RunSpec:
         self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
@@ -174,8 +178,15 @@ class Intake:
             "kind", f"{name[:80]!r} is not installed (there are: {known}){hint}"
         )
 
-    async def _enqueue(self, spec: RunSpec, *, capacity: int | None) -> Submitted:
-        outcome: Any = await self.recorder.decide(
+    async def _enqueue(self, spec: RunSpec, *, capacity: int) -> Submitted:
+        outcome = await self._record(spec, capacity=capacity)
+        if isinstance(outcome, Accepted):
+            # As accepted: it may have started, or ended, since, but this is what was answered.
+            return Submitted(fold(outcome.recorded, spec.run_id), created=True)
+        return Submitted(await self.reading.view(spec.run_id), created=False)
+
+    async def _record(self, spec: RunSpec, *, capacity: int | None) -> Outcome:
+        return await self.recorder.decide(
             Enqueue(
                 spec,
                 at=self.now(),
@@ -185,7 +196,3 @@ class Intake:
                 max_tree_depth=self.config.max_tree_depth,
             )
         )
-        if isinstance(outcome, Accepted):
-            # As accepted: it may have started, or ended, since, but this is what was answered.
-            return Submitted(fold(outcome.recorded, spec.run_id), created=True)
-        return Submitted(await self.reading.view(spec.run_id), created=False)

@@ -18,7 +18,6 @@ from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
 from penstock.record.store import Store
 from penstock.record.stored import Bounds
-from penstock.record.views import RunView
 from penstock.runs.admission import Admission
 from penstock.runs.control import Control
 from penstock.runs.core import Core, World
@@ -30,13 +29,13 @@ from penstock.runs.kind import Kind
 from penstock.runs.pausing import Pausing
 from penstock.runs.preempting import Preempting
 from penstock.runs.reading import Reading
+from penstock.runs.reads import PatientReads
 from penstock.runs.repair import Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import Tools
 from penstock.runs.scheduler import Scheduler
 from penstock.runs.table import RunTable
 from penstock.watermark import Reading as Level
-from penstock.wire import SubmitRequest
 
 
 class Parts:
@@ -197,9 +196,6 @@ class Parts:
         )
 
     def _make_tools(self, intake: Intake) -> Tools:
-        async def submit_child(request: SubmitRequest, parent_id: str) -> RunView:
-            return (await intake.submit(request, parent_id=parent_id)).view
-
         world = self.world
         return Tools(
             config=self.config,
@@ -211,10 +207,10 @@ class Parts:
             make_folder=world.make_folder,
             executor=world.executor,
             view_of=self.reading.open_view,
-            read_view=self.reading.view,
+            reads=PatientReads(self.reading, self.config.store_patience),
             is_open=self.reading.is_open,
             parked=lambda: self.table.queue.waiting,
-            submit_child=submit_child,
+            submit_child=intake.submit_child,
             models=world.models,
         )
 

@@ -36,6 +36,7 @@ from penstock.runs.execution import Execution, describe
 from penstock.runs.kind import Kind
 from penstock.runs.output import KeptOutput
 from penstock.runs.parking import Parking
+from penstock.runs.reads import PatientReads
 from penstock.values import check_json
 from penstock.wire import SubmitRequest
 
@@ -65,13 +66,13 @@ class Tools:
     executor: Executor
     #: The view of an open run.
     view_of: Callable[[str], RunView]
-    #: The view of any run.
-    read_view: Callable[[str], Awaitable[RunView]]
+    #: What runs read of the log, their own or another's.
+    reads: PatientReads
     is_open: Callable[[str], bool]
     #: How many runs wait without a slot.
     parked: Callable[[], int]
     #: Submits a run as the child of the run named second.
-    submit_child: Callable[[SubmitRequest, str], Awaitable[RunView]]
+    submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
     models: RunModels | None = None
 
 

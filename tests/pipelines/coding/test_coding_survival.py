@@ -175,7 +175,7 @@ class StumblingStore:
 async def test_a_store_that_stumbles_does_not_fail_the_run(
     where: Place, model_server: ModelServer
 ) -> None:
-    """WF-04: a read is tried again once a write has gone through."""
+    """WF-04: a read is tried again, as a write would be."""
     model_server.script(*corrected_script())
     async with open_log(where) as store:
         stumbling: Any = StumblingStore(store)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from penstock.envelope import Recorded
-from penstock.errors import StoreUnavailable
 from penstock.events import DROPPABLE_TYPES, AnyEvent, Log
 
 if TYPE_CHECKING:
@@ -83,15 +82,7 @@ class History:
         return next((f for f in reversed(self.facts) if f.type in types), None)
 
     async def _page(self, position: int) -> list[Recorded]:
-        try:
-            return await self._read(position)
-        except StoreUnavailable:
-            # A fact waits for the store as long as the configuration says; after it we look again.
-            await self.run.progress("wait for the store")
-        return await self._read(position)
-
-    async def _read(self, position: int) -> list[Recorded]:
         config = self.run.config
-        return await self.run.tools.bus.history.read(
+        return await self.run.tools.reads.read(
             self.run.run_id, position, config.page_events, max_bytes=config.page_bytes
         )

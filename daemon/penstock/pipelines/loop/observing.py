@@ -65,7 +65,7 @@ async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None,
 async def _printed_by(run: Run, run_id: str) -> str:
     """The end of what a run's processes printed."""
     text, after = "", 0
-    read = run.tools.recorder.store.read
+    read = run.tools.reads.read
     while facts := await read(run_id, after, _PAGE, types=frozenset({"log"})):
         for fact in facts:
             event = fact.event

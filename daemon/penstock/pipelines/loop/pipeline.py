@@ -88,7 +88,7 @@ async def _check_budget(run: Run, inputs: LoopInputs) -> None:
     """BudgetSpent if the loop and all its turns have spent what they may."""
     if inputs.max_tokens is None and inputs.max_cost is None:
         return
-    spent = await spent_below(run.tools.recorder.store, run.run_id)
+    spent = await spent_below(run.tools.reads, run.run_id)
     limits = Budget(tokens=inputs.max_tokens, cost=inputs.max_cost, soft=1.0)
     verdict, why = judge(limits, spent)
     if verdict == "refuse":
