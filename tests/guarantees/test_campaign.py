@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from penstock.drills.campaign import Tally, load_tally, save_tally
+from penstock.drills.campaign import Tally, hold_state, load_tally, save_tally
 from penstock.drills.campaigns import NUMBERS_AT_ONCE, _firsts
 from penstock.drills.crash_load import Chance
 from penstock.drills.schedules import STORIES
@@ -211,3 +211,19 @@ def test_numbers_that_were_reported_out_of_order_are_not_told_again() -> None:
     tally.finished = [str(2 * each)]
     wanted = 4 * each * STORIES
     assert list(_firsts(tally, wanted)) == [each, 3 * each]
+
+
+@pytest.mark.slow
+def test_two_drills_never_keep_one_file(tmp_path: Path) -> None:
+    """QA-02: each would save what it has done over what the other has."""
+    file = tmp_path / "state.json"
+    argv = [sys.executable, "-m", "penstock.cli.main", "drill", "schedules"]
+    with hold_state(file):
+        second = subprocess.run(
+            [*argv, "--count", "8", "--state", file],
+            capture_output=True, timeout=DRILL_SECONDS, text=True, check=False,
+        )  # fmt: skip
+    assert second.returncode == 2
+    assert f"another drill is using {file}" in second.stderr
+    with hold_state(file), hold_state(tmp_path / "other.json"), hold_state(None):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import logging
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +91,25 @@ def load_tally(
     if seed is not None and seed != tally.seed:
         raise Refused("--seed", f"the drill in {path} has the seed {tally.seed}")
     return tally
+
+
+@contextmanager
+def hold_state(path: Path | None) -> Iterator[None]:
+    """Keep other drills off this file while inside; Refused while another one has it."""
+    if path is None:
+        yield
+        return
+    try:
+        # Another file, since the state is replaced whole; it stays, as locks of files must.
+        lock = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise Refused("--state", f"{path}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused("--state", f"another drill is using {path}") from None
+        yield
 
 
 def save_tally(path: Path | None, tally: Tally) -> None:
