@@ -13,6 +13,7 @@ import trio
 
 from fakes.model_server import ModelServer
 from penstock.errors import ModelUnreachable
+from penstock.llm.api import Api
 from penstock.llm.chat import ChatRequest, Engine, Message, RequestRefused, StreamBroken
 from penstock.llm.http import seconds_until
 from penstock.llm.lines import LineSplitter
@@ -22,8 +23,8 @@ from penstock.llm.openai import OpenAIEngine
 Make = Callable[[httpx.AsyncClient, str], Engine]
 
 ENGINES: dict[str, Make] = {
-    "ollama": OllamaEngine,
-    "openai": lambda client, url: OpenAIEngine(client, f"{url}/v1", "sesame"),
+    "ollama": lambda client, url: OllamaEngine(Api(client, url)),
+    "openai": lambda client, url: OpenAIEngine(Api(client, f"{url}/v1", "sesame")),
 }
 
 
@@ -251,7 +252,7 @@ async def test_the_window_is_told_to_ollama(
 ) -> None:
     """CX-04: without it Ollama cuts the prompt without a word."""
     with trio.fail_after(30):
-        await OllamaEngine(client, model_server.url).chat(
+        await OllamaEngine(Api(client, model_server.url)).chat(
             question(max_tokens=77), Heard()
         )
     assert model_server.log()[0]["options"] == {"num_ctx": 8192, "num_predict": 77}
@@ -259,12 +260,12 @@ async def test_the_window_is_told_to_ollama(
 
 @pytest.mark.parametrize("make", [OllamaEngine, OpenAIEngine])
 async def test_the_key_is_sent_and_never_shown(
-    make: Callable[[httpx.AsyncClient, str, str], Engine],
+    make: Callable[[Api], Engine],
     client: httpx.AsyncClient,
     model_server: ModelServer,
 ) -> None:
     url = model_server.url + ("/v1" if make is OpenAIEngine else "")
-    engine = make(client, url, "sesame")
+    engine = make(Api(client, url, "sesame"))
     model_server.script({"status": 401, "error": "who are you?"})
     with (
         trio.fail_after(30),

@@ -10,6 +10,7 @@ import trio
 
 from penstock.config import Model, Models
 from penstock.errors import ModelFailed, StartRefused
+from penstock.llm.api import Api
 from penstock.llm.chain import Chain
 from penstock.llm.chat import Engine
 from penstock.llm.link import Link
@@ -204,7 +205,7 @@ def _engine(
 ) -> Engine:
     key = _key(entry.api_key_env, environ)
     make = OllamaEngine if entry.provider == "ollama" else OpenAIEngine
-    return make(client, entry.url or "", key)
+    return make(Api(client, entry.url or "", key))
 
 
 def _key(name: str | None, environ: Mapping[str, str]) -> str | None:

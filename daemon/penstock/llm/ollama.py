@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
+from penstock.llm.api import Api
 from penstock.llm.chat import (
     ChatRequest,
     OnText,
@@ -17,15 +16,7 @@ from penstock.llm.chat import (
     Usage,
     valid_text,
 )
-from penstock.llm.http import (
-    bearer,
-    count,
-    each_line,
-    open_response,
-    parse_object,
-    quote,
-    read_object,
-)
+from penstock.llm.http import count, parse_object, quote
 
 #: Nanoseconds, in which Ollama tells times.
 _SECOND = 1_000_000_000
@@ -34,44 +25,18 @@ _SECOND = 1_000_000_000
 class OllamaEngine:
     """Speaks to one Ollama server."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, url: str, api_key: str | None = None
-    ) -> None:
-        self.url = url.rstrip("/")
-        self._client = client
-        self._headers = bearer(api_key)
+    def __init__(self, api: Api) -> None:
+        self.url = api.url
+        self._api = api
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
         """See `Engine.chat`. The end marker is `done`, its reason `done_reason`."""
-        answer = _Answer()
-
-        async def take(line: str) -> bool:
-            if text := answer.take(line):
-                await on_text(text)
-            return answer.reply is not None
-
-        url = f"{self.url}/api/chat"
-        async with open_response(
-            self._client, "POST", url, body=_body(request), headers=self._headers
-        ) as response:
-            await each_line(response, take)
-        if answer.reply is None:
-            raise StreamBroken(
-                f"the answer of {request.model} ended without its end marker"
-            )
-        return answer.reply
+        return await self._api.ask("/api/chat", _body(request), _Answer(), on_text)
 
     async def models(self) -> frozenset[str]:
         """See `Engine.models`; a name without a tag stands for its tag `latest`."""
-        async with open_response(
-            self._client, "GET", f"{self.url}/api/tags", headers=self._headers
-        ) as response:
-            found = (await read_object(response)).get("models")
-        listed = (
-            [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
-        )
-        names = {str(model.get("name", "")) for model in listed}
-        return frozenset(names | {name.removesuffix(":latest") for name in names})
+        names = await self._api.names("/api/tags", "models", "name")
+        return names | {name.removesuffix(":latest") for name in names}
 
 
 class _Answer:
@@ -80,6 +45,10 @@ class _Answer:
     def __init__(self) -> None:
         self.reply: Reply | None = None
         self._parts: list[str] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.reply is not None
 
     def take(self, line: str) -> str:
         """Fold one line; the text it adds."""
