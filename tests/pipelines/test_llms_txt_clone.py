@@ -13,7 +13,7 @@ from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
 from fakes.pipeline_run import FakeRun
 from penstock.errors import NotAvailable, SourceUnusable
-from penstock.pipelines.llms_txt.fetch import git_environment
+from penstock.pipelines.git import git_environment
 from penstock.pipelines.llms_txt.pipeline import KIND, LlmsTxtOutput
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ class SlowLog:
         self.facts = facts
         self.run_id = "r-1"
         self.config = Config()
-        self.tools = SimpleNamespace(bus=SimpleNamespace(history=self))
+        self.tools = SimpleNamespace(reads=self)
 
     async def read(
         self, _run_id: str, after: int, *_: Any, **__: Any

@@ -1,42 +1,22 @@
-"""Git for a coding run: a private copy of the repository, and the result as a branch of it.
-
-Git runs nothing of the repository: no hooks, no file system monitor, no transport but files, and
-no configuration of the user or the machine.
-"""
+"""Git for a coding run: a private copy of the repository, and the result as a branch of it."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.errors import NotAvailable, SourceUnusable
+from penstock.errors import SourceUnusable
 from penstock.pipelines.coding.tree import Tree, make_fresh, put_in_place, remove
-from penstock.pipelines.llms_txt.fetch import git_environment
+from penstock.pipelines.git import SHALLOW_CLONE, run_git
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
 
-_SAFE = (
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.fsmonitor=false",
-    "-c", "protocol.ext.allow=never",
-    "-c", "safe.directory=*",
-)  # fmt: skip
-
 _AUTHOR = (
     "-c", "user.name=Penstock", "-c", "user.email=penstock@localhost", "-c", "commit.gpgSign=false",
 )  # fmt: skip
-
-_CLONE = (
-    "clone", "--depth", "1", "--no-tags", "--single-branch", "--no-recurse-submodules",
-    "--template=", "--quiet",
-)  # fmt: skip
-
-# What a supervisor, like a shell, answers for a program that is not there.
-_NOT_FOUND = 127
 
 
 async def open_tree(run: Run, repository: str | None) -> Tree:
@@ -50,7 +30,9 @@ async def open_tree(run: Run, repository: str | None) -> Tree:
         made = workspace / "tree.part"
         await trio.to_thread.run_sync(remove, made)
         source = Path(repository).as_uri()
-        await _git(run, *_CLONE, "--", source, str(made), what=f"copy {repository}")
+        await _git(
+            run, *SHALLOW_CLONE, "--", source, str(made), what=f"copy {repository}"
+        )
         await trio.to_thread.run_sync(put_in_place, made, folder)
     told = await _git(run, "-C", str(folder), "rev-parse", "HEAD", what="read the copy")
     return Tree(folder, run.run_id, base=told.decode().strip())
@@ -83,14 +65,7 @@ async def make_branch(run: Run, tree: Tree, repository: str, branch: str) -> Non
 
 async def _git(run: Run, *words: str, what: str) -> bytes:
     """What git answers. SourceUnusable tells what could not be done; git's own words are in the log."""
-    ended = await run.exec(
-        ["git", *_SAFE, *words],
-        env=git_environment("file", os.environ),
-        check=False,
-        capture=True,
-    )
-    if ended.exit_code == _NOT_FOUND:
-        raise NotAvailable("git is not installed, so no repository can be worked on")
+    ended = await run_git(run, *words, transport="file", capture=True)
     if ended.exit_code != 0:
         raise SourceUnusable(
             f"git could not {what}; its own words are in the run's log"

@@ -1,74 +1,23 @@
-"""Get the tree onto this machine and ask git for its names, without running anything of it.
-
-Repositories are strangers' work. Their hooks, file system monitors, filters and transports could
-run programs, so git is told to use none of them, reads no configuration of the user or the
-machine, asks nobody, and may speak only the one transport that was asked for. Git's environment
-variable wins over whatever a repository's own configuration allows.
-"""
+"""Get the tree onto this machine, and ask git for its names."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from penstock.errors import NotAvailable, SourceUnusable
-from penstock.pipelines.llms_txt.source import Source, Transport
+from penstock.pipelines.git import SHALLOW_CLONE, run_git
+from penstock.pipelines.llms_txt.source import Source
 from penstock.pipelines.llms_txt.tree import Tree, list_tree
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
 
-_SAFE = (
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.fsmonitor=false",
-    "-c", "protocol.ext.allow=never",
-    # A tree of another user is only listed, and nothing of it can run: see above.
-    "-c", "safe.directory=*",
-)  # fmt: skip
-
-_CLONE = (
-    "clone", "--depth", "1", "--no-tags", "--single-branch", "--no-recurse-submodules",
-    # A template could bring hooks; an empty one brings nothing.
-    "--template=", "--quiet",
-)  # fmt: skip
-
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-
-_INHERITED = (
-    "PATH", "HOME", "USER", "SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy",
-    "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
-)  # fmt: skip
-
-# What a supervisor, like a shell, answers for a program that is not there.
-_NOT_FOUND = 127
-
-
-def git_environment(
-    transport: Transport | None, environ: Mapping[str, str]
-) -> dict[str, str]:
-    """All that git is told besides its arguments; only `transport` may be spoken, none if None.
-
-    Of `environ` it keeps what finding programs, keys and the network's proxy needs.
-    """
-    return {name: environ[name] for name in _INHERITED if name in environ} | {
-        "GIT_ALLOW_PROTOCOL": transport or "none",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        # Listing must not refresh the index: the tree is read and never written.
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
 
 
 async def fetch_tree(run: Run, source: Source, max_files: int) -> Tree:
@@ -109,13 +58,8 @@ async def _clone(run: Run, source: Source) -> Path:
     # What an interrupted execution left is not whole.
     await trio.to_thread.run_sync(_remove, folder)
     await run.progress("fetch")
-    ended = await run.exec(
-        ["git", *_SAFE, *_CLONE, "--", source.where, str(folder)],
-        env=git_environment(source.transport, os.environ),
-        check=False,
-    )
-    if ended.exit_code == _NOT_FOUND:
-        raise NotAvailable("git is not installed, so a git address cannot be fetched")
+    words = (*SHALLOW_CLONE, "--", source.where, str(folder))
+    ended = await run_git(run, *words, transport=source.transport)
     if ended.exit_code != 0:
         why = (
             f"signal {ended.signal}"
@@ -135,12 +79,7 @@ def _remove(folder: Path) -> None:
 
 async def _names_from_git(run: Run, root: str) -> list[str] | None:
     """The names git tracks or would track; None when this is no git tree, or they are too many."""
-    ended = await run.exec(
-        ["git", "-C", root, *_SAFE, *_LIST],
-        env=git_environment(None, os.environ),
-        check=False,
-        capture=True,
-    )
+    ended = await run_git(run, "-C", root, *_LIST, transport=None, capture=True)
     listed = ended.stdout
     # What was captured is bounded: a list that does not end with an end is not whole, and a walk
     # finds all. A folder that git knows nothing of, inside a tree it ignores, is walked as well.

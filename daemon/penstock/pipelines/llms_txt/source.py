@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-Transport = Literal["https", "ssh", "file"]
+from penstock.pipelines.git import Transport
 
 #: Characters in a path or an address; Linux allows no longer path.
 LONGEST_SOURCE = 4096
