@@ -192,7 +192,7 @@ async def open_servers(
     models: DaemonModels | None = None,
 ) -> AsyncIterator[Closing]:
     """Serve the core on these listeners; leaving the block stops it in order."""
-    # Imported late, so that a command line that needs no server does not pay for one.
+    # Imported here, so that a command line that needs no server does not pay for one.
     from penstock.server.app import open_app
     from penstock.server.door import serve_door
     from penstock.server.health import make_health
@@ -229,9 +229,14 @@ async def open_servers(
         try:
             yield last_words
         finally:
-            last_words.stop_accepting()
-            with trio.move_on_after(core.config.shutdown_runs, shield=True):
-                await core.scheduler.shutdown(
-                    reason=core.scheduler.intake.stopping or "stop"
-                )
-            last_words.say_goodbye()
+            # Shielded and bounded inside.
+            await _stop_serving(core, last_words)  # noqa: ASYNC102
+
+
+async def _stop_serving(core: Core, last_words: Closing) -> None:
+    """No new connections, then the end of the runs, bounded, and a word to every client."""
+    last_words.stop_accepting()
+    with trio.move_on_after(core.config.shutdown_runs, shield=True):
+        reason = core.scheduler.intake.stopping or "stop"
+        await core.scheduler.shutdown(reason=reason)
+    last_words.say_goodbye()
