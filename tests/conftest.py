@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no threads under a mock clock, and skips that are told."""
+"""What every test gets: a home and a seed of its own, no threads under a mock clock, told skips."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ import trio
 
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
+from penstock.drills.determinism import deterministic
+
+#: Decides in which order Trio lets the tasks of a test go on, the same way each time; another
+#: number tries other orders.
+SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
+
+
+def pytest_report_header() -> str:
+    return f"order of tasks: PENSTOCK_TEST_SEED={SEED}"
+
+
+@pytest.fixture(autouse=True)
+def seeded_order() -> Iterator[None]:
+    """DT-05: what a test met under a mock clock it meets again."""
+    with deterministic(SEED):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
