@@ -12,7 +12,7 @@ from penstock.drills.faultpoints import FAULTS, Sweep, Told, tell_at
 from penstock.drills.scenarios import SCENARIOS
 
 #: Of how many points one is tried here; the first one moves from fault to fault. 1 tries all of
-#: them, which takes an hour or more.
+#: them, which takes minutes.
 STRIDE = int(os.environ.get("PENSTOCK_TEST_STRIDE", "29"))
 
 #: The schedule of every story with a fault, and that of those without, which a failure tells.
