@@ -5,6 +5,7 @@ Without names it measures everything and writes `bench/results.json`.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -30,8 +31,13 @@ MODULES = (
 
 def main(args: list[str]) -> None:
     """Measure, and print each row as soon as it is there."""
-    long = "--long" in args
-    named = [arg for arg in args if not arg.startswith("-")] or list(MODULES)
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="more rounds")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
+    given = parser.parse_args(args)
+    if unknown := set(given.names) - set(MODULES):
+        parser.error(f"no measurement is named {', '.join(sorted(unknown))}")
+    long, named = given.long, given.names or list(MODULES)
     began = time.monotonic()
     found: list[dict[str, Any]] = []
     print(f"{'':48}{'ours':>11}{'reference':>11}{'ratio':>7}  rounds' ratios  target")
