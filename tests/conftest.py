@@ -1,4 +1,6 @@
-"""What every test gets: a home and a seed of its own, no threads under a mock clock, told skips."""
+"""What every test gets: a home of its own, tasks in an order that repeats, no threads under a mock
+clock, and skips that are told.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run a program with its children where they can harm nothing: `enclose.py PROGRAM ARG...`.
 
-The place is that of the drills. The environment gets `CONTAINED=1` and `DELEGATED`, a cgroup v2
+The place is that of the drills, with at most 200 tasks. The environment gets `CONTAINED=1` and `DELEGATED`, a cgroup v2
 folder that is marked as delegated (empty where there is none). Exit status 77, with the reason,
 when this machine cannot do it.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 
 from penstock.drills.enclosure import enclosed, open_enclosure, why_not_enclosed
 
+MOST_TASKS = 200
 SECONDS = 90
 REFUSED = 77
 
@@ -21,13 +23,18 @@ def main() -> int:
     if (why := why_not_enclosed()) is not None:
         print(why)
         return REFUSED
-    with open_enclosure() as enclosure:
+    with ExitStack() as stack:
+        try:
+            enclosure = stack.enter_context(open_enclosure(MOST_TASKS))
+        except OSError as error:
+            print(f"the pids controller cannot be used: {error}")
+            return REFUSED
         os.environ["CONTAINED"] = "1"
         os.environ["DELEGATED"] = str(enclosure.delegated or "")
-        with enclosed(enclosure, sys.argv[1:]) as program:
-            said, _ = program.communicate(timeout=SECONDS)
-            print(said, end="")
-            return program.returncode
+        program = stack.enter_context(enclosed(enclosure, sys.argv[1:]))
+        said, _ = program.communicate(timeout=SECONDS)
+        print(said, end="")
+        return program.returncode
 
 
 if __name__ == "__main__":

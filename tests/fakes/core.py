@@ -329,7 +329,7 @@ class House:
 
     async def wait_subscribers(self, count: int) -> None:
         """Wait until so many read streams."""
-        with trio.fail_after(30):
+        with trio.fail_after(10):
             while self.core.bus.statistics().subscribers != count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
 

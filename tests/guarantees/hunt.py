@@ -1,7 +1,6 @@
 """Tells one story with one fault at point after point, schedule after schedule, until a law is broken.
 
 Run in a process whose package has a bug planted: `hunt.py SCENARIO FAULT`. Prints what was seen.
-The scenario `schedules` stands for numbered schedules, one after the other.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from itertools import count
 
 from penstock.drills.faultpoints import tell_at
 from penstock.drills.scenarios import SCENARIOS
-from penstock.drills.schedules import run_schedule
 
 #: Schedules of a story that are tried; a bug that none of them shows wants another story.
 SEEDS = range(1, 21)
@@ -20,11 +18,6 @@ SEEDS = range(1, 21)
 
 def find(scenario: str, fault: str) -> str:
     """What was seen; "" when all points of all schedules were tried and every law held."""
-    if scenario == "schedules":
-        for number in count(1):
-            numbered = run_schedule(number)
-            if numbered.broken:
-                return f"--seed {number}: {'; '.join(numbered.broken)}"
     for seed in SEEDS:
         for at in count(1):
             told = tell_at(SCENARIOS[scenario], fault, at, seed)

@@ -49,7 +49,7 @@ def test_a_planted_bug_is_found_by_its_story(mutant: Mutant, tmp_path: Path) -> 
     assert done.returncode == 0 or hangs, (
         f"not found:\n{done.stdout}{done.stderr[-2000:]}"
     )
-    assert hangs or done.stdout.startswith("--seed")
+    assert hangs or f'--story "{mutant.scenario}"' in done.stdout
 
 
 def test_no_bug_is_planted_twice() -> None:

@@ -208,8 +208,8 @@ async def test_a_key_comes_from_the_environment_and_goes_to_its_own_server_only(
     async with open_models(settings, {"MY_KEY": " sesame\n"}) as chain:
         assert chain is not None
         mine, other = (link.engine for link in chain.links.values())
-    assert vars(mine)["_api"].headers == {"Authorization": "Bearer sesame"}
-    assert vars(other)["_api"].headers == {}
+    assert vars(vars(mine)["_api"])["_headers"] == {"Authorization": "Bearer sesame"}
+    assert vars(vars(other)["_api"])["_headers"] == {}
 
 
 class CountingEngine:

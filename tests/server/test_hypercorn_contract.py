@@ -26,7 +26,7 @@ def test_the_names_take_what_the_door_gives_them() -> None:
 
 async def test_the_context_has_an_event_that_ends_idle_connections() -> None:
     context = WorkerContext(None)
-    with trio.fail_after(15):
+    with trio.fail_after(5):
         await context.terminated.set()
         await context.terminated.wait()
     assert "terminated" in inspect.getsource(TCPServer._idle_timeout)

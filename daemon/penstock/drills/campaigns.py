@@ -48,11 +48,13 @@ class Points:
     def sweeps(self, seed: int) -> Iterator[tuple[str, str, int, int, int]]:
         """What `sweep` takes, for each story with each fault; the seed chooses the first point."""
         for number, (story, fault) in enumerate(product(SCENARIOS, FAULTS)):
-            if self.story in {None, story} and self.fault in {None, fault}:
-                first = (
-                    1 + (seed + number) % self.stride if self.at is None else self.at
-                )
-                yield story, fault, seed, first, self.stride if self.at is None else 0
+            if self.story not in {None, story} or self.fault not in {None, fault}:
+                continue
+            if self.at is None:
+                first = 1 + (seed + number) % self.stride
+                yield story, fault, seed, first, self.stride
+            else:
+                yield story, fault, seed, self.at, 0
 
 
 def drill_faults(

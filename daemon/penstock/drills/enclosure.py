@@ -45,8 +45,11 @@ def why_not_enclosed() -> str | None:
 
 
 @contextmanager
-def open_enclosure() -> Iterator[Enclosure]:
-    """New cgroups, removed at the end. OSError when this box does not grant them."""
+def open_enclosure(tasks: int = MOST_TASKS) -> Iterator[Enclosure]:
+    """New cgroups, removed at the end. OSError when this box does not grant them.
+
+    `tasks`: how many there may be in it at once.
+    """
     root, tree = _pids_root(), _cgroup2()
     if root is None:
         raise OSError("needs the pids controller")
@@ -55,7 +58,7 @@ def open_enclosure() -> Iterator[Enclosure]:
     limited.mkdir()
     delegated = None
     try:
-        (limited / "pids.max").write_text(str(MOST_TASKS))
+        (limited / "pids.max").write_text(str(tasks))
         delegated = _delegate(limited, tree)
         yield Enclosure(limited, delegated)
     finally:

@@ -37,7 +37,7 @@ class Api:
     ) -> None:
         self.url = url.rstrip("/")
         self._client = client
-        self.headers = bearer(api_key)
+        self._headers = bearer(api_key)
 
     async def ask(
         self, path: str, body: Mapping[str, Any], answer: Answer, on_text: OnText
@@ -51,7 +51,7 @@ class Api:
 
         url = f"{self.url}{path}"
         async with open_response(
-            self._client, "POST", url, body=body, headers=self.headers
+            self._client, "POST", url, body=body, headers=self._headers
         ) as response:
             await each_line(response, take)
         if answer.reply is None:
@@ -64,7 +64,7 @@ class Api:
         """The `key` of every object in the list under `field`."""
         url = f"{self.url}{path}"
         async with open_response(
-            self._client, "GET", url, headers=self.headers
+            self._client, "GET", url, headers=self._headers
         ) as response:
             found = (await read_object(response)).get(field)
         listed = found if isinstance(found, list) else []

@@ -20,8 +20,8 @@ def retry_delay(waited: float) -> float:
 
 
 def longest_wait(entries: Sequence[Pending], *, now: float) -> float:
-    """Seconds that the oldest has waited; a claim alone can wait the longest time at once."""
-    return max((now - entry.since for entry in entries), default=4 * _LONGEST_RETRY)
+    """Seconds that the oldest has waited; a claim alone, which nobody waits for, counts as 1 s."""
+    return max((now - entry.since for entry in entries), default=1.0)
 
 
 def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
@@ -35,11 +35,10 @@ def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
 
 def answer_without_store(decision: Decision, why: str) -> Answered:
     """What one who gave up is told: facts that may be dropped are taken as recorded."""
-    return Appended() if droppable(decision) else StoreUnavailable(why)
+    return Appended() if _droppable(decision) else StoreUnavailable(why)
 
 
-def droppable(decision: Decision) -> bool:
-    """Whether the decision records nothing but facts that may be lost."""
+def _droppable(decision: Decision) -> bool:
     return isinstance(decision, Append) and all(
         d.type in DROPPABLE_TYPES for d in decision.drafts
     )

@@ -79,7 +79,12 @@ def _remove(folder: Path) -> None:
 
 async def _names_from_git(run: Run, root: str) -> list[str] | None:
     """The names git tracks or would track; None when this is no git tree, or they are too many."""
-    ended = await run_git(run, "-C", root, *_LIST, transport=None, capture=True)
+    words = ("-C", root, *_LIST)
+    try:
+        ended = await run_git(run, *words, transport=None, capture=True)
+    except NotAvailable:
+        # Found on the PATH and yet not there, as a shim may be: then the folder is walked.
+        return None
     listed = ended.stdout
     # What was captured is bounded: a list that does not end with an end is not whole, and a walk
     # finds all. A folder that git knows nothing of, inside a tree it ignores, is walked as well.
