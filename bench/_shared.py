@@ -20,14 +20,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.address import find_paths
-from penstock.config import Config
-from penstock.events import TERMINAL_TYPES
 from penstock.record.sqlite import READERS, open_sqlite, threads
 from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
+from penstock.words.address import find_paths
+from penstock.words.config import Config
+from penstock.words.events import TERMINAL_TYPES
 from penstock.world import real_world
 
 T = TypeVar("T")

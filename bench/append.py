@@ -16,8 +16,6 @@ from typing import Any
 import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, share
 
-from penstock.envelope import Recorded
-from penstock.events import Log
 from penstock.record.database import open_database
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
@@ -27,7 +25,9 @@ from penstock.record.sqlite import READERS, open_sqlite, threads
 from penstock.runs.core import utc_now
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.events import Log
+from penstock.words.recorded import Recorded
 
 WRITERS = 100
 #: Runs that the writers share, as many as have a slot.

@@ -24,11 +24,11 @@ from statistics import median
 import trio
 from bench._shared import ROOT, Row, in_turns, scratch, share
 
-from penstock.config import Config
-from penstock.envelope import Recorded
 from penstock.runs.core import Core, utc_now
 from penstock.service import open_daemon
-from penstock.values import new_event_id
+from penstock.words.config import Config
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 CLIENTS = 100
 FRAME = 16

@@ -18,7 +18,7 @@ from penstock.pipelines.command import KIND
 from penstock.record.decisions import RequestCancel
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
 
 RUNS = 1000
 #: Seconds between TERM and KILL: shorter than the default, to measure what is added to it.

@@ -12,11 +12,11 @@ import trio
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from fakes.model_server import ModelServer, start_model_server
-from penstock.config import Budget, Models
 from penstock.llm.budget import Ledger
 from penstock.llm.chain import Chain
 from penstock.llm.models import open_models
 from penstock.llm.run_models import RunModels, load_programs
+from penstock.words.config import Budget, Models
 
 RUNS = 1000
 AT_ONCE = 4

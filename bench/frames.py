@@ -25,14 +25,14 @@ import trio
 from bench._shared import ROOT, Row, open_bench_core, scratch, share, wait_ended
 from bench.broadcast import TEXT, connect, say
 
-from penstock.envelope import Recorded
-from penstock.events import Log
 from penstock.runs.core import Core
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
 from penstock.server.listeners import open_tcp, tcp_addresses
 from penstock.service import open_servers
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.events import Log
+from penstock.words.recorded import Recorded
 
 CLIENTS = 10
 #: Events per second and seconds of a round, and how many tasks of the run emit them in turns.

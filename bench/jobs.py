@@ -26,7 +26,7 @@ from huey import SqliteHuey  # type: ignore[import-untyped]
 
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
 
 SLOTS = 5
 

@@ -16,7 +16,7 @@ from bench.cancel import sleep
 
 from penstock.record.sqlite import READERS, open_sqlite, threads
 from penstock.runs.kind import Inputs, Kind, Output
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
 
 EXECUTING, QUEUED, WAITING = 5, 100, 1000
 READS = 200

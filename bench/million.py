@@ -17,7 +17,12 @@ from typing import Any
 import trio
 from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch
 
-from penstock.events import (
+from penstock.record.database import open_database
+from penstock.record.ledger import INSERT_EVENT
+from penstock.record.rows import SELECT_EVENTS, recorded, to_json
+from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.record.views import RunView
+from penstock.words.events import (
     AnyEvent,
     Log,
     ModuleStarted,
@@ -29,12 +34,7 @@ from penstock.events import (
     StepCompleted,
     encode_event,
 )  # fmt: skip
-from penstock.record.database import open_database
-from penstock.record.ledger import INSERT_EVENT
-from penstock.record.rows import SELECT_EVENTS, recorded, to_json
-from penstock.record.sqlite import READERS, open_sqlite, threads
-from penstock.record.views import RunView
-from penstock.values import new_event_id
+from penstock.words.values import new_event_id
 
 ENDED, EXECUTING, PREEMPTED, EACH = 5000, 5, 45, 198
 #: Microseconds of the first event, and between two.

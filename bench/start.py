@@ -19,7 +19,7 @@ import trio
 from bench._shared import Row, in_process, in_turns, open_bench_core, scratch
 from bench.jobs import NOOP
 
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
 
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 #: Runs before memory is looked at first: the ring and every cache are full by then.

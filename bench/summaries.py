@@ -13,11 +13,11 @@ from bench._shared import Row
 
 from fakes.history import recorded
 from fakes.texts import SAMPLES
-from penstock.envelope import Recorded
-from penstock.events import CodeGenerated, Log, ModuleStarted
 from penstock.llm.relevance import relevant
 from penstock.llm.summaries import summarise
 from penstock.llm.tokens import estimate
+from penstock.words.events import CodeGenerated, Log, ModuleStarted
+from penstock.words.recorded import Recorded
 
 
 def rows(long: bool) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.lifecycle import TRANSITIONS
+from penstock.words.lifecycle import TRANSITIONS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "architecture.md"
 BEGIN = "<!-- lifecycle table: begin; made by tests/lifecycle_table.py -->"

@@ -201,7 +201,7 @@ def test_nothing_is_endless(path: Path) -> None:
 def test_terminals_are_made_in_one_place(path: Path) -> None:
     """CC-01, law 1: `lifecycle.terminal`, called by `conclude` and by the store's decisions."""
     source = path.read_text()
-    if name_of(path) == "lifecycle.py":
+    if name_of(path) == "words/lifecycle.py":
         assert {f for f, n in walk(source) if isinstance(n, ast.Call)
                 and dotted(n.func) in TERMINALS} == {"terminal"}  # fmt: skip
         return
@@ -273,7 +273,10 @@ def test_the_document_names_only_tests_that_exist() -> None:
         (queues, "import queue\nqueue.SimpleQueue()"),
         (queues, "import queue\nqueue.Queue[int]()"),
         (makes_terminals, "RunFailed(reason='x', error='y')"),
-        (makes_terminals, "from penstock.events import RunFailed as F\nF(reason='x')"),
+        (
+            makes_terminals,
+            "from penstock.words.events import RunFailed as F\nF(reason='x')",
+        ),
         (makes_terminals, "events.RunCancelled(reason='x')"),
         (makes_terminals, "events.RunCompleted.model_construct()"),
         (calls_terminal, "lifecycle.terminal('failed')"),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.errors import Refused
 from penstock.record.filters import KEYS, LONGEST_FILTER, matches, parse_filter
 from penstock.record.stored import RunFilter
+from penstock.words.errors import Refused
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from penstock.address import Paths
-from penstock.config import Config
 from penstock.embedded import open_embedded
-from penstock.errors import StartRefused
 from penstock.machine import check_machine, make_state
 from penstock.service import open_daemon
+from penstock.words.address import Paths
+from penstock.words.config import Config
+from penstock.words.errors import StartRefused
 
 
 def uname(system: str, release: str) -> os.uname_result:

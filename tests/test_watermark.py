@@ -12,8 +12,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.events import BackpressureCleared, BackpressureRaised
 from penstock.watermark import MARKS, Edge, Gauge, Reading, reading_of, sample
+from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 
 def play(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from penstock.address import Paths
-from penstock.errors import StartRefused
+from penstock.words.address import Paths
+from penstock.words.errors import StartRefused
 
 #: Runs are ended by handle (pidfd_open, waitid with P_PIDFD); older kernels only know numbers.
 LEAST_KERNEL = (5, 3)

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.address import Paths, base_url, find_paths
-from penstock.config import Config
 from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
 from penstock.record.lock import hold_lock
@@ -36,6 +34,8 @@ from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import WatchdogStatistics, open_watchdog
+from penstock.words.address import Paths, base_url, find_paths
+from penstock.words.config import Config
 from penstock.world import open_daemon_models, real_world
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeGuard
 
-from penstock.events import BackpressureCleared, BackpressureRaised
+from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 
 @dataclass(frozen=True, slots=True)

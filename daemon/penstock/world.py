@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.address import Paths
-from penstock.config import Config, Models
-from penstock.environment import passed_on
-from penstock.events import ProcessStarted
 from penstock.record.redaction import Redact
 from penstock.runs.core import World, new_run_id, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Containment, end_previous, run_process
 from penstock.runs.run import RunModels
+from penstock.words.address import Paths
+from penstock.words.config import Config, Models
+from penstock.words.events import ProcessStarted
+from penstock.words.inherited import passed_on
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from penstock.cli import tui as verb
 from penstock.cli.session import Session
-from penstock.errors import NotAvailable
+from penstock.words.errors import NotAvailable
 
 
 def test_the_dashboard_takes_the_place_of_the_command(

@@ -13,7 +13,7 @@ import pytest
 
 from penstock.cli import logs
 from penstock.cli.logs import set_up_logging
-from penstock.config import Config
+from penstock.words.config import Config
 
 
 @pytest.fixture(autouse=True)

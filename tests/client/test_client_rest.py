@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from fakes.scripted_daemon import open_scripted_daemon
-from penstock import errors
-from penstock.address import Address
 from penstock.client import open_client
 from penstock.client.failures import error_of
-from penstock.problems import problem_of
+from penstock.words import errors
+from penstock.words.address import Address
+from penstock.words.problems import problem_of
 
 
 async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:

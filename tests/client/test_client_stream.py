@@ -18,7 +18,6 @@ from fakes.scripted_daemon import (
     story,
     tells,
 )
-from penstock.address import Address
 from penstock.client import (
     EpochChanged,
     Facts,
@@ -34,8 +33,9 @@ from penstock.client.stream import (
     Cursor,
     Patience,
 )
-from penstock.envelope import Recorded
-from penstock.errors import DaemonUnreachable, RunNotFound, Unauthorised
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable, RunNotFound, Unauthorised
+from penstock.words.recorded import Recorded
 
 LINE = {"type": "log", "text": "x"}
 

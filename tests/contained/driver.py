@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.events import ProcessStarted
 from penstock.runs.containment import Containment, detect_containment
 from penstock.runs.processes import Proof, run_process
+from penstock.words.events import ProcessStarted
 
 VICTIM = str(Path(__file__).with_name("victim.py"))
 GRACE = 0.3

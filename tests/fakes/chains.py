@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.config import Budget, Models
 from penstock.llm.chain import Chain
 from penstock.llm.chat import ChatRequest, OnText, Reply, Usage
 from penstock.llm.link import Link
+from penstock.words.config import Budget, Models
 
 
 @dataclass

@@ -13,10 +13,6 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.address import find_paths
-from penstock.config import Config, Models
-from penstock.envelope import Recorded
-from penstock.events import ArtifactPartial
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
 from penstock.pipelines.coding import dead_code, pipeline
@@ -25,7 +21,11 @@ from penstock.record.store import Store
 from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
-from penstock.wire import SubmitRequest
+from penstock.words.address import find_paths
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config, Models
+from penstock.words.events import ArtifactPartial
+from penstock.words.recorded import Recorded
 from penstock.world import real_world
 
 PLAN = "Plan the task as a few files"

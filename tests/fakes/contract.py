@@ -7,11 +7,11 @@ from typing import Any
 from fakes.stores import (
     fact,
 )
-from penstock.lifecycle import terminal
 from penstock.record.decisions import Complete, Decision
 from penstock.record.outcomes import Outcome
 from penstock.record.sqlite import SqliteStore
 from penstock.record.stored import RunRow
+from penstock.words.lifecycle import terminal
 
 
 async def one(store: SqliteStore, decision: Decision) -> Any:

@@ -16,18 +16,6 @@ import httpx
 import trio
 import trio.testing
 
-from penstock import events
-from penstock.config import Config
-from penstock.envelope import Recorded
-from penstock.errors import (
-    AlreadyAnswered,
-    AskNotFound,
-    OtherInputs,
-    Refused,
-    RunNotFound,
-    Terminal,
-)
-from penstock.events import AnyEvent, encode_event
 from penstock.record.bus import Bus
 from penstock.record.stored import AskRow, RunFilter
 from penstock.record.views import RunView, fold
@@ -39,9 +27,26 @@ from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners, tcp_addresses
 from penstock.server.ws import make_ws_handler
-from penstock.staleness import CodeMark, Judgement, judge
-from penstock.values import check_run_id, new_event_id
-from penstock.wire import BugReportRequest, CancelReceipt, HealthReply, SubmitRequest
+from penstock.words import events
+from penstock.words.api import (
+    BugReportRequest,
+    CancelReceipt,
+    HealthReply,
+    SubmitRequest,
+)
+from penstock.words.config import Config
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskNotFound,
+    OtherInputs,
+    Refused,
+    RunNotFound,
+    Terminal,
+)
+from penstock.words.events import AnyEvent, encode_event
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark, Judgement, judge
+from penstock.words.values import check_run_id, new_event_id
 
 TOKEN = "the-token-of-the-tests"
 

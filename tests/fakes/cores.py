@@ -12,10 +12,7 @@ from typing import Any
 import trio
 
 from fakes.stores import inline_store
-from penstock.config import Config
 from penstock.drills.fakes import START
-from penstock.envelope import Recorded
-from penstock.events import ProcessExited, ProcessStarted
 from penstock.record.store import Store
 from penstock.record.stored import RunFilter
 from penstock.runs.assembly import open_core
@@ -24,7 +21,10 @@ from penstock.runs.exec import Executor
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.processes import Proof
 from penstock.runs.run import Run
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config
+from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.recorded import Recorded
 
 #: Virtual seconds after which a run counts as hung: a daemon's own watches never let time stand still.
 PATIENCE = 100_000

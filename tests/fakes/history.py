@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from penstock.envelope import Recorded
-from penstock.events import AnyEvent, encode_event
+from penstock.words.events import AnyEvent, encode_event
+from penstock.words.recorded import Recorded
 
 _START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

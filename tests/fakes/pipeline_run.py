@@ -17,9 +17,9 @@ from typing import Any
 
 import trio
 
-from penstock.config import Config
-from penstock.errors import ProcessFailed, Refused
-from penstock.events import (
+from penstock.words.config import Config
+from penstock.words.errors import ProcessFailed, Refused
+from penstock.words.events import (
     ArtifactCompleted,
     ArtifactPartial,
     Fact,

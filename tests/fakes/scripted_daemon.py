@@ -14,7 +14,7 @@ import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from penstock.address import Address
+from penstock.words.address import Address
 
 Script = Callable[[WebSocketConnection, dict[str, str]], Awaitable[None]]
 AT = "2026-01-02T03:04:05.000000Z"

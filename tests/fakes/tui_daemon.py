@@ -24,11 +24,11 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from fakes import tui_scene
-from penstock import events as e
-from penstock.errors import PenstockError
 from penstock.record.filters import matches, parse_filter
 from penstock.record.views import RunView
-from penstock.values import format_time
+from penstock.words import events as e
+from penstock.words.errors import PenstockError
+from penstock.words.values import format_time
 
 FRAME_EVENTS = 50
 #: Long enough to be seen on the screen of a busy box.

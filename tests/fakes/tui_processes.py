@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.address import Address
+from penstock.words.address import Address
 
 HERE = Path(__file__).parent
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from penstock import events as e
-from penstock.envelope import Recorded
 from penstock.record.views import RunView
+from penstock.words import events as e
+from penstock.words.recorded import Recorded
 
 #: The moment of frozen pictures.
 FROZEN = datetime(2026, 1, 2, 17, 46, 31, tzinfo=UTC)

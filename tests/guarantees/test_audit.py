@@ -17,14 +17,14 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from penstock.config import Config
 from penstock.drills.fakes import inline
-from penstock.errors import NotFound
 from penstock.record.audit import audit_file, findings_by_law
 from penstock.record.sqlite import open_sqlite, threads
 from penstock.runs.assembly import open_core
 from penstock.runs.kind import Kind, Output
 from penstock.runs.run import Run
+from penstock.words.config import Config
+from penstock.words.errors import NotFound
 
 
 async def _write_artifact(run: Run, _inputs: Seconds) -> Output:

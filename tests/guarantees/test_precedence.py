@@ -16,9 +16,9 @@ import trio
 
 from fakes.cores import virtual_now
 from fakes.stores import inline_store, start
-from penstock.events import parse_event
 from penstock.record.decisions import Complete, Release
 from penstock.runs.execution import Execution, open_execution
+from penstock.words.events import parse_event
 
 Say = Callable[[Execution], Awaitable[None]]
 Clock = trio.testing.MockClock

@@ -6,11 +6,11 @@ import trio
 
 from fakes.stores import append, inline_store, start
 from penstock.drills.fakes import virtual_now
-from penstock.errors import Terminal
-from penstock.events import Log, RunCompleted
 from penstock.record.decisions import Append, Complete
 from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder, open_recorder
+from penstock.words.errors import Terminal
+from penstock.words.events import Log, RunCompleted
 
 
 class _Follower:

@@ -17,9 +17,9 @@ from penstock.drills.fakes import START
 from penstock.drills.laws import check_errors
 from penstock.drills.schedules import run_schedule
 from penstock.drills.stage import Stage, open_stage
-from penstock.envelope import Recorded
-from penstock.events import RunFailed
-from penstock.values import new_event_id
+from penstock.words.events import RunFailed
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 
 @pytest.fixture(autouse=True)

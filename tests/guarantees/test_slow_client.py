@@ -17,7 +17,7 @@ from penstock.drills.measured import Measured, Slice
 from penstock.drills.policies import judge
 from penstock.drills.publisher import Publish, publish
 from penstock.drills.slow_client import least_seconds
-from penstock.problems import Exit
+from penstock.words.problems import Exit
 
 
 def _frame(*positions: int, text: str = "") -> bytes:

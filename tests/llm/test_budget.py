@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.config import Budget
 from penstock.llm.budget import Ledger, Spent, judge, price
+from penstock.words.config import Budget
 
 
 @pytest.mark.parametrize(

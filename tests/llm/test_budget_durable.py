@@ -21,7 +21,6 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.stores import inline_store
-from penstock.config import Budget
 from penstock.llm.chain import Chain
 from penstock.llm.chat import Message
 from penstock.llm.daemon import make_daemon_models
@@ -30,6 +29,7 @@ from penstock.record.store import Store
 from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.runs.run import Run
+from penstock.words.config import Budget
 
 Clock = trio.testing.MockClock
 

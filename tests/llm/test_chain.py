@@ -8,8 +8,6 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.config import Models
-from penstock.errors import ContextTooLarge, ModelFailed, ModelUnreachable
 from penstock.llm.budget import Spent
 from penstock.llm.chain import Chain
 from penstock.llm.chat import (
@@ -22,6 +20,8 @@ from penstock.llm.chat import (
     Usage,
 )
 from penstock.llm.link import Link
+from penstock.words.config import Models
+from penstock.words.errors import ContextTooLarge, ModelFailed, ModelUnreachable
 
 HELLO = [Message("user", "hello")]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fakes.history import recorded
-from penstock.events import CodeGenerated, ModuleStarted, RunStarted
 from penstock.llm.chat import Message
 from penstock.llm.context import Layers, arrange, build_layers
 from penstock.llm.prompts import BY_TYPE, GENERIC, PromptCache
+from penstock.words.events import CodeGenerated, ModuleStarted, RunStarted
 
 LAYERS = Layers("SYSTEM", "STATE", "EVENTS", "CURRENT")
 

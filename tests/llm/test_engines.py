@@ -12,13 +12,13 @@ import pytest
 import trio
 
 from fakes.model_server import ModelServer
-from penstock.errors import ModelUnreachable
 from penstock.llm.api import Api
 from penstock.llm.chat import ChatRequest, Engine, Message, RequestRefused, StreamBroken
 from penstock.llm.http import seconds_until
 from penstock.llm.lines import LineSplitter
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.words.errors import ModelUnreachable
 
 Make = Callable[[httpx.AsyncClient, str], Engine]
 

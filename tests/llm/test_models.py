@@ -9,8 +9,6 @@ import trio
 import trio.testing
 
 from fakes.model_server import ModelServer
-from penstock.config import Models
-from penstock.errors import StartRefused
 from penstock.llm.chain import Chain
 from penstock.llm.chat import ChatRequest, OnText, Reply
 from penstock.llm.link import Link
@@ -24,6 +22,8 @@ from penstock.llm.models import (
 )
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.words.config import Models
+from penstock.words.errors import StartRefused
 
 
 def config(**values: Any) -> Models:

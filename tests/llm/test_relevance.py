@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 
 from fakes.history import recorded
-from penstock import events as facts
-from penstock.envelope import Recorded
-from penstock.errors import Refused
-from penstock.events import CodeGenerated
 from penstock.llm.relevance import relevant
+from penstock.words import events as facts
+from penstock.words.errors import Refused
+from penstock.words.events import CodeGenerated
+from penstock.words.recorded import Recorded
 
 
 def fitting(count: int, *, module: str = "auth", version: int = 3) -> list[Recorded]:

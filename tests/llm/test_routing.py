@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.errors import ContextTooLarge
 from penstock.llm.routing import Window, choose, fits
+from penstock.words.errors import ContextTooLarge
 
 CHAIN = (
     Window("mistral:7b", 8_000),

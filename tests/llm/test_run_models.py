@@ -13,8 +13,14 @@ import trio.lowlevel
 
 from fakes.history import recorded
 from fakes.model_server import ModelServer
-from penstock.config import Budget, Models
-from penstock.errors import (
+from penstock.llm.budget import Ledger, Spent
+from penstock.llm.chain import Chain
+from penstock.llm.context import build_layers
+from penstock.llm.models import open_models
+from penstock.llm.prompts import GENERIC, PromptCache
+from penstock.llm.run_models import RunModels
+from penstock.words.config import Budget, Models
+from penstock.words.errors import (
     BudgetSpent,
     ContextTooLarge,
     MalformedAnswer,
@@ -23,13 +29,7 @@ from penstock.errors import (
     ModelUnreachable,
     Refused,
 )
-from penstock.events import Log, RunStarted
-from penstock.llm.budget import Ledger, Spent
-from penstock.llm.chain import Chain
-from penstock.llm.context import build_layers
-from penstock.llm.models import open_models
-from penstock.llm.prompts import GENERIC, PromptCache
-from penstock.llm.run_models import RunModels
+from penstock.words.events import Log, RunStarted
 
 QUESTION = {"question": "What is a penstock?"}
 

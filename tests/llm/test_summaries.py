@@ -7,18 +7,18 @@ import time
 import pytest
 
 from fakes.history import recorded
-from penstock import events as facts
-from penstock.envelope import Recorded
-from penstock.errors import Refused
-from penstock.events import (
+from penstock.llm.summaries import LONGEST_LINE, describe, one_line, summarise
+from penstock.llm.tokens import estimate
+from penstock.words import events as facts
+from penstock.words.errors import Refused
+from penstock.words.events import (
     CodeGenerated,
     Log,
     ModuleIterated,
     ModuleStarted,
     RunStarted,
 )
-from penstock.llm.summaries import LONGEST_LINE, describe, one_line, summarise
-from penstock.llm.tokens import estimate
+from penstock.words.recorded import Recorded
 
 
 def logs(count: int, text: str = "a line of output") -> list[Recorded]:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trio
 
-from penstock.errors import NotAvailable
 from penstock.pipelines.atomic import hidden_name, is_hidden_name, open_atomic
+from penstock.words.errors import NotAvailable
 
 OLD = "the old text\n"
 NEW = "the new text ü\n"

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from fakes.pipeline_run import FakeRun
-from penstock.errors import ProcessFailed, Refused
 from penstock.pipelines.command import KIND, CommandInputs, CommandOutput
 from penstock.runs.exec import Executed, end_in_words
+from penstock.words.errors import ProcessFailed, Refused
 
 
 async def run(tmp_path: Path, **inputs: Any) -> CommandOutput:

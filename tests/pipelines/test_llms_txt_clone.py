@@ -12,9 +12,9 @@ import trio
 from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
 from fakes.pipeline_run import FakeRun
-from penstock.errors import NotAvailable, SourceUnusable
 from penstock.pipelines.git import git_environment
 from penstock.pipelines.llms_txt.pipeline import KIND, LlmsTxtOutput
+from penstock.words.errors import NotAvailable, SourceUnusable
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -14,14 +14,14 @@ from fakes.cores import open_fake_core, request, wait_ended
 from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.events import Log, Milestone
 from penstock.llm.prompts import GENERIC
 from penstock.pipelines.llms_txt.pipeline import KIND
 from penstock.record.store import Store
 from penstock.record.views import RunView
 from penstock.runs.core import Core
+from penstock.words.errors import PenstockError
+from penstock.words.events import Log, Milestone
+from penstock.words.recorded import Recorded
 
 FILES = {
     "README.md": "# Thing\n\nThing does what things do.\n",

@@ -13,10 +13,10 @@ import trio
 from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
 from fakes.pipeline_run import FakeRun
-from penstock.config import Config
-from penstock.errors import NotAvailable, SourceUnusable
-from penstock.events import Fact, Milestone, Progress
 from penstock.pipelines.llms_txt.pipeline import KIND, LlmsTxtOutput
+from penstock.words.config import Config
+from penstock.words.errors import NotAvailable, SourceUnusable
+from penstock.words.events import Fact, Milestone, Progress
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.errors import Refused
 from penstock.pipelines.llms_txt.pipeline import KIND
 from penstock.pipelines.llms_txt.source import Source, parse_source
+from penstock.words.errors import Refused
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,6 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.drills.fakes import FaultyStore, StoreFault
-from penstock.errors import PenstockError, Refused, StoreBroken
-from penstock.events import (
-    ModelUsed,
-    ProcessExited,
-    RunFailed,
-    StepCompleted,
-    StepFailed,
-)
 from penstock.pipelines.command import KIND as COMMAND
 from penstock.pipelines.loop.pipeline import KIND as LOOP
 from penstock.record.store import Store
@@ -40,6 +32,14 @@ from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.runs.run import Run
+from penstock.words.errors import PenstockError, Refused, StoreBroken
+from penstock.words.events import (
+    ModelUsed,
+    ProcessExited,
+    RunFailed,
+    StepCompleted,
+    StepFailed,
+)
 
 Clock = trio.testing.MockClock
 

@@ -11,12 +11,12 @@ import trio
 import trio.testing
 
 from penstock.drills.fakes import START
-from penstock.envelope import Recorded
-from penstock.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.record.batches import Lagged, Overflow
 from penstock.record.bus import Bus
 from penstock.record.stored import RunRow
-from penstock.values import new_event_id
+from penstock.words.events import Log, RunCompleted, RunQueued, encode_event
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 
 class LogHistory:

@@ -9,14 +9,20 @@ import pytest
 import trio
 
 from fakes.stores import LIFE, append, at, claim, enqueue, fact, start
-from penstock.errors import Conflict, NotFound, Refused
-from penstock.events import DAEMON_STREAM, AskRaised, DaemonStopping, Log, Milestone
-from penstock.lifecycle import terminal
 from penstock.record.decisions import Complete, RequestCancel, SetPause
 from penstock.record.export import export_file, import_file
 from penstock.record.schema import VERSION
 from penstock.record.sqlite import open_sqlite, threads
 from penstock.record.stored import RunFilter
+from penstock.words.errors import Conflict, NotFound, Refused
+from penstock.words.events import (
+    DAEMON_STREAM,
+    AskRaised,
+    DaemonStopping,
+    Log,
+    Milestone,
+)
+from penstock.words.lifecycle import terminal
 
 
 async def tell_a_story(path: Path) -> None:

@@ -12,20 +12,20 @@ import trio.testing
 
 from fakes.cores import virtual_now
 from fakes.stores import enqueue
-from penstock.envelope import Recorded
-from penstock.errors import (
+from penstock.record.decisions import Append, Claim, Complete, Decision, Enqueue
+from penstock.record.drafts import draft
+from penstock.record.outcomes import Appended, Outcome
+from penstock.record.recorder import Recorder, open_recorder
+from penstock.record.stored import Bounds, Fence
+from penstock.words.errors import (
     Conflict,
     PenstockError,
     StoreBroken,
     StoreUnavailable,
     Terminal,
 )
-from penstock.events import Log, Milestone, RunCompleted, SubscriberLagged
-from penstock.record.decisions import Append, Claim, Complete, Decision, Enqueue
-from penstock.record.drafts import draft
-from penstock.record.outcomes import Appended, Outcome
-from penstock.record.recorder import Recorder, open_recorder
-from penstock.record.stored import Bounds, Fence
+from penstock.words.events import Log, Milestone, RunCompleted, SubscriberLagged
+from penstock.words.recorded import Recorded
 
 FENCE = Fence("r", "life", 1)
 

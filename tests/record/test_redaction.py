@@ -17,10 +17,10 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.errors import PenstockError, StartRefused
-from penstock.events import Milestone
 from penstock.record.redaction import REDACTED, make_redaction
 from penstock.runs.run import Run
+from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.events import Milestone
 
 SECRET = "tok-1234567890"
 

@@ -16,14 +16,6 @@ import pytest
 import trio
 
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
-from penstock.errors import (
-    Conflict,
-    PenstockError,
-    StartRefused,
-    StoreBroken,
-    StoreUnavailable,
-)
-from penstock.events import Log
 from penstock.record.database import network_type, open_database
 from penstock.record.decisions import Decision
 from penstock.record.judge import judge
@@ -31,6 +23,14 @@ from penstock.record.lock import hold_lock
 from penstock.record.outcomes import Appended, Outcome
 from penstock.record.schema import VERSION, check_version
 from penstock.record.sqlite import SqliteStore, open_sqlite, threads
+from penstock.words.errors import (
+    Conflict,
+    PenstockError,
+    StartRefused,
+    StoreBroken,
+    StoreUnavailable,
+)
+from penstock.words.events import Log
 
 
 @asynccontextmanager
@@ -368,7 +368,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import trio
 from fakes.stores import LIFE, append, start
-from penstock.events import Log
+from penstock.words.events import Log
 from penstock.record.sqlite import open_sqlite, threads
 from penstock.record.stored import Fence
 

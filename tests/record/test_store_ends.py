@@ -13,15 +13,6 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.errors import (
-    AlreadyAnswered,
-    AskNotFound,
-    Conflict,
-    Refused,
-    Terminal,
-)
-from penstock.events import AskRaised, Log, RunRequeued, RunWaiting
-from penstock.lifecycle import RESTART_ASK, terminal
 from penstock.record.decisions import (
     Answer,
     Complete,
@@ -32,7 +23,16 @@ from penstock.record.decisions import (
 )
 from penstock.record.outcomes import CancelAnswer
 from penstock.record.sqlite import SqliteStore
-from penstock.values import new_event_id
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskNotFound,
+    Conflict,
+    Refused,
+    Terminal,
+)
+from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
+from penstock.words.lifecycle import RESTART_ASK, terminal
+from penstock.words.values import new_event_id
 
 
 async def test_a_run_ends_once(store: SqliteStore) -> None:

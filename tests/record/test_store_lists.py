@@ -12,13 +12,13 @@ from fakes.stores import (
     enqueue,
     start,
 )
-from penstock.events import (
-    Log,
-)
 from penstock.record.decisions import Prune, RequestCancel
 from penstock.record.outcomes import Pruned
 from penstock.record.sqlite import SqliteStore
 from penstock.record.stored import RunFilter
+from penstock.words.events import (
+    Log,
+)
 
 
 async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:

@@ -18,8 +18,12 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.clocks import happens_before
-from penstock.errors import (
+from penstock.record.decisions import Append, RequestCancel
+from penstock.record.outcomes import Appended, Concluded
+from penstock.record.sqlite import SqliteStore
+from penstock.record.stored import Fence, RunFilter
+from penstock.words.clocks import happens_before
+from penstock.words.errors import (
     Conflict,
     Fenced,
     QueueFull,
@@ -27,17 +31,13 @@ from penstock.errors import (
     RunNotFound,
     Terminal,
 )
-from penstock.events import (
+from penstock.words.events import (
     DAEMON_STREAM,
     CodeGenerated,
     DaemonStopping,
     Log,
     Progress,
 )
-from penstock.record.decisions import Append, RequestCancel
-from penstock.record.outcomes import Appended, Concluded
-from penstock.record.sqlite import SqliteStore
-from penstock.record.stored import Fence, RunFilter
 
 
 async def test_facts_of_a_run_are_numbered_from_one(store: SqliteStore) -> None:

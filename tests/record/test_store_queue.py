@@ -15,20 +15,6 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.errors import (
-    Conflict,
-    Fenced,
-    OtherInputs,
-    QueueFull,
-    Refused,
-    TreeTooLarge,
-    UnknownPrerequisite,
-)
-from penstock.events import (
-    DAEMON_STREAM,
-    Log,
-    RunPreempted,
-)
 from penstock.record.decisions import (
     Park,
     Release,
@@ -39,6 +25,20 @@ from penstock.record.decisions import (
 )
 from penstock.record.outcomes import Accepted, Appended, Claimed, Existing
 from penstock.record.sqlite import SqliteStore
+from penstock.words.errors import (
+    Conflict,
+    Fenced,
+    OtherInputs,
+    QueueFull,
+    Refused,
+    TreeTooLarge,
+    UnknownPrerequisite,
+)
+from penstock.words.events import (
+    DAEMON_STREAM,
+    Log,
+    RunPreempted,
+)
 
 
 async def test_a_run_is_accepted_once(store: SqliteStore) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.drills.fakes import START
-from penstock.envelope import Recorded
-from penstock.events import (
+from penstock.record.views import BrokenStory, QueueView, RunView, fold
+from penstock.words.events import (
     EVENT_CLASSES,
     AnyEvent,
     BugReported,
@@ -28,8 +28,8 @@ from penstock.events import (
     encode_event,
     parse_event,
 )
-from penstock.record.views import BrokenStory, QueueView, RunView, fold
-from penstock.values import new_event_id
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 QUEUED = RunQueued(kind="sleep", priority=20)
 

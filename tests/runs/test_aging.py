@@ -12,8 +12,6 @@ import trio.testing
 
 from fakes.cores import open_fake_core, request
 from fakes.stores import at, claim, enqueue, inline_store
-from penstock.events import RunPreempted
-from penstock.priority import Priority
 from penstock.record.decisions import Park, Release, SetPause, Unpark
 from penstock.record.drafts import draft
 from penstock.record.outcomes import Claimed
@@ -21,6 +19,8 @@ from penstock.record.sqlite import SqliteStore
 from penstock.record.stored import RunRow
 from penstock.runs.core import Core
 from penstock.runs.line import Rules, Waiter, grant, in_order, rank
+from penstock.words.events import RunPreempted
+from penstock.words.priority import Priority
 
 Clock = trio.testing.MockClock
 GROUPS = {"g": 1, "h": 2, "None": 1}

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import StartRefused
 from penstock.runs.containment import (
     Containment,
     detect_containment,
     is_delegated,
     own_cgroup,
 )
+from penstock.words.errors import StartRefused
 
 CONTAINED = Path(__file__).parents[1] / "contained"
 KINDS = ["plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn"]

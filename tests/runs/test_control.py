@@ -21,12 +21,18 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.errors import AlreadyAnswered, AskNotFound, Refused, RunNotFound, Terminal
-from penstock.events import CodeGenerated
 from penstock.runs.core import Core
 from penstock.runs.processes import Proof
 from penstock.runs.run import Run
-from penstock.wire import BugReportRequest
+from penstock.words.api import BugReportRequest
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskNotFound,
+    Refused,
+    RunNotFound,
+    Terminal,
+)
+from penstock.words.events import CodeGenerated
 
 Clock = trio.testing.MockClock
 

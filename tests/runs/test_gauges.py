@@ -6,11 +6,11 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from penstock.events import BackpressureCleared, BackpressureRaised, Log
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
 from penstock.runs.core import Core
-from penstock.values import new_event_id
+from penstock.words.events import BackpressureCleared, BackpressureRaised, Log
+from penstock.words.values import new_event_id
 
 Clock = trio.testing.MockClock
 

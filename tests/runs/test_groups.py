@@ -20,10 +20,10 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.config import Group
-from penstock.errors import Conflict, NotAvailable, Refused
 from penstock.runs.core import Core
 from penstock.runs.run import Run
+from penstock.words.config import Group
+from penstock.words.errors import Conflict, NotAvailable, Refused
 
 Clock = trio.testing.MockClock
 GROUPS = {"gpu": Group(slots=1), "net": Group(slots=2)}

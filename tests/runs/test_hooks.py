@@ -15,15 +15,15 @@ import trio
 import trio.testing
 
 from fakes.cores import FakeProcesses, fake_world, open_fake_core
-from penstock.config import Config, Hook, load_config
-from penstock.envelope import Recorded
-from penstock.errors import StartRefused
 from penstock.runs.containment import Containment
 from penstock.runs.core import Core, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
 from penstock.runs.processes import run_process
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config, Hook, load_config
+from penstock.words.errors import StartRefused
+from penstock.words.recorded import Recorded
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 

@@ -7,8 +7,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.events import Log, LogTruncated
 from penstock.runs.output import KeptOutput, OutputLimits, open_output
+from penstock.words.events import Log, LogTruncated
 
 LIMITS = OutputLimits(
     head_bytes=20,

@@ -27,8 +27,6 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.stores import at, inline_store
-from penstock.config import Group
-from penstock.priority import Priority
 from penstock.record.decisions import Complete, Release
 from penstock.record.stored import Fence
 from penstock.runs.core import Core
@@ -36,6 +34,8 @@ from penstock.runs.execution import Execution, open_execution
 from penstock.runs.line import Rules, Waiter, grant, in_order
 from penstock.runs.preemption import Holder, Preemption, choose_preemption
 from penstock.runs.run import Run
+from penstock.words.config import Group
+from penstock.words.priority import Priority
 
 Clock = trio.testing.MockClock
 NOW: datetime = at(1000)

@@ -17,12 +17,12 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.errors import Refused
-from penstock.events import Log, LogTruncated, ProcessExited, ProcessStarted
 from penstock.runs.containment import Containment
 from penstock.runs.output import KeptOutput, OutputLimits, open_output
 from penstock.runs.processes import Proof, child_environment, end_previous, run_process
 from penstock.runs.trees import boot_id, read_stat
+from penstock.words.errors import Refused
+from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 
 #: The tests of two sessions must not find each other's processes.
 RUN_ID = f"run-of-test-{os.getpid()}"

@@ -17,11 +17,11 @@ from fakes.cores import (
     types_of,
 )
 from fakes.stores import inline_store
-from penstock.errors import RunNotFound, StoreUnavailable
 from penstock.record.store import Store
 from penstock.runs.reading import Reading
 from penstock.runs.reads import PatientReads
 from penstock.runs.run import Run
+from penstock.words.errors import RunNotFound, StoreUnavailable
 
 Clock = trio.testing.MockClock
 

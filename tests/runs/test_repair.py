@@ -20,11 +20,11 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.events import DaemonStarted, ProcessStarted
 from penstock.record.decisions import Append, Enqueue, RequestCancel
 from penstock.record.drafts import draft
 from penstock.record.store import Store
 from penstock.runs.repair import verdict_on
+from penstock.words.events import DaemonStarted, ProcessStarted
 
 Clock = trio.testing.MockClock
 START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")
@@ -36,7 +36,7 @@ async def crashed(
 ) -> AsyncIterator[Store]:
     """A store whose last life died while these runs executed."""
     from fakes.stores import at, claim, spec
-    from penstock.values import new_event_id
+    from penstock.words.values import new_event_id
 
     async with inline_store(life="life-1") as store:
         for number, fields in enumerate(runs):
@@ -119,9 +119,9 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
     """Law 5: max_attempts."""
     async with inline_store(life="life-1") as store:
         from fakes.stores import at, claim, spec
-        from penstock.events import RunRequeued
         from penstock.record.decisions import Release
-        from penstock.values import new_event_id
+        from penstock.words.events import RunRequeued
+        from penstock.words.values import new_event_id
 
         made = spec("r", kind="sleep", inputs={"seconds": 1.0}, on_restart="requeue")
         await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
@@ -182,7 +182,7 @@ async def test_a_row_of_this_life_or_in_line_is_left_alone() -> None:
     """Law 5: touched by boot repair only if it is of an earlier life."""
     async with inline_store() as store:
         from fakes.stores import at, claim, spec
-        from penstock.values import new_event_id
+        from penstock.words.values import new_event_id
 
         await store.commit([Enqueue(spec("q"), at(), new_event_id(), 100, 64, 8)])
         (row,) = await store.open_runs()

@@ -10,9 +10,9 @@ import trio
 import trio.testing
 
 from fakes.cores import fake_world, open_fake_core, request, wait_ended, whole_log
-from penstock.errors import NotAvailable, RunNotFound
 from penstock.record.stored import RunFilter
 from penstock.runs.core import Core
+from penstock.words.errors import NotAvailable, RunNotFound
 
 Clock = trio.testing.MockClock
 

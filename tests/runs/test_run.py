@@ -22,7 +22,10 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.errors import (
+from penstock.runs.artifact import open_artifact
+from penstock.runs.core import Core
+from penstock.runs.run import Run
+from penstock.words.errors import (
     AskExpired,
     ChildNotCompleted,
     Conflict,
@@ -30,16 +33,13 @@ from penstock.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from penstock.events import (
+from penstock.words.events import (
     AnyEvent,
     ArtifactCompleted,
     ArtifactPartial,
     CodeGenerated,
     Milestone,
 )
-from penstock.runs.artifact import open_artifact
-from penstock.runs.core import Core
-from penstock.runs.run import Run
 
 Clock = trio.testing.MockClock
 

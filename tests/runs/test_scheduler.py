@@ -20,7 +20,10 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.errors import (
+from penstock.record.stored import RunFilter
+from penstock.runs.core import Core
+from penstock.runs.run import Run
+from penstock.words.errors import (
     NotAvailable,
     OtherInputs,
     QueueFull,
@@ -29,9 +32,6 @@ from penstock.errors import (
     ShuttingDown,
     UnknownPrerequisite,
 )
-from penstock.record.stored import RunFilter
-from penstock.runs.core import Core
-from penstock.runs.run import Run
 
 Clock = trio.testing.MockClock
 FIVE = 5

@@ -11,14 +11,14 @@ import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
 from fakes.stores import at, enqueue, inline_store
-from penstock.config import Group
-from penstock.errors import RunNotFound
 from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.runs.line import Rules, Waiter
 from penstock.runs.preemption import Holder
 from penstock.runs.run import Run
 from penstock.runs.why import Line, explain
+from penstock.words.config import Group
+from penstock.words.errors import RunNotFound
 
 Clock = trio.testing.MockClock
 

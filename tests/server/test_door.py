@@ -15,13 +15,13 @@ import trio.testing
 
 from fakes.core import TOKEN, House, open_house
 from fakes.real_daemon import RealDaemon
-from penstock.config import Config
-from penstock.errors import StartRefused
-from penstock.events import Log
 from penstock.server.door import Door
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import Knock
 from penstock.server.listeners import open_listeners, open_tcp, tcp_addresses
+from penstock.words.config import Config
+from penstock.words.errors import StartRefused
+from penstock.words.events import Log
 
 HEAD = f"Host: 127.0.0.1:%d\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
 

@@ -9,11 +9,11 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from penstock.envelope import Recorded
-from penstock.events import Log, encode_event
 from penstock.record.batches import Batch, Gap, batch_of
 from penstock.server.frames import batch_frames, events_frame, text_frame
-from penstock.values import new_event_id
+from penstock.words.events import Log, encode_event
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 
 def fact(text: str, position: int = 1) -> Recorded:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.config import Config
-from penstock.errors import Forbidden, Refused, StartRefused, Unauthorised
-from penstock.problems import problem_of
 from penstock.server.answer import HttpRefused
 from penstock.server.guard import OPEN_PATHS, Guard, Knock, check_exposure, make_guard
 from penstock.server.routes import ROUTES
+from penstock.words.config import Config
+from penstock.words.errors import Forbidden, Refused, StartRefused, Unauthorised
+from penstock.words.problems import problem_of
 
 TOKEN = "right"
 LOCAL = ("127.0.0.1", 9876)

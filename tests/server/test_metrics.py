@@ -21,9 +21,6 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from penstock.address import read_token
-from penstock.config import Config, Group
-from penstock.events import Log
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
 from penstock.runs.core import Core
@@ -32,6 +29,9 @@ from penstock.server.meter import Meter, Tally, attach_meter
 from penstock.server.metrics import make_renderer
 from penstock.service import open_daemon
 from penstock.watchdog import WatchdogStatistics
+from penstock.words.address import read_token
+from penstock.words.config import Config, Group
+from penstock.words.events import Log
 
 Clock = trio.testing.MockClock
 Numbers = Mapping[str, float]

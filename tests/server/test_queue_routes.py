@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import trio
 
-from penstock.address import Address, read_token
 from penstock.client.rest import Client, open_client
-from penstock.config import Config, Group
-from penstock.errors import Conflict, NotAvailable, NotFound, Refused
 from penstock.service import open_daemon
-from penstock.wire import WhyReply
+from penstock.words.address import Address, read_token
+from penstock.words.api import WhyReply
+from penstock.words.config import Config, Group
+from penstock.words.errors import Conflict, NotAvailable, NotFound, Refused
 
 
 @asynccontextmanager

@@ -10,18 +10,18 @@ import pytest
 import trio
 
 from fakes.core import TOKEN, open_house
-from penstock.envelope import Recorded
-from penstock.errors import (
+from penstock.server.openapi import describe
+from penstock.server.rest_events import wanted_stream
+from penstock.server.routes import ROUTES
+from penstock.words.errors import (
     NotAvailable,
     PenstockError,
     QueueFull,
     ShuttingDown,
     StoreUnavailable,
 )
-from penstock.events import AskRaised, Log, RunCompleted, RunStarted
-from penstock.server.openapi import describe
-from penstock.server.rest_events import wanted_stream
-from penstock.server.routes import ROUTES
+from penstock.words.events import AskRaised, Log, RunCompleted, RunStarted
+from penstock.words.recorded import Recorded
 
 ECHO = {"kind": "echo", "inputs": {"text": "hi"}}
 

@@ -12,17 +12,17 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.address import Address, read_token
 from penstock.client.rest import Client, open_client
 from penstock.client.stream import Facts, open_stream
-from penstock.config import Config
-from penstock.errors import (
+from penstock.service import Daemon, open_daemon
+from penstock.words.address import Address, read_token
+from penstock.words.config import Config
+from penstock.words.errors import (
     OtherInputs,
     RunNotFound,
     TooLarge,
     Unauthorised,
 )
-from penstock.service import Daemon, open_daemon
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.errors import StartRefused
 from penstock.server.token import ensure_token, rotate_token
+from penstock.words.errors import StartRefused
 
 
 def test_a_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

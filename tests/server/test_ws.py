@@ -20,8 +20,8 @@ from trio_websocket import (
 
 from fakes.core import TOKEN, House, open_house
 from penstock.client.websocket import only
-from penstock.envelope import Recorded
-from penstock.events import Log, RunCompleted, RunStarted
+from penstock.words.events import Log, RunCompleted, RunStarted
+from penstock.words.recorded import Recorded
 
 
 @asynccontextmanager

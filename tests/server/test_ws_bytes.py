@@ -12,7 +12,7 @@ import trio.testing
 import wsproto
 
 from fakes.core import TOKEN, House, open_house
-from penstock.events import Log
+from penstock.words.events import Log
 
 #: So many that no socket holds them.
 FACTS = 1501

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from penstock.address import find_paths
 from penstock.cli.units import SERVICE, SOCKET, read_template, render_units
-from penstock.config import Config
+from penstock.words.address import find_paths
+from penstock.words.config import Config
 
 TESTS = Path(__file__).parents[1]
 ENCLOSE = TESTS / "contained" / "enclose.py"

@@ -13,7 +13,7 @@ from fakes.aio import aio
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire, scripted_daemon
-from penstock.address import Address, find_address, find_paths
+from penstock.words.address import Address, find_address, find_paths
 from penstock_tui.actions import ActionRefused
 from penstock_tui.app import Dashboard
 from penstock_tui.model import Model

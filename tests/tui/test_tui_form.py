@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 from penstock_tui.form import FormField, fields_of, inputs_of, read
 
 SCHEMA: dict[str, Any] = {

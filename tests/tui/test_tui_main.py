@@ -15,11 +15,11 @@ from fakes.aio import aio
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_scene import World, busy_afternoon
-from penstock import events as e
-from penstock.address import find_address, find_paths
-from penstock.envelope import Recorded
-from penstock.errors import StartRefused
 from penstock.record.views import RunView
+from penstock.words import events as e
+from penstock.words.address import find_address, find_paths
+from penstock.words.errors import StartRefused
+from penstock.words.recorded import Recorded
 from penstock_tui.main import main
 from penstock_tui.replay import CHECKPOINT, Replay, open_replay
 from penstock_tui.screens.overview import Overview

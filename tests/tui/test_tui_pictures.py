@@ -13,7 +13,7 @@ from fakes.aio import aio
 from fakes.tui_pilot import dashboard, looks, shows, stands_first, text_of, until
 from fakes.tui_processes import DaemonProcess, scripted_daemon
 from fakes.tui_scene import FROZEN
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 from penstock_tui.app import Dashboard
 from penstock_tui.picture import size_of, take_picture
 from penstock_tui.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakes.tui_scene import World, busy_afternoon
-from penstock import events as e
+from penstock.words import events as e
 from penstock_tui.model import Model
 from penstock_tui.story import Story, facts_of, tree_lines
 

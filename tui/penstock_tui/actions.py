@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.address import Address
-from penstock.errors import DaemonUnreachable, PenstockError
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable, PenstockError
 
 if TYPE_CHECKING:
     import httpx

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock import events as e
-from penstock.envelope import Recorded
+from penstock.words import events as e
+from penstock.words.recorded import Recorded
 from penstock_tui.wording import plain
 
 

@@ -12,9 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.screen import Screen
 
-from penstock.address import Address
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
+from penstock.words.address import Address
+from penstock.words.errors import PenstockError
+from penstock.words.recorded import Recorded
 from penstock_tui.feed import Feed
 from penstock_tui.heading import farewell, place_of, top_line
 from penstock_tui.keys import CHANGING, REPLAY_KEYS

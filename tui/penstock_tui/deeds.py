@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 
 from textual.app import App
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
+from penstock.words.recorded import Recorded
 from penstock_tui.export import export_facts
 from penstock_tui.feed import Feed
 from penstock_tui.model import Model

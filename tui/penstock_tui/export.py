@@ -7,8 +7,8 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from penstock.address import file_stem
-from penstock.envelope import Recorded
+from penstock.words.address import file_stem
+from penstock.words.recorded import Recorded
 
 
 async def export_facts(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from penstock.address import Address
-from penstock.errors import PenstockError
+from penstock.words.address import Address
+from penstock.words.errors import PenstockError
 from penstock_tui.actions import Actions
 from penstock_tui.model import Model
 from penstock_tui.stream import Stream

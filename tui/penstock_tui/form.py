@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 FieldKind = Literal[
     "text", "words", "pairs", "integers", "integer", "number", "flag", "choice", "json"

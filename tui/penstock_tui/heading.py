@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from time import monotonic
 
-from penstock.address import Address
+from penstock.words.address import Address
 from penstock_tui.model import Model
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.errors import PenstockError, Refused, Unauthorised
+from penstock.words.errors import PenstockError, Refused, Unauthorised
 
 if TYPE_CHECKING:
-    from penstock.address import Address
+    from penstock.words.address import Address
     from penstock_tui.settings import Settings
 
 #: Exit codes of the command line, as `penstock` has them.
@@ -60,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(asked: argparse.Namespace) -> int:
     """The exit code. Sentences go to stderr, but not while Textual draws there."""
-    from penstock.address import find_address, find_paths
-    from penstock.config import load_config
+    from penstock.words.address import find_address, find_paths
+    from penstock.words.config import load_config
     from penstock_tui.settings import load_settings
 
     try:

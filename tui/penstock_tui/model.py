@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.envelope import Recorded
-from penstock.events import DAEMON_STREAM
 from penstock.record.views import RunView
+from penstock.words.events import DAEMON_STREAM
+from penstock.words.recorded import Recorded
 from penstock_tui.alerts import Alert, alert_of
 
 Phase = Literal["connecting", "catching up", "live", "lost", "refused", "replay"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 from penstock_tui.app import Dashboard
 
 #: Seconds to wait for the daemon's runs before the picture is taken as it is.

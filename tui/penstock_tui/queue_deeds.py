@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
 from penstock_tui.deeds import Deeds
 from penstock_tui.figures import is_paused
 from penstock_tui.screens.confirm import ConfirmDialog

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from penstock.envelope import Recorded
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
+from penstock.words.recorded import Recorded
 from penstock_tui.model import Model
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.wording import clock_time

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from penstock.envelope import Recorded
-from penstock.events import UnknownEvent
+from penstock.words.events import UnknownEvent
+from penstock.words.recorded import Recorded
 from penstock_tui.wording import about, number, plain, size
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
 
 DEFAULT_THEME = "penstock-dark"
 _KEYS = {"theme", "keys", "read_only"}

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from penstock import events as e
-from penstock.envelope import Recorded
 from penstock.record.views import RunView
+from penstock.words import events as e
+from penstock.words.recorded import Recorded
 from penstock_tui.model import Run
 from penstock_tui.tail_lines import timeline_line
 from penstock_tui.widgets.tail import Line

@@ -14,8 +14,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from penstock.address import Address
-from penstock.errors import DaemonUnreachable, PenstockError, Unauthorised
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable, PenstockError, Unauthorised
 from penstock_tui.model import Model
 
 #: Seconds before the connection is tried again: the first time, and at most.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.envelope import Recorded
-from penstock.events import DAEMON_STREAM
+from penstock.words.events import DAEMON_STREAM
+from penstock.words.recorded import Recorded
 from penstock_tui.alerts import Alert
 from penstock_tui.sentences import describe
 from penstock_tui.widgets.tail import Line

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from penstock.priority import Priority
 from penstock.record.views import RunView
-from penstock.text import neutralise
+from penstock.words.priority import Priority
+from penstock.words.text import neutralise
 
 #: Ballot crosses are missing from many fonts for terminals.
 CROSS = "\N{MULTIPLICATION SIGN}"

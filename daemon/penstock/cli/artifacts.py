@@ -13,9 +13,9 @@ from penstock.cli.completing import complete_run
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.cli.sources import Source, ask_source
-from penstock.errors import NotFound, PenstockError
-from penstock.events import ArtifactPartial
-from penstock.text import neutralise
+from penstock.words.errors import NotFound, PenstockError
+from penstock.words.events import ArtifactPartial
+from penstock.words.text import neutralise
 
 
 @click.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from penstock.environment import passed_on
-from penstock.errors import Refused
+from penstock.words.errors import Refused
+from penstock.words.inherited import passed_on
 
 
 def caller_environment(

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from penstock.address import Paths
 from penstock.cli.session import Session
-from penstock.config import GIB, Config, mistyped
-from penstock.errors import StartRefused
 from penstock.machine import KILLS_CGROUPS, check_machine, kernel_of
+from penstock.words.address import Paths
+from penstock.words.config import GIB, Config, mistyped
+from penstock.words.errors import StartRefused
 
 #: Seconds for a program that only tells its version.
 VERSION_SECONDS = 10.0

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50

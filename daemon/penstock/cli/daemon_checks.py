@@ -6,12 +6,12 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from penstock.address import read_token
 from penstock.cli.checks import Box, Finding, Findings
 from penstock.cli.manager import lingers, require_manager, show_unit
 from penstock.cli.units import SERVICE, SOCKET
-from penstock.errors import NotAvailable, StartRefused, Unauthorised
 from penstock.runs.containment import DAEMON_LEAF
+from penstock.words.address import read_token
+from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
 
 
 def check_token(box: Box) -> Findings:

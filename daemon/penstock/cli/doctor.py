@@ -7,15 +7,15 @@ from dataclasses import asdict
 
 import click
 
-from penstock.address import Paths
 from penstock.cli import checks, daemon_checks
 from penstock.cli.checks import Box, Finding, Findings
 from penstock.cli.output import colour_wanted, emit
 from penstock.cli.serve import read_pid
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.errors import DaemonUnreachable, StartRefused
-from penstock.problems import Exit
-from penstock.text import neutralise
+from penstock.words.address import Paths
+from penstock.words.errors import DaemonUnreachable, StartRefused
+from penstock.words.problems import Exit
+from penstock.words.text import neutralise
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 

@@ -13,7 +13,7 @@ from penstock.cli.drill_live import cancel, slow_client
 from penstock.cli.drill_telling import SHORT_SECONDS, begin, state_option, tell
 from penstock.cli.output import say
 from penstock.cli.session import json_option
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 if TYPE_CHECKING:
     from penstock.drills.campaign import Tally

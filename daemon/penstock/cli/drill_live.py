@@ -10,8 +10,8 @@ import click
 from penstock.cli.drill_telling import SHORT_SECONDS, begin, end, state_option
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import json_option
-from penstock.errors import Refused
-from penstock.problems import Exit
+from penstock.words.errors import Refused
+from penstock.words.problems import Exit
 
 #: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.
 CANCEL_GRACE = 0.3

@@ -24,8 +24,8 @@ from penstock.client import (
     News,
     Reconnecting,
 )
-from penstock.errors import PenstockError
-from penstock.problems import Exit
+from penstock.words.errors import PenstockError
+from penstock.words.problems import Exit
 
 #: What a person or a supervisor sends to end a command.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

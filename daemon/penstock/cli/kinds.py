@@ -13,7 +13,7 @@ from penstock.cli.caller import caller_environment
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.session import Session, session_of
 from penstock.cli.wishes import Wishes, common_options, common_parameters, take_wishes
-from penstock.errors import DaemonUnreachable, Refused
+from penstock.words.errors import DaemonUnreachable, Refused
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"

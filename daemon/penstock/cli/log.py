@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from penstock.address import Paths
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
-from penstock.errors import PenstockError, StartRefused
-from penstock.problems import Exit
-from penstock.text import neutralise
+from penstock.words.address import Paths
+from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.problems import Exit
+from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
-    from penstock.config import Config
     from penstock.record.store import Store
+    from penstock.words.config import Config
 
 _database = click.option(
     "--database",

@@ -16,10 +16,10 @@ from penstock.cli.journal import (
     priority_of,
     stderr_is_journal,
 )
-from penstock.text import neutralise
+from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
-    from penstock.config import Config
+    from penstock.words.config import Config
 
 
 class PlainFormatter(logging.Formatter):

@@ -12,7 +12,7 @@ import click
 
 from penstock import __version__
 from penstock.cli.session import Session
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
 
 #: verb -> (where it stands, what it does); the heading groups them in the help.
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
@@ -81,7 +81,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         # Not at the top: help needs none of it. The sentence may quote what others wrote.
-        from penstock.text import neutralise
+        from penstock.words.text import neutralise
 
         click.echo(f"penstock: {neutralise(self.message)}", err=True)
 
@@ -115,7 +115,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except PenstockError as error:
-            from penstock.problems import exit_code_of
+            from penstock.words.problems import exit_code_of
 
             raise Failure(str(error), exit_code_of(error)) from None
         except (KeyboardInterrupt, click.Abort):

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.errors import NotAvailable
+from penstock.words.errors import NotAvailable
 
 #: Seconds a start or a stop may take; the unit's own limits are shorter.
 SYSTEMCTL_SECONDS = 120.0

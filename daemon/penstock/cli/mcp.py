@@ -19,9 +19,9 @@ from penstock.cli.output import say
 from penstock.cli.session import Session, pass_session, run_async
 
 if TYPE_CHECKING:
-    from penstock.address import Address
     from penstock.cli.stdio import Pipe
     from penstock.client.bridge import Bridge
+    from penstock.words.address import Address
 
 #: Seconds that answers may still take after the agent closed its end.
 LAST_ANSWERS_SECONDS = 1.0

@@ -10,8 +10,8 @@ from penstock.cli.completing import complete_run
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.cli.sources import Source, ask_source
-from penstock.errors import DaemonUnreachable
-from penstock.text import neutralise
+from penstock.words.errors import DaemonUnreachable
+from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.llm.context import Layers
@@ -98,8 +98,8 @@ async def _layers(source: Source, run_id: str, at: str | None) -> Layers:
 
 
 def _shown(run_id: str, layers: Layers, windows: tuple[Window, ...]) -> dict[str, Any]:
-    from penstock.errors import ContextTooLarge
     from penstock.llm.routing import choose
+    from penstock.words.errors import ContextTooLarge
 
     sizes = layers.counts()
     texts = (layers.system, layers.state, layers.events, layers.current)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from penstock.text import neutralise
+from penstock.words.text import neutralise
 
 _COLOURS = {
     "completed": "green",

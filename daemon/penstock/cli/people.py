@@ -11,8 +11,8 @@ from penstock.cli.completing import complete_run
 from penstock.cli.output import emit, local_time, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client import Client
-from penstock.errors import AskNotFound
-from penstock.text import neutralise
+from penstock.words.errors import AskNotFound
+from penstock.words.text import neutralise
 
 
 @click.command()

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from penstock.address import Address, socket_address
 from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
-from penstock.errors import DaemonUnreachable, Refused
-from penstock.values import check_run_id
+from penstock.words.address import Address, socket_address
+from penstock.words.errors import DaemonUnreachable, Refused
+from penstock.words.values import check_run_id
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import click
 from penstock.cli.completing import complete_run
 from penstock.cli.output import emit, fields, say, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.text import neutralise
+from penstock.words.text import neutralise
 
 group_option = click.option(
     "--group", "-g", help="Only this group of the configuration."

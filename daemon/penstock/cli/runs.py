@@ -12,8 +12,8 @@ from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.cli.sources import ask_source, list_source
 from penstock.client import Client
-from penstock.errors import PenstockError
-from penstock.problems import Exit, exit_code_of
+from penstock.words.errors import PenstockError
+from penstock.words.problems import Exit, exit_code_of
 
 #: Rows of a list when nothing is said: what fits a screen or two.
 LIST_ROWS = 50

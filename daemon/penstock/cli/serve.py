@@ -15,8 +15,8 @@ from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.cli.units import SERVICE, SOCKET, unit_folder
 from penstock.client import Client
-from penstock.errors import DaemonUnreachable, Refused
-from penstock.problems import Exit
+from penstock.words.errors import DaemonUnreachable, Refused
+from penstock.words.problems import Exit
 
 #: Seconds a stop may take: the daemon's own bounds add up to less.
 SHUTDOWN_SECONDS = 30.0

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
-from penstock.address import Paths
 from penstock.cli.manager import lingers, require_manager, show_unit, systemctl
 from penstock.cli.output import emit, fields, say
 from penstock.cli.serve import read_pid
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.cli.units import SERVICE, SOCKET, UNITS, render_units, unit_folder
-from penstock.config import Config
-from penstock.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
-from penstock.problems import Exit
+from penstock.words.address import Paths
+from penstock.words.config import Config
+from penstock.words.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
+from penstock.words.problems import Exit
 
 _LINGER = (
     "it runs while you are logged in; `loginctl enable-linger` lets it run from boot on"

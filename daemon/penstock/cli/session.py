@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from penstock.address import Address, Paths, find_address, find_paths
+from penstock.words.address import Address, Paths, find_address, find_paths
 
 if TYPE_CHECKING:
     from penstock.client import Client
-    from penstock.config import Config
+    from penstock.words.config import Config
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Session:
         self, flags: Mapping[str, object] | None = None
     ) -> tuple[Config, dict[str, str]]:
         """The configuration, and where each value that is no default came from."""
-        from penstock.config import load_config
+        from penstock.words.config import load_config
 
         path = None if self.config_file is None else Path(self.config_file)
         return load_config(self.environ, flags, path)

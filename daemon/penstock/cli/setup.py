@@ -10,8 +10,8 @@ import click
 
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.errors import NotFound
-from penstock.problems import Exit
+from penstock.words.errors import NotFound
+from penstock.words.problems import Exit
 
 #: Settings whose values are nobody's business on a screen.
 _SECRET = ("key", "token", "secret", "password")
@@ -67,7 +67,7 @@ def path(session: Session, as_json: bool = False) -> None:
 @pass_session
 def show(session: Session, show: bool) -> None:
     """Print it, if asked for with --show: it lets its holder run anything as you."""
-    from penstock.address import read_token
+    from penstock.words.address import read_token
 
     if not show:
         raise click.UsageError("add --show to print a secret on this screen")
@@ -107,7 +107,7 @@ def completions(shell: str) -> None:
 
 def _tell_file(session: Session) -> None:
     """Where the config file is, or would be."""
-    from penstock.config import config_path
+    from penstock.words.config import config_path
 
     file = Path(session.config_file or config_path(session.environ))
     say(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
-from penstock.address import Paths
 from penstock.cli.output import say
 from penstock.cli.places import embedded, one_form
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
-from penstock.envelope import Recorded
-from penstock.errors import DaemonUnreachable, PenstockError, RunNotFound
+from penstock.words.address import Paths
+from penstock.words.errors import DaemonUnreachable, PenstockError, RunNotFound
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.record.sqlite import SqliteStore

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import trio
 
-from penstock.config import KIB, MIB
+from penstock.words.config import KIB, MIB
 
 #: A message beyond it is no message: what it holds must fit a request's body.
 LONGEST_MESSAGE = 16 * MIB

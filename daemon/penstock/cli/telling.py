@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.text import neutralise
+from penstock.words.recorded import Recorded
+from penstock.words.text import neutralise
 
 Piece = tuple[Literal["stdout", "stderr"], str]
 

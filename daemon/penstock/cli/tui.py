@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.session import Session, pass_session
-from penstock.errors import NotAvailable
+from penstock.words.errors import NotAvailable
 
 PROGRAM = "penstock-tui"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import penstock
-from penstock.address import Paths
-from penstock.errors import NotFound
+from penstock.words.address import Paths
+from penstock.words.errors import NotFound
 
 if TYPE_CHECKING:
-    from penstock.config import Config
+    from penstock.words.config import Config
 
 SERVICE = "penstock.service"
 SOCKET = "penstock.socket"

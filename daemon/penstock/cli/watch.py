@@ -24,9 +24,9 @@ from penstock.cli.telling import (
 )
 from penstock.cli.telling import as_json as to_json
 from penstock.client import Client, Facts
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.problems import Exit, exit_code_of
+from penstock.words.errors import PenstockError
+from penstock.words.problems import Exit, exit_code_of
+from penstock.words.recorded import Recorded
 
 #: What `logs` is about.
 LOGS = frozenset({"log", "log.truncated"})

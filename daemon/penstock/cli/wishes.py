@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from penstock.cli.flags import JsonText
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 _PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.address import Address
 from penstock.client.messages import (
     VERSION_HEADER,
     Message,
@@ -26,6 +25,7 @@ from penstock.client.messages import (
     routing_headers,
 )
 from penstock.client.rest import CONNECT_SECONDS
+from penstock.words.address import Address
 
 if TYPE_CHECKING:
     import httpx

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock import errors
-from penstock.errors import PenstockError
-from penstock.problems import PROBLEMS, type_of
+from penstock.words import errors
+from penstock.words.errors import PenstockError
+from penstock.words.problems import PROBLEMS, type_of
 
 _OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
 

@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.address import Address
 from penstock.client.failures import error_of
 from penstock.client.stream import Stream, open_stream
-from penstock.errors import DaemonUnreachable
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable
 
 if TYPE_CHECKING:
     import httpx

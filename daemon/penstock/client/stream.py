@@ -9,11 +9,11 @@ from typing import Any
 
 import trio
 
-from penstock.address import Address
 from penstock.client.websocket import Lost, Socket, only, open_socket
-from penstock.envelope import Recorded
-from penstock.errors import DaemonUnreachable, PenstockError
-from penstock.events import TERMINAL_TYPES
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.recorded import Recorded
 
 #: Seconds before the second attempt to connect again; doubled for each further one.
 FIRST_DELAY = 0.1

@@ -18,8 +18,8 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from penstock.address import Address
 from penstock.client.failures import error_of
+from penstock.words.address import Address
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
 CONNECT_SECONDS = 5.0

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from penstock.client import Client
 from penstock.drills.campaign import Tally, save_tally
 from penstock.drills.crash_load import Chance, Told, load
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
-from penstock.errors import PenstockError
-from penstock.events import ProcessStarted, parse_event
-from penstock.lifecycle import TERMINAL_STATES
 from penstock.record.audit import audit_file
 from penstock.runs.trees import read_stat
+from penstock.words.errors import PenstockError
+from penstock.words.events import ProcessStarted, parse_event
+from penstock.words.lifecycle import TERMINAL_STATES
 
 #: Seconds in which the processes of a killed daemon must be gone: TERM, grace, KILL.
 GONE_SECONDS = 10.0

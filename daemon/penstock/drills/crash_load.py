@@ -12,7 +12,7 @@ from random import Random
 import trio
 
 from penstock.client import Client
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
 
 #: Seconds of load before a kill, at least and at most.
 SHORTEST_SECONDS = 0.05

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-from penstock.address import Address
 from penstock.drills import ears
+from penstock.words.address import Address
 
 _REQUEST = (
     "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

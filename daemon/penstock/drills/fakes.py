@@ -15,9 +15,6 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import ProcessExited, ProcessStarted
 from penstock.record.decisions import Decision
 from penstock.record.outcomes import Outcome
 from penstock.record.sqlite import RunBlocking, SqliteStore
@@ -25,6 +22,9 @@ from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
 from penstock.runs.core import World
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
 

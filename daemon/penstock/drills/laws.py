@@ -7,13 +7,13 @@ import re
 import trio
 
 from penstock.drills.stage import Stage
-from penstock.envelope import Recorded
-from penstock.events import ArtifactPartial, RunCancelled, RunFailed
-from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.record.audit import audit_log
 from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
 from penstock.record.stored import Bounds, RunRow
 from penstock.record.views import fold
+from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
+from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
+from penstock.words.recorded import Recorded
 
 # How many runs hold a slot, and how many could take one.
 _SLOTS = (

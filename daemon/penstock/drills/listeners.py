@@ -13,8 +13,8 @@ import trio
 from pydantic_core import from_json
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from penstock.address import Address
 from penstock.record.batches import Overflow
+from penstock.words.address import Address
 
 #: A frame has at most 512 KiB of events, and one event may be larger.
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024

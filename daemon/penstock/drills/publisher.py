@@ -9,10 +9,10 @@ from pathlib import Path
 
 import trio
 
-from penstock.events import Log
 from penstock.pipelines.registry import GROUP
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
+from penstock.words.events import Log
 
 NAME = "drill-publisher"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import AskExpired, ChildNotCompleted
-from penstock.events import Log
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run
+from penstock.words.errors import AskExpired, ChildNotCompleted
+from penstock.words.events import Log
+from penstock.words.recorded import Recorded
 
 Op = list[Any]
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import trio
 
-from penstock.config import Config
 from penstock.drills.blank_logs import BlankLogs, open_blank_logs
 from penstock.drills.fakes import (
     FakeProcesses,
@@ -23,15 +22,16 @@ from penstock.drills.fakes import (
     inline,
 )
 from penstock.drills.scripts import Notes, Op, drill_kinds
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.record.batches import Overflow
 from penstock.record.sqlite import SqliteStore
 from penstock.record.views import BrokenStory
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core
 from penstock.runs.intake import Submitted
-from penstock.values import new_event_id
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.values import new_event_id
 
 #: Virtual seconds that a client looks again after an outage.
 TRY_AGAIN = 1.0

@@ -16,12 +16,12 @@ from dspy.adapters.utils import (  # type: ignore[import-untyped]
 from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from penstock.errors import MalformedAnswer, Refused
 from penstock.llm.chat import Message
 from penstock.llm.http import quote
 from penstock.llm.lm import Attempt, TrioLM
 from penstock.llm.run_models import Check
 from penstock.llm.stream import FieldSplitter
+from penstock.words.errors import MalformedAnswer, Refused
 
 #: Characters of an unusable answer that the model is shown again.
 LONGEST_ECHO = 2000

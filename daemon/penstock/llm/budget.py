@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from penstock.config import Budget
+from penstock.words.config import Budget
 
 Verdict = Literal["go", "ask", "refuse"]
 

@@ -8,8 +8,6 @@ from itertools import count
 
 import trio
 
-from penstock.config import Models
-from penstock.errors import ContextTooLarge, ModelFailed
 from penstock.llm.budget import Spent
 from penstock.llm.chat import (
     ChatRequest,
@@ -23,6 +21,8 @@ from penstock.llm.link import Link, Try
 from penstock.llm.retries import is_overflow, pause_before_retry
 from penstock.llm.routing import Window, choose
 from penstock.llm.tokens import estimate_messages
+from penstock.words.config import Models
+from penstock.words.errors import ContextTooLarge, ModelFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from penstock.errors import ModelFailed
+from penstock.words.errors import ModelFailed
 
 Role = Literal["system", "user", "assistant"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from penstock.envelope import Recorded
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
 from penstock.llm.relevance import LIMIT, relevant
 from penstock.llm.summaries import KEEP, describe, summarise
 from penstock.llm.tokens import estimate
+from penstock.words.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import trio
 
-from penstock.events import AskAnswered, ModelUsed
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
 from penstock.record.stored import RunFilter
+from penstock.words.events import AskAnswered, ModelUsed
 
 if TYPE_CHECKING:
     from penstock.runs.reads import PatientReads

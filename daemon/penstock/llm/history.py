@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.envelope import Recorded
-from penstock.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
+from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

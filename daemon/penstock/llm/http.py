@@ -12,9 +12,9 @@ from typing import Any, Self
 import httpx
 import trio
 
-from penstock.errors import ModelUnreachable
 from penstock.llm.chat import RequestRefused, StreamBroken
 from penstock.llm.lines import LineSplitter, decode
+from penstock.words.errors import ModelUnreachable
 
 #: Bytes read of a body that is not streamed: an error, or the list of models.
 LARGEST_BODY = 1024 * 1024

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.errors import ModelFailed
 from penstock.llm.budget import Spent, price
 from penstock.llm.chat import ChatRequest, Engine, OnText, Reply
 from penstock.llm.tokens import Calibration, estimate
+from penstock.words.errors import ModelFailed
 
 #: Weight of the newest measurement of speed.
 _NEWEST = 0.3

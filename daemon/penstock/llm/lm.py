@@ -11,10 +11,10 @@ from typing import Any
 
 import dspy  # type: ignore[import-untyped]
 
-from penstock.errors import ModelFailed, Refused
 from penstock.llm.chat import Message
 from penstock.llm.run_models import Question
 from penstock.llm.stream import FieldSplitter
+from penstock.words.errors import ModelFailed, Refused
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.
 _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import httpx
 import trio
 
-from penstock.config import Model, Models
-from penstock.errors import ModelFailed, StartRefused
 from penstock.llm.api import Api
 from penstock.llm.chain import Chain
 from penstock.llm.chat import Engine
 from penstock.llm.link import Link
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.words.config import Model, Models
+from penstock.words.errors import ModelFailed, StartRefused
 
 #: Where Ollama listens unless told otherwise.
 OLLAMA_URL = "http://127.0.0.1:11434"

@@ -14,10 +14,10 @@ from typing import Any
 
 import dspy  # type: ignore[import-untyped]
 
-from penstock.errors import Refused
 from penstock.llm.adapter import FieldAdapter
 from penstock.llm.lm import TrioLM
 from penstock.llm.run_models import Question
+from penstock.words.errors import Refused
 
 
 def _check_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> None:

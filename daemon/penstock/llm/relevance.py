@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from penstock.envelope import Recorded
-from penstock.errors import Refused
 from penstock.llm.summaries import body_of
+from penstock.words.errors import Refused
+from penstock.words.recorded import Recorded
 
 #: Events that a prompt is made from, unless the caller wants others: a chain of modules has long
 #: forgotten what lies further back.

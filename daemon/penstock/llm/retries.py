@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.errors import ModelFailed
 from penstock.llm.chat import RequestRefused, StreamBroken
+from penstock.words.errors import ModelFailed
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5

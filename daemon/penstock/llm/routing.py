@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from penstock.errors import ContextTooLarge
+from penstock.words.errors import ContextTooLarge
 
 #: Percent of a window that a prompt may fill; the rest is for the answer and our own error.
 FILLED_AT_MOST = 80

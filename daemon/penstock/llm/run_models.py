@@ -11,13 +11,18 @@ from uuid import UUID
 
 import trio
 
-from penstock.errors import BudgetSpent, ModelFailed, ModelTruncated, PenstockError
 from penstock.late import import_late
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
 from penstock.llm.context import Layers, arrange
-from penstock.values import new_event_id
+from penstock.words.errors import (
+    BudgetSpent,
+    ModelFailed,
+    ModelTruncated,
+    PenstockError,
+)
+from penstock.words.values import new_event_id
 
 if TYPE_CHECKING:
     import dspy  # type: ignore[import-untyped]

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.envelope import Recorded
-from penstock.errors import Refused
-from penstock.lifecycle import TRANSITIONS, State
+from penstock.words.errors import Refused
+from penstock.words.lifecycle import TRANSITIONS, State
+from penstock.words.recorded import Recorded
 
 #: Events at the end that a model sees whole.
 KEEP = 5

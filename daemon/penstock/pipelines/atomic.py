@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from penstock.errors import NotAvailable
+from penstock.words.errors import NotAvailable
 
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.
 _CLEAN_UP_SECONDS = 1.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from penstock.errors import ProcessFailed
 from penstock.runs.exec import end_in_words
 from penstock.runs.kind import Inputs, Kind, Output
+from penstock.words.errors import ProcessFailed
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

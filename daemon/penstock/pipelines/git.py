@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from penstock.errors import NotAvailable
+from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
     from penstock.runs.exec import Executed

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from pydantic_core import from_json
 
-from penstock.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
-from penstock.events import AskRaised, parse_event
 from penstock.record.decisions import Answer
 from penstock.record.drafts import Draft
 from penstock.record.entry import Entry
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
+from penstock.words.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
+from penstock.words.events import AskRaised, parse_event
 
 
 def check_ask(ledger: Ledger, entry: Entry, draft: Draft) -> AskRaised:

@@ -14,24 +14,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from penstock.envelope import Recorded
-from penstock.errors import NotFound
-from penstock.events import (
+from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.record.stored import Bounds, RunRow
+from penstock.record.texts import JoinedText
+from penstock.words.errors import NotFound
+from penstock.words.events import (
     DAEMON_STREAM,
     ArtifactCompleted,
     ArtifactPartial,
     UnknownEvent,
 )
-from penstock.lifecycle import (
+from penstock.words.lifecycle import (
     MOVING_TYPES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
     next_state,
 )
-from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.record.stored import Bounds, RunRow
-from penstock.record.texts import JoinedText
+from penstock.words.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.events import TERMINAL_TYPES
 from penstock.record.stored import RunRow
+from penstock.words.errors import PenstockError
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.recorded import Recorded
 
 Overflow = Literal["catch_up", "drop_oldest", "disconnect"]
 

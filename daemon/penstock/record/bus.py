@@ -13,7 +13,6 @@ from datetime import datetime
 
 import trio
 
-from penstock.envelope import Recorded
 from penstock.record.batches import (
     BusStatistics,
     History,
@@ -23,6 +22,7 @@ from penstock.record.batches import (
     batch_of,
 )
 from penstock.record.subscription import Subscription
+from penstock.words.recorded import Recorded
 
 # Trimming a list costs its length, so it is done once per so many facts.
 _TRIM_EVERY = 256

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import trio
 
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.record.decisions import Decision
 from penstock.record.pending import Answered
 from penstock.record.store import Store
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 
 log = logging.getLogger("penstock.recorder")
 

@@ -6,8 +6,8 @@ import re
 import sqlite3
 from pathlib import Path
 
-from penstock.errors import StartRefused
 from penstock.record.schema import check_version, create, create_file
+from penstock.words.errors import StartRefused
 
 #: File systems of other machines: their locks and shared memory are not what SQLite's log needs.
 NETWORK_TYPES = frozenset({

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
-from penstock.clocks import Clock
-from penstock.errors import Refused, TooLarge
-from penstock.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
-from penstock.values import new_event_id
+from penstock.words.clocks import Clock
+from penstock.words.errors import Refused, TooLarge
+from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
+from penstock.words.values import new_event_id
 
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
 LARGEST_SKEW = timedelta(seconds=5)

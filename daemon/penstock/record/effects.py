@@ -10,14 +10,14 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from penstock.envelope import Recorded
-from penstock.events import RunCancelRequested, encode_event
-from penstock.lifecycle import State, terminal
 from penstock.record.asks import close_asks
 from penstock.record.drafts import Draft
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.rows import to_json, to_micros
+from penstock.words.events import RunCancelRequested, encode_event
+from penstock.words.lifecycle import State, terminal
+from penstock.words.recorded import Recorded
 
 _LET_GO = (
     "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"

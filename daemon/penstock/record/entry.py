@@ -8,12 +8,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.clocks import Clock
-from penstock.envelope import Recorded
-from penstock.errors import Conflict, Fenced, Refused, Terminal
-from penstock.lifecycle import TERMINAL_STATES, IllegalTransition, State, next_state
 from penstock.record.drafts import Draft
 from penstock.record.stored import Fence
+from penstock.words.clocks import Clock
+from penstock.words.errors import Conflict, Fenced, Refused, Terminal
+from penstock.words.lifecycle import (
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+from penstock.words.recorded import Recorded
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from penstock.errors import Conflict, NotFound, Refused
 from penstock.record.database import open_database
 from penstock.record.ledger import INSERT_EVENT
 from penstock.record.rows import SELECT_EVENTS, recorded, to_json, to_micros
 from penstock.record.schema import VERSION
+from penstock.words.errors import Conflict, NotFound, Refused
 
 #: Schema versions whose rows are those of this one: only indexes have changed since.
 READABLE_VERSIONS = frozenset({1, 2})

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from penstock.errors import Refused
-from penstock.lifecycle import OPEN_STATES, TERMINAL_STATES
-from penstock.priority import parse_priority
 from penstock.record.stored import RunFilter
-from penstock.values import check_run_id
+from penstock.words.errors import Refused
+from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
+from penstock.words.priority import parse_priority
+from penstock.words.values import check_run_id
 
 KEYS = ("state", "prio", "kind", "label", "group", "parent")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from penstock import events as e
-from penstock.envelope import Recorded
+from penstock.words import events as e
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.record.views import RunView

@@ -6,22 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from penstock.envelope import Recorded
-from penstock.errors import (
-    Conflict,
-    Fenced,
-    PenstockError,
-    Refused,
-    Terminal,
-)
-from penstock.events import (
-    AskAnswered,
-    QueuePaused,
-    QueueResumed,
-    RunRequeued,
-    RunWaiting,
-)
-from penstock.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
 from penstock.record.asks import check_answer, check_ask, open_ask, save_answer
 from penstock.record.decisions import (
     Answer,
@@ -47,6 +31,22 @@ from penstock.record.judge_prune import prune
 from penstock.record.ledger import Ledger
 from penstock.record.outcomes import Appended, Outcome
 from penstock.record.rows import to_micros
+from penstock.words.errors import (
+    Conflict,
+    Fenced,
+    PenstockError,
+    Refused,
+    Terminal,
+)
+from penstock.words.events import (
+    AskAnswered,
+    QueuePaused,
+    QueueResumed,
+    RunRequeued,
+    RunWaiting,
+)
+from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
+from penstock.words.recorded import Recorded
 
 #: Facts that raise the run's code version.
 CODE_TYPES = frozenset({"code.generated", "correction.completed"})

@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.envelope import Recorded
-from penstock.events import RunResumed, RunStarted
 from penstock.record.decisions import Claim
 from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.outcomes import Claimed
 from penstock.record.rows import to_json, to_micros
 from penstock.record.stored import RunRow
+from penstock.words.events import RunResumed, RunStarted
+from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
 _Candidate = tuple[int, int, int, str, str | None]

@@ -6,16 +6,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from penstock.envelope import Recorded
-from penstock.errors import Conflict, Refused
-from penstock.events import (
-    DAEMON_STREAM,
-    TERMINAL_TYPES,
-    AskRaised,
-    Terminal,
-    encode_event,
-)
-from penstock.lifecycle import RESTART_ASK, terminal
 from penstock.record.asks import open_ask
 from penstock.record.decisions import Complete, Release, RequestCancel
 from penstock.record.drafts import Draft
@@ -24,6 +14,16 @@ from penstock.record.entry import Entry, check_move
 from penstock.record.ledger import Ledger
 from penstock.record.outcomes import CancelAnswer, Concluded
 from penstock.record.rows import to_micros
+from penstock.words.errors import Conflict, Refused
+from penstock.words.events import (
+    DAEMON_STREAM,
+    TERMINAL_TYPES,
+    AskRaised,
+    Terminal,
+    encode_event,
+)
+from penstock.words.lifecycle import RESTART_ASK, terminal
+from penstock.words.recorded import Recorded
 
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _ALL_OPEN = (

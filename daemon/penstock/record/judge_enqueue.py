@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.errors import (
-    OtherInputs,
-    QueueFull,
-    Refused,
-    TooLarge,
-    TreeTooLarge,
-    UnknownPrerequisite,
-)
-from penstock.events import (
-    DAEMON_STREAM,
-    LARGEST_EVENT_BYTES,
-    RunQueued,
-    Terminal,
-    encode_event,
-)
-from penstock.lifecycle import terminal
 from penstock.record.decisions import Enqueue
 from penstock.record.drafts import Draft
 from penstock.record.entry import Entry, new_entry
@@ -28,6 +12,22 @@ from penstock.record.ledger import Ledger
 from penstock.record.outcomes import Accepted, Existing
 from penstock.record.rows import to_json, to_micros
 from penstock.record.stored import RunSpec
+from penstock.words.errors import (
+    OtherInputs,
+    QueueFull,
+    Refused,
+    TooLarge,
+    TreeTooLarge,
+    UnknownPrerequisite,
+)
+from penstock.words.events import (
+    DAEMON_STREAM,
+    LARGEST_EVENT_BYTES,
+    RunQueued,
+    Terminal,
+    encode_event,
+)
+from penstock.words.lifecycle import terminal
 
 _COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
 # The root counts too; the index of trees holds children only.

@@ -14,10 +14,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from penstock.clocks import Clock, merge, next_count
-from penstock.envelope import Recorded
-from penstock.errors import RunNotFound
-from penstock.events import DAEMON_STREAM, AnyEvent, encode_event
 from penstock.record.drafts import Draft
 from penstock.record.entry import WRITTEN_AT_ONCE, Entry, load_entry
 from penstock.record.rows import (
@@ -30,6 +26,10 @@ from penstock.record.rows import (
     to_micros,
 )
 from penstock.record.stored import RunRow
+from penstock.words.clocks import Clock, merge, next_count
+from penstock.words.errors import RunNotFound
+from penstock.words.events import DAEMON_STREAM, AnyEvent, encode_event
+from penstock.words.recorded import Recorded
 
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"

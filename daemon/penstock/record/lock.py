@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.events import AnyEvent
+from penstock.words.events import AnyEvent
 
 
 @dataclass(eq=False, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from penstock.envelope import Recorded
 from penstock.record.stored import RunRow
+from penstock.words.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)

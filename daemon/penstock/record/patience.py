@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.errors import StoreUnavailable
-from penstock.events import DROPPABLE_TYPES
 from penstock.record.decisions import Append, Decision, Enqueue
 from penstock.record.outcomes import Appended
 from penstock.record.pending import Answered, Pending
+from penstock.words.errors import StoreUnavailable
+from penstock.words.events import DROPPABLE_TYPES
 
 # Seconds between two tries at an unavailable store: the first, and the longest.
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
 from penstock.record.decisions import Claim, Decision
 from penstock.record.outcomes import Outcome
+from penstock.words.errors import PenstockError
+from penstock.words.recorded import Recorded
 
 Answered = Outcome | PenstockError
 

@@ -20,9 +20,6 @@ from datetime import datetime
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import Terminal
-from penstock.events import DAEMON_STREAM, AnyEvent
 from penstock.record.commits import Commits
 from penstock.record.decisions import (
     Append,
@@ -50,6 +47,9 @@ from penstock.record.pending import (
 )
 from penstock.record.store import Store
 from penstock.record.stored import Fence
+from penstock.words.errors import Terminal
+from penstock.words.events import DAEMON_STREAM, AnyEvent
+from penstock.words.recorded import Recorded
 
 
 @dataclass(eq=False, slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from penstock.errors import StartRefused
 from penstock.record.decisions import (
     Answer,
     Append,
@@ -23,6 +22,7 @@ from penstock.record.decisions import (
     Release,
 )
 from penstock.record.drafts import Draft
+from penstock.words.errors import StartRefused
 
 #: What stands where a secret stood.
 REDACTED = "[redacted]"

@@ -10,9 +10,9 @@ from typing import Any
 import pydantic_core
 from pydantic_core import from_json
 
-from penstock.envelope import Recorded
 from penstock.record.stored import AskRow, RunFilter, RunRow
-from penstock.values import to_moment
+from penstock.words.recorded import Recorded
+from penstock.words.values import to_moment
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

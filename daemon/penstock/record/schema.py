@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-from penstock.errors import StartRefused
-from penstock.events import DAEMON_STREAM
+from penstock.words.errors import StartRefused
+from penstock.words.events import DAEMON_STREAM
 
 #: The version of the tables below; PRAGMA user_version of the file.
 VERSION = 2

@@ -12,9 +12,6 @@ from uuid import UUID
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import LARGEST_EVENT_BYTES
 from penstock.record.database import open_database
 from penstock.record.decisions import Decision
 from penstock.record.judge import event_ids, judge
@@ -32,7 +29,10 @@ from penstock.record.rows import (
     to_json,
 )
 from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
-from penstock.values import new_event_id
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.events import LARGEST_EVENT_BYTES
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.events import LARGEST_EVENT_BYTES
 from penstock.record.decisions import Decision
 from penstock.record.outcomes import Outcome
 from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
+from penstock.words.errors import PenstockError
+from penstock.words.events import LARGEST_EVENT_BYTES
+from penstock.words.recorded import Recorded
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.lifecycle import OnRestart, State
+from penstock.words.lifecycle import OnRestart, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.lifecycle import TERMINAL_STATES
 from penstock.record.batches import (
     Batch,
     Gap,
@@ -17,6 +15,8 @@ from penstock.record.batches import (
     SubscriberStatistics,
     batch_of,
 )
+from penstock.words.lifecycle import TERMINAL_STATES
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.record.bus import Bus

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.events import UnknownEvent
-from penstock.lifecycle import (
+from penstock.record.folding import EFFECTS, ArtifactView, AskView
+from penstock.words.errors import PenstockError
+from penstock.words.events import UnknownEvent
+from penstock.words.lifecycle import (
     MOVING_TYPES,
     QUEUED_STATES,
     TERMINAL_STATES,
@@ -23,9 +23,9 @@ from penstock.lifecycle import (
     State,
     next_state,
 )
-from penstock.priority import Priority
-from penstock.record.folding import EFFECTS, ArtifactView, AskView
-from penstock.values import format_time
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
+from penstock.words.values import format_time
 
 
 class BrokenStory(PenstockError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.errors import QueueFull, ShuttingDown
+from penstock.words.errors import QueueFull, ShuttingDown
 
 
 @dataclass(frozen=True, slots=True)

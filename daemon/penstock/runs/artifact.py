@@ -12,10 +12,10 @@ from uuid import UUID
 
 import trio
 
-from penstock.errors import StoreUnavailable
-from penstock.events import AnyEvent, ArtifactCompleted, ArtifactPartial
-from penstock.throttle import Throttle
-from penstock.values import new_event_id
+from penstock.words.errors import StoreUnavailable
+from penstock.words.events import AnyEvent, ArtifactCompleted, ArtifactPartial
+from penstock.words.throttle import Throttle
+from penstock.words.values import new_event_id
 
 #: Seconds the last piece may take to be recorded when the run is being cancelled: a part of the SLA.
 LAST_FLUSH_SECONDS = 1.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.errors import AlreadyAnswered, AskExpired
-from penstock.events import AskRaised
 from penstock.record.decisions import Answer
-from penstock.values import new_event_id
+from penstock.words.errors import AlreadyAnswered, AskExpired
+from penstock.words.events import AskRaised
+from penstock.words.values import new_event_id
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

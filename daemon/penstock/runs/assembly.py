@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from penstock.config import Config
-from penstock.events import (
-    DaemonStarted,
-    DaemonStopping,
-)
 from penstock.record.recorder import open_recorder
 from penstock.record.store import Store
 from penstock.runs.core import Core, World
 from penstock.runs.kind import Kind
 from penstock.runs.parts import Parts
+from penstock.words.config import Config
+from penstock.words.events import (
+    DaemonStarted,
+    DaemonStopping,
+)
 
 
 @asynccontextmanager

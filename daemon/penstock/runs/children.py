@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import ChildNotCompleted
-from penstock.priority import Priority
 from penstock.record.views import RunView
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.errors import ChildNotCompleted
+from penstock.words.priority import Priority
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

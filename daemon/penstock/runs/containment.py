@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
 
 Method = Literal["cgroup", "subreaper", "session"]
 

@@ -9,20 +9,19 @@ from typing import Any
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import Conflict, Refused, Terminal
-from penstock.events import BugReported, InterventionReceived
 from penstock.record.decisions import Answer, Append, RequestCancel
 from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
 from penstock.record.views import RunView
-from penstock.replies import CancelReceipt
 from penstock.runs.execution import Execution, merged_survivors
 from penstock.runs.reading import Reading
 from penstock.runs.table import RunTable
-from penstock.staleness import CodeMark, Judgement, judge
-from penstock.values import check_run_id, new_event_id
-from penstock.wire import BugReportRequest
+from penstock.words.api import BugReportRequest, CancelReceipt
+from penstock.words.errors import Conflict, Refused, Terminal
+from penstock.words.events import BugReported, InterventionReceived
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark, Judgement, judge
+from penstock.words.values import check_run_id, new_event_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import penstock
-from penstock.config import Config
 from penstock.record.bus import Bus
 from penstock.record.recorder import Recorder
 from penstock.record.redaction import Redact
@@ -20,6 +19,7 @@ from penstock.runs.repair import EndPrevious, Repaired
 from penstock.runs.retention import Retention
 from penstock.runs.run import RunModels
 from penstock.runs.scheduler import Scheduler
+from penstock.words.config import Config
 
 
 def utc_now() -> datetime:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.config import Config
-from penstock.errors import ProcessFailed
-from penstock.events import ProcessExited, ProcessStarted
 from penstock.runs.output import OutputLimits, Stream, open_output
 from penstock.runs.processes import Proof
 from penstock.runs.tree import OnOutput, OnStarted
+from penstock.words.config import Config
+from penstock.words.errors import ProcessFailed
+from penstock.words.events import ProcessExited, ProcessStarted
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

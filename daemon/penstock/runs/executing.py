@@ -11,12 +11,12 @@ from pathlib import Path
 
 import trio
 
-from penstock.errors import Refused
 from penstock.record.recorder import Recorder
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.parking import Parking
 from penstock.runs.run import Run, Tools
 from penstock.runs.table import RunTable
+from penstock.words.errors import Refused
 
 log = logging.getLogger("penstock.run")
 

@@ -18,13 +18,13 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.errors import PenstockError
-from penstock.events import TERMINAL_TYPES
-from penstock.lifecycle import Ending, OnRestart, conclude
 from penstock.record.decisions import Complete, Release
 from penstock.record.drafts import draft
 from penstock.record.stored import Fence, RunRow
 from penstock.runs.processes import Proof
+from penstock.words.errors import PenstockError
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.lifecycle import Ending, OnRestart, conclude
 
 log = logging.getLogger("penstock.run")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.events import BackpressureCleared, BackpressureRaised
 from penstock.watermark import Gauge, Reading, sample
+from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 Tell = Callable[[str, BackpressureRaised | BackpressureCleared], None]
 

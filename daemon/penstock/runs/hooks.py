@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
-from penstock.config import Config, Hook
-from penstock.envelope import Recorded
-from penstock.events import ProcessStarted
 from penstock.record.bus import Bus
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof
+from penstock.words.config import Config, Hook
+from penstock.words.events import ProcessStarted
+from penstock.words.recorded import Recorded
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,6 @@ from datetime import datetime
 
 import pydantic_core
 
-from penstock.config import Config
-from penstock.errors import (
-    NotAvailable,
-    QueueFull,
-    Refused,
-    RunNotFound,
-    ShuttingDown,
-    StoreUnavailable,
-)
-from penstock.priority import Priority
 from penstock.record.decisions import Enqueue
 from penstock.record.outcomes import Accepted, Outcome
 from penstock.record.recorder import Recorder
@@ -27,8 +17,18 @@ from penstock.record.views import RunView, fold
 from penstock.runs.admission import Admission
 from penstock.runs.kind import Inputs, Kind, digest_inputs, encode_inputs
 from penstock.runs.reading import Reading
-from penstock.values import new_event_id
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config
+from penstock.words.errors import (
+    NotAvailable,
+    QueueFull,
+    Refused,
+    RunNotFound,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from penstock.words.priority import Priority
+from penstock.words.values import new_event_id
 
 
 @dataclass(frozen=True, slots=True)

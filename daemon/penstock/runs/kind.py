@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from penstock.errors import Refused
-from penstock.lifecycle import OnRestart
+from penstock.words.errors import Refused
+from penstock.words.lifecycle import OnRestart
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

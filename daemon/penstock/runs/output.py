@@ -14,11 +14,11 @@ from typing import Literal
 
 import trio
 
-from penstock.config import KIB
-from penstock.events import Log, LogTruncated
 from penstock.runs.finishing import finishing
-from penstock.text import Utf8Decoder, break_lines, neutralise
-from penstock.throttle import Throttle
+from penstock.words.config import KIB
+from penstock.words.events import Log, LogTruncated
+from penstock.words.text import Utf8Decoder, break_lines, neutralise
+from penstock.words.throttle import Throttle
 
 Stream = Literal["stdout", "stderr"]
 Emit = Callable[[Log | LogTruncated], Awaitable[object]]

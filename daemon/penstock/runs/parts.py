@@ -6,12 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
-from penstock.config import Config
-from penstock.events import (
-    DAEMON_STREAM,
-    AnyEvent,
-    SubscriberLagged,
-)
 from penstock.record.bus import Bus
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
@@ -36,6 +30,12 @@ from penstock.runs.run import Tools
 from penstock.runs.scheduler import Scheduler
 from penstock.runs.table import RunTable
 from penstock.watermark import Reading as Level
+from penstock.words.config import Config
+from penstock.words.events import (
+    DAEMON_STREAM,
+    AnyEvent,
+    SubscriberLagged,
+)
 
 
 class Parts:

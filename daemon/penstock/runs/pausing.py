@@ -13,12 +13,12 @@ from datetime import datetime
 
 import trio
 
-from penstock.errors import Conflict, Refused, ShuttingDown
-from penstock.lifecycle import QUEUED_STATES
 from penstock.record.decisions import SetPause
 from penstock.record.recorder import Recorder
 from penstock.record.views import RunView
 from penstock.runs.table import RunTable
+from penstock.words.errors import Conflict, Refused, ShuttingDown
+from penstock.words.lifecycle import QUEUED_STATES
 
 
 @dataclass(eq=False, slots=True)

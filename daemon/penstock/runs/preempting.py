@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.priority import may_preempt
 from penstock.record.decisions import RequestPreempt
 from penstock.record.recorder import Recorder
 from penstock.runs.preemption import Preemption, choose_preemption
 from penstock.runs.table import RunTable
+from penstock.words.priority import may_preempt
 
 
 @dataclass(eq=False, slots=True)

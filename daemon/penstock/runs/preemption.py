@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.priority import may_preempt
 from penstock.runs.line import Rules, Waiter, grant, in_order
+from penstock.words.priority import may_preempt
 
 
 @dataclass(frozen=True, slots=True)

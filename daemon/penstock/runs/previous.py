@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Collection, Iterable
 
-from penstock.events import ProcessStarted
 from penstock.runs.trees import (
     all_pids,
     boot_id,
@@ -19,6 +18,7 @@ from penstock.runs.trees import (
     remove_group,
     send,
 )
+from penstock.words.events import ProcessStarted
 
 #: Seconds between TERM and KILL; supervisors have had the same since the daemon died.
 GRACE_SECONDS = 2.0

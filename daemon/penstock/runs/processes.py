@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.errors import Refused
-from penstock.events import ProcessExited
 from penstock.runs.containment import Containment as Containment
 from penstock.runs.containment import detect_containment as detect_containment
 from penstock.runs.finishing import finishing
 from penstock.runs.previous import end_previous as end_previous
 from penstock.runs.supervisor import KILL_SECONDS
 from penstock.runs.tree import OnOutput, OnStarted, Tree, launch
+from penstock.words.errors import Refused
+from penstock.words.events import ProcessExited
 
 #: Seconds beyond two rounds of TERM, grace and KILL, the second one for a lost supervisor.
 CLOSE_SECONDS = 3.0

@@ -8,13 +8,13 @@ from typing import Any
 
 import trio
 
-from penstock.errors import RunNotFound
-from penstock.events import DAEMON_STREAM
-from penstock.priority import Priority
 from penstock.record.store import Store
 from penstock.record.stored import AskRow, RunFilter, RunRow
 from penstock.record.views import RunView
-from penstock.values import format_time
+from penstock.words.errors import RunNotFound
+from penstock.words.events import DAEMON_STREAM
+from penstock.words.priority import Priority
+from penstock.words.values import format_time
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import StoreUnavailable
-from penstock.events import LARGEST_EVENT_BYTES
 from penstock.record.patience import retry_delay
 from penstock.record.stored import RunFilter, RunRow
 from penstock.record.views import RunView
 from penstock.runs.reading import Reading
+from penstock.words.errors import StoreUnavailable
+from penstock.words.events import LARGEST_EVENT_BYTES
+from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from penstock.events import TERMINAL_TYPES, ProcessStarted
-from penstock.lifecycle import Ending, OnRestart, conclude
 from penstock.record.decisions import Complete, Release
 from penstock.record.drafts import draft
 from penstock.record.recorder import Recorder
 from penstock.record.store import Store
 from penstock.record.stored import RunRow
+from penstock.words.events import TERMINAL_TYPES, ProcessStarted
+from penstock.words.lifecycle import Ending, OnRestart, conclude
 
 Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import trio
 
-from penstock.config import MIB, Config
-from penstock.errors import PenstockError
 from penstock.record.bus import Bus
 from penstock.record.decisions import Prune
 from penstock.record.recorder import Recorder
 from penstock.record.store import Store
+from penstock.words.config import MIB, Config
+from penstock.words.errors import PenstockError
 
 log = logging.getLogger("penstock.retention")
 

@@ -12,17 +12,6 @@ from uuid import UUID
 
 import trio
 
-from penstock.config import Config
-from penstock.envelope import Recorded
-from penstock.errors import NotAvailable, Refused
-from penstock.events import (
-    AnyEvent,
-    Log,
-    Milestone,
-    Progress,
-    StepCompleted,
-    StepFailed,
-)
 from penstock.record.bus import Bus
 from penstock.record.decisions import Append
 from penstock.record.drafts import draft
@@ -37,8 +26,19 @@ from penstock.runs.kind import Kind
 from penstock.runs.output import KeptOutput
 from penstock.runs.parking import Parking
 from penstock.runs.reads import PatientReads
-from penstock.values import check_json
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config
+from penstock.words.errors import NotAvailable, Refused
+from penstock.words.events import (
+    AnyEvent,
+    Log,
+    Milestone,
+    Progress,
+    StepCompleted,
+    StepFailed,
+)
+from penstock.words.recorded import Recorded
+from penstock.words.values import check_json
 
 
 class RunModels(Protocol):

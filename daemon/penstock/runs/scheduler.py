@@ -10,22 +10,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from penstock.envelope import Recorded
-from penstock.lifecycle import QUEUED_STATES
-from penstock.priority import Priority
 from penstock.record.decisions import RequestCancel
 from penstock.record.recorder import Recorder
 from penstock.record.stored import AskRow, RunFilter
 from penstock.record.views import RunView
-from penstock.replies import CancelReceipt
 from penstock.runs.control import Control
 from penstock.runs.intake import Intake, Submitted
 from penstock.runs.pausing import Pausing
 from penstock.runs.reading import Reading
 from penstock.runs.table import RunTable
 from penstock.runs.why import Line, Why, explain
-from penstock.staleness import Judgement
-from penstock.wire import BugReportRequest, SubmitRequest
+from penstock.words.api import BugReportRequest, CancelReceipt, SubmitRequest
+from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import Judgement
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from penstock.lifecycle import QUEUED_STATES
 from penstock.record.views import RunView
 from penstock.runs.execution import Execution
 from penstock.runs.line import Waiter
 from penstock.runs.preemption import Holder
+from penstock.words.lifecycle import QUEUED_STATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from penstock.envelope import Recorded
-from penstock.events import DAEMON_STREAM, TERMINAL_TYPES, QueuePaused, QueueResumed
-from penstock.lifecycle import MOVING_TYPES
 from penstock.record.bus import Bus
 from penstock.record.decisions import (
     Append,
@@ -33,6 +30,14 @@ from penstock.record.views import QueueView, RunView
 from penstock.runs.execution import Execution
 from penstock.runs.line import Rules
 from penstock.runs.standings import Standings
+from penstock.words.events import (
+    DAEMON_STREAM,
+    TERMINAL_TYPES,
+    QueuePaused,
+    QueueResumed,
+)
+from penstock.words.lifecycle import MOVING_TYPES
+from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
 _BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)

@@ -18,10 +18,10 @@ from typing import Any, Literal
 import trio
 
 import penstock
-from penstock.events import ProcessStarted
 from penstock.runs.previous import end_previous
 from penstock.runs.supervisor import KILL_SECONDS
 from penstock.runs.trees import boot_id, group_populated
+from penstock.words.events import ProcessStarted
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]

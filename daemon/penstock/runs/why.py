@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from penstock.lifecycle import RESTART_ASK
-from penstock.priority import Priority, may_preempt
 from penstock.record.views import RunView
 from penstock.runs.line import Rules, Waiter, grant, group_full, in_order, startable
 from penstock.runs.preemption import Holder
+from penstock.words.lifecycle import RESTART_ASK
+from penstock.words.priority import Priority, may_preempt
 
 Code = Literal[
     "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",

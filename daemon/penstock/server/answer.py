@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from penstock.errors import PenstockError
-from penstock.problems import headers_of, problem_of
-from penstock.wire import Problem
+from penstock.words.api import Problem
+from penstock.words.errors import PenstockError
+from penstock.words.problems import headers_of, problem_of
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

@@ -19,7 +19,6 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from penstock.errors import PenstockError
 from penstock.server.answer import (
     Answer,
     HttpRefused,
@@ -33,6 +32,7 @@ from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
 from penstock.server.rest import rest_handlers
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
+from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -8,10 +8,10 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.config import Config
-from penstock.errors import PenstockError, Refused
 from penstock.server.answer import Answer, HttpRefused, problem_answer
 from penstock.server.guard import Guard, Knock, body_too_large
+from penstock.words.config import Config
+from penstock.words.errors import PenstockError, Refused
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -27,13 +27,13 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
-from penstock.config import Config
-from penstock.errors import NotAvailable, PenstockError
 from penstock.server.answer import HttpRefused
 from penstock.server.asgi import ASGI, UNIX_STATE
 from penstock.server.closing import Closing
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import Knock
+from penstock.words.config import Config
+from penstock.words.errors import NotAvailable, PenstockError
 
 WebSocketHandler = Callable[[Knock, DoorStream], Awaitable[None]]
 

@@ -10,8 +10,8 @@ from collections import deque
 
 import trio
 
-from penstock.errors import PenstockError
 from penstock.server.answer import problem_answer, raw_response
+from penstock.words.errors import PenstockError
 
 _PEER_CREDENTIALS = struct.Struct("3i")
 #: Seconds of silence after which the kernel asks whether the peer is still there, seconds between

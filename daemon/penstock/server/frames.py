@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 from wsproto.frame_protocol import FrameProtocol
 
-from penstock.envelope import Recorded
 from penstock.record.batches import Batch, Gap, Overflow
-from penstock.wire import GapFrame, HelloFrame
+from penstock.words.api import GapFrame, HelloFrame
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl
 
-from penstock.address import is_loopback
-from penstock.config import Config
-from penstock.errors import (
+from penstock.server.answer import HttpRefused
+from penstock.words.address import is_loopback
+from penstock.words.config import Config
+from penstock.words.errors import (
     Forbidden,
     PenstockError,
     Refused,
@@ -22,7 +23,6 @@ from penstock.errors import (
     TooLarge,
     Unauthorised,
 )
-from penstock.server.answer import HttpRefused
 
 #: Answers without a token: monitoring must be able to ask, and it says nothing private.
 OPEN_PATHS = frozenset({"/health"})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.errors import PenstockError
-from penstock.wire import HealthReply
+from penstock.words.api import HealthReply
+from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
 
 #: Connections that wait while the daemon starts or is busy; early clients wait here.
 BACKLOG = 512

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.envelope import Recorded
-from penstock.events import TERMINAL_TYPES, RunRequeued
-from penstock.priority import Priority
 from penstock.record.views import RunView
+from penstock.words.events import TERMINAL_TYPES, RunRequeued
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

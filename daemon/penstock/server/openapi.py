@@ -14,7 +14,7 @@ from penstock.runs.kind import Kind
 from penstock.server.answer import PROBLEM
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.routes import ROUTES, Query, Route
-from penstock.wire import Problem
+from penstock.words.api import Problem
 
 _REF = "#/components/schemas/{model}"
 #: What bad input and the guard may answer on every route.

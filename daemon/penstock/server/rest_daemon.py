@@ -10,7 +10,7 @@ from penstock.server.health import HealthOf
 from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import kind_json
-from penstock.values import format_time
+from penstock.words.values import format_time
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from penstock.errors import Refused
 from penstock.record.batches import Batch
 from penstock.record.subscription import Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
 from penstock.server.shapes import events_page, head_of
-from penstock.wire import ByeFrame, GapFrame
+from penstock.words.api import ByeFrame, GapFrame
+from penstock.words.errors import Refused
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.errors import NotAvailable
 from penstock.server.answer import Answer
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.routes import Call
+from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

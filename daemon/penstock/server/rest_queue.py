@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
-from penstock.wire import GroupRequest, PauseRequest, read_json
+from penstock.words.api import GroupRequest, PauseRequest, read_json
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

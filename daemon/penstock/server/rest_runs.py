@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from penstock.errors import AskNotFound
 from penstock.record.filters import parse_filter
 from penstock.record.stored import AskRow
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import submit_json
-from penstock.values import format_time
-from penstock.wire import (
+from penstock.words.api import (
     AnswerRequest,
     BugReportRequest,
     CancelReceipt,
@@ -21,6 +19,8 @@ from penstock.wire import (
     SubmitRequest,
     read_json,
 )
+from penstock.words.errors import AskNotFound
+from penstock.words.values import format_time
 
 if TYPE_CHECKING:
     from penstock.record.views import RunView

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.errors import NotAvailable
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import task_json
-from penstock.wire import SubmitRequest, TaskRequest, read_json
+from penstock.words.api import SubmitRequest, TaskRequest, read_json
+from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -9,11 +9,11 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
-from penstock import wire
-from penstock.errors import Refused
 from penstock.record.batches import Overflow
 from penstock.server.answer import Answer, Stream
-from penstock.values import check_run_id
+from penstock.words import api as wire
+from penstock.words.errors import Refused
+from penstock.words.values import check_run_id
 
 #: Cursors are signed 64-bit integers in every store.
 LARGEST_CURSOR = 2**63 - 1

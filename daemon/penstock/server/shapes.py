@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.address import websocket_url
-from penstock.events import DAEMON_STREAM
-from penstock.priority import Priority
-from penstock.replies import GapFrame, SubmitReply
+from penstock.words.address import websocket_url
+from penstock.words.api import GapFrame, SubmitReply
+from penstock.words.events import DAEMON_STREAM
+from penstock.words.priority import Priority
 
 if TYPE_CHECKING:
-    from penstock.envelope import Recorded
     from penstock.record.views import RunView
     from penstock.runs.core import Core
     from penstock.runs.kind import Kind
+    from penstock.words.recorded import Recorded
 
 
 def submit_json(view: RunView, base: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
-from penstock.address import read_token
-from penstock.errors import StartRefused, Unauthorised
+from penstock.words.address import read_token
+from penstock.words.errors import StartRefused, Unauthorised
 
 #: Bytes of randomness: 256 bits cannot be guessed.
 TOKEN_BYTES = 32

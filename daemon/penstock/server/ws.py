@@ -12,7 +12,6 @@ from urllib.parse import unquote_to_bytes
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from penstock.errors import PenstockError, Refused
 from penstock.server.answer import HttpRefused
 from penstock.server.closing import Closing
 from penstock.server.door import WebSocketHandler
@@ -20,7 +19,8 @@ from penstock.server.door_stream import DoorStream
 from penstock.server.guard import Guard, Knock
 from penstock.server.routes import STREAM, overflow_of, parse_query, run_id_of
 from penstock.server.ws_session import Session, Wish
-from penstock.wire import OpenFrame
+from penstock.words.api import OpenFrame
+from penstock.words.errors import PenstockError, Refused
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

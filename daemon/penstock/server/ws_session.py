@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from penstock.errors import PenstockError, Unauthorised
-from penstock.problems import row_of
 from penstock.record.batches import Lagged, Overflow
 from penstock.record.subscription import Subscription
 from penstock.server.closing import Closing, last_look
 from penstock.server.door_stream import DoorStream
 from penstock.server.frames import batch_frames, hello, model_frame
 from penstock.server.guard import Guard
-from penstock.wire import ByeFrame, OpenFrame, ReadyFrame, read_json
+from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
+from penstock.words.errors import PenstockError, Unauthorised
+from penstock.words.problems import row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

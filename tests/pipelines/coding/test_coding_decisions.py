@@ -11,11 +11,6 @@ import trio
 
 from fakes.coding import git
 from fakes.history import recorded
-from penstock import events
-from penstock.config import Config
-from penstock.envelope import Recorded
-from penstock.errors import Refused, SourceUnusable
-from penstock.events import BugReported, InterventionReceived
 from penstock.pipelines.coding.dead_code import find_dead_code
 from penstock.pipelines.coding.deciding import Decision, decide
 from penstock.pipelines.coding.history import History
@@ -23,7 +18,12 @@ from penstock.pipelines.coding.inputs import CodingInputs
 from penstock.pipelines.coding.patch import make_patch
 from penstock.pipelines.coding.plan import PlannedModule, check_path, make_plan
 from penstock.pipelines.coding.tree import Tree, plain
-from penstock.staleness import CodeMark
+from penstock.words import events
+from penstock.words.config import Config
+from penstock.words.errors import Refused, SourceUnusable
+from penstock.words.events import BugReported, InterventionReceived
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark
 
 CURRENT = CodeMark(3, {"life": 7}, "abc")
 

@@ -13,12 +13,12 @@ import trio
 
 from fakes.coding import Place, slug_script, story
 from fakes.model_server import ModelServer, start_model_server
-from penstock.address import read_token
-from penstock.config import Config, Models
-from penstock.errors import StartRefused
 from penstock.server.mcp.arguments import CodingTask, OneTask
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.service import Daemon, open_daemon
+from penstock.words.address import read_token
+from penstock.words.config import Config, Models
+from penstock.words.errors import StartRefused
 
 
 def models(url: str, *chain: str) -> Models:

@@ -33,16 +33,16 @@ from fakes.coding import (
 )
 from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
-from penstock.address import Address
 from penstock.client.rest import Client, open_client
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.events import TERMINAL_TYPES
-from penstock.priority import Priority
 from penstock.record.decisions import Append, Decision
 from penstock.record.outcomes import Outcome
 from penstock.record.store import Store
-from penstock.wire import SubmitRequest
+from penstock.words.address import Address
+from penstock.words.api import SubmitRequest
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
 
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')
 #: The steps of the task below, in order: a daemon may die behind each of them.

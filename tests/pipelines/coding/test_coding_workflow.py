@@ -39,10 +39,10 @@ from fakes.coding import (
     wait_fact,
 )
 from fakes.model_server import ModelServer
-from penstock.envelope import Recorded
 from penstock.llm.prompts import BY_TYPE
 from penstock.runs.core import Core
-from penstock.wire import BugReportRequest
+from penstock.words.api import BugReportRequest
+from penstock.words.recorded import Recorded
 
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')
 

@@ -23,8 +23,8 @@ from fakes.agents import (
     start,
     subscribed,
 )
-from penstock.errors import NotFound
 from penstock.server.mcp.resources import RunUri, parse_uri, run_uri
+from penstock.words.errors import NotFound
 
 pytestmark = agent_marks
 

@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from penstock.errors import PenstockError
+from penstock.words.errors import PenstockError
 from penstock_tui.screens.dialog import Dialog, said
 from penstock_tui.wording import CROSS, clock_time, plain
 

@@ -12,9 +12,9 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from penstock.errors import Refused
-from penstock.priority import Priority
 from penstock.record.filters import parse_filter
+from penstock.words.errors import Refused
+from penstock.words.priority import Priority
 from penstock_tui.figures import daemon_lines, queue_state
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.listing import Listing

@@ -13,9 +13,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input, Static, TabbedContent, Tabs
 
-from penstock.envelope import Recorded
-from penstock.errors import PenstockError
-from penstock.lifecycle import QUEUED_STATES
+from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.recorded import Recorded
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import Model
 from penstock_tui.rows import row_of

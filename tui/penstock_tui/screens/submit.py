@@ -10,8 +10,8 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
-from penstock.errors import PenstockError, Refused
-from penstock.priority import Priority
+from penstock.words.errors import PenstockError, Refused
+from penstock.words.priority import Priority
 from penstock_tui.form import HINTS, FormField, fields_of, inputs_of, read
 from penstock_tui.screens.dialog import Dialog, said
 from penstock_tui.wording import CROSS, plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from penstock.priority import Priority
+from penstock.words.priority import Priority
 from penstock_tui.tones import Tones
 from penstock_tui.widgets.panel import Panel
 from penstock_tui.wording import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.errors import ChildNotCompleted, NotAvailable, Refused, ShuttingDown
-from penstock.events import AnalysisCompleted
 from penstock.pipelines.coding.work import Work
-from penstock.priority import Priority
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
+from penstock.words.errors import ChildNotCompleted, NotAvailable, Refused, ShuttingDown
+from penstock.words.events import AnalysisCompleted
+from penstock.words.priority import Priority
 
 
 async def analyse(work: Work) -> list[dict[str, Any]]:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import trio
 from pydantic import AfterValidator, Field
 
-from penstock.errors import SourceUnusable
 from penstock.pipelines.coding.inputs import AbsolutePath
 from penstock.pipelines.coding.plan import check_path
 from penstock.pipelines.coding.tree import Tree, list_files
 from penstock.runs.kind import Inputs, Kind, Output
+from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

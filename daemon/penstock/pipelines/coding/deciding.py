@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from penstock.envelope import Recorded
-from penstock.events import BugReported, InterventionReceived
-from penstock.staleness import CodeMark, judge
+from penstock.words.events import BugReported, InterventionReceived
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark, judge
 
 #: Causes of a correction, the most urgent first: a person's word goes before everything else.
 CauseKind = Literal["intervention", "bug report", "tests"]

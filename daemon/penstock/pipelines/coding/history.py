@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from penstock.envelope import Recorded
-from penstock.events import DROPPABLE_TYPES, AnyEvent, Log
+from penstock.words.events import DROPPABLE_TYPES, AnyEvent, Log
+from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

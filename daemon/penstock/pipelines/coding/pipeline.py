@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import PenstockError
 from penstock.pipelines.coding.analysis import analyse
 from penstock.pipelines.coding.deciding import Decision, decide
 from penstock.pipelines.coding.history import History
@@ -25,6 +24,7 @@ from penstock.pipelines.coding.tree import Tree
 from penstock.pipelines.coding.work import Work
 from penstock.pipelines.coding.writing import correct, write_module
 from penstock.runs.kind import Kind
+from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 #: Characters of a module's name: it is part of step names.
 LONGEST_NAME = 100

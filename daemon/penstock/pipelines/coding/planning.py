@@ -9,13 +9,13 @@ from typing import Any
 
 import trio
 
-from penstock.errors import AlreadyAnswered
-from penstock.events import AskRaised, PlanCompleted
 from penstock.pipelines.coding.plan import Plan, make_plan
 from penstock.pipelines.coding.tree import list_files
 from penstock.pipelines.coding.work import Work, run_tests
 from penstock.record.decisions import Answer
-from penstock.values import new_event_id
+from penstock.words.errors import AlreadyAnswered
+from penstock.words.events import AskRaised, PlanCompleted
+from penstock.words.values import new_event_id
 
 #: Questions of one plan: more is an interview.
 MOST_QUESTIONS = 10

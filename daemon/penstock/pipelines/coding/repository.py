@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.errors import SourceUnusable
 from penstock.pipelines.coding.tree import Tree, make_fresh, put_in_place, remove
 from penstock.pipelines.git import SHALLOW_CLONE, run_git
+from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -12,12 +12,12 @@ from typing import Any
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.errors import BudgetSpent, ContextTooLarge, ModelFailed
-from penstock.events import BugReported
 from penstock.pipelines.coding.deciding import mark_of
 from penstock.pipelines.coding.work import Work
-from penstock.staleness import judge
+from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed
+from penstock.words.events import BugReported
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import judge
 
 #: Findings of one review: small models find something wrong with everything.
 MOST_FINDINGS = 5

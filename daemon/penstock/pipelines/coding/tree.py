@@ -16,9 +16,9 @@ from pathlib import Path
 
 import trio
 
-from penstock.errors import SourceUnusable
 from penstock.pipelines.atomic import open_atomic
 from penstock.pipelines.coding.plan import check_path
+from penstock.words.errors import SourceUnusable
 
 #: Bytes of a file that a model is shown, or that it may replace: a larger one is data.
 LARGEST_FILE = 512 * 1024

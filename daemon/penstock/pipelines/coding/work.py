@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.envelope import Recorded
-from penstock.events import TestFailed, TestPassed, TestStarted
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, load_programs
@@ -20,7 +18,9 @@ from penstock.pipelines.coding.inputs import CodingInputs
 from penstock.pipelines.coding.streams import open_streams
 from penstock.pipelines.coding.tree import Tree
 from penstock.runs.exec import end_in_words
-from penstock.staleness import CodeMark
+from penstock.words.events import TestFailed, TestPassed, TestStarted
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from penstock.envelope import Recorded
-from penstock.errors import Refused
-from penstock.events import (
+from penstock.pipelines.coding.deciding import Decision
+from penstock.pipelines.coding.plan import Plan, PlannedModule
+from penstock.pipelines.coding.tree import plain, show_file
+from penstock.pipelines.coding.work import Work
+from penstock.words.errors import Refused
+from penstock.words.events import (
     CodeGenerated,
     CorrectionCompleted,
     CorrectionStarted,
     ModuleIterated,
     ModuleStarted,
 )
-from penstock.pipelines.coding.deciding import Decision
-from penstock.pipelines.coding.plan import Plan, PlannedModule
-from penstock.pipelines.coding.tree import plain, show_file
-from penstock.pipelines.coding.work import Work
+from penstock.words.recorded import Recorded
 
 #: What a model says of a file that stays as it is.
 UNCHANGED = "unchanged"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.errors import NotAvailable, SourceUnusable
 from penstock.pipelines.git import SHALLOW_CLONE, run_git
 from penstock.pipelines.llms_txt.source import Source
 from penstock.pipelines.llms_txt.tree import Tree, list_tree
+from penstock.words.errors import NotAvailable, SourceUnusable
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused
 from penstock.late import import_late
 from penstock.llm.history import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.pipelines.llms_txt.classify import find_readme
 from penstock.pipelines.llms_txt.outline import Link, Outline
 from penstock.pipelines.llms_txt.tree import Tree, read_text
+from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

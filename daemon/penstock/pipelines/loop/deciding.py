@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import Refused
 from penstock.late import import_late
 from penstock.llm.history import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.pipelines.loop.inputs import LoopInputs
+from penstock.words.errors import Refused
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

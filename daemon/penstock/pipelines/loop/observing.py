@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import ProcessFailed
-from penstock.events import Log
 from penstock.pipelines.loop.inputs import LoopInputs
 from penstock.runs.exec import end_in_words
+from penstock.words.errors import ProcessFailed
+from penstock.words.events import Log
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -13,8 +13,15 @@ from uuid import UUID, uuid5
 
 import trio
 
-from penstock.config import Budget
-from penstock.errors import (
+from penstock.llm.budget import judge
+from penstock.llm.durable import spent_below
+from penstock.pipelines.loop.deciding import decide
+from penstock.pipelines.loop.inputs import Act, LoopInputs, LoopOutput
+from penstock.pipelines.loop.observing import observe
+from penstock.record.views import RunView
+from penstock.runs.kind import Kind
+from penstock.words.config import Budget
+from penstock.words.errors import (
     BudgetSpent,
     ContextTooLarge,
     GoalNotReached,
@@ -24,14 +31,7 @@ from penstock.errors import (
     Refused,
     TurnFailed,
 )
-from penstock.events import StepCompleted, StepFailed
-from penstock.llm.budget import judge
-from penstock.llm.durable import spent_below
-from penstock.pipelines.loop.deciding import decide
-from penstock.pipelines.loop.inputs import Act, LoopInputs, LoopOutput
-from penstock.pipelines.loop.observing import observe
-from penstock.record.views import RunView
-from penstock.runs.kind import Kind
+from penstock.words.events import StepCompleted, StepFailed
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.priority import Priority
-from penstock.replies import RunReply
-from penstock.values import RunId
-from penstock.wire import LONGEST_REASON, NewRunId, PriorityName, Text
+from penstock.words.api import LONGEST_REASON, NewRunId, PriorityName, RunReply, Text
+from penstock.words.priority import Priority
+from penstock.words.values import RunId
 
 #: Hosts give a tool call about a minute; a wait must be over before that.
 LONGEST_WAIT = 45.0

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 from pydantic_core import from_json
 
-from penstock.config import KIB
-from penstock.errors import NotAvailable
 from penstock.record.filters import parse_filter
 from penstock.server.closing import Closing
 from penstock.server.mcp import arguments as a
@@ -23,7 +21,9 @@ from penstock.server.shapes import (
     submit_json,
     task_json,
 )
-from penstock.wire import GapFrame, SubmitRequest
+from penstock.words.api import GapFrame, SubmitRequest
+from penstock.words.config import KIB
+from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
     from penstock.record.views import RunView

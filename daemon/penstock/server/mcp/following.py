@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import trio
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
 
-from penstock.errors import PenstockError
 from penstock.record.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
+from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -13,8 +13,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from penstock.errors import NotFound, PenstockError
-from penstock.problems import problem_of, row_of
 from penstock.server.asgi import UNIX_STATE
 from penstock.server.closing import Closing
 from penstock.server.mcp import resources
@@ -22,7 +20,9 @@ from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.run_tasks import RunTasks
 from penstock.server.mcp.tasks import created, declared
 from penstock.server.mcp.tools import TOOLS, listed_tools
-from penstock.wire import refused
+from penstock.words.api import refused
+from penstock.words.errors import NotFound, PenstockError
+from penstock.words.problems import problem_of, row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.errors import NotAvailable
 from penstock.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.closing import Closing
+from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mcp.types import Resource, ResourceTemplate
 
-from penstock.errors import NotFound, TooLarge
-from penstock.events import DAEMON_STREAM, ArtifactPartial
 from penstock.record.filters import parse_filter
 from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE
 from penstock.server.mcp.calls import read_page
-from penstock.values import check_run_id
+from penstock.words.errors import NotFound, TooLarge
+from penstock.words.events import DAEMON_STREAM, ArtifactPartial
+from penstock.words.values import check_run_id
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

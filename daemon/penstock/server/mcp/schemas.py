@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.wire import SubmitRequest
+from penstock.words.api import SubmitRequest
 
 if TYPE_CHECKING:
     from penstock.runs.kind import Kind

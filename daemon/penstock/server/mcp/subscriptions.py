@@ -29,10 +29,10 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from penstock.errors import NotFound
 from penstock.server.closing import Closing
 from penstock.server.mcp.following import follow_list, follow_run
 from penstock.server.mcp.resources import parse_uri
+from penstock.words.errors import NotFound
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

@@ -24,7 +24,7 @@ from mcp.types import (
 )
 from pydantic import Field
 
-from penstock.values import format_time
+from penstock.words.values import format_time
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 #: The protocol version that the extension came with.

@@ -10,16 +10,16 @@ from mcp.types import Tool as WireTool
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
-from penstock.replies import (
+from penstock.server.mcp import arguments as a
+from penstock.server.mcp.schemas import start_run_schema
+from penstock.words.api import (
     CancelReceipt,
     EventsPage,
     RunsPage,
     SubmitReply,
+    SubmitRequest,
     TaskReply,
 )
-from penstock.server.mcp import arguments as a
-from penstock.server.mcp.schemas import start_run_schema
-from penstock.wire import SubmitRequest
 
 if TYPE_CHECKING:
     from penstock.runs.kind import Kind

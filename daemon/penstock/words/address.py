@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from penstock.errors import DaemonUnreachable, Refused, Unauthorised
+from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 
 #: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
 LONGEST_SOCKET_PATH = 107

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from penstock.envelope import Envelope, Recorded
-from penstock.errors import Refused, TooLarge
-from penstock.events import (
+from penstock.record.drafts import LARGEST_SKEW, draft
+from penstock.words.errors import Refused, TooLarge
+from penstock.words.events import (
     EVENT_CLASSES,
     LARGEST_EVENT_BYTES,
     ArtifactPartial,
@@ -32,8 +32,8 @@ from penstock.events import (
     event_adapter,
     parse_event,
 )
-from penstock.record.drafts import LARGEST_SKEW, draft
-from penstock.values import (
+from penstock.words.recorded import Envelope, Recorded
+from penstock.words.values import (
     LONGEST_RUN_ID,
     check_json,
     check_run_id,
@@ -450,8 +450,8 @@ def test_every_fact_is_one_class_without_methods() -> None:
 def test_the_vocabulary_needs_neither_trio_nor_a_store() -> None:
     """EV-04"""
     program = (
-        "import sys, penstock.events, penstock.clocks, penstock.priority, penstock.lifecycle,"
-        " penstock.staleness, penstock.watermark, penstock.wire, penstock.record.store;"
+        "import sys, penstock.words.events, penstock.words.clocks, penstock.words.priority, penstock.words.lifecycle,"
+        " penstock.words.staleness, penstock.watermark, penstock.words.api, penstock.record.store;"
         "bad = {'trio', 'sqlite3', 'httpx', 'dspy', 'quart', 'textual', 'asyncio'};"
         "print(sorted(bad & set(sys.modules)))"
     )

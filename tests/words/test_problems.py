@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from penstock import errors
-from penstock.errors import PenstockError, Refused, TooLarge
-from penstock.problems import (
+from penstock.words import errors
+from penstock.words.errors import PenstockError, Refused, TooLarge
+from penstock.words.problems import (
     PROBLEMS,
     Exit,
     exit_code_of,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.text import Utf8Decoder, break_lines, cut, neutralise
+from penstock.words.text import Utf8Decoder, break_lines, cut, neutralise
 
 
 def test_escape_sequences_become_visible() -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from penstock.errors import StartRefused
+from penstock.words.errors import StartRefused
 
 KIB = 1024
 MIB = 1024 * KIB

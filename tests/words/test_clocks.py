@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.clocks import (
+from penstock.words.clocks import (
     LARGEST_COUNT,
     check_clock,
     concurrent,

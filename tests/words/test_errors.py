@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from penstock import errors
-from penstock.errors import PenstockError, Refused
+from penstock.words import errors
+from penstock.words.errors import PenstockError, Refused
 
 TREE = [
     c

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from penstock.clocks import Clock, happens_before
+from penstock.words.clocks import Clock, happens_before
 
 Verdict = Literal["valid", "stale", "invalid"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from penstock import errors
-from penstock.errors import PenstockError
-from penstock.values import check_json
-from penstock.wire import Problem
+from penstock.words import errors
+from penstock.words.api import Problem
+from penstock.words.errors import PenstockError
+from penstock.words.values import check_json
 
 
 class Exit(IntEnum):

@@ -8,8 +8,8 @@ import itertools
 
 import pytest
 
-from penstock import staleness
-from penstock.staleness import CodeMark, judge
+from penstock.words import staleness
+from penstock.words.staleness import CodeMark, judge
 
 VERSIONS = {"older": 1, "same": 2, "newer": 3}
 NOW = {"d": 4}

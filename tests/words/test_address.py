@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.address import (
+from penstock.words.address import (
     LONGEST_SOCKET_PATH,
     Address,
     base_url,
@@ -20,7 +20,7 @@ from penstock.address import (
     read_token,
     websocket_url,
 )
-from penstock.errors import DaemonUnreachable, Refused, Unauthorised
+from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 
 
 @pytest.fixture

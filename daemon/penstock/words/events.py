@@ -1,7 +1,7 @@
 """The vocabulary of facts: one frozen class per fact, one union.
 
 A fact says what happened, never what should. What the store adds when it records a fact (position,
-sequence, clock) stands around it, in `penstock.envelope`.
+sequence, clock) stands around it, in `penstock.words.recorded`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from penstock.values import (
+from penstock.words.values import (
     JsonObject,
     JsonValue,
     Moment,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from penstock.config import Config, config_path, load_config
-from penstock.errors import StartRefused
+from penstock.words.config import Config, config_path, load_config
+from penstock.words.errors import StartRefused
 
 
 def load(
@@ -173,7 +173,7 @@ def test_the_fixed_figures_are_these() -> None:
 
 def test_every_key_says_its_unit_or_reason() -> None:
     """Design 3: every limit is a named value with a comment."""
-    source = Path(__file__).parent.parent / "daemon" / "penstock" / "config.py"
+    source = Path(__file__).parents[2] / "daemon" / "penstock" / "words/config.py"
     lines = source.read_text().splitlines()
     limits = ("Seconds", "Count", "Bytes")
     for number, line in enumerate(lines):

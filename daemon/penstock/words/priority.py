@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from penstock.errors import Refused
+from penstock.words.errors import Refused
 
 
 class Priority(IntEnum):

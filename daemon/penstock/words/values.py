@@ -20,7 +20,7 @@ from pydantic import (
     PlainSerializer,
 )
 
-from penstock.clocks import check_clock
+from penstock.words.clocks import check_clock
 
 #: Characters in a run id: it is part of file names and URLs.
 LONGEST_RUN_ID = 200

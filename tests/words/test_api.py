@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from penstock import replies
-from penstock.errors import Refused
-from penstock.priority import Priority
-from penstock.replies import Received
-from penstock.wire import (
+from penstock.words import api as replies
+from penstock.words.api import (
     AnswerRequest,
     BugReportRequest,
     CancelReceipt,
@@ -20,6 +17,7 @@ from penstock.wire import (
     HealthReply,
     InterventionRequest,
     OpenFrame,
+    Received,
     RunReply,
     RunsPage,
     Sent,
@@ -30,6 +28,8 @@ from penstock.wire import (
     frame_adapter,
     read_json,
 )
+from penstock.words.errors import Refused
+from penstock.words.priority import Priority
 
 SENT: dict[type[Sent], dict[str, Any]] = {
     SubmitRequest: {"kind": "command"},

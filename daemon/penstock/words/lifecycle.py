@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from penstock.errors import PenstockError
-from penstock.events import (
+from penstock.words.errors import PenstockError
+from penstock.words.events import (
     RunCancelled,
     RunCompleted,
     RunFailed,

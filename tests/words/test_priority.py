@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import Refused
-from penstock.events import EVENT_CLASSES
-from penstock.priority import (
+from penstock.words.errors import Refused
+from penstock.words.events import EVENT_CLASSES
+from penstock.words.priority import (
     PRIORITY_OF_EVENT,
     Priority,
     may_preempt,

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
-from penstock.events import EVENT_CLASSES, TERMINAL_TYPES
-from penstock.lifecycle import (
+from penstock.words.events import EVENT_CLASSES, TERMINAL_TYPES
+from penstock.words.lifecycle import (
     CUT_SHORT,
     FINISHED,
     MOVING_TYPES,

@@ -15,9 +15,9 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
-from penstock.clocks import Clock, check_clock
-from penstock.events import AnyEvent, Event, parse_event, unknown
-from penstock.values import (
+from penstock.words.clocks import Clock, check_clock
+from penstock.words.events import AnyEvent, Event, parse_event, unknown
+from penstock.words.values import (
     Moment,
     RunId,
     VectorClock,
