@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core

@@ -16,12 +16,11 @@ from typing import Any
 import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, share
 
-from penstock.record.database import open_database
-from penstock.record.decisions import Append
-from penstock.record.drafts import draft
-from penstock.record.ledger import INSERT_EVENT
-from penstock.record.rows import to_json, to_micros
-from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.transaction import INSERT_EVENT
+from penstock.log.writes import Append, draft
 from penstock.runs.core import utc_now
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.run import Run

@@ -14,7 +14,7 @@ import trio.testing
 from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch, share
 from bench.cancel import sleep
 
-from penstock.record.sqlite import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 

@@ -17,11 +17,11 @@ from typing import Any
 import trio
 from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch
 
-from penstock.record.database import open_database
-from penstock.record.ledger import INSERT_EVENT
-from penstock.record.rows import SELECT_EVENTS, recorded, to_json
-from penstock.record.sqlite import READERS, open_sqlite, threads
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.rows import SELECT_EVENTS, recorded, to_json
+from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.transaction import INSERT_EVENT
 from penstock.words.events import (
     AnyEvent,
     Log,

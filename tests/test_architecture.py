@@ -18,10 +18,10 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
-    ("record/notes.py", "write"): "the least time between two events of one gauge",
+    ("log/recorder.py", "write"): "the least time between two events of one gauge",
     ("runs/reads.py", "_ask"): "the pause before asking a failed store again",
     (
-        "record/recorder.py",
+        "log/recorder.py",
         "_wait_for_store",
     ): "the pause before asking a failed store again",
     (
@@ -48,7 +48,7 @@ MAY_SLEEP = {
 
 #: file -> why its queue needs no number.
 MAY_QUEUE = {
-    "record/sqlite.py": "holds the reading connections, and their number is that of the start",
+    "log/sqlite/store.py": "holds the reading connections, and their number is that of the start",
 }
 
 
@@ -206,7 +206,7 @@ def test_terminals_are_made_in_one_place(path: Path) -> None:
                 and dotted(n.func) in TERMINALS} == {"terminal"}  # fmt: skip
         return
     assert makes_terminals(source) == []
-    if not name_of(path).startswith("record/"):
+    if not name_of(path).startswith("log/"):
         assert not calls_terminal(source)
 
 

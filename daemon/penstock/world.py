@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.record.redaction import Redact
+from penstock.log.redaction import Redact
 from penstock.runs.core import World, new_run_id, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Containment, end_previous, run_process

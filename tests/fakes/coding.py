@@ -15,9 +15,9 @@ import trio
 
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.store import Store
 from penstock.pipelines.coding import dead_code, pipeline
-from penstock.record.sqlite import open_sqlite, threads
-from penstock.record.store import Store
 from penstock.runs.assembly import open_core
 from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core

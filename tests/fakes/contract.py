@@ -7,10 +7,8 @@ from typing import Any
 from fakes.stores import (
     fact,
 )
-from penstock.record.decisions import Complete, Decision
-from penstock.record.outcomes import Outcome
-from penstock.record.sqlite import SqliteStore
-from penstock.record.stored import RunRow
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.writes import Complete, Decision, Outcome, RunRow
 from penstock.words.lifecycle import terminal
 
 

@@ -16,9 +16,9 @@ import httpx
 import trio
 import trio.testing
 
-from penstock.record.bus import Bus
-from penstock.record.stored import AskRow, RunFilter
-from penstock.record.views import RunView, fold
+from penstock.log.bus import Bus
+from penstock.log.projections import RunView, fold
+from penstock.log.writes import AskRow, RunFilter
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app

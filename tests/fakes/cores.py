@@ -13,8 +13,8 @@ import trio
 
 from fakes.stores import inline_store
 from penstock.drills.fakes import START
-from penstock.record.store import Store
-from penstock.record.stored import RunFilter
+from penstock.log.store import Store
+from penstock.log.writes import RunFilter
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core, World
 from penstock.runs.exec import Executor

@@ -11,7 +11,7 @@ from fakes.cores import FakeProcesses, fake_world, open_fake_core
 from fakes.stores import inline_store
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
-from penstock.record.store import Store
+from penstock.log.store import Store
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.words.config import Models

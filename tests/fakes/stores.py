@@ -11,11 +11,18 @@ from typing import Any
 from uuid import UUID
 
 from penstock.drills.fakes import START, inline
-from penstock.record.decisions import Append, Claim, Enqueue
-from penstock.record.drafts import Draft, draft
-from penstock.record.outcomes import Claimed
-from penstock.record.sqlite import SqliteStore, open_sqlite
-from penstock.record.stored import Fence, RunRow, RunSpec
+from penstock.log.sqlite.store import SqliteStore, open_sqlite
+from penstock.log.writes import (
+    Append,
+    Claim,
+    Claimed,
+    Draft,
+    Enqueue,
+    Fence,
+    RunRow,
+    RunSpec,
+    draft,
+)
 from penstock.words.events import AnyEvent
 from penstock.words.values import new_event_id
 

@@ -24,8 +24,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from fakes import tui_scene
-from penstock.record.filters import matches, parse_filter
-from penstock.record.views import RunView
+from penstock.log.filters import matches, parse_filter
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.errors import PenstockError
 from penstock.words.values import format_time

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
 

@@ -20,7 +20,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the writer hears a cancel of the daemon",
-        "record/recorder.py",
+        "log/recorder.py",
         "writing = trio.CancelScope(shield=True)",
         "writing = trio.CancelScope()",
         "stop",
@@ -54,7 +54,7 @@ MUTANTS = (
     ),
     Mutant(
         "answers before the commit",
-        "record/sqlite.py",
+        "log/sqlite/store.py",
         '            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n            self._db.execute("COMMIT")\n',
         '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n',
         "nested",
@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "wake-up before the fold",
-        "record/recorder.py",
+        "log/recorder.py",
         "        self._settle(entries, claim, answers)\n        self._wake(entries)\n",
         "        for entry, answer in zip(entries, answers, strict=False):\n"
         "            entry.answer = answer\n"
@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "record/judge_claim.py",
+        "log/sqlite/handle_claim.py",
         "    free = d.slots - len(groups)\n",
         "    free = d.slots - len(groups) + 1\n",
         "nested",
@@ -116,7 +116,7 @@ MUTANTS = (
     ),
     Mutant(
         "lost wake-up in the bus",
-        "record/bus.py",
+        "log/bus.py",
         "        lot = self._lots.get(run_id)\n        if lot is None:\n",
         "        await trio.sleep(0.01)\n        lot = self._lots.get(run_id)\n        if lot is None:\n",
         "tree",
@@ -124,7 +124,7 @@ MUTANTS = (
     ),
     Mutant(
         "a reader that leaves stays in the table",
-        "record/bus.py",
+        "log/bus.py",
         "            self._subscriptions.discard(subscription)\n",
         "            pass\n",
         "readers",
@@ -153,7 +153,7 @@ MUTANTS = (
     ),
     Mutant(
         "a conclusion gives up on the store",
-        "record/patience.py",
+        "log/recorder.py",
         "    if not entry.counted:\n        return False\n    if isinstance(entry.decision, Enqueue)",
         "    if isinstance(entry.decision, Enqueue)",
         "nested",
@@ -161,7 +161,7 @@ MUTANTS = (
     ),
     Mutant(
         "an event replaced under its waiters",
-        "record/recorder.py",
+        "log/recorder.py",
         "            if entry.settled.is_set():\n",
         "            if given_up:\n",
         "processes",
@@ -169,7 +169,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer is asked for again",
-        "record/commits.py",
+        "log/recorder.py",
         "        if head > self.head():\n",
         "        if head < 0:\n",
         "full recorder",
@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "a retried batch is forgotten",
-        "record/recorder.py",
+        "log/recorder.py",
         "            entries += self._take()\n",
         "            entries = self._take()\n",
         "nested",
@@ -242,7 +242,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "record/judge_end.py",
+        "log/sqlite/handle_end.py",
         '    if entry.cancel_requested is not None and draft.type != "run.cancelled":\n',
         '    if entry.cancel_requested == "" and draft.type != "run.cancelled":\n',
         "slow cancel",
@@ -258,7 +258,7 @@ MUTANTS = (
     ),
     Mutant(
         "dependants of a failed run go on",
-        "record/effects.py",
+        "log/sqlite/handle_end.py",
         '        if entry.state == "completed":\n',
         "        if entry.ended:\n",
         "dependencies",

@@ -18,8 +18,8 @@ from fakes.cores import (
     wait_ended,
 )
 from penstock.drills.fakes import inline
-from penstock.record.audit import audit_file, findings_by_law
-from penstock.record.sqlite import open_sqlite, threads
+from penstock.log.audit import audit_file, findings_by_law
+from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.runs.assembly import open_core
 from penstock.runs.kind import Kind, Output
 from penstock.runs.run import Run

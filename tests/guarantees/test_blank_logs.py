@@ -8,7 +8,7 @@ import pytest
 
 from penstock.drills.blank_logs import open_blank_logs
 from penstock.drills.schedules import run_schedule
-from penstock.record.audit import audit_connection
+from penstock.log.audit import audit_connection
 
 
 @pytest.fixture(autouse=True)

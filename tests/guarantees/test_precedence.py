@@ -16,7 +16,7 @@ import trio
 
 from fakes.cores import virtual_now
 from fakes.stores import inline_store, start
-from penstock.record.decisions import Complete, Release
+from penstock.log.writes import Complete, Release
 from penstock.runs.execution import Execution, open_execution
 from penstock.words.events import parse_event
 

@@ -6,9 +6,8 @@ import trio
 
 from fakes.stores import append, inline_store, start
 from penstock.drills.fakes import virtual_now
-from penstock.record.decisions import Append, Complete
-from penstock.record.drafts import draft
-from penstock.record.recorder import Recorder, open_recorder
+from penstock.log.recorder import Recorder, open_recorder
+from penstock.log.writes import Append, Complete, draft
 from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted
 

@@ -25,8 +25,8 @@ from penstock.llm.chain import Chain
 from penstock.llm.chat import Message
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.durable import ASK, GO_ON, STOP
-from penstock.record.store import Store
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.store import Store
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 from penstock.words.config import Budget

@@ -15,9 +15,9 @@ from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
 from penstock.llm.prompts import GENERIC
+from penstock.log.projections import RunView
+from penstock.log.store import Store
 from penstock.pipelines.llms_txt.pipeline import KIND
-from penstock.record.store import Store
-from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.words.errors import PenstockError
 from penstock.words.events import Log, Milestone

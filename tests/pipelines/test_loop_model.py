@@ -12,10 +12,10 @@ from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
 from penstock.llm.prompts import BY_TYPE
+from penstock.log.projections import RunView
 from penstock.pipelines.command import KIND as COMMAND
 from penstock.pipelines.loop.observing import OBSERVED_CHARACTERS
 from penstock.pipelines.loop.pipeline import KIND as LOOP
-from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.words.config import Budget
 from penstock.words.events import ProcessExited, RunFailed, StepFailed

@@ -25,10 +25,10 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.drills.fakes import FaultyStore, StoreFault
+from penstock.log.projections import RunView
+from penstock.log.store import Store
 from penstock.pipelines.command import KIND as COMMAND
 from penstock.pipelines.loop.pipeline import KIND as LOOP
-from penstock.record.store import Store
-from penstock.record.views import RunView
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.runs.run import Run

@@ -12,11 +12,8 @@ import trio.testing
 
 from fakes.cores import open_fake_core, request
 from fakes.stores import at, claim, enqueue, inline_store
-from penstock.record.decisions import Park, Release, SetPause, Unpark
-from penstock.record.drafts import draft
-from penstock.record.outcomes import Claimed
-from penstock.record.sqlite import SqliteStore
-from penstock.record.stored import RunRow
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.writes import Claimed, Park, Release, RunRow, SetPause, Unpark, draft
 from penstock.runs.core import Core
 from penstock.runs.line import Rules, Waiter, grant, in_order, rank
 from penstock.words.events import RunPreempted

@@ -6,8 +6,7 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from penstock.record.decisions import Append
-from penstock.record.drafts import draft
+from penstock.log.writes import Append, draft
 from penstock.runs.core import Core
 from penstock.words.events import BackpressureCleared, BackpressureRaised, Log
 from penstock.words.values import new_event_id

@@ -27,8 +27,7 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.stores import at, inline_store
-from penstock.record.decisions import Complete, Release
-from penstock.record.stored import Fence
+from penstock.log.writes import Complete, Fence, Release
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.line import Rules, Waiter, grant, in_order

@@ -17,7 +17,7 @@ from fakes.cores import (
     types_of,
 )
 from fakes.stores import inline_store
-from penstock.record.store import Store
+from penstock.log.store import Store
 from penstock.runs.reading import Reading
 from penstock.runs.reads import PatientReads
 from penstock.runs.run import Run

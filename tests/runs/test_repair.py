@@ -20,9 +20,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.record.decisions import Append, Enqueue, RequestCancel
-from penstock.record.drafts import draft
-from penstock.record.store import Store
+from penstock.log.store import Store
+from penstock.log.writes import Append, Enqueue, RequestCancel, draft
 from penstock.runs.repair import verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
 
@@ -119,7 +118,7 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
     """Law 5: max_attempts."""
     async with inline_store(life="life-1") as store:
         from fakes.stores import at, claim, spec
-        from penstock.record.decisions import Release
+        from penstock.log.writes import Release
         from penstock.words.events import RunRequeued
         from penstock.words.values import new_event_id
 

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from fakes.cores import fake_world, open_fake_core, request, wait_ended, whole_log
-from penstock.record.stored import RunFilter
+from penstock.log.writes import RunFilter
 from penstock.runs.core import Core
 from penstock.words.errors import NotAvailable, RunNotFound
 

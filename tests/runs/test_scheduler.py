@@ -20,7 +20,7 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.record.stored import RunFilter
+from penstock.log.writes import RunFilter
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 from penstock.words.errors import (

@@ -11,7 +11,7 @@ import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
 from fakes.stores import at, enqueue, inline_store
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.runs.core import Core
 from penstock.runs.line import Rules, Waiter
 from penstock.runs.preemption import Holder

@@ -9,7 +9,7 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from penstock.record.batches import Batch, Gap, batch_of
+from penstock.log.bus import Batch, Gap, batch_of
 from penstock.server.frames import batch_frames, events_frame, text_frame
 from penstock.words.events import Log, encode_event
 from penstock.words.recorded import Recorded

@@ -21,8 +21,7 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from penstock.record.decisions import Append
-from penstock.record.drafts import draft
+from penstock.log.writes import Append, draft
 from penstock.runs.core import Core
 from penstock.runs.run import Run
 from penstock.server.meter import Meter, Tally, attach_meter

@@ -15,7 +15,7 @@ from fakes.aio import aio
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_scene import World, busy_afternoon
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.address import find_address, find_paths
 from penstock.words.errors import StartRefused

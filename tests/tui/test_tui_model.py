@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.tui_scene import FROZEN, World, busy_afternoon
-from penstock.record.views import fold
+from penstock.log.projections import fold
 from penstock.words import events as e
 from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, Model
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.tui_scene import FROZEN, World, busy_afternoon
-from penstock.record.filters import parse_filter
+from penstock.log.filters import parse_filter
 from penstock.words import events as e
 from penstock_tui.model import Model, Run
 from penstock_tui.rows import COLUMNS, STUCK_AFTER, ordered, row_of

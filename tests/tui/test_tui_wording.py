@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from fakes.tui_scene import World
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
 from penstock_tui import sentences, wording

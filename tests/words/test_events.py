@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from penstock.record.drafts import LARGEST_SKEW, draft
+from penstock.log.writes import LARGEST_SKEW, draft
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
     EVENT_CLASSES,
@@ -451,7 +451,7 @@ def test_the_vocabulary_needs_neither_trio_nor_a_store() -> None:
     """EV-04"""
     program = (
         "import sys, penstock.words.events, penstock.words.clocks, penstock.words.priority, penstock.words.lifecycle,"
-        " penstock.words.staleness, penstock.watermark, penstock.words.api, penstock.record.store;"
+        " penstock.words.staleness, penstock.watermark, penstock.words.api, penstock.log.store;"
         "bad = {'trio', 'sqlite3', 'httpx', 'dspy', 'quart', 'textual', 'asyncio'};"
         "print(sorted(bad & set(sys.modules)))"
     )

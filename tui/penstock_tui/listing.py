@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from penstock.record.stored import RunFilter
+from penstock.log.writes import RunFilter
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock_tui.model import Model
 from penstock_tui.rows import SORTS, ordered, row_of

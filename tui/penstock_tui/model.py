@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.recorded import Recorded
 from penstock_tui.alerts import Alert, alert_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from penstock.record.filters import matches
-from penstock.record.stored import RunFilter
-from penstock.record.views import RunView
+from penstock.log.filters import matches
+from penstock.log.projections import RunView
+from penstock.log.writes import RunFilter
 from penstock_tui import wording
 from penstock_tui.model import Run
 from penstock_tui.widgets.run_table import Column, Row

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
 from penstock_tui.model import Run

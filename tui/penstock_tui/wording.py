@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words.priority import Priority
 from penstock.words.text import neutralise
 

@@ -19,7 +19,7 @@ from penstock.words.problems import Exit
 from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
-    from penstock.record.store import Store
+    from penstock.log.store import Store
     from penstock.words.config import Config
 
 _database = click.option(
@@ -38,7 +38,7 @@ _database = click.option(
 @pass_session
 def export(session: Session, out: BinaryIO, database: Path | None) -> None:
     """Write the log as NDJSON to OUT, or stdout; the daemon may be running."""
-    from penstock.record.export import export_file
+    from penstock.log.export import export_file
 
     path = database or session.paths().database
     with readable(path):
@@ -55,8 +55,8 @@ def import_(
     session: Session, source: BinaryIO, database: Path | None, as_json: bool
 ) -> None:
     """Read an export into an empty log, of a daemon that is not running."""
-    from penstock.record.export import import_file
-    from penstock.record.lock import hold_lock
+    from penstock.log.export import import_file
+    from penstock.log.sqlite.database import hold_lock
 
     paths = session.paths()
     path = database or paths.database
@@ -80,7 +80,7 @@ def audit(session: Session, database: Path | None, as_json: bool) -> None:
 
     Exits 1 if one was not.
     """
-    from penstock.record.audit import audit_file
+    from penstock.log.audit import audit_file
 
     path = database or session.paths().database
     with readable(path):
@@ -133,7 +133,7 @@ def prune(
 @contextmanager
 def _no_daemon(lock: Path) -> Iterator[None]:
     """Keep daemons away. StartRefused says what to do about the one there is."""
-    from penstock.record.lock import hold_lock
+    from penstock.log.sqlite.database import hold_lock
 
     with ExitStack() as stack:
         try:
@@ -149,8 +149,7 @@ def _no_daemon(lock: Path) -> Iterator[None]:
 async def _prune(
     store: Store, config: Config, before: datetime, keep: int
 ) -> list[str]:
-    from penstock.record.decisions import Prune
-    from penstock.record.outcomes import Pruned
+    from penstock.log.writes import Prune, Pruned
 
     forgotten: list[str] = []
     more = True
@@ -183,7 +182,7 @@ def readable(path: Path) -> Iterator[None]:
 
 def forget_embedded(paths: Paths, before: datetime) -> list[str]:
     """Remove the logs of embedded daemons that were last written before then; the files' names."""
-    from penstock.record.lock import hold_lock
+    from penstock.log.sqlite.database import hold_lock
 
     removed: list[str] = []
     for file in sorted(paths.embedded.glob("*.db")):

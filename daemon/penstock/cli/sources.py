@@ -18,7 +18,7 @@ from penstock.words.errors import DaemonUnreachable, PenstockError, RunNotFound
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
-    from penstock.record.sqlite import SqliteStore
+    from penstock.log.sqlite.store import SqliteStore
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class FileSource:
     client: None = None
 
     async def view(self, run_id: str) -> dict[str, Any]:
-        from penstock.record.views import RunView
+        from penstock.log.projections import RunView
 
         view, after = RunView(one_form(run_id)), 0
         while facts := await self.page(run_id, after):
@@ -101,7 +101,7 @@ class FileSource:
         return await self.store.read(one_form(run_id), after, PAGE)
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
-        from penstock.record.filters import parse_filter
+        from penstock.log.filters import parse_filter
         from penstock.runs.reading import row_json
 
         wanted = parse_filter(q, limit=limit)
@@ -186,7 +186,7 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[Source]:
 @asynccontextmanager
 async def open_file(path: Path, life: str = "reader") -> AsyncIterator[SqliteStore]:
     """The log in a file that no daemon holds."""
-    from penstock.record.sqlite import open_sqlite, threads
+    from penstock.log.sqlite.store import open_sqlite, threads
 
     async with open_sqlite(path, life=life, run_blocking=threads(1)) as store:
         yield store

@@ -15,10 +15,8 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
-from penstock.record.decisions import Decision
-from penstock.record.outcomes import Outcome
-from penstock.record.sqlite import RunBlocking, SqliteStore
-from penstock.record.stored import AskRow, Bounds, RunFilter, RunRow
+from penstock.log.sqlite.store import RunBlocking, SqliteStore
+from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
 from penstock.runs.core import World
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof

@@ -7,10 +7,10 @@ import re
 import trio
 
 from penstock.drills.stage import Stage
-from penstock.record.audit import audit_log
-from penstock.record.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.record.stored import Bounds, RunRow
-from penstock.record.views import fold
+from penstock.log.audit import audit_log
+from penstock.log.projections import fold
+from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.words.recorded import Recorded

@@ -13,7 +13,7 @@ import trio
 from pydantic_core import from_json
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from penstock.record.batches import Overflow
+from penstock.log.bus import Overflow
 from penstock.words.address import Address
 
 #: A frame has at most 512 KiB of events, and one event may be larger.

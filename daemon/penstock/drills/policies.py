@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.drills.listeners import Listener
-from penstock.record.batches import Overflow
+from penstock.log.bus import Overflow
 
 POLICIES: tuple[Overflow, ...] = ("catch_up", "drop_oldest", "disconnect")
 #: Close code of a client that its policy disconnects.

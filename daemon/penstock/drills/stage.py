@@ -22,9 +22,9 @@ from penstock.drills.fakes import (
     inline,
 )
 from penstock.drills.scripts import Notes, Op, drill_kinds
-from penstock.record.batches import Overflow
-from penstock.record.sqlite import SqliteStore
-from penstock.record.views import BrokenStory
+from penstock.log.bus import Overflow
+from penstock.log.projections import BrokenStory
+from penstock.log.sqlite.store import SqliteStore
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core
 from penstock.runs.intake import Submitted

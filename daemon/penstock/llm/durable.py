@@ -11,7 +11,7 @@ import trio
 from penstock.llm.budget import Ledger, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
-from penstock.record.stored import RunFilter
+from penstock.log.writes import RunFilter
 from penstock.words.events import AskAnswered, ModelUsed
 
 if TYPE_CHECKING:

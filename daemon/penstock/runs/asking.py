@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.record.decisions import Answer
+from penstock.log.writes import Answer
 from penstock.words.errors import AlreadyAnswered, AskExpired
 from penstock.words.events import AskRaised
 from penstock.words.values import new_event_id

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from penstock.record.recorder import open_recorder
-from penstock.record.store import Store
+from penstock.log.recorder import open_recorder
+from penstock.log.store import Store
 from penstock.runs.core import Core, World
 from penstock.runs.kind import Kind
 from penstock.runs.parts import Parts

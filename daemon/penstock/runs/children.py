@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import ChildNotCompleted
 from penstock.words.priority import Priority

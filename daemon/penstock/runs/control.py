@@ -9,10 +9,9 @@ from typing import Any
 
 import trio
 
-from penstock.record.decisions import Answer, Append, RequestCancel
-from penstock.record.drafts import draft
-from penstock.record.recorder import Recorder
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Answer, Append, RequestCancel, draft
 from penstock.runs.execution import Execution, merged_survivors
 from penstock.runs.reading import Reading
 from penstock.runs.table import RunTable

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import penstock
-from penstock.record.bus import Bus
-from penstock.record.recorder import Recorder
-from penstock.record.redaction import Redact
-from penstock.record.store import Store
+from penstock.log.bus import Bus
+from penstock.log.recorder import Recorder
+from penstock.log.redaction import Redact
+from penstock.log.store import Store
 from penstock.runs.exec import Executor
 from penstock.runs.kind import Kind
 from penstock.runs.repair import EndPrevious, Repaired

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from penstock.record.recorder import Recorder
+from penstock.log.recorder import Recorder
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.parking import Parking
 from penstock.runs.run import Run, Tools

@@ -18,9 +18,7 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.record.decisions import Complete, Release
-from penstock.record.drafts import draft
-from penstock.record.stored import Fence, RunRow
+from penstock.log.writes import Complete, Fence, Release, RunRow, draft
 from penstock.runs.processes import Proof
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES

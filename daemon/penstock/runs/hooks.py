@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
-from penstock.record.bus import Bus
+from penstock.log.bus import Bus
 from penstock.runs.exec import Executor
 from penstock.runs.processes import Proof
 from penstock.words.config import Config, Hook

@@ -9,11 +9,9 @@ from datetime import datetime
 
 import pydantic_core
 
-from penstock.record.decisions import Enqueue
-from penstock.record.outcomes import Accepted, Outcome
-from penstock.record.recorder import Recorder
-from penstock.record.stored import RunSpec
-from penstock.record.views import RunView, fold
+from penstock.log.projections import RunView, fold
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Accepted, Enqueue, Outcome, RunSpec
 from penstock.runs.admission import Admission
 from penstock.runs.kind import Inputs, Kind, digest_inputs, encode_inputs
 from penstock.runs.reading import Reading

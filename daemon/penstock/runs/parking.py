@@ -9,8 +9,8 @@ from datetime import datetime
 
 import trio
 
-from penstock.record.decisions import Park, Unpark
-from penstock.record.recorder import Recorder
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Park, Unpark
 from penstock.runs.execution import Execution
 
 

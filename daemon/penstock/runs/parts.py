@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
-from penstock.record.bus import Bus
-from penstock.record.decisions import Append
-from penstock.record.drafts import draft
-from penstock.record.recorder import Recorder
-from penstock.record.store import Store
-from penstock.record.stored import Bounds
+from penstock.log.bus import Bus
+from penstock.log.recorder import Recorder
+from penstock.log.store import Store
+from penstock.log.writes import Append, Bounds, draft
 from penstock.runs.admission import Admission
 from penstock.runs.control import Control
 from penstock.runs.core import Core, World

@@ -13,9 +13,9 @@ from datetime import datetime
 
 import trio
 
-from penstock.record.decisions import SetPause
-from penstock.record.recorder import Recorder
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
+from penstock.log.writes import SetPause
 from penstock.runs.table import RunTable
 from penstock.words.errors import Conflict, Refused, ShuttingDown
 from penstock.words.lifecycle import QUEUED_STATES

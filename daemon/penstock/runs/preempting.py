@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.record.decisions import RequestPreempt
-from penstock.record.recorder import Recorder
+from penstock.log.recorder import Recorder
+from penstock.log.writes import RequestPreempt
 from penstock.runs.preemption import Preemption, choose_preemption
 from penstock.runs.table import RunTable
 from penstock.words.priority import may_preempt

@@ -8,9 +8,9 @@ from typing import Any
 
 import trio
 
-from penstock.record.store import Store
-from penstock.record.stored import AskRow, RunFilter, RunRow
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.store import Store
+from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.errors import RunNotFound
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority

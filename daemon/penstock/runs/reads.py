@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import trio
 
-from penstock.record.patience import retry_delay
-from penstock.record.stored import RunFilter, RunRow
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.recorder import retry_delay
+from penstock.log.writes import RunFilter, RunRow
 from penstock.runs.reading import Reading
 from penstock.words.errors import StoreUnavailable
 from penstock.words.events import LARGEST_EVENT_BYTES

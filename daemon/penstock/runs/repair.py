@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from penstock.record.decisions import Complete, Release
-from penstock.record.drafts import draft
-from penstock.record.recorder import Recorder
-from penstock.record.store import Store
-from penstock.record.stored import RunRow
+from penstock.log.recorder import Recorder
+from penstock.log.store import Store
+from penstock.log.writes import Complete, Release, RunRow, draft
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import Ending, OnRestart, conclude
 

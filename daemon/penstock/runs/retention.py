@@ -11,10 +11,10 @@ from typing import Any
 
 import trio
 
-from penstock.record.bus import Bus
-from penstock.record.decisions import Prune
-from penstock.record.recorder import Recorder
-from penstock.record.store import Store
+from penstock.log.bus import Bus
+from penstock.log.recorder import Recorder
+from penstock.log.store import Store
+from penstock.log.writes import Prune
 from penstock.words.config import MIB, Config
 from penstock.words.errors import PenstockError
 

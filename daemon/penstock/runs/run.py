@@ -12,11 +12,10 @@ from uuid import UUID
 
 import trio
 
-from penstock.record.bus import Bus
-from penstock.record.decisions import Append
-from penstock.record.drafts import draft
-from penstock.record.recorder import Recorder
-from penstock.record.views import RunView
+from penstock.log.bus import Bus
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Append, draft
 from penstock.runs.artifact import Artifact, open_artifact
 from penstock.runs.asking import ask_person
 from penstock.runs.children import spawn_child

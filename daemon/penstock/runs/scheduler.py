@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from penstock.record.decisions import RequestCancel
-from penstock.record.recorder import Recorder
-from penstock.record.stored import AskRow, RunFilter
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
+from penstock.log.writes import AskRow, RequestCancel, RunFilter
 from penstock.runs.control import Control
 from penstock.runs.intake import Intake, Submitted
 from penstock.runs.pausing import Pausing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.runs.execution import Execution
 from penstock.runs.line import Waiter
 from penstock.runs.preemption import Holder

@@ -10,23 +10,25 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from penstock.record.bus import Bus
-from penstock.record.decisions import (
+from penstock.log.bus import Bus
+from penstock.log.projections import QueueView, RunView
+from penstock.log.recorder import Answered
+from penstock.log.writes import (
     Append,
+    CancelAnswer,
     Claim,
+    Claimed,
     Complete,
+    Concluded,
     Decision,
     Enqueue,
     Park,
     Release,
     RequestPreempt,
+    RunRow,
     SetPause,
     Unpark,
 )
-from penstock.record.outcomes import CancelAnswer, Claimed, Concluded
-from penstock.record.pending import Answered
-from penstock.record.stored import RunRow
-from penstock.record.views import QueueView, RunView
 from penstock.runs.execution import Execution
 from penstock.runs.line import Rules
 from penstock.runs.standings import Standings

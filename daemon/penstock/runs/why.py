@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.runs.line import Rules, Waiter, grant, group_full, in_order, startable
 from penstock.runs.preemption import Holder
 from penstock.words.lifecycle import RESTART_ASK

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import trio
 
-from penstock.record.batches import Batch
-from penstock.record.subscription import Subscription
+from penstock.log.bus import Batch, Subscription
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
 LAST_LOOK_SECONDS = 0.05

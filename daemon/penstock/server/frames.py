@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 from wsproto.frame_protocol import FrameProtocol
 
-from penstock.record.batches import Batch, Gap, Overflow
+from penstock.log.bus import Batch, Gap, Overflow
 from penstock.words.api import GapFrame, HelloFrame
 from penstock.words.recorded import Recorded
 

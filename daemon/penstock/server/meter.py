@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.record.views import RunView
+from penstock.log.projections import RunView
 from penstock.words.events import TERMINAL_TYPES, RunRequeued
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.record.batches import SubscriberStatistics
+from penstock.log.bus import SubscriberStatistics
 from penstock.server.answer import Answer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.openapi import describe

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from penstock.record.batches import Batch
-from penstock.record.subscription import Subscription
+from penstock.log.bus import Batch, Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
 from penstock.server.closing import Closing, last_look
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of

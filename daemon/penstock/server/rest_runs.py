@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from penstock.record.filters import parse_filter
-from penstock.record.stored import AskRow
+from penstock.log.filters import parse_filter
+from penstock.log.writes import AskRow
 from penstock.server.answer import Answer, json_answer
 from penstock.server.routes import Call, Handler
 from penstock.server.shapes import submit_json
@@ -23,7 +23,7 @@ from penstock.words.errors import AskNotFound
 from penstock.words.values import format_time
 
 if TYPE_CHECKING:
-    from penstock.record.views import RunView
+    from penstock.log.projections import RunView
     from penstock.runs.core import Core
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 
-from penstock.record.batches import Overflow
+from penstock.log.bus import Overflow
 from penstock.server.answer import Answer, Stream
 from penstock.words import api as wire
 from penstock.words.errors import Refused

@@ -11,7 +11,7 @@ from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority
 
 if TYPE_CHECKING:
-    from penstock.record.views import RunView
+    from penstock.log.projections import RunView
     from penstock.runs.core import Core
     from penstock.runs.kind import Kind
     from penstock.words.recorded import Recorded

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from penstock.record.batches import Lagged, Overflow
-from penstock.record.subscription import Subscription
+from penstock.log.bus import Lagged, Overflow, Subscription
 from penstock.server.closing import Closing, last_look
 from penstock.server.door_stream import DoorStream
 from penstock.server.frames import batch_frames, hello, model_frame

@@ -34,9 +34,8 @@ from fakes.coding import (
 from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.client.rest import Client, open_client
-from penstock.record.decisions import Append, Decision
-from penstock.record.outcomes import Outcome
-from penstock.record.store import Store
+from penstock.log.store import Store
+from penstock.log.writes import Append, Decision, Outcome
 from penstock.words.address import Address
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable

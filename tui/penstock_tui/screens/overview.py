@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from penstock.record.filters import parse_filter
+from penstock.log.filters import parse_filter
 from penstock.words.errors import Refused
 from penstock.words.priority import Priority
 from penstock_tui.figures import daemon_lines, queue_state

@@ -9,10 +9,10 @@ from typing import Any
 
 import trio
 
+from penstock.log.writes import Answer
 from penstock.pipelines.coding.plan import Plan, make_plan
 from penstock.pipelines.coding.tree import list_files
 from penstock.pipelines.coding.work import Work, run_tests
-from penstock.record.decisions import Answer
 from penstock.words.errors import AlreadyAnswered
 from penstock.words.events import AskRaised, PlanCompleted
 from penstock.words.values import new_event_id

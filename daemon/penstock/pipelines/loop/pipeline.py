@@ -15,10 +15,10 @@ import trio
 
 from penstock.llm.budget import judge
 from penstock.llm.durable import spent_below
+from penstock.log.projections import RunView
 from penstock.pipelines.loop.deciding import decide
 from penstock.pipelines.loop.inputs import Act, LoopInputs, LoopOutput
 from penstock.pipelines.loop.observing import observe
-from penstock.record.views import RunView
 from penstock.runs.kind import Kind
 from penstock.words.config import Budget
 from penstock.words.errors import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from pydantic_core import from_json
 
-from penstock.record.filters import parse_filter
+from penstock.log.filters import parse_filter
 from penstock.server.closing import Closing
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.telling import open_asks, status_line
@@ -26,7 +26,7 @@ from penstock.words.config import KIB
 from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
-    from penstock.record.views import RunView
+    from penstock.log.projections import RunView
     from penstock.runs.core import Core
 
 #: The kind that a coding task is a run of.

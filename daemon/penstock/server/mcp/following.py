@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
 
-from penstock.record.filters import parse_filter
+from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
 from penstock.words.errors import PenstockError
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mcp.types import Resource, ResourceTemplate
 
-from penstock.record.filters import parse_filter
+from penstock.log.filters import parse_filter
 from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE
 from penstock.server.mcp.calls import read_page
 from penstock.words.errors import NotFound, TooLarge

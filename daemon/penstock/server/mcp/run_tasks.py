@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS
 
-from penstock.record.folding import AskView
+from penstock.log.projections import AskView
 from penstock.server.mcp.tasks import Status, Task
 from penstock.server.mcp.telling import open_asks, status_line
 from penstock.server.shapes import task_json
@@ -17,7 +17,7 @@ from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.values import check_run_id
 
 if TYPE_CHECKING:
-    from penstock.record.views import RunView
+    from penstock.log.projections import RunView
     from penstock.runs.core import Core
 
 

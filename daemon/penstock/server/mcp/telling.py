@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock.record.folding import AskView
-    from penstock.record.views import RunView
+    from penstock.log.projections import AskView, RunView
 
 
 def open_asks(view: RunView) -> dict[str, AskView]:

@@ -1,0 +1,251 @@
+"""Re-reading a whole log, and the laws that it must show to have been kept.
+
+A finding is a fact about the log, not an error: the audit reads to the end and tells all of them.
+Memory is bounded by what is open and by the number of events (one id each), not by their bodies.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from penstock.log.joined import JoinedText
+from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.log.writes import Bounds, RunRow
+from penstock.words.errors import NotFound
+from penstock.words.events import (
+    DAEMON_STREAM,
+    ArtifactCompleted,
+    ArtifactPartial,
+    UnknownEvent,
+)
+from penstock.words.lifecycle import (
+    MOVING_TYPES,
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+from penstock.words.recorded import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A law that does not hold, where, and how it is seen."""
+
+    law: str
+    run_id: str
+    position: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.run_id or 'the log'} at {self.position}: {self.what}"
+
+
+@dataclass(slots=True)
+class _Story:
+    """What is remembered of one run while its facts are read."""
+
+    state: State | None = None
+    sequence: int = 0
+    position: int = 0
+    attempt: int = 0
+    cancel_requested: str | None = None
+    clock: dict[str, int] = field(default_factory=dict)
+    texts: dict[tuple[str, int], JoinedText] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Audit:
+    """Takes every fact in position order, then every run's row; `finish` gives the findings."""
+
+    bounds: Bounds
+    facts: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    _position: int = 0
+    _stories: dict[str, _Story] = field(default_factory=dict)
+    _ids: set[int] = field(default_factory=set)
+    _causes: list[tuple[int, Recorded]] = field(default_factory=list)
+
+    def take(self, fact: Recorded) -> None:
+        """The next fact of the log."""
+        self.facts += 1
+        self._place(fact)
+        story = self._stories.setdefault(fact.run_id, _Story())
+        self._order(story, fact)
+        self._clock(story, fact)
+        self._move(story, fact)
+        self._text(story, fact)
+        if fact.causation_id is not None and fact.causation_id.int not in self._ids:
+            self._causes.append((fact.causation_id.int, fact))
+        if fact.event_id.int in self._ids:
+            self._find("unique ids", fact, f"the id {fact.event_id} is repeated")
+        self._ids.add(fact.event_id.int)
+
+    def _find(self, law: str, fact: Recorded, what: str) -> None:
+        self.findings.append(Finding(law, fact.run_id, fact.position, what))
+
+    def _place(self, fact: Recorded) -> None:
+        expected = self._position + 1
+        self._position = fact.position
+        # What was pruned leaves holes, but only below the floor.
+        holes_allowed = fact.position > expected and fact.position <= self.bounds.floor
+        if fact.position != expected and not holes_allowed:
+            self._find("dense positions", fact, f"came where {expected} should be")
+
+    def _order(self, story: _Story, fact: Recorded) -> None:
+        if fact.sequence != story.sequence + 1:
+            what = f"sequence {fact.sequence} came where {story.sequence + 1} should be"
+            self._find("dense sequences", fact, what)
+        story.sequence, story.position = fact.sequence, fact.position
+
+    def _clock(self, story: _Story, fact: Recorded) -> None:
+        clock = dict(fact.clock)
+        # The daemon's own stream begins anew with each life, or its clock would grow for ever.
+        known = (
+            story.clock if fact.run_id != DAEMON_STREAM else story.clock.keys() & clock
+        )
+        back = [name for name in known if clock.get(name, -1) < story.clock[name]]
+        if back or clock == story.clock:
+            what = f"its clock {clock} does not follow {story.clock}"
+            self._find("monotonic clocks", fact, what)
+        story.clock = clock
+
+    def _move(self, story: _Story, fact: Recorded) -> None:
+        if story.state in TERMINAL_STATES:
+            what = f"{fact.type} was recorded after the run was {story.state}"
+            self._find("one terminal", fact, what)
+            return
+        if fact.run_id == DAEMON_STREAM:
+            return
+        if fact.type == "run.cancel_requested":
+            story.cancel_requested = getattr(fact.event, "reason", "")
+        if fact.type not in MOVING_TYPES:
+            if story.state is None:
+                self._find("legal transitions", fact, f"{fact.type} before run.queued")
+            return
+        overruled = fact.type in {"run.completed", "run.failed"}
+        if overruled and story.cancel_requested is not None:
+            self._find("a cancel wins", fact, f"{fact.type} after a cancel request")
+        if fact.type in {"run.started", "run.resumed"}:
+            story.attempt = getattr(fact.event, "attempt", 0)
+        try:
+            story.state = next_state(story.state, fact.type)
+        except IllegalTransition as error:
+            self._find("legal transitions", fact, str(error))
+
+    def _text(self, story: _Story, fact: Recorded) -> None:
+        if not fact.type.startswith("artifact."):
+            return
+        event = fact.event
+        if isinstance(event, ArtifactPartial):
+            key = (event.artifact_id, event.attempt)
+            story.texts.setdefault(key, JoinedText()).add(event.text)
+        elif isinstance(event, ArtifactCompleted):
+            text = story.texts.pop((event.artifact_id, event.attempt), JoinedText())
+            if not text.agrees(event.size, event.sha256):
+                what = f"{event.artifact_id}: its pieces are {text.size} bytes of {event.size}"
+                self._find("whole artifacts", fact, what)
+        elif isinstance(event, UnknownEvent):
+            self._find("readable facts", fact, event.problem)
+
+    def compare(self, row: RunRow) -> None:
+        """One run's row, after all facts."""
+        story = self._stories.pop(row.run_id, None)
+        told: dict[str, Any] = {}
+        if story is not None:
+            told = {
+                "state": story.state,
+                "sequence": story.sequence,
+                "last_position": story.position,
+                "attempt": story.attempt,
+            }
+        kept = {name: getattr(row, name) for name in told}
+        ended = row.state in TERMINAL_STATES
+        whole = (row.ended_at is not None) == ended == (row.outcome is not None)
+        asked = story is not None and story.cancel_requested != row.cancel_requested
+        if story is None or kept != told or not whole or asked:
+            what = f"the row says {kept or row.state}, its facts {told or 'nothing'}"
+            self._row_finding(row, what)
+        if (ended or row.state in {"queued", "preempted"}) and row.life is not None:
+            self._row_finding(row, f"it is {row.state} and owned by {row.life}")
+
+    def _row_finding(self, row: RunRow, what: str) -> None:
+        self.findings.append(
+            Finding("rows agree with facts", row.run_id, row.last_position, what)
+        )
+
+    def finish(self) -> list[Finding]:
+        """All findings, once every fact and row was taken."""
+        for cause, fact in self._causes:
+            if cause in self._ids:
+                self._find("causes come first", fact, "its cause has a higher position")
+            elif self.bounds.floor <= 1:
+                self._find("causes exist", fact, "its cause is not in the log")
+        self._stories.pop(DAEMON_STREAM, None)
+        for run_id, story in self._stories.items():
+            what = "there are facts and no row"
+            self.findings.append(
+                Finding("rows agree with facts", run_id, story.position, what)
+            )
+        if self._position != self.bounds.head and self.bounds.head >= self.bounds.floor:
+            what = f"the head is {self.bounds.head}, the last fact {self._position}"
+            self.findings.append(Finding("dense positions", "", self._position, what))
+        return self.findings
+
+
+def audit_log(
+    facts: Iterable[Recorded], rows: Iterable[RunRow], bounds: Bounds
+) -> Audit:
+    """The audit of a whole log: its facts in position order, and all its rows."""
+    audit = Audit(bounds)
+    for fact in facts:
+        audit.take(fact)
+    for row in rows:
+        audit.compare(row)
+    audit.finish()
+    return audit
+
+
+def audit_connection(db: sqlite3.Connection) -> Audit:
+    """The audit of what this connection sees; give it a transaction of its own on a live log."""
+    meta = dict(
+        db.execute("SELECT name, value FROM meta WHERE name IN ('floor', 'head')")
+    )
+    facts = (recorded(c) for c in db.execute(f"{SELECT_EVENTS} ORDER BY position"))
+    rows = (
+        run_row(c)
+        for c in db.execute(f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key")
+    )
+    return audit_log(facts, rows, Bounds(**meta))
+
+
+def audit_file(path: Path) -> Audit:
+    """The audit of a database file, live or a copy, as one moment of it; nothing is written.
+
+    NotFound without a file; sqlite3.Error when it cannot be read.
+    """
+    with closing(_open_read_only(path)) as db:
+        db.execute("BEGIN")
+        return audit_connection(db)
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise NotFound(f"there is no database {path}")
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
+def findings_by_law(findings: Iterable[Finding]) -> Iterator[tuple[str, int, Finding]]:
+    """Each broken law, how often it is broken, and the first place."""
+    laws: dict[str, list[Finding]] = {}
+    for finding in findings:
+        laws.setdefault(finding.law, []).append(finding)
+    for law, found in laws.items():
+        yield law, len(found), found[0]

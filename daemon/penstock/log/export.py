@@ -1,0 +1,180 @@
+"""The whole log as lines of JSON, and back: a copy that any tool can read.
+
+First a header; then the rows of every table but the events, so that an import brings back queues,
+inputs and questions too; then the events, each in its wire form.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.rows import SELECT_EVENTS, recorded, to_json, to_micros
+from penstock.log.sqlite.schema import VERSION
+from penstock.log.sqlite.transaction import INSERT_EVENT
+from penstock.words.errors import Conflict, NotFound, Refused
+
+#: Schema versions whose rows are those of this one: only indexes have changed since.
+READABLE_VERSIONS = frozenset({1, 2})
+
+_FORMAT = "penstock-log"
+_TABLES = {
+    "runs": "key",
+    "specs": "key",
+    "prerequisites": "prerequisite, run",
+    "asks": "run, name",
+    "tombstones": "run_id",
+    "pauses": "name",
+}
+
+
+def export_file(path: Path, out: BinaryIO) -> int:
+    """Write the log of a database that a daemon may be using; the number of events."""
+    if not path.exists():
+        raise NotFound(f"there is no database {path}")
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+    )
+    try:
+        count = 0
+        for line in export_lines(db):
+            out.write(line + b"\n")
+            count += line.startswith(b'{"position"')
+        return count
+    finally:
+        db.close()
+
+
+def import_file(path: Path, source: BinaryIO) -> int:
+    """Read an export into a database that holds nothing yet; the number of events.
+
+    The caller holds the database's lock. Conflict if it is not empty, Refused for a file that is no
+    export, is of another schema, or is cut short; nothing is written then.
+    """
+    (db,) = open_database(path, 0)
+    try:
+        return import_lines(db, source)
+    finally:
+        db.close()
+
+
+def export_lines(db: sqlite3.Connection) -> Iterator[bytes]:
+    """The log as it stands now, whatever is written meanwhile."""
+    db.execute("BEGIN")
+    try:
+        meta = dict(db.execute("SELECT name, value FROM meta"))
+        (events,) = db.execute("SELECT count(*) FROM events").fetchone()
+        header = {"format": _FORMAT, "schema": VERSION, **meta, "events": events}
+        yield to_json(header).encode()
+        for table, order in _TABLES.items():
+            cursor = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
+            names = [column[0] for column in cursor.description]
+            for row in cursor:
+                values = dict(zip(names, map(_to_text, row), strict=True))
+                yield to_json({"table": table, "row": values}).encode()
+        for row in db.execute(f"{SELECT_EVENTS} ORDER BY position"):
+            yield recorded(row).wire()
+    finally:
+        db.execute("ROLLBACK")
+
+
+def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
+    """See `import_file`."""
+    source = iter(lines)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (head,) = db.execute("SELECT value FROM meta WHERE name = 'head'").fetchone()
+        (runs,) = db.execute("SELECT count(*) FROM runs WHERE key > 0").fetchone()
+        if head or runs:
+            raise Conflict(
+                "the database is not empty; an export is read into an empty one only"
+            )
+        header = _read_header(source)
+        for name in ("epoch", "head", "floor"):
+            db.execute("UPDATE meta SET value = ? WHERE name = ?", (header[name], name))
+        for table in _TABLES:
+            db.execute(f"DELETE FROM {table}")
+        events = db.executemany(INSERT_EVENT, _read_rows(db, source)).rowcount
+        if max(events, 0) != header["events"]:
+            raise Refused(
+                "import", f"holds {max(events, 0)} of {header['events']} events"
+            )
+        db.execute("COMMIT")
+    except (ValueError, KeyError, TypeError, sqlite3.IntegrityError) as error:
+        db.rollback()
+        raise Refused("import", f"is damaged: {error}") from error
+    except BaseException:
+        db.rollback()
+        raise
+    return max(events, 0)
+
+
+def _read_header(source: Iterator[bytes]) -> dict[str, Any]:
+    header = json.loads(next(source, b"{}"))
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise Refused("import", "is no export of penstock")
+    if header["schema"] not in READABLE_VERSIONS:
+        known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+        raise Refused(
+            "import", f"has schema version {header['schema']}; this one reads {known}"
+        )
+    return header
+
+
+def _read_rows(
+    db: sqlite3.Connection, source: Iterator[bytes]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of the events; those of other tables, which come first, are written on the way."""
+    for line in source:
+        data = json.loads(line)
+        if "table" in data:
+            _insert(db, data["table"], data["row"])
+        else:
+            yield _event_row(db, data, line)
+
+
+def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+    known = [column[1] for column in db.execute(f"PRAGMA table_info({table})")]
+    if table not in _TABLES or sorted(row) != sorted(known):
+        raise Refused("import", f"has rows this version does not know ({table})")
+    marks = ", ".join("?" * len(known))
+    values = [_from_text(row[name]) for name in known]
+    db.execute(f"INSERT INTO {table} VALUES ({marks})", values)
+
+
+def _event_row(
+    db: sqlite3.Connection, data: dict[str, Any], line: bytes
+) -> tuple[Any, ...]:
+    found = db.execute(
+        "SELECT key FROM runs WHERE run_id = ?", (data["run_id"],)
+    ).fetchone()
+    if found is None:
+        raise Refused("import", f"has an event of the unknown run {data['run_id']!r}")
+    # The fact byte for byte: quotes within the texts before it are escaped, so this is its start.
+    body = line.rstrip().split(b',"event":', 1)[1][:-1]
+    cause = data["causation_id"]
+    return (
+        data["position"], found[0], data["sequence"], UUID(data["event_id"]).bytes,
+        to_micros(datetime.fromisoformat(data["at"])), data["event"]["type"],
+        to_json(data["clock"]), UUID(cause).bytes if cause else None, data["code_version"], body,
+    )  # fmt: skip
+
+
+def _to_text(value: Any) -> Any:
+    """Bytes have no form in JSON but this one."""
+    return (
+        {"base64": base64.b64encode(value).decode()}
+        if isinstance(value, bytes)
+        else value
+    )
+
+
+def _from_text(value: Any) -> Any:
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) else value

@@ -1,0 +1,486 @@
+"""Projections: the state of runs and of the queue, folded from facts one by one, in their order.
+
+Live and replay use the same fold, in the daemon, in clients and in the dashboard. A type that is
+not named in the table of effects changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from penstock.words import events as e
+from penstock.words.errors import PenstockError
+from penstock.words.events import UnknownEvent
+from penstock.words.lifecycle import (
+    MOVING_TYPES,
+    QUEUED_STATES,
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
+from penstock.words.values import format_time
+
+
+class BrokenStory(PenstockError):
+    """A run's facts are not in sequence: one is repeated or missing."""
+
+    def __init__(self, run_id: str, sequence: int, expected: int) -> None:
+        what = (
+            "is repeated" if sequence < expected else f"came where {expected} should be"
+        )
+        super().__init__(f"run {run_id}: sequence {sequence} {what}", run_id=run_id)
+        self.sequence = sequence
+
+
+@dataclass(slots=True)
+class RunView:
+    """One run, as its facts up to `sequence` tell it."""
+
+    run_id: str
+    kind: str = ""
+    state: State | None = None
+    priority: int = Priority.MEDIUM
+    reason: str = ""
+    progress: float | None = None
+    step: str | None = None
+    result: Any = None
+    error: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_at: datetime | None = None
+    code_version: int = 0
+    code_hash: str | None = None
+    #: The vector clock at the newest code: what a bug report is judged against.
+    code_clock: Mapping[str, int] = field(default_factory=dict)
+    sequence: int = 0
+    position: int = 0
+    #: Place in the line: the position of its `run.queued`, kept over releases.
+    place: int = 0
+    attempt: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    after: tuple[str, ...] = ()
+    timeout: float | None = None
+    parent_id: str | None = None
+    retry_of: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    cancel_requested: str | None = None
+    asks: dict[str, AskView] = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, ArtifactView] = field(default_factory=dict)
+    milestones: list[str] = field(default_factory=list)
+    #: What its requests to models came to: tokens, money in the prices' currency, seconds.
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    model_seconds: float = 0.0
+    corrections_open: int = 0
+    stale: int = 0
+    anomalies: int = 0
+    unknown: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    def apply(self, fact: Recorded) -> None:
+        """Take the next fact. BrokenStory unless its sequence follows the last one."""
+        if fact.sequence != self.sequence + 1:
+            raise BrokenStory(self.run_id, fact.sequence, self.sequence + 1)
+        self.sequence = fact.sequence
+        self.position = fact.position
+        self.last_at = fact.at
+        if fact.type in MOVING_TYPES:
+            self._move(fact)
+        effect = EFFECTS.get(fact.type)
+        if effect is None:
+            return
+        event = fact.event
+        if isinstance(event, UnknownEvent):
+            self.unknown += 1
+        else:
+            effect(self, fact, event)
+
+    def _move(self, fact: Recorded) -> None:
+        try:
+            self.state = next_state(self.state, fact.type)
+        except IllegalTransition:
+            self.anomalies += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of `GET /runs/{id}`."""
+        return {
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "state": self.state,
+            "priority": Priority(self.priority).name,
+            "reason": self.reason,
+            "progress": self.progress,
+            "step": self.step,
+            "result": self.result,
+            "error": self.error,
+            "details": dict(self.details),
+            "created_at": _time(self.created_at),
+            "started_at": _time(self.started_at),
+            "ended_at": _time(self.ended_at),
+            "last_at": _time(self.last_at),
+            "code_version": self.code_version,
+            "sequence": self.sequence,
+            "position": self.position,
+            "place": self.place,
+            "attempt": self.attempt,
+            "labels": dict(self.labels),
+            "group": self.group,
+            "after": list(self.after),
+            "timeout": self.timeout,
+            "parent_id": self.parent_id,
+            "retry_of": self.retry_of,
+            "inputs": dict(self.inputs),
+            "cancel_requested": self.cancel_requested,
+            "asks": [_ask_json(ask) for ask in self.asks.values()],
+            "artifacts": [
+                _artifact_json(artifact) for artifact in self.artifacts.values()
+            ],
+            "milestones": list(self.milestones),
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "cost": self.cost,
+            "model_seconds": self.model_seconds,
+            "stale": self.stale,
+            "anomalies": self.anomalies,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunView:
+        """The view that `to_json` told, ready for the facts after its `sequence`.
+
+        Recorded step results are not part of it: only the run itself needs them.
+        """
+        times = ("created_at", "started_at", "ended_at", "last_at")
+        plain = {
+            name: data[name]
+            for name in cls.__dataclass_fields__
+            if name in data
+            and name not in {*times, "priority", "asks", "artifacts", "after"}
+        }
+        view = cls(
+            **plain, priority=Priority[data["priority"]], after=tuple(data["after"])
+        )
+        for name in times:
+            setattr(view, name, _parse_time(data[name]))
+        view.asks = {a["name"]: _ask_from_json(a) for a in data["asks"]}
+        view.artifacts = {
+            a["artifact_id"]: ArtifactView(**a) for a in data["artifacts"]
+        }
+        view.milestones = list(data["milestones"])
+        return view
+
+
+def fold(facts: Iterable[Recorded], run_id: str = "") -> RunView:
+    """The view of one run after these facts; an empty view for none."""
+    view = RunView(run_id)
+    for fact in facts:
+        if not view.run_id:
+            view.run_id = fact.run_id
+        view.apply(fact)
+    return view
+
+
+@dataclass(slots=True)
+class QueueView:
+    """How many runs stand where. Takes the facts of all runs; remembers only open ones."""
+
+    states: dict[str, tuple[State, int]] = field(default_factory=dict)
+    queued_by_priority: Counter[int] = field(default_factory=Counter)
+    queued: int = 0
+    running: int = 0
+    waiting: int = 0
+
+    def seed(self, run_id: str, state: State, priority: int) -> None:
+        """Begin with a run that was open before the first fact."""
+        self._place(run_id, state, priority)
+
+    def apply(self, fact: Recorded, priority: int) -> None:
+        """Take the next fact of any run, and the run's priority."""
+        if fact.type not in MOVING_TYPES:
+            return
+        state, _ = self.states.get(fact.run_id, (None, 0))
+        try:
+            after = next_state(state, fact.type)
+        except IllegalTransition:
+            return
+        if after is not None:
+            self._place(fact.run_id, after, priority)
+
+    def _place(self, run_id: str, state: State, priority: int) -> None:
+        before = self.states.pop(run_id, None)
+        if before is not None:
+            self._count(before[0], before[1], -1)
+        if state not in TERMINAL_STATES:
+            self.states[run_id] = (state, priority)
+            self._count(state, priority, 1)
+
+    def _count(self, state: State, priority: int, by: int) -> None:
+        if state in QUEUED_STATES:
+            self.queued += by
+            self.queued_by_priority[priority] += by
+        elif state == "running":
+            self.running += by
+        else:
+            self.waiting += by
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _ask_json(ask: AskView) -> dict[str, Any]:
+    return {
+        "name": ask.name,
+        "question": ask.question,
+        "choices": list(ask.choices),
+        "default": ask.default,
+        "expires_at": _time(ask.expires_at),
+        "answer": ask.answer,
+        "answered_by": ask.answered_by,
+    }
+
+
+def _ask_from_json(data: Mapping[str, Any]) -> AskView:
+    times = {
+        "expires_at": _parse_time(data["expires_at"]),
+        "choices": tuple(data["choices"]),
+    }
+    return AskView(**{**data, **times})
+
+
+def _artifact_json(artifact: ArtifactView) -> dict[str, Any]:
+    return {name: getattr(artifact, name) for name in ArtifactView.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class AskView:
+    """A question as the run's facts tell it."""
+
+    name: str
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    expires_at: datetime | None = None
+    answer: str | None = None
+    answered_by: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.answer is None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactView:
+    """How far an artifact has come: characters so far, bytes once complete."""
+
+    artifact_id: str
+    attempt: int = 1
+    characters: int = 0
+    size: int | None = None
+    sha256: str | None = None
+    path: str | None = None
+
+
+def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
+    view.kind = event.kind
+    view.priority = event.priority
+    view.inputs = event.inputs
+    view.labels = event.labels
+    view.after = event.after
+    view.group = event.group
+    view.timeout = event.timeout
+    view.parent_id = event.parent_id
+    view.retry_of = event.retry_of
+    view.created_at = fact.at
+    view.place = fact.position
+
+
+def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
+    view.attempt = event.attempt
+    view.started_at = fact.at
+    view.inputs = event.inputs
+    view.reason = ""
+
+
+def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
+    view.attempt = event.attempt
+    view.reason = ""
+
+
+def _waiting(view: RunView, _fact: Recorded, event: e.RunWaiting) -> None:
+    view.reason = event.reason
+
+
+def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
+    view.reason = f"preempted by {event.by}"
+
+
+def _requeued(view: RunView, _fact: Recorded, event: e.RunRequeued) -> None:
+    view.reason = event.reason
+
+
+def _cancel_requested(
+    view: RunView, _fact: Recorded, event: e.RunCancelRequested
+) -> None:
+    view.cancel_requested = event.reason
+
+
+def _completed(view: RunView, fact: Recorded, event: e.RunCompleted) -> None:
+    view.result = event.result
+    view.progress = 1.0
+    view.reason = ""
+    view.ended_at = fact.at
+
+
+def _failed(view: RunView, fact: Recorded, event: e.RunFailed) -> None:
+    view.reason = event.reason
+    view.error = event.error
+    view.details = event.details
+    view.ended_at = fact.at
+
+
+def _cancelled(view: RunView, fact: Recorded, event: e.RunCancelled) -> None:
+    view.reason = event.reason
+    view.details = event.details
+    view.ended_at = fact.at
+
+
+def _new_code(view: RunView, fact: Recorded, code_hash: str | None) -> None:
+    """The newest version stays; a fact about an older one is stale (VW-02, VW-03)."""
+    if view.code_version and fact.code_version <= view.code_version:
+        view.stale += 1
+        return
+    view.code_version = fact.code_version
+    view.code_hash = code_hash
+    view.code_clock = fact.clock
+
+
+def _code_generated(view: RunView, fact: Recorded, event: e.CodeGenerated) -> None:
+    _new_code(view, fact, event.code_hash)
+
+
+def _correction_started(
+    view: RunView, _fact: Recorded, _event: e.CorrectionStarted
+) -> None:
+    view.corrections_open += 1
+
+
+def _correction_completed(
+    view: RunView, fact: Recorded, event: e.CorrectionCompleted
+) -> None:
+    if view.corrections_open:
+        view.corrections_open -= 1
+    else:
+        view.anomalies += 1
+    _new_code(view, fact, event.code_hash)
+
+
+def _bug_reported(view: RunView, _fact: Recorded, event: e.BugReported) -> None:
+    if event.verdict == "stale" or event.version < view.code_version:
+        view.stale += 1
+
+
+def _progress(view: RunView, _fact: Recorded, event: e.Progress) -> None:
+    view.step = event.step
+    view.progress = event.fraction
+
+
+def _milestone(view: RunView, _fact: Recorded, event: e.Milestone) -> None:
+    view.milestones.append(event.name)
+
+
+def _step_completed(view: RunView, _fact: Recorded, event: e.StepCompleted) -> None:
+    view.steps[event.name] = event.result
+    view.step = event.name
+
+
+def _step_failed(view: RunView, _fact: Recorded, event: e.StepFailed) -> None:
+    view.step = event.name
+
+
+def _ask_raised(view: RunView, _fact: Recorded, event: e.AskRaised) -> None:
+    view.asks[event.name] = AskView(
+        event.name, event.question, event.choices, event.default, event.expires_at
+    )
+
+
+def _ask_answered(view: RunView, _fact: Recorded, event: e.AskAnswered) -> None:
+    ask = view.asks.get(event.name)
+    if ask is None:
+        view.anomalies += 1
+        ask = AskView(event.name, "")
+    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+
+
+def _artifact_partial(view: RunView, _fact: Recorded, event: e.ArtifactPartial) -> None:
+    artifact = view.artifacts.get(event.artifact_id)
+    if artifact is None or artifact.attempt != event.attempt:
+        artifact = ArtifactView(event.artifact_id, event.attempt)
+    characters = artifact.characters + len(event.text)
+    view.artifacts[event.artifact_id] = replace(artifact, characters=characters)
+
+
+def _artifact_completed(
+    view: RunView, _fact: Recorded, event: e.ArtifactCompleted
+) -> None:
+    artifact = view.artifacts.get(event.artifact_id) or ArtifactView(event.artifact_id)
+    view.artifacts[event.artifact_id] = replace(
+        artifact,
+        attempt=event.attempt,
+        size=event.size,
+        sha256=event.sha256,
+        path=event.path,
+    )
+
+
+def _model_used(view: RunView, _fact: Recorded, event: e.ModelUsed) -> None:
+    view.tokens_in += event.tokens_in
+    view.tokens_out += event.tokens_out
+    view.cost += event.cost
+    view.model_seconds += event.seconds
+
+
+EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
+    "run.queued": _queued,
+    "run.started": _started,
+    "run.resumed": _resumed,
+    "run.waiting": _waiting,
+    "run.preempted": _preempted,
+    "run.requeued": _requeued,
+    "run.cancel_requested": _cancel_requested,
+    "run.completed": _completed,
+    "run.failed": _failed,
+    "run.cancelled": _cancelled,
+    "code.generated": _code_generated,
+    "correction.started": _correction_started,
+    "correction.completed": _correction_completed,
+    "bug.reported": _bug_reported,
+    "progress": _progress,
+    "milestone": _milestone,
+    "step.completed": _step_completed,
+    "step.failed": _step_failed,
+    "ask.raised": _ask_raised,
+    "ask.answered": _ask_answered,
+    "artifact.partial": _artifact_partial,
+    "artifact.completed": _artifact_completed,
+    "model.used": _model_used,
+}

@@ -1,0 +1,484 @@
+"""The recorder: the one way anything is recorded.
+
+One writer task drains whatever is pending, commits it in one transaction, and then, in one step
+without a checkpoint and in batch order: applies the results, folds the projections, publishes the
+ring, and only then wakes the waiters. So nobody sees what a crash could take back, and after a commit
+everybody sees the same.
+
+The queue is a deque with two doors. `record` waits for room, then for its commit. `conclude` is a
+plain function that enters uncounted and never waits, so that no checkpoint lies between choosing an
+outcome and recording it; there is at most one per execution. A waiter cancelled before it was
+queued wrote nothing; later, its write is recorded and only the acknowledgement is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import trio
+
+from penstock.log.store import Store
+from penstock.log.writes import (
+    Append,
+    Appended,
+    Claim,
+    Complete,
+    Decision,
+    Enqueue,
+    Fence,
+    Outcome,
+    Release,
+    RequestPreempt,
+    draft,
+)
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
+from penstock.words.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
+from penstock.words.recorded import Recorded
+
+Answered = Outcome | PenstockError
+
+
+class Follower(Protocol):
+    """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
+
+    @property
+    def head(self) -> int:
+        """Position of the newest fact that was folded."""
+        ...
+
+    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+        """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
+
+        `forced`: look even though nothing in the batch says so.
+        """
+        ...
+
+    def apply(self, decision: Decision, outcome: Answered) -> None:
+        """Take note of one decision's outcome, in batch order."""
+        ...
+
+    def fold(self, facts: Sequence[Recorded]) -> None:
+        """Fold the batch's facts into the views and publish them, after all outcomes applied."""
+        ...
+
+    def abandon(self) -> None:
+        """The writer has ended: whoever waits for a conclusion need not wait any more."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """One decision on its way; `settled` is shared by all that entered for the same batch."""
+
+    decision: Decision
+    settled: trio.Event
+    since: float
+    counted: bool
+    answer: Answered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatistics:
+    """`pending` of `capacity` ordinary entries wait for a commit, `waiting` tasks for room."""
+
+    pending: int
+    capacity: int
+    waiting: int
+    batches: int
+    decisions: int
+    largest_batch: int
+    dropped: int
+    unavailable: str | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the recorder has done since its start."""
+
+    batches: int = 0
+    decisions: int = 0
+    largest_batch: int = 0
+    dropped: int = 0
+
+
+# Seconds between two tries at an unavailable store: the first, and the longest.
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+
+
+def retry_delay(waited: float) -> float:
+    """Seconds until the next try: a quarter of what was waited already, within bounds."""
+    return min(_LONGEST_RETRY, max(_FIRST_RETRY, waited / 4))
+
+
+def longest_wait(entries: Sequence[Pending], *, now: float) -> float:
+    """Seconds that the oldest has waited; a claim alone, which nobody waits for, counts as 1 s."""
+    return max((now - entry.since for entry in entries), default=1.0)
+
+
+def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
+    """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
+    if not entry.counted:
+        return False
+    if isinstance(entry.decision, Enqueue) and entry.decision.capacity is not None:
+        return True
+    return now - entry.since >= patience
+
+
+def answer_without_store(decision: Decision, why: str) -> Answered:
+    """What one who gave up is told: facts that may be dropped are taken as recorded."""
+    return Appended() if _droppable(decision) else StoreUnavailable(why)
+
+
+def _droppable(decision: Decision) -> bool:
+    return isinstance(decision, Append) and all(
+        d.type in DROPPABLE_TYPES for d in decision.drafts
+    )
+
+
+log = logging.getLogger("penstock.recorder")
+
+
+@dataclass(eq=False, slots=True)
+class Commits:
+    """See the module's text."""
+
+    store: Store
+    #: Position of the newest fact that we know of.
+    head: Callable[[], int]
+    #: Why the store does not answer; None while it does.
+    unavailable: str | None = None
+
+    async def commit(self, decisions: Sequence[Decision]) -> list[Answered] | None:
+        """The store's answers, or None while it is unavailable."""
+        try:
+            if self.unavailable is not None:
+                await self._check_lost_answer()
+            try:
+                answers = await self._commit_shielded(decisions)
+            except (StoreUnavailable, StoreBroken):
+                raise
+            except Exception:
+                log.exception(
+                    "a batch could not be judged; trying its decisions one by one"
+                )
+                answers = [await self._commit_alone(decision) for decision in decisions]
+        except StoreUnavailable as error:
+            if self.unavailable is None:
+                log.error("the store is unavailable: %s", error)
+            self.unavailable = str(error)
+            return None
+        if self.unavailable is not None:
+            log.warning("the store answers again")
+        self.unavailable = None
+        return answers
+
+    async def _check_lost_answer(self) -> None:
+        """StoreBroken if the commit that got no answer was done all the same.
+
+        Its outcomes, claimed runs above all, cannot be learned by asking again; the next life of the
+        daemon reads them from the log.
+        """
+        with trio.CancelScope(shield=True):
+            head = (await self.store.bounds()).head
+        if head > self.head():
+            raise StoreBroken("the store wrote facts and did not say so")
+
+    async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
+        # A commit that is not waited for would be a commit of unknown outcome.
+        with trio.CancelScope(shield=True):
+            answers = await self.store.commit(decisions)
+        return answers  # noqa: RET504  (left the scope first)
+
+    async def _commit_alone(self, decision: Decision) -> Answered:
+        try:
+            return (await self._commit_shielded([decision]))[0]
+        except (StoreBroken, StoreUnavailable):
+            raise
+        except Exception as error:
+            log.exception("the decision %s failed", type(decision).__name__)
+            return PenstockError(f"the decision failed: {type(error).__name__}")
+
+
+@dataclass(eq=False, slots=True)
+class Notes:
+    """Holds back what comes too fast. `note` never waits; the newest of a key wins."""
+
+    #: Seconds between two notes of one key.
+    interval: float
+    #: Queues one for the next commit.
+    enter: Callable[[AnyEvent], None]
+    _newest: dict[str, AnyEvent] = field(default_factory=dict)
+    _noted: trio.Event = field(default_factory=trio.Event)
+
+    def note(self, key: str, event: AnyEvent) -> None:
+        """Record `event` unless another of its key comes before it can be."""
+        self._newest[key] = event
+        self._noted.set()
+
+    async def write(self) -> None:
+        """The task that enters them; until cancelled."""
+        while True:
+            await self._noted.wait()
+            self._noted = trio.Event()
+            newest, self._newest = self._newest, {}
+            for event in newest.values():
+                self.enter(event)
+            await trio.sleep(self.interval)
+
+
+@dataclass(eq=False, slots=True)
+class Recorder:
+    """See the module's text. Make one with `open_recorder`."""
+
+    store: Store
+    follower: Follower
+    #: Ordinary entries that may be pending; `decide` waits beyond it.
+    capacity: int
+    #: Seconds an ordinary entry waits for an unavailable store.
+    patience: float
+    #: Seconds between two notes of one key.
+    note_interval: float
+    now: Callable[[], datetime]
+    #: Takes secrets out of what is to be recorded.
+    redact: Callable[[Decision], Decision] = lambda decision: decision
+    on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
+    counters: Counters = field(default_factory=Counters)
+    _commits: Commits = field(init=False)
+    _pending: list[Pending] = field(default_factory=list)
+    _ordinary: int = 0
+    _settled: trio.Event = field(default_factory=trio.Event)
+    _work: trio.Event = field(default_factory=trio.Event)
+    _room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _concluding: set[Fence] = field(default_factory=set)
+    _notes: Notes = field(init=False)
+    _kicked: bool = False
+    _writing: bool = True
+    _in_batch: bool = False
+    _batch_done: trio.lowlevel.ParkingLot = field(
+        default_factory=trio.lowlevel.ParkingLot
+    )
+
+    def __post_init__(self) -> None:
+        self._commits = Commits(self.store, lambda: self.follower.head)
+        self._notes = Notes(self.note_interval, self._enter_note)
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why the store does not answer; None while it does."""
+        return self._commits.unavailable
+
+    async def decide(self, decision: Decision) -> Outcome:
+        """Record a decision: wait for room, then for its commit, and return its outcome.
+
+        Raises what the store refused it with; Terminal if the run's execution has concluded
+        meanwhile; StoreUnavailable when the store did not answer within `patience`.
+        """
+        while self._ordinary >= self.capacity:
+            await self._room.park()
+        # Mostly nothing is being concluded, and a fence is slow to look up.
+        if self._concluding and getattr(decision, "fence", None) in self._concluding:
+            # Woken for room that it does not take: the next in line may have it.
+            self._room.unpark()
+            await trio.lowlevel.checkpoint()
+            raise Terminal
+        entry = self._enter(decision, counted=True)
+        while entry.answer is None:
+            await entry.settled.wait()
+        if isinstance(entry.answer, Outcome):
+            return entry.answer
+        raise entry.answer
+
+    def conclude(self, decision: Complete | Release) -> None:
+        """Record the end of an execution. Never waits; follows every append already queued."""
+        self._concluding.add(decision.fence)
+        self._enter(decision, counted=False)
+        if not self._writing:
+            self.follower.abandon()
+
+    def request(self, decision: RequestPreempt) -> None:
+        """Ask to interrupt a run. Never waits; at most one per execution is on its way."""
+        self._enter(decision, counted=False)
+
+    def note(self, key: str, event: AnyEvent) -> None:
+        """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
+        self._notes.note(key, event)
+
+    def kick(self) -> None:
+        """Let the writer make a batch, with its claim, though nothing is pending."""
+        self._kicked = True
+        self._work.set()
+
+    @property
+    def pending(self) -> int:
+        """Ordinary entries that wait for a commit."""
+        return self._ordinary
+
+    def statistics(self) -> RecorderStatistics:
+        c = self.counters
+        waiting = len(self._room)
+        return RecorderStatistics(
+            self._ordinary, self.capacity, waiting, c.batches, c.decisions, c.largest_batch,
+            c.dropped, self.unavailable,
+        )  # fmt: skip
+
+    def _enter(self, decision: Decision, *, counted: bool) -> Pending:
+        decision = self.redact(decision)
+        entry = Pending(decision, self._settled, trio.current_time(), counted)
+        self._pending.append(entry)
+        self._ordinary += counted
+        self._work.set()
+        return entry
+
+    async def wait_drained(self) -> None:
+        """Wait until nothing is pending, or nobody is left to write it."""
+        # Conclusions are not counted, so a batch of them alone is seen by `_in_batch` only.
+        while self._writing and (self._pending or self._ordinary or self._in_batch):
+            await self._batch_done.park()
+
+    async def wait_applied(self) -> None:
+        """Wait until the batch that is being committed now, if any, has been applied."""
+        await trio.lowlevel.checkpoint()
+        if self._in_batch:
+            await self._batch_done.park()
+
+    async def write(self) -> None:
+        """The writer task. It ends only by being cancelled, or with the daemon."""
+        try:
+            while True:
+                if self._work.is_set():
+                    # Whom the last batch woke has a turn now, some before this task and some
+                    # after. After one more turn all have decided what they decide next, and none
+                    # waits for a commit that left without it.
+                    await trio.lowlevel.checkpoint()
+                await self._work.wait()
+                self._work = trio.Event()
+                self._in_batch = True
+                await self._write_batch()
+                self._in_batch = False
+                self._batch_done.unpark_all()
+        finally:
+            self._writing = self._in_batch = False
+            self.follower.abandon()
+            self._batch_done.unpark_all()
+
+    async def _write_batch(self) -> None:
+        began = trio.current_time()
+        entries: list[Pending] = []
+        while True:
+            entries += self._take()
+            decisions = [entry.decision for entry in entries]
+            claim = self.follower.claim(decisions, forced=self._kicked)
+            if claim is not None:
+                decisions.append(claim)
+            if not decisions:
+                return
+            answers = await self._commits.commit(decisions)
+            if answers is not None:
+                break
+            entries = await self._wait_for_store(entries)
+        self._kicked = False
+        self._settle(entries, claim, answers)
+        self._wake(entries)
+        self.on_commit(len(entries), trio.current_time() - began)
+
+    def _take(self) -> list[Pending]:
+        entries, self._pending = self._pending, []
+        self._settled = trio.Event()
+        return entries
+
+    def _take_out(self, entries: Sequence[Pending]) -> None:
+        self._ordinary -= sum(entry.counted for entry in entries)
+
+    def _wake(self, entries: Sequence[Pending]) -> None:
+        """Let others take the room and wake the waiters; one event serves a whole batch."""
+        self._room.unpark(count=sum(entry.counted for entry in entries))
+        # No set: its order is by address, and a numbered schedule would not replay.
+        for settled in dict.fromkeys(entry.settled for entry in entries):
+            settled.set()
+
+    async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
+        """Wait a little, give up on what has waited long enough, and return the rest."""
+        waited = longest_wait(entries, now=trio.current_time())
+        await trio.sleep(retry_delay(waited))
+        now = trio.current_time()
+        given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
+        for entry in given_up:
+            entry.answer = answer_without_store(entry.decision, self.unavailable or "")
+            self.counters.dropped += isinstance(entry.answer, Appended)
+        kept = [entry for entry in entries if entry.answer is None]
+        self._take_out(given_up)
+        self._wake(given_up)
+        # Those who shared an event with one that gave up wait for a new one. The others still
+        # wait for theirs: another one would be set instead, and never wake them.
+        rest = trio.Event()
+        for entry in kept:
+            if entry.settled.is_set():
+                entry.settled = rest
+        return kept
+
+    def _settle(
+        self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
+    ) -> None:
+        """Outcomes, then views and ring, then waiters; no checkpoint in here."""
+        # First of all: who samples how full the recorder is does so while the facts are folded.
+        self._take_out(entries)
+        self.counters.batches += 1
+        self.counters.decisions += len(entries)
+        self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
+        facts: list[Recorded] = []
+        for entry, answer in zip(entries, answers, strict=False):
+            entry.answer = answer
+            self._apply(entry.decision, answer, facts)
+        if claim is not None:
+            self._apply(claim, answers[-1], facts)
+        self.follower.fold(facts)
+
+    def _apply(
+        self, decision: Decision, answer: Answered, facts: list[Recorded]
+    ) -> None:
+        if isinstance(decision, (Complete, Release)):
+            self._concluding.discard(decision.fence)
+        if isinstance(answer, Outcome) and not getattr(answer, "duplicate", False):
+            facts.extend(answer.recorded)
+        self.follower.apply(decision, answer)
+
+    async def write_notes(self) -> None:
+        """The task that turns notes into facts, at most one of a key per `note_interval`."""
+        await self._notes.write()
+
+    def _enter_note(self, event: AnyEvent) -> None:
+        note = draft(DAEMON_STREAM, event, now=self.now())
+        self._enter(Append((note,)), counted=False)
+
+
+@asynccontextmanager
+async def open_recorder(
+    recorder: Recorder, *, drain_seconds: float
+) -> AsyncIterator[Recorder]:
+    """Run the recorder's tasks; at the end commit what is pending, for at most `drain_seconds`.
+
+    A cancel from outside is heard by everybody but the writer: what the block says while it unwinds
+    (the conclusions of its runs, above all) is recorded too.
+    """
+    writing = trio.CancelScope(shield=True)
+
+    async def write() -> None:
+        with writing:
+            await recorder.write()
+
+    async with trio.open_nursery() as writer_nursery:
+        # Not by `start`: cancelled in that moment, it would wait for ever for a task in a shield.
+        writer_nursery.start_soon(write)  # noqa: ASYNC113
+        writer_nursery.start_soon(recorder.write_notes)
+        try:
+            yield recorder
+        finally:
+            with trio.move_on_after(drain_seconds, shield=True):
+                await recorder.wait_drained()
+            writing.cancel(reason="the recorder is drained")
+            writer_nursery.cancel_scope.cancel(reason="the recorder is drained")

@@ -1,0 +1,183 @@
+"""Opening the database: the lock that proves the one daemon, what a start refuses, and settings."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from penstock.log.sqlite.schema import check_version, create, create_file
+from penstock.words.errors import StartRefused
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock while inside. StartRefused names the file, and the pid of who holds it.
+
+    The kernel lets go of the lock when its holder is gone, however it ended, so the file may stay:
+    removing it would let two daemons lock two files of one name.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartRefused(
+            f"the lock file {path} cannot be opened: {error.strerror}"
+        ) from None
+    try:
+        _take(fd, path)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        raise StartRefused(
+            f"another daemon (pid {pid}) holds the lock {path}", pid=pid
+        ) from None
+    except OSError as error:
+        raise StartRefused(
+            f"the lock file {path} cannot be locked: {error.strerror}"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+#: File systems of other machines: their locks and shared memory are not what SQLite's log needs.
+NETWORK_TYPES = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "coda", "ncpfs", "lustre", "glusterfs",
+    "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone",
+})  # fmt: skip
+
+#: Milliseconds to wait for another process that reads the file (a backup, a person with sqlite3).
+BUSY_MILLISECONDS = 5000
+#: Pages of 4 KiB in the log between checkpoints: long stalls stay rare, and the log under 32 MiB.
+CHECKPOINT_PAGES = 8000
+#: KiB of pages a connection keeps in memory.
+WRITER_CACHE = 64 * 1024
+READER_CACHE = 8 * 1024
+
+
+def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
+    """The writing connection, then the reading ones (none for a database in memory).
+
+    StartRefused says in one sentence, with the path, why the file cannot be used.
+    """
+    if path is None:
+        db = _connect(":memory:", WRITER_CACHE)
+        create(db)
+        return [db]
+    connections: list[sqlite3.Connection] = []
+    try:
+        _check_place(path)
+        if not path.exists():
+            create_file(path)
+        connections.append(_connect(path, WRITER_CACHE))
+        _set_up(connections[0], path)
+        for _ in range(readers):
+            connections.append(_connect(path, READER_CACHE))
+            connections[-1].execute("PRAGMA query_only = ON")
+    except (sqlite3.Error, OSError) as error:
+        _close(connections)
+        raise StartRefused(_explain(path, error)) from error
+    except BaseException:
+        _close(connections)
+        raise
+    return connections
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _connect(path: Path | str, cache: int) -> sqlite3.Connection:
+    """A connection that any thread may use, one at a time."""
+    db = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    try:
+        db.create_function("fold", 1, str.casefold, deterministic=True)
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        # The first look into the file: what is no database is found out here.
+        db.execute(f"PRAGMA cache_size = -{cache}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    # First, because the next line already writes into the file.
+    check_version(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL: an acknowledged fact survives a power cut, not only a crash of the daemon.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # A file that may only be read opens without a word; asking for the write lock finds it out.
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    _check_whole(db, path)
+
+
+def _check_whole(db: sqlite3.Connection, path: Path) -> None:
+    """What can be known cheaply of a big file: it is as long as it says, and its ends agree.
+
+    SQLite itself refuses a file shorter than its header says. Above the floor the log has no holes,
+    so its last event has the position of the head.
+    """
+    meta = dict(db.execute("SELECT name, value FROM meta"))
+    (last,) = db.execute("SELECT max(position) FROM events").fetchone()
+    db.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()
+    last = last or 0
+    if last > meta["head"] or (meta["head"] >= meta["floor"] and last < meta["head"]):
+        why = f"its last event is {last} and its head {meta['head']}"
+        raise StartRefused(
+            f"the database {path} is damaged: {why}; it was left as it is"
+        )
+
+
+def _check_place(path: Path) -> None:
+    mounts = Path("/proc/self/mountinfo").read_text(
+        encoding="utf-8", errors="surrogateescape"
+    )
+    if (kind := network_type(path.resolve(), mounts)) is not None:
+        raise StartRefused(
+            f"the database {path} lies on a network file system ({kind})"
+        )
+    log = path.with_name(f"{path.name}-wal")
+    if not path.exists() and log.exists():
+        # SQLite would play the old log into a new file.
+        raise StartRefused(
+            f"the database {path} is missing, but its log {log} is there"
+        )
+
+
+def network_type(path: Path, mounts: str) -> str | None:
+    """The type of the network file system that `path` lies on; None on a local one."""
+    best, found = -1, ""
+    for line in mounts.splitlines():
+        head, _, tail = line.partition(" - ")
+        # Spaces and the like stand there as octal numbers.
+        point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), head.split(" ")[4])
+        depth = len(Path(point).parts)
+        # Of two mounts on one point the later one is seen.
+        if depth >= best and path.is_relative_to(point):
+            best, found = depth, tail.split(" ")[0]
+    return found if found in NETWORK_TYPES else None
+
+
+def _explain(path: Path, error: sqlite3.Error | OSError) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"the database {path} is damaged ({error}); it was left as it is"
+    if isinstance(error, OSError):
+        return f"the database {path} cannot be opened: {error.strerror}"
+    return f"the database {path} cannot be opened and written: {error}"

@@ -1,0 +1,112 @@
+"""Giving free slots to the best startable runs."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic_core import from_json
+
+from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.transaction import Entry, Ledger, check_move
+from penstock.log.writes import Claim, Claimed, RunRow
+from penstock.words.events import RunResumed, RunStarted
+from penstock.words.recorded import Recorded
+
+# Importance after aging (lower goes first), parked runs before queued ones, then place.
+_Candidate = tuple[int, int, int, str, str | None]
+
+#: Without aging the partial index on (priority, place) already has this order.
+_RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
+# `ended_at IS NULL` lets SQLite use the index of open runs.
+_HELD = "SELECT group_name FROM runs WHERE ended_at IS NULL AND state = 'running'"
+_COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, run_id, group_name FROM runs WHERE "
+_PARKED = (
+    _COLUMNS.format(0)
+    + "ended_at IS NULL AND state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
+)
+_STARTABLE = (
+    _COLUMNS.format(1) + "state IN ('queued', 'preempted') AND open_prerequisites = 0"
+    " AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY "
+)
+
+
+def claim(ledger: Ledger, d: Claim) -> Claimed:
+    """Start, resume and unpark as many runs as there are free slots."""
+    groups = [group for (group,) in ledger.db.execute(_HELD)]
+    free = d.slots - len(groups)
+    chosen: list[tuple[str, bool]] = []
+    if free > 0:
+        held = Counter(groups)
+        for _, queued, _, run_id, group in _candidates(ledger, d):
+            limit = None if group is None else d.group_slots.get(group)
+            if limit is not None and held[group] >= limit:
+                continue
+            held[group] += 1
+            chosen.append((run_id, bool(queued)))
+            if len(chosen) == free:
+                break
+    return _grant(ledger, d, chosen)
+
+
+def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[str, bool]]) -> Claimed:
+    facts: list[Recorded] = []
+    started: list[RunRow] = []
+    unparked: list[RunRow] = []
+    for run_id, queued in chosen:
+        entry = ledger.get(run_id)
+        fact, row = (_start if queued else _unpark)(ledger, entry, d)
+        facts.append(fact)
+        (started if queued else unparked).append(row)
+    return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
+
+
+def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
+    values = {
+        "now": to_micros(d.at),
+        # Dividing by NULL gives NULL: no aging.
+        "aging": max(1, int(d.aging * 1e6)) if d.aging else None,
+        "kinds": to_json(sorted(d.kinds)),
+    }
+    parked = ledger.db.execute(_PARKED, values).fetchall()
+    paused = {name for (name,) in ledger.db.execute("SELECT name FROM pauses")}
+    if "" in paused:
+        return iter(parked)
+    order = "rank, place" if d.aging else "priority, place"
+    startable: Iterator[_Candidate] = ledger.db.execute(_STARTABLE + order, values)
+    if paused:
+        # A group may be called "None": a run without one is asked for first.
+        startable = (
+            c for c in startable if c[4] is None or f"group:{c[4]}" not in paused
+        )
+    return heapq.merge(parked, startable) if parked else startable
+
+
+def _start(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
+    columns = ledger.columns(entry)
+    changes: dict[str, Any] = {
+        "life": d.life,
+        "token": entry.token + 1,
+        "attempt": entry.attempt + 1,
+        "host": d.host,
+        "reason": "",
+    }
+    if entry.attempt > 0:
+        event: RunStarted | RunResumed = RunResumed(attempt=entry.attempt + 1)
+    else:
+        inputs = from_json(columns["shown"])
+        event = RunStarted(kind=columns["kind"], inputs=inputs, attempt=1)
+        changes["started_at"] = to_micros(d.at)
+    changes["state"] = check_move(entry, event.type)
+    ledger.update(entry, **changes)
+    fact = ledger.make(entry, event, d.at)
+    return fact, ledger.made_row(entry, columns | changes)
+
+
+def _unpark(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
+    event = RunResumed(attempt=entry.attempt)
+    ledger.update(entry, state=check_move(entry, event.type), reason="", wants_slot=0)
+    fact = ledger.make(entry, event, d.at)
+    return fact, ledger.row(entry)

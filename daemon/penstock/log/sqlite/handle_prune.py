@@ -1,0 +1,67 @@
+"""Forgetting ended runs, oldest first, and tombstones."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from penstock.log.sqlite.rows import to_micros
+from penstock.log.sqlite.transaction import Ledger
+from penstock.log.writes import Prune, Pruned
+
+_OLDEST = (
+    "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
+    " ORDER BY ended_at, key LIMIT 1"
+)
+_FORGET = (
+    "DELETE FROM events WHERE run = ?",
+    "DELETE FROM asks WHERE run = ?",
+    "DELETE FROM prerequisites WHERE prerequisite = ?",
+    "DELETE FROM prerequisites WHERE run = ?",
+    "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM runs WHERE key = ?",
+)
+
+
+def prune(ledger: Ledger, d: Prune) -> Pruned:
+    """Forget what is too old or too much; positions are never used again."""
+    ledger.flush()
+    db = ledger.db
+    (ended,) = db.execute(
+        "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
+    ).fetchone()
+    before, floor = to_micros(d.before), ledger.meta("floor")
+    runs: list[str] = []
+    more = False
+    while oldest := db.execute(_OLDEST).fetchone():
+        key, run_id, ended_at, last_position = oldest
+        if ended_at >= before and ended <= d.keep and used_bytes(db) <= d.max_bytes:
+            break
+        if len(runs) == d.limit:
+            more = True
+            break
+        for sql in _FORGET:
+            db.execute(sql, (key,))
+        ledger.drop(run_id)
+        floor = max(floor, last_position + 1)
+        ended -= 1
+        runs.append(run_id)
+    ledger.set_meta("floor", floor)
+    _prune_tombstones(db, d)
+    return Pruned(runs=tuple(runs), more=more)
+
+
+def _prune_tombstones(db: sqlite3.Connection, d: Prune) -> None:
+    db.execute("DELETE FROM tombstones WHERE at < ?", (to_micros(d.tombstones_before),))
+    db.execute(
+        "DELETE FROM tombstones WHERE run_id IN"
+        " (SELECT run_id FROM tombstones ORDER BY at DESC LIMIT -1 OFFSET ?)",
+        (d.max_tombstones,),
+    )
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Bytes of the pages in use; freed pages are used again and do not count."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)

@@ -1,0 +1,173 @@
+"""Accepting a run: the checks, the row, and the ends a run can be born with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.log.sqlite.handle_end import end
+from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.transaction import Entry, Ledger, new_entry
+from penstock.log.writes import Accepted, Draft, Enqueue, Existing, RunSpec
+from penstock.words.errors import (
+    OtherInputs,
+    QueueFull,
+    Refused,
+    TooLarge,
+    TreeTooLarge,
+    UnknownPrerequisite,
+)
+from penstock.words.events import (
+    DAEMON_STREAM,
+    LARGEST_EVENT_BYTES,
+    RunQueued,
+    Terminal,
+    encode_event,
+)
+from penstock.words.lifecycle import terminal
+
+_COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
+# The root counts too; the index of trees holds children only.
+_COUNT_TREE = (
+    "SELECT (SELECT count(*) FROM runs WHERE root_id = ? AND parent_id IS NOT NULL"
+    " AND ended_at IS NULL) + (SELECT count(*) FROM runs WHERE run_id = ? AND ended_at IS NULL)"
+)
+_INSERT_RUN = (
+    "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
+    " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
+    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def enqueue(ledger: Ledger, d: Enqueue) -> Accepted | Existing:
+    """Accept a run, or say that it is known."""
+    spec = d.spec
+    if known := ledger.stored_with_effects(d.event_id):
+        return Accepted(known)
+    if spec.run_id == DAEMON_STREAM:
+        raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
+    entry = ledger.find(spec.run_id)
+    if entry is not None:
+        return _existing(ledger, entry, spec)
+    root_id, depth, parent = _check_tree(ledger, d)
+    prerequisites = _find_prerequisites(ledger, spec)
+    born = _born_ended(ledger, spec, parent, prerequisites)
+    if born is None and d.capacity is not None:
+        (queued,) = ledger.db.execute(_COUNT_LINE).fetchone()
+        if queued >= d.capacity:
+            raise QueueFull(
+                f"{queued} runs are queued; the limit is {d.capacity}", queued=queued
+            )
+    draft = _queued(d)
+    unmet = [entry.key for entry in prerequisites if not entry.ended]
+    entry = _insert(ledger, d, root_id, depth, unmet)
+    fact = ledger.record(entry, draft)
+    facts = [fact]
+    if born is not None:
+        facts += end(ledger, entry, born, d.at, cause=fact.event_id).recorded
+        # It may have been born ended by a tombstone, which has done its work.
+        sql = "DELETE FROM tombstones WHERE run_id = ?"
+        ledger.db.execute(sql, (spec.run_id,))
+    return Accepted(tuple(facts))
+
+
+def _existing(ledger: Ledger, entry: Entry, spec: RunSpec) -> Existing:
+    sql = "SELECT digest FROM specs WHERE key = ?"
+    (digest,) = ledger.db.execute(sql, (entry.key,)).fetchone()
+    if digest != spec.digest:
+        raise OtherInputs(
+            f"the run {spec.run_id} exists with other inputs", run_id=spec.run_id
+        )
+    return Existing()
+
+
+def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
+    """Root and depth of the new run, and its parent if it has one."""
+    spec = d.spec
+    if spec.parent_id is None:
+        return spec.run_id, 0, None
+    parent = ledger.find(spec.parent_id)
+    if parent is None or parent.key == 0:
+        raise Refused("parent_id", f"no run has the id {spec.parent_id!r}")
+    sql = "SELECT root_id, depth + 1 FROM runs WHERE key = ?"
+    root_id, depth = ledger.db.execute(sql, (parent.key,)).fetchone()
+    if depth > d.max_tree_depth:
+        raise TreeTooLarge(
+            "parent_id", f"the tree is {d.max_tree_depth} deep", limit=d.max_tree_depth
+        )
+    # Ended ones do not count: a loop has as many turns as it needs, one after the other.
+    (size,) = ledger.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
+    if size >= d.max_tree_runs:
+        raise TreeTooLarge(
+            "parent_id", f"the tree has {size} open runs", limit=d.max_tree_runs
+        )
+    return root_id, depth, parent
+
+
+def _find_prerequisites(ledger: Ledger, spec: RunSpec) -> list[Entry]:
+    found = []
+    for run_id in dict.fromkeys(spec.after):
+        entry = ledger.find(run_id)
+        if entry is None or entry.key == 0:
+            raise UnknownPrerequisite("after", f"no run has the id {run_id!r}")
+        found.append(entry)
+    return found
+
+
+def _born_ended(
+    ledger: Ledger, spec: RunSpec, parent: Entry | None, prerequisites: Sequence[Entry]
+) -> Terminal | None:
+    """The end a run has from the start, if any: cancelled before it came, or without time."""
+    sql = "SELECT reason FROM tombstones WHERE run_id = ?"
+    if tombstone := ledger.db.execute(sql, (spec.run_id,)).fetchone():
+        return terminal("cancelled", reason=tombstone[0])
+    if parent is not None and parent.ended:
+        return terminal(
+            "cancelled", reason=f"its parent {parent.run_id} is {parent.state}"
+        )
+    if parent is not None and parent.cancel_requested is not None:
+        return terminal(
+            "cancelled", reason=f"its parent {parent.run_id} is being cancelled"
+        )
+    for entry in prerequisites:
+        if entry.ended and entry.state != "completed":
+            return terminal(
+                "cancelled", reason=f"its prerequisite {entry.run_id} is {entry.state}"
+            )
+    if spec.timeout is not None and spec.timeout <= 0:
+        return terminal("failed", reason="timeout", error="the run was given no time")
+    return None
+
+
+def _queued(d: Enqueue) -> Draft:
+    s = d.spec
+    event = RunQueued(
+        kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels),
+        after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
+    )  # fmt: skip
+    body = encode_event(event)
+    if len(body) > LARGEST_EVENT_BYTES:
+        why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
+        raise TooLarge("inputs", why, limit=LARGEST_EVENT_BYTES)
+    return Draft(s.run_id, event.type, body, d.at, d.event_id)
+
+
+def _insert(
+    ledger: Ledger, d: Enqueue, root_id: str, depth: int, unmet: Sequence[int]
+) -> Entry:
+    s, db = d.spec, ledger.db
+    ledger.writes += 1
+    cursor = db.execute(
+        _INSERT_RUN,
+        (s.run_id, s.kind, s.priority, ledger.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
+         len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(d.at)),
+    )  # fmt: skip
+    key = cursor.lastrowid
+    assert key is not None
+    texts = (to_json(dict(s.shown)), to_json(dict(s.labels)), to_json(s.after))
+    db.execute(
+        "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
+    )
+    if unmet:
+        pairs = [(other, key) for other in unmet]
+        db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)
+    return ledger.add(new_entry(key, s.run_id))

@@ -1,0 +1,162 @@
+"""Between the tables of SQLite and the values of the port."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pydantic_core
+from pydantic_core import from_json
+
+from penstock.log.writes import AskRow, RunFilter, RunRow
+from penstock.words.recorded import Recorded
+from penstock.words.values import to_moment
+
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: The columns of RunRow, in its order, and where they stand.
+_RUN_COLUMNS = (
+    "runs.key", "run_id", "kind", "inputs", "digest", "shown", "priority", "place", "state",
+    "reason", "life", "token", "attempt", "group_name", "parent_id", "root_id", "retry_of", "after",
+    "open_prerequisites", "timeout", "used_seconds", "code_version", "cancel_requested", "sequence",
+    "last_position", "host", "labels", "on_restart", "preemptible", "created_at", "started_at",
+    "ended_at", "outcome",
+)  # fmt: skip
+SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
+
+# Left to itself SQLite takes the index by place, and reads every run that ever was.
+SELECT_OPEN_RUNS = (
+    f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs INDEXED BY runs_state"
+    " CROSS JOIN specs ON specs.key = runs.key WHERE ended_at IS NULL ORDER BY place"
+)
+
+SELECT_EVENTS = (
+    "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
+    " events.code_version, type, body FROM events CROSS JOIN runs ON runs.key = events.run"
+)
+
+_SELECT_ASKS = (
+    "SELECT run_id, name, question, choices, default_answer, expires_at, asks.state, answer,"
+    " answered_by, raised_at FROM asks CROSS JOIN runs ON runs.key = asks.run"
+)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970: what every time column holds."""
+    return (moment - _UNIX) // _MICROSECOND
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, as text columns hold it; `json.dumps` costs eight times as much per clock."""
+    return pydantic_core.to_json(value).decode()
+
+
+def run_columns(columns: tuple[Any, ...]) -> dict[str, Any]:
+    """One row of SELECT_RUNS by the names of RunRow, still as the table has it."""
+    return dict(zip(RunRow.__dataclass_fields__, columns, strict=True))
+
+
+def run_row(columns: tuple[Any, ...]) -> RunRow:
+    """One row of SELECT_RUNS as the port shows it."""
+    return row_of(run_columns(columns))
+
+
+def row_of(columns: Mapping[str, Any]) -> RunRow:
+    """Such columns, by name, as the port shows them."""
+    values = dict(columns)
+    for name in ("shown", "labels"):
+        values[name] = from_json(values[name])
+    values["after"] = tuple(from_json(values["after"]))
+    values["outcome"] = (
+        from_json(values["outcome"]) if values["outcome"] is not None else None
+    )
+    # Below 0 stands "no code yet", so that version 0 can be taken once.
+    values["code_version"] = max(0, values["code_version"])
+    values["preemptible"] = bool(values["preemptible"])
+    for name in ("created_at", "started_at", "ended_at"):
+        values[name] = to_moment(values[name]) if values[name] is not None else None
+    return RunRow(**values)
+
+
+def recorded(columns: tuple[Any, ...]) -> Recorded:
+    """One row of SELECT_EVENTS as the port shows it."""
+    return Recorded(*columns)
+
+
+def find_asks(
+    db: sqlite3.Connection, run_id: str | None, only_open: bool
+) -> list[AskRow]:
+    """The questions of one run or of all, in the order they were raised."""
+    where, values = ["TRUE"], []
+    if only_open:
+        where.append("asks.state = 'open'")
+    if run_id is not None:
+        where.append("asks.run = (SELECT key FROM runs WHERE run_id = ?)")
+        values.append(run_id)
+    sql = f"{_SELECT_ASKS} WHERE {' AND '.join(where)} ORDER BY raised_at, name"
+    cursor = db.execute(sql, values)
+    return [ask_row(columns) for columns in cursor]
+
+
+def ask_row(columns: tuple[Any, ...]) -> AskRow:
+    """One row of the asks table as the port shows it."""
+    run_id, name, question, choices, default, expires, state, answer, by, raised = (
+        columns
+    )
+    return AskRow(
+        run_id=run_id,
+        name=name,
+        question=question,
+        choices=tuple(from_json(choices)),
+        default=default,
+        expires_at=to_moment(expires) if expires is not None else None,
+        state=state,
+        answer=answer,
+        answered_by=by,
+        raised_at=to_moment(raised),
+    )
+
+
+def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
+    """Rows of SELECT_EVENTS up to `max_bytes` of bodies, but always the first."""
+    used = 0
+    for columns in rows:
+        used += len(columns[-1])
+        if used > max_bytes and used > len(columns[-1]):
+            return
+        yield recorded(columns)
+
+
+def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
+    """The runs a filter wants, newest first. Every value is a parameter, never part of the SQL."""
+    where: list[str] = ["TRUE"]
+    values: list[object] = []
+    for column, allowed in (
+        ("state", wanted.states),
+        ("kind", wanted.kinds),
+        ("priority", wanted.priorities),
+        ("group_name", wanted.groups),
+        ("parent_id", wanted.parents),
+    ):
+        if allowed:
+            where.append(f"{column} IN (SELECT value FROM json_each(?))")
+            values.append(to_json(sorted(allowed)))
+    for label in wanted.labels.items():
+        where.append(
+            "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
+        )
+        values.extend(label)
+    text = "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels)"
+    for words, test in ((wanted.words, "> 0"), (wanted.without, "= 0")):
+        for word in words:
+            where.append(f"instr({text}, ?) {test}")
+            values.append(word.casefold())
+    if wanted.before is not None:
+        where.append("place < ?")
+        values.append(wanted.before)
+    sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
+    cursor = db.execute(sql, (*values, wanted.limit))
+    return [run_row(columns) for columns in cursor]

@@ -1,0 +1,263 @@
+"""The store of one box: SQLite, one writer, a few readers, every commit on the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import trio
+
+from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.handle_prune import used_bytes
+from penstock.log.sqlite.handlers import event_ids, judge
+from penstock.log.sqlite.rows import (
+    SELECT_EVENTS,
+    SELECT_OPEN_RUNS,
+    SELECT_RUNS,
+    find_asks,
+    find_runs,
+    page,
+    run_row,
+    to_json,
+)
+from penstock.log.sqlite.transaction import Ledger
+from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.events import LARGEST_EVENT_BYTES
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
+
+T = TypeVar("T")
+
+#: Reads that go on at once; each has a connection of its own.
+READERS = 4
+
+# After a failed fsync the kernel may have dropped the pages: nothing written since can be trusted.
+_BROKEN = (
+    "SQLITE_IOERR_FSYNC",
+    "SQLITE_IOERR_DIR_FSYNC",
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+)
+_UNAVAILABLE = (
+    "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY",
+    "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOMEM", "SQLITE_AUTH", "SQLITE_PROTOCOL",
+)  # fmt: skip
+
+
+class RunBlocking(Protocol):
+    """Runs a function that may block, and gives its result once it is done, come what may."""
+
+    def __call__(self, fn: Callable[..., T], /, *args: Any) -> Awaitable[T]: ...
+
+
+def threads(count: int) -> RunBlocking:
+    """Runs functions in at most `count` threads of Trio; a cancel waits for the function's end."""
+    limiter = trio.CapacityLimiter(count)
+
+    async def run(fn: Callable[..., T], /, *args: Any) -> T:
+        return await trio.to_thread.run_sync(fn, *args, limiter=limiter)
+
+    return run
+
+
+@asynccontextmanager
+async def open_sqlite(
+    path: Path | Literal[":memory:"],
+    *,
+    life: str,
+    run_blocking: RunBlocking,
+    run_reading: RunBlocking | None = None,
+    new_id: Callable[[], UUID] = new_event_id,
+) -> AsyncIterator[SqliteStore]:
+    """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
+
+    `run_blocking` runs one function at a time; `run_reading` at most READERS (None: reads go the
+    way of commits). A database in memory has one connection, and reads go the way of commits.
+    """
+    file = None if path == ":memory:" else Path(path)
+    connections = await run_blocking(open_database, file, READERS if run_reading else 0)
+    store = SqliteStore(
+        connections,
+        life=life,
+        run_blocking=run_blocking,
+        run_reading=run_reading,
+        new_id=new_id,
+    )
+    try:
+        yield store
+    finally:
+        # Closing folds the write-ahead log into the file: brief, and wanted even when cancelled.
+        with trio.CancelScope(shield=True):
+            await store.aclose()
+
+
+class SqliteStore:
+    """See `penstock.log.store.Store` for what each verb promises."""
+
+    def __init__(
+        self,
+        connections: Sequence[sqlite3.Connection],
+        *,
+        life: str,
+        run_blocking: RunBlocking,
+        run_reading: RunBlocking | None,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._db, *readers = connections
+        self._run_blocking = run_blocking
+        self._run_reading = run_reading if readers and run_reading else run_blocking
+        self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
+        for connection in readers or [self._db]:
+            self._readers.put(connection)
+        self._all = tuple(connections)
+        self._ledger = Ledger(self._db, life, new_id)
+        self._broken: str | None = None
+        self.epoch: str = self._ledger.meta("epoch")
+
+    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+        return await self._run_blocking(self._commit, batch)
+
+    def _commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+        if self._broken is not None:
+            raise StoreBroken(self._broken)
+        ledger = self._ledger
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            ledger.begin(event_ids(batch))
+            outcomes = [judge(ledger, decision) for decision in batch]
+            ledger.finish()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise self._translate(error) from error
+        except BaseException:
+            self._undo()
+            raise
+        ledger.committed()
+        return outcomes
+
+    def _undo(self) -> None:
+        self._ledger.forget()
+        # On most faults SQLite has rolled back already; then this does nothing.
+        with suppress(sqlite3.Error):
+            self._db.rollback()
+
+    def _translate(self, error: sqlite3.Error) -> Exception:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(_BROKEN):
+            self._broken = f"the database can no longer be trusted: {error} ({name})"
+            return StoreBroken(self._broken)
+        if name.startswith(_UNAVAILABLE):
+            return StoreUnavailable(
+                f"the database did not answer: {error} ({name})", code=name
+            )
+        return error
+
+    async def _read(self, fn: Callable[..., T], *args: Any) -> T:
+        return await self._run_reading(self._with_reader, fn, *args)
+
+    def _with_reader(self, fn: Callable[..., T], *args: Any) -> T:
+        connection = self._readers.get()
+        try:
+            return fn(connection, *args)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        finally:
+            self._readers.put(connection)
+
+    async def read(
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 500,
+        *,
+        max_bytes: int = LARGEST_EVENT_BYTES,
+        types: frozenset[str] | None = None,
+    ) -> list[Recorded]:
+        where = " WHERE events.run = (SELECT key FROM runs WHERE run_id = ?) AND position > ?"
+        values: list[object] = [run_id, after]
+        if types is not None:
+            where += " AND type IN (SELECT value FROM json_each(?))"
+            values.append(to_json(sorted(types)))
+        sql = f"{SELECT_EVENTS}{where} ORDER BY position LIMIT ?"
+        return await self._read(_page, sql, (*values, limit), max_bytes)
+
+    async def read_all(
+        self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
+    ) -> list[Recorded]:
+        sql = f"{SELECT_EVENTS} WHERE position > ? ORDER BY position LIMIT ?"
+        return await self._read(_page, sql, (after, limit), max_bytes)
+
+    async def run(self, run_id: str) -> RunRow | None:
+        sql = f"{SELECT_RUNS} WHERE run_id = ? AND runs.key > 0"
+        rows = await self._read(_rows, sql, (run_id,))
+        return rows[0] if rows else None
+
+    async def runs(self, wanted: RunFilter) -> list[RunRow]:
+        return await self._read(find_runs, wanted)
+
+    async def open_runs(self) -> list[RunRow]:
+        return await self._read(_rows, SELECT_OPEN_RUNS, ())
+
+    async def asks(
+        self, run_id: str | None = None, *, only_open: bool = True
+    ) -> list[AskRow]:
+        return await self._read(find_asks, run_id, only_open)
+
+    async def depth(self) -> tuple[int, int]:
+        return await self._read(_depth)
+
+    async def paused(self) -> Mapping[str | None, str]:
+        return await self._read(_paused)
+
+    async def bounds(self) -> Bounds:
+        return await self._read(_bounds)
+
+    async def size(self) -> int:
+        return await self._read(used_bytes)
+
+    async def aclose(self) -> None:
+        await self._run_blocking(self._close)
+
+    def _close(self) -> None:
+        for connection in reversed(self._all):
+            connection.close()
+
+
+def _page(
+    db: sqlite3.Connection, sql: str, values: tuple[Any, ...], max_bytes: int
+) -> list[Recorded]:
+    return list(page(db.execute(sql, values), max_bytes))
+
+
+def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
+    return [run_row(columns) for columns in db.execute(sql, values)]
+
+
+def _depth(db: sqlite3.Connection) -> tuple[int, int]:
+    (queued,) = db.execute(
+        "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted')"
+    ).fetchone()
+    (running,) = db.execute(
+        "SELECT count(*) FROM runs WHERE ended_at IS NULL AND state = 'running'"
+    ).fetchone()
+    return queued, running
+
+
+def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:
+    rows = db.execute("SELECT name, reason FROM pauses").fetchall()
+    return {
+        name.removeprefix("group:") if name else None: reason for name, reason in rows
+    }
+
+
+def _bounds(db: sqlite3.Connection) -> Bounds:
+    # One query: two would let a commit fall between them.
+    sql = "SELECT name, value FROM meta WHERE name IN ('floor', 'head')"
+    return Bounds(**dict(db.execute(sql).fetchall()))

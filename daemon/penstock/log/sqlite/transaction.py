@@ -1,0 +1,456 @@
+"""The hand that writes: what one commit has changed so far, before any of it is true.
+
+The columns that every fact changes (sequence, last position, clock, code version) are kept in
+memory as the heads of open runs and written once per commit; all others are written at once.
+Whatever goes wrong, `forget` throws the memory away and the next commit reads the tables again, so
+memory never knows more than the log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from penstock.log.sqlite.rows import (
+    SELECT_EVENTS,
+    SELECT_RUNS,
+    recorded,
+    row_of,
+    run_columns,
+    to_json,
+    to_micros,
+)
+from penstock.log.writes import Answer, Draft, Fence, RunRow
+from penstock.words.clocks import Clock, merge, next_count
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskNotFound,
+    Conflict,
+    Fenced,
+    Refused,
+    RunNotFound,
+    Terminal,
+)
+from penstock.words.events import (
+    DAEMON_STREAM,
+    AnyEvent,
+    AskRaised,
+    encode_event,
+    parse_event,
+)
+from penstock.words.lifecycle import (
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+from penstock.words.recorded import Recorded
+
+#: Processes a run's clock may name once clients add to it: each fact carries the clock.
+LARGEST_CLOCK = 256
+
+#: Columns of Entry that are written at once; the others are written once per commit.
+WRITTEN_AT_ONCE = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
+
+_LOAD = (
+    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
+    " code_version, clock FROM runs WHERE run_id = ?"
+)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """The columns of a run that decisions look at; `code_version` -1 means no code yet."""
+
+    key: int
+    run_id: str
+    state: State
+    life: str | None
+    token: int
+    attempt: int
+    cancel_requested: str | None
+    sequence: int
+    last_position: int
+    code_version: int
+    clock: dict[str, int]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def executing(self) -> bool:
+        """Whether a task holds the run; one that waits for a person after a restart has no life."""
+        return self.life is not None and self.state in ("running", "waiting")
+
+    def check(self, fence: Fence) -> None:
+        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
+        if self.ended:
+            raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
+        if not self.executing or (self.life, self.token) != (fence.life, fence.token):
+            raise Fenced(run_id=self.run_id)
+
+
+def new_entry(key: int, run_id: str) -> Entry:
+    """A run that was just put into the tables."""
+    return Entry(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
+
+
+def load_entry(db: sqlite3.Connection, run_id: str) -> Entry | None:
+    """The run as the tables have it."""
+    columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
+    if columns is None:
+        return None
+    values = [*columns[:-1], from_json(columns[-1])]
+    return Entry(*values)
+
+
+def check_clock_size(entry: Entry, clock: Clock) -> None:
+    """Refused if a client's clock would make every later fact of the run carry too much."""
+    if len(clock) > 0 and len(entry.clock.keys() | clock.keys()) > LARGEST_CLOCK:
+        raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
+
+
+def check_move(entry: Entry, event_type: str) -> State:
+    """The state after the fact; Conflict if the run's state does not allow it."""
+    try:
+        state = next_state(entry.state, event_type)
+    except IllegalTransition as error:
+        raise Conflict(str(error), run_id=entry.run_id) from None
+    assert state is not None
+    return state
+
+
+def same_fact(draft: Draft, fact: Recorded) -> bool:
+    """Whether a known id comes with what was recorded under it."""
+    return (draft.run_id, draft.type, draft.body) == (fact.run_id, fact.type, fact.body)
+
+
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
+
+
+class Ledger:
+    """Writes of the open transaction of one connection. `life` is the process it ticks in clocks."""
+
+    def __init__(
+        self, db: sqlite3.Connection, life: str, new_id: Callable[[], UUID]
+    ) -> None:
+        self.db = db
+        self.life = life
+        self.new_id = new_id
+        #: Counts writes, so that a decision refused after it wrote can be told.
+        self.writes = 0
+        self._ticks = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """The transaction is gone: so is what it taught us."""
+        self._head: int = -1
+        # No id above this one was ever recorded.
+        self._highest: bytes | None = None
+        self._entries: dict[str, Entry] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._changed: dict[int, Entry] = {}
+        self._touched: dict[int, Entry] = {}
+        self._rows: list[tuple[Any, ...]] = []
+        self._recorded = False
+        # The facts of this batch by their ids; kept only where an id comes twice.
+        self._pending: dict[int, Recorded] = {}
+        self._known: dict[int, int] = {}
+        self._repeats = False
+
+    def begin(self, event_ids: Iterable[UUID]) -> None:
+        """Start on a batch whose facts have these ids: the known ones are looked up in one go."""
+        self._start()
+        if self._head < 0:
+            self._head = self.meta("head")
+        ids = [event_id.bytes for event_id in event_ids]
+        self._repeats = len(set(ids)) < len(ids)
+        # Our own ids grow with time: mostly none of a batch can be known.
+        highest = self._highest_id()
+        old = [event_id for event_id in ids if event_id <= highest]
+        for start in range(0, len(old), 500):
+            some = old[start : start + 500]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
+            self._known.update(
+                (int.from_bytes(i), position)
+                for i, position in self.db.execute(sql, some)
+            )
+        self._repeats = self._repeats or bool(self._known)
+
+    def _highest_id(self) -> bytes:
+        if self._highest is None:
+            (found,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
+            self._highest = found or b""
+        return self._highest
+
+    def flush(self) -> None:
+        """Write what is kept in memory, so that queries see it."""
+        if self._rows:
+            self.db.executemany(INSERT_EVENT, self._rows)
+            self._rows = []
+        if self._changed:
+            self.db.executemany(
+                _SAVE_RUN,
+                [
+                    (
+                        e.sequence,
+                        e.last_position,
+                        to_json(e.clock),
+                        e.code_version,
+                        e.key,
+                    )
+                    for e in self._changed.values()
+                ],
+            )
+            self._changed = {}
+
+    def finish(self) -> None:
+        """Write the rest; the caller commits."""
+        self.flush()
+        # A commit that recorded nothing must not cost an fsync.
+        if self._recorded:
+            self.set_meta("head", self._head)
+
+    def committed(self) -> None:
+        """The commit is true: runs that have ended need no place in memory."""
+        for entry in self._touched.values():
+            if entry.ended:
+                self._entries.pop(entry.run_id, None)
+        self._start()
+
+    def meta(self, name: str) -> Any:
+        return self.db.execute(
+            "SELECT value FROM meta WHERE name = ?", (name,)
+        ).fetchone()[0]
+
+    def set_meta(self, name: str, value: int) -> None:
+        self.db.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+    @property
+    def next_position(self) -> int:
+        """Where the next fact will stand."""
+        return self._head + 1
+
+    # -- runs
+
+    def find(self, run_id: str) -> Entry | None:
+        """What decisions need of a run; None if there is none."""
+        if (entry := self._entries.get(run_id)) is not None:
+            return entry
+        entry = load_entry(self.db, run_id)
+        return entry if entry is None else self.add(entry)
+
+    def drop(self, run_id: str) -> None:
+        """The run is forgotten."""
+        self.writes += 1
+        self._entries.pop(run_id, None)
+
+    def add(self, entry: Entry) -> Entry:
+        """A run that is new in the tables."""
+        self._entries[entry.run_id] = self._touched[entry.key] = entry
+        return entry
+
+    def get(self, run_id: str) -> Entry:
+        """As `find`; RunNotFound."""
+        entry = self.find(run_id)
+        if entry is None:
+            raise RunNotFound(f"no run has the id {run_id!r}", run_id=run_id)
+        return entry
+
+    def row(self, entry: Entry) -> RunRow:
+        """The whole row as it stands in this transaction."""
+        return self.made_row(entry, self.columns(entry))
+
+    def columns(self, entry: Entry) -> dict[str, Any]:
+        """The row as the tables have it."""
+        sql = f"{SELECT_RUNS} WHERE runs.key = ?"
+        return run_columns(self.db.execute(sql, (entry.key,)).fetchone())
+
+    def made_row(self, entry: Entry, columns: dict[str, Any]) -> RunRow:
+        """The row of these columns, and of those that the tables have only after the commit."""
+        columns["sequence"] = entry.sequence
+        columns["last_position"] = entry.last_position
+        columns["code_version"] = entry.code_version
+        return row_of(columns)
+
+    def update(self, entry: Entry, **columns: Any) -> None:
+        """Change columns of a run that no fact changes by itself."""
+        for name, value in columns.items():
+            if name in WRITTEN_AT_ONCE:
+                setattr(entry, name, value)
+        names = ", ".join(f"{name} = ?" for name in columns)
+        self.write(entry, f"UPDATE runs SET {names} WHERE key = ?", *columns.values())
+
+    def write(self, entry: Entry, sql: str, *values: Any) -> None:
+        """Change a run by a statement whose last parameter is its key."""
+        self.writes += 1
+        self._touched[entry.key] = entry
+        self.db.execute(sql, (*values, entry.key))
+
+    # -- facts
+
+    @property
+    def repeats(self) -> bool:
+        """Whether any fact of this batch was recorded before, or comes twice."""
+        return self._repeats
+
+    def stored(self, event_id: UUID) -> Recorded | None:
+        """The fact of this id, if it was recorded before or in this batch."""
+        if not self._repeats:
+            return None
+        # By its number: the hash of a UUID costs ten times that of an int.
+        found = self._pending.get(event_id.int)
+        if found is None and event_id.int in self._known:
+            sql = f"{SELECT_EVENTS} WHERE position = ?"
+            found = recorded(
+                self.db.execute(sql, (self._known[event_id.int],)).fetchone()
+            )
+        return found
+
+    def stored_with_effects(self, event_id: UUID) -> tuple[Recorded, ...]:
+        """A fact recorded before and what the same decision recorded because of it; () if unknown.
+
+        The facts of one decision stand in a row, each caused by one before it.
+        """
+        first = self.stored(event_id)
+        if first is None:
+            return ()
+        self.flush()
+        facts, ids = [first], {event_id}
+        cursor = self.db.execute(
+            f"{SELECT_EVENTS} WHERE position > ? ORDER BY position", (first.position,)
+        )
+        for columns in cursor:
+            fact = recorded(columns)
+            if fact.causation_id not in ids:
+                break
+            facts.append(fact)
+            ids.add(fact.event_id)
+        return tuple(facts)
+
+    def record(self, entry: Entry, draft: Draft) -> Recorded:
+        """Give the fact its place; it is written with the commit."""
+        self.writes += 1
+        self._head += 1
+        entry.sequence += 1
+        entry.last_position = self._head
+        entry.clock = clock = self._advance(entry, draft.clock)
+        version = draft.code_version
+        if version is None:
+            version = max(0, entry.code_version)
+        text = to_json(clock)
+        fact = Recorded(
+            self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, text,
+            draft.causation_id, version, draft.type, draft.body,
+        )  # fmt: skip
+        cause, event_id = draft.causation_id, draft.event_id.bytes
+        self._highest = max(self._highest_id(), event_id)
+        self._rows.append((
+            self._head, entry.key, entry.sequence, event_id, to_micros(draft.at),
+            draft.type, text, cause.bytes if cause else None, version, draft.body,
+        ))  # fmt: skip
+        if self._repeats:
+            self._pending[draft.event_id.int] = fact
+        self._recorded = True
+        self._changed[entry.key] = entry
+        return fact
+
+    def make(
+        self,
+        entry: Entry,
+        event: AnyEvent,
+        at: datetime,
+        *,
+        event_id: UUID | None = None,
+        cause: UUID | None = None,
+    ) -> Recorded:
+        """Record a fact that the store itself makes."""
+        event_id = event_id or self.new_id()
+        body = encode_event(event)
+        return self.record(
+            entry,
+            Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause),
+        )
+
+    def daemon(self) -> Entry:
+        """The stream of facts about the daemon."""
+        return self.get(DAEMON_STREAM)
+
+    def _advance(self, entry: Entry, other: Clock) -> dict[str, int]:
+        """The clock of the next fact: all that its run knows, all that its cause knew, and a tick.
+
+        This life ticks once per fact, whatever the run, so its facts are in causal order. What a
+        client says of our own count is not taken.
+        """
+        # The daemon's own stream would gather one process per start for ever.
+        clock = {} if entry.run_id == DAEMON_STREAM else entry.clock
+        self._ticks = next_count(max(self._ticks, clock.get(self.life, 0)), self.life)
+        return {**(merge(clock, other) if other else clock), self.life: self._ticks}
+
+
+def check_ask(ledger: Ledger, entry: Entry, draft: Draft) -> AskRaised:
+    """The question in a draft; Conflict if the run asked it before."""
+    ask = parse_event(from_json(draft.body))
+    if not isinstance(ask, AskRaised):
+        raise Refused("event", "is no valid ask.raised")
+    sql = "SELECT 1 FROM asks WHERE run = ? AND name = ?"
+    if ledger.db.execute(sql, (entry.key, ask.name)).fetchone():
+        raise Conflict(f"the run has asked {ask.name!r} before", run_id=entry.run_id)
+    return ask
+
+
+def open_ask(ledger: Ledger, entry: Entry, ask: AskRaised, at: datetime) -> None:
+    """Open the question; one asked anew after each restart replaces its answered self."""
+    expires = to_micros(ask.expires_at) if ask.expires_at else None
+    ledger.writes += 1
+    ledger.db.execute(
+        "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)",
+        (
+            entry.key,
+            ask.name,
+            ask.question,
+            to_json(ask.choices),
+            ask.default,
+            expires,
+            to_micros(at),
+        ),
+    )
+
+
+def check_answer(ledger: Ledger, entry: Entry, d: Answer) -> None:
+    """AskNotFound, AlreadyAnswered, or Refused for an answer outside the choices."""
+    sql = "SELECT state, choices FROM asks WHERE run = ? AND name = ?"
+    found = ledger.db.execute(sql, (entry.key, d.name)).fetchone()
+    if found is None:
+        raise AskNotFound(f"the run {d.run_id} has asked nothing named {d.name!r}")
+    if found[0] != "open":
+        raise AlreadyAnswered(run_id=d.run_id, name=d.name)
+    choices = from_json(found[1])
+    if choices and d.answer not in choices:
+        raise Refused("answer", f"must be one of {', '.join(choices)}", choices=choices)
+
+
+def save_answer(ledger: Ledger, entry: Entry, d: Answer) -> None:
+    """Keep the one answer."""
+    ledger.writes += 1
+    ledger.db.execute(
+        "UPDATE asks SET state = 'answered', answer = ?, answered_by = ? WHERE run = ? AND name = ?",
+        (d.answer, d.by, entry.key, d.name),
+    )
+
+
+def close_asks(ledger: Ledger, entry: Entry) -> None:
+    """Nobody needs an answer any more."""
+    sql = "UPDATE asks SET state = 'closed' WHERE run = ? AND state = 'open'"
+    ledger.db.execute(sql, (entry.key,))

@@ -1,0 +1,81 @@
+"""The store port: what the recorder and the surfaces may ask of a store.
+
+The decisions of one `commit` share one transaction and are judged in order. Whatever the recorder
+learns of a commit it learns from the outcomes, so that memory never knows more than the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.words.errors import PenstockError
+from penstock.words.events import LARGEST_EVENT_BYTES
+from penstock.words.recorded import Recorded
+
+
+class Store(Protocol):
+    """One log, one queue, one set of guards, because they must commit together."""
+
+    #: Id of the log, made with it.
+    epoch: str
+
+    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+        """Judge and write all decisions in order, in one transaction.
+
+        StoreUnavailable: outcome unknown, nothing was published, try the same batch again.
+        StoreBroken: stop using the store.
+        """
+        ...
+
+    async def read(
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 500,
+        *,
+        max_bytes: int = LARGEST_EVENT_BYTES,
+        types: frozenset[str] | None = None,
+    ) -> list[Recorded]:
+        """The run's facts with a position above `after`, in order; [] for an unknown run.
+
+        At most `limit` facts and, beyond the first, `max_bytes` of bodies.
+        """
+        ...
+
+    async def read_all(
+        self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
+    ) -> list[Recorded]:
+        """Every stream's facts with a position above `after`, in order; bounds as in `read`."""
+        ...
+
+    async def run(self, run_id: str) -> RunRow | None: ...
+
+    async def runs(self, wanted: RunFilter) -> list[RunRow]:
+        """Newest first."""
+        ...
+
+    async def open_runs(self) -> list[RunRow]:
+        """Every run that has not ended, by place."""
+        ...
+
+    async def asks(
+        self, run_id: str | None = None, *, only_open: bool = True
+    ) -> list[AskRow]: ...
+
+    async def depth(self) -> tuple[int, int]:
+        """How many runs stand in line, how many execute."""
+        ...
+
+    async def paused(self) -> Mapping[str | None, str]:
+        """Paused groups and why; the key None is the whole queue."""
+        ...
+
+    async def bounds(self) -> Bounds: ...
+
+    async def size(self) -> int:
+        """Bytes the log takes on disk, without pages that are free for reuse."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,419 @@
+"""Writes: what the recorder may ask a store to do, and what each answers.
+
+Each is handled and written whole, or refused alone. The text of each names the result it answers
+and the errors it is refused with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from penstock.words.clocks import Clock
+from penstock.words.errors import Refused, TooLarge
+from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
+from penstock.words.lifecycle import OnRestart, State
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """ "I am the `token`-th owner of this run, in this life of the daemon." """
+
+    run_id: str
+    life: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """A run as it was asked for, checked and complete."""
+
+    run_id: str
+    kind: str
+    #: The inputs whole, as JSON; kept for resume and retry.
+    inputs: bytes
+    #: SHA-256 of the inputs in canonical form: same id and same digest is the same run.
+    digest: bytes
+    #: The inputs as events and surfaces show them, without secret values.
+    shown: Mapping[str, Any]
+    priority: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    group: str | None = None
+    #: Seconds of executing time, summed over executions; None = no limit, 0 = fails at once.
+    timeout: float | None = None
+    parent_id: str | None = None
+    retry_of: str | None = None
+    on_restart: OnRestart = "fail"
+    preemptible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the store keeps it. Times are aware and in UTC."""
+
+    key: int
+    run_id: str
+    kind: str
+    inputs: bytes
+    digest: bytes
+    shown: Mapping[str, Any]
+    priority: int
+    #: Place in the line: the position of its `run.queued`, kept over releases.
+    place: int
+    state: State
+    reason: str
+    life: str | None
+    token: int
+    attempt: int
+    group: str | None
+    parent_id: str | None
+    root_id: str
+    retry_of: str | None
+    after: tuple[str, ...]
+    open_prerequisites: int
+    timeout: float | None
+    used_seconds: float
+    code_version: int
+    cancel_requested: str | None
+    sequence: int
+    last_position: int
+    host: str
+    labels: Mapping[str, str]
+    on_restart: OnRestart
+    preemptible: bool
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    #: The terminal event's own fields, once there is one.
+    outcome: Mapping[str, Any] | None
+
+    @property
+    def fence(self) -> Fence:
+        """The fence of the owner that the row names."""
+        return Fence(self.run_id, self.life or "", self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class AskRow:
+    """A durable question of an open or ended run."""
+
+    run_id: str
+    name: str
+    question: str
+    choices: tuple[str, ...]
+    default: str | None
+    expires_at: datetime | None
+    state: Literal["open", "answered", "closed"]
+    answer: str | None
+    answered_by: str | None
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`floor`: 1 + the highest position ever pruned; `head`: the highest position recorded."""
+
+    floor: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list wants: all that is given must hold; `without` words must not occur.
+
+    Words are looked for in run id, kind, state and labels, without case.
+    """
+
+    states: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    priorities: frozenset[int] = frozenset()
+    groups: frozenset[str] = frozenset()
+    parents: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    #: Only runs whose place is below this one (paging, newest first).
+    before: int | None = None
+    limit: int = 100
+
+
+#: A fact may claim to be at most this much in the future: clocks differ, but not by more.
+LARGEST_SKEW = timedelta(seconds=5)
+
+_NO_CLOCK: Clock = MappingProxyType({})
+
+
+class Draft(NamedTuple):
+    """A fact on its way to the store: already encoded and known to be small enough.
+
+    A tuple, since one is made per fact: a frozen dataclass takes three times as long.
+    """
+
+    run_id: str
+    type: str
+    body: bytes
+    at: datetime
+    event_id: UUID
+    clock: Clock = _NO_CLOCK
+    causation_id: UUID | None = None
+    #: The version of the code this fact is about; None keeps the run's current one.
+    code_version: int | None = None
+
+
+def draft(
+    run_id: str,
+    event: AnyEvent,
+    *,
+    now: datetime,
+    at: datetime | None = None,
+    event_id: UUID | None = None,
+    clock: Mapping[str, int] | None = None,
+    causation_id: UUID | None = None,
+    code_version: int | None = None,
+) -> Draft:
+    """Encode a fact for the store.
+
+    TooLarge above `LARGEST_EVENT_BYTES`; Refused for a time more than `LARGEST_SKEW` after `now`.
+    """
+    body = encode_event(event)
+    if len(body) > LARGEST_EVENT_BYTES:
+        why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
+        raise TooLarge("event", why, limit=LARGEST_EVENT_BYTES)
+    if at is not None and at > now + LARGEST_SKEW:
+        raise Refused("at", "lies in the future")
+    return Draft(
+        run_id,
+        event.type,
+        body,
+        at or now,
+        event_id or new_event_id(),
+        clock or _NO_CLOCK,
+        causation_id,
+        code_version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision did; `recorded` is in position order."""
+
+    recorded: tuple[Recorded, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(Outcome):
+    """The run is in the log; `recorded` tells with what fate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Existing(Outcome):
+    """The run was there before, with the same inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Outcome):
+    """`started` got a slot and wait for an execution; `unparked` have theirs again and go on."""
+
+    started: tuple[RunRow, ...] = ()
+    unparked: tuple[RunRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended(Outcome):
+    #: The facts were recorded before, by an earlier call with the same event ids.
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded(Outcome):
+    """`ended`: other runs that this one's end ended; `signalled`: executing runs to be cancelled."""
+
+    ended: tuple[str, ...] = ()
+    signalled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAnswer(Outcome):
+    """`ended` were not executing and have ended; `signalled` execute and must be cancelled now."""
+
+    outcome: Literal["cancelled", "signalled", "already_terminal", "tombstoned"]
+    ended: tuple[str, ...] = ()
+    signalled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned(Outcome):
+    runs: tuple[str, ...] = ()
+    #: There was more to forget than `limit` allowed.
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
+
+    Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
+    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull,
+    UnknownPrerequisite, TreeTooLarge.
+    """
+
+    spec: RunSpec
+    at: datetime
+    event_id: UUID
+    capacity: int | None
+    max_tree_runs: int
+    max_tree_depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Give free slots to the best startable runs: Claimed.
+
+    Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
+    number of runs that may be in the state running at once; `group_slots` the same by group;
+    `aging` adds one point of importance per that many seconds waited (None: off).
+    """
+
+    life: str
+    slots: int
+    kinds: frozenset[str]
+    at: datetime
+    host: str = ""
+    group_slots: Mapping[str, int] = field(default_factory=dict)
+    aging: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Record facts about one run, or about the daemon: Appended.
+
+    Idempotent by event id. With `fence`, Fenced unless it names the owner. A draft whose type is
+    `code.generated` or `correction.completed` and whose `code_version` does not exceed the run's
+    (0 is taken once, while nothing is recorded) is a Conflict, and so is a known event id with
+    another body. Terminal once the run has ended; RunNotFound without one. An `ask.raised` opens
+    the question.
+    """
+
+    drafts: tuple[Draft, ...]
+    fence: Fence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an open question: Appended; AskNotFound, AlreadyAnswered, or Refused outside choices."""
+
+    run_id: str
+    name: str
+    answer: str
+    by: str
+    at: datetime
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The run waits and gives its slot back: Appended (`run.waiting`); Fenced."""
+
+    fence: Fence
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """The run wants its slot again: Appended, without an event; a later Claim grants it. Fenced."""
+
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The execution ended and the run goes on later: Concluded.
+
+    `draft` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
+    (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
+    meanwhile ends cancelled instead.
+    """
+
+    fence: Fence
+    draft: Draft
+    used_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The run ends: Concluded.
+
+    The same commit counts down or cancels its dependants, closes its questions, and, unless it
+    completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
+    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
+    says. Fenced or Terminal if the run has moved on. Boot repair presents
+    the fence of the old owner, which the row names.
+    """
+
+    fence: Fence
+    draft: Draft
+    used_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancel:
+    """Cancel a run and its children: CancelAnswer.
+
+    Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
+    cancels every open run (run_id is then ignored).
+    """
+
+    run_id: str
+    reason: str
+    at: datetime
+    all_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPreempt:
+    """Note that the run is being interrupted for another: Appended, or Fenced if not running."""
+
+    run_id: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetPause:
+    """Pause or resume the queue or one group: Appended (`queue.paused` or `queue.resumed`)."""
+
+    paused: bool
+    at: datetime
+    group: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Forget ended runs: Pruned.
+
+    Those ended before `before`, the oldest beyond `keep`, and as many of the oldest as bring the
+    log under `max_bytes`; tombstones older than `tombstones_before` or beyond `max_tombstones`.
+    At most `limit` runs a call, so that no commit is long.
+    """
+
+    before: datetime
+    keep: int
+    max_bytes: int
+    tombstones_before: datetime
+    max_tombstones: int
+    limit: int = 100
+
+
+Decision = (
+    Enqueue | Claim | Append | Answer | Park | Unpark | Release | Complete | RequestCancel
+    | RequestPreempt | SetPause | Prune
+)  # fmt: skip

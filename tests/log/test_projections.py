@@ -1,0 +1,203 @@
+"""Views: one fold for live and replay."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.drills.fakes import START
+from penstock.log.projections import BrokenStory, QueueView, RunView, fold
+from penstock.words.events import (
+    EVENT_CLASSES,
+    AnyEvent,
+    BugReported,
+    CodeGenerated,
+    CorrectionCompleted,
+    CorrectionStarted,
+    Milestone,
+    Progress,
+    RunCancelled,
+    RunCompleted,
+    RunQueued,
+    RunStarted,
+    encode_event,
+    parse_event,
+)
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
+
+QUEUED = RunQueued(kind="sleep", priority=20)
+
+
+def story(*events: AnyEvent, versions: dict[int, int] | None = None) -> list[Recorded]:
+    """These facts as one run's log; `versions` gives code versions by sequence."""
+    return [
+        Recorded(
+            position=100 + number,
+            run_id="r",
+            sequence=number,
+            event_id=new_event_id(),
+            at=START + timedelta(seconds=number),
+            clock={"life": number},
+            causation_id=None,
+            code_version=(versions or {}).get(number, 0),
+            type=event.type,
+            body=encode_event(event),
+        )
+        for number, event in enumerate(events, 1)
+    ]
+
+
+def smallest(name: str) -> AnyEvent:
+    """An event of this type with as little in it as its class allows."""
+    fields: dict[str, Any] = {}
+    for field, info in EVENT_CLASSES[name].model_fields.items():
+        if info.is_required():
+            fields[field] = 1 if info.annotation is int else "x"
+    special = {
+        "backpressure.raised": {"level": "warning"},
+        "process.started": {"method": "session"},
+        "run.requeued": {"reason": "crash"},
+    }
+    return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_CLASSES))
+def test_every_type_of_the_union_folds(name: str) -> None:
+    """VW-04"""
+    view = fold(story(QUEUED, RunStarted(kind="sleep"), smallest(name)))
+    assert view.sequence == 3
+    assert view.unknown == 0
+
+
+def test_no_facts_give_an_empty_view() -> None:
+    """VW-04"""
+    view = fold([], "r")
+    assert (view.run_id, view.sequence, view.state) == ("r", 0, None)
+    assert view.to_json()["state"] is None
+
+
+def test_a_type_from_a_newer_daemon_changes_nothing() -> None:
+    """VW-04 EV-13"""
+    before = fold(story(QUEUED))
+    after = fold(story(QUEUED, parse_event({"type": "run.teleported", "where": 1})))
+    assert after.sequence == 2
+    assert after.state == before.state
+
+
+def test_a_row_that_does_not_validate_is_counted_and_the_rest_stands() -> None:
+    """VW-07"""
+    facts = story(QUEUED, Progress(step="a", fraction=0.5), Milestone(name="m"))
+    broken = facts[1]
+    facts[1] = Recorded(
+        broken.position, "r", 2, broken.event_id, broken.at, {}, None, 0, "progress", b'{"type":"progress","step":7}'
+    )  # fmt: skip
+    view = fold(facts)
+    assert view.unknown == 1
+    assert view.milestones == ["m"]
+    assert view.step is None
+
+
+@pytest.mark.parametrize(("sequence", "wrong"), [(2, "repeated"), (4, "came where 3")])
+def test_a_broken_story_names_run_and_number(sequence: int, wrong: str) -> None:
+    """VW-05"""
+    facts = story(QUEUED, RunStarted(kind="sleep"))
+    view = fold(facts)
+    odd = story(QUEUED, QUEUED, QUEUED, Progress(step="x"))[sequence - 1]
+    with pytest.raises(BrokenStory, match=wrong) as caught:
+        view.apply(odd)
+    assert caught.value.facts["run_id"] == "r"
+    assert caught.value.sequence == sequence
+
+
+def test_time_stamps_never_order_anything() -> None:
+    """VW-05"""
+    facts = story(
+        QUEUED, RunStarted(kind="sleep"), Progress(step="a"), Progress(step="b")
+    )
+    shuffled = [
+        Recorded(f.position, f.run_id, f.sequence, f.event_id, START - timedelta(days=n), f.clock, None, 0, f.type, f.body)
+        for n, f in enumerate(facts)
+    ]  # fmt: skip
+    assert fold(shuffled).step == fold(facts).step == "b"
+
+
+def test_the_newest_code_version_stays() -> None:
+    """VW-02"""
+    facts = story(
+        QUEUED,
+        RunStarted(kind="coding"),
+        CodeGenerated(code_hash="one"),
+        CorrectionStarted(),
+        CorrectionCompleted(code_hash="two"),
+        versions={3: 1, 5: 2},
+    )
+    view = fold(facts)
+    assert (view.code_version, view.code_hash, view.anomalies) == (2, "two", 0)
+    assert view.code_clock == {"life": 5}
+
+
+def test_stale_facts_stay_in_history_and_leave_the_state_alone() -> None:
+    """VW-03"""
+    facts = story(
+        QUEUED,
+        CodeGenerated(code_hash="two"),
+        CodeGenerated(code_hash="one"),
+        BugReported(text="x", version=1),
+        versions={2: 2, 3: 1},
+    )
+    view = fold(facts)
+    assert (view.code_version, view.code_hash) == (2, "two")
+    assert view.stale == 2
+
+
+def test_a_correction_without_its_start_advances_and_is_an_anomaly() -> None:
+    """VW-06"""
+    view = fold(story(QUEUED, CorrectionCompleted(code_hash="x"), versions={2: 1}))
+    assert (view.code_version, view.anomalies) == (1, 1)
+
+
+def test_folding_changes_no_fact() -> None:
+    """VW-01"""
+    facts = story(QUEUED, Milestone(name="m", metadata={"a": [1]}))
+    before = [fact.body for fact in facts]
+    fold(facts).to_json()["labels"]["x"] = 1
+    assert [fact.body for fact in facts] == before
+
+
+@given(st.integers(0, 5))
+def test_a_view_from_json_goes_on_as_the_live_one(split: int) -> None:
+    """VW-01 VW-08: daemon, client and dashboard use the same fold."""
+    events: list[AnyEvent] = [
+        QUEUED,
+        RunStarted(kind="sleep", inputs={"seconds": 1}),
+        Progress(step="half", fraction=0.5),
+        Milestone(name="m"),
+        CodeGenerated(code_hash="h"),
+        RunCompleted(result={"ok": True}),
+    ]
+    facts = story(*events, versions={5: 1})
+    whole = fold(facts)
+    resumed = RunView.from_json(
+        json.loads(json.dumps(fold(facts[:split] or facts[:1]).to_json()))
+    )
+    for fact in facts[max(split, 1) :]:
+        resumed.apply(fact)
+    assert resumed.to_json() == whole.to_json()
+
+
+def test_the_queue_is_counted_by_priority_and_state() -> None:
+    """VW-08 SC-11"""
+    queue = QueueView()
+    queue.seed("old", "waiting", 10)
+    for fact in story(QUEUED, RunStarted(kind="sleep"), RunCancelled(reason="x"))[:2]:
+        queue.apply(fact, 20)
+    assert (queue.queued, queue.running, queue.waiting) == (0, 1, 1)
+    queue.apply(story(QUEUED, QUEUED, RunCancelled(reason="x"))[2], 20)
+    assert (queue.queued, queue.running, queue.waiting) == (0, 0, 1)
+    assert queue.states.keys() == {"old"}

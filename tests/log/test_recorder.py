@@ -1,0 +1,417 @@
+"""The recorder: one writer, two doors, nothing seen before its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import virtual_now
+from fakes.stores import enqueue
+from penstock.log.recorder import Recorder, open_recorder
+from penstock.log.writes import (
+    Append,
+    Appended,
+    Bounds,
+    Claim,
+    Complete,
+    Decision,
+    Enqueue,
+    Fence,
+    Outcome,
+    draft,
+)
+from penstock.words.errors import (
+    Conflict,
+    PenstockError,
+    StoreBroken,
+    StoreUnavailable,
+    Terminal,
+)
+from penstock.words.events import Log, Milestone, RunCompleted, SubscriberLagged
+from penstock.words.recorded import Recorded
+
+FENCE = Fence("r", "life", 1)
+
+
+@dataclass
+class ScriptedStore:
+    """Commits every decision after `seconds`, unless `fault` has something to say first."""
+
+    seconds: float = 0.0
+    fault: Callable[[Sequence[Decision]], Exception | None] = lambda _batch: None
+    batches: list[list[Decision]] = field(default_factory=list)
+    epoch: str = "epoch"
+
+    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+        await trio.sleep(self.seconds)
+        if (error := self.fault(batch)) is not None:
+            raise error
+        self.batches.append(list(batch))
+        return [Appended() for _ in batch]
+
+    async def bounds(self) -> Bounds:
+        await trio.lowlevel.checkpoint()
+        return Bounds(floor=1, head=0)
+
+
+@dataclass
+class Witness:
+    """A follower that writes down what it is told, and when."""
+
+    told: list[str] = field(default_factory=list)
+    wants_claim: bool = False
+    abandoned: int = 0
+    head: int = 0
+
+    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+        if not (self.wants_claim or forced):
+            return None
+        return Claim("life", 5, frozenset(), virtual_now())
+
+    def apply(self, decision: Decision, outcome: object) -> None:
+        self.told.append(type(decision).__name__)
+
+    def fold(self, facts: Sequence[Recorded]) -> None:
+        self.told.append("fold")
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+def recorder(store: Any, witness: Witness | None = None, **others: Any) -> Recorder:
+    settings: dict[str, Any] = {"capacity": 4, "patience": 30.0, "note_interval": 1.0}
+    return Recorder(
+        store=store, follower=witness or Witness(), now=virtual_now, **settings | others
+    )
+
+
+def append(event: Any = None, fence: Fence | None = FENCE) -> Append:
+    return Append((draft("r", event or Log(text="x"), now=virtual_now()),), fence)
+
+
+def complete() -> Complete:
+    return Complete(FENCE, draft("r", RunCompleted(), now=virtual_now()))
+
+
+async def test_what_is_pending_rides_one_commit(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PF-03 ST-10"""
+    store = ScriptedStore(seconds=1)
+    async with open_recorder(recorder(store, capacity=100), drain_seconds=5) as rec:
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(rec.decide, append())
+    assert [len(batch) for batch in store.batches] in ([1, 49], [50])
+    assert trio.current_time() <= 2
+
+
+async def test_a_full_recorder_makes_pipelines_wait_and_drops_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BP-04"""
+    store = ScriptedStore(seconds=1)
+    rec = recorder(store)
+    most = 0
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(rec.decide, append())
+            for _ in range(4):
+                await trio.sleep(0.5)
+                most = max(most, rec.statistics().pending)
+    assert most <= 4
+    assert sum(len(batch) for batch in store.batches) == 20
+
+
+async def test_concluding_needs_no_room_and_no_checkpoint(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """CC-05: with a full recorder and a cancelled scope."""
+    store = ScriptedStore(seconds=10)
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=500):
+        async with trio.open_nursery() as nursery:
+            for _ in range(9):
+                nursery.start_soon(rec.decide, append())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+            rec.conclude(complete())
+    flat = [type(d).__name__ for batch in store.batches for d in batch]
+    assert flat.count("Complete") == 1
+
+
+async def test_a_conclusion_follows_what_was_queued_and_closes_the_door(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """CC-04 CC-05 law 1"""
+    store = ScriptedStore(seconds=1)
+    rec = recorder(store)
+    refused: list[str] = []
+
+    async def say(number: int) -> None:
+        try:
+            await rec.decide(append(Milestone(name=str(number))))
+        except Terminal:
+            refused.append(str(number))
+
+    async with open_recorder(rec, drain_seconds=50):
+        async with trio.open_nursery() as nursery:
+            for number in range(8):
+                nursery.start_soon(say, number)
+            await trio.testing.wait_all_tasks_blocked()
+            rec.conclude(complete())
+    flat = [d for batch in store.batches for d in batch]
+    assert isinstance(flat[-1], Complete)
+    assert len(flat) == 5
+    assert len(refused) == 4
+
+
+async def test_a_waiter_cancelled_before_it_was_queued_wrote_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """SC-15 ST-08"""
+    store = ScriptedStore(seconds=1)
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=50):
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(rec.decide, append())
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.move_on_after(0.1):
+                await rec.decide(append())
+    assert sum(len(batch) for batch in store.batches) == 4
+
+
+async def test_a_waiter_cancelled_later_loses_only_the_acknowledgement(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """CN-04"""
+    store = ScriptedStore(seconds=1)
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=50):
+        with trio.move_on_after(0.1):
+            await rec.decide(append())
+    assert sum(len(batch) for batch in store.batches) == 1
+
+
+async def test_waiters_wake_after_outcomes_and_views(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-11: outcome, fold, and only then the waiter."""
+    witness = Witness()
+    rec = recorder(ScriptedStore(), witness)
+    async with open_recorder(rec, drain_seconds=5):
+        await rec.decide(append())
+        witness.told.append("woken")
+    assert witness.told == ["Append", "fold", "woken"]
+
+
+async def test_every_batch_ends_with_the_claim(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """SC-03: end and next start share a commit."""
+    store = ScriptedStore()
+    rec = recorder(store, Witness(wants_claim=True))
+    async with open_recorder(rec, drain_seconds=5):
+        await rec.decide(append())
+        rec.kick()
+        await trio.testing.wait_all_tasks_blocked()
+    assert [[type(d).__name__ for d in batch] for batch in store.batches] == [
+        ["Append", "Claim"],
+        ["Claim"],
+    ]
+
+
+async def test_an_unavailable_store_is_asked_again_with_the_same_facts(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-06 D-16"""
+    store = ScriptedStore()
+    store.fault = lambda _batch: (
+        StoreUnavailable("disk full") if trio.current_time() < 5 else None
+    )
+    rec = recorder(store)
+    decision = append()
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.decide, decision)
+            await trio.sleep(1)
+            assert rec.statistics().unavailable == "disk full"
+    assert store.batches == [[decision]]
+    assert rec.unavailable is None
+
+
+async def test_after_its_patience_logs_are_dropped_and_facts_fail(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """D-16 WF-04: and a conclusion waits for ever."""
+    store = ScriptedStore()
+    store.fault = lambda _batch: (
+        StoreUnavailable("disk full") if trio.current_time() < 100 else None
+    )
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=500):
+        rec.conclude(complete())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.decide, append(Log(text="x"), None))
+            with pytest.raises(StoreUnavailable):
+                await rec.decide(append(Milestone(name="m"), None))
+        assert 30 <= trio.current_time() < 40
+        assert rec.statistics().dropped == 1
+        await trio.sleep(100)
+    assert [type(d) for d in store.batches[0]] == [Complete]
+
+
+async def test_facts_that_come_while_the_store_is_away_are_judged_by_their_own_age(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """D-16"""
+    store = ScriptedStore()
+    store.fault = lambda _batch: (
+        StoreUnavailable("x") if trio.current_time() < 45 else None
+    )
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=500):
+        rec.conclude(complete())
+        await trio.sleep(20)
+        await rec.decide(append(Milestone(name="late"), None))
+    assert len(store.batches[0]) == 2
+
+
+async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-06 API-04: nothing hangs unasked; a child run waits with its parent."""
+    store = ScriptedStore()
+    store.fault = lambda _batch: (
+        StoreUnavailable("disk full") if trio.current_time() < 5 else None
+    )
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.decide, enqueue("child", capacity=None))
+            with pytest.raises(StoreUnavailable):
+                await rec.decide(enqueue("run"))
+            assert trio.current_time() < 1
+    assert [d.spec.run_id for d in store.batches[0] if isinstance(d, Enqueue)] == [
+        "child"
+    ]
+
+
+async def test_only_the_guilty_decision_of_a_batch_fails(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ER-03 ST-10"""
+    guilty = append(Milestone(name="guilty"))
+    store = ScriptedStore(seconds=0.1)
+    store.fault = lambda batch: TypeError("a bug") if guilty in batch else None
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.decide, append())
+            nursery.start_soon(rec.decide, append())
+            with pytest.raises(PenstockError, match="TypeError"):
+                await rec.decide(guilty)
+    assert sum(len(batch) for batch in store.batches) == 2
+
+
+async def test_a_broken_store_ends_the_daemon_and_frees_who_waits_for_conclusions(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08 ER-03: a failed fsync must not go unnoticed."""
+    witness = Witness()
+    store = ScriptedStore(fault=lambda _batch: StoreBroken("fsync"))
+    rec = recorder(store, witness)
+    with pytest.RaisesGroup(StoreBroken):
+        async with open_recorder(rec, drain_seconds=5):
+            rec.conclude(complete())
+            await trio.sleep_forever()
+    assert witness.abandoned
+    rec.conclude(complete())
+    assert witness.abandoned > 1
+
+
+async def test_notes_come_once_per_key_and_second_and_the_newest_wins(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BP-02"""
+    store = ScriptedStore()
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        for number in range(35):
+            rec.note("lag", SubscriberLagged(subscriber="s", dropped=number))
+            await trio.sleep(0.1)
+        await trio.sleep(2)
+    dropped = [
+        d.drafts[0].body
+        for batch in store.batches
+        for d in batch
+        if isinstance(d, Append)
+    ]
+    assert 3 <= len(dropped) <= 5
+    assert b'"dropped":34' in dropped[-1]
+
+
+async def test_what_is_pending_is_committed_before_the_recorder_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """APP-06"""
+    store = ScriptedStore(seconds=1)
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        rec.conclude(complete())
+        rec.conclude(complete())
+    assert sum(len(batch) for batch in store.batches) == 2
+
+
+async def test_a_refusal_reaches_its_own_waiter_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-10"""
+
+    class Refusing(ScriptedStore):
+        async def commit(
+            self, batch: Sequence[Decision]
+        ) -> list[Outcome | PenstockError]:
+            await super().commit(batch)
+            return [
+                Conflict("stale") if n == 0 else Appended() for n in range(len(batch))
+            ]
+
+    rec = recorder(Refusing(seconds=1))
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_expect_conflict, rec)
+            await trio.testing.wait_all_tasks_blocked()
+            await trio.sleep(2)
+        # Alone in its batch it would be the first: so this one is refused as well.
+        with pytest.raises(Conflict):
+            await rec.decide(append())
+
+
+async def _expect_conflict(rec: Recorder) -> None:
+    with pytest.raises(Conflict):
+        await rec.decide(append())
+
+
+async def test_a_worker_thread_records_through_the_loop() -> None:
+    """BUS-01: a thread has one way in, and what it records is ordered with all else."""
+    store = ScriptedStore()
+    rec = recorder(store, capacity=100)
+
+    def work(decision: Append) -> None:
+        trio.from_thread.run(rec.decide, decision)
+
+    with trio.fail_after(30):
+        async with open_recorder(rec, drain_seconds=5):
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    told = append(Milestone(name=str(number)), None)
+                    nursery.start_soon(trio.to_thread.run_sync, work, told)
+    assert sum(len(batch) for batch in store.batches) == 10

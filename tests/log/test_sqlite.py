@@ -1,0 +1,443 @@
+"""What is special about SQLite: files, faults, and what a start refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
+from penstock.log.sqlite.database import hold_lock, network_type, open_database
+from penstock.log.sqlite.handlers import judge
+from penstock.log.sqlite.schema import VERSION, check_version
+from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
+from penstock.log.writes import Appended, Decision, Outcome
+from penstock.words.errors import (
+    Conflict,
+    PenstockError,
+    StartRefused,
+    StoreBroken,
+    StoreUnavailable,
+)
+from penstock.words.events import Log
+
+
+@asynccontextmanager
+async def opened(path: Path, life: str = LIFE) -> AsyncIterator[SqliteStore]:
+    with trio.fail_after(30):
+        async with open_sqlite(
+            path, life=life, run_blocking=threads(1), run_reading=threads(4)
+        ) as store:
+            yield store
+
+
+async def fill(path: Path, events: int = 3) -> None:
+    async with opened(path) as store:
+        row = await start(store)
+        texts = [Log(text=f"{n} " + "x" * 1000) for n in range(events)]
+        await store.commit([append("r1", *texts, fence=row.fence)])
+
+
+def statement(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        return db.execute(sql).fetchall()
+
+
+async def test_a_log_outlives_its_daemon(tmp_path: Path) -> None:
+    """ST-03"""
+    path = tmp_path / "p.db"
+    async with opened(path) as store:
+        row = await start(store)
+        epoch = store.epoch
+        facts = await store.read_all()
+    async with opened(path, "life-2") as store:
+        assert store.epoch == epoch
+        assert await store.read_all() == facts
+        assert await store.run("r1") == row
+        (outcome,) = await store.commit([append("r1", Log(text="x"), fence=row.fence)])
+        assert outcome.recorded[0].clock == {LIFE: 2, "life-2": 1}  # type: ignore[union-attr]
+    assert statement(path, "PRAGMA integrity_check") == [("ok",)]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_nothing_is_read_before_its_commit() -> None:
+    """ST-11: a reader sees the commit whole or not at all, whatever falls between."""
+    async with inline_store() as store:
+        seen: list[int] = []
+
+        async def look() -> None:
+            for _ in range(20):
+                facts = await store.read_all()
+                seen.append(len(facts))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await store.commit([enqueue("a"), enqueue("b"), claim()])
+        assert set(seen) <= {0, 4}
+        assert 4 in seen
+
+
+async def test_a_full_disk_takes_nothing_and_later_takes_the_same(
+    tmp_path: Path,
+) -> None:
+    """ST-06"""
+    path = tmp_path / "p.db"
+    async with opened(path) as store:
+        row = await start(store)
+        (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+        store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        decision = append(
+            "r1", *(Log(text="x" * 3000) for _ in range(50)), fence=row.fence
+        )
+        small = append("r1", Log(text="small"), fence=row.fence)
+        before = await store.read_all()
+        with pytest.raises(StoreUnavailable):
+            await store.commit([small, decision])
+        assert await store.read_all() == before
+        (outcome,) = await store.commit([small])
+        assert isinstance(outcome, Appended)
+        assert outcome.recorded[0].position == 3
+        store._db.execute("PRAGMA max_page_count = 100000")
+        again = await store.commit([small, decision])
+        assert [o.duplicate for o in again if isinstance(o, Appended)] == [True, False]
+        assert [f.position for f in await store.read_all()] == list(range(1, 54))
+
+
+async def test_a_store_that_turns_read_only_is_unavailable(tmp_path: Path) -> None:
+    """ST-07"""
+    async with opened(tmp_path / "p.db") as store:
+        await start(store)
+        store._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreUnavailable):
+            await store.commit([append("r1", Log(text="x"))])
+        store._db.execute("PRAGMA query_only = OFF")
+        (outcome,) = await store.commit([append("r1", Log(text="x"))])
+        assert isinstance(outcome, Appended)
+        assert outcome.recorded[0].sequence == 3
+
+
+class FsyncFailed(sqlite3.OperationalError):
+    """What SQLite says when the disk has lost a write."""
+
+    sqlite_errorname = "SQLITE_IOERR_FSYNC"
+
+
+class ConnectionOfDyingDisk:
+    """A connection whose next commit cannot be made durable."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            raise FsyncFailed("disk I/O error")
+        return self._db.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+
+async def test_after_a_failed_fsync_nothing_is_written_any_more() -> None:
+    """Reliability: pages that failed to reach the disk may look written."""
+    async with inline_store() as store:
+        await start(store)
+        db = store._db
+        store._db = ConnectionOfDyingDisk(db)  # type: ignore[assignment]
+        with pytest.raises(StoreBroken):
+            await store.commit([append("r1", Log(text="x"))])
+        store._db = db
+        with pytest.raises(StoreBroken):
+            await store.commit([append("r1", Log(text="x"))])
+        assert len(await store.read_all()) == 2
+
+
+async def test_a_bug_in_one_decision_undoes_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ST-10: a decision that was refused after it wrote never stands half."""
+
+    def half_way(ledger: object, decision: Decision) -> Outcome | PenstockError:
+        outcome = judge(ledger, decision)  # type: ignore[arg-type]
+        if decision.drafts[0].body.endswith(b'"bad","stream":"pipeline"}'):  # type: ignore[union-attr]
+            raise ZeroDivisionError
+        return outcome
+
+    async with inline_store() as store:
+        await start(store)
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock.log.sqlite.store.judge", half_way)
+            with pytest.raises(ZeroDivisionError):
+                await store.commit(
+                    [append("r1", Log(text="good")), append("r1", Log(text="bad"))]
+                )
+        (outcome,) = await store.commit([append("r1", Log(text="good"))])
+        assert outcome.recorded[0].position == 3  # type: ignore[union-attr]
+
+
+# -- what a start refuses
+
+
+async def refuses(path: Path) -> str:
+    """The sentence with which the start is refused."""
+    with pytest.raises(StartRefused) as caught:
+        async with opened(path):
+            pass
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """RS-04"""
+    path = tmp_path / "p.db"
+    await fill(path)
+    statement(path, f"PRAGMA user_version = {VERSION + 1}")
+    assert "newer" in await refuses(path)
+
+
+async def test_an_older_schema_is_migrated_after_a_copy(tmp_path: Path) -> None:
+    """RS-04"""
+    path = tmp_path / "p.db"
+    await fill(path)
+
+    def add(db: sqlite3.Connection) -> None:
+        db.execute("CREATE TABLE more (x)")
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        check_version(db, path, version=VERSION + 1, migrations={VERSION: add})
+    assert statement(path, "PRAGMA user_version") == [(VERSION + 1,)]
+    assert statement(path, "SELECT * FROM more") == []
+    copy = tmp_path / f"p.db.v{VERSION}"
+    async with opened(copy) as store:
+        assert len(await store.read("r1")) == 5
+
+
+async def test_version_1_becomes_a_database_like_a_new_one(tmp_path: Path) -> None:
+    """RS-04"""
+    path, new = tmp_path / "p.db", tmp_path / "new.db"
+    await fill(path)
+    await fill(new)
+    for sql in (
+        "DROP INDEX runs_root",
+        "CREATE INDEX runs_root ON runs(root_id)",
+        "CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL",
+        "PRAGMA user_version = 1",
+    ):
+        statement(path, sql)
+    async with opened(path) as store:
+        assert len(await store.read("r1")) == 5
+    tables = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    assert statement(path, tables) == statement(new, tables)
+    assert (tmp_path / "p.db.v1").exists()
+
+
+async def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
+    """RS-04"""
+    path = tmp_path / "p.db"
+    await fill(path)
+
+    def fail(db: sqlite3.Connection) -> None:
+        db.execute("DROP TABLE events")
+        raise ZeroDivisionError
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        with pytest.raises(ZeroDivisionError):
+            check_version(db, path, version=VERSION + 1, migrations={VERSION: fail})
+    async with opened(path) as store:
+        assert len(await store.read("r1")) == 5
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", "garbage", "empty", "foreign", "cut log"]
+)
+async def test_a_damaged_file_is_reported_and_left_as_it_is(
+    tmp_path: Path, damage: str
+) -> None:
+    """ST-08"""
+    path = tmp_path / "p.db"
+    await fill(path, events=50)
+    match damage:
+        case "truncated":
+            os.truncate(path, path.stat().st_size // 2)
+        case "garbage":
+            path.write_bytes(os.urandom(8192))
+        case "empty":
+            path.write_bytes(b"")
+        case "foreign":
+            path.unlink()
+            statement(path, "CREATE TABLE theirs (x)")
+        case "cut log":
+            statement(path, "DELETE FROM events WHERE position > 40")
+    before = path.read_bytes()
+    assert "left as it is" in (await refuses(path)).replace(
+        "it was left as it is", "left as it is"
+    )
+    assert path.read_bytes() == before
+
+
+async def test_a_log_without_its_database_is_refused(tmp_path: Path) -> None:
+    """ST-08"""
+    (tmp_path / "p.db-wal").write_bytes(b"x")
+    assert "missing" in await refuses(tmp_path / "p.db")
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """ST-07"""
+    await refuses(tmp_path / "none" / "p.db")
+
+
+_OPEN = """
+import sys
+from pathlib import Path
+from penstock.log.sqlite.database import open_database
+import os
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    open_database(Path(sys.argv[1]), 0)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="another user is needed to lack a permission"
+)
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_missing_permission_is_named(tmp_path: Path, what: str) -> None:
+    """ST-07"""
+    path = tmp_path / "p.db"
+    if what == "file":
+        trio.run(fill, path)
+        path.chmod(0o644)
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    command = [sys.executable, "-c", _OPEN, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"StartRefused the database {path} "), said
+
+
+def test_a_network_file_system_is_known_by_its_mount() -> None:
+    mounts = (
+        "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
+        "30 22 0:40 / /home rw shared:1 - nfs4 server:/home rw\n"
+        "31 30 0:41 / /home/a\\040b rw - tmpfs tmpfs rw\n"
+    )
+    assert network_type(Path("/home/x/p.db"), mounts) == "nfs4"
+    assert network_type(Path("/homes/p.db"), mounts) is None
+    assert network_type(Path("/home/a b/p.db"), mounts) is None
+
+
+# -- the lock
+
+
+def test_the_lock_names_who_holds_it(tmp_path: Path) -> None:
+    """Law 5"""
+    path = tmp_path / "lock"
+    with hold_lock(path):
+        with pytest.raises(StartRefused, match=rf"pid {os.getpid()}\b.*{path}"):
+            with hold_lock(path):
+                pass
+    with hold_lock(path):
+        pass
+
+
+def test_the_lock_cannot_be_taken_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(StartRefused, match="none"):
+        with hold_lock(tmp_path / "none" / "lock"):
+            pass
+
+
+# -- kill -9
+
+_WRITE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import trio
+from fakes.stores import LIFE, append, start
+from penstock.words.events import Log
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.writes import Fence
+
+async def main():
+    async with open_sqlite(Path(sys.argv[1]), life=LIFE, run_blocking=threads(1)) as store:
+        row = await store.run("r1") or await start(store)
+        while True:
+            batch = [append("r1", Log(text="x" * 500), fence=row.fence) for _ in range(10)]
+            outcomes = await store.commit(batch)
+            print(outcomes[-1].recorded[0].position, flush=True)
+
+trio.run(main)
+"""
+
+
+async def check_dense(path: Path) -> int:
+    """The head of a log without holes, made of whole commits."""
+    async with opened(path) as store:
+        head = (await store.bounds()).head
+        facts = await store.read_all(0, 100_000, max_bytes=2**40)
+        assert [f.position for f in facts] == list(range(1, head + 1))
+        assert (head - 2) % 10 == 0
+        return head
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_outlives_kill_9(tmp_path: Path) -> None:
+    """ST-03 ST-08"""
+    path = tmp_path / "p.db"
+    tests = str(Path(__file__).parent.parent)
+    acknowledged = 0
+    for kill_after in (1, 5, 23):
+        with subprocess.Popen(
+            [sys.executable, "-c", _WRITE, str(path), tests],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(kill_after):
+                acknowledged = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            # What it said before it died counts as well.
+            rest = writer.stdout.read().splitlines()
+            acknowledged = int(rest[-1]) if rest else acknowledged
+        assert trio.run(check_dense, path) >= acknowledged > 0
+        assert statement(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_was_opened_in_part_is_closed(tmp_path: Path) -> None:
+    """A refused start leaves no connection behind (filterwarnings=error would say so)."""
+    path = tmp_path / "p.db"
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(StartRefused):
+        open_database(path, 4)
+
+
+async def test_a_refusal_after_a_write_is_a_bug() -> None:
+    """ST-10"""
+
+    def write_then_refuse(ledger: object, decision: Decision) -> Outcome:
+        ledger.update(ledger.get("r1"), reason="half")  # type: ignore[attr-defined]
+        raise Conflict
+
+    async with inline_store() as store:
+        await start(store)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(
+                judge.__globals__["_JUDGES"], type(claim()), write_then_refuse
+            )
+            with pytest.raises(RuntimeError):
+                await store.commit([claim()])
+        row = await store.run("r1")
+        assert row is not None
+        assert row.reason == ""

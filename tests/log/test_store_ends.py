@@ -1,0 +1,224 @@
+"""Every store: how runs end and who is told, and questions (ST-12)."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.contract import completed, failed, get, one, types
+from fakes.stores import (
+    append,
+    at,
+    claim,
+    enqueue,
+    fact,
+    start,
+)
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.writes import (
+    Answer,
+    CancelAnswer,
+    Complete,
+    Park,
+    Release,
+    RequestCancel,
+    Unpark,
+)
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskNotFound,
+    Conflict,
+    Refused,
+    Terminal,
+)
+from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
+from penstock.words.lifecycle import RESTART_ASK, terminal
+from penstock.words.values import new_event_id
+
+
+async def test_a_run_ends_once(store: SqliteStore) -> None:
+    """Law 1"""
+    row = await start(store)
+    decision = completed(row, {"n": 1})
+    concluded = await one(store, decision)
+    ended = await get(store, "r1")
+    assert (ended.state, ended.outcome) == (
+        "completed",
+        {"result": {"n": 1}},
+    )
+    assert (await one(store, decision)).recorded == concluded.recorded
+    for other in (
+        completed(row),
+        failed(row),
+        Release(row.fence, fact("r1", RunRequeued(reason="crash"))),
+    ):
+        with pytest.raises(Terminal):
+            await one(store, other)
+    assert (await types(store, "r1"))[-1] == "run.completed"
+    assert await store.open_runs() == []
+
+
+async def test_an_end_in_another_batch_or_the_same_tells_the_same(
+    store: SqliteStore,
+) -> None:
+    """ST-09: a conclusion whose fate was unknown is told whole when it is tried again."""
+    row = await start(store, "a")
+    await store.commit(
+        [
+            enqueue("b", after=("a",)),
+            enqueue("a.c", parent_id="a"),
+            claim(),
+            enqueue("z"),
+        ]
+    )
+    decision = failed(row)
+    first = await one(store, decision)
+    await one(store, append("z", Log(text="later")))
+    again = await one(store, decision)
+    assert (again.recorded, again.ended, again.signalled) == (
+        first.recorded,
+        ("b",),
+        ("a.c",),
+    )
+
+
+async def test_moving_facts_need_a_decision_of_their_own(store: SqliteStore) -> None:
+    row = await start(store)
+    with pytest.raises(Conflict):
+        await one(store, append("r1", terminal("completed"), fence=row.fence))
+    with pytest.raises(Conflict):
+        await one(store, Complete(row.fence, fact("r1", Log(text="x"))))
+    with pytest.raises(Conflict):
+        await one(store, Release(row.fence, fact("r1", terminal("completed"))))
+    assert (await get(store, "r1")).state == "running"
+
+
+async def test_a_queued_run_is_cancelled_where_it_stands(store: SqliteStore) -> None:
+    """CN-02 CN-03"""
+    await one(store, enqueue())
+    answer = await one(store, RequestCancel("r1", "no need", at()))
+    assert isinstance(answer, CancelAnswer)
+    assert (answer.outcome, answer.ended) == ("cancelled", ("r1",))
+    again = await one(store, RequestCancel("r1", "no need", at()))
+    assert (again.outcome, again.recorded) == ("already_terminal", ())
+    assert (await one(store, claim())).started == ()
+    assert (await get(store, "r1")).reason == "no need"
+
+
+async def test_an_executing_run_is_asked_to_end_once(store: SqliteStore) -> None:
+    """CN-03"""
+    row = await start(store)
+    answer = await one(store, RequestCancel("r1", "stop", at()))
+    assert (answer.outcome, answer.signalled) == ("signalled", ("r1",))
+    again = await one(store, RequestCancel("r1", "stop!", at()))
+    assert (again.outcome, again.recorded) == ("signalled", ())
+    assert (await get(store, "r1")).cancel_requested == "stop"
+    await one(store, Release(row.fence, fact("r1", RunRequeued(reason="shutdown"))))
+    released = await get(store, "r1")
+    assert (released.state, released.reason) == ("cancelled", "stop")
+
+
+async def test_a_cancel_before_the_submit_is_remembered(store: SqliteStore) -> None:
+    """CN-02"""
+    assert (
+        await one(store, RequestCancel("r1", "early", at()))
+    ).outcome == "tombstoned"
+    await one(store, enqueue("r1", capacity=0))
+    row = await get(store, "r1")
+    assert (row.state, row.reason) == ("cancelled", "early")
+    assert await types(store, "r1") == ["run.queued", "run.cancelled"]
+
+
+async def test_cancel_and_failure_reach_all_children(store: SqliteStore) -> None:
+    row = await start(store, "p")
+    await store.commit(
+        [enqueue("p.a", parent_id="p"), claim(), enqueue("p.a.b", parent_id="p.a")]
+    )
+    answer = await one(store, RequestCancel("p", "stop", at()))
+    assert answer.signalled == ("p", "p.a")
+    assert answer.ended == ("p.a.b",)
+    await one(store, enqueue("p.c", parent_id="p"))
+    assert (await get(store, "p.c")).state == "cancelled"
+    await one(
+        store, Complete(row.fence, fact("p", terminal("cancelled", reason="stop")))
+    )
+    await one(store, enqueue("p.d", parent_id="p"))
+    assert (await get(store, "p.d")).state == "cancelled"
+
+
+async def test_everything_can_be_cancelled_at_once(store: SqliteStore) -> None:
+    await start(store, "a")
+    await store.commit([enqueue("b"), enqueue("c", after=("b",))])
+    answer = await one(store, RequestCancel("", "end", at(), all_open=True))
+    assert (answer.signalled, answer.ended) == (("a",), ("b", "c"))
+    quiet = await one(store, RequestCancel("", "end", at(), all_open=True))
+    assert quiet.recorded == ()
+
+
+def answer_to(name: str, text: str) -> Answer:
+    return Answer("r1", name, text, "me", at(), new_event_id())
+
+
+async def test_a_question_is_answered_once(store: SqliteStore) -> None:
+    row = await start(store)
+    ask = AskRaised(name="q", question="Which?", choices=("a", "b"), default="a")
+    await one(store, append("r1", ask, fence=row.fence))
+    assert [(a.name, a.choices, a.default) for a in await store.asks()] == [
+        ("q", ("a", "b"), "a")
+    ]
+    with pytest.raises(Refused):
+        await one(store, answer_to("q", "c"))
+    with pytest.raises(AskNotFound):
+        await one(store, answer_to("p", "a"))
+    decision = answer_to("q", "b")
+    first = await one(store, decision)
+    assert (await one(store, decision)).recorded == first.recorded
+    with pytest.raises(AlreadyAnswered):
+        await one(store, answer_to("q", "a"))
+    with pytest.raises(Conflict):
+        await one(store, append("r1", ask, fence=row.fence))
+    assert await store.asks() == []
+    (kept,) = await store.asks("r1", only_open=False)
+    assert (kept.state, kept.answer, kept.answered_by) == ("answered", "b", "me")
+
+
+async def test_an_ended_run_has_no_open_questions(store: SqliteStore) -> None:
+    row = await start(store)
+    await one(store, append("r1", AskRaised(name="q", question="?"), fence=row.fence))
+    await one(store, completed(row))
+    assert await store.asks() == []
+    with pytest.raises(AlreadyAnswered):
+        await one(store, answer_to("q", "a"))
+
+
+@pytest.mark.parametrize(("text", "state"), [("requeue", "queued"), ("fail", "failed")])
+async def test_a_person_decides_about_an_interrupted_run(
+    store: SqliteStore, text: str, state: str
+) -> None:
+    """Law 5"""
+    row = await start(store)
+    released = await one(
+        store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK)))
+    )
+    assert [f.type for f in released.recorded] == ["run.waiting", "ask.raised"]
+    assert [a.name for a in await store.asks()] == [RESTART_ASK]
+    assert (await get(store, "r1")).life is None
+    await one(store, answer_to(RESTART_ASK, text))
+    assert (await get(store, "r1")).state == state
+
+
+async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
+    """Law 5: a stop or a restart may find it parked."""
+    row = await start(store)
+    await store.commit([Park(row.fence, "ask", at()), Unpark(row.fence)])
+    await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))
+    assert (await one(store, claim())).unparked == ()
+    assert (await get(store, "r1")).reason == RESTART_ASK
+
+
+async def test_a_run_that_waits_for_a_person_can_be_cancelled(
+    store: SqliteStore,
+) -> None:
+    row = await start(store)
+    await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))
+    assert (await one(store, RequestCancel("r1", "no", at()))).outcome == "cancelled"
+    assert await store.asks() == []
