@@ -21,8 +21,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.processes.containment import detect_containment
 from penstock.runs.assembly import open_core
-from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.words.address import find_paths

@@ -25,10 +25,10 @@ MAY_SLEEP = {
         "_wait_for_store",
     ): "the pause before asking a failed store again",
     (
-        "runs/previous.py",
+        "processes/orphans.py",
         "end_previous",
     ): "in a thread; strangers' processes tell nobody they end",
-    ("runs/output.py", "run"): "until the throttle's next piece is due",
+    ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.log.redaction import Redact
+from penstock.processes.orphans import end_previous
+from penstock.processes.process import Containment, run_process
 from penstock.runs.core import World, new_run_id, utc_now
 from penstock.runs.exec import Executor
-from penstock.runs.processes import Containment, end_previous, run_process
 from penstock.runs.run import RunModels
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.runs.containment import Containment, detect_containment
-from penstock.runs.processes import Proof, run_process
+from penstock.processes.containment import Containment, detect_containment
+from penstock.processes.process import Proof, run_process
 from penstock.words.events import ProcessStarted
 
 VICTIM = str(Path(__file__).with_name("victim.py"))

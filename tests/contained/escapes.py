@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from penstock.runs.trees import all_pids, read_stat, send
+from penstock.processes.containment import all_pids, read_stat, send
 
 KINDS = ("plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn")
 DRIVER = str(Path(__file__).with_name("driver.py"))
@@ -49,7 +49,7 @@ def one(method: str, kind: str, ending: str) -> dict[str, Any]:
     began = time.monotonic()
     # A proof of emptiness holds at once; after a kill nobody can say when it is over.
     while ending == "kill" and time.monotonic() < began + SECONDS:
-        if not living(mark.encode()) and not living(b"penstock.runs.supervisor"):
+        if not living(mark.encode()) and not living(b"penstock.processes.supervisor"):
             break
         time.sleep(0.01)
     left = living(mark.encode())
@@ -57,7 +57,7 @@ def one(method: str, kind: str, ending: str) -> dict[str, Any]:
         "kind": kind,
         "before": before,
         "left": len(left),
-        "supervisors": len(living(b"penstock.runs.supervisor")),
+        "supervisors": len(living(b"penstock.processes.supervisor")),
         "folders": len(list(Path(os.environ["DELEGATED"] or "/nowhere").glob("run-*"))),
         "proof": proof,
     }

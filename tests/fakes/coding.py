@@ -18,8 +18,8 @@ from penstock.llm.models import open_models
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.pipelines.coding import dead_code, pipeline
+from penstock.processes.containment import detect_containment
 from penstock.runs.assembly import open_core
-from penstock.runs.containment import detect_containment
 from penstock.runs.core import Core
 from penstock.words.address import find_paths
 from penstock.words.api import SubmitRequest

@@ -15,11 +15,11 @@ from fakes.stores import inline_store
 from penstock.drills.fakes import START
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
+from penstock.processes.process import Proof
 from penstock.runs.assembly import open_core
 from penstock.runs.core import Core, World
 from penstock.runs.exec import Executor
 from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.processes import Proof
 from penstock.runs.run import Run
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config

@@ -19,7 +19,7 @@ from penstock.drills.campaign import Tally, hold_state, load_tally, save_tally
 from penstock.drills.campaigns import NUMBERS_AT_ONCE, _firsts
 from penstock.drills.crash_load import Chance
 from penstock.drills.schedules import STORIES
-from penstock.runs.trees import all_pids, read_stat
+from penstock.processes.containment import all_pids, read_stat
 from penstock.words.errors import Refused
 
 #: Seconds for a drill to have done something, and for what it started to be gone.

@@ -21,8 +21,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
+from penstock.processes.process import Proof
 from penstock.runs.core import Core
-from penstock.runs.processes import Proof
 from penstock.runs.run import Run
 from penstock.words.api import BugReportRequest
 from penstock.words.errors import (

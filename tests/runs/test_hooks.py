@@ -15,11 +15,11 @@ import trio
 import trio.testing
 
 from fakes.cores import FakeProcesses, fake_world, open_fake_core
-from penstock.runs.containment import Containment
+from penstock.processes.containment import Containment
+from penstock.processes.process import run_process
 from penstock.runs.core import Core, utc_now
 from penstock.runs.exec import Executor
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
-from penstock.runs.processes import run_process
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook, load_config
 from penstock.words.errors import StartRefused

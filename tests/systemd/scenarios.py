@@ -253,7 +253,7 @@ def hostile_stop() -> dict[str, Any]:
         "before": before,
         "seconds": time.monotonic() - began,
         "left": {run_id: marked(run_id) for run_id in ids},
-        "supervisors": marked("penstock.runs.supervisor"),
+        "supervisors": marked("penstock.processes.supervisor"),
         "result": shown("Result"),
     }
 

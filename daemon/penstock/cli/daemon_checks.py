@@ -9,7 +9,7 @@ from typing import Literal
 from penstock.cli.checks import Box, Finding, Findings
 from penstock.cli.manager import lingers, require_manager, show_unit
 from penstock.cli.units import SERVICE, SOCKET
-from penstock.runs.containment import DAEMON_LEAF
+from penstock.processes.containment import DAEMON_LEAF
 from penstock.words.address import read_token
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
 

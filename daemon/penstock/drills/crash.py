@@ -17,7 +17,7 @@ from penstock.drills.campaign import Tally, save_tally
 from penstock.drills.crash_load import Chance, Told, load
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
 from penstock.log.audit import audit_file
-from penstock.runs.trees import read_stat
+from penstock.processes.containment import read_stat
 from penstock.words.errors import PenstockError
 from penstock.words.events import ProcessStarted, parse_event
 from penstock.words.lifecycle import TERMINAL_STATES

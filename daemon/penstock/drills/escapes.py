@@ -21,7 +21,7 @@ from penstock.client import Client
 from penstock.drills import victim
 from penstock.drills.enclosure import ENCLOSED, check_enclosed
 from penstock.drills.scratch import Scratch, connected, open_scratch, started
-from penstock.runs.trees import all_pids, read_stat, send
+from penstock.processes.containment import all_pids, read_stat, send
 from penstock.words.errors import PenstockError
 
 #: Victims at once, as many as the scratch daemon has slots by default.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.runs.output import OutputLimits, Stream, open_output
-from penstock.runs.processes import Proof
-from penstock.runs.tree import OnOutput, OnStarted
+from penstock.processes.output import OutputLimits, Stream, open_output
+from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import trio
 
 from penstock.log.writes import Complete, Fence, Release, RunRow, draft
-from penstock.runs.processes import Proof
+from penstock.processes.process import Proof
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 
 from penstock.log.bus import Bus
+from penstock.processes.process import Proof
 from penstock.runs.exec import Executor
-from penstock.runs.processes import Proof
 from penstock.words.config import Config, Hook
 from penstock.words.events import ProcessStarted
 from penstock.words.recorded import Recorded

@@ -16,13 +16,13 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Append, draft
+from penstock.processes.output import KeptOutput
 from penstock.runs.artifact import Artifact, open_artifact
 from penstock.runs.asking import ask_person
 from penstock.runs.children import spawn_child
 from penstock.runs.exec import Executed, Executor, execute_argv, output_limits
 from penstock.runs.execution import Execution, describe
 from penstock.runs.kind import Kind
-from penstock.runs.output import KeptOutput
 from penstock.runs.parking import Parking
 from penstock.runs.reads import PatientReads
 from penstock.words.api import SubmitRequest

@@ -17,10 +17,14 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.runs.containment import Containment
-from penstock.runs.output import KeptOutput, OutputLimits, open_output
-from penstock.runs.processes import Proof, child_environment, end_previous, run_process
-from penstock.runs.trees import boot_id, read_stat
+from penstock.processes.containment import Containment, boot_id, read_stat
+from penstock.processes.orphans import end_previous
+from penstock.processes.output import KeptOutput, OutputLimits, open_output
+from penstock.processes.process import (
+    Proof,
+    child_environment,
+    run_process,
+)
 from penstock.words.errors import Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 

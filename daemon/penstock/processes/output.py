@@ -14,7 +14,7 @@ from typing import Literal
 
 import trio
 
-from penstock.runs.finishing import finishing
+from penstock.processes.shielding import finishing
 from penstock.words.config import KIB
 from penstock.words.events import Log, LogTruncated
 from penstock.words.text import Utf8Decoder, break_lines, neutralise

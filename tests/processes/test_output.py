@@ -7,7 +7,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.runs.output import KeptOutput, OutputLimits, open_output
+from penstock.processes.output import KeptOutput, OutputLimits, open_output
 from penstock.words.events import Log, LogTruncated
 
 LIMITS = OutputLimits(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from penstock.runs.containment import (
+from penstock.processes.containment import (
     Containment,
     detect_containment,
     is_delegated,

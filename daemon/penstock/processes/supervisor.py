@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 
-from penstock.runs.trees import choose, read_stat, send
+from penstock.processes.containment import choose, read_stat, send
 
 #: Seconds of KILL after the grace; a process in an uninterruptible wait may outlive them.
 KILL_SECONDS = 1.5

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Collection, Iterable
 
-from penstock.runs.trees import (
+from penstock.processes.containment import (
     all_pids,
     boot_id,
     carries,
