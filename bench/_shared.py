@@ -22,9 +22,8 @@ from typing import Any, TypeVar
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.processes.containment import detect_containment
-from penstock.runs.assembly import open_core
-from penstock.runs.core import Core
-from penstock.runs.kind import Kind
+from penstock.runs.core import Core, open_core
+from penstock.runs.run import Kind
 from penstock.words.address import find_paths
 from penstock.words.config import Config
 from penstock.words.events import TERMINAL_TYPES

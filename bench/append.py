@@ -22,8 +22,7 @@ from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.log.sqlite.transaction import INSERT_EVENT
 from penstock.log.writes import Append, draft
 from penstock.runs.core import utc_now
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded

@@ -16,8 +16,7 @@ from bench._shared import Row, in_turns, open_bench_core, scratch, wait_idle
 
 from penstock.log.writes import RequestCancel
 from penstock.pipelines.command import KIND
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 
 RUNS = 1000

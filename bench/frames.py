@@ -26,8 +26,7 @@ from bench._shared import ROOT, Row, open_bench_core, scratch, share, wait_ended
 from bench.broadcast import TEXT, connect, say
 
 from penstock.runs.core import Core
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.server.listeners import open_tcp, tcp_addresses
 from penstock.service import open_servers
 from penstock.words.api import SubmitRequest

@@ -19,7 +19,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/recorder.py", "write"): "the least time between two events of one gauge",
-    ("runs/reads.py", "_ask"): "the pause before asking a failed store again",
+    ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "log/recorder.py",
         "_wait_for_store",

@@ -26,8 +26,7 @@ from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.machine import check_machine, make_state
 from penstock.pipelines.registry import load_kinds
 from penstock.processes.containment import detect_containment
-from penstock.runs.assembly import open_core
-from penstock.runs.core import Core
+from penstock.runs.core import Core, open_core
 from penstock.server.closing import Closing
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import adopt_listeners, listening, tcp_addresses

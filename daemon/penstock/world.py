@@ -17,8 +17,7 @@ from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_previous
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import World, new_run_id, utc_now
-from penstock.runs.exec import Executor
-from penstock.runs.run import RunModels
+from penstock.runs.run import Executor, RunModels
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted

@@ -19,8 +19,7 @@ from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.pipelines.coding import dead_code, pipeline
 from penstock.processes.containment import detect_containment
-from penstock.runs.assembly import open_core
-from penstock.runs.core import Core
+from penstock.runs.core import Core, open_core
 from penstock.words.address import find_paths
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Models

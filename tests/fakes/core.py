@@ -19,7 +19,7 @@ import trio.testing
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView, fold
 from penstock.log.writes import AskRow, RunFilter
-from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.run import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app
 from penstock.server.closing import Closing

@@ -16,11 +16,8 @@ from penstock.drills.fakes import START
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
 from penstock.processes.process import Proof
-from penstock.runs.assembly import open_core
-from penstock.runs.core import Core, World
-from penstock.runs.exec import Executor
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.core import Core, World, open_core
+from penstock.runs.run import Executor, Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.events import ProcessExited, ProcessStarted

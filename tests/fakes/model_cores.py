@@ -13,7 +13,7 @@ from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
 from penstock.log.store import Store
 from penstock.runs.core import Core
-from penstock.runs.kind import Kind
+from penstock.runs.run import Kind
 from penstock.words.config import Models
 
 

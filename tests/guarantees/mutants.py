@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         "the first task that goes on takes the slot for all",
-        "runs/parking.py",
+        "runs/execution.py",
         "if not self.parked or self._waiting:",
         "if not self.parked:",
         "narrow tree",
@@ -107,7 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         "waiting for the slot with an old event",
-        "runs/parking.py",
+        "runs/execution.py",
         "            await self.recorder.decide(Unpark(self.execution.fence))\n",
         "            await self.recorder.decide(Unpark(self.execution.fence))\n"
         "            self.execution.unparked = trio.Event()\n",
@@ -193,7 +193,7 @@ MUTANTS = (
     ),
     Mutant(
         "children refused during a stop",
-        "runs/intake.py",
+        "runs/submit.py",
         "if self.stopping is not None and not child:",
         "if self.stopping is not None:",
         "tree",
@@ -217,7 +217,7 @@ MUTANTS = (
     ),
     Mutant(
         "a ticket lost with its submitter",
-        "runs/admission.py",
+        "runs/submit.py",
         "        finally:\n            self._entering -= 1\n",
         "        except Exception:\n            self._entering -= 1\n            raise\n"
         "        else:\n            self._entering -= 1\n",
@@ -226,7 +226,7 @@ MUTANTS = (
     ),
     Mutant(
         "an expiry that wants to be first",
-        "runs/asking.py",
+        "runs/run.py",
         "    with suppress(AlreadyAnswered):\n",
         "    with suppress():\n",
         "slow cancel",
@@ -274,7 +274,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody is asked to give way",
-        "runs/preempting.py",
+        "runs/table.py",
         "        if not (self.table.claiming and self.table.moved):\n",
         "        if self.table.claiming or not self.table.moved:\n",
         "preemption",
@@ -282,7 +282,7 @@ MUTANTS = (
     ),
     Mutant(
         "a task that gives up its question leaves the slot where it is",
-        "runs/parking.py",
+        "runs/execution.py",
         "            self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
         "        self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
         "doubts",

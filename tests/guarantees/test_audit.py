@@ -20,9 +20,8 @@ from fakes.cores import (
 from penstock.drills.fakes import inline
 from penstock.log.audit import audit_file, findings_by_law
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.runs.assembly import open_core
-from penstock.runs.kind import Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.core import open_core
+from penstock.runs.run import Kind, Output, Run
 from penstock.words.config import Config
 from penstock.words.errors import NotFound
 

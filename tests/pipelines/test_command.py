@@ -10,7 +10,7 @@ import trio
 
 from fakes.pipeline_run import FakeRun
 from penstock.pipelines.command import KIND, CommandInputs, CommandOutput
-from penstock.runs.exec import Executed, end_in_words
+from penstock.runs.run import Executed, end_in_words
 from penstock.words.errors import ProcessFailed, Refused
 
 

@@ -30,8 +30,7 @@ from penstock.log.store import Store
 from penstock.pipelines.command import KIND as COMMAND
 from penstock.pipelines.loop.pipeline import KIND as LOOP
 from penstock.runs.core import Core
-from penstock.runs.kind import Kind
-from penstock.runs.run import Run
+from penstock.runs.run import Kind, Run
 from penstock.words.errors import PenstockError, Refused, StoreBroken
 from penstock.words.events import (
     ModelUsed,

@@ -57,7 +57,7 @@ def test_the_document_shows_the_pipeline_that_is_tested() -> None:
 
 BROKEN = {
     "gone": "no_such_module:KIND",
-    "no_attribute": "penstock.runs.kind:NOTHING",
+    "no_attribute": "penstock.runs.run:NOTHING",
     "no_kind": "penstock.words.config:MIB",
     "raises": "raising_plugin:KIND",
     "exits": "exiting_plugin:KIND",

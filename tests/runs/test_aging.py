@@ -15,7 +15,7 @@ from fakes.stores import at, claim, enqueue, inline_store
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Claimed, Park, Release, RunRow, SetPause, Unpark, draft
 from penstock.runs.core import Core
-from penstock.runs.line import Rules, Waiter, grant, in_order, rank
+from penstock.runs.queue import Rules, Waiter, grant, in_order, rank
 from penstock.words.events import RunPreempted
 from penstock.words.priority import Priority
 

@@ -18,8 +18,8 @@ from fakes.cores import FakeProcesses, fake_world, open_fake_core
 from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core, utc_now
-from penstock.runs.exec import Executor
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
+from penstock.runs.run import Executor
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook, load_config
 from penstock.words.errors import StartRefused

@@ -30,8 +30,15 @@ from fakes.stores import at, inline_store
 from penstock.log.writes import Complete, Fence, Release
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
-from penstock.runs.line import Rules, Waiter, grant, in_order
-from penstock.runs.preemption import Holder, Preemption, choose_preemption
+from penstock.runs.queue import (
+    Holder,
+    Preemption,
+    Rules,
+    Waiter,
+    choose_preemption,
+    grant,
+    in_order,
+)
 from penstock.runs.run import Run
 from penstock.words.config import Group
 from penstock.words.priority import Priority

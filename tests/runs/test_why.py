@@ -13,8 +13,7 @@ from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_en
 from fakes.stores import at, enqueue, inline_store
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
-from penstock.runs.line import Rules, Waiter
-from penstock.runs.preemption import Holder
+from penstock.runs.queue import Holder, Rules, Waiter
 from penstock.runs.run import Run
 from penstock.runs.why import Line, explain
 from penstock.words.config import Group

@@ -102,7 +102,7 @@ class FileSource:
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
-        from penstock.runs.reading import row_json
+        from penstock.runs.reader import row_json
 
         wanted = parse_filter(q, limit=limit)
         return [row_json(row) for row in await self.store.runs(wanted)]

@@ -19,7 +19,7 @@ from penstock.log.sqlite.store import RunBlocking, SqliteStore
 from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
 from penstock.processes.process import Proof
 from penstock.runs.core import World
-from penstock.runs.exec import Executor
+from penstock.runs.run import Executor
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded

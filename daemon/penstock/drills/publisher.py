@@ -10,8 +10,7 @@ from pathlib import Path
 import trio
 
 from penstock.pipelines.registry import GROUP
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.events import Log
 
 NAME = "drill-publisher"

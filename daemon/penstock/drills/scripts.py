@@ -11,8 +11,7 @@ from typing import Any
 
 import trio
 
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.errors import AskExpired, ChildNotCompleted
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded

@@ -25,9 +25,8 @@ from penstock.drills.scripts import Notes, Op, drill_kinds
 from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
-from penstock.runs.assembly import open_core
-from penstock.runs.core import Core
-from penstock.runs.intake import Submitted
+from penstock.runs.core import Core, open_core
+from penstock.runs.submit import Submitted
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable

@@ -15,7 +15,7 @@ from penstock.log.writes import RunFilter
 from penstock.words.events import AskAnswered, ModelUsed
 
 if TYPE_CHECKING:
-    from penstock.runs.reads import PatientReads
+    from penstock.runs.reader import PatientReads
     from penstock.runs.run import Run
 
 #: The question at a budget's soft line, and the answers a person may give.

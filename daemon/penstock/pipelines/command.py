@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from penstock.runs.exec import end_in_words
-from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.run import Inputs, Kind, Output, end_in_words
 from penstock.words.errors import ProcessFailed
 
 if TYPE_CHECKING:

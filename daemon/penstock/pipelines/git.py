@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
-    from penstock.runs.exec import Executed
-    from penstock.runs.run import Run
+    from penstock.runs.run import Executed, Run
 
 #: How git may reach a repository.
 Transport = Literal["https", "ssh", "file"]

@@ -1,25 +1,228 @@
-"""What a core is made of and what it is given: the world it acts on, and the parts it hands out."""
+"""Opening a core: everything between a store and the surfaces, built once and passed down.
+
+Lifetimes nest: recorder around runs; what is innermost ends first. Two cores in one process share
+nothing.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import trio
 
 import penstock
 from penstock.log.bus import Bus
-from penstock.log.recorder import Recorder
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.store import Store
-from penstock.runs.exec import Executor
-from penstock.runs.kind import Kind
-from penstock.runs.repair import EndPrevious, Repaired
+from penstock.log.writes import Append, AskRow, Bounds, RequestCancel, RunFilter, draft
+from penstock.runs.control import Control, Pausing
+from penstock.runs.execution import Execution, Parking, open_execution
+from penstock.runs.gauges import Gauges
+from penstock.runs.hooks import Hooks, caller
+from penstock.runs.reader import PatientReads, Reading
+from penstock.runs.repair import EndPrevious, Repaired, repair
 from penstock.runs.retention import Retention
-from penstock.runs.run import RunModels
-from penstock.runs.scheduler import Scheduler
+from penstock.runs.run import Executor, Kind, Run, RunModels, Tools
+from penstock.runs.submit import Admission, Intake, Submitted
+from penstock.runs.table import Preempting, RunTable
+from penstock.runs.watermark import Reading as Level
+from penstock.runs.why import Line, Why, explain
+from penstock.words.api import BugReportRequest, CancelReceipt, SubmitRequest
 from penstock.words.config import Config
+from penstock.words.errors import Refused
+from penstock.words.events import (
+    DAEMON_STREAM,
+    AnyEvent,
+    DaemonStarted,
+    DaemonStopping,
+    SubscriberLagged,
+)
+from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatistics:
+    """A snapshot; reading it waits for nothing."""
+
+    queued: int
+    capacity: int
+    queued_by_priority: dict[str, int]
+    running: int
+    slots: int
+    parked: int
+    waiting_submits: int
+    late_outcomes: int
+    open_runs: int
+    #: What is paused and why; a group of None is the whole queue.
+    paused: tuple[dict[str, str | None], ...] = ()
+    #: What is drained.
+    draining: tuple[str | None, ...] = ()
+    #: By configured group: its slots, how many runs execute in it, how many queue.
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """See the module's text. Made by `open_core`."""
+
+    intake: Intake
+    reading: Reading
+    control: Control
+    table: RunTable
+    recorder: Recorder
+    pausing: Pausing
+
+    async def submit(
+        self, request: SubmitRequest, *, wait: bool = False, retry_of: str | None = None
+    ) -> Submitted:
+        """See `Intake.submit`."""
+        return await self.intake.submit(request, wait=wait, retry_of=retry_of)
+
+    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
+        """See `Intake.retry`."""
+        return await self.intake.retry(run_id, wait=wait)
+
+    async def cancel(
+        self, run_id: str, reason: str, *, wait: bool = False
+    ) -> CancelReceipt:
+        """See `Control.cancel`."""
+        return await self.control.cancel(run_id, reason, wait=wait)
+
+    async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
+        """See `Control.answer`."""
+        return await self.control.answer(run_id, name, answer, by)
+
+    async def intervene(self, run_id: str, text: str) -> Recorded:
+        """See `Control.intervene`."""
+        return await self.control.intervene(run_id, text)
+
+    async def report_bug(
+        self, run_id: str, report: BugReportRequest
+    ) -> tuple[Recorded, Judgement]:
+        """See `Control.report_bug`."""
+        return await self.control.report_bug(run_id, report)
+
+    async def view(self, run_id: str) -> RunView:
+        """See `Reading.view`."""
+        return await self.reading.view(run_id)
+
+    async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
+        """See `Reading.list`."""
+        return await self.reading.list(wanted)
+
+    async def asks(
+        self, run_id: str | None = None, *, only_open: bool = True
+    ) -> Sequence[AskRow]:
+        """See `Reading.asks`."""
+        return await self.reading.asks(run_id, only_open=only_open)
+
+    async def why(self, run_id: str) -> Why:
+        """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
+        view = await self.reading.view(run_id)
+        table, standings = self.table, self.table.standings
+        line = Line(
+            standings.waiters(),
+            standings.holders(),
+            table.rules(),
+            self.intake.now(),
+            table.claiming,
+            {open_id: str(other.state) for open_id, other in table.views.items()},
+        )
+        return explain(view, line)
+
+    async def pause(self, group: str | None = None, reason: str = "") -> None:
+        """See `Pausing.pause`."""
+        await self.pausing.pause(group, reason)
+
+    async def resume(self, group: str | None = None) -> None:
+        """See `Pausing.resume`."""
+        await self.pausing.resume(group)
+
+    def start_drain(self, group: str | None = None) -> None:
+        """See `Pausing.drain`."""
+        self.pausing.drain(group)
+
+    async def wait_drained(self, group: str | None = None) -> None:
+        """See `Pausing.wait_drained`."""
+        await self.pausing.wait_drained(group)
+
+    async def drain(self, group: str | None = None) -> None:
+        """Take nothing new in, and wait until nothing runs or is queued."""
+        self.start_drain(group)
+        await self.wait_drained(group)
+
+    def statistics(self) -> SchedulerStatistics:
+        """How full everything is now, at any load without waiting (SC-11)."""
+        queue = self.table.queue
+        admission = self.intake.admission.statistics()
+        return SchedulerStatistics(
+            queued=queue.queued,
+            capacity=self.intake.config.queue_capacity,
+            queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
+            running=queue.running,
+            slots=self.table.slots,
+            parked=queue.waiting,
+            waiting_submits=admission.waiting,
+            late_outcomes=self.table.late_outcomes,
+            open_runs=len(self.table.views),
+            paused=tuple(
+                {"group": group, "reason": reason}
+                for group, reason in self.table.paused.items()
+            ),
+            draining=tuple(self.pausing.draining),
+            groups=self._groups(),
+        )
+
+    def _groups(self) -> dict[str, dict[str, int]]:
+        groups = {
+            name: {"slots": slots, "running": 0, "queued": 0}
+            for name, slots in self.table.group_slots.items()
+        }
+        if groups:
+            for view in self.table.views.values():
+                counts = groups.get(view.group or "")
+                if counts is not None and view.state == "running":
+                    counts["running"] += 1
+                elif counts is not None and view.state in QUEUED_STATES:
+                    counts["queued"] += 1
+        return groups
+
+    async def shutdown(
+        self, *, cancel_queued: bool = False, reason: str = "shutdown"
+    ) -> None:
+        """Take no more work in, end all executions, and wait for their conclusions.
+
+        With `cancel_queued` every open run ends cancelled; else the queue stays, and what executes
+        is requeued or ended as its `on_restart` says.
+        """
+        self.intake.stopping = reason
+        self.intake.admission.close(reason)
+        self.table.claiming = False
+        if cancel_queued:
+            await self.recorder.decide(
+                RequestCancel("", reason, self.intake.now(), all_open=True)
+            )
+        else:
+            self.table.stop()
+        # A claim may be on its way: its runs begin after this, and end as the others do.
+        await self.recorder.wait_applied()
+        for execution in list(self.table.executions.values()):
+            await execution.concluded.wait()
 
 
 def utc_now() -> datetime:
@@ -73,3 +276,323 @@ class Core:
     def epoch(self) -> str:
         """Id of the log."""
         return self.store.epoch
+
+
+log = logging.getLogger("penstock.run")
+
+
+@dataclass(eq=False, slots=True)
+class Executing:
+    """See the module's text. `tidy_seconds` bounds the clean-up after a run's end."""
+
+    tools: Tools
+    table: RunTable
+    recorder: Recorder
+    now: Callable[[], datetime]
+    remove_folder: Callable[[Path], Awaitable[None]]
+    tidy_seconds: float
+    runs_nursery: trio.Nursery
+
+    def start(self, execution: Execution) -> None:
+        """Begin an execution; called by the run table in the step of its claim."""
+        self.runs_nursery.start_soon(
+            self._execute, execution, name=f"run {execution.run_id}"
+        )
+
+    async def _execute(self, execution: Execution) -> None:
+        try:
+            async with open_execution(
+                execution, conclude_with=self.recorder.conclude, now=self.now
+            ):
+                async with open_slot_nursery() as slot_nursery:
+                    run = self._run(execution, slot_nursery)
+                    output = await run.kind.pipeline(run, run.inputs)
+                    await run.parking.wait_slot()
+                execution.result = output.model_dump(mode="json")
+                execution.returned = True
+        finally:
+            # The task lives until its end is on record: an empty nursery means that all is.
+            with trio.CancelScope(shield=True):
+                await execution.concluded.wait()
+        # Looking for a folder costs a thread. An earlier execution may have left one.
+        may_have_one = execution.made_folder or execution.row.attempt > 1
+        if may_have_one and not self.tools.is_open(execution.run_id):
+            await self._tidy(execution.run_id)
+
+    def _run(self, execution: Execution, slot_nursery: trio.Nursery) -> Run:
+        kind = self.tools.kinds.get(execution.row.kind)
+        if kind is None:
+            raise Refused("kind", f"{execution.row.kind!r} is not installed any more")
+        inputs = kind.inputs.model_validate_json(execution.row.inputs)
+        parking = Parking(execution, self.recorder, self.now, slot_nursery)
+        return Run(execution, kind, inputs, self.tools, parking)
+
+    async def _tidy(self, run_id: str) -> None:
+        """Remove the run's own folder; a fault in that is told and changes no outcome."""
+        folder = self.tools.workspace_of(run_id)
+        try:
+            with trio.move_on_after(self.tidy_seconds, shield=True):
+                await self.remove_folder(folder)
+        except OSError as error:
+            log.warning("the folder of run %s was not removed: %s", run_id, error)
+
+
+@asynccontextmanager
+async def open_slot_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery for the slot's comings and goings; a failure of the block leaves it as it was."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as slot_nursery:
+        try:
+            yield slot_nursery
+        except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
+            failure = error
+        slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
+    if failure is not None:
+        raise failure
+
+
+class Parts:
+    """Builds the core in the order in which its parts need each other."""
+
+    def __init__(
+        self,
+        config: Config,
+        kinds: Mapping[str, Kind],
+        store: Store,
+        life: str,
+        world: World,
+        bounds: Bounds,
+    ) -> None:
+        self.config, self.kinds, self.store = config, kinds, store
+        self.life, self.world = life, world
+        self.bus = bus = self._make_bus(bounds)
+        self.table = self._make_table()
+        self.recorder = Recorder(
+            store=store,
+            follower=self.table,
+            capacity=config.recorder_capacity,
+            patience=config.store_patience,
+            note_interval=config.note_seconds,
+            now=world.now,
+            redact=world.redact,
+        )
+        self.reading = Reading(store, self.table.views)
+        self.admission = Admission(
+            config.queue_capacity,
+            config.max_waiting_submits,
+            queued=lambda: self.table.queue.queued,
+        )
+        self.retention = Retention(
+            config,
+            store,
+            self.recorder,
+            bus,
+            world.now,
+            world.free_bytes,
+            world.remove_folder,
+            world.workspace_of,
+        )
+        self.gauges = Gauges(self._levels(), self.recorder.note)
+        self.preempting = Preempting(self.table, self.recorder)
+        self.pausing = Pausing(self.table, self.recorder, config.groups, world.now)
+        self.hooks = Hooks(config, bus, caller(world.executor))
+        self.table.settle = self._settle
+
+    def _make_bus(self, bounds: Bounds) -> Bus:
+        config = self.config
+        return Bus(
+            self.store,
+            head=bounds.head,
+            floor=bounds.floor,
+            ring_events=config.ring_events,
+            ring_bytes=config.ring_bytes,
+            frame_events=config.frame_events,
+            frame_bytes=config.frame_bytes,
+            now=self.world.now,
+            on_drop=lambda name, count: self.recorder.note(
+                f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
+            ),
+        )
+
+    def _make_table(self) -> RunTable:
+        config = self.config
+        return RunTable(
+            life=self.life,
+            host=self.world.host,
+            slots=config.max_concurrent,
+            kinds=frozenset(self.kinds),
+            bus=self.bus,
+            now=self.world.now,
+            aging=config.aging_seconds,
+            group_slots={name: group.slots for name, group in config.groups.items()},
+        )
+
+    def _levels(self) -> Mapping[str, Callable[[], Level]]:
+        """How full each buffer is, by the name under which it is told."""
+        config, queue = self.config, self.table.queue
+        return {
+            "queue": lambda: Level(queue.queued, config.queue_capacity),
+            "recorder": lambda: Level(self.recorder.pending, config.recorder_capacity),
+            "submits": lambda: Level(
+                self.admission.waiting, config.max_waiting_submits
+            ),
+        }
+
+    def _settle(self) -> None:
+        self.admission.settle()
+        self.preempting.settle()
+        self.gauges.touch()
+
+    async def repair(self) -> Repaired:
+        rows = await self.store.open_runs()
+        self.table.paused.update(await self.store.paused())
+        for row in rows:
+            self.table.seed(row, await self.reading.fold_stored(row.run_id))
+        return await repair(
+            rows,
+            store=self.store,
+            recorder=self.recorder,
+            life=self.life,
+            max_attempts=self.config.max_attempts,
+            now=self.world.now,
+            end_previous=self.world.end_previous,
+        )
+
+    def watchers(self) -> list[Callable[[], Awaitable[None]]]:
+        return [
+            self.gauges.watch,
+            self.retention.watch_disk,
+            self.retention.prune_regularly,
+            self.hooks.watch,
+        ]
+
+    def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:
+        """The core, whose executions run in `runs_nursery`."""
+        intake = self._make_intake()
+        executing = Executing(
+            self._make_tools(intake),
+            self.table,
+            self.recorder,
+            self.world.now,
+            self.world.remove_folder,
+            tidy_seconds=self.config.cancel_sla,
+            runs_nursery=runs_nursery,
+        )
+        self.table.start = executing.start
+        return Core(
+            config=self.config,
+            kinds=self.kinds,
+            store=self.store,
+            recorder=self.recorder,
+            bus=self.bus,
+            scheduler=self._make_scheduler(intake),
+            retention=self.retention,
+            life=self.life,
+            started_at=self.world.now(),
+            now=self.world.now,
+            repaired=repaired,
+            models=self.world.models,
+        )
+
+    def _make_intake(self) -> Intake:
+        return Intake(
+            self.config,
+            self.kinds,
+            self.recorder,
+            self.reading,
+            self.admission,
+            now=self.world.now,
+            new_run_id=self.world.new_run_id,
+            obstacle=self.retention.obstacle,
+            drained=self.pausing.drained,
+            has_models=self.world.models is not None,
+        )
+
+    def _make_tools(self, intake: Intake) -> Tools:
+        world = self.world
+        return Tools(
+            config=self.config,
+            kinds=self.kinds,
+            recorder=self.recorder,
+            bus=self.bus,
+            now=world.now,
+            workspace_of=world.workspace_of,
+            make_folder=world.make_folder,
+            executor=world.executor,
+            view_of=self.reading.open_view,
+            reads=PatientReads(self.reading, self.config.store_patience),
+            is_open=self.reading.is_open,
+            parked=lambda: self.table.queue.waiting,
+            submit_child=intake.submit_child,
+            models=world.models,
+        )
+
+    def _make_scheduler(self, intake: Intake) -> Scheduler:
+        table, recorder = self.table, self.recorder
+        patience = self.config.cancel_sla
+        control = Control(recorder, self.reading, table, self.world.now, patience)
+        return Scheduler(intake, self.reading, control, table, recorder, self.pausing)
+
+    async def tell(self, event: AnyEvent) -> None:
+        made = draft(DAEMON_STREAM, event, now=self.world.now())
+        await self.recorder.decide(Append((made,)))
+
+
+@asynccontextmanager
+async def open_core(
+    config: Config,
+    *,
+    store: Store,
+    kinds: Mapping[str, Kind],
+    life: str,
+    world: World,
+) -> AsyncIterator[Core]:
+    """Repair what the last life left, then run the core.
+
+    Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
+    says, and what they said last is committed.
+    """
+    parts = Parts(config, kinds, store, life, world, await store.bounds())
+    async with (
+        open_recorder(parts.recorder, drain_seconds=config.shutdown_recorder),
+        trio.open_nursery() as watchers_nursery,
+    ):
+        repaired = await parts.repair()
+        for watcher in parts.watchers():
+            watchers_nursery.start_soon(watcher)
+        async with trio.open_nursery() as runs_nursery:
+            core = parts.start(runs_nursery, repaired)
+            await parts.tell(_started(core))
+            parts.table.claiming = True
+            parts.recorder.kick()
+            try:
+                yield core
+            finally:
+                # Shielded and bounded inside.
+                await _stop(core, parts)  # noqa: ASYNC102
+                # Whoever is left has had its time; no record is waited for any more.
+                runs_nursery.cancel_scope.cancel(reason="the time to stop is over")
+                parts.table.abandon()
+        watchers_nursery.cancel_scope.cancel(reason="the runs have ended")
+
+
+async def _stop(core: Core, parts: Parts) -> None:
+    """End the executions; bounded, so that a run that will not unwind cannot hold the daemon."""
+    reason = core.scheduler.intake.stopping or "stop"
+    with trio.move_on_after(core.config.shutdown_runs, shield=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(parts.tell, DaemonStopping(reason=reason))
+            await core.scheduler.shutdown(reason=reason)
+
+
+def _started(core: Core) -> DaemonStarted:
+    done = core.repaired
+    return DaemonStarted(
+        version=core.version,
+        life=core.life,
+        requeued=tuple(done.requeued),
+        failed=tuple(done.failed),
+        cancelled=tuple(done.cancelled),
+        asked=tuple(done.asked),
+        ended_pids=tuple(done.ended_pids),
+    )

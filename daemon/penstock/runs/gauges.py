@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.watermark import Gauge, Reading, sample
+from penstock.runs.watermark import Gauge, Reading, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 Tell = Callable[[str, BackpressureRaised | BackpressureCleared], None]

@@ -1,43 +1,122 @@
-"""What a pipeline is given: the run it executes, and everything it may do to the world."""
+"""A run as its pipeline sees it: facts, children, questions, processes; and the kind it is of."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 import trio
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Append, draft
-from penstock.processes.output import KeptOutput
+from penstock.log.writes import Answer, Append, draft
+from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
+from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact import Artifact, open_artifact
-from penstock.runs.asking import ask_person
-from penstock.runs.children import spawn_child
-from penstock.runs.exec import Executed, Executor, execute_argv, output_limits
-from penstock.runs.execution import Execution, describe
-from penstock.runs.kind import Kind
-from penstock.runs.parking import Parking
-from penstock.runs.reads import PatientReads
+from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.reader import PatientReads
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
-from penstock.words.errors import NotAvailable, Refused
+from penstock.words.errors import (
+    AlreadyAnswered,
+    AskExpired,
+    ChildNotCompleted,
+    NotAvailable,
+    ProcessFailed,
+    Refused,
+)
 from penstock.words.events import (
     AnyEvent,
+    AskRaised,
     Log,
     Milestone,
+    ProcessExited,
+    ProcessStarted,
     Progress,
     StepCompleted,
     StepFailed,
 )
+from penstock.words.lifecycle import OnRestart
+from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-from penstock.words.values import check_json
+from penstock.words.values import check_json, new_event_id
+
+
+class Inputs(BaseModel):
+    """Base of every kind's inputs: unknown fields are refused with their name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def shown(self) -> dict[str, Any]:
+        """The inputs as events and surfaces show them; override to leave secrets out."""
+        return self.model_dump(mode="json")
+
+    def needs_model(self) -> bool:
+        """Whether a run with these inputs cannot do without a model; override where it depends."""
+        return False
+
+
+class Output(BaseModel):
+    """Base of every kind's output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Pipeline = Callable[["Run", Any], Awaitable[Output]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of run.
+
+    `milestones` are the only milestone names its pipeline may report. `on_restart` is what becomes
+    of a run that a restart interrupts. While no model is configured, runs of a kind that
+    `needs_model` are refused at submit, and runs whose inputs say that they do.
+    """
+
+    name: str
+    summary: str
+    inputs: type[Inputs]
+    output: type[Output]
+    pipeline: Pipeline
+    on_restart: OnRestart = "requeue"
+    preemptible: bool = False
+    needs_model: bool = False
+    milestones: frozenset[str] = frozenset()
+
+    def parse(self, data: Mapping[str, Any]) -> Inputs:
+        """The inputs, validated. Refused names the first field that does not fit."""
+        try:
+            return self.inputs.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in ("inputs", *first["loc"]))
+            raise Refused(field, first["msg"].removeprefix("Value error, ")) from None
+
+
+def encode_inputs(inputs: Inputs) -> bytes:
+    """The inputs whole, in canonical JSON."""
+    return json.dumps(
+        inputs.model_dump(mode="json"),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
+
+
+def digest_inputs(kind: str, encoded: bytes) -> bytes:
+    """Same kind and same inputs, same digest (SHA-256)."""
+    return hashlib.sha256(kind.encode() + b"\0" + encoded).digest()
 
 
 class RunModels(Protocol):
@@ -289,3 +368,213 @@ class Run:
         if f"{what} {name}" in self._names:
             raise Refused("name", f"the {what} {name!r} exists in this run already")
         self._names.add(f"{what} {name}")
+
+
+async def ask_person(
+    run: Run,
+    name: str,
+    question: str,
+    choices: Sequence[str],
+    default: str | None,
+    expires: float | None,
+) -> str:
+    """Raise the question unless it was raised before, and wait for its answer without the slot."""
+    if name not in run.view.asks:
+        until = (
+            None if expires is None else run.tools.now() + timedelta(seconds=expires)
+        )
+        await run.emit(
+            AskRaised(
+                name=name,
+                question=question,
+                choices=tuple(choices),
+                default=default,
+                expires_at=until,
+            )
+        )
+    answer: str | None = run.view.asks[name].answer
+    if answer is not None:
+        return answer
+    if run.tools.parked() >= run.config.max_parked_asks:
+        return await _wait_answered(run, name)
+    async with run.parking.open_parked(f"asks: {name}"):
+        answer = await _wait_answered(run, name)
+    return answer  # noqa: RET504  (the slot is taken again before)
+
+
+async def _wait_answered(run: Run, name: str) -> str:
+    ask = run.view.asks[name]
+    with trio.CancelScope() as scope:
+        if ask.expires_at is not None:
+            left = (ask.expires_at - run.tools.now()).total_seconds()
+            scope.deadline = trio.current_time() + max(left, 0.0)
+        return await _answer_of(run, name)
+    if ask.default is None:
+        raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
+    default = Answer(
+        run.run_id, name, ask.default, "default", run.tools.now(), new_event_id()
+    )
+    # An answer that came in the same moment wins: ours is refused, and theirs is read.
+    with suppress(AlreadyAnswered):
+        await run.tools.recorder.decide(default)
+    return await _answer_of(run, name)
+
+
+async def _answer_of(run: Run, name: str) -> str:
+    """Wait on the log: the view is folded in the step in which the answer is published."""
+    while True:
+        answer: str | None = run.view.asks[name].answer
+        if answer is not None:
+            return answer
+        await run.tools.bus.wait_published(run.run_id)
+
+
+async def spawn_child(
+    run: Run,
+    name: str,
+    kind: str,
+    inputs: Mapping[str, Any],
+    *,
+    timeout: float | None,  # noqa: ASYNC109  (the child's own limit, recorded with it)
+    check: bool,
+) -> RunView:
+    """Submit `{run_id}.{name}`, or find it, and wait without the slot for its terminal event.
+
+    ChildNotCompleted, with the child's state, unless it completed or `check` is off.
+    """
+    child_id = f"{run.run_id}.{name}"
+    request = SubmitRequest(
+        kind=kind,
+        inputs=dict(inputs),
+        run_id=child_id,
+        priority=Priority(run.execution.row.priority),
+        timeout=timeout,
+    )
+    await run.tools.submit_child(request, run.run_id)
+    if run.tools.is_open(child_id):
+        async with run.parking.open_parked(f"child: {name}"):
+            while run.tools.is_open(child_id):
+                await run.tools.bus.wait_published(child_id)
+    child = await run.tools.reads.view(child_id)
+    if check and child.state != "completed":
+        error = child.error or child.reason
+        raise ChildNotCompleted(
+            f"the child run {child_id} ended {child.state}: {error}",
+            child=child_id,
+        )
+    return child
+
+
+#: Seconds the last of the output may take to be recorded when the run is being cancelled.
+CLOSING_SECONDS = 1.0
+
+
+class StartProcess(Protocol):
+    """Runs a program to the end of its whole tree: `processes.run_process`, or a fake."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        run_id: str,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes,
+        on_started: OnStarted,
+        on_output: OnOutput,
+        on_proof: Callable[[Proof], None],
+    ) -> Awaitable[ProcessExited]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """How this daemon runs programs; `environ` and `home` are what a caller who says nothing gets."""
+
+    start_process: StartProcess
+    environ: Mapping[str, str]
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """How a program ended; `stdout` only when it was captured, up to the kept beginning."""
+
+    exit_code: int | None
+    signal: int | None
+    stdout: bytes = b""
+
+
+def output_limits(config: Config) -> OutputLimits:
+    """What the configuration keeps of a run's output."""
+    return OutputLimits(
+        head_bytes=config.output_head_bytes,
+        tail_bytes=config.output_tail_bytes,
+        line_bytes=config.output_line_bytes,
+        throttle_seconds=config.throttle_seconds,
+        throttle_bytes=config.throttle_bytes,
+    )
+
+
+async def execute_argv(
+    run: Run,
+    argv: Sequence[str],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes,
+    check: bool,
+    capture: bool,
+) -> Executed:
+    """See `Run.exec`."""
+    executor = run.tools.executor
+    captured = _Captured(run.config.output_head_bytes)
+    async with open_output(run.output, run.emit, CLOSING_SECONDS) as on_output:
+
+        async def emit_started(event: ProcessStarted) -> None:
+            await run.emit(event)
+
+        async def capture_stdout(stream: Stream, data: bytes) -> None:
+            if stream == "stdout":
+                captured.add(data)
+            else:
+                await on_output(stream, data)
+
+        exited = await executor.start_process(
+            argv,
+            run_id=run.run_id,
+            cwd=cwd or executor.home,
+            env={**executor.environ, **(env or {})},
+            stdin=stdin,
+            on_started=emit_started,
+            on_output=capture_stdout if capture else on_output,
+            on_proof=run.execution.proofs.append,
+        )
+    await run.emit(exited)
+    if check and exited.exit_code != 0:
+        raise ProcessFailed(
+            end_in_words(exited), exit_code=exited.exit_code, signal=exited.signal
+        )
+    return Executed(exited.exit_code, exited.signal, bytes(captured.data))
+
+
+class _Captured:
+    """The beginning of an output; what is more is not kept."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.data += data[: self.limit - len(self.data)]
+
+
+def end_in_words(ended: ProcessExited | Executed) -> str:
+    """How a process ended, as a person says it."""
+    if ended.exit_code is not None:
+        return f"exit status {ended.exit_code}"
+    if ended.signal is None:
+        return "how the process ended is unknown: its supervisor was lost"
+    try:
+        return f"killed by {signal.Signals(ended.signal).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {ended.signal}"

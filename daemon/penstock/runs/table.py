@@ -1,18 +1,14 @@
-"""The run table: the executions of this daemon, and the views of what is open.
-
-It is the recorder's follower: everything here changes only when a commit says so, in the step in
-which that commit becomes visible.
-"""
+"""The table of open runs: what the log says of them, folded, and the tasks that execute them here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
-from penstock.log.recorder import Answered
+from penstock.log.recorder import Answered, Recorder
 from penstock.log.writes import (
     Append,
     CancelAnswer,
@@ -30,16 +26,77 @@ from penstock.log.writes import (
     Unpark,
 )
 from penstock.runs.execution import Execution
-from penstock.runs.line import Rules
-from penstock.runs.standings import Standings
+from penstock.runs.queue import Holder, Preemption, Rules, Waiter, choose_preemption
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     QueuePaused,
     QueueResumed,
 )
-from penstock.words.lifecycle import MOVING_TYPES
+from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES
+from penstock.words.priority import may_preempt
 from penstock.words.recorded import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Looks at a run table; changes nothing. `interrupting`: asked to give way, not yet told."""
+
+    views: Mapping[str, RunView]
+    executions: Mapping[str, Execution]
+    unparking: set[str]
+    interrupting: set[str]
+
+    def waiters(self) -> list[Waiter]:
+        """Every run that wants a slot and has none, startable or not."""
+        return [
+            self.waiter(view)
+            for view in self.views.values()
+            if view.state in QUEUED_STATES or view.run_id in self.unparking
+        ]
+
+    def waiter(self, view: RunView) -> Waiter:
+        """A run as it stands in line, or would."""
+        assert view.created_at is not None
+        return Waiter(
+            run_id=view.run_id,
+            kind=view.kind,
+            priority=view.priority,
+            place=view.place,
+            since=view.created_at,
+            group=view.group,
+            parked=view.run_id in self.unparking,
+            prerequisites=tuple(
+                run_id for run_id in view.after if run_id in self.views
+            ),
+        )
+
+    def running(self) -> Iterator[RunView]:
+        """The runs that have a slot."""
+        return (view for view in self.views.values() if view.state == "running")
+
+    def holders(self) -> list[Holder]:
+        """The runs that have a slot, and what may become of it."""
+        parents = {view.parent_id for view in self.views.values()}
+        return [self._holder(view, parents) for view in self.running()]
+
+    def _holder(self, view: RunView, parents: set[str | None]) -> Holder:
+        waiter = self.waiter(view)
+        execution = self.executions.get(view.run_id)
+        if execution is None:
+            # Another daemon's.
+            return Holder(waiter)
+        ending = execution.cancel_requested is not None
+        interrupted = (
+            execution.preempted_by is not None or view.run_id in self.interrupting
+        )
+        return Holder(
+            waiter,
+            preemptible=execution.row.preemptible and view.run_id not in parents,
+            leaving=ending or interrupted or execution.stopping is not None,
+            returning=interrupted and not ending,
+        )
+
 
 # Decisions after which a run may want a slot, or a slot may be free.
 _BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
@@ -229,3 +286,48 @@ class RunTable:
         """Cancel an execution of this daemon, if there is one."""
         if execution := self.executions.get(run_id):
             execution.cancel(reason)
+
+
+@dataclass(eq=False, slots=True)
+class Preempting:
+    """Looks after each commit. The request is a decision, so that the log has the last word."""
+
+    table: RunTable
+    recorder: Recorder
+
+    def settle(self) -> None:
+        """Ask for every interruption that the state of the line calls for; never waits."""
+        if not (self.table.claiming and self.table.moved):
+            return
+        self.table.moved = False
+        while (found := self._find()) is not None:
+            self.table.interrupting.add(found.victim)
+            self.recorder.request(
+                RequestPreempt(found.victim, found.by, self.table.now())
+            )
+
+    def _find(self) -> Preemption | None:
+        table = self.table
+        if not self._worth_looking():
+            return None
+        standings = table.standings
+        return choose_preemption(
+            standings.waiters(), standings.holders(), table.rules(), table.now()
+        )
+
+    def _worth_looking(self) -> bool:
+        """Whether anybody who waits is important enough for anybody who may be interrupted.
+
+        Nearly always not.
+        """
+        table = self.table
+        victims = [
+            execution.row.priority
+            for execution in table.executions.values()
+            if execution.row.preemptible
+        ]
+        if not victims:
+            return False
+        waiting = [p for p, count in table.queue.queued_by_priority.items() if count]
+        waiting += [table.views[run_id].priority for run_id in table.unparking]
+        return bool(waiting) and may_preempt(min(waiting), max(victims))

@@ -13,8 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from penstock.log.projections import RunView
-from penstock.runs.line import Rules, Waiter, grant, group_full, in_order, startable
-from penstock.runs.preemption import Holder
+from penstock.runs.queue import (
+    Holder,
+    Rules,
+    Waiter,
+    grant,
+    group_full,
+    in_order,
+    startable,
+)
 from penstock.words.lifecycle import RESTART_ASK
 from penstock.words.priority import Priority, may_preempt
 

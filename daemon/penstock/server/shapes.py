@@ -13,7 +13,7 @@ from penstock.words.priority import Priority
 if TYPE_CHECKING:
     from penstock.log.projections import RunView
     from penstock.runs.core import Core
-    from penstock.runs.kind import Kind
+    from penstock.runs.run import Kind
     from penstock.words.recorded import Recorded
 
 

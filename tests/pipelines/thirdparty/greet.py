@@ -1,7 +1,6 @@
 """The pipeline of docs/pipelines.md: a whole third-party kind."""
 
-from penstock.runs.kind import Inputs, Kind, Output
-from penstock.runs.run import Run
+from penstock.runs.run import Inputs, Kind, Output, Run
 
 
 class Who(Inputs):

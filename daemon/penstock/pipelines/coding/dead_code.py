@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 from penstock.pipelines.coding.inputs import AbsolutePath
 from penstock.pipelines.coding.plan import check_path
 from penstock.pipelines.coding.tree import Tree, list_files
-from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.run import Inputs, Kind, Output
 from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from penstock.pipelines.coding.reviewing import open_review
 from penstock.pipelines.coding.tree import Tree
 from penstock.pipelines.coding.work import Work
 from penstock.pipelines.coding.writing import correct, write_module
-from penstock.runs.kind import Kind
+from penstock.runs.run import Kind
 from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:

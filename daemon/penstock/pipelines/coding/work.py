@@ -17,7 +17,7 @@ from penstock.pipelines.coding.history import History
 from penstock.pipelines.coding.inputs import CodingInputs
 from penstock.pipelines.coding.streams import open_streams
 from penstock.pipelines.coding.tree import Tree
-from penstock.runs.exec import end_in_words
+from penstock.runs.run import end_in_words
 from penstock.words.events import TestFailed, TestPassed, TestStarted
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark

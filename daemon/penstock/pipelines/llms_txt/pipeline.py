@@ -24,7 +24,7 @@ from penstock.pipelines.llms_txt.render import render_head, render_llms_txt
 from penstock.pipelines.llms_txt.source import check_absolute, parse_source
 from penstock.pipelines.llms_txt.tree import Tree, read_text
 from penstock.pipelines.llms_txt.wording import word_outline
-from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.run import Inputs, Kind, Output
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

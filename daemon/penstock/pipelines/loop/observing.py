@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.pipelines.loop.inputs import LoopInputs
-from penstock.runs.exec import end_in_words
+from penstock.runs.run import end_in_words
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import Log
 

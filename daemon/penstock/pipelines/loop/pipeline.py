@@ -19,7 +19,7 @@ from penstock.log.projections import RunView
 from penstock.pipelines.loop.deciding import decide
 from penstock.pipelines.loop.inputs import Act, LoopInputs, LoopOutput
 from penstock.pipelines.loop.observing import observe
-from penstock.runs.kind import Kind
+from penstock.runs.run import Kind
 from penstock.words.config import Budget
 from penstock.words.errors import (
     BudgetSpent,

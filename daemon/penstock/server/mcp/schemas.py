@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.words.api import SubmitRequest
 
 if TYPE_CHECKING:
-    from penstock.runs.kind import Kind
+    from penstock.runs.run import Kind
 
 #: What a submit's fields mean, for a model that has read nothing else of us.
 FIELDS: Mapping[str, str] = {

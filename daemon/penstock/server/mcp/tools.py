@@ -22,7 +22,7 @@ from penstock.words.api import (
 )
 
 if TYPE_CHECKING:
-    from penstock.runs.kind import Kind
+    from penstock.runs.run import Kind
 
 INSTRUCTIONS = (
     "Penstock runs commands and model pipelines in the background and proves how each ended."

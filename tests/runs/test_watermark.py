@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.watermark import MARKS, Edge, Gauge, Reading, reading_of, sample
+from penstock.runs.watermark import MARKS, Edge, Gauge, Reading, reading_of, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 

@@ -18,8 +18,7 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
-from penstock.runs.reading import Reading
-from penstock.runs.reads import PatientReads
+from penstock.runs.reader import PatientReads, Reading
 from penstock.runs.run import Run
 from penstock.words.errors import RunNotFound, StoreUnavailable
 

@@ -1,19 +1,25 @@
-"""Reading runs: open ones from memory, ended ones folded from the store."""
+"""Reading runs: views of open runs from memory, of ended ones folded on demand, lists from rows.
+
+What a pipeline reads is asked again when the store does not answer, as it is for a write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 
 from penstock.log.projections import RunView
+from penstock.log.recorder import retry_delay
 from penstock.log.store import Store
 from penstock.log.writes import AskRow, RunFilter, RunRow
-from penstock.words.errors import RunNotFound
-from penstock.words.events import DAEMON_STREAM
+from penstock.words.errors import RunNotFound, StoreUnavailable
+from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
 from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
 from penstock.words.values import format_time
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
@@ -113,3 +119,52 @@ def row_json(row: RunRow) -> dict[str, Any]:
         "timeout": row.timeout,
         "used_seconds": row.used_seconds,
     }
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PatientReads:
+    """Reads on behalf of a run, which must not fail where its writes would only wait.
+
+    StoreUnavailable when the store has not answered for `patience` seconds. Surfaces read without
+    patience: their clients are told at once.
+    """
+
+    reading: Reading
+    patience: float
+
+    async def read(
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 500,
+        *,
+        max_bytes: int = LARGEST_EVENT_BYTES,
+        types: frozenset[str] | None = None,
+    ) -> list[Recorded]:
+        """As `Store.read`."""
+        read = self.reading.store.read
+        return await self._ask(
+            partial(read, run_id, after, limit, max_bytes=max_bytes, types=types)
+        )
+
+    async def runs(self, wanted: RunFilter) -> list[RunRow]:
+        """As `Store.runs`."""
+        return await self._ask(partial(self.reading.store.runs, wanted))
+
+    async def view(self, run_id: str) -> RunView:
+        """The view of any run. RunNotFound."""
+        return await self._ask(partial(self.reading.view, run_id))
+
+    async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
+        began = trio.current_time()
+        while True:
+            try:
+                return await read()
+            except StoreUnavailable:
+                waited = trio.current_time() - began
+                if waited >= self.patience:
+                    raise
+            await trio.sleep(retry_delay(waited))
