@@ -14,8 +14,8 @@ import trio
 import trio.testing
 from bench._shared import Row, in_turns, open_bench_core, scratch, wait_idle
 
+from penstock.kinds.command import KIND
 from penstock.log.writes import RequestCancel
-from penstock.pipelines.command import KIND
 from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.machine import check_machine, make_state
-from penstock.pipelines.registry import load_kinds
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.server.closing import Closing

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from penstock.pipelines.registry import GROUP
+from penstock.kinds.registry import GROUP
 from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.events import Log
 

@@ -20,7 +20,7 @@ from fakes.agents import (
     run,
     start,
 )
-from penstock.pipelines.registry import load_kinds
+from penstock.kinds.registry import load_kinds
 from penstock.server.mcp.tools import TOOLS, listed_tools
 
 pytestmark = agent_marks

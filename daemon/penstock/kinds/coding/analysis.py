@@ -1,0 +1,39 @@
+"""The analysis at the end of a coding run, done by a child at LOW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.kinds.coding.work import Work
+from penstock.words.api import SubmitRequest
+from penstock.words.errors import ChildNotCompleted, NotAvailable, Refused, ShuttingDown
+from penstock.words.events import AnalysisCompleted
+from penstock.words.priority import Priority
+
+
+async def analyse(work: Work) -> list[dict[str, Any]]:
+    """What nothing uses in the code that was written. An analysis that fails is told and no more."""
+    try:
+        findings = await _ask_child(work)
+        summary = f"{len(findings)} findings"
+    except (Refused, NotAvailable, ChildNotCompleted, ShuttingDown) as error:
+        findings, summary = [], f"not done: {error}"
+    event = AnalysisCompleted(findings=tuple(findings), summary=summary)
+    await work.history.tell(f"analysis {work.version}", event, cause=work.code)
+    return findings
+
+
+async def _ask_child(work: Work) -> list[dict[str, Any]]:
+    run, name = work.run, f"dead-code-{work.version}"
+    inputs = {"folder": str(work.tree.root), "files": sorted(work.tree.files)}
+    # Submitted here for its priority; `spawn_run` finds it and waits for it without the slot.
+    request = SubmitRequest(
+        kind="dead-code",
+        inputs=inputs,
+        run_id=f"{run.run_id}.{name}",
+        priority=max(Priority.LOW, Priority(run.execution.row.priority)),
+    )
+    await run.tools.submit_child(request, run.run_id)
+    child = await run.spawn_run(name, "dead-code", inputs)
+    found: list[dict[str, Any]] = child.result["findings"]
+    return found

@@ -1,0 +1,163 @@
+"""The kind `coding`: plan, modules, tests, corrections until the tests pass, and the result.
+
+Every stage is a fact with a name of its own, every request to a model and every test run a step. So
+an execution that follows a crash, a stop or a preemption goes through all stages again, tells
+nothing twice, and repeats neither a finished step nor a paid request.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.kinds.coding.analysis import analyse
+from penstock.kinds.coding.deciding import Decision, decide
+from penstock.kinds.coding.history import History
+from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
+from penstock.kinds.coding.patch import make_patch, make_report
+from penstock.kinds.coding.plan import Plan
+from penstock.kinds.coding.planning import plan_work
+from penstock.kinds.coding.repository import make_branch, open_tree
+from penstock.kinds.coding.reviewing import open_review
+from penstock.kinds.coding.tree import Tree
+from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.writing import correct, write_module
+from penstock.runs.run import Kind
+from penstock.words.errors import PenstockError
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+PATCH, REPORT = "changes.patch", "report.md"
+
+_WORDS = ("bug.reported", "intervention.received")
+
+
+class CorrectionsSpent(PenstockError):
+    """The tests still fail after as many corrections as are allowed."""
+
+
+async def write_code(run: Run, inputs: CodingInputs) -> CodingOutput:
+    """Do the task in a folder of the run's own; the result is a patch, a report, maybe a branch."""
+    history = History(run)
+    await history.catch_up()
+    work = Work(run, inputs, history, await open_tree(run, inputs.repository))
+    await run.progress("plan", 0.0)
+    plan = await plan_work(work)
+    for done, module in enumerate(plan.modules):
+        await run.progress(f"write {module.name}", 0.1 + 0.5 * done / len(plan.modules))
+        await write_module(work, plan, module)
+    async with open_review(work) as wait_reviewed:
+        corrections, findings = await _correct_until_done(work, plan, wait_reviewed)
+    return await _finish(work, plan, corrections, findings)
+
+
+async def _correct_until_done(
+    work: Work, plan: Plan, wait_reviewed: Any
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Test and correct until nothing is wrong; the corrections, and what the analysis found."""
+    corrections: list[str] = []
+    decided = 0
+    for number in count(1):
+        await work.run.progress(f"tests {number}", 0.6)
+        failure, tested = await work.test(number)
+        if failure is None:
+            await wait_reviewed()
+        decision = await _decide(work, f"decision {number}", decided, failure)
+        if not decision.causes:
+            findings = await analyse(work)
+            # The analysis may have waited long, and people may have spoken meanwhile.
+            decision = await _decide(
+                work, f"decision {number} again", decision.upto, failure
+            )
+            if not decision.causes:
+                return corrections, findings
+        if number > work.inputs.max_rounds:
+            raise CorrectionsSpent(
+                f"after {work.inputs.max_rounds} corrections this remains: {decision.problem}"
+            )
+        decided = decision.upto
+        cause = tested if failure is not None else work.history.newest(*_WORDS)
+        corrections.append(await correct(work, plan, number, decision, cause))
+    raise AssertionError("unreachable")
+
+
+async def _decide(work: Work, name: str, decided: int, failure: str | None) -> Decision:
+    """What is to be done, as a step: a resumed run must not decide otherwise."""
+
+    async def look() -> dict[str, Any]:
+        await work.history.catch_up()
+        made = decide(
+            work.history.facts,
+            heard=work.heard,
+            decided=decided,
+            current=work.current_mark(),
+            failure=failure,
+        )
+        if made.overtaken:
+            await work.run.log(
+                f"{made.overtaken} reports were about code that is corrected since"
+            )
+        return made.to_json()
+
+    return Decision.from_json(await work.run.step(name, look))
+
+
+async def _finish(
+    work: Work, plan: Plan, corrections: list[str], findings: list[dict[str, Any]]
+) -> CodingOutput:
+    inputs, tree = work.inputs, work.tree
+    files = sorted(tree.files)
+    report = make_report(
+        plan,
+        prompt=inputs.prompt,
+        files=files,
+        version=work.version,
+        code_hash=tree.code_hash,
+        corrections=corrections,
+        findings=[
+            f"`{f['path']}:{f['line']}` {f['problem']} {f['name']}".rstrip()
+            for f in findings
+        ],
+    )
+    await _show(work.run, PATCH, make_patch(tree.before, tree.files))
+    await _show(work.run, REPORT, report)
+    if inputs.out is not None:
+        await _write_out(work.run, tree, Path(inputs.out))
+    if inputs.branch is not None and inputs.repository is not None:
+        await make_branch(work.run, tree, inputs.repository, inputs.branch)
+    return CodingOutput(
+        summary=plan.summary,
+        files=files,
+        code_version=work.version,
+        code_hash=tree.code_hash,
+        corrections=len(corrections),
+        findings=len(findings),
+        patch=PATCH,
+        report=REPORT,
+        branch=inputs.branch,
+    )
+
+
+async def _write_out(run: Run, tree: Tree, folder: Path) -> None:
+    place = Tree(folder, run.run_id)
+    for path in sorted(tree.files):
+        await place.write(path, tree.files[path])
+
+
+async def _show(run: Run, artifact_id: str, text: str) -> None:
+    async with run.artifact(artifact_id) as artifact:
+        await artifact.write(text)
+
+
+KIND = Kind(
+    name="coding",
+    summary="Plan, write, test and correct code with a model, in a folder of its own",
+    inputs=CodingInputs,
+    output=CodingOutput,
+    pipeline=write_code,
+    on_restart="requeue",
+    preemptible=True,
+    needs_model=True,
+)

@@ -1,0 +1,73 @@
+"""Git for a coding run: a private copy of the repository, and the result as a branch of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from penstock.kinds.coding.tree import Tree, make_fresh, put_in_place, remove
+from penstock.kinds.git import SHALLOW_CLONE, run_git
+from penstock.words.errors import SourceUnusable
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+_AUTHOR = (
+    "-c", "user.name=Penstock", "-c", "user.email=penstock@localhost", "-c", "commit.gpgSign=false",
+)  # fmt: skip
+
+
+async def open_tree(run: Run, repository: str | None) -> Tree:
+    """The run's folder, as an earlier execution left it or made now."""
+    workspace: Path = await run.workspace()
+    folder = workspace / "tree"
+    if repository is None:
+        await trio.to_thread.run_sync(make_fresh, folder)
+        return Tree(folder, run.run_id)
+    if not await trio.to_thread.run_sync(folder.is_dir):
+        made = workspace / "tree.part"
+        await trio.to_thread.run_sync(remove, made)
+        source = Path(repository).as_uri()
+        await _git(
+            run, *SHALLOW_CLONE, "--", source, str(made), what=f"copy {repository}"
+        )
+        await trio.to_thread.run_sync(put_in_place, made, folder)
+    told = await _git(run, "-C", str(folder), "rev-parse", "HEAD", what="read the copy")
+    return Tree(folder, run.run_id, base=told.decode().strip())
+
+
+async def make_branch(run: Run, tree: Tree, repository: str, branch: str) -> None:
+    """Commit what was written, and fetch it into the repository as a new branch.
+
+    SourceUnusable says why git refused, such as a branch that exists already with other work.
+    """
+    copy = ("-C", str(tree.root))
+    await _git(
+        run, *copy, "add", "--force", "--", *sorted(tree.files), what="add the files"
+    )
+    # After a restart it may be committed already.
+    if await _git(run, *copy, "diff", "--cached", "--name-only", what="compare"):
+        message = f"Do what run {run.run_id} was asked for"
+        commit = (*_AUTHOR, "commit", "--quiet", "--no-verify", "-m", message)
+        await _git(run, *copy, *commit, what="commit")
+    fetch = (
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--update-shallow",
+    )
+    where = ("-C", repository, *fetch, "--", tree.root.as_uri())
+    await _git(run, *where, f"HEAD:refs/heads/{branch}", what=f"make {branch}")
+
+
+async def _git(run: Run, *words: str, what: str) -> bytes:
+    """What git answers. SourceUnusable tells what could not be done; git's own words are in the log."""
+    ended = await run_git(run, *words, transport="file", capture=True)
+    if ended.exit_code != 0:
+        raise SourceUnusable(
+            f"git could not {what}; its own words are in the run's log"
+        )
+    return ended.stdout

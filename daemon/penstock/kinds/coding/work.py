@@ -1,0 +1,166 @@
+"""What the stages of one coding run share, and the three things they do: tell, ask, test."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.kinds.coding.deciding import words_of
+from penstock.kinds.coding.history import History
+from penstock.kinds.coding.inputs import CodingInputs
+from penstock.kinds.coding.streams import open_streams
+from penstock.kinds.coding.tree import Tree
+from penstock.llm.context import Layers, build_layers
+from penstock.llm.prompts import PromptCache
+from penstock.llm.run_models import Check, load_programs
+from penstock.runs.run import end_in_words
+from penstock.words.events import TestFailed, TestPassed, TestStarted
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+#: Characters of a test run's output that a model is shown: its end, where the summary stands.
+LONGEST_OUTPUT = 6000
+#: Lines and characters of it in the event; the whole is in the run's log.
+SUMMARY_LINES = 3
+LONGEST_SUMMARY = 500
+
+#: Facts that no model is shown: whole files, which questions quote, and the noise of work.
+_NOT_SHOWN = frozenset({
+    "run.queued", "step.completed", "process.started", "process.exited", "model.used",
+    "run.waiting", "run.resumed", "artifact.completed",
+})  # fmt: skip
+
+#: Compiled files carry times in whole seconds, and corrections come faster than that; and what a
+#: test said before it hung must not be stuck in its buffer.
+_TEST_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """The run, what it has told, and where it works."""
+
+    run: Run
+    inputs: CodingInputs
+    history: History
+    tree: Tree
+    prompts: PromptCache = field(default_factory=PromptCache)
+    #: Answers to the plan's questions.
+    answers: list[str] = field(default_factory=list)
+    #: Sequence up to which the user's words were told to a model.
+    heard: int = 0
+    #: Number and fact of the newest code.
+    version: int = 0
+    code: Recorded | None = None
+    #: How often each module was written.
+    iterations: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> str:
+        """What people have said: answers, then their own words."""
+        return "\n".join([*self.answers, words_of(self.history.facts)]).strip()
+
+    def current_mark(self) -> CodeMark:
+        """The code as the log knows it now."""
+        view = self.run.view
+        return CodeMark(view.code_version, view.code_clock, view.code_hash)
+
+    async def ask(
+        self,
+        name: str,
+        signature: str,
+        make_inputs: Callable[[], Awaitable[Mapping[str, Any]]],
+        *,
+        current: Recorded,
+        shape: Callable[[Mapping[str, Any]], Any],
+        check: Check | None = None,
+        artifacts: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Ask a model as a step: once, whatever happens to the run; what `shape` makes of the answer.
+
+        `shape` gives JSON. An input named `notes` tells the model what people have said so far.
+        """
+
+        async def ask_now() -> dict[str, Any]:
+            await self.history.catch_up()
+            heard = self._last_words()
+            inputs = {"task": self.inputs.prompt, **await make_inputs()}
+            layers = self._layers(current)
+            await load_programs()
+            # Imported late: it needs DSPy, which takes seconds to load.
+            from penstock.kinds.coding import signatures
+
+            async with open_streams(self.run, artifacts or {}) as on_delta:
+                answer = await self.run.lm.ask(
+                    getattr(signatures, signature),
+                    inputs=inputs,
+                    layers=layers,
+                    on_delta=on_delta,
+                    check=check,
+                )
+            told = heard if "notes" in inputs else 0
+            return {"answer": shape(answer.fields), "heard": told}
+
+        result = await self.run.step(name, ask_now)
+        self.heard = max(self.heard, result["heard"])
+        return result["answer"]
+
+    def _layers(self, current: Recorded) -> Layers:
+        shown = [fact for fact in self.history.facts if fact.type not in _NOT_SHOWN]
+        layers = build_layers(self.prompts, shown, current)
+        # The request itself is the question already, and it may be long.
+        return replace(layers, current="") if current.type == "run.started" else layers
+
+    def _last_words(self) -> int:
+        fact = self.history.newest("intervention.received")
+        return 0 if fact is None else fact.sequence
+
+    async def test(self, number: int) -> tuple[str | None, Recorded]:
+        """Run the tests as a step; what they said if they failed, and the fact that tells it."""
+        argv = tuple(self.inputs.tests)
+        name = f"tests {number}"
+        started = await self.history.tell(
+            f"{name} started", TestStarted(argv=argv), cause=self.code
+        )
+        result = await self.run.step(name, partial(run_tests, self))
+        summary = _summary_of(result["output"])
+        failure = result["failure"]
+        fact = await self.history.tell(
+            f"{name} ended",
+            TestPassed(summary=summary)
+            if failure is None
+            else TestFailed(reason=failure, summary=summary),
+            cause=started,
+        )
+        return (None if failure is None else f"{failure}\n{result['output']}"), fact
+
+
+def _summary_of(output: str) -> str:
+    lines = [line for line in output.splitlines() if any(map(str.isalnum, line))]
+    return "\n".join(lines[-SUMMARY_LINES:])[-LONGEST_SUMMARY:]
+
+
+async def run_tests(work: Work) -> dict[str, Any]:
+    """Run the tests in a contained process; how they failed, and the end of what they said.
+
+    A run that takes too long is ended with its whole process tree.
+    """
+    history, inputs = work.history, work.inputs
+    await history.catch_up()
+    begin = history.position
+    failure: str | None = "timeout"
+    with trio.move_on_after(inputs.test_timeout) as deadline:
+        ended = await work.run.exec(
+            inputs.tests, cwd=work.tree.root, env=_TEST_ENVIRONMENT, check=False
+        )
+        failure = None if ended.exit_code == 0 else end_in_words(ended)
+    if deadline.cancelled_caught:
+        failure = f"timeout after {inputs.test_timeout:g} s"
+    output = await history.output_since(begin, LONGEST_OUTPUT)
+    return {"failure": failure, "output": output}

@@ -1,0 +1,243 @@
+"""Where a file belongs and how much it matters, judged by its path alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from penstock.kinds.llms_txt.tree import File
+
+Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
+
+#: The order of the sections in the file; readers short of room skip "Optional".
+SECTIONS: tuple[Section, ...] = ("Docs", "Code", "Examples", "Files", "Optional")
+
+Language = Literal["markdown", "rst", "text", "python", "code", "notebook", "other"]
+
+_LANGUAGES: dict[str, Language] = {
+    ".md": "markdown", ".markdown": "markdown", ".mdx": "markdown", ".rst": "rst", ".txt": "text",
+    ".adoc": "text", ".py": "python", ".pyi": "python", ".ipynb": "notebook",
+}  # fmt: skip
+_CODE = frozenset(
+    [
+        ".c",
+        ".cc",
+        ".cpp",
+        ".cs",
+        ".cu",
+        ".clj",
+        ".dart",
+        ".el",
+        ".ex",
+        ".exs",
+        ".erl",
+        ".f90",
+        ".go",
+        ".h",
+        ".hpp",
+        ".hs",
+        ".java",
+        ".jl",
+        ".js",
+        ".jsx",
+        ".kt",
+        ".lua",
+        ".m",
+        ".mjs",
+        ".ml",
+        ".mm",
+        ".php",
+        ".pl",
+        ".proto",
+        ".ps1",
+        ".pxd",
+        ".pyx",
+        ".r",
+        ".rb",
+        ".rs",
+        ".scala",
+        ".sh",
+        ".sql",
+        ".svelte",
+        ".swift",
+        ".ts",
+        ".tsx",
+        ".vue",
+        ".zig",
+    ]
+)
+
+_TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|t)/|(^|/)(test_[^/]*|[^/]*[_.]test\.\w+|[^/]*\.spec\.\w+|conftest\.py)$", re.IGNORECASE)  # fmt: skip
+_EXAMPLES = re.compile(
+    r"(^|/)(examples?|samples?|demos?|tutorials?|notebooks?)/", re.IGNORECASE
+)
+_DOC_FOLDER = re.compile(
+    r"(^|/)(docs?|documentation|doc-src|guides?|manual|wiki)/", re.IGNORECASE
+)
+_HOUSEKEEPING = re.compile(
+    r"^(change(s|log)?|history|news|releases?|contribut(ing|ors?)|licen[cs]es?|copying|notice|authors"
+    r"|code_of_conduct|security|maintainers|credits|thanks|todo|governance|support|acknowledg)", re.IGNORECASE
+)  # fmt: skip
+_NOISE = re.compile(
+    r"(^|/)(_?vendor(ed)?|third[_-]party|extern(al)?|locales?|fixtures?|testdata|migrations|static"
+    r"|assets|themes?|_themes|_static|_templates|releases?|whatsnew|\.[^/]+)/|\.min\.js$|_pb2\.py$",
+    re.IGNORECASE,
+)
+_TOOLING = re.compile(
+    r"(^|/)(scripts?|tools?|ci|bench(marks?)?|packaging|docs?|utils/packaging)/|^(setup|noxfile|conftest|conf|tasks|build|versioneer)\.py$", re.IGNORECASE
+)  # fmt: skip
+_PROJECT = frozenset(
+    {
+        "pyproject.toml",
+        "setup.cfg",
+        "setup.py",
+        "package.json",
+        "Cargo.toml",
+        "go.mod",
+        "Makefile",
+    }
+)
+_LISTS = re.compile(r"(^|/)(cmakelists|[^/]*requirements[^/]*|[^/]*constraints|robots|sources|top_level|entry_points|manifest)\.txt$", re.IGNORECASE)  # fmt: skip
+_README = re.compile(r"readme(\.(md|markdown|rst|txt|adoc))?$", re.IGNORECASE)
+# The words by which newcomers are led, most important first.
+_LEADING = (
+    "index", "overview", "introduction", "intro", "getting-started", "getting_started", "quickstart",
+    "quick-start", "install", "usage", "tutorial", "guide", "user", "howto", "reference", "api",
+    "configuration", "advanced", "faq",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file with its section; a lower rank matters more."""
+
+    file: File
+    section: Section
+    language: Language
+    rank: tuple[int, int, int, str]
+
+    @property
+    def path(self) -> str:
+        """The path below the root."""
+        return self.file.path
+
+
+def find_readme(paths: Iterable[str]) -> str | None:
+    """The README at the root, Markdown first."""
+    found = [path for path in paths if _README.fullmatch(path)]
+    return min(
+        found,
+        key=lambda path: (not path.lower().endswith(".md"), len(path), path),
+        default=None,
+    )
+
+
+def place(files: Iterable[File]) -> list[Placed]:
+    """Every file that may be listed, most important first within its section.
+
+    A tree without Python and without documents has its files in "Files", since nothing better is
+    known about them.
+    """
+    files = list(files)
+    placed = [found for file in files if (found := _place(file)) is not None]
+    if not any(one.language in {"markdown", "rst", "python"} for one in placed):
+        placed = [_plain(file) for file in files]
+    return sorted(placed, key=lambda one: (SECTIONS.index(one.section), one.rank))
+
+
+def language_of(path: str) -> Language:
+    """What the file is written in, by its ending."""
+    ending = PurePosixPath(path).suffix.lower()
+    if _README.fullmatch(PurePosixPath(path).name) and not ending:
+        return "text"
+    return "code" if ending in _CODE else _LANGUAGES.get(ending, "other")
+
+
+def _place(file: File) -> Placed | None:
+    path = file.path
+    language = language_of(path)
+    section = _section(path, language)
+    if section is None or file.size == 0:
+        return None
+    depth = path.count("/")
+    return Placed(
+        file, section, language, (_weight(path, section), depth, _lead(path), path)
+    )
+
+
+def _plain(file: File) -> Placed:
+    depth = file.path.count("/")
+    return Placed(file, "Files", language_of(file.path), (0, depth, 0, file.path))
+
+
+def _section(path: str, language: Language) -> Section | None:
+    name = PurePosixPath(path).name
+    if path in _PROJECT:
+        return "Optional"
+    if language == "other" or _LISTS.search(path):
+        return "Optional" if _is_housekeeping(path) else None
+    if _README.fullmatch(path):
+        return "Docs"
+    if language == "text" and not _is_document(path):
+        return "Optional" if _is_housekeeping(path) and "/" not in path else None
+    if _TESTS.search(path) or _is_housekeeping(path) or _NOISE.search(path):
+        return "Optional"
+    if _EXAMPLES.search(path):
+        return "Examples"
+    if language in {"markdown", "rst", "text"}:
+        return "Docs"
+    if language == "notebook":
+        return "Examples"
+    return "Optional" if name == "setup.py" or _TOOLING.search(path) else "Code"
+
+
+def _is_housekeeping(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return _HOUSEKEEPING.match(pure.name) is not None and pure.suffix not in _CODE | {
+        ".py",
+        ".pyi",
+    }
+
+
+def _is_document(path: str) -> bool:
+    """Plain texts deep in a tree are mostly data; in a folder of documents they are documents."""
+    return "/" not in path or (
+        _DOC_FOLDER.search(path) is not None and not _TESTS.search(path)
+    )
+
+
+def _weight(path: str, section: Section) -> int:
+    """0 matters most. What a section's newcomer should see first has the lowest weight."""
+    if section == "Docs":
+        return (
+            0
+            if _README.fullmatch(path)
+            else 1
+            if "/" not in path or _DOC_FOLDER.search(path)
+            else 2
+        )
+    if section == "Optional":
+        return _optional_weight(path)
+    if section == "Code":
+        private = any(
+            part.startswith("_") and part != "__init__.py" for part in path.split("/")
+        )
+        return 2 if path.endswith(".pyi") else 1 if private else 0
+    return 0
+
+
+def _optional_weight(path: str) -> int:
+    if "/" not in path:
+        return 0
+    return 3 if _NOISE.search(path) else 2 if _TESTS.search(path) else 1
+
+
+def _lead(path: str) -> int:
+    stem = PurePosixPath(path).stem.lower()
+    if stem in {"__init__", "mod", "lib", "main", "__main__"}:
+        return -1
+    found = [place for place, word in enumerate(_LEADING) if word in stem]
+    return min(found, default=len(_LEADING))

@@ -1,0 +1,97 @@
+"""The text of llms-full.txt: the documents and the code themselves, quoted, up to a byte cap.
+
+Every file stands in a fence that is longer than any run of backticks inside it, so that nothing
+quoted can pass for a heading of ours. A file is quoted whole or only named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from penstock.kinds.llms_txt.classify import Language
+from penstock.kinds.llms_txt.markup import shown_path
+
+# The part of the cap kept for naming what is not quoted.
+_NAMES_SHARE = 16
+
+_NAMES_HEAD = "\n## Not quoted\n\n"
+_BACKTICKS = re.compile(r"`{3,}")
+_INFO_STRINGS: dict[Language, str] = {
+    "python": "python",
+    "markdown": "markdown",
+    "rst": "rst",
+}
+
+# A terminal would obey these; tab and newline are all that a text needs of them.
+_OBEYED = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in [
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    ]
+    if chr(code) not in "\t\n"
+}
+
+
+def quote_file(path: str, language: Language, text: str) -> str:
+    """One file as a section of its own."""
+    text = text.translate(_OBEYED).rstrip("\n") + "\n"
+    longest = max((len(run) for run in _BACKTICKS.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"\n## {shown_path(path)}\n\n{fence}{_INFO_STRINGS.get(language, '')}\n{text}{fence}\n"
+
+
+class FullText:
+    """Decides, file by file, what is quoted; the pieces it gives join to at most `cap` bytes.
+
+    Only the head, which is a few short paragraphs, is there whatever the cap.
+    """
+
+    def __init__(self, head: str, cap: int) -> None:
+        self.head = head
+        self.quoted = 0
+        self._left = cap - len(head.encode())
+        self._for_names = max(0, self._left) // _NAMES_SHARE
+        self._named: list[str] = []
+
+    def fits(self, size: int) -> bool:
+        """Whether a file of this many bytes may still have room: if not, it need not be read."""
+        return size <= self._left - self._for_names
+
+    def take(self, path: str, language: Language, text: str | None) -> str:
+        """The piece that quotes the file; "" if it is only named, since it does not fit or is binary."""
+        piece = "" if text is None else quote_file(path, language, text)
+        size = len(piece.encode())
+        if not piece or not self.fits(size):
+            self._named.append(path)
+            return ""
+        self._left -= size
+        self.quoted += 1
+        return piece
+
+    def end(self) -> str:
+        """The piece that names what was not quoted, as far as the cap allows; "" if all was."""
+        lines: list[str] = []
+        left = self._left - len(_NAMES_HEAD) - len(_and_more(len(self._named)))
+        for path in self._named:
+            line = f"- {shown_path(path)}\n"
+            if (left := left - len(line.encode())) < 0:
+                break
+            lines.append(line)
+        if not lines:
+            return ""
+        missing = len(self._named) - len(lines)
+        return _NAMES_HEAD + "".join(lines) + (_and_more(missing) if missing else "")
+
+
+def _and_more(missing: int) -> str:
+    return f"\nAnd {missing:,} more.\n"
+
+
+def split_piece(piece: str, longest: int) -> Iterator[str]:
+    """The piece in parts of at most `longest` characters, so that no one waits for all of it."""
+    for start in range(0, len(piece), longest):
+        yield piece[start : start + longest]

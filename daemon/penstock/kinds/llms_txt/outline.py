@@ -1,0 +1,177 @@
+"""What an llms.txt says before it is text: title, summary, info, and sections of links.
+
+Everything here is a value, decided from values. Whoever knows a better summary or better notes
+(a model that has read the tree) replaces these fields, and rendering stays the same: the links
+come from the real list of files, so none can be invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
+from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
+from penstock.kinds.llms_txt.markup import first_sentence, strip_markup
+from penstock.kinds.llms_txt.metadata import Metadata
+
+#: Files described per link that is listed: the better ones of these are taken.
+CANDIDATES_PER_LINK = 2
+
+# "Optional" holds what most readers skip; a short list is enough.
+_OPTIONAL_SHARE = 4
+
+# Files without a word about themselves, listed in one section: tables and data say nothing.
+_SILENT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A file of the tree: strangers' words for it, and its path below the root."""
+
+    title: str
+    path: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The content of an llms.txt; all texts may be strangers' and are made harmless on rendering."""
+
+    title: str
+    summary: str
+    info: tuple[str, ...]
+    sections: Mapping[Section, tuple[Link, ...]]
+
+    @property
+    def links(self) -> int:
+        """How many links are listed."""
+        return sum(len(links) for links in self.sections.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the tree as a whole."""
+
+    name: str
+    files: int
+    cut: bool
+    metadata: Metadata
+    #: The README's beginning, or "".
+    readme: str = ""
+
+
+def capacity(section: Section, links_per_section: int) -> int:
+    """How many links a section may have."""
+    share = _OPTIONAL_SHARE if section == "Optional" else 1
+    return max(1, links_per_section // share)
+
+
+def candidates(placed: Sequence[Placed], links_per_section: int) -> list[Placed]:
+    """The files worth describing, so that a tree of any size costs a bounded amount of work."""
+    chosen: list[Placed] = []
+    for section in SECTIONS:
+        ours = [one for one in placed if one.section == section]
+        chosen += ours[: capacity(section, links_per_section) * CANDIDATES_PER_LINK]
+    return chosen
+
+
+def draw_outline(
+    facts: Facts,
+    placed: Sequence[Placed],
+    described: Mapping[str, Described],
+    links_per_section: int,
+) -> Outline:
+    """The outline of a tree whose candidates have been described (path to words)."""
+    sections: dict[Section, tuple[Link, ...]] = {}
+    left_out: dict[Section, int] = {}
+    for section in SECTIONS:
+        ours = [one for one in placed if one.section == section]
+        if not ours:
+            continue
+        room = capacity(section, links_per_section)
+        sections[section] = _pick(
+            [one for one in ours if one.path in described], described, room
+        )
+        left_out[section] = len(ours) - len(sections[section])
+    summary, more = _summary(facts)
+    return Outline(
+        facts.metadata.name or _title_from_readme(facts) or facts.name,
+        summary,
+        _info(facts, more, left_out),
+        sections,
+    )
+
+
+def _pick(
+    ours: Sequence[Placed], described: Mapping[str, Described], room: int
+) -> tuple[Link, ...]:
+    """The first `room` files; those that say nothing of themselves stand back, and are few."""
+    telling = [one for one in ours if described[one.path].note][:room]
+    silent = [one for one in ours if not described[one.path].note]
+    # Where nobody says anything, the names are all there is.
+    spare = room - len(telling)
+    chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
+    links = [
+        Link(described[one.path].title, one.path, described[one.path].note)
+        for one in sorted(chosen, key=lambda one: one.rank)
+    ]
+    return tuple(_told_apart(links))
+
+
+def _told_apart(links: Sequence[Link]) -> list[Link]:
+    """Two files of one title get their paths as titles' ends, so that a reader can choose."""
+    seen: dict[str, int] = {}
+    for link in links:
+        seen[link.title] = seen.get(link.title, 0) + 1
+    return [
+        Link(f"{link.title} ({link.path})", link.path, link.note)
+        if seen[link.title] > 1 and link.title != link.path
+        else link
+        for link in links
+    ]
+
+
+def _title_from_readme(facts: Facts) -> str:
+    """A README's heading names the project, unless it is a sentence."""
+    heading = heading_of(facts.readme, markdown=True)
+    return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
+
+
+def _summary(facts: Facts) -> tuple[str, str]:
+    """One sentence about the project, and the README's own words when they say more."""
+    prose = next(paragraphs(facts.readme), "")
+    said = strip_markup(facts.metadata.summary)
+    if said:
+        return said, "" if _alike(prose, said) else prose
+    if prose:
+        sentence = first_sentence(prose)
+        return sentence, "" if _alike(prose, sentence) else prose
+    return f"The source tree of {facts.metadata.name or facts.name}.", ""
+
+
+def _alike(one: str, other: str) -> bool:
+    return one.strip(" .").casefold() == other.strip(" .").casefold()
+
+
+def _info(facts: Facts, prose: str, left_out: Mapping[Section, int]) -> tuple[str, ...]:
+    """Never empty: without a paragraph here, parsers do not see the summary."""
+    metadata = facts.metadata
+    count = f"{'More than ' if facts.cut else ''}{_counted(facts.files, 'file')} in the tree."
+    told = [count]
+    if metadata.requires:
+        told.append(f"Requires {metadata.requires}.")
+    if metadata.homepage:
+        told.append(f"Homepage: {metadata.homepage}")
+    paragraphs_of_info = [prose, " ".join(told)]
+    if omitted := [
+        f"{_counted(n, 'file')} of {name}" for name, n in left_out.items() if n > 0
+    ]:
+        paragraphs_of_info.append(
+            f"The most important are listed; not listed: {', '.join(omitted)}."
+        )
+    return tuple(paragraph for paragraph in paragraphs_of_info if paragraph)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

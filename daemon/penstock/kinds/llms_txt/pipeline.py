@@ -1,0 +1,202 @@
+"""The kind `llms-txt`: describe a source tree in llms.txt and llms-full.txt, with a model or without.
+
+A run that is interrupted starts anew: every part gives the same result again, what a model said is
+recorded, and the files in place are replaced only by whole ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import trio
+from pydantic import AfterValidator, Field
+
+from penstock.kinds.llms_txt.analyse import analyse_tree
+from penstock.kinds.llms_txt.classify import Placed
+from penstock.kinds.llms_txt.fetch import fetch_tree
+from penstock.kinds.llms_txt.full import FullText
+from penstock.kinds.llms_txt.outline import Outline
+from penstock.kinds.llms_txt.publish import Published, open_published
+from penstock.kinds.llms_txt.render import render_head, render_llms_txt
+from penstock.kinds.llms_txt.source import check_absolute, parse_source
+from penstock.kinds.llms_txt.tree import Tree, read_text
+from penstock.kinds.llms_txt.wording import word_outline
+from penstock.runs.run import Inputs, Kind, Output
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+_BASE_URL = re.compile(r"https?://[^\s()\[\]<>\"'`\\]+")
+
+
+def _check_source(text: str) -> str:
+    parse_source(text)
+    return text
+
+
+def _check_base_url(text: str) -> str:
+    if not _BASE_URL.fullmatch(text):
+        raise ValueError(
+            "must be an http or https address without spaces, quotes or brackets"
+        )
+    return text if text.endswith("/") else text + "/"
+
+
+class LlmsTxtInputs(Inputs):
+    """What to describe, and where to write it."""
+
+    source: Annotated[str, AfterValidator(_check_source)] = Field(
+        description="Absolute path of a folder, or git address: https://, ssh://, git@host:path, file://"
+    )
+    out: Annotated[str, AfterValidator(check_absolute)] | None = Field(
+        None,
+        description="Absolute path of the folder to write in; null: the run's own workspace, which"
+        " is removed with it (`penstock artifacts` prints the texts)",
+    )
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="The project's name; null: what its metadata or README say"
+    )
+    base_url: Annotated[str, AfterValidator(_check_base_url)] | None = Field(
+        None,
+        description="Put before every link; null: links are relative to the tree's root",
+    )
+    #: Links in one section: a list a person still reads.
+    section_links: int = Field(40, ge=1, le=1000, description="Links in one section")
+    #: Files looked at; names alone of many more would fill the memory.
+    max_files: int = Field(
+        50_000, ge=1, le=500_000, description="Files of the tree looked at"
+    )
+    #: A larger file is data or generated, and is named and not quoted.
+    max_file_bytes: int = Field(
+        512 * 1024,
+        ge=1,
+        le=8 * 1024 * 1024,
+        description="Bytes of one file quoted in llms-full.txt",
+    )
+    model: bool | None = Field(
+        None,
+        description="Let a model write summary and descriptions; null: if one is configured",
+    )
+    #: A few at a time are read to the model; more than this takes a small one many minutes.
+    model_files: int = Field(
+        60, ge=0, le=1000, description="Files that the model describes"
+    )
+
+    def needs_model(self) -> bool:
+        return self.model is True
+
+
+class LlmsTxtOutput(Output):
+    """What was written; sizes in bytes."""
+
+    title: str
+    llms_txt: str
+    llms_txt_bytes: int
+    llms_full: str
+    llms_full_bytes: int
+    links: int
+    files: int
+    quoted: int
+
+
+async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
+    """Fetch, analyse, render. Nothing is written but in the output folder and the workspace."""
+    source = parse_source(inputs.source)
+    tree = await fetch_tree(run, source, inputs.max_files)
+    await run.milestone("repo_fetched", files=len(tree.files), cut=tree.cut)
+
+    await run.milestone("analysis_started")
+    outline, placed = await analyse_tree(
+        run,
+        tree,
+        name=inputs.name or source.name,
+        named=inputs.name is not None,
+        links_per_section=inputs.section_links,
+    )
+    sections = {section: len(links) for section, links in outline.sections.items()}
+    await run.milestone("analysis_completed", links=outline.links, sections=sections)
+    if inputs.model is not False:
+        outline = await word_outline(run, outline, tree, inputs.model_files)
+
+    folder = Path(inputs.out) if inputs.out is not None else await run.workspace()
+    async with open_published(run, folder, "llms.txt") as short:
+        for piece in render_llms_txt(outline, inputs.base_url or ""):
+            await short.write(piece)
+    full = FullText(render_head(outline), run.config.llms_full_bytes)
+    async with open_published(run, folder, "llms-full.txt") as long:
+        await _write_full(run, long, full, tree, placed, inputs.max_file_bytes)
+    output = _output(outline, tree, short, long, full.quoted)
+    await run.milestone("render_completed", **_sizes(output))
+    return output
+
+
+async def _write_full(
+    run: Run,
+    published: Published,
+    full: FullText,
+    tree: Tree,
+    placed: Sequence[Placed],
+    max_file_bytes: int,
+) -> None:
+    """Quote everything but what is optional, in the order of llms.txt."""
+    await published.write(full.head)
+    quotable = [one for one in placed if one.section != "Optional"]
+    for done, one in enumerate(quotable):
+        if done % 50 == 0:
+            await run.progress("render", done / len(quotable))
+        text = None
+        if one.file.size <= max_file_bytes and full.fits(one.file.size):
+            text = await trio.to_thread.run_sync(
+                read_text, tree.root, one.path, max_file_bytes
+            )
+        if piece := full.take(one.path, one.language, text):
+            await published.write(piece)
+    await published.write(full.end())
+    await run.progress("render", 1.0)
+
+
+def _output(
+    outline: Outline, tree: Tree, short: Published, long: Published, quoted: int
+) -> LlmsTxtOutput:
+    return LlmsTxtOutput(
+        title=render_head(outline).split("\n", 1)[0].removeprefix("# "),
+        llms_txt=str(short.path),
+        llms_txt_bytes=short.size,
+        llms_full=str(long.path),
+        llms_full_bytes=long.size,
+        links=outline.links,
+        files=len(tree.files),
+        quoted=quoted,
+    )
+
+
+def _sizes(output: LlmsTxtOutput) -> dict[str, Any]:
+    return {
+        "llms_txt_bytes": output.llms_txt_bytes,
+        "llms_full_bytes": output.llms_full_bytes,
+    }
+
+
+KIND = Kind(
+    name="llms-txt",
+    summary="Describe a source tree in llms.txt and llms-full.txt",
+    inputs=LlmsTxtInputs,
+    output=LlmsTxtOutput,
+    pipeline=describe_source,
+    on_restart="requeue",
+    # It begins anew, which costs seconds and gives the same files.
+    preemptible=True,
+    milestones=frozenset(
+        {
+            "repo_fetched",
+            "analysis_started",
+            "analysis_completed",
+            "model_described",
+            "model_failed",
+            "render_completed",
+        }
+    ),
+)

@@ -1,0 +1,221 @@
+"""ML-01, ML-02, ML-04, DS-05, CX-11: the kind `llms-txt` with a model that fills fields."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from llms_txt import parse_llms_file  # type: ignore[import-untyped]
+
+from fakes.cores import open_fake_core, request, wait_ended
+from fakes.model_cores import open_model_core
+from fakes.model_server import ModelServer
+from fakes.stores import inline_store
+from penstock.kinds.llms_txt.pipeline import KIND
+from penstock.llm.prompts import GENERIC
+from penstock.log.projections import RunView
+from penstock.log.store import Store
+from penstock.runs.core import Core
+from penstock.words.errors import PenstockError
+from penstock.words.events import Log, Milestone
+from penstock.words.recorded import Recorded
+
+FILES = {
+    "README.md": "# Thing\n\nThing does what things do.\n",
+    "pyproject.toml": '[project]\nname = "thing"\ndescription = "Do things"\n',
+    "src/thing/__init__.py": '"""Do things."""\n',
+    "src/thing/core.py": "def work(): ...\n",
+    "docs/guide.md": "# Guide\n\nHow to do things.\n",
+}
+HEAD, LINES = "Say what a project is for", "Say in one line each"
+PURPOSE = {
+    "match": HEAD,
+    "fields": {
+        "purpose": "Things, done by a model.",
+        "concepts": '["work: what is done.", "thing: who does it"]',
+    },
+}
+NOTES = {
+    "src/thing/core.py": "The heart of things.",
+    "src/invented.py": "A file that nobody has.",
+    "https://example.org": "Elsewhere.",
+}
+DESCRIBED = {"match": LINES, "fields": {"descriptions": json.dumps(NOTES)}}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    for path, text in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root
+
+
+async def describe(
+    core: Core, tree: Path, **inputs: Any
+) -> tuple[RunView, str, list[Recorded]]:
+    """A run `r` to its end: its view, its llms.txt, its facts."""
+    out = tree.parent / "out"
+    with trio.fail_after(60):
+        await core.scheduler.submit(
+            request("llms-txt", "r", source=str(tree), out=str(out), **inputs)
+        )
+        await wait_ended(core, "r")
+    view = await core.scheduler.reading.view("r")
+    assert view.state == "completed", view.error
+    facts = await core.store.read("r")
+    return view, (out / "llms.txt").read_text(), facts
+
+
+async def static(tree: Path) -> str:
+    """The text without a model."""
+    async with open_fake_core(KIND) as core:
+        _, text, facts = await describe(core, tree)
+    said = [e.text for f in facts if isinstance(e := f.event, Log)]
+    assert any("no model is configured" in text for text in said)
+    return text
+
+
+async def test_the_model_fills_fields_and_the_links_stay_those_of_the_tree(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04: an invented file and an address of elsewhere are in no link."""
+    before = parse_llms_file(await static(tree))
+    model_server.script(PURPOSE, DESCRIBED)
+    async with open_model_core(model_server.url, KIND) as core:
+        view, text, facts = await describe(core, tree)
+    read = parse_llms_file(text)
+    assert (read.title, read.summary) == ("thing", "Things, done by a model.")
+    assert "Key concepts: work: what is done; thing: who does it." in text
+
+    def links(found: Any) -> list[str]:
+        return [link.url for links in found.sections.values() for link in links]
+
+    assert links(read) == links(before)
+    assert "invented" not in text
+    assert "example.org" not in text
+    assert "(src/thing/core.py): The heart of things." in text
+    assert "How to do things" in text
+    assert "model_described" in view.milestones
+    assert view.tokens_in > 0
+    joined = "".join(
+        f.event.text  # type: ignore[union-attr]
+        for f in facts
+        if f.type == "artifact.partial" and f.event.artifact_id == "llms.txt"  # type: ignore[union-attr]
+    )
+    assert joined == text
+
+
+async def test_the_same_answers_give_the_same_facts(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-02"""
+    told = []
+    for _ in range(2):
+        model_server.reset()
+        model_server.script(PURPOSE, DESCRIBED)
+        async with open_model_core(model_server.url, KIND) as core:
+            view, text, facts = await describe(core, tree)
+        told.append((text, view.milestones, [f.type for f in facts]))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"match": HEAD, "text": "I like turtles."}, "purpose"),
+        ({"match": HEAD, "fields": {"purpose": "x", "concepts": "[]"}, "drop": 3}, "broke off"),
+        ({"match": HEAD, "status": 400, "error": "no"}, "no"),
+        ({"match": LINES, "fields": {"descriptions": "nothing"}}, "descriptions"),
+    ],
+    ids=["malformed", "broken off", "refused", "malformed later"],
+)  # fmt: skip
+async def test_a_model_that_fails_leaves_the_static_text(
+    tree: Path, model_server: ModelServer, rule: dict[str, Any], why: str
+) -> None:
+    """ML-04, DS-05: the run completes, the text is that without a model, and a fact says why."""
+    before = await static(tree)
+    model_server.script(rule, PURPOSE)
+    async with open_model_core(model_server.url, KIND, retries=0) as core:
+        _, text, facts = await describe(core, tree, model=True)
+    assert text == before
+    (failed,) = [
+        e
+        for f in facts
+        if isinstance(e := f.event, Milestone) and e.name == "model_failed"
+    ]
+    assert why in failed.metadata["why"]
+
+
+async def test_an_unreachable_model_leaves_the_static_text(
+    tree: Path, unused_tcp_url: str
+) -> None:
+    """ML-04"""
+    before = await static(tree)
+    async with open_model_core(unused_tcp_url, KIND, retries=0) as core:
+        view, text, _ = await describe(core, tree)
+    assert text == before
+    assert "model_failed" in view.milestones
+
+
+async def test_a_model_can_be_declined_or_insisted_on(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """APP-03: `model=false` asks none; `model=true` without one is refused at submit."""
+    async with open_model_core(model_server.url, KIND) as core:
+        await describe(core, tree, model=False)
+    assert model_server.log() == []
+    async with open_fake_core(KIND) as core:
+        with pytest.raises(PenstockError, match="need a model"):
+            await core.scheduler.submit(
+                request("llms-txt", "r", source=str(tree), model=True)
+            )
+
+
+async def test_every_request_has_the_layers_and_fits_the_window(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """CX-11: large files too."""
+    for number in range(30):
+        (tree / f"src/thing/part{number}.py").write_text("# words and words\n" * 9000)
+    async with open_model_core(model_server.url, KIND) as core:
+        await describe(core, tree)
+    log = model_server.log()
+    assert len(log) >= 3
+    for seen in log:
+        text = "\n".join(message["content"] for message in seen["messages"])
+        assert text.index(GENERIC) < text.index("State of the run")
+        assert "milestone" in text
+        assert seen["model"] == "mistral:7b"
+        assert len(text) / 4 <= 8192 * 0.8
+
+
+async def test_what_the_model_said_is_not_asked_for_again(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-02, OD-05: stopped while it waits for the second answer, resumed from there."""
+    model_server.script(PURPOSE, {**DESCRIBED, "hang": 3, "times": 1}, DESCRIBED)
+    async with inline_store() as store:
+        await _stop_in_the_middle(store, tree, model_server)
+        async with open_model_core(
+            model_server.url, KIND, store=store, life="life-2"
+        ) as core:
+            with trio.fail_after(60):
+                await wait_ended(core, "r")
+            view = await core.scheduler.reading.view("r")
+    assert view.state == "completed"
+    asked = ["\n".join(m["content"] for m in seen["messages"]) for seen in model_server.log()]  # fmt: skip
+    assert [HEAD in text for text in asked] == [True, False, False]
+
+
+async def _stop_in_the_middle(
+    store: Store, tree: Path, model_server: ModelServer
+) -> None:
+    async with open_model_core(model_server.url, KIND, store=store) as core:
+        asked = request("llms-txt", "r", source=str(tree), out=str(tree.parent / "out"))
+        await core.scheduler.submit(asked)
+        await model_server.wait_log(1, "generating", sent=3)
