@@ -39,7 +39,7 @@ MAY_SLEEP = {
         "watch_disk",
     ): "between two looks at a disk that others fill",
     (
-        "server/mcp/following.py",
+        "server/mcp/subscriptions.py",
         "_tell_changes",
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",

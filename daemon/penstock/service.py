@@ -27,9 +27,9 @@ from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
-from penstock.server.closing import Closing
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
+from penstock.server.shutdown import Closing
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import WatchdogStatistics, open_watchdog
@@ -197,7 +197,7 @@ async def open_servers(
     from penstock.server.health import make_health
     from penstock.server.mcp.lazy import open_mcp
     from penstock.server.meter import attach_meter
-    from penstock.server.rest_metrics import Metrics
+    from penstock.server.rest.daemon import Metrics
     from penstock.server.ws import make_ws_handler
 
     guard = make_guard(core.config, token)

@@ -29,12 +29,12 @@ from conformance.fixture_tasks import JOBS, Jobs, work_of
 from conformance.fixture_tools import SCHEMAS, old_questions, tell
 from fakes.core import FakeCore
 from penstock.server.app import open_app
-from penstock.server.closing import Closing
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners
 from penstock.server.mcp.lazy import open_mcp
 from penstock.server.mcp.tasks import created, declared, install_tasks, require
+from penstock.server.shutdown import Closing
 from penstock.server.ws import make_ws_handler
 from penstock.words.config import Config
 

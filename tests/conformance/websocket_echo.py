@@ -12,11 +12,11 @@ from typing import Any
 import trio
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
-from penstock.server.closing import Closing
 from penstock.server.door import serve_door
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import Knock
 from penstock.server.listeners import open_tcp
+from penstock.server.shutdown import Closing
 from penstock.words.config import MIB, Config
 
 #: The largest message of the suites; the daemon itself takes frames of 64 KiB.

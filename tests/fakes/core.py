@@ -22,10 +22,10 @@ from penstock.log.writes import AskRow, RunFilter
 from penstock.runs.run import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app
-from penstock.server.closing import Closing
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners, tcp_addresses
+from penstock.server.shutdown import Closing
 from penstock.server.ws import make_ws_handler
 from penstock.words import events
 from penstock.words.api import (

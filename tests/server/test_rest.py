@@ -11,7 +11,7 @@ import trio
 
 from fakes.core import TOKEN, open_house
 from penstock.server.openapi import describe
-from penstock.server.rest_events import wanted_stream
+from penstock.server.rest.events import wanted_stream
 from penstock.server.routes import ROUTES
 from penstock.words.errors import (
     NotAvailable,

@@ -27,11 +27,11 @@ from penstock.server.answer import (
     problem_answer,
 )
 from penstock.server.asgi import ASGI, asgi_mux, guarded
-from penstock.server.closing import Closing
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
-from penstock.server.rest import rest_handlers
+from penstock.server.rest.handlers import rest_handlers
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
+from penstock.server.shutdown import Closing
 from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:

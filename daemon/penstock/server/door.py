@@ -29,9 +29,9 @@ from hypercorn.typing import LifespanState
 
 from penstock.server.answer import HttpRefused
 from penstock.server.asgi import ASGI, UNIX_STATE
-from penstock.server.closing import Closing
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import Knock
+from penstock.server.shutdown import Closing
 from penstock.words.config import Config
 from penstock.words.errors import NotAvailable, PenstockError
 

@@ -1,29 +1,184 @@
-"""Events over WebSocket: `/ws` for all runs, `/ws/{run_id}` for one. Here: who gets in, to hear what."""
+"""Events over WebSocket: `/ws` for all runs, `/ws/{run_id}` for one."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
+from penstock.log.bus import Lagged, Overflow, Subscription
 from penstock.server.answer import HttpRefused
-from penstock.server.closing import Closing
 from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
+from penstock.server.frames import batch_frames, hello, model_frame
 from penstock.server.guard import Guard, Knock
 from penstock.server.routes import STREAM, overflow_of, parse_query, run_id_of
-from penstock.server.ws_session import Session, Wish
-from penstock.words.api import OpenFrame
-from penstock.words.errors import PenstockError, Refused
+from penstock.server.shutdown import Closing, last_look
+from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
+from penstock.words.errors import PenstockError, Refused, Unauthorised
+from penstock.words.problems import row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
+
+
+#: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.
+CODE_ENDED, CODE_STOPPING, CODE_LAGGED = 1000, 1001, 1013
+#: An error's close code is its HTTP status plus this.
+FIRST_ERROR_CODE = 4000
+# A close frame has room for 125 bytes, two of them for the code.
+_LONGEST_REASON = 123
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants to hear."""
+
+    run_id: str | None
+    after: int
+    overflow: Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """How a stream ends: the last frame's reason, and the close code."""
+
+    reason: str
+    code: int
+
+
+class Session:
+    """One client that was let in; `stream` is what its connection writes to, too."""
+
+    def __init__(
+        self,
+        core: Core,
+        closing: Closing,
+        connection: WebSocketConnection,
+        stream: DoorStream,
+        name: str,
+    ) -> None:
+        self._core = core
+        self._closing = closing
+        self._connection = connection
+        self._stream = stream
+        self._name = name
+        self._ready = False
+
+    async def wait_open(self, guard: Guard) -> OpenFrame | None:
+        """The client's first frame; None if it was none, or showed no token, and we hung up."""
+        try:
+            with trio.fail_after(self._core.config.open_timeout):
+                frame = read_json(OpenFrame, await self._first_message())
+            if not guard.admits(frame.token):
+                raise Unauthorised
+        except ConnectionClosed:
+            return None
+        except trio.TooSlowError:
+            await self._hang_up(Unauthorised("no open frame with a token came in time"))
+            return None
+        except PenstockError as error:
+            await self._hang_up(error)
+            return None
+        return frame
+
+    async def serve(self, wish: Wish) -> None:
+        """Send what is wanted until the run has ended, the daemon stops, or the client leaves."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, nursery.cancel_scope)
+            try:
+                bye = await self._tell(wish)
+                await self._send(model_frame(ByeFrame(reason=bye.reason)))
+                await self._connection.aclose(bye.code, bye.reason)
+            except ConnectionClosed:
+                # Leaving is every client's right, at any moment.
+                pass
+            nursery.cancel_scope.cancel(reason="the stream has ended")
+
+    async def _tell(self, wish: Wish) -> Bye:
+        bus = self._core.bus
+        with bus.subscribe(
+            wish.run_id, wish.after, overflow=wish.overflow, name=self._name, kind="ws"
+        ) as subscription:
+            await self._send(model_frame(hello(self._core)))
+            try:
+                return await self._pass_on(subscription)
+            except Lagged as error:
+                return Bye(str(error), CODE_LAGGED)
+
+    async def _pass_on(self, subscription: Subscription) -> Bye:
+        while True:
+            with self._closing.until_goodbye() as scope:
+                if await self._pass_on_at_once(subscription):
+                    return Bye("the run has ended", CODE_ENDED)
+            if scope.cancelled_caught:
+                if batch := await last_look(subscription):
+                    await self._send(batch_frames(batch, subscription.overflow))
+                return Bye("the daemon is stopping", CODE_STOPPING)
+            await self._drain()
+
+    async def _pass_on_at_once(self, subscription: Subscription) -> bool:
+        """Write batches until the stream ends (true), or the client does not take one (false).
+
+        There is no checkpoint but in the wait for a batch, so a cancel loses no batch and cuts no
+        frame; and there always is one in it, so a client that catches up lets others run.
+        """
+        async for batch in subscription:
+            frames = batch_frames(batch, subscription.overflow)
+            if batch.live and not self._ready:
+                self._ready = True
+                frames += model_frame(ReadyFrame(head=self._core.bus.head))
+            if frames and not self._write(frames):
+                return False
+        return True
+
+    def _write(self, frames: bytes) -> bool:
+        """Send whole frames now; if false, `_drain` is due."""
+        if self._connection.closed:
+            raise ConnectionClosed(self._connection.closed)
+        try:
+            return self._stream.send_nowait(frames)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionClosed(self._connection.closed) from None
+
+    async def _drain(self) -> None:
+        try:
+            await self._stream.drain()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionClosed(self._connection.closed) from None
+
+    async def _send(self, frames: bytes) -> None:
+        self._write(frames)
+        # A wait for those before, too, and a checkpoint in any case.
+        await self._drain()
+
+    async def _listen(self, scope: trio.CancelScope) -> None:
+        """Notice that the client leaves; what it says after its first frame is not looked at."""
+        try:
+            while True:
+                await self._connection.get_message()
+        except ConnectionClosed:
+            scope.cancel(reason="the client has left")
+
+    async def _first_message(self) -> str | bytes:
+        while True:
+            message = await self._connection.get_message()
+            # An empty message is legal and says nothing.
+            if message:
+                return message
+
+    async def _hang_up(self, error: PenstockError) -> None:
+        reason = str(error).encode()[:_LONGEST_REASON].decode(errors="ignore")
+        with trio.move_on_after(self._core.config.close_timeout):
+            await self._connection.aclose(
+                FIRST_ERROR_CODE + row_of(error).status, reason
+            )
 
 
 def make_ws_handler(core: Core, guard: Guard, closing: Closing) -> WebSocketHandler:

@@ -11,16 +11,17 @@ import trio
 from pydantic_core import from_json
 
 from penstock.log.filters import parse_filter
-from penstock.server.closing import Closing
 from penstock.server.mcp import arguments as a
-from penstock.server.mcp.telling import open_asks, status_line
-from penstock.server.shapes import (
+from penstock.server.replies import (
     events_page,
     head_of,
     kind_json,
+    open_asks,
+    status_line,
     submit_json,
     task_json,
 )
+from penstock.server.shutdown import Closing
 from penstock.words.api import GapFrame, SubmitRequest
 from penstock.words.config import KIB
 from penstock.words.errors import NotAvailable

@@ -14,12 +14,11 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from penstock.server.asgi import UNIX_STATE
-from penstock.server.closing import Closing
 from penstock.server.mcp import resources
 from penstock.server.mcp.calls import Caller, tool_calls
-from penstock.server.mcp.run_tasks import RunTasks
-from penstock.server.mcp.tasks import created, declared
+from penstock.server.mcp.tasks import RunTasks, created, declared
 from penstock.server.mcp.tools import TOOLS, listed_tools
+from penstock.server.shutdown import Closing
 from penstock.words.api import refused
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.problems import problem_of, row_of

@@ -16,7 +16,7 @@ import trio
 from penstock.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
-from penstock.server.closing import Closing
+from penstock.server.shutdown import Closing
 from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ import mcp.types as wire
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-from penstock.server.closing import Closing
 from penstock.server.mcp.handlers import Handlers
-from penstock.server.mcp.run_tasks import RunTasks
 from penstock.server.mcp.subscriptions import Subscriptions
 from penstock.server.mcp.subscriptions import open_subscriptions as open_subscriptions
-from penstock.server.mcp.tasks import install_tasks
+from penstock.server.mcp.tasks import RunTasks, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS
+from penstock.server.shutdown import Closing
 from penstock.words.config import Config
 
 if TYPE_CHECKING:

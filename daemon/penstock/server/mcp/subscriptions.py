@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import (
     SUBSCRIPTION_ID_META_KEY,
+    ResourcesListChanged,
     ResourceUpdated,
     ServerEvent,
     event_to_notification,
@@ -29,13 +31,81 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from penstock.server.closing import Closing
-from penstock.server.mcp.following import follow_list, follow_run
+from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
-from penstock.words.errors import NotFound
+from penstock.server.shutdown import Closing
+from penstock.words.errors import NotFound, PenstockError
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
+
+
+Notify = Callable[[ServerEvent], Awaitable[None]]
+#: What may have changed, each with a value that differs when it has.
+Marks = dict[ServerEvent, object]
+Look = Callable[[], Awaitable[Marks]]
+
+_log = logging.getLogger("penstock.mcp")
+
+
+async def follow_run(
+    core: Core, run_id: str, uris: Iterable[str], notify: Notify, after: int
+) -> None:
+    """Tell of changes of a run's resources above the position `after`, until it has ended."""
+    wanted = {uri: parse_uri(uri).artifact_id for uri in uris}
+
+    async def look() -> Marks:
+        view = await core.scheduler.view(run_id)
+        return {
+            ResourceUpdated(uri): view.artifacts.get(name) if name else view.position
+            for uri, name in wanted.items()
+        }
+
+    await _follow(core, run_id, look, notify, after)
+
+
+async def follow_list(core: Core, notify: Notify, after: int) -> None:
+    """Tell when there is another run."""
+
+    async def look() -> Marks:
+        rows, _ = await core.scheduler.list(parse_filter("", limit=1))
+        return {ResourcesListChanged(): rows[0]["run_id"] if rows else None}
+
+    await _follow(core, None, look, notify, after)
+
+
+async def _follow(
+    core: Core, run_id: str | None, look: Look, notify: Notify, after: int
+) -> None:
+    try:
+        await _tell_changes(core, run_id, look, notify, after)
+    except PenstockError as error:
+        # Pruned meanwhile, or the store does not answer: one subscription ends, and no other.
+        _log.info("a subscription to %s ends: %s", run_id or "all runs", error)
+
+
+async def _tell_changes(
+    core: Core, run_id: str | None, look: Look, notify: Notify, after: int
+) -> None:
+    marks: Marks = {}
+    while await _wait_changed(core, run_id, after):
+        after = core.bus.head
+        seen = await look()
+        for event, mark in seen.items():
+            if marks.get(event) != mark:
+                await notify(event)
+        marks = seen
+        await trio.sleep(core.config.throttle_seconds)
+
+
+async def _wait_changed(core: Core, run_id: str | None, after: int) -> bool:
+    """Wait for a fact above `after`; False when there will be none."""
+    with core.bus.subscribe(run_id, after, name="mcp-follow", kind="mcp") as facts:
+        async for batch in facts:
+            if batch.facts or batch.gap:
+                return True
+    return False
+
 
 Context = ServerRequestContext[Any, Any]
 #: Where a session keeps its subscriptions, by address.

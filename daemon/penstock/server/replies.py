@@ -1,4 +1,4 @@
-"""What surfaces answer, as JSON: one place, so that they say the same of the same thing."""
+"""What surfaces answer, as JSON and in words: one place, so that they say the same of the same thing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,31 @@ from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority
 
 if TYPE_CHECKING:
-    from penstock.log.projections import RunView
+    from penstock.log.projections import AskView, RunView
     from penstock.runs.core import Core
     from penstock.runs.run import Kind
     from penstock.words.recorded import Recorded
+
+
+def open_asks(view: RunView) -> dict[str, AskView]:
+    """The questions that wait for an answer, by name; an ended run needs none any more."""
+    if view.ended:
+        return {}
+    return {name: ask for name, ask in view.asks.items() if ask.open}
+
+
+def status_line(view: RunView) -> str:
+    """Where the run stands: its state, and what it does or why it stands there."""
+    parts = [str(view.state)]
+    if asks := open_asks(view):
+        parts.append(f"asks: {next(iter(asks.values())).question}")
+    elif view.ended or view.reason:
+        parts.append(view.error or view.reason)
+    elif view.step:
+        parts.append(view.step)
+    if view.progress is not None and not view.ended:
+        parts.append(f"{view.progress:.0%}")
+    return ", ".join(part for part in parts if part)
 
 
 def submit_json(view: RunView, base: str) -> dict[str, Any]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.server.closing import Closing
 from penstock.server.health import HealthOf
-from penstock.server.rest_daemon import daemon_handlers
-from penstock.server.rest_events import event_handlers
-from penstock.server.rest_metrics import no_metrics
-from penstock.server.rest_queue import queue_handlers
-from penstock.server.rest_runs import ask_handlers, run_handlers
-from penstock.server.rest_tasks import task_handlers
+from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
+from penstock.server.rest.events import event_handlers
+from penstock.server.rest.runs import ask_handlers, run_handlers, task_handlers
 from penstock.server.routes import Handler
+from penstock.server.shutdown import Closing
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

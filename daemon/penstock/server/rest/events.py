@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from penstock.log.bus import Batch, Subscription
 from penstock.server.answer import JSON, Answer, Stream, json_answer
-from penstock.server.closing import Closing, last_look
+from penstock.server.replies import events_page, head_of
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
-from penstock.server.shapes import events_page, head_of
+from penstock.server.shutdown import Closing, last_look
 from penstock.words.api import ByeFrame, GapFrame
 from penstock.words.errors import Refused
 

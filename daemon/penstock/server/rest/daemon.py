@@ -1,0 +1,133 @@
+"""The daemon over REST: its health, its kinds, its queue, its readers, its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from penstock.log.bus import SubscriberStatistics
+from penstock.server.answer import Answer, json_answer
+from penstock.server.health import HealthOf
+from penstock.server.meter import Meter, ReadLoop
+from penstock.server.openapi import describe
+from penstock.server.replies import kind_json
+from penstock.server.routes import Call, Handler
+from penstock.words.api import GroupRequest, PauseRequest, read_json
+from penstock.words.errors import NotAvailable
+from penstock.words.values import format_time
+
+if TYPE_CHECKING:
+    from penstock.runs.core import Core
+
+
+def queue_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of `/queue`, by the name of their route; each answers how the queue is now."""
+    scheduler = core.scheduler
+
+    def queue(_call: Call) -> Answer:
+        # Waits for nothing, whatever the load.
+        return json_answer(scheduler.statistics().to_json())
+
+    async def pause(call: Call) -> Answer:
+        request = read_json(PauseRequest, call.body, empty=b"{}")
+        await scheduler.pause(request.group, request.reason)
+        return queue(call)
+
+    async def resume(call: Call) -> Answer:
+        request = read_json(GroupRequest, call.body, empty=b"{}")
+        await scheduler.resume(request.group)
+        return queue(call)
+
+    async def drain(call: Call) -> Answer:
+        request = read_json(GroupRequest, call.body, empty=b"{}")
+        wait = call.query["wait"]
+        scheduler.start_drain(request.group)
+        if wait:
+            await scheduler.wait_drained(request.group)
+        return json_answer(scheduler.statistics().to_json(), 200 if wait else 202)
+
+    return {"queue": queue, "pause": pause, "resume": resume, "drain": drain}
+
+
+#: The text format that every version of Prometheus reads.
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def no_metrics(_call: Call) -> Answer:
+    """The handler where nothing is counted."""
+    raise NotAvailable("this daemon counts nothing")
+
+
+@dataclass(eq=False, slots=True)
+class Metrics:
+    """The handler of the route. The library is imported for the first who asks."""
+
+    core: Core
+    meter: Meter
+    read_loop: ReadLoop | None = None
+    _render: Callable[[], bytes] | None = None
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+
+    async def answer(self, _call: Call) -> Answer:
+        """All numbers in the text format."""
+        async with self._turn:
+            if self._render is None:
+                # In a thread: the import takes a tenth of a second.
+                self._render = await trio.to_thread.run_sync(self._load)
+        return Answer(body=self._render(), content_type=TEXT)
+
+    def _load(self) -> Callable[[], bytes]:
+        from penstock.server.metrics import make_renderer
+
+        return make_renderer(self.core, self.meter, self.read_loop)
+
+
+def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
+    """The handlers of what is not about one run, by the name of their route."""
+
+    async def health(_call: Call) -> Answer:
+        reply = await health_of()
+        return json_answer(reply, 200 if reply.status == "ok" else 503)
+
+    async def models(_call: Call) -> Answer:
+        rows = [] if core.models is None else await core.models.describe()
+        return json_answer({"models": rows})
+
+    # The rest wait for nothing, whatever the load.
+    def pipelines(_call: Call) -> Answer:
+        kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
+        return json_answer({"pipelines": [kind_json(kind) for kind in kinds]})
+
+    def clients(_call: Call) -> Answer:
+        rows = core.bus.subscribers()
+        return json_answer(
+            {"clients": [client_json(row) for row in rows], "head": core.bus.head}
+        )
+
+    def openapi(_call: Call) -> Answer:
+        return json_answer(describe(core.version, core.kinds.values()))
+
+    return {
+        "health": health,
+        "models": models,
+        "pipelines": pipelines,
+        "clients": clients,
+        "openapi": openapi,
+    }
+
+
+def client_json(row: SubscriberStatistics) -> dict[str, Any]:
+    """A reader of a stream."""
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "run_id": row.run_id,
+        "cursor": row.cursor,
+        "lag": row.lag,
+        "overflow": row.overflow,
+        "dropped": row.dropped,
+        "since": format_time(row.since),
+    }
