@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.llm.chain import Chain
+from penstock.llm.chain import Chain, Link
 from penstock.llm.chat import ChatRequest, OnText, Reply, Usage
-from penstock.llm.link import Link
 from penstock.words.config import Budget, Models
 
 

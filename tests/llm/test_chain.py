@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from penstock.llm.budget import Spent
-from penstock.llm.chain import Chain
+from penstock.llm.chain import Chain, Link
 from penstock.llm.chat import (
     ChatRequest,
     Message,
@@ -19,7 +19,6 @@ from penstock.llm.chat import (
     StreamBroken,
     Usage,
 )
-from penstock.llm.link import Link
 from penstock.words.config import Models
 from penstock.words.errors import ContextTooLarge, ModelFailed, ModelUnreachable
 

@@ -9,9 +9,8 @@ import trio
 import trio.testing
 
 from fakes.model_server import ModelServer
-from penstock.llm.chain import Chain
+from penstock.llm.chain import Chain, Link
 from penstock.llm.chat import ChatRequest, OnText, Reply
-from penstock.llm.link import Link
 from penstock.llm.models import (
     ASSUMED_WINDOW,
     PROBE_LASTS,

@@ -69,8 +69,7 @@ def context(
 
 
 async def _configured(session: Session) -> list[dict[str, Any]]:
-    from penstock.llm.listing import list_models
-    from penstock.llm.models import open_models, probe
+    from penstock.llm.models import list_models, open_models, probe
 
     async with open_models(session.config()[0].models, session.environ) as chain:
         return [] if chain is None else list_models(chain, await probe(chain))
@@ -85,7 +84,7 @@ async def _windows(session: Session) -> tuple[Window, ...]:
 
 
 async def _layers(source: Source, run_id: str, at: str | None) -> Layers:
-    from penstock.llm.history import TOLD_TYPES, layers_at
+    from penstock.llm.context import TOLD_TYPES, layers_at
 
     facts, after = [], 0
     while page := await source.page(run_id, after):

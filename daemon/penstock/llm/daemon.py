@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.llm.chain import Chain
 from penstock.llm.durable import DurableModels
-from penstock.llm.listing import list_models
-from penstock.llm.models import ModelHealth
+from penstock.llm.models import ModelHealth, list_models
 from penstock.llm.run_models import RunModels
 
 if TYPE_CHECKING:

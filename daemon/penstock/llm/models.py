@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import trio
 
 from penstock.llm.api import Api
-from penstock.llm.chain import Chain
+from penstock.llm.chain import Chain, Link
 from penstock.llm.chat import Engine
-from penstock.llm.link import Link
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
 from penstock.words.config import Model, Models
 from penstock.words.errors import ModelFailed, StartRefused
+
+
+def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One row per model, small to large; `problems` is what `models.probe` found.
+
+    Speed and accuracy are measured by use, so they are unknown before the first answer.
+    """
+    return [
+        {
+            "model": link.model,
+            "url": link.url,
+            "window": link.window,
+            "window_assumed": link.window_assumed,
+            "problem": problems.get(link.url, ""),
+            "requests": link.requests,
+            "failures": link.failures,
+            "active": link.active,
+            "waiting": link.waiting,
+            "tokens_per_second": link.tokens_per_second,
+            "reported_per_estimated": link.reported_per_estimated,
+        }
+        for link in chain.statistics()
+    ]
+
 
 #: Where Ollama listens unless told otherwise.
 OLLAMA_URL = "http://127.0.0.1:11434"

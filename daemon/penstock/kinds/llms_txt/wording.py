@@ -16,7 +16,7 @@ from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.tree import Tree, read_text
 from penstock.late import import_late
-from penstock.llm.history import read_layers
+from penstock.llm.context import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.kinds.loop.inputs import LoopInputs
 from penstock.late import import_late
-from penstock.llm.history import read_layers
+from penstock.llm.context import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.words.errors import Refused
 
