@@ -6,13 +6,13 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from penstock.environment import open_daemon_models
 from penstock.log.sqlite.database import hold_lock
 from penstock.machine import check_machine, make_state
 from penstock.server.listeners import open_unix
 from penstock.service import open_servers, open_stored_core
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
-from penstock.world import open_daemon_models
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.environment import open_daemon_models, real_world
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
@@ -35,7 +36,6 @@ from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
-from penstock.world import open_daemon_models, real_world
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels

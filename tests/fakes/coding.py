@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import trio
 
+from penstock.environment import real_world
 from penstock.kinds.coding import dead_code, pipeline
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
@@ -25,7 +26,6 @@ from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Models
 from penstock.words.events import ArtifactPartial
 from penstock.words.recorded import Recorded
-from penstock.world import real_world
 
 PLAN = "Plan the task as a few files"
 WRITE = "Write the one module at hand"

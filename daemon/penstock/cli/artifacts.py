@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 import click
 
 from penstock.cli.completing import complete_run
+from penstock.cli.history import Source, ask_source
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.sources import Source, ask_source
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.events import ArtifactPartial
 from penstock.words.text import neutralise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.cli.checks import Box, Finding, Findings
-from penstock.cli.manager import lingers, require_manager, show_unit
+from penstock.cli.systemctl import lingers, require_manager, show_unit
 from penstock.cli.units import SERVICE, SOCKET
 from penstock.processes.containment import DAEMON_LEAF
 from penstock.words.address import read_token

@@ -111,7 +111,7 @@ def prune(
     """Forget old ended runs, while no daemon is running; a running one does so by itself."""
     import secrets
 
-    from penstock.cli.sources import open_file
+    from penstock.cli.history import open_file
 
     config, _ = session.config()
     paths = session.paths(config)

@@ -114,7 +114,7 @@ async def carry_messages(pipe: Pipe, bridge: Bridge) -> None:
 @asynccontextmanager
 async def open_daemon(session: Session) -> AsyncIterator[Address]:
     """The running daemon; without one, one of our own. DaemonUnreachable if it was named."""
-    from penstock.cli.places import running
+    from penstock.cli.connect import running
 
     address = await running(session)
     if address is not None:

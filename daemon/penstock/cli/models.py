@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.completing import complete_run
+from penstock.cli.history import Source, ask_source
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
-from penstock.cli.sources import Source, ask_source
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.text import neutralise
 

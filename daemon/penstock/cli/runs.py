@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from penstock.cli.completing import complete_run
-from penstock.cli.execute import receipt_line
+from penstock.cli.history import ask_source, list_source
 from penstock.cli.output import emit, fields, local_time, say, table
+from penstock.cli.run import receipt_line
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.sources import ask_source, list_source
 from penstock.client import Client
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit, exit_code_of

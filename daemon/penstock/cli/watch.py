@@ -9,11 +9,9 @@ import click
 import trio
 
 from penstock.cli.completing import complete_run
-from penstock.cli.execute import heeded, notice, tell_to_end
+from penstock.cli.history import Source, ask_source, open_source
 from penstock.cli.output import emit, say
-from penstock.cli.session import Session, json_option, pass_session, run_async
-from penstock.cli.sources import Source, ask_source, open_source
-from penstock.cli.telling import (
+from penstock.cli.render import (
     Ended,
     PieceTeller,
     Teller,
@@ -22,7 +20,9 @@ from penstock.cli.telling import (
     only_types,
     open_teller,
 )
-from penstock.cli.telling import as_json as to_json
+from penstock.cli.render import as_json as to_json
+from penstock.cli.run import heeded, notice, tell_to_end
+from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.client import Client, Facts
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit, exit_code_of

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
+from penstock.cli.connect import embedded, one_form
 from penstock.cli.output import say
-from penstock.cli.places import embedded, one_form
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
 from penstock.words.address import Paths
