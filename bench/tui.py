@@ -34,10 +34,10 @@ from textual.widgets import DataTable, Static
 
 from fakes.tui_processes import DaemonProcess, scripted_daemon
 from penstock_tui.app import FRAME, utc_now
-from penstock_tui.feed import Feed
 from penstock_tui.model import Model
 from penstock_tui.rows import COLUMNS, row_of
-from penstock_tui.tones import DARK
+from penstock_tui.session import Feed
+from penstock_tui.theme import DARK
 from penstock_tui.widgets.run_table import Row, RunTable
 
 RUNS = 1000

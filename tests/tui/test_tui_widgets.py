@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from fakes.aio import aio
-from penstock_tui.tones import DARK
+from penstock_tui.theme import DARK
 from penstock_tui.widgets.panels import spark
 from penstock_tui.widgets.run_table import Column, Row, RunTable
 from penstock_tui.widgets.tail import Line, Tail

@@ -15,7 +15,6 @@ from textual.screen import Screen
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
-from penstock_tui.feed import Feed
 from penstock_tui.heading import farewell, place_of, top_line
 from penstock_tui.keys import CHANGING, REPLAY_KEYS
 from penstock_tui.model import Model
@@ -26,9 +25,10 @@ from penstock_tui.screens.help import HelpDialog
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.small import TooSmall, too_small
+from penstock_tui.session import Feed
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.signals import on_quit_signals
-from penstock_tui.tones import DARK, LIGHT
+from penstock_tui.theme import DARK, LIGHT
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import plain

@@ -9,12 +9,12 @@ from textual.app import App
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 from penstock_tui.export import export_facts
-from penstock_tui.feed import Feed
 from penstock_tui.model import Model
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.say import SayDialog
 from penstock_tui.screens.submit import SubmitDialog
+from penstock_tui.session import Feed
 from penstock_tui.wording import plain, title_of
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
+from penstock_tui.lines import timeline_line
 from penstock_tui.model import Run
-from penstock_tui.tail_lines import timeline_line
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,

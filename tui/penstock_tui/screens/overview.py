@@ -17,10 +17,10 @@ from penstock.words.errors import Refused
 from penstock.words.priority import Priority
 from penstock_tui.figures import daemon_lines, queue_state
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
+from penstock_tui.lines import alert_line, event_line
 from penstock_tui.listing import Listing
 from penstock_tui.model import MOST_ALERTS, MOST_TAIL, Model
 from penstock_tui.rows import COLUMNS, SORTS
-from penstock_tui.tail_lines import alert_line, event_line
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.panels import (
     DaemonPanel,

@@ -20,7 +20,7 @@ from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import Model
 from penstock_tui.rows import row_of
 from penstock_tui.story import Story, facts_of, tree_lines
-from penstock_tui.tones import tones_of
+from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.run_tabs import RunTabs
 from penstock_tui.widgets.scrubber import Scrubber

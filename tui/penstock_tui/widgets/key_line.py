@@ -13,7 +13,7 @@ from rich.text import Text
 from textual.events import Click
 from textual.screen import Screen
 
-from penstock_tui.tones import Tones
+from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
 
 #: Actions whose keys are told however narrow the screen is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widget import Widget
 
-from penstock_tui.tones import Tones, tones_of
+from penstock_tui.theme import Tones, tones_of
 
 
 class Panel(Widget):

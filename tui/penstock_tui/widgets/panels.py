@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from penstock.words.priority import Priority
-from penstock_tui.tones import Tones
+from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
 from penstock_tui.wording import (
     PRIORITY_TONES,

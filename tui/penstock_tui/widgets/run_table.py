@@ -20,7 +20,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from penstock_tui.tones import Tones, tones_of
+from penstock_tui.theme import Tones, tones_of
 
 #: Strips kept beyond the screen, so that scrolling back is cheap.
 MOST_STRIPS = 1000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from penstock_tui.tones import Tones
+from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.text import Text
 
-from penstock_tui.tones import Tones
+from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
 from penstock_tui.wording import CROSS, duration, number
 
