@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import ExitStack
 
-from penstock.drills.enclosure import enclosed, open_enclosure, why_not_enclosed
+from penstock_drills.enclosure import enclosed, open_enclosure, why_not_enclosed
 
 MOST_TASKS = 200
 SECONDS = 90

@@ -12,7 +12,6 @@ from typing import Any
 import trio
 
 from fakes.stores import inline_store
-from penstock.drills.fakes import START
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
 from penstock.processes.process import Proof
@@ -22,6 +21,7 @@ from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded
+from penstock_drills.fakes import START
 
 #: Virtual seconds after which a run counts as hung: a daemon's own watches never let time stand still.
 PATIENCE = 100_000

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from penstock.drills.fakes import START, inline
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.writes import (
     Append,
@@ -25,6 +24,7 @@ from penstock.log.writes import (
 )
 from penstock.words.events import AnyEvent
 from penstock.words.values import new_event_id
+from penstock_drills.fakes import START, inline
 
 LIFE = "life-1"
 

@@ -9,8 +9,8 @@ import logging
 import sys
 from itertools import count
 
-from penstock.drills.faultpoints import tell_at
-from penstock.drills.scenarios import SCENARIOS
+from penstock_drills.faultpoints import tell_at
+from penstock_drills.scenarios import SCENARIOS
 
 #: Schedules of a story that are tried; a bug that none of them shows wants another story.
 SEEDS = range(1, 21)

@@ -6,9 +6,9 @@ import sqlite3
 
 import pytest
 
-from penstock.drills.blank_logs import open_blank_logs
-from penstock.drills.schedules import run_schedule
 from penstock.log.audit import audit_connection
+from penstock_drills.blank_logs import open_blank_logs
+from penstock_drills.schedules import run_schedule
 
 
 @pytest.fixture(autouse=True)

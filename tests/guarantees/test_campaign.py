@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from penstock.drills.campaign import Tally, hold_state, load_tally, save_tally
-from penstock.drills.campaigns import NUMBERS_AT_ONCE, _firsts
-from penstock.drills.crash_load import Chance
-from penstock.drills.schedules import STORIES
 from penstock.processes.containment import all_pids, read_stat
 from penstock.words.errors import Refused
+from penstock_drills.campaign import Tally, hold_state, load_tally, save_tally
+from penstock_drills.crash import Chance
+from penstock_drills.schedules import STORIES
+from penstock_drills.sweeps import NUMBERS_AT_ONCE, _firsts
 
 #: Seconds for a drill to have done something, and for what it started to be gone.
 DRILL_SECONDS = 90

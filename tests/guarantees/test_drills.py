@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from penstock.drills.escapes import judge
-from penstock.drills.listeners import Listener
+from penstock_drills.escapes import judge
+from penstock_drills.listeners import Listener
 
 #: Seconds for a short drill on a loaded box.
 DRILL_SECONDS = 120

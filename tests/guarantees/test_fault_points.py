@@ -7,9 +7,9 @@ from random import randrange
 
 import pytest
 
-from penstock.drills.campaign import SEEDS
-from penstock.drills.faultpoints import FAULTS, Sweep, Told, tell_at
-from penstock.drills.scenarios import SCENARIOS
+from penstock_drills.campaign import SEEDS
+from penstock_drills.faultpoints import FAULTS, Sweep, Told, tell_at
+from penstock_drills.scenarios import SCENARIOS
 
 #: Of how many points one is tried here; the first one moves from fault to fault. 1 tries all of
 #: them, which takes minutes.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import trio
 
 from fakes.stores import append, inline_store, start
-from penstock.drills.fakes import virtual_now
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.writes import Append, Complete, draft
 from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted
+from penstock_drills.fakes import virtual_now
 
 
 class _Follower:

@@ -12,14 +12,14 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.drills.determinism import deterministic
-from penstock.drills.fakes import START
-from penstock.drills.laws import check_errors
-from penstock.drills.schedules import run_schedule
-from penstock.drills.stage import Stage, open_stage
 from penstock.words.events import RunFailed
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
+from penstock_drills.determinism import deterministic
+from penstock_drills.fakes import START
+from penstock_drills.laws import check_errors
+from penstock_drills.schedules import run_schedule
+from penstock_drills.simulator import Stage, open_stage
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_a_number_replays_in_another_process() -> None:
     """DT-05: nothing hangs on the hashes of this process."""
     code = (
         "import logging; logging.disable(50)\n"
-        "from penstock.drills.schedules import run_schedule\n"
+        "from penstock_drills.schedules import run_schedule\n"
         "print(run_schedule(3).digest)"
     )
     digests = {run_schedule(3).digest}

@@ -11,13 +11,13 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.drills.ears import Ear, Ears, split_frame
-from penstock.drills.listeners import Listener
-from penstock.drills.measured import Measured, Slice
-from penstock.drills.policies import judge
-from penstock.drills.publisher import Publish, publish
-from penstock.drills.slow_client import least_seconds
 from penstock.words.problems import Exit
+from penstock_drills.listeners import Listener
+from penstock_drills.measured import Measured, Slice
+from penstock_drills.policies import judge
+from penstock_drills.publisher import Publish, publish
+from penstock_drills.raw_clients import Ear, Ears, split_frame
+from penstock_drills.slow_client import least_seconds
 
 
 def _frame(*positions: int, text: str = "") -> bytes:

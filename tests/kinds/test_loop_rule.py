@@ -24,7 +24,6 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.drills.fakes import FaultyStore, StoreFault
 from penstock.kinds.command import KIND as COMMAND
 from penstock.kinds.loop.pipeline import KIND as LOOP
 from penstock.log.projections import RunView
@@ -39,6 +38,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
+from penstock_drills.fakes import FaultyStore, StoreFault
 
 Clock = trio.testing.MockClock
 

@@ -10,12 +10,12 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.drills.fakes import START
 from penstock.log.bus import Bus, Lagged, Overflow
 from penstock.log.writes import RunRow
 from penstock.words.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
+from penstock_drills.fakes import START
 
 
 class LogHistory:

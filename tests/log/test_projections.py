@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.drills.fakes import START
 from penstock.log.projections import BrokenStory, QueueView, RunView, fold
 from penstock.words.events import (
     EVENT_CLASSES,
@@ -30,6 +29,7 @@ from penstock.words.events import (
 )
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
+from penstock_drills.fakes import START
 
 QUEUED = RunQueued(kind="sleep", priority=20)
 

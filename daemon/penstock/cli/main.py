@@ -60,7 +60,6 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "clients": ("serve:clients", "Who reads the log now, and how far behind."),
         "service": ("service:service", "The daemon as a user service of systemd."),
         "doctor": ("doctor:doctor", "What is amiss on this box, and how to put it right."),
-        "drill": ("drill:drill", "Put the guarantees to the test, on scratch instances."),
         "config": ("setup:config", "Every setting, and where it came from."),
         "token": ("setup:token", "The secret that clients over TCP show."),
         "completions": ("setup:completions", "A completion script for your shell."),
@@ -69,6 +68,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
 _PLACES = {
     verb: place for verbs in VERBS.values() for verb, (place, _) in verbs.items()
 }
+#: Entry points of this group are verbs of other packages: `name = "module:command"`.
+VERB_GROUP = "penstock.verbs"
 
 
 class Failure(click.ClickException):
@@ -87,14 +88,14 @@ class Failure(click.ClickException):
 
 
 class LazyGroup(click.Group):
-    """Verbs from the table above, so that `--help` imports none of them."""
+    """Verbs from the table above, so that `--help` imports none of them; then those of others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_PLACES)
+        return [*_PLACES, *_verbs_of_others()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _PLACES:
-            return None
+            return _verbs_of_others().get(cmd_name)
         module, name = _PLACES[cmd_name].split(":")
         command: click.Command = getattr(
             importlib.import_module(f"penstock.cli.{module}"), name
@@ -108,6 +109,11 @@ class LazyGroup(click.Group):
             with formatter.section(heading):
                 formatter.write_dl(
                     [(verb, summary) for verb, (_, summary) in verbs.items()]
+                )
+        if others := _verbs_of_others():
+            with formatter.section("Of other packages"):
+                formatter.write_dl(
+                    [(n, c.get_short_help_str(80)) for n, c in others.items()]
                 )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -124,6 +130,20 @@ class LazyGroup(click.Group):
             # Our reader has left (`| head`); Python must not flush into the pipe at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
+
+
+def _verbs_of_others() -> dict[str, click.Command]:
+    """The verbs of installed packages; one that cannot be imported is left out and told."""
+    # Not at the top: it costs as much as a verb, and the verbs of this table need none of it.
+    from importlib.metadata import entry_points
+
+    found: dict[str, click.Command] = {}
+    for point in entry_points(group=VERB_GROUP):
+        try:
+            found[point.name] = point.load()
+        except (ImportError, AttributeError) as error:
+            click.echo(f"penstock: the verb {point.name} is broken: {error}", err=True)
+    return found
 
 
 @click.group(

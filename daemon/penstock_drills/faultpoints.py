@@ -14,12 +14,12 @@ from functools import partial
 import trio
 import trio.testing
 
-from penstock.drills.blank_logs import BlankLogs, open_blank_logs
-from penstock.drills.determinism import deterministic
-from penstock.drills.fakes import FaultMode, StoreFault
-from penstock.drills.laws import check_log, check_stopped, settle
-from penstock.drills.scenarios import Scenario
-from penstock.drills.stage import Stage, open_stage
+from penstock_drills.blank_logs import BlankLogs, open_blank_logs
+from penstock_drills.determinism import deterministic
+from penstock_drills.fakes import FaultMode, StoreFault
+from penstock_drills.laws import check_log, check_stopped, settle
+from penstock_drills.scenarios import Scenario
+from penstock_drills.simulator import Stage, open_stage
 
 #: Virtual seconds in which a whole story must be told; beyond it, something hangs.
 STORY_SECONDS = 1800.0

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.drill_live import cancel, slow_client
-from penstock.cli.drill_telling import SHORT_SECONDS, begin, state_option, tell
 from penstock.cli.output import say
 from penstock.cli.session import json_option
 from penstock.words.errors import Refused
+from penstock_drills.live import cancel, slow_client
+from penstock_drills.report import SHORT_SECONDS, begin, state_option, tell
 
 if TYPE_CHECKING:
-    from penstock.drills.campaign import Tally
+    from penstock_drills.campaign import Tally
 
 #: Seconds of kills; the last life, which ends every run in order, comes after them.
 CRASH_SECONDS = 30.0
@@ -48,7 +48,7 @@ def drill() -> None:
 @json_option
 def schedules(count: int | None, seed: int | None, as_json: bool, **where: Any) -> None:
     """Numbered schedules of the whole core: a number decides every choice, and can be repeated."""
-    from penstock.drills.campaigns import drill_schedules
+    from penstock_drills.sweeps import drill_schedules
 
     tally = _seeded("schedules", seed, where["state"])
     drill_schedules(
@@ -77,9 +77,9 @@ def faults(
     every: int | None, seed: int | None, as_json: bool, at: int | None, **others: Any
 ) -> None:
     """A cancel, a stop, a kill and each fault of the store at every point of every story."""
-    from penstock.drills.campaigns import Points, drill_faults
-    from penstock.drills.faultpoints import FAULTS
-    from penstock.drills.scenarios import SCENARIOS
+    from penstock_drills.faultpoints import FAULTS
+    from penstock_drills.scenarios import SCENARIOS
+    from penstock_drills.sweeps import Points, drill_faults
 
     story = _one_of("--story", others.pop("story"), SCENARIOS)
     fault = _one_of("--fault", others.pop("fault"), FAULTS)
@@ -112,7 +112,7 @@ def crash(
     count: int | None, seed: int | None, first: int, as_json: bool, state: Any
 ) -> None:
     """kill -9 of a daemon under load; what it had acknowledged must be there afterwards."""
-    from penstock.drills.crash import drill_crash
+    from penstock_drills.crash import drill_crash
 
     tally = _seeded("crash", seed, state, first)
     drill_crash(

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from penstock.cli.drill_telling import SHORT_SECONDS, begin, end, state_option
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import json_option
 from penstock.words.errors import Refused
 from penstock.words.problems import Exit
+from penstock_drills.report import SHORT_SECONDS, begin, end, state_option
 
 #: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.
 CANCEL_GRACE = 0.3
@@ -42,8 +42,8 @@ MOST_TOLD = 20
 @json_option
 def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
     """Cancels of processes that try to escape; the receipt must be true, and nothing left."""
-    from penstock.drills.campaign import percentile
-    from penstock.drills.cancel import drill_cancel
+    from penstock_drills.campaign import percentile
+    from penstock_drills.cancel import drill_cancel
 
     # Chance has no part in it.
     tally = begin(f"cancel --grace {grace}", 0, state)
@@ -111,7 +111,7 @@ def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
 @json_option
 def slow_client(as_json: bool, **size: Any) -> None:
     """Clients that take nothing: the publisher, the memory and the others must not notice."""
-    from penstock.drills.slow_client import Size, drill_slow_client, least_seconds
+    from penstock_drills.slow_client import Size, drill_slow_client, least_seconds
 
     least = math.ceil(10 * least_seconds(size["rate"], size["bytes"])) / 10
     size["seconds"] = size["seconds"] or max(SLOW_SECONDS, least)

@@ -11,7 +11,7 @@ from penstock.cli.output import emit, say, table
 from penstock.words.problems import Exit
 
 if TYPE_CHECKING:
-    from penstock.drills.campaign import Tally
+    from penstock_drills.campaign import Tally
 
 #: Seconds after which a drill without options begins nothing new, so that it ends within 60.
 SHORT_SECONDS = 40.0
@@ -27,7 +27,7 @@ def begin(
     about: str, seed: int | None, state: Path | None, first: int | None = None
 ) -> Tally:
     """What the state file keeps of this drill, or a new tally. Refused while another drill has it."""
-    from penstock.drills.campaign import hold_state, load_tally
+    from penstock_drills.campaign import hold_state, load_tally
 
     click.get_current_context().with_resource(hold_state(state))
     return load_tally(state, about, seed, first)

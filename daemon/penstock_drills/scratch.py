@@ -15,9 +15,9 @@ from pathlib import Path
 import trio
 
 from penstock.client import Client, open_client
-from penstock.drills import keeper
 from penstock.words.address import Paths, find_paths, socket_address
 from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock_drills import keeper
 
 #: Seconds that a daemon may take to answer: a cold start on a loaded box.
 START_SECONDS = 60.0

@@ -9,11 +9,11 @@ from itertools import count, product
 from pathlib import Path
 from random import Random
 
-from penstock.drills.blank_logs import open_blank_logs
-from penstock.drills.campaign import Tally, over_processes, save_tally
-from penstock.drills.faultpoints import FAULTS, Sweep
-from penstock.drills.scenarios import SCENARIOS
-from penstock.drills.schedules import STORIES, run_schedule
+from penstock_drills.blank_logs import open_blank_logs
+from penstock_drills.campaign import Tally, over_processes, save_tally
+from penstock_drills.faultpoints import FAULTS, Sweep
+from penstock_drills.scenarios import SCENARIOS
+from penstock_drills.schedules import STORIES, run_schedule
 
 #: Numbers that one process tells before it reports.
 NUMBERS_AT_ONCE = 5

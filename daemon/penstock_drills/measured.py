@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from penstock.drills.campaign import percentile
+from penstock_drills.campaign import percentile
 
 #: The publisher's median may grow so many times; what is beyond it is no noise of a loaded box.
 MOST_RATIO = 2.0

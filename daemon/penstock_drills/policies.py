@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.drills.listeners import Listener
 from penstock.log.bus import Overflow
+from penstock_drills.listeners import Listener
 
 POLICIES: tuple[Overflow, ...] = ("catch_up", "drop_oldest", "disconnect")
 #: Close code of a client that its policy disconnects.

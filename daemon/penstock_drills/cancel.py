@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from penstock.drills.campaign import Tally, save_tally
-from penstock.drills.enclosure import (
+from penstock_drills.campaign import Tally, save_tally
+from penstock_drills.enclosure import (
     Enclosure,
     enclosed,
     open_enclosure,
     why_not_enclosed,
 )
-from penstock.drills.escapes import Orders
-from penstock.drills.victim import HARMLESS, KINDS
+from penstock_drills.escapes import Orders
+from penstock_drills.victim import HARMLESS, KINDS
 
 #: Seconds between two savings of the state.
 SAVE_SECONDS = 2.0
 #: More cancels than any drill that is ended by its time can do.
 UNCOUNTED = 10**6
 
-_PROGRAM = ("-m", "penstock.drills.escapes")
+_PROGRAM = ("-m", "penstock_drills.escapes")
 
 
 def drill_cancel(

@@ -1,6 +1,6 @@
 """The inner half of `penstock drill cancel`: a daemon, victims as its runs, and their receipts.
 
-`python -m penstock.drills.escapes ORDERS` with the orders as JSON; a line of JSON for each cancel.
+`python -m penstock_drills.escapes ORDERS` with the orders as JSON; a line of JSON for each cancel.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import trio
 
 from penstock.client import Client
-from penstock.drills import victim
-from penstock.drills.enclosure import ENCLOSED, check_enclosed
-from penstock.drills.scratch import Scratch, connected, open_scratch, started
 from penstock.processes.containment import all_pids, read_stat, send
 from penstock.words.errors import PenstockError
+from penstock_drills import victim
+from penstock_drills.enclosure import ENCLOSED, check_enclosed
+from penstock_drills.scratch import Scratch, connected, open_scratch, started
 
 #: Victims at once, as many as the scratch daemon has slots by default.
 VICTIMS = 5

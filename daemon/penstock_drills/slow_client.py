@@ -19,12 +19,12 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
-from penstock.drills import policies
-from penstock.drills.crowd import Crowd, cpu_seconds, open_crowd
-from penstock.drills.listeners import Listener, open_connection
-from penstock.drills.measured import Measured, Slice
-from penstock.drills.publisher import NAME, install
-from penstock.drills.scratch import Scratch, connected, open_scratch, started
+from penstock_drills import policies
+from penstock_drills.crowd import Crowd, cpu_seconds, open_crowd
+from penstock_drills.listeners import Listener, open_connection
+from penstock_drills.measured import Measured, Slice
+from penstock_drills.publisher import NAME, install
+from penstock_drills.scratch import Scratch, connected, open_scratch, started
 
 #: Seconds of publishing that the daemon's ring holds: a stalled client falls behind it soon, and one
 #: that reads does not.

@@ -6,7 +6,6 @@ import re
 
 import trio
 
-from penstock.drills.stage import Stage
 from penstock.log.audit import audit_log
 from penstock.log.projections import fold
 from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
@@ -14,6 +13,7 @@ from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
 from penstock.words.recorded import Recorded
+from penstock_drills.simulator import Stage
 
 # How many runs hold a slot, and how many could take one.
 _SLOTS = (

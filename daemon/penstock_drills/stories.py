@@ -10,10 +10,10 @@ from typing import Any
 
 import trio
 
-from penstock.drills.fakes import FaultMode, StoreFault
-from penstock.drills.laws import settle
-from penstock.drills.scripts import Op
-from penstock.drills.stage import Stage
+from penstock_drills.fakes import FaultMode, StoreFault
+from penstock_drills.laws import settle
+from penstock_drills.scripts import Op
+from penstock_drills.simulator import Stage
 
 #: Virtual seconds at which things happen; several at once are what races are made of.
 MOMENTS = (0.0, 0.0, 0.001, 0.01, 0.01, 0.1, 0.5, 1.0)

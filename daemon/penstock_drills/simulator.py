@@ -13,15 +13,6 @@ from typing import Any
 
 import trio
 
-from penstock.drills.blank_logs import BlankLogs, open_blank_logs
-from penstock.drills.fakes import (
-    FakeProcesses,
-    FaultyStore,
-    StoreFault,
-    fake_world,
-    inline,
-)
-from penstock.drills.scripts import Notes, Op, drill_kinds
 from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
@@ -31,6 +22,15 @@ from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.values import new_event_id
+from penstock_drills.blank_logs import BlankLogs, open_blank_logs
+from penstock_drills.fakes import (
+    FakeProcesses,
+    FaultyStore,
+    StoreFault,
+    fake_world,
+    inline,
+)
+from penstock_drills.scripts import Notes, Op, drill_kinds
 
 #: Virtual seconds that a client looks again after an outage.
 TRY_AGAIN = 1.0

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-from penstock.drills import ears
 from penstock.words.address import Address
+from penstock_drills import raw_clients as ears
 
 _REQUEST = (
     "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
