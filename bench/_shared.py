@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.environment import real_world
+from penstock.environment import real_environment
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -132,7 +132,7 @@ async def open_bench_core(
     async with open_sqlite(
         folder / "log.db", life=LIFE, run_blocking=threads(1), run_reading=reading
     ) as store:
-        world = real_world(
+        environment = real_environment(
             config,
             paths,
             environ,
@@ -142,7 +142,7 @@ async def open_bench_core(
         )
         named = {kind.name: kind for kind in kinds}
         async with open_core(
-            config, store=store, kinds=named, life=LIFE, world=world
+            config, store=store, kinds=named, life=LIFE, environment=environment
         ) as core:
             # As `penstock serve` does once it is ready.
             gc.freeze()

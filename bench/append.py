@@ -20,7 +20,7 @@ from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.log.sqlite.transaction import INSERT_EVENT
-from penstock.log.writes import Append, draft
+from penstock.log.writes import Append, new_event
 from penstock.runs.core import utc_now
 from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
@@ -97,7 +97,7 @@ def real_rows(count: int) -> list[tuple[Any, ...]]:
     """Rows as the writers' facts would have them, made beforehand."""
     rows = []
     for position in range(1, count + 1):
-        made = draft(f"r-{position % RUNS}", Log(text=TEXT), now=utc_now())
+        made = new_event(f"r-{position % RUNS}", Log(text=TEXT), now=utc_now())
         fact = Recorded(
             position, made.run_id, 1 + position // RUNS, made.event_id, made.at,
             {"bench/0123456789abcdef": position}, None, 0, made.type, made.body,
@@ -157,7 +157,7 @@ async def one_by_one(folder: Path, count: int) -> float:
     async with open_sqlite(path, life="b", run_blocking=run, run_reading=read) as store:
         began = time.perf_counter()
         for _ in range(count):
-            made = draft("daemon", Log(text=TEXT), now=utc_now())
+            made = new_event("daemon", Log(text=TEXT), now=utc_now())
             await store.commit([Append((made,))])
         return count / (time.perf_counter() - began)
 

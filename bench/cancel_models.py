@@ -12,7 +12,7 @@ import trio
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from fakes.model_server import ModelServer, start_model_server
-from penstock.llm.budget import Ledger
+from penstock.llm.budget import Spending
 from penstock.llm.chain import Chain
 from penstock.llm.models import open_models
 from penstock.llm.run_models import RunModels, load_programs
@@ -48,7 +48,9 @@ async def cancel_one(
     chain: Chain, name: str, cancelled: dict[str, float], limiter: trio.CapacityLimiter
 ) -> None:
     async with limiter:
-        models = RunModels(chain, Ledger(Budget(), Budget()), run_id=name, root_id=name)
+        models = RunModels(
+            chain, Spending(Budget(), Budget()), run_id=name, root_id=name
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, models, name)
             await trio.sleep(random.uniform(0.0, 0.1))

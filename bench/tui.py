@@ -34,11 +34,11 @@ from textual.widgets import DataTable, Static
 
 from fakes.tui_processes import DaemonProcess, scripted_daemon
 from penstock_tui.app import FRAME, utc_now
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.rows import COLUMNS, row_of
 from penstock_tui.session import Feed
 from penstock_tui.theme import DARK
-from penstock_tui.widgets.run_table import Row, RunTable
+from penstock_tui.widgets.run_table import Row, RunList
 
 RUNS = 1000
 RATE = 1000
@@ -55,7 +55,7 @@ class Table(App[None]):
 
     def __init__(self, own: bool) -> None:
         super().__init__()
-        self.own = RunTable(COLUMNS, name="own") if own else None
+        self.own = RunList(COLUMNS, name="own") if own else None
         self.data: DataTable[str] = DataTable()
 
     def compose(self) -> ComposeResult:
@@ -120,7 +120,7 @@ class Naive(App[None]):
 
     def __init__(self, daemon: DaemonProcess) -> None:
         super().__init__()
-        self.model = Model()
+        self.model = DashboardState()
         self.feed = Feed(lambda: daemon.address, self.model)
         self.table: DataTable[str] = DataTable()
         self.known: set[str] = set()

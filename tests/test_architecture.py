@@ -26,7 +26,7 @@ MAY_SLEEP = {
     ): "the pause before asking a failed store again",
     (
         "processes/orphans.py",
-        "end_previous",
+        "end_orphans",
     ): "in a thread; strangers' processes tell nobody they end",
     ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",

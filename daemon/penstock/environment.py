@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.log.redaction import Redact
-from penstock.processes.orphans import end_previous
+from penstock.processes.orphans import end_orphans
 from penstock.processes.process import Containment, run_process
-from penstock.runs.core import World, new_run_id, utc_now
-from penstock.runs.run import Executor, RunModels
+from penstock.runs.core import Environment, new_run_id, utc_now
+from penstock.runs.run import Executor, ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("penstock")
 
 
-def real_world(
+def real_environment(
     config: Config,
     paths: Paths,
     environ: Mapping[str, str],
@@ -37,9 +37,9 @@ def real_world(
     containment: Containment,
     epoch: str,
     url: str,
-    models: RunModels | None = None,
+    models: ModelAccess | None = None,
     redact: Redact = lambda decision: decision,
-) -> World:
+) -> Environment:
     """The world of a daemon with these folders.
 
     `epoch` marks the processes of its log; `url` is what they may talk to.
@@ -61,7 +61,7 @@ def real_world(
         found = await trio.to_thread.run_sync(os.statvfs, paths.state)
         return found.f_bavail * found.f_frsize
 
-    return World(
+    return Environment(
         now=utc_now,
         new_run_id=new_run_id,
         executor=executor,
@@ -69,7 +69,7 @@ def real_world(
         make_folder=make_folder,
         remove_folder=remove_folder,
         free_bytes=free_bytes,
-        end_previous=partial(_end_previous, epoch=epoch, grace=config.kill_grace),
+        end_orphans=partial(_end_previous, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
         redact=redact,
@@ -118,7 +118,7 @@ async def _end_previous(
     epoch: str,
     grace: float,
 ) -> Sequence[int]:
-    find = partial(end_previous, list(started), list(run_ids), epoch=epoch, grace=grace)
+    find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
     ended, survivors = await trio.to_thread.run_sync(find)
     if survivors:
         log.error("processes of the previous life are still there: %s", survivors)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.environment import open_daemon_models, real_world
+from penstock.environment import open_daemon_models, real_environment
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
@@ -30,7 +30,7 @@ from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.watchdog import WatchdogStatistics, open_watchdog
@@ -48,7 +48,7 @@ class Daemon:
     """A daemon that answers. `base` is how clients on this box address it."""
 
     core: Core
-    closing: Closing
+    shutdown: Shutdown
     base: str
     paths: Paths
 
@@ -88,7 +88,7 @@ async def serve(
                 reporter.stopping(name)
                 # The kernel's own alarm works even if the loop never runs again.
                 signal.setitimer(signal.ITIMER_REAL, config.shutdown_last_resort)
-                daemon.core.scheduler.intake.stopping = name
+                daemon.core.scheduler.submitter.stopping = name
                 break
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
@@ -163,7 +163,7 @@ async def open_stored_core(
     async with open_sqlite(
         database, life=life, run_blocking=threads(1), run_reading=threads(READERS)
     ) as store:
-        world = real_world(
+        environment = real_environment(
             config,
             paths,
             environ,
@@ -174,7 +174,7 @@ async def open_stored_core(
             redact=make_redaction(config.redact, [token or ""]),
         )
         async with open_core(
-            config, store=store, kinds=kinds, life=life, world=world
+            config, store=store, kinds=kinds, life=life, environment=environment
         ) as core:
             yield core
 
@@ -189,7 +189,7 @@ async def open_servers(
     complain: Callable[[], str | None] = lambda: None,
     read_loop: Callable[[], WatchdogStatistics] | None = None,
     models: DaemonModels | None = None,
-) -> AsyncIterator[Closing]:
+) -> AsyncIterator[Shutdown]:
     """Serve the core on these listeners; leaving the block stops it in order."""
     # Imported here, so that a command line that needs no server does not pay for one.
     from penstock.server.app import open_app
@@ -201,7 +201,7 @@ async def open_servers(
     from penstock.server.ws import make_ws_handler
 
     guard = make_guard(core.config, token)
-    last_words = Closing()
+    last_words = Shutdown()
     probe = None if models is None else models.probe
     async with (
         open_mcp(core, last_words, base=base) as mcp,
@@ -210,7 +210,7 @@ async def open_servers(
         app = open_app(
             core,
             guard=guard,
-            closing=last_words,
+            shutdown=last_words,
             base=base,
             health_of=make_health(core, probe, complain=complain),
             metrics=Metrics(core, attach_meter(core), read_loop).answer,
@@ -222,7 +222,7 @@ async def open_servers(
             app=app,
             ws_handler=make_ws_handler(core, guard, last_words),
             config=core.config,
-            closing=last_words,
+            shutdown=last_words,
         )
         await servers_nursery.start(serve)
         try:
@@ -232,10 +232,10 @@ async def open_servers(
             await _stop_serving(core, last_words)  # noqa: ASYNC102
 
 
-async def _stop_serving(core: Core, last_words: Closing) -> None:
+async def _stop_serving(core: Core, last_words: Shutdown) -> None:
     """No new connections, then the end of the runs, bounded, and a word to every client."""
     last_words.stop_accepting()
     with trio.move_on_after(core.config.shutdown_runs, shield=True):
-        reason = core.scheduler.intake.stopping or "stop"
+        reason = core.scheduler.submitter.stopping or "stop"
         await core.scheduler.shutdown(reason=reason)
-    last_words.say_goodbye()
+    last_words.end_streams()

@@ -34,7 +34,7 @@ SUBMITTERS = 3
 
 
 @dataclass(slots=True)
-class Told:
+class Acknowledged:
     """What clients were told of the lives so far."""
 
     #: Run id → position of its `run.queued`.
@@ -60,14 +60,14 @@ class Chance:
         return self.of("kill").uniform(SHORTEST_SECONDS, LOAD_SECONDS)
 
 
-async def load(client: Client, chance: Chance, told: Told) -> None:
+async def load(client: Client, chance: Chance, told: Acknowledged) -> None:
     """Submit, cancel and answer, several at once, until cancelled; notes what was told."""
     await _Load(told).work(client, chance)
 
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    told: Told
+    told: Acknowledged
 
     async def work(self, client: Client, chance: Chance) -> None:
         """Until cancelled."""
@@ -131,7 +131,7 @@ class CrashDrill:
 
     def __init__(self, scratch: Scratch) -> None:
         self.scratch = scratch
-        self.told = Told()
+        self.told = Acknowledged()
         self.broken: list[str] = []
 
     async def kill_once(self, chance: Chance) -> None:

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from penstock.log.sqlite.store import RunBlocking, SqliteStore
-from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
 from penstock.processes.process import Proof
-from penstock.runs.core import World
+from penstock.runs.core import Environment
 from penstock.runs.run import Executor
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -113,7 +113,7 @@ class FaultyStore:
             raise StoreUnavailable("a drill, after the deed")
         return result
 
-    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         return await self._call(self.store.commit, batch)
 
     async def read(self, *args: Any, **named: Any) -> list[Recorded]:
@@ -192,7 +192,7 @@ class FakeProcesses:
         """The daemon is gone at once; its processes are not."""
         self.orphans.update(self.alive)
 
-    async def end_previous(
+    async def end_orphans(
         self, started: Iterable[ProcessStarted], run_ids: Collection[str]
     ) -> Sequence[int]:
         """End what is left of a previous life: what was recorded, and what carries a run's id."""
@@ -217,11 +217,11 @@ async def _plenty() -> int:
     return 2**40
 
 
-def fake_world(processes: FakeProcesses) -> World:
+def fake_environment(processes: FakeProcesses) -> Environment:
     """A world in which nothing outside this process happens."""
     ids = count(1)
     nowhere = Path("/nowhere")
-    return World(
+    return Environment(
         now=virtual_now,
         new_run_id=lambda: f"r-{next(ids)}",
         executor=Executor(processes, {}, nowhere),
@@ -229,5 +229,5 @@ def fake_world(processes: FakeProcesses) -> World:
         make_folder=_folderless,
         remove_folder=_folderless,
         free_bytes=_plenty,
-        end_previous=processes.end_previous,
+        end_orphans=processes.end_orphans,
     )

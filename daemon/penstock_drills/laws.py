@@ -200,7 +200,7 @@ def _check_memory(stage: Stage) -> None:
         "executions": dict(core.scheduler.table.executions),
         "subscribers": core.bus.subscribers(),
         "submits in line": told.waiting_submits,
-        "entering submits": core.scheduler.intake.admission.statistics().entering,
+        "entering submits": core.scheduler.submitter.admission.statistics().entering,
         "pending decisions": core.recorder.statistics().pending,
     }.items():
         if left:

@@ -117,7 +117,7 @@ def open_socket(path: str, request: str) -> tuple[socket.socket, bytes]:
     return client, rest
 
 
-class Crowd:
+class RawCrowd:
     """The clients, and the drill that asks what they were told."""
 
     def __init__(self, path: str, request: str, clients: int) -> None:
@@ -171,4 +171,4 @@ class Crowd:
 
 
 if __name__ == "__main__":
-    Crowd(**json.loads(sys.argv[1])).run()
+    RawCrowd(**json.loads(sys.argv[1])).run()

@@ -27,7 +27,7 @@ from penstock_drills.fakes import (
     FakeProcesses,
     FaultyStore,
     StoreFault,
-    fake_world,
+    fake_environment,
     inline,
 )
 from penstock_drills.scripts import Notes, Op, drill_kinds
@@ -112,7 +112,7 @@ class Stage:
                     store=self.store,
                     kinds=drill_kinds(self.notes),
                     life=f"life-{self.lives}",
-                    world=fake_world(self.processes),
+                    environment=fake_environment(self.processes),
                 ) as core:
                     self._core = core
                     await play(self)
@@ -237,7 +237,7 @@ class Stage:
     async def until_ended(self, *run_ids: str, seconds: float = 60.0) -> None:
         """Wait until these runs have ended, at most so many virtual seconds."""
         with trio.move_on_after(seconds) as limit:
-            while any(map(self.core.scheduler.reading.is_open, run_ids)):
+            while any(map(self.core.scheduler.reader.is_open, run_ids)):
                 await self.core.bus.wait_published(None)
         if limit.cancelled_caught and self.undisturbed:
             self.broken.append(f"of {run_ids} some have not ended")

@@ -21,10 +21,10 @@ from fakes.scripted_daemon import (
 from penstock.client import (
     EpochChanged,
     Facts,
-    Gap,
     News,
     Ready,
     Reconnecting,
+    Skipped,
     open_stream,
 )
 from penstock.client.stream import (
@@ -117,7 +117,7 @@ async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:
         async with open_scripted_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [play]
             news = await read(daemon)
-    assert news[0] == Gap(1, 6)
+    assert news[0] == Skipped(1, 6)
     assert Ready(9) in news
     assert positions(news) == [9, 10]
 
@@ -165,9 +165,9 @@ def facts(*numbers: tuple[int, int]) -> list[Recorded]:
 def test_a_hole_nobody_told_of_is_noticed() -> None:
     news = Cursor("r").take(facts((1, 1), (4, 3)))
     assert positions(news) == [1, 4]
-    assert Gap(2, 3) in news
+    assert Skipped(2, 3) in news
     news = Cursor(None, 5).take(facts((7, 1)))
-    assert news[0] == Gap(6, 6)
+    assert news[0] == Skipped(6, 6)
 
 
 def test_other_runs_facts_between_are_no_hole() -> None:

@@ -34,7 +34,7 @@ from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners
 from penstock.server.mcp.lazy import open_mcp
 from penstock.server.mcp.tasks import created, declared, install_tasks, require
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
 from penstock.words.config import Config
 
@@ -224,18 +224,18 @@ async def main(port: int) -> None:
     config = Config(
         port=port, auth=False, allowed_origins=(origin, f"http://localhost:{port}")
     )
-    closing = Closing()
+    shutdown = Shutdown()
     guard = make_guard(config, None)
     core: Any = FakeCore(config)
     listeners = await open_listeners(config.host, config.port, None)
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             build: Any = partial(build_fixtures, Jobs(nursery))
-            async with open_mcp(core, closing, base=origin, build=build) as mcp:
+            async with open_mcp(core, shutdown, base=origin, build=build) as mcp:
                 app = open_app(
                     core,
                     guard=guard,
-                    closing=closing,
+                    shutdown=shutdown,
                     base=origin,
                     health_of=core.health,
                     mcp=mcp,
@@ -244,15 +244,15 @@ async def main(port: int) -> None:
                     serve_door,
                     listeners,
                     app=app,
-                    ws_handler=make_ws_handler(core, guard, closing),
+                    ws_handler=make_ws_handler(core, guard, shutdown),
                     config=config,
-                    closing=closing,
+                    shutdown=shutdown,
                 )
                 async with trio.open_nursery() as door_nursery:
                     await door_nursery.start(serve)
                     async for _ in signals:
                         break
-                    closing.say_goodbye()
+                    shutdown.end_streams()
             nursery.cancel_scope.cancel()
 
 

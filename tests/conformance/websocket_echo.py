@@ -14,16 +14,16 @@ from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from penstock.server.door import serve_door
 from penstock.server.door_stream import DoorStream
-from penstock.server.guard import Knock
+from penstock.server.guard import RequestHead
 from penstock.server.listeners import open_tcp
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.config import MIB, Config
 
 #: The largest message of the suites; the daemon itself takes frames of 64 KiB.
 LARGEST_MESSAGE = 64 * MIB
 
 
-async def echo(_knock: Knock, stream: DoorStream) -> None:
+async def echo(_knock: RequestHead, stream: DoorStream) -> None:
     """Send back what comes, until the client leaves."""
     async with trio.open_nursery() as nursery:
         request = await wrap_server_stream(
@@ -51,7 +51,7 @@ async def main(port: int) -> None:
         app=nothing,
         ws_handler=echo,
         config=Config(),
-        closing=Closing(),
+        shutdown=Shutdown(),
     )
     await serve()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.llm.chain import Chain, Link
+from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import ChatRequest, OnText, Reply, Usage
 from penstock.words.config import Budget, Models
 
@@ -40,12 +40,14 @@ def chain_of(
     tree_budget: Budget | None = None,
 ) -> Chain:
     """A chain of one model whose answers cost 1.0 each."""
-    link = Link("small", engine, 8192, trio.CapacityLimiter(4), price_in=10_000.0)
-    link.price_out = 10_000.0
+    model_client = ModelClient(
+        "small", engine, 8192, trio.CapacityLimiter(4), price_in=10_000.0
+    )
+    model_client.price_out = 10_000.0
     config = Models(
         provider="ollama",
         chain=("small",),
         run_budget=run_budget or Budget(),
         tree_budget=tree_budget or Budget(),
     )
-    return Chain([link], config)
+    return Chain([model_client], config)

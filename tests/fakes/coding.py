@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.environment import real_world
+from penstock.environment import real_environment
 from penstock.kinds.coding import dead_code, pipeline
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
@@ -216,7 +216,7 @@ async def open_coding_core(
     paths = find_paths(environ, state_dir=where.folder, runtime_dir=where.folder)
     async with open_models(models, {}) as chain:
         assert chain is not None
-        world = real_world(
+        environment = real_environment(
             config,
             paths,
             environ,
@@ -226,7 +226,7 @@ async def open_coding_core(
             models=make_daemon_models(chain),
         )
         async with open_core(
-            config, store=store, kinds=where.kinds, life=life, world=world
+            config, store=store, kinds=where.kinds, life=life, environment=environment
         ) as core:
             yield core
 

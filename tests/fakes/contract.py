@@ -8,16 +8,16 @@ from fakes.stores import (
     fact,
 )
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Complete, Decision, Outcome, RunRow
+from penstock.log.writes import Complete, Result, RunRow, Write
 from penstock.words.lifecycle import terminal
 
 
-async def one(store: SqliteStore, decision: Decision) -> Any:
+async def one(store: SqliteStore, decision: Write) -> Any:
     """The outcome of a commit of one decision; a refusal is raised."""
     (outcome,) = await store.commit([decision])
     if isinstance(outcome, Exception):
         raise outcome
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, Result)
     await check_log(store)
     return outcome
 

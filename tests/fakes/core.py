@@ -25,7 +25,7 @@ from penstock.server.app import open_app
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
 from penstock.server.listeners import open_listeners, tcp_addresses
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
 from penstock.words import events
 from penstock.words.api import (
@@ -312,7 +312,7 @@ class House:
     """A door that is open, and what stands behind it."""
 
     core: FakeCore
-    closing: Closing
+    shutdown: Shutdown
     port: int
     unix: Path | None
     #: Set when the door has shut.
@@ -355,7 +355,7 @@ async def open_house(unix: Path | None = None, **settings: Any) -> AsyncIterator
     """A whole server on a free port, with the token TOKEN, and on a Unix socket if asked."""
     config = Config.model_validate({"port": 0, **settings})
     core = FakeCore(config)
-    closing = Closing()
+    shutdown = Shutdown()
     guard = make_guard(config, TOKEN)
     listeners = await open_listeners(config.host, config.port, unix)
     [(_, port), *_] = tcp_addresses(listeners)
@@ -363,13 +363,13 @@ async def open_house(unix: Path | None = None, **settings: Any) -> AsyncIterator
     app = open_app(
         real,
         guard=guard,
-        closing=closing,
+        shutdown=shutdown,
         base=f"http://127.0.0.1:{port}",
         health_of=core.health,
     )
-    handler = make_ws_handler(real, guard, closing)
+    handler = make_ws_handler(real, guard, shutdown)
     serve = partial(
-        serve_door, app=app, ws_handler=handler, config=config, closing=closing
+        serve_door, app=app, ws_handler=handler, config=config, shutdown=shutdown
     )
     open_, shut = trio.Event(), trio.Event()
 
@@ -383,5 +383,5 @@ async def open_house(unix: Path | None = None, **settings: Any) -> AsyncIterator
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep)
             await open_.wait()
-            yield House(core, closing, port, unix, shut)
-            closing.say_goodbye()
+            yield House(core, shutdown, port, unix, shut)
+            shutdown.end_streams()

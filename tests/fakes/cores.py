@@ -15,7 +15,7 @@ from fakes.stores import inline_store
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
 from penstock.processes.process import Proof
-from penstock.runs.core import Core, World, open_core
+from penstock.runs.core import Core, Environment, open_core
 from penstock.runs.run import Executor, Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
@@ -122,10 +122,10 @@ async def _none_left(_started: Any, _run_ids: Any) -> Sequence[int]:
     return ()
 
 
-def fake_world(processes: FakeProcesses | None = None) -> World:
+def fake_environment(processes: FakeProcesses | None = None) -> Environment:
     """A world in which nothing outside the process happens."""
     count = iter(range(1, 1_000_000))
-    return World(
+    return Environment(
         now=virtual_now,
         new_run_id=lambda: f"r-{next(count)}",
         executor=Executor(processes or FakeProcesses(), {}, Path("/nowhere")),
@@ -133,7 +133,7 @@ def fake_world(processes: FakeProcesses | None = None) -> World:
         make_folder=_folderless,
         remove_folder=_folderless,
         free_bytes=_plenty,
-        end_previous=_none_left,
+        end_orphans=_none_left,
     )
 
 
@@ -142,22 +142,24 @@ async def open_fake_core(
     *kinds: Kind,
     store: Store | None = None,
     life: str = "life-1",
-    world: World | None = None,
+    environment: Environment | None = None,
     **settings: Any,
 ) -> AsyncIterator[Core]:
     """A core with these kinds (and `sleep`), on a store in memory unless one is given."""
     named: Mapping[str, Kind] = {k.name: k for k in (SLEEP, *kinds)}
     config = Config(**settings)
-    world = world or fake_world()
+    environment = environment or fake_environment()
     if store is not None:
         async with open_core(
-            config, store=store, kinds=named, life=life, world=world
+            config, store=store, kinds=named, life=life, environment=environment
         ) as core:
             yield core
         return
     async with (
         inline_store(life=life) as own,
-        open_core(config, store=own, kinds=named, life=life, world=world) as core,
+        open_core(
+            config, store=own, kinds=named, life=life, environment=environment
+        ) as core,
     ):
         yield core
 

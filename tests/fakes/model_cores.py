@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from fakes.cores import FakeProcesses, fake_world, open_fake_core
+from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import inline_store
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
@@ -32,15 +32,19 @@ async def open_model_core(
     )
     async with open_models(config, {}) as chain:
         assert chain is not None
-        world = replace(fake_world(processes), models=make_daemon_models(chain))
+        environment = replace(
+            fake_environment(processes), models=make_daemon_models(chain)
+        )
         if store is not None:
             async with open_fake_core(
-                *kinds, store=store, life=life, world=world
+                *kinds, store=store, life=life, environment=environment
             ) as core:
                 yield core
             return
         async with (
             inline_store(life=life) as own,
-            open_fake_core(*kinds, store=own, life=life, world=world) as core,
+            open_fake_core(
+                *kinds, store=own, life=life, environment=environment
+            ) as core,
         ):
             yield core

@@ -15,12 +15,12 @@ from penstock.log.writes import (
     Append,
     Claim,
     Claimed,
-    Draft,
     Enqueue,
     Fence,
+    NewEvent,
     RunRow,
     RunSpec,
-    draft,
+    new_event,
 )
 from penstock.words.events import AnyEvent
 from penstock.words.values import new_event_id
@@ -99,9 +99,11 @@ def claim(
     )
 
 
-def fact(run_id: str, event: AnyEvent, *, seconds: float = 0.0, **others: Any) -> Draft:
+def fact(
+    run_id: str, event: AnyEvent, *, seconds: float = 0.0, **others: Any
+) -> NewEvent:
     """A fact at that time of the story."""
-    return draft(run_id, event, now=at(seconds), **others)
+    return new_event(run_id, event, now=at(seconds), **others)
 
 
 def append(

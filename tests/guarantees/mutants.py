@@ -55,8 +55,8 @@ MUTANTS = (
     Mutant(
         "answers before the commit",
         "log/sqlite/store.py",
-        '            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n            self._db.execute("COMMIT")\n',
-        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            ledger.begin(event_ids(batch))\n            outcomes = [judge(ledger, decision) for decision in batch]\n            ledger.finish()\n',
+        '            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            transaction.finish()\n            self._db.execute("COMMIT")\n',
+        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            transaction.finish()\n',
         "nested",
         "kill the daemon",
     ),
@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "waiting for the slot with an old event",
         "runs/execution.py",
-        "            await self.recorder.decide(Unpark(self.execution.fence))\n",
-        "            await self.recorder.decide(Unpark(self.execution.fence))\n"
+        "            await self.recorder.record(Unpark(self.execution.fence))\n",
+        "            await self.recorder.record(Unpark(self.execution.fence))\n"
         "            self.execution.unparked = trio.Event()\n",
         "tree",
         "none",
@@ -154,8 +154,8 @@ MUTANTS = (
     Mutant(
         "a conclusion gives up on the store",
         "log/recorder.py",
-        "    if not entry.counted:\n        return False\n    if isinstance(entry.decision, Enqueue)",
-        "    if isinstance(entry.decision, Enqueue)",
+        "    if not entry.counted:\n        return False\n    if isinstance(entry.write, Enqueue)",
+        "    if isinstance(entry.write, Enqueue)",
         "nested",
         "store fails for long",
     ),
@@ -202,7 +202,7 @@ MUTANTS = (
     Mutant(
         "repair leaves the processes",
         "runs/repair.py",
-        "    done.ended_pids.extend(await end_previous(started, run_ids))\n",
+        "    done.ended_pids.extend(await end_orphans(started, run_ids))\n",
         "",
         "repair",
         "none",
@@ -243,8 +243,8 @@ MUTANTS = (
     Mutant(
         "an end on its way beats a recorded cancel",
         "log/sqlite/handle_end.py",
-        '    if entry.cancel_requested is not None and draft.type != "run.cancelled":\n',
-        '    if entry.cancel_requested == "" and draft.type != "run.cancelled":\n',
+        '    if head.cancel_requested is not None and new_event.type != "run.cancelled":\n',
+        '    if head.cancel_requested == "" and new_event.type != "run.cancelled":\n',
         "slow cancel",
         "none",
     ),
@@ -259,8 +259,8 @@ MUTANTS = (
     Mutant(
         "dependants of a failed run go on",
         "log/sqlite/handle_end.py",
-        '        if entry.state == "completed":\n',
-        "        if entry.ended:\n",
+        '        if head.state == "completed":\n',
+        "        if head.ended:\n",
         "dependencies",
         "none",
     ),

@@ -12,7 +12,7 @@ from fakes.cores import (
     SLEEP,
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     request,
     wait_ended,
@@ -45,7 +45,7 @@ async def log(tmp_path: Path, autojump_clock: object) -> Path:
             store=store,
             kinds=kinds,
             life="life-1",
-            world=fake_world(),
+            environment=fake_environment(),
         ) as core,
     ):
         await core.scheduler.submit(request("text", "a"))

@@ -86,8 +86,8 @@ async def _outcome(
         execution, conclude_with=concluded.append, now=virtual_now
     ):
         await body(execution)
-    (decision,) = concluded
-    event: Any = parse_event(json.loads(decision.draft.body))
+    (write,) = concluded
+    event: Any = parse_event(json.loads(write.new_event.body))
     return " ".join((event.type, getattr(event, "reason", ""))).strip()
 
 
@@ -153,7 +153,7 @@ async def test_a_cancel_from_outside_is_a_stop(autojump_clock: Clock) -> None:
             row = await start(store, on_restart="requeue")
         async with open_execution(
             Execution(row, row.fence),
-            conclude_with=lambda decision: outcomes.append(decision.draft.type),
+            conclude_with=lambda write: outcomes.append(write.new_event.type),
             now=virtual_now,
         ) as execution:
             await body(execution)

@@ -6,7 +6,7 @@ import trio
 
 from fakes.stores import append, inline_store, start
 from penstock.log.recorder import Recorder, open_recorder
-from penstock.log.writes import Append, Complete, draft
+from penstock.log.writes import Append, Complete, new_event
 from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted
 from penstock_drills.fakes import virtual_now
@@ -37,7 +37,7 @@ async def test_room_that_a_closed_door_did_not_take_is_passed_on(
     async with inline_store(delay=lambda: 0.1) as store:
         ending, other = await start(store, "ending"), await start(store, "other")
         recorder = Recorder(
-            store=store, follower=_Follower(), capacity=2, patience=30.0,
+            store=store, projection=_Follower(), capacity=2, patience=30.0,
             note_interval=1.0, now=virtual_now,
         )  # fmt: skip
         refused: list[str] = []
@@ -45,7 +45,7 @@ async def test_room_that_a_closed_door_did_not_take_is_passed_on(
 
         async def say(decision: Append, name: str) -> None:
             try:
-                await recorder.decide(decision)
+                await recorder.record(decision)
             except Terminal:
                 refused.append(name)
             else:
@@ -67,7 +67,7 @@ async def test_room_that_a_closed_door_did_not_take_is_passed_on(
             fact = append("other", Log(text="x"), fence=other.fence)
             all_said.start_soon(say, fact, "third")
             await trio.testing.wait_all_tasks_blocked()
-            end = draft("ending", RunCompleted(), now=virtual_now())
+            end = new_event("ending", RunCompleted(), now=virtual_now())
             recorder.conclude(Complete(ending.fence, end))
             with trio.move_on_after(60):
                 await trio.sleep(5)

@@ -17,7 +17,7 @@ from penstock.kinds.llms_txt.describe import (
     paragraphs,
 )
 from penstock.kinds.llms_txt.metadata import PARSERS, Metadata, read_metadata
-from penstock.kinds.llms_txt.outline import Facts, candidates, draw_outline
+from penstock.kinds.llms_txt.outline import ProjectFacts, candidates, draw_outline
 from penstock.kinds.llms_txt.python import (
     LONGEST_PARSED,
     Module,
@@ -266,7 +266,9 @@ def test_a_section_is_capped_and_says_what_is_missing() -> None:
         one.path: Described(one.path, "words" if one.path > "pkg/m003" else "")
         for one in chosen
     }
-    outline = draw_outline(Facts("tree", 101, False, Metadata()), placed, described, 10)
+    outline = draw_outline(
+        ProjectFacts("tree", 101, False, Metadata()), placed, described, 10
+    )
     assert [link.path for link in outline.sections["Code"]] == [
         f"pkg/m{number:03}.py" for number in range(3, 13)
     ]
@@ -282,7 +284,9 @@ def test_files_of_one_title_are_told_apart() -> None:
     """ML-04 Two links of one name would be a riddle."""
     placed = _place("docs/a/index.md", "docs/b/index.md")
     described = {one.path: Described("Index", "words") for one in placed}
-    outline = draw_outline(Facts("t", 2, False, Metadata()), placed, described, 10)
+    outline = draw_outline(
+        ProjectFacts("t", 2, False, Metadata()), placed, described, 10
+    )
     assert [link.title for link in outline.sections["Docs"]] == [
         "Index (docs/a/index.md)",
         "Index (docs/b/index.md)",
@@ -293,16 +297,16 @@ def test_the_summary_is_the_package_own_and_info_is_never_empty() -> None:
     """ML-04 Without an info paragraph the outside parser sees no summary."""
     readme = "# Thing\n\nThing does what things do. It is small.\n"
     said = draw_outline(
-        Facts("t", 1, True, Metadata("n", "Own words"), readme), [], {}, 10
+        ProjectFacts("t", 1, True, Metadata("n", "Own words"), readme), [], {}, 10
     )
     assert (said.title, said.summary) == ("n", "Own words")
     assert said.info == (
         "Thing does what things do. It is small.",
         "More than 1 file in the tree.",
     )
-    unsaid = draw_outline(Facts("t", 2, False, Metadata(), readme), [], {}, 10)
+    unsaid = draw_outline(ProjectFacts("t", 2, False, Metadata(), readme), [], {}, 10)
     assert (unsaid.title, unsaid.summary) == ("Thing", "Thing does what things do.")
-    bare = draw_outline(Facts("t", 2, False, Metadata()), [], {}, 10)
+    bare = draw_outline(ProjectFacts("t", 2, False, Metadata()), [], {}, 10)
     assert (bare.summary, bare.info) == (
         "The source tree of t.",
         ("2 files in the tree.",),

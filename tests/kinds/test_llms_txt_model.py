@@ -65,7 +65,7 @@ async def describe(
             request("llms-txt", "r", source=str(tree), out=str(out), **inputs)
         )
         await wait_ended(core, "r")
-    view = await core.scheduler.reading.view("r")
+    view = await core.scheduler.reader.view("r")
     assert view.state == "completed", view.error
     facts = await core.store.read("r")
     return view, (out / "llms.txt").read_text(), facts
@@ -206,7 +206,7 @@ async def test_what_the_model_said_is_not_asked_for_again(
         ) as core:
             with trio.fail_after(60):
                 await wait_ended(core, "r")
-            view = await core.scheduler.reading.view("r")
+            view = await core.scheduler.reader.view("r")
     assert view.state == "completed"
     asked = ["\n".join(m["content"] for m in seen["messages"]) for seen in model_server.log()]  # fmt: skip
     assert [HEAD in text for text in asked] == [True, False, False]

@@ -43,7 +43,7 @@ async def take(core: Core, **inputs: Any) -> RunView:
     with trio.fail_after(60):
         await core.scheduler.submit(request("loop", "r", goal="it is warm", **inputs))
         await wait_ended(core, "r")
-    return await core.scheduler.reading.view("r")
+    return await core.scheduler.reader.view("r")
 
 
 def texts(model_server: ModelServer) -> list[str]:
@@ -62,7 +62,7 @@ async def test_the_model_chooses_each_turn_until_it_is_content(
     )
     async with open_model_core(model_server.url, LOOP) as core:
         view = await take(core, kinds=["sleep"])
-        first = await core.scheduler.reading.view("r.turn-1")
+        first = await core.scheduler.reader.view("r.turn-1")
     assert view.result == {"turns": 2, "reached": "goal", "reason": "it is warm"}
     assert first.inputs == {"seconds": 0.01, "fail": False}
     assert view.steps["decide 1"]["reason"] == "not yet"
@@ -174,13 +174,13 @@ async def test_a_decision_is_not_paid_twice(model_server: ModelServer) -> None:
                 request("loop", "r", goal="it is warm", kinds=["sleep"])
             )
             with trio.fail_after(60):
-                while not core.scheduler.reading.is_open("r.turn-1"):
+                while not core.scheduler.reader.is_open("r.turn-1"):
                     await core.bus.wait_published("r")
         async with open_model_core(
             model_server.url, LOOP, store=store, life="life-2"
         ) as core:
             with trio.fail_after(60):
                 await wait_ended(core, "r")
-            view = await core.scheduler.reading.view("r")
+            view = await core.scheduler.reader.view("r")
     assert view.result["turns"] == 1
     assert len(model_server.log()) == 2

@@ -15,7 +15,7 @@ from fakes.cores import (
     FakeProcesses,
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -73,9 +73,9 @@ COSTLY = kind("costly", costly)
 async def loops(
     store: Store, shell: Shell, life: str = "life-1", *others: Kind
 ) -> AsyncIterator[Core]:
-    world = fake_world(shell)
+    environment = fake_environment(shell)
     async with open_fake_core(
-        LOOP, COMMAND, COSTLY, *others, store=store, life=life, world=world
+        LOOP, COMMAND, COSTLY, *others, store=store, life=life, environment=environment
     ) as core:
         yield core
 
@@ -95,7 +95,7 @@ async def run_loop(
 async def ended(core: Core) -> RunView:
     with trio.fail_after(1_000_000):
         await wait_ended(core, "r")
-    return await core.scheduler.reading.view("r")
+    return await core.scheduler.reader.view("r")
 
 
 SLEEP = {"kind": "sleep", "inputs": {"seconds": 10}}

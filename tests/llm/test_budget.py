@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.llm.budget import Ledger, Spent, judge, price
+from penstock.llm.budget import Spending, Spent, judge, price
 from penstock.words.config import Budget
 
 
@@ -39,7 +39,7 @@ def test_a_limit_of_nothing_refuses_the_first_request() -> None:
 
 
 def test_a_tree_pays_for_all_its_runs() -> None:
-    ledger = Ledger(Budget(tokens=100), Budget(tokens=150))
+    ledger = Spending(Budget(tokens=100), Budget(tokens=150))
     ledger.add("root", "root", Spent(tokens_in=70))
     ledger.add("root.child", "root", Spent(tokens_in=70))
     assert ledger.run("root.child").tokens == 70
@@ -52,7 +52,7 @@ def test_a_tree_pays_for_all_its_runs() -> None:
 
 
 def test_an_ended_run_is_forgotten_and_its_tree_pays_on() -> None:
-    ledger = Ledger(Budget(), Budget())
+    ledger = Spending(Budget(), Budget())
     ledger.add("root.child", "root", Spent(cost=1.0))
     ledger.forget("root.child")
     assert ledger.run("root.child") == Spent()

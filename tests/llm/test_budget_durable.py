@@ -14,7 +14,7 @@ from fakes.chains import CountingEngine, chain_of
 from fakes.cores import (
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -70,15 +70,17 @@ PARENT = kind("parent", parent)
 async def core_with(
     chain: Chain, store: Store, life: str = "life-1"
 ) -> AsyncIterator[Core]:
-    world = replace(fake_world(), models=make_daemon_models(chain))
-    async with open_fake_core(ASKS, PARENT, store=store, life=life, world=world) as c:
+    environment = replace(fake_environment(), models=make_daemon_models(chain))
+    async with open_fake_core(
+        ASKS, PARENT, store=store, life=life, environment=environment
+    ) as c:
         yield c
 
 
 async def ended(core: Core, run_id: str) -> RunView:
     with trio.fail_after(10_000):
         await wait_ended(core, run_id)
-    return await core.scheduler.reading.view(run_id)
+    return await core.scheduler.reader.view(run_id)
 
 
 async def answer(core: Core, run_id: str, word: str) -> None:
@@ -146,7 +148,7 @@ async def test_what_was_cut_off_is_paid_for(autojump_clock: Clock) -> None:
         await core.scheduler.submit(request("asks", "r"))
         await engine.begun.wait()
         await core.scheduler.control.cancel("r", "by a person", wait=True)
-        view = await core.scheduler.reading.view("r")
+        view = await core.scheduler.reader.view("r")
     assert view.state == "cancelled"
     assert view.tokens_in > 0
     assert view.tokens_out > 0
@@ -164,7 +166,7 @@ async def test_a_tree_pays_for_its_children_over_a_restart(
             await ended(core, "r.0")
         async with core_with(chain, store, "life-2") as core:
             view = await ended(core, "r")
-            third = await core.scheduler.reading.view("r.2")
+            third = await core.scheduler.reader.view("r.2")
     assert view.state == "failed"
     assert "tree of runs" in str(third.error)
     assert engine.asked == 7

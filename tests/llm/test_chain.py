@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from penstock.llm.budget import Spent
-from penstock.llm.chain import Chain, Link
+from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import (
     ChatRequest,
     Message,
@@ -113,13 +113,13 @@ def chain_of(
     **config: object,
 ) -> Chain:
     names = ("small", "middle", "large")
-    links = [
-        Link(
+    model_clients = [
+        ModelClient(
             name, engine, window, trio.CapacityLimiter(2), price_in=1.0, price_out=10.0
         )
         for name, engine, window in zip(names, engines, windows, strict=False)
     ]
-    return Chain(links, Models.model_validate({"chain": names, **config}))
+    return Chain(model_clients, Models.model_validate({"chain": names, **config}))
 
 
 async def test_an_answer_tells_its_model_and_its_cost(
@@ -180,7 +180,7 @@ async def test_room_for_the_answer_is_what_the_prompt_leaves(
     """CX-04: prompt and answer together never exceed the window."""
     engine = ScriptedEngine(answers)
     chain = chain_of(engine)
-    chain.links["small"].needs_limit = True
+    chain.model_clients["small"].needs_limit = True
     await chain.complete([Message("user", "x" * 20_000)], ignore, account=Books())
     await chain.complete(HELLO, ignore, account=Books(), max_tokens=100)
     assert engine.requests[0].max_tokens == 8_000 - 5_005

@@ -17,7 +17,7 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 #: Decisions: values in, values out.
 PURE = (
-    "budget", "chat", "context", "lines", "prompts", "relevance", "retries", "routing", "stream",
+    "budget", "chat", "context", "prompts", "relevance", "routing", "stream",
     "summaries", "tokens",
 )  # fmt: skip
 #: What `run_models.load_programs` loads.

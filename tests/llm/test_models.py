@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from fakes.model_server import ModelServer
-from penstock.llm.chain import Chain, Link
+from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import ChatRequest, OnText, Reply
 from penstock.llm.models import (
     ASSUMED_WINDOW,
@@ -100,7 +100,7 @@ async def test_an_entry_may_have_its_own_server_window_and_prices() -> None:
     )
     async with open_models(settings, {"MY_KEY": "sesame"}) as chain:
         assert isinstance(chain, Chain)
-        small, big, odd = chain.links.values()
+        small, big, odd = chain.model_clients.values()
     assert isinstance(small.engine, OllamaEngine)
     assert small.engine.url == "http://127.0.0.1:7"
     assert (small.window, small.window_assumed, small.needs_limit) == (
@@ -121,7 +121,7 @@ async def test_an_entry_may_have_its_own_server_window_and_prices() -> None:
 async def test_the_address_of_ollama_need_not_be_told() -> None:
     async with open_models(config(provider="ollama", chain=["a"]), {}) as chain:
         assert chain is not None
-        assert chain.links["a"].engine.url == "http://127.0.0.1:11434"
+        assert chain.model_clients["a"].engine.url == "http://127.0.0.1:11434"
 
 
 async def test_a_server_that_answers_passes_the_check(
@@ -206,7 +206,9 @@ async def test_a_key_comes_from_the_environment_and_goes_to_its_own_server_only(
     )
     async with open_models(settings, {"MY_KEY": " sesame\n"}) as chain:
         assert chain is not None
-        mine, other = (link.engine for link in chain.links.values())
+        mine, other = (
+            model_client.engine for model_client in chain.model_clients.values()
+        )
     assert vars(vars(mine)["_api"])["_headers"] == {"Authorization": "Bearer sesame"}
     assert vars(vars(other)["_api"])["_headers"] == {}
 
@@ -233,7 +235,7 @@ async def test_a_flood_of_probes_reaches_the_server_once(
     """API-06: whoever asks meanwhile shares the answer; later ones get a new one."""
     engine = CountingEngine()
     health = ModelHealth(
-        Chain([Link("a", engine, 8192, trio.CapacityLimiter(1))], Models())
+        Chain([ModelClient("a", engine, 8192, trio.CapacityLimiter(1))], Models())
     )
     async with trio.open_nursery() as nursery:
         for _ in range(50):

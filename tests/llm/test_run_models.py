@@ -13,7 +13,7 @@ import trio.lowlevel
 
 from fakes.history import recorded
 from fakes.model_server import ModelServer
-from penstock.llm.budget import Ledger, Spent
+from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.context import build_layers
 from penstock.llm.models import open_models
@@ -76,7 +76,7 @@ async def chain(
 
 
 def models_of(chain: Chain, run_id: str = "r-1", **more: Any) -> RunModels:
-    ledger = more.pop("ledger", Ledger(Budget(), Budget()))
+    ledger = more.pop("ledger", Spending(Budget(), Budget()))
     return RunModels(chain, ledger, run_id=run_id, root_id=run_id, **more)
 
 
@@ -375,7 +375,7 @@ async def test_what_is_spent_is_told_and_bounds_what_follows(
         await trio.lowlevel.checkpoint()
         told.append((model, spent))
 
-    ledger = Ledger(Budget(tokens=150), Budget())
+    ledger = Spending(Budget(tokens=150), Budget())
     models = models_of(chain, ledger=ledger, on_spent=on_spent)
     model_server.script({"fields": {"answer": "short"}, "usage": 200})
     with trio.fail_after(30):
@@ -400,7 +400,7 @@ async def test_the_soft_line_asks_once(
         asked.append(why)
         return goes_on
 
-    ledger = Ledger(Budget(tokens=10_000, soft=0.5), Budget())
+    ledger = Spending(Budget(tokens=10_000, soft=0.5), Budget())
     ledger.add("r-1", "r-1", Spent(tokens_in=6_000))
     models = models_of(chain, ledger=ledger, on_soft_line=on_soft_line)
     with trio.fail_after(30):

@@ -81,8 +81,8 @@ async def test_an_imported_log_goes_on_where_it_stopped(tmp_path: Path) -> None:
             (row,) = [
                 r for r in await store.runs(RunFilter()) if r.run_id.startswith("a")
             ]
-            draft = fact(row.run_id, terminal("completed"))
-            await store.commit([Complete(row.fence, draft), enqueue("later")])
+            new_event = fact(row.run_id, terminal("completed"))
+            await store.commit([Complete(row.fence, new_event), enqueue("later")])
             assert (await store.bounds()).head == before.head + 3
             assert (await store.run("b")).open_prerequisites == 0  # type: ignore[union-attr]
             assert (await store.run("later")).state == "cancelled"  # type: ignore[union-attr]

@@ -19,11 +19,11 @@ from penstock.log.writes import (
     Bounds,
     Claim,
     Complete,
-    Decision,
     Enqueue,
     Fence,
-    Outcome,
-    draft,
+    Result,
+    Write,
+    new_event,
 )
 from penstock.words.errors import (
     Conflict,
@@ -43,11 +43,11 @@ class ScriptedStore:
     """Commits every decision after `seconds`, unless `fault` has something to say first."""
 
     seconds: float = 0.0
-    fault: Callable[[Sequence[Decision]], Exception | None] = lambda _batch: None
-    batches: list[list[Decision]] = field(default_factory=list)
+    fault: Callable[[Sequence[Write]], Exception | None] = lambda _batch: None
+    batches: list[list[Write]] = field(default_factory=list)
     epoch: str = "epoch"
 
-    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         await trio.sleep(self.seconds)
         if (error := self.fault(batch)) is not None:
             raise error
@@ -68,13 +68,13 @@ class Witness:
     abandoned: int = 0
     head: int = 0
 
-    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
         if not (self.wants_claim or forced):
             return None
         return Claim("life", 5, frozenset(), virtual_now())
 
-    def apply(self, decision: Decision, outcome: object) -> None:
-        self.told.append(type(decision).__name__)
+    def apply(self, write: Write, outcome: object) -> None:
+        self.told.append(type(write).__name__)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         self.told.append("fold")
@@ -86,16 +86,19 @@ class Witness:
 def recorder(store: Any, witness: Witness | None = None, **others: Any) -> Recorder:
     settings: dict[str, Any] = {"capacity": 4, "patience": 30.0, "note_interval": 1.0}
     return Recorder(
-        store=store, follower=witness or Witness(), now=virtual_now, **settings | others
+        store=store,
+        projection=witness or Witness(),
+        now=virtual_now,
+        **settings | others,
     )
 
 
 def append(event: Any = None, fence: Fence | None = FENCE) -> Append:
-    return Append((draft("r", event or Log(text="x"), now=virtual_now()),), fence)
+    return Append((new_event("r", event or Log(text="x"), now=virtual_now()),), fence)
 
 
 def complete() -> Complete:
-    return Complete(FENCE, draft("r", RunCompleted(), now=virtual_now()))
+    return Complete(FENCE, new_event("r", RunCompleted(), now=virtual_now()))
 
 
 async def test_what_is_pending_rides_one_commit(
@@ -106,7 +109,7 @@ async def test_what_is_pending_rides_one_commit(
     async with open_recorder(recorder(store, capacity=100), drain_seconds=5) as rec:
         async with trio.open_nursery() as nursery:
             for _ in range(50):
-                nursery.start_soon(rec.decide, append())
+                nursery.start_soon(rec.record, append())
     assert [len(batch) for batch in store.batches] in ([1, 49], [50])
     assert trio.current_time() <= 2
 
@@ -121,7 +124,7 @@ async def test_a_full_recorder_makes_pipelines_wait_and_drops_nothing(
     async with open_recorder(rec, drain_seconds=5):
         async with trio.open_nursery() as nursery:
             for _ in range(20):
-                nursery.start_soon(rec.decide, append())
+                nursery.start_soon(rec.record, append())
             for _ in range(4):
                 await trio.sleep(0.5)
                 most = max(most, rec.statistics().pending)
@@ -138,7 +141,7 @@ async def test_concluding_needs_no_room_and_no_checkpoint(
     async with open_recorder(rec, drain_seconds=500):
         async with trio.open_nursery() as nursery:
             for _ in range(9):
-                nursery.start_soon(rec.decide, append())
+                nursery.start_soon(rec.record, append())
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
             rec.conclude(complete())
@@ -156,7 +159,7 @@ async def test_a_conclusion_follows_what_was_queued_and_closes_the_door(
 
     async def say(number: int) -> None:
         try:
-            await rec.decide(append(Milestone(name=str(number))))
+            await rec.record(append(Milestone(name=str(number))))
         except Terminal:
             refused.append(str(number))
 
@@ -181,10 +184,10 @@ async def test_a_waiter_cancelled_before_it_was_queued_wrote_nothing(
     async with open_recorder(rec, drain_seconds=50):
         async with trio.open_nursery() as nursery:
             for _ in range(4):
-                nursery.start_soon(rec.decide, append())
+                nursery.start_soon(rec.record, append())
             await trio.testing.wait_all_tasks_blocked()
             with trio.move_on_after(0.1):
-                await rec.decide(append())
+                await rec.record(append())
     assert sum(len(batch) for batch in store.batches) == 4
 
 
@@ -196,7 +199,7 @@ async def test_a_waiter_cancelled_later_loses_only_the_acknowledgement(
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=50):
         with trio.move_on_after(0.1):
-            await rec.decide(append())
+            await rec.record(append())
     assert sum(len(batch) for batch in store.batches) == 1
 
 
@@ -207,7 +210,7 @@ async def test_waiters_wake_after_outcomes_and_views(
     witness = Witness()
     rec = recorder(ScriptedStore(), witness)
     async with open_recorder(rec, drain_seconds=5):
-        await rec.decide(append())
+        await rec.record(append())
         witness.told.append("woken")
     assert witness.told == ["Append", "fold", "woken"]
 
@@ -219,7 +222,7 @@ async def test_every_batch_ends_with_the_claim(
     store = ScriptedStore()
     rec = recorder(store, Witness(wants_claim=True))
     async with open_recorder(rec, drain_seconds=5):
-        await rec.decide(append())
+        await rec.record(append())
         rec.kick()
         await trio.testing.wait_all_tasks_blocked()
     assert [[type(d).__name__ for d in batch] for batch in store.batches] == [
@@ -237,13 +240,13 @@ async def test_an_unavailable_store_is_asked_again_with_the_same_facts(
         StoreUnavailable("disk full") if trio.current_time() < 5 else None
     )
     rec = recorder(store)
-    decision = append()
+    write = append()
     async with open_recorder(rec, drain_seconds=5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(rec.decide, decision)
+            nursery.start_soon(rec.record, write)
             await trio.sleep(1)
             assert rec.statistics().unavailable == "disk full"
-    assert store.batches == [[decision]]
+    assert store.batches == [[write]]
     assert rec.unavailable is None
 
 
@@ -259,9 +262,9 @@ async def test_after_its_patience_logs_are_dropped_and_facts_fail(
     async with open_recorder(rec, drain_seconds=500):
         rec.conclude(complete())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(rec.decide, append(Log(text="x"), None))
+            nursery.start_soon(rec.record, append(Log(text="x"), None))
             with pytest.raises(StoreUnavailable):
-                await rec.decide(append(Milestone(name="m"), None))
+                await rec.record(append(Milestone(name="m"), None))
         assert 30 <= trio.current_time() < 40
         assert rec.statistics().dropped == 1
         await trio.sleep(100)
@@ -280,7 +283,7 @@ async def test_facts_that_come_while_the_store_is_away_are_judged_by_their_own_a
     async with open_recorder(rec, drain_seconds=500):
         rec.conclude(complete())
         await trio.sleep(20)
-        await rec.decide(append(Milestone(name="late"), None))
+        await rec.record(append(Milestone(name="late"), None))
     assert len(store.batches[0]) == 2
 
 
@@ -295,9 +298,9 @@ async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(rec.decide, enqueue("child", capacity=None))
+            nursery.start_soon(rec.record, enqueue("child", capacity=None))
             with pytest.raises(StoreUnavailable):
-                await rec.decide(enqueue("run"))
+                await rec.record(enqueue("run"))
             assert trio.current_time() < 1
     assert [d.spec.run_id for d in store.batches[0] if isinstance(d, Enqueue)] == [
         "child"
@@ -314,10 +317,10 @@ async def test_only_the_guilty_decision_of_a_batch_fails(
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(rec.decide, append())
-            nursery.start_soon(rec.decide, append())
+            nursery.start_soon(rec.record, append())
+            nursery.start_soon(rec.record, append())
             with pytest.raises(PenstockError, match="TypeError"):
-                await rec.decide(guilty)
+                await rec.record(guilty)
     assert sum(len(batch) for batch in store.batches) == 2
 
 
@@ -349,7 +352,7 @@ async def test_notes_come_once_per_key_and_second_and_the_newest_wins(
             await trio.sleep(0.1)
         await trio.sleep(2)
     dropped = [
-        d.drafts[0].body
+        d.new_events[0].body
         for batch in store.batches
         for d in batch
         if isinstance(d, Append)
@@ -376,9 +379,7 @@ async def test_a_refusal_reaches_its_own_waiter_alone(
     """ST-10"""
 
     class Refusing(ScriptedStore):
-        async def commit(
-            self, batch: Sequence[Decision]
-        ) -> list[Outcome | PenstockError]:
+        async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
             await super().commit(batch)
             return [
                 Conflict("stale") if n == 0 else Appended() for n in range(len(batch))
@@ -392,12 +393,12 @@ async def test_a_refusal_reaches_its_own_waiter_alone(
             await trio.sleep(2)
         # Alone in its batch it would be the first: so this one is refused as well.
         with pytest.raises(Conflict):
-            await rec.decide(append())
+            await rec.record(append())
 
 
 async def _expect_conflict(rec: Recorder) -> None:
     with pytest.raises(Conflict):
-        await rec.decide(append())
+        await rec.record(append())
 
 
 async def test_a_worker_thread_records_through_the_loop() -> None:
@@ -405,8 +406,8 @@ async def test_a_worker_thread_records_through_the_loop() -> None:
     store = ScriptedStore()
     rec = recorder(store, capacity=100)
 
-    def work(decision: Append) -> None:
-        trio.from_thread.run(rec.decide, decision)
+    def work(write: Append) -> None:
+        trio.from_thread.run(rec.record, write)
 
     with trio.fail_after(30):
         async with open_recorder(rec, drain_seconds=5):

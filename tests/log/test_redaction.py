@@ -10,7 +10,7 @@ import trio.testing
 from fakes.cores import (
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -39,8 +39,8 @@ async def test_a_secret_is_in_no_fact_but_an_artifact(
 ) -> None:
     """API-07: of a log line, of nested data, of a failure, of labels and inputs as shown."""
     redact = make_redaction([r"password=\S+"], [SECRET])
-    world = replace(fake_world(), redact=redact)
-    async with open_fake_core(kind("tell", tell), world=world) as core:
+    environment = replace(fake_environment(), redact=redact)
+    async with open_fake_core(kind("tell", tell), environment=environment) as core:
         await core.scheduler.submit(request("tell", "t"))
         await wait_ended(core, "t")
         bodies = {fact.type: fact.body.decode() for fact in await whole_log(core.store)}
@@ -53,8 +53,8 @@ async def test_a_secret_is_in_no_fact_but_an_artifact(
 
 def test_without_secrets_or_patterns_nothing_is_touched() -> None:
     """The way of every fact of most daemons."""
-    decision: object = object()
-    assert make_redaction([], [""])(decision) is decision  # type: ignore[arg-type]
+    write: object = object()
+    assert make_redaction([], [""])(write) is write  # type: ignore[arg-type]
 
 
 def test_a_pattern_that_is_none_is_named() -> None:

@@ -17,10 +17,10 @@ import trio
 
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
-from penstock.log.sqlite.handlers import judge
+from penstock.log.sqlite.handlers import handle
 from penstock.log.sqlite.schema import VERSION, check_version
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Appended, Decision, Outcome
+from penstock.log.writes import Appended, Result, Write
 from penstock.words.errors import (
     Conflict,
     PenstockError,
@@ -95,19 +95,19 @@ async def test_a_full_disk_takes_nothing_and_later_takes_the_same(
         row = await start(store)
         (pages,) = store._db.execute("PRAGMA page_count").fetchone()
         store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
-        decision = append(
+        write = append(
             "r1", *(Log(text="x" * 3000) for _ in range(50)), fence=row.fence
         )
         small = append("r1", Log(text="small"), fence=row.fence)
         before = await store.read_all()
         with pytest.raises(StoreUnavailable):
-            await store.commit([small, decision])
+            await store.commit([small, write])
         assert await store.read_all() == before
         (outcome,) = await store.commit([small])
         assert isinstance(outcome, Appended)
         assert outcome.recorded[0].position == 3
         store._db.execute("PRAGMA max_page_count = 100000")
-        again = await store.commit([small, decision])
+        again = await store.commit([small, write])
         assert [o.duplicate for o in again if isinstance(o, Appended)] == [True, False]
         assert [f.position for f in await store.read_all()] == list(range(1, 54))
 
@@ -165,16 +165,16 @@ async def test_a_bug_in_one_decision_undoes_the_batch(
 ) -> None:
     """ST-10: a decision that was refused after it wrote never stands half."""
 
-    def half_way(ledger: object, decision: Decision) -> Outcome | PenstockError:
-        outcome = judge(ledger, decision)  # type: ignore[arg-type]
-        if decision.drafts[0].body.endswith(b'"bad","stream":"pipeline"}'):  # type: ignore[union-attr]
+    def half_way(transaction: object, write: Write) -> Result | PenstockError:
+        outcome = handle(transaction, write)  # type: ignore[arg-type]
+        if write.new_events[0].body.endswith(b'"bad","stream":"pipeline"}'):  # type: ignore[union-attr]
             raise ZeroDivisionError
         return outcome
 
     async with inline_store() as store:
         await start(store)
         with monkeypatch.context() as patch:
-            patch.setattr("penstock.log.sqlite.store.judge", half_way)
+            patch.setattr("penstock.log.sqlite.store.handle", half_way)
             with pytest.raises(ZeroDivisionError):
                 await store.commit(
                     [append("r1", Log(text="good")), append("r1", Log(text="bad"))]
@@ -426,15 +426,15 @@ def test_what_was_opened_in_part_is_closed(tmp_path: Path) -> None:
 async def test_a_refusal_after_a_write_is_a_bug() -> None:
     """ST-10"""
 
-    def write_then_refuse(ledger: object, decision: Decision) -> Outcome:
-        ledger.update(ledger.get("r1"), reason="half")  # type: ignore[attr-defined]
+    def write_then_refuse(transaction: object, write: Write) -> Result:
+        transaction.update(transaction.get("r1"), reason="half")  # type: ignore[attr-defined]
         raise Conflict
 
     async with inline_store() as store:
         await start(store)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(
-                judge.__globals__["_JUDGES"], type(claim()), write_then_refuse
+                handle.__globals__["HANDLERS"], type(claim()), write_then_refuse
             )
             with pytest.raises(RuntimeError):
                 await store.commit([claim()])

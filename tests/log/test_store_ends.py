@@ -38,14 +38,14 @@ from penstock.words.values import new_event_id
 async def test_a_run_ends_once(store: SqliteStore) -> None:
     """Law 1"""
     row = await start(store)
-    decision = completed(row, {"n": 1})
-    concluded = await one(store, decision)
+    write = completed(row, {"n": 1})
+    concluded = await one(store, write)
     ended = await get(store, "r1")
     assert (ended.state, ended.outcome) == (
         "completed",
         {"result": {"n": 1}},
     )
-    assert (await one(store, decision)).recorded == concluded.recorded
+    assert (await one(store, write)).recorded == concluded.recorded
     for other in (
         completed(row),
         failed(row),
@@ -70,10 +70,10 @@ async def test_an_end_in_another_batch_or_the_same_tells_the_same(
             enqueue("z"),
         ]
     )
-    decision = failed(row)
-    first = await one(store, decision)
+    write = failed(row)
+    first = await one(store, write)
     await one(store, append("z", Log(text="later")))
-    again = await one(store, decision)
+    again = await one(store, write)
     assert (again.recorded, again.ended, again.signalled) == (
         first.recorded,
         ("b",),
@@ -169,9 +169,9 @@ async def test_a_question_is_answered_once(store: SqliteStore) -> None:
         await one(store, answer_to("q", "c"))
     with pytest.raises(AskNotFound):
         await one(store, answer_to("p", "a"))
-    decision = answer_to("q", "b")
-    first = await one(store, decision)
-    assert (await one(store, decision)).recorded == first.recorded
+    write = answer_to("q", "b")
+    first = await one(store, write)
+    assert (await one(store, write)).recorded == first.recorded
     with pytest.raises(AlreadyAnswered):
         await one(store, answer_to("q", "a"))
     with pytest.raises(Conflict):

@@ -71,7 +71,7 @@ async def test_a_hundred_simultaneous_appends_lose_and_repeat_nothing(
     for fence in fences:
         logs = [f for f in await store.read(fence.run_id) if f.type == "log"]
         assert Counter(f.body for f in logs) == Counter(
-            append("x", Log(text=str(n))).drafts[0].body for n in range(10)
+            append("x", Log(text=str(n))).new_events[0].body for n in range(10)
         )
 
 
@@ -102,15 +102,15 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(store: SqliteStore) ->
 async def test_the_same_facts_again_are_recorded_once(store: SqliteStore) -> None:
     """ST-09"""
     row = await start(store)
-    decision = append("r1", Log(text="a"), Log(text="b"), fence=row.fence)
-    first = await one(store, decision)
-    again, within = await store.commit([decision, decision])
+    write = append("r1", Log(text="a"), Log(text="b"), fence=row.fence)
+    first = await one(store, write)
+    again, within = await store.commit([write, write])
     for outcome in (again, within):
         assert isinstance(outcome, Appended)
         assert outcome.duplicate
         assert outcome.recorded == first.recorded
     await one(store, completed(row))
-    assert (await one(store, decision)).duplicate
+    assert (await one(store, write)).duplicate
 
 
 async def test_the_same_facts_twice_in_one_commit_are_recorded_once(
@@ -118,8 +118,8 @@ async def test_the_same_facts_twice_in_one_commit_are_recorded_once(
 ) -> None:
     """ST-09"""
     row = await start(store)
-    decision = append("r1", Log(text="a"), fence=row.fence)
-    first, second = await store.commit([decision, decision])
+    write = append("r1", Log(text="a"), fence=row.fence)
+    first, second = await store.commit([write, write])
     assert isinstance(first, Appended)
     assert isinstance(second, Appended)
     assert (first.duplicate, second.duplicate) == (False, True)
@@ -130,12 +130,12 @@ async def test_the_same_facts_twice_in_one_commit_are_recorded_once(
 async def test_a_known_id_with_other_content_is_a_conflict(store: SqliteStore) -> None:
     """ST-09"""
     row = await start(store)
-    decision = append("r1", Log(text="a"), fence=row.fence)
-    await one(store, decision)
-    other = decision.drafts[0]._replace(body=b'{"type":"log","text":"b"}')
-    for drafts in ((other,), (decision.drafts[0], fact("r1", Log(text="c")))):
+    write = append("r1", Log(text="a"), fence=row.fence)
+    await one(store, write)
+    other = write.new_events[0]._replace(body=b'{"type":"log","text":"b"}')
+    for new_events in ((other,), (write.new_events[0], fact("r1", Log(text="c")))):
         with pytest.raises(Conflict):
-            await one(store, Append(drafts, row.fence))
+            await one(store, Append(new_events, row.fence))
     twin = fact("r1", Log(text="d"))
     with pytest.raises(Conflict):
         await one(store, Append((twin, twin), row.fence))
@@ -223,13 +223,13 @@ async def test_code_versions_only_grow(store: SqliteStore) -> None:
         (2, False),
         (2**63 - 1, True),
     ):
-        decision = append("r1", CodeGenerated(), fence=row.fence, code_version=version)
+        write = append("r1", CodeGenerated(), fence=row.fence, code_version=version)
         if fine:
-            await one(store, decision)
+            await one(store, write)
             assert (await get(store, "r1")).code_version == version
         else:
             with pytest.raises(Conflict):
-                await one(store, decision)
+                await one(store, write)
     for version in (-1, 2**63):
         with pytest.raises(Refused):
             await one(

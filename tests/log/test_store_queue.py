@@ -73,9 +73,9 @@ async def test_the_queue_is_bounded_exactly(store: SqliteStore) -> None:
 
 
 async def test_facts_show_inputs_without_secrets(store: SqliteStore) -> None:
-    decision = enqueue("r1", inputs={"env": {"KEY": "secret"}})
-    decision = replace(decision, spec=replace(decision.spec, shown={"env": ["KEY"]}))
-    _, claimed = await store.commit([decision, claim()])
+    write = enqueue("r1", inputs={"env": {"KEY": "secret"}})
+    write = replace(write, spec=replace(write.spec, shown={"env": ["KEY"]}))
+    _, claimed = await store.commit([write, claim()])
     assert isinstance(claimed, Claimed)
     assert b"secret" in claimed.started[0].inputs
     for recorded in await store.read("r1"):
@@ -234,8 +234,8 @@ async def test_a_released_run_keeps_its_place_and_gets_a_new_fence(
     row = await start(store, "r1")
     await one(store, enqueue("r2"))
     assert await one(store, RequestPreempt("r1", "r9", at())) == Appended()
-    draft = fact("r1", RunPreempted(by="r9"))
-    released = await one(store, Release(row.fence, draft, 2.5))
+    new_event = fact("r1", RunPreempted(by="r9"))
+    released = await one(store, Release(row.fence, new_event, 2.5))
     kept = await get(store, "r1")
     assert (kept.state, kept.place, kept.used_seconds) == (
         "preempted",
@@ -243,7 +243,7 @@ async def test_a_released_run_keeps_its_place_and_gets_a_new_fence(
         2.5,
     )
     assert (
-        await one(store, Release(row.fence, draft, 2.5))
+        await one(store, Release(row.fence, new_event, 2.5))
     ).recorded == released.recorded
     again = (await one(store, claim(1))).started[0]
     assert (again.run_id, again.attempt, again.token) == ("r1", 2, 2)
@@ -253,12 +253,12 @@ async def test_a_released_run_keeps_its_place_and_gets_a_new_fence(
         "run.preempted",
         "run.resumed",
     ]
-    for decision in (
+    for write in (
         append("r1", Log(text="x"), fence=row.fence),
         completed(row),
         Park(row.fence, "x", at()),
     ):
         with pytest.raises(Fenced):
-            await one(store, decision)
+            await one(store, write)
     await one(store, completed(again, used_seconds=1.5))
     assert (await get(store, "r1")).used_seconds == 4.0

@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from penstock.processes.containment import Containment, boot_id, read_stat
-from penstock.processes.orphans import end_previous
+from penstock.processes.orphans import end_orphans
 from penstock.processes.output import KeptOutput, OutputLimits, open_output
 from penstock.processes.process import (
     Proof,
@@ -404,7 +404,7 @@ def started_as(process: subprocess.Popen[bytes], **changes: Any) -> ProcessStart
 def test_boot_repair_ends_the_recorded_process() -> None:
     """SY-03"""
     with stranger() as process:
-        assert end_previous([started_as(process)], [], grace=1.0) == (
+        assert end_orphans([started_as(process)], [], grace=1.0) == (
             (process.pid,),
             (),
         )
@@ -418,7 +418,7 @@ def test_boot_repair_spares_another_process_of_the_same_pid() -> None:
             started_as(process, start_time=1),
             started_as(process, boot_id="another"),
         ]
-        assert end_previous(others, ["no-run-has-this-id"], grace=0.1) == ((), ())
+        assert end_orphans(others, ["no-run-has-this-id"], grace=0.1) == ((), ())
         assert process.poll() is None
 
 
@@ -429,7 +429,7 @@ def test_boot_repair_finds_processes_by_the_id_of_their_run() -> None:
         stranger(PENSTOCK_RUN_ID=run_id) as process,
         stranger(PENSTOCK_RUN_ID=f"{run_id}0") as other,
     ):
-        assert end_previous([], [run_id], grace=1.0) == ((process.pid,), ())
+        assert end_orphans([], [run_id], grace=1.0) == ((process.pid,), ())
         assert other.poll() is None
 
 
@@ -439,7 +439,7 @@ def test_boot_repair_spares_a_run_of_the_same_id_in_another_log() -> None:
         stranger(PENSTOCK_RUN_ID=RUN_ID, PENSTOCK_EPOCH="ours") as ours,
         stranger(PENSTOCK_RUN_ID=RUN_ID, PENSTOCK_EPOCH="theirs") as theirs,
     ):
-        assert end_previous([], [RUN_ID], grace=1.0, epoch="ours") == ((ours.pid,), ())
+        assert end_orphans([], [RUN_ID], grace=1.0, epoch="ours") == ((ours.pid,), ())
         assert theirs.poll() is None
 
 

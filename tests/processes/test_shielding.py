@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.processes.shielding import finishing
+from penstock.processes.shielding import shield_until
 
 
 async def test_work_goes_on_after_a_cancel_until_its_bound(
@@ -19,7 +19,7 @@ async def test_work_goes_on_after_a_cancel_until_its_bound(
         return trio.current_time() + 3
 
     with trio.move_on_after(2) as scope:
-        async with finishing(on_cancel):
+        async with shield_until(on_cancel):
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert asked == [2]
@@ -31,7 +31,7 @@ async def test_work_that_ends_within_the_bound_is_finished_and_the_cancel_goes_o
 ) -> None:
     finished = False
     with trio.move_on_after(2) as scope:
-        async with finishing(lambda: trio.current_time() + 3):
+        async with shield_until(lambda: trio.current_time() + 3):
             await trio.sleep(4)
             finished = True
     assert finished
@@ -43,7 +43,7 @@ async def test_without_a_cancel_nothing_is_asked(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     asked = []
-    async with finishing(lambda: asked.append(1) or 0.0):  # type: ignore[func-returns-value]
+    async with shield_until(lambda: asked.append(1) or 0.0):  # type: ignore[func-returns-value]
         await trio.sleep(1)
     assert not asked
 
@@ -52,7 +52,7 @@ async def test_an_exception_comes_out_as_it_is(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     with pytest.raises(KeyError):
-        async with finishing(lambda: 0.0):
+        async with shield_until(lambda: 0.0):
             await trio.sleep(1)
             raise KeyError
 
@@ -61,6 +61,6 @@ async def test_a_failure_after_a_cancel_is_not_lost(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     with pytest.RaisesGroup(KeyError), trio.move_on_after(1):
-        async with finishing(lambda: trio.current_time() + 3):
+        async with shield_until(lambda: trio.current_time() + 3):
             await trio.sleep(2)
             raise KeyError

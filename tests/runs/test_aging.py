@@ -13,9 +13,17 @@ import trio.testing
 from fakes.cores import open_fake_core, request
 from fakes.stores import at, claim, enqueue, inline_store
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Claimed, Park, Release, RunRow, SetPause, Unpark, draft
+from penstock.log.writes import (
+    Claimed,
+    Park,
+    Release,
+    RunRow,
+    SetPause,
+    Unpark,
+    new_event,
+)
 from penstock.runs.core import Core
-from penstock.runs.queue import Rules, Waiter, grant, in_order, rank
+from penstock.runs.queue import Candidate, ClaimRules, grant, in_order, rank
 from penstock.words.events import RunPreempted
 from penstock.words.priority import Priority
 
@@ -63,11 +71,11 @@ async def test_with_aging_the_least_important_starts_in_the_end(
 
 def test_aging_moves_by_whole_points_and_never_back() -> None:
     """SC-14"""
-    rules = Rules(1, frozenset(), aging=10)
-    low = Waiter("r", "k", Priority.LOW, 1, at(100))
+    rules = ClaimRules(1, frozenset(), aging=10)
+    low = Candidate("r", "k", Priority.LOW, 1, at(100))
     seen = [rank(low, rules, at(second))[0] for second in (0, 100, 109, 110, 500)]
     assert seen == [30, 30, 30, 29, -10]
-    assert rank(low, Rules(1, frozenset()), at(500))[0] == 30
+    assert rank(low, ClaimRules(1, frozenset()), at(500))[0] == 30
 
 
 async def fill_line(store: SqliteStore, rng: random.Random) -> set[str]:
@@ -89,7 +97,7 @@ async def fill_line(store: SqliteStore, rng: random.Random) -> set[str]:
     for row in claimed.started:
         what = rng.choice(["runs", "parks", "wants", "gave way"])
         if what == "gave way":
-            fact = draft(row.run_id, RunPreempted(by="x"), now=at())
+            fact = new_event(row.run_id, RunPreempted(by="x"), now=at())
             await store.commit([Release(row.fence, fact)])
         elif what != "runs":
             await store.commit([Park(row.fence, "asks: x", at())])
@@ -101,9 +109,9 @@ async def fill_line(store: SqliteStore, rng: random.Random) -> set[str]:
     return wanting
 
 
-def stands(row: RunRow, open_ids: set[str], wanting: set[str]) -> Waiter:
+def stands(row: RunRow, open_ids: set[str], wanting: set[str]) -> Candidate:
     """The run as the table of a daemon has it."""
-    return Waiter(
+    return Candidate(
         run_id=row.run_id,
         kind=row.kind,
         priority=row.priority,
@@ -134,9 +142,9 @@ async def test_the_line_is_the_one_the_store_claims_by(
         ]
         held = Counter(row.group for row in rows if row.state == "running")
         wanted = claim(slots, seconds=now, group_slots=GROUPS, aging=aging)
-        rules = Rules(slots, wanted.kinds, GROUPS, await store.paused(), aging)
+        rules = ClaimRules(slots, wanted.kinds, GROUPS, await store.paused(), aging)
         foreseen = grant(in_order(line, rules, at(now)), held, rules)
         (claimed,) = await store.commit([wanted])
         assert isinstance(claimed, Claimed)
         got = {row.run_id for row in (*claimed.started, *claimed.unparked)}
-        assert {waiter.run_id for waiter in foreseen} == got
+        assert {candidate.run_id for candidate in foreseen} == got

@@ -12,7 +12,7 @@ from fakes.cores import (
     FakeProcesses,
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -53,7 +53,7 @@ async def test_a_receipt_proves_that_scope_and_processes_are_gone(
     """CN-01 TM-03"""
     processes = FakeProcesses()
     async with open_fake_core(
-        kind("program", program), world=fake_world(processes)
+        kind("program", program), environment=fake_environment(processes)
     ) as core:
         await core.scheduler.submit(request("program", "p", seconds=1000))
         await trio.sleep(1)
@@ -86,8 +86,10 @@ async def test_survivors_are_listed_and_never_called_gone(
         def prove(self, pid: int) -> Proof:
             return replace(super().prove(pid), survivors="unknown", gone_at=None)
 
-    world = fake_world(LosingProcesses())
-    async with open_fake_core(kind("program", program), world=world) as core:
+    environment = fake_environment(LosingProcesses())
+    async with open_fake_core(
+        kind("program", program), environment=environment
+    ) as core:
         await core.scheduler.submit(request("program", "p", seconds=1000))
         await trio.sleep(1)
         receipt = await core.scheduler.cancel("p", "enough", wait=True)

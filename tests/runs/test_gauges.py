@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from penstock.log.writes import Append, draft
+from penstock.log.writes import Append, new_event
 from penstock.runs.core import Core
 from penstock.words.events import BackpressureCleared, BackpressureRaised, Log
 from penstock.words.values import new_event_id
@@ -85,13 +85,13 @@ async def test_what_a_commit_has_taken_out_of_the_recorder_is_not_told_as_full(
 ) -> None:
     """BP-01"""
     async with open_fake_core(recorder_capacity=5) as core:
-        fact = draft("daemon", Log(text="x"), now=core.now())
+        fact = new_event("daemon", Log(text="x"), now=core.now())
         # The writer sleeps, so that all five are of one batch: one that it took the first of alone
         # would leave four that do wait.
         await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 one = Append((fact._replace(event_id=new_event_id()),))
-                nursery.start_soon(core.recorder.decide, one)
+                nursery.start_soon(core.recorder.record, one)
         await trio.sleep(3)
         assert await told(core) == []

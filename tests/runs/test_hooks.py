@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.cores import FakeProcesses, fake_world, open_fake_core
+from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core, utc_now
@@ -139,7 +139,9 @@ async def test_a_core_calls_its_hooks(
     """Programs run as a run's would, with ids of their own."""
     processes = FakeProcesses()
     hook = Hook(on=("completed",), argv=("tell", "3"))
-    async with open_fake_core(world=fake_world(processes), hooks=(hook,)) as core:
+    async with open_fake_core(
+        environment=fake_environment(processes), hooks=(hook,)
+    ) as core:
         await submit(core)
         await trio.sleep(100)
     assert processes.started == [("tell", "3")]

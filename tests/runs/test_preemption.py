@@ -18,7 +18,7 @@ from fakes.cores import (
     FakeProcesses,
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -31,10 +31,10 @@ from penstock.log.writes import Complete, Fence, Release
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.queue import (
-    Holder,
+    Candidate,
+    ClaimRules,
     Preemption,
-    Rules,
-    Waiter,
+    SlotHolder,
     choose_preemption,
     grant,
     in_order,
@@ -45,25 +45,27 @@ from penstock.words.priority import Priority
 
 Clock = trio.testing.MockClock
 NOW: datetime = at(1000)
-RULES = Rules(slots=2, kinds=frozenset({"k"}))
+RULES = ClaimRules(slots=2, kinds=frozenset({"k"}))
 CRITICAL, HIGH, MEDIUM, LOW, BACKGROUND = Priority
 
 
-def waiter(run_id: str, priority: int, place: int = 50, **others: Any) -> Waiter:
+def candidate(run_id: str, priority: int, place: int = 50, **others: Any) -> Candidate:
     fields = {"kind": "k", "since": at(), **others}
-    return Waiter(run_id=run_id, priority=priority, place=place, **fields)
+    return Candidate(run_id=run_id, priority=priority, place=place, **fields)
 
 
-def holder(run_id: str, priority: int, place: int = 1, **others: Any) -> Holder:
+def holder(run_id: str, priority: int, place: int = 1, **others: Any) -> SlotHolder:
     told = {n: others.pop(n) for n in ("leaving", "returning") if n in others}
     may = others.pop("preemptible", True)
-    return Holder(waiter(run_id, priority, place, **others), may, **told)
+    return SlotHolder(candidate(run_id, priority, place, **others), may, **told)
 
 
 def chosen(
-    waiters: list[Waiter], holders: list[Holder], rules: Rules = RULES
+    candidates: list[Candidate],
+    slot_holders: list[SlotHolder],
+    rules: ClaimRules = RULES,
 ) -> Preemption | None:
-    return choose_preemption(waiters, holders, rules, NOW)
+    return choose_preemption(candidates, slot_holders, rules, NOW)
 
 
 # -- the decision
@@ -75,29 +77,29 @@ def test_only_twenty_points_and_more_interrupt(
     waiting: Priority, running: Priority
 ) -> None:
     """PR-03"""
-    found = chosen([waiter("w", waiting)], [holder("a", 0), holder("b", running)])
+    found = chosen([candidate("w", waiting)], [holder("a", 0), holder("b", running)])
     assert (found is not None) == (running - waiting >= 20)
 
 
 def test_the_least_important_goes_and_the_latest_of_equals() -> None:
     """SC-13"""
-    holders = [holder("a", LOW, 1), holder("b", BACKGROUND, 2)]
-    assert chosen([waiter("w", HIGH)], holders) == Preemption("b", "w")
-    holders = [holder("late", LOW, 9), holder("early", LOW, 2)]
-    assert chosen([waiter("w", CRITICAL)], holders) == Preemption("late", "w")
+    slot_holders = [holder("a", LOW, 1), holder("b", BACKGROUND, 2)]
+    assert chosen([candidate("w", HIGH)], slot_holders) == Preemption("b", "w")
+    slot_holders = [holder("late", LOW, 9), holder("early", LOW, 2)]
+    assert chosen([candidate("w", CRITICAL)], slot_holders) == Preemption("late", "w")
 
 
 def test_what_may_not_be_interrupted_is_passed_over() -> None:
     """SC-13"""
     fixed = holder("fixed", BACKGROUND, 1, preemptible=False)
-    assert chosen([waiter("w", CRITICAL)], [fixed, fixed]) is None
-    found = chosen([waiter("w", CRITICAL)], [fixed, holder("b", MEDIUM)])
+    assert chosen([candidate("w", CRITICAL)], [fixed, fixed]) is None
+    found = chosen([candidate("w", CRITICAL)], [fixed, holder("b", MEDIUM)])
     assert found == Preemption("b", "w")
 
 
 def test_nobody_is_interrupted_while_a_slot_is_free_or_soon_will_be() -> None:
     """SC-13"""
-    waiting = [waiter("w", CRITICAL)]
+    waiting = [candidate("w", CRITICAL)]
     assert chosen(waiting, [holder("a", LOW)]) is None
     assert chosen(waiting, [holder("a", LOW), holder("b", LOW, leaving=True)]) is None
 
@@ -105,9 +107,9 @@ def test_nobody_is_interrupted_while_a_slot_is_free_or_soon_will_be() -> None:
 def test_one_waiting_run_interrupts_one_run_and_two_interrupt_two() -> None:
     """SC-13: the run that gives way already is not counted twice, nor taken for a waiting one."""
     first = holder("a", LOW, leaving=True, returning=True)
-    waiting = [waiter("w", CRITICAL)]
+    waiting = [candidate("w", CRITICAL)]
     assert chosen(waiting, [first, holder("b", LOW)]) is None
-    waiting.append(waiter("x", CRITICAL, 51))
+    waiting.append(candidate("x", CRITICAL, 51))
     assert chosen(waiting, [first, holder("b", LOW)]) == Preemption("b", "x")
 
 
@@ -123,23 +125,23 @@ def test_a_run_that_could_not_start_interrupts_nobody(
     hindrance: dict[str, Any],
 ) -> None:
     """SC-13"""
-    rules = Rules(2, frozenset({"k"}), paused={"paused": ""})
-    holders = [holder("a", LOW), holder("b", LOW)]
-    assert chosen([waiter("w", CRITICAL, **hindrance)], holders, rules) is None
+    rules = ClaimRules(2, frozenset({"k"}), paused={"paused": ""})
+    slot_holders = [holder("a", LOW), holder("b", LOW)]
+    assert chosen([candidate("w", CRITICAL, **hindrance)], slot_holders, rules) is None
 
 
 def test_in_a_full_group_a_member_gives_way() -> None:
     """SC-13: a slot outside the group would not help."""
-    rules = Rules(3, frozenset({"k"}), group_slots={"g": 1})
-    holders = [holder("other", BACKGROUND), holder("member", LOW, group="g")]
-    found = chosen([waiter("w", CRITICAL, group="g")], holders, rules)
+    rules = ClaimRules(3, frozenset({"k"}), group_slots={"g": 1})
+    slot_holders = [holder("other", BACKGROUND), holder("member", LOW, group="g")]
+    found = chosen([candidate("w", CRITICAL, group="g")], slot_holders, rules)
     assert found == Preemption("member", "w")
 
 
 def test_an_interrupted_run_that_would_go_first_again_is_not_interrupted() -> None:
     """SC-13 SC-14: with aging, an old run may stand before a more important new one."""
-    rules = Rules(1, frozenset({"k"}), aging=10)
-    old, new = holder("old", LOW, 1), waiter("new", CRITICAL, 2, since=at(999))
+    rules = ClaimRules(1, frozenset({"k"}), aging=10)
+    old, new = holder("old", LOW, 1), candidate("new", CRITICAL, 2, since=at(999))
     assert chosen([new], [old], rules) is None
     young = holder("young", LOW, 1, since=at(990))
     assert chosen([new], [young], rules) == Preemption("young", "new")
@@ -148,17 +150,20 @@ def test_an_interrupted_run_that_would_go_first_again_is_not_interrupted() -> No
 def test_a_run_that_gave_way_stands_in_line_again() -> None:
     """SC-13: the slot that it leaves may be its own again, and is then no other's."""
     back = holder("back", MEDIUM, 1, leaving=True, returning=True)
-    found = chosen([waiter("w", MEDIUM)], [back, holder("b", BACKGROUND, 2)])
+    found = chosen([candidate("w", MEDIUM)], [back, holder("b", BACKGROUND, 2)])
     assert found == Preemption("b", "w")
 
 
 def test_nobody_gives_way_for_one_who_is_not_next() -> None:
     """SC-13 SC-14: the slot would go to the run that has waited long."""
-    rules = Rules(2, frozenset({"k"}), aging=10)
+    rules = ClaimRules(2, frozenset({"k"}), aging=10)
     young = {"since": at(990)}
-    holders = [holder("a", BACKGROUND, 1, **young), holder("b", LOW, 2, **young)]
-    waiting = [waiter("aged", BACKGROUND), waiter("new", CRITICAL, 51, since=at(999))]
-    assert chosen(waiting, holders, rules) is None
+    slot_holders = [holder("a", BACKGROUND, 1, **young), holder("b", LOW, 2, **young)]
+    waiting = [
+        candidate("aged", BACKGROUND),
+        candidate("new", CRITICAL, 51, since=at(999)),
+    ]
+    assert chosen(waiting, slot_holders, rules) is None
 
 
 # -- in a core
@@ -423,8 +428,8 @@ async def test_what_an_interrupted_run_had_started_is_gone(
 
     processes = FakeProcesses()
     kinds = kind("launch", launch, preemptible=True)
-    world = fake_world(processes)
-    async with open_fake_core(kinds, world=world, max_concurrent=1) as core:
+    environment = fake_environment(processes)
+    async with open_fake_core(kinds, environment=environment, max_concurrent=1) as core:
         await submit(core, "low", LOW, kind="launch")
         await trio.sleep(1)
         assert processes.running == 1
@@ -531,7 +536,7 @@ async def test_everything_else_goes_before_a_preemption(
 ) -> None:
     """DT-01 DT-02: in both orders and at once."""
     conclusion = await ended(*pair, at_once=at_once)
-    assert conclusion.draft.type == expected
+    assert conclusion.new_event.type == expected
     released = expected in ("run.preempted", "run.requeued")
     assert isinstance(conclusion, Release) == released
 
@@ -570,11 +575,11 @@ async def test_nothing_is_left_to_interrupt_once_all_is_quiet(
             await trio.testing.wait_all_tasks_blocked()
             assert table.interrupting == set()
             standings = table.standings
-            line, holders = standings.waiters(), standings.holders()
-            assert not any(holder.leaving for holder in holders)
+            line, slot_holders = standings.candidates(), standings.slot_holders()
+            assert not any(holder.leaving for holder in slot_holders)
             rules, now = table.rules(), core.now()
-            assert choose_preemption(line, holders, rules, now) is None
-            held = Counter(holder.waiter.group for holder in holders)
+            assert choose_preemption(line, slot_holders, rules, now) is None
+            held = Counter(holder.candidate.group for holder in slot_holders)
             assert grant(in_order(line, rules, now), held, rules) == []
         await wait_ended(core, *names)
         assert worker.peak <= 3

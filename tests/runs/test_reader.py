@@ -18,7 +18,7 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
-from penstock.runs.reader import PatientReads, Reading
+from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.run import Run
 from penstock.words.errors import RunNotFound, StoreUnavailable
 
@@ -74,7 +74,7 @@ async def test_what_the_store_does_not_know_is_told_at_once(
 ) -> None:
     """ST-06"""
     async with inline_store() as store:
-        reads = PatientReads(Reading(store, {}), 30.0)
+        reads = PatientReads(Reader(store, {}), 30.0)
         with pytest.raises(RunNotFound):
             await reads.view("unknown")
         assert await reads.read("unknown") == []

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from fakes.cores import (
-    fake_world,
+    fake_environment,
     open_fake_core,
     request,
     types_of,
@@ -21,7 +21,7 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
-from penstock.log.writes import Append, Enqueue, RequestCancel, draft
+from penstock.log.writes import Append, Enqueue, RequestCancel, new_event
 from penstock.runs.repair import verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
 
@@ -45,7 +45,7 @@ async def crashed(
         await store.commit([claim(kinds=("sleep",), life="life-1")])
         rows = await store.open_runs()
         await store.commit(
-            [Append((draft(rows[0].run_id, START_FACT, now=at()),), rows[0].fence)]
+            [Append((new_event(rows[0].run_id, START_FACT, now=at()),), rows[0].fence)]
         )
         if cancel is not None:
             await store.commit([RequestCancel(cancel, "by a person", at())])
@@ -56,19 +56,21 @@ async def test_each_run_gets_what_its_on_restart_says(autojump_clock: Clock) -> 
     """APP-07 law 5"""
     ended: list[Any] = []
 
-    async def end_previous(started: Any, run_ids: Any) -> list[int]:
+    async def end_orphans(started: Any, run_ids: Any) -> list[int]:
         await trio.lowlevel.checkpoint()
         ended.append((list(started), list(run_ids)))
         return [77]
 
-    world = replace(fake_world(), end_previous=end_previous)
+    environment = replace(fake_environment(), end_orphans=end_orphans)
     async with crashed(
         {"on_restart": "requeue"},
         {"on_restart": "fail"},
         {"on_restart": "ask"},
         cancel=None,
     ) as store:
-        async with open_fake_core(store=store, life="life-2", world=world) as core:
+        async with open_fake_core(
+            store=store, life="life-2", environment=environment
+        ) as core:
             told = [
                 f.event for f in await whole_log(store) if f.type == "daemon.started"
             ][-1]
@@ -127,7 +129,7 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
         for _ in range(2):
             await store.commit([claim(kinds=("sleep",), life="life-1")])
             (row,) = await store.open_runs()
-            made_draft = draft("r", RunRequeued(reason="crash"), now=at())
+            made_draft = new_event("r", RunRequeued(reason="crash"), now=at())
             await store.commit([Release(row.fence, made_draft)])
         await store.commit([claim(kinds=("sleep",), life="life-1")])
         async with open_fake_core(store=store, life="life-2") as core:

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.cores import fake_world, open_fake_core, request, wait_ended, whole_log
+from fakes.cores import fake_environment, open_fake_core, request, wait_ended, whole_log
 from penstock.log.writes import RunFilter
 from penstock.runs.core import Core
 from penstock.words.errors import NotAvailable, RunNotFound
@@ -33,8 +33,8 @@ async def test_the_oldest_ended_runs_beyond_the_number_are_forgotten(
         await trio.lowlevel.checkpoint()
         removed.append(folder)
 
-    world = replace(fake_world(), remove_folder=remove)
-    async with open_fake_core(world=world) as core:
+    environment = replace(fake_environment(), remove_folder=remove)
+    async with open_fake_core(environment=environment) as core:
         await run_to_the_end(core, "a", "b", "c")
         head = core.bus.head
         removed.clear()
@@ -97,8 +97,8 @@ async def test_running_runs_go_on_when_the_disk_runs_low(autojump_clock: Clock) 
         await trio.lowlevel.checkpoint()
         return free
 
-    world = replace(fake_world(), free_bytes=free_bytes)
-    async with open_fake_core(world=world) as core:
+    environment = replace(fake_environment(), free_bytes=free_bytes)
+    async with open_fake_core(environment=environment) as core:
         await core.scheduler.submit(request(seconds=30, run_id="a"))
         free = 1
         await trio.sleep(10)

@@ -12,7 +12,7 @@ from fakes.cores import (
     FakeProcesses,
     Nothing,
     Seconds,
-    fake_world,
+    fake_environment,
     kind,
     open_fake_core,
     request,
@@ -190,7 +190,7 @@ async def test_a_deadline_ends_the_run_and_its_process(
         return Nothing()
 
     async with open_fake_core(
-        kind("program", program), world=fake_world(processes)
+        kind("program", program), environment=fake_environment(processes)
     ) as core:
         began = trio.current_time()
         await core.scheduler.submit(
@@ -360,7 +360,7 @@ async def test_who_stands_in_line_is_told_of_the_shutdown(
             await trio.testing.wait_all_tasks_blocked()
             await core.scheduler.shutdown(reason="upgrade")
         assert told == ["the daemon is stopping: upgrade"] * 3
-        assert core.scheduler.intake.admission.statistics().entering == 0
+        assert core.scheduler.submitter.admission.statistics().entering == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.runs.watermark import MARKS, Edge, Gauge, Reading, reading_of, sample
+from penstock.runs.watermark import MARKS, Edge, Gauge, Level, reading_of, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 
@@ -23,7 +23,7 @@ def play(
     gauge = gauge or Gauge("queue")
     told = []
     for now, used in readings:
-        gauge, edge = sample(gauge, Reading(used, 100), now=now)
+        gauge, edge = sample(gauge, Level(used, 100), now=now)
         if edge is not None:
             told.append((now, word(edge)))
     return told
@@ -49,11 +49,11 @@ def test_an_untold_gauge_is_raised_from_eighty_percent_on(
 
 def test_the_events_carry_gauge_level_and_numbers() -> None:
     """BP-01"""
-    gauge, raised = sample(Gauge("queue"), Reading(90, 100), now=0)
+    gauge, raised = sample(Gauge("queue"), Level(90, 100), now=0)
     assert raised == BackpressureRaised(
         gauge="queue", level="warning", used=90, capacity=100
     )
-    _, cleared = sample(gauge, Reading(3, 100), now=2)
+    _, cleared = sample(gauge, Level(3, 100), now=2)
     assert cleared == BackpressureCleared(gauge="queue", used=3, capacity=100)
 
 
@@ -79,11 +79,11 @@ def test_a_gauge_that_fills_up_is_told_again_as_critical_and_stays_so() -> None:
 
 def test_a_rapid_drain_is_told_within_a_second_and_no_sooner_than_allowed() -> None:
     """BP-02: the gauge says itself when it must be sampled again."""
-    gauge, _ = sample(Gauge("queue"), Reading(100, 100), now=10.0)
-    gauge, edge = sample(gauge, Reading(0, 100), now=10.2)
+    gauge, _ = sample(Gauge("queue"), Level(100, 100), now=10.0)
+    gauge, edge = sample(gauge, Level(0, 100), now=10.2)
     assert edge is None
     assert gauge.due_at == 11.0
-    gauge, edge = sample(gauge, Reading(0, 100), now=11.0)
+    gauge, edge = sample(gauge, Level(0, 100), now=11.0)
     assert isinstance(edge, BackpressureCleared)
     assert gauge.due_at is None
 
@@ -119,8 +119,8 @@ def test_left_alone_a_gauge_tells_the_truth_in_the_end(used: int) -> None:
     """BP-02"""
     gauge = Gauge("queue")
     for start in (0, 90, 100):
-        gauge, _ = sample(gauge, Reading(start, 100), now=float(start))
-    gauge, _ = sample(gauge, Reading(used, 100), now=200)
+        gauge, _ = sample(gauge, Level(start, 100), now=float(start))
+    gauge, _ = sample(gauge, Level(used, 100), now=200)
     assert (gauge.level is None) == (used < 75)
 
 
@@ -138,7 +138,7 @@ def test_statistics_that_make_no_sense_change_nothing(statistics: Any) -> None:
     gauge = Gauge("queue")
     assert reading_of(statistics) is None
     assert sample(gauge, reading_of(statistics), now=0) == (gauge, None)
-    assert sample(gauge, Reading(0, 0), now=0) == (gauge, None)
+    assert sample(gauge, Level(0, 0), now=0) == (gauge, None)
     assert play((1, 90), gauge=gauge) == [(1, "warning")]
 
 
@@ -147,17 +147,17 @@ def test_statistics_of_a_channel_are_a_reading() -> None:
     send, receive = trio.open_memory_channel[int](5)
     with send, receive:
         send.send_nowait(1)
-        assert reading_of(send.statistics()) == Reading(1, 5)
-    assert reading_of(SimpleNamespace(used=3, capacity=4)) == Reading(3, 4)
+        assert reading_of(send.statistics()) == Level(1, 5)
+    assert reading_of(SimpleNamespace(used=3, capacity=4)) == Level(3, 4)
 
 
 def test_two_gauges_never_mix() -> None:
     """BP-03"""
     one, other = Gauge("one"), Gauge("other")
-    one, raised = sample(one, Reading(9, 10), now=0)
-    other, silent = sample(other, Reading(1, 10), now=0)
+    one, raised = sample(one, Level(9, 10), now=0)
+    other, silent = sample(other, Level(1, 10), now=0)
     assert raised is not None
     assert silent is None
-    other, raised = sample(other, Reading(9, 10), now=0.1)
+    other, raised = sample(other, Level(9, 10), now=0.1)
     assert isinstance(raised, BackpressureRaised)
     assert raised.gauge == "other"

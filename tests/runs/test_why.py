@@ -13,9 +13,9 @@ from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_en
 from fakes.stores import at, enqueue, inline_store
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
-from penstock.runs.queue import Holder, Rules, Waiter
+from penstock.runs.queue import Candidate, ClaimRules, SlotHolder
 from penstock.runs.run import Run
-from penstock.runs.why import Line, explain
+from penstock.runs.why import QueueSnapshot, explain
 from penstock.words.config import Group
 from penstock.words.errors import RunNotFound
 
@@ -231,29 +231,33 @@ async def test_a_cancel_under_way_is_told(autojump_clock: Clock) -> None:
         )
 
 
-def line(waiters: list[Waiter], holders: list[Holder], **others: Any) -> Line:
+def line(
+    candidates: list[Candidate], slot_holders: list[SlotHolder], **others: Any
+) -> QueueSnapshot:
     fields: dict[str, Any] = {
-        "rules": Rules(1, frozenset({"k"})),
+        "rules": ClaimRules(1, frozenset({"k"})),
         "now": at(),
         "claiming": True,
         "states": {},
     }
-    return Line(waiters, holders, **{**fields, **others})
+    return QueueSnapshot(candidates, slot_holders, **{**fields, **others})
 
 
 def test_a_stop_and_a_free_slot_are_told() -> None:
     """SC-14"""
-    waiter = Waiter("r", "k", 20, 1, at())
+    candidate = Candidate("r", "k", 20, 1, at())
     view = RunView("r", kind="k", state="queued")
-    why = explain(view, line([waiter], []))
+    why = explain(view, line([candidate], []))
     assert [reason.code for reason in why.reasons] == ["next"]
-    why = explain(view, line([waiter], [], claiming=False))
+    why = explain(view, line([candidate], [], claiming=False))
     assert [reason.code for reason in why.reasons] == ["stopping"]
 
 
 def test_long_lists_are_cut() -> None:
-    waiters = [Waiter(f"r{n}", "k", 20, n, at()) for n in range(9)]
-    holders = [Holder(Waiter("h", "k", 20, 0, at()))]
-    why = explain(RunView("r8", kind="k", state="queued"), line(waiters, holders))
+    candidates = [Candidate(f"r{n}", "k", 20, n, at()) for n in range(9)]
+    slot_holders = [SlotHolder(Candidate("h", "k", 20, 0, at()))]
+    why = explain(
+        RunView("r8", kind="k", state="queued"), line(candidates, slot_holders)
+    )
     assert why.reasons[-1].text.endswith("r3 (MEDIUM), r4 (MEDIUM) and 3 more.")
     assert len(why.reasons[-1].runs) == 8

@@ -17,7 +17,7 @@ from fakes.core import TOKEN, House, open_house
 from fakes.real_daemon import RealDaemon
 from penstock.server.door import Door
 from penstock.server.door_stream import DoorStream
-from penstock.server.guard import Knock
+from penstock.server.guard import RequestHead
 from penstock.server.listeners import open_listeners, open_tcp, tcp_addresses
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused
@@ -308,7 +308,7 @@ async def test_after_a_stop_nothing_is_accepted_and_what_is_open_goes_on() -> No
     """APP-06"""
     async with open_house() as house, house.http() as client:
         assert (await client.get("/queue")).status_code == 200
-        house.closing.stop_accepting()
+        house.shutdown.stop_accepting()
         await trio.testing.wait_all_tasks_blocked(0.05)
         with pytest.raises(OSError, match="attempts to connect"):
             await house.raw()
@@ -321,7 +321,7 @@ async def test_a_request_that_comes_with_the_goodbye_is_answered() -> None:
         asked = request(house)
         await late.send_all(asked[:20])
         await trio.testing.wait_all_tasks_blocked(0.05)
-        house.closing.say_goodbye()
+        house.shutdown.end_streams()
         await trio.testing.wait_all_tasks_blocked(0.05)
         await late.send_all(asked[20:])
         with trio.fail_after(5):
@@ -335,7 +335,7 @@ async def test_a_goodbye_ends_idle_connections_at_once() -> None:
     async with open_house(shutdown_servers=20) as house, await house.raw() as idle:
         await idle.send_all(request(house))
         await read_answer(idle)
-        house.closing.say_goodbye()
+        house.shutdown.end_streams()
         with trio.fail_after(5):
             assert await ends(idle) == b""
             await house.shut.wait()
@@ -351,7 +351,7 @@ async def test_a_goodbye_cuts_whoever_stalls() -> None:
             await stalled.send_all(request(house, "/events", extra=extra))
             await house.wait_subscribers(1)
             await trio.testing.wait_all_tasks_blocked(0.05)
-            house.closing.say_goodbye()
+            house.shutdown.end_streams()
             with trio.fail_after(5):
                 await house.shut.wait()
 
@@ -373,7 +373,7 @@ async def plain_app(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"in", "more_body": False})
 
 
-async def refuse_streams(_knock: Knock, stream: DoorStream) -> None:
+async def refuse_streams(_knock: RequestHead, stream: DoorStream) -> None:
     await stream.aclose()
 
 

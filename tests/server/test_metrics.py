@@ -21,10 +21,10 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from penstock.log.writes import Append, draft
+from penstock.log.writes import Append, new_event
 from penstock.runs.core import Core
 from penstock.runs.run import Run
-from penstock.server.meter import Meter, Tally, attach_meter
+from penstock.server.meter import Distribution, Meter, attach_meter
 from penstock.server.metrics import make_renderer
 from penstock.service import open_daemon
 from penstock.watchdog import WatchdogStatistics
@@ -66,7 +66,7 @@ SLOW = kind("slow", wait_a_while, preemptible=True)
 
 
 def test_a_tally_counts_up_to_its_bounds() -> None:
-    tally = Tally((1, 10))
+    tally = Distribution((1, 10))
     for value in (0, 1, 1.5, 10, 11):
         tally.add(value)
     assert (tally.counts, tally.total) == ([2, 2, 1], 23.5)
@@ -152,8 +152,8 @@ async def test_slow_readers_are_seen_and_their_losses_counted(
             while not (await anext(reader)).live:
                 pass
             for number in range(50):
-                fact = draft("r", Log(text=str(number)), now=core.now())
-                await core.recorder.decide(Append((fact,)))
+                fact = new_event("r", Log(text=str(number)), now=core.now())
+                await core.recorder.record(Append((fact,)))
             seen = read(core, meter)
             assert seen["penstock_subscribers{kind=ws}"] == 1
             assert seen["penstock_subscriber_lag_events{kind=ws}"] == 50
@@ -183,7 +183,7 @@ async def test_commits_are_measured(autojump_clock: Clock) -> None:
             seen["penstock_commit_seconds_count"]
             == (seen["penstock_commit_decisions_count"])
         )
-        decided = core.recorder.statistics().decisions
+        decided = core.recorder.statistics().writes
         assert seen["penstock_recorder_decisions_total"] == decided
 
 

@@ -308,8 +308,11 @@ async def test_a_quiet_stream_shows_that_it_lives_and_a_goodbye_is_its_last_word
         async with client.stream("GET", "/events", headers=accept) as answer:
             async for text in answer.aiter_text():
                 seen += text
-                if seen.count(": still here") == 2 and not house.closing.saying_goodbye:
-                    house.closing.say_goodbye()
+                if (
+                    seen.count(": still here") == 2
+                    and not house.shutdown.streams_ending
+                ):
+                    house.shutdown.end_streams()
         assert "event: bye" in seen
 
 

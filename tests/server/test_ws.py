@@ -414,7 +414,7 @@ async def test_a_goodbye_is_the_last_frame() -> None:
     """APP-06"""
     async with open_house() as house, open_client(house) as client:
         await until(client, "ready")
-        house.closing.say_goodbye()
+        house.shutdown.end_streams()
         assert "stopping" in (await until(client, "bye"))[-1]["reason"]
         with pytest.raises(ConnectionClosed) as closed:
             await receive(client)
@@ -439,7 +439,7 @@ async def test_what_is_recorded_in_the_moment_of_a_goodbye_is_told() -> None:
             await house.wait_subscribers(3)
             await trio.testing.wait_all_tasks_blocked(0.01)
             end(house, "r")
-            house.closing.say_goodbye()
+            house.shutdown.end_streams()
             assert positions(await until(one, "bye")) == [2, 3]
             assert positions(await until(all_runs, "bye")) == [2, 3]
             told = [json.loads(line) async for line in lines.aiter_lines()]

@@ -126,7 +126,7 @@ async def test_a_pong_does_not_fall_into_a_frame_that_is_half_sent() -> None:
 async def test_a_goodbye_does_not_cut_a_frame_that_is_half_sent() -> None:
     """APP-06, WS-06: it is sent to its end, then comes the last word."""
     async with open_house() as house, open_stalled(house) as client:
-        house.closing.say_goodbye()
+        house.shutdown.end_streams()
         await trio.testing.wait_all_tasks_blocked(0.02)
         await client.read_to_the_end()
         assert client.told[-1]["type"] == "bye"
@@ -149,7 +149,7 @@ async def test_a_stalled_client_that_reads_again_gets_every_byte() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.read_to_the_end)
             await wait_served(house)
-            house.closing.say_goodbye()
+            house.shutdown.end_streams()
         assert positions(client.told) == list(range(1, FACTS + 1))
 
 

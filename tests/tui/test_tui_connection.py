@@ -16,8 +16,8 @@ from fakes.tui_processes import cut_wire, scripted_daemon
 from penstock.words.address import Address, find_address, find_paths
 from penstock_tui.actions import ActionRefused
 from penstock_tui.app import Dashboard
-from penstock_tui.model import Model
-from penstock_tui.stream import Stream
+from penstock_tui.model import DashboardState
+from penstock_tui.stream import LiveStream
 
 #: Seconds quitting may take; the aim is 0.5, and the box under test is shared.
 QUIT_SECONDS = 2.0
@@ -85,9 +85,9 @@ async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> 
 @aio
 async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> None:
     """TU-01 an epoch change clears: the position we had means nothing in another log."""
-    model = Model()
+    model = DashboardState()
     with scripted_daemon("--runs", "3", "--epoch", "one") as first:
-        stream = Stream(lambda: first.address, model, no_list)
+        stream = LiveStream(lambda: first.address, model, no_list)
         task = asyncio.create_task(stream.run())
         try:
             await until(lambda: model.phase == "live" and len(model.runs) == 3)
@@ -178,9 +178,9 @@ async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
 async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
     """The model is pure: the stream feeds it with nothing else around."""
     with scripted_daemon("--scene", "busy") as daemon:
-        model = Model()
+        model = DashboardState()
         positions: list[int] = []
-        stream = Stream(lambda: daemon.address, model, no_list)
+        stream = LiveStream(lambda: daemon.address, model, no_list)
         task = asyncio.create_task(stream.run())
         await until(lambda: model.phase == "live")
         positions += [fact.position for fact in model.tail]
@@ -316,7 +316,7 @@ async def test_a_feed_that_breaks_ends_the_dashboard_and_says_so() -> None:
 
             assert app.feed is not None
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Model, "feed", broken)
+                patch.setattr(DashboardState, "feed", broken)
                 await app.feed.actions.submit(
                     {"kind": "command", "inputs": {"argv": ["true"]}}
                 )

@@ -11,7 +11,7 @@ import pytest
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.projections import fold
 from penstock.words import events as e
-from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, Model
+from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, DashboardState
 
 
 def wired(world: World) -> list[dict[str, Any]]:
@@ -29,8 +29,8 @@ def greeting(epoch: str = "one", head: int = 0) -> dict[str, Any]:
     }
 
 
-def followed(world: World) -> Model:
-    model = Model()
+def followed(world: World) -> DashboardState:
+    model = DashboardState()
     model.feed(greeting(head=len(world.log)), FROZEN)
     model.feed({"type": "events", "events": wired(world)}, FROZEN)
     model.feed({"type": "ready", "head": len(world.log)}, FROZEN)
@@ -65,7 +65,7 @@ def test_a_gap_is_counted_and_breaks_only_the_runs_it_touches() -> None:
     world.start("a", 0)
     world.record("a", e.Progress(step="x", fraction=0.5))
     facts = wired(world)
-    model = Model()
+    model = DashboardState()
     model.feed(greeting(), FROZEN)
     model.feed({"type": "events", "events": facts[:2]}, FROZEN)
     model.feed({"type": "gap", "first": 3, "last": 3}, FROZEN)
@@ -88,7 +88,7 @@ def test_another_log_clears_what_was_shown() -> None:
 
 def test_the_list_at_the_start_and_the_stream_do_not_count_twice() -> None:
     world = busy_afternoon(World())
-    model = Model()
+    model = DashboardState()
     model.feed(greeting(head=len(world.log)), FROZEN)
     model.seed(view.to_json() for view in world.views.values())
     model.position = len(world.log) - 60

@@ -9,12 +9,12 @@ import pytest
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.model import Model, Run
+from penstock_tui.model import DashboardState, ShownRun
 from penstock_tui.rows import COLUMNS, STUCK_AFTER, ordered, row_of
 
 
-def runs_of(world: World) -> list[Run]:
-    model = Model()
+def runs_of(world: World) -> list[ShownRun]:
+    model = DashboardState()
     for fact in world.log:
         model.apply(fact)
     return list(model.runs.values())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fakes.tui_scene import World, busy_afternoon
 from penstock.words import events as e
-from penstock_tui.model import Model
-from penstock_tui.story import Story, facts_of, tree_lines
+from penstock_tui.model import DashboardState
+from penstock_tui.story import RunStory, facts_of, tree_lines
 
 
-def story_of(world: World, run_id: str) -> Story:
-    story = Story()
+def story_of(world: World, run_id: str) -> RunStory:
+    story = RunStory()
     story.take(fact for fact in world.log if fact.run_id == run_id)
     return story
 
@@ -56,7 +56,7 @@ def test_causes_are_named_and_stale_facts_say_why() -> None:
 
 
 def test_the_tree_shows_parents_above_and_children_below() -> None:
-    model = Model()
+    model = DashboardState()
     for fact in busy_afternoon(World()).log:
         model.apply(fact)
     lines = [line.text.strip() for line in tree_lines("r-1ba2.turn-2", model.runs)]
@@ -72,7 +72,7 @@ def test_a_loop_of_parents_in_broken_data_ends() -> None:
     world = World()
     world.submit("a", "loop", {}, 20, 0, parent_id="b")
     world.submit("b", "loop", {}, 20, 0, parent_id="a")
-    model = Model()
+    model = DashboardState()
     for fact in world.log:
         model.apply(fact)
     assert len(tree_lines("a", model.runs)) < 30

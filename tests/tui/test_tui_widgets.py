@@ -13,7 +13,7 @@ from textual.widget import Widget
 from fakes.aio import aio
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.panels import spark
-from penstock_tui.widgets.run_table import Column, Row, RunTable
+from penstock_tui.widgets.run_table import Column, Row, RunList
 from penstock_tui.widgets.tail import Line, Tail
 
 COLUMNS = (
@@ -53,13 +53,13 @@ def rows(*keys: str) -> list[Row]:
     return [Row(key, (">", key, "wide", f"rest of {key}"), "error") for key in keys]
 
 
-def lines_of(widget: RunTable | Tail) -> list[str]:
+def lines_of(widget: RunList | Tail) -> list[str]:
     return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
 
 
 @aio
 async def test_the_cursor_stays_with_its_row() -> None:
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table) as pilot:
         table.set_rows(rows("a", "b", "c", "d"))
         await pilot.press("j", "j")
@@ -74,7 +74,7 @@ async def test_the_cursor_stays_with_its_row() -> None:
 
 @aio
 async def test_until_it_is_moved_the_cursor_stays_on_what_needs_attention() -> None:
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table):
         table.set_rows(rows("a", "b"))
         table.set_rows(rows("urgent", "a", "b"))
@@ -83,7 +83,7 @@ async def test_until_it_is_moved_the_cursor_stays_on_what_needs_attention() -> N
 
 @aio
 async def test_every_moving_key() -> None:
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table) as pilot:
         table.set_rows(rows(*(f"r{number}" for number in range(50))))
         for key, cursor in (
@@ -100,7 +100,7 @@ async def test_every_moving_key() -> None:
 @aio
 async def test_columns_that_have_no_room_are_left_out_and_wide_text_is_cut() -> None:
     """TU-04 80x24 and 60x16 work."""
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table, (40, 5)):
         table.set_rows([Row("a", ("?", "日本語の名前", "wide", "x" * 99))])
         header, row = lines_of(table)[:2]
@@ -108,7 +108,7 @@ async def test_columns_that_have_no_room_are_left_out_and_wide_text_is_cut() -> 
         assert row.startswith("? 日本語")
         assert row.endswith("x…")
         assert table.render_line(1).cell_length == 40
-    async with shown(other := RunTable(COLUMNS, name="t"), (60, 5)):
+    async with shown(other := RunList(COLUMNS, name="t"), (60, 5)):
         other.set_rows(rows("a"))
         assert "wide" in lines_of(other)[0]
 
@@ -116,7 +116,7 @@ async def test_columns_that_have_no_room_are_left_out_and_wide_text_is_cut() -> 
 @aio
 async def test_only_lines_that_differ_are_drawn_again() -> None:
     """TU-05"""
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table) as pilot:
         many = rows(*(f"r{number}" for number in range(1000)))
         table.set_rows(many)
@@ -139,7 +139,7 @@ async def test_only_lines_that_differ_are_drawn_again() -> None:
 @aio
 async def test_rows_that_are_the_same_are_not_even_taken_from_the_cache() -> None:
     """TU-05 a table that draws all its lines each time is a DataTable."""
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with shown(table) as pilot:
         many = rows(*(f"r{number}" for number in range(1000)))
         table.set_rows(many)
@@ -168,10 +168,10 @@ async def test_a_double_click_opens_the_row() -> None:
     opened: list[str] = []
 
     class Listening(Holder):
-        def on_run_table_opened(self, event: RunTable.Opened) -> None:
+        def on_run_table_opened(self, event: RunList.Opened) -> None:
             opened.append(event.key)
 
-    table = RunTable(COLUMNS, name="t")
+    table = RunList(COLUMNS, name="t")
     async with Listening(table).run_test(size=(60, 10)) as pilot:
         table.set_rows(rows("a", "b", "c"))
         await pilot.pause()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from penstock.log.writes import LARGEST_SKEW, draft
+from penstock.log.writes import LARGEST_SKEW, new_event
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
     EVENT_CLASSES,
@@ -293,10 +293,12 @@ def test_times_are_kept_in_utc_and_written_in_one_format() -> None:
 def test_the_future_begins_five_seconds_from_now() -> None:
     """EV-07, D-11: refused where it is recorded, so old records stay readable."""
     event = RunCompleted()
-    assert draft("r", event, now=NOW, at=NOW + LARGEST_SKEW).at == NOW + LARGEST_SKEW
+    assert (
+        new_event("r", event, now=NOW, at=NOW + LARGEST_SKEW).at == NOW + LARGEST_SKEW
+    )
     assert LARGEST_SKEW.total_seconds() == 5
     with pytest.raises(Refused, match="at"):
-        draft("r", event, now=NOW, at=NOW + timedelta(seconds=5, microseconds=1))
+        new_event("r", event, now=NOW, at=NOW + timedelta(seconds=5, microseconds=1))
     assert envelope(at=NOW + timedelta(days=9999)).at.year > 2050
 
 
@@ -304,13 +306,13 @@ def test_the_future_begins_five_seconds_from_now() -> None:
 def test_a_large_payload_goes_through_whole(size: int) -> None:
     """EV-11"""
     event = Log(text="x" * size)
-    assert parse_event(json.loads(draft("r", event, now=NOW).body)) == event
+    assert parse_event(json.loads(new_event("r", event, now=NOW).body)) == event
 
 
 def test_a_payload_over_the_limit_is_refused_with_size_and_limit() -> None:
     """EV-11"""
     with pytest.raises(TooLarge) as refusal:
-        draft("r", Log(text="x" * 10_000_000), now=NOW)
+        new_event("r", Log(text="x" * 10_000_000), now=NOW)
     assert str(LARGEST_EVENT_BYTES) in str(refusal.value)
     assert "100000" in str(refusal.value)
     assert refusal.value.facts["limit"] == 8 * 1024 * 1024

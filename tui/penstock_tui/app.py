@@ -17,7 +17,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 from penstock_tui.heading import farewell, place_of, top_line
 from penstock_tui.keys import CHANGING, REPLAY_KEYS
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.palette import OFFERS, key_rows
 from penstock_tui.queue_deeds import QueueDeeds
 from penstock_tui.replay import Replay
@@ -75,7 +75,7 @@ class Dashboard(QueueDeeds):
         self.settings = settings or Settings()
         self.read_only = read_only or self.settings.read_only or replay is not None
         self.replay = replay
-        self.model = replay.model if replay else Model()
+        self.model = replay.model if replay else DashboardState()
         self.now: Callable[[], datetime] = replay.now if replay else now
         self.find = find
         self.feed = Feed(find, self.model) if find else None

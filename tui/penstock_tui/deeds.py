@@ -9,7 +9,7 @@ from textual.app import App
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 from penstock_tui.export import export_facts
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.say import SayDialog
@@ -21,7 +21,7 @@ from penstock_tui.wording import plain, title_of
 class Deeds(App[None]):
     """What the app can do to runs. The app itself says which run, and how to ask."""
 
-    model: Model
+    model: DashboardState
     feed: Feed | None
 
     def current_run(self) -> str | None:

@@ -6,13 +6,18 @@ from datetime import datetime
 from time import monotonic
 
 from penstock.words.address import Address
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time
 
 
 def top_line(
-    model: Model, *, where: str, paused: int | None, read_only: bool, now: datetime
+    model: DashboardState,
+    *,
+    where: str,
+    paused: int | None,
+    read_only: bool,
+    now: datetime,
 ) -> TopLine:
     """The connection; `paused` is how many facts had been seen when the view was paused."""
     uptime = model.health.get("uptime")
@@ -34,7 +39,7 @@ def top_line(
     )
 
 
-def farewell(model: Model, where: str) -> str:
+def farewell(model: DashboardState, where: str) -> str:
     """What is said in the terminal after quitting a live dashboard."""
     if model.phase in ("lost", "refused", "connecting"):
         return f"no daemon was reached: {model.problem or 'still connecting'}"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from penstock.log.writes import RunFilter
 from penstock.words.lifecycle import QUEUED_STATES
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.rows import SORTS, ordered, row_of
 from penstock_tui.widgets.run_table import Row
 
@@ -28,13 +28,15 @@ class Listing:
         self._order: list[str] = []
         self._pictures = 0
 
-    def forget(self, model: Model) -> None:
+    def forget(self, model: DashboardState) -> None:
         """It is another log: every row is made anew."""
         self._rows.clear()
         self._order.clear()
         model.dirty |= model.runs.keys()
 
-    def take(self, model: Model, now: datetime, *, whole: bool) -> tuple[bool, bool]:
+    def take(
+        self, model: DashboardState, now: datetime, *, whole: bool
+    ) -> tuple[bool, bool]:
         """Take what changed; whether a row did, and whether they stand in a new order.
 
         `whole` makes the rows of all open runs anew: their elapsed times have moved.
@@ -57,7 +59,7 @@ class Listing:
             self.reorder(model, now)
         return changed, reorder
 
-    def reorder(self, model: Model, now: datetime) -> None:
+    def reorder(self, model: DashboardState, now: datetime) -> None:
         """Filter, sort and count the runs."""
         runs = list(model.runs.values())
         rows = ordered(runs, self._rows, self.sort, self.wanted, now)
@@ -73,7 +75,7 @@ class Listing:
         """The rows to show, in order."""
         return [self._rows[key] for key in self._order if key in self._rows]
 
-    def title(self, model: Model, words: str) -> str:
+    def title(self, model: DashboardState, words: str) -> str:
         """How many of how many are shown; `words` is the filter as it was typed."""
         text = f"Runs {len(self._order)}/{len(model.runs)}"
         if words and self.wanted is not None:

@@ -34,7 +34,7 @@ _SUCCESSES = frozenset({"test.passed", "step.completed", "correction.completed"}
 
 
 @dataclass(slots=True)
-class Run:
+class ShownRun:
     """One run: the daemon's own fold, and what only a person at a screen cares about."""
 
     view: RunView
@@ -50,7 +50,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Model:
+class DashboardState:
     """Everything on the screen. `dirty` names the runs that changed since it was last cleared."""
 
     phase: Phase = "connecting"
@@ -67,7 +67,7 @@ class Model:
     reconnects: int = 0
     #: Seconds between a fact and our seeing it: the worst of the last second.
     lag: float = 0.0
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, ShownRun] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
     #: Runs whose facts have a hole here; their view must be asked for.
     broken: set[str] = field(default_factory=set)
@@ -166,7 +166,7 @@ class Model:
             facts.append(fact)
         run = self.runs.get(fact.run_id)
         if run is None:
-            run = self.runs[fact.run_id] = Run(RunView(fact.run_id))
+            run = self.runs[fact.run_id] = ShownRun(RunView(fact.run_id))
             if self.phase == "replay":
                 # A copy may begin in the middle, and there is nobody to ask for what was before.
                 run.view.sequence = fact.sequence - 1
@@ -192,7 +192,7 @@ class Model:
                 continue
             view = RunView.from_json({**_NOT_IN_LISTS, **row})
             if known is None:
-                self.runs[view.run_id] = Run(view)
+                self.runs[view.run_id] = ShownRun(view)
             else:
                 known.view = view
             self.broken.discard(view.run_id)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.wording import clock_time
 
@@ -29,10 +29,10 @@ class Replay:
 
     def __init__(self, facts: Sequence[Recorded], name: str) -> None:
         self.name = name
-        self.model = Model(phase="replay", epoch="replay")
+        self.model = DashboardState(phase="replay", epoch="replay")
         self._facts = facts
         self._index = 0
-        self._checkpoints: dict[int, Model] = {0: copy.deepcopy(self.model)}
+        self._checkpoints: dict[int, DashboardState] = {0: copy.deepcopy(self.model)}
         self.to(len(facts))
 
     def now(self) -> datetime:
@@ -67,14 +67,14 @@ class Replay:
         """A run's facts up to the position shown."""
         return [fact for fact in self._facts[: self._index] if fact.run_id == run_id]
 
-    def _copy(self) -> Model:
+    def _copy(self) -> DashboardState:
         return copy.deepcopy(self.model)
 
-    def _restore(self, kept: Model) -> None:
+    def _restore(self, kept: DashboardState) -> None:
         """Put the kept state into the model the screens look at."""
         version, epoch = self.model.version, self.model.epoch
         for name, value in (
-            (n, getattr(copy.deepcopy(kept), n)) for n in Model.__slots__
+            (n, getattr(copy.deepcopy(kept), n)) for n in DashboardState.__slots__
         ):
             setattr(self.model, name, value)
         self.model.version = version + 1

@@ -8,7 +8,7 @@ from penstock.log.filters import matches
 from penstock.log.projections import RunView
 from penstock.log.writes import RunFilter
 from penstock_tui import wording
-from penstock_tui.model import Run
+from penstock_tui.model import ShownRun
 from penstock_tui.widgets.run_table import Column, Row
 from penstock_tui.wording import CROSS
 
@@ -53,7 +53,7 @@ def is_stuck(view: RunView, now: datetime) -> bool:
     )
 
 
-def attention(run: Run, now: datetime) -> tuple[int, int, int]:
+def attention(run: ShownRun, now: datetime) -> tuple[int, int, int]:
     """The key to sort by: needs an answer, failing, stuck, running, waiting, queued, ended."""
     view = run.view
     if run.asks:
@@ -75,7 +75,7 @@ def attention(run: Run, now: datetime) -> tuple[int, int, int]:
     return (rank, view.priority, _place(view))
 
 
-def sort_key(run: Run, order: str, now: datetime) -> tuple[float, ...]:
+def sort_key(run: ShownRun, order: str, now: datetime) -> tuple[float, ...]:
     """The key for one of `SORTS`; smaller stands higher."""
     view = run.view
     if order == "newest":
@@ -87,7 +87,7 @@ def sort_key(run: Run, order: str, now: datetime) -> tuple[float, ...]:
     return attention(run, now)
 
 
-def row_of(run: Run, now: datetime) -> Row:
+def row_of(run: ShownRun, now: datetime) -> Row:
     """The run as a row of the table."""
     view = run.view
     glyph, word, tone = _state(run, now)
@@ -111,7 +111,7 @@ def row_of(run: Run, now: datetime) -> Row:
 
 
 def ordered(
-    runs: list[Run],
+    runs: list[ShownRun],
     rows: dict[str, Row],
     order: str,
     wanted: RunFilter | None,
@@ -124,12 +124,12 @@ def ordered(
     return [rows[run.view.run_id] for run in runs if run.view.run_id in rows]
 
 
-def shown(wanted: RunFilter, run: Run, rows: dict[str, Row]) -> bool:
+def shown(wanted: RunFilter, run: ShownRun, rows: dict[str, Row]) -> bool:
     """Whether the filter wants the run."""
     return run.view.state is not None and matches(wanted, run.view)  # type: ignore[arg-type]
 
 
-def _state(run: Run, now: datetime) -> tuple[str, str, str]:
+def _state(run: ShownRun, now: datetime) -> tuple[str, str, str]:
     view = run.view
     state = view.state or "queued"
     if run.asks:
@@ -143,7 +143,7 @@ def _state(run: Run, now: datetime) -> tuple[str, str, str]:
     return wording.GLYPHS[state], state, _TONES[state]
 
 
-def _title(run: Run) -> str:
+def _title(run: ShownRun) -> str:
     view = run.view
     open_ask = next((ask for ask in view.asks.values() if ask.open), None)
     if run.asks and open_ask is not None:

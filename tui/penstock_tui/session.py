@@ -10,8 +10,8 @@ from time import monotonic
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock_tui.actions import Actions
-from penstock_tui.model import Model
-from penstock_tui.stream import Stream
+from penstock_tui.model import DashboardState
+from penstock_tui.stream import LiveStream
 
 #: Seconds between two looks at the queue while facts arrive, and at clients and health.
 QUEUE_SECONDS = 1.0
@@ -25,10 +25,10 @@ MOST_VIEWS = 50
 class Feed:
     """Keeps a model up to date. `start` and `aclose` belong to the app's own start and end."""
 
-    def __init__(self, find: Callable[[], Address], model: Model) -> None:
+    def __init__(self, find: Callable[[], Address], model: DashboardState) -> None:
         self.model = model
         self.actions = Actions(find)
-        self._stream = Stream(find, model, self._list_runs)
+        self._stream = LiveStream(find, model, self._list_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, failed: Callable[[BaseException], None]) -> None:

@@ -10,7 +10,7 @@ from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import timeline_line
-from penstock_tui.model import Run
+from penstock_tui.model import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,
@@ -27,7 +27,7 @@ _STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
 
 
 @dataclass(slots=True)
-class Story:
+class RunStory:
     """What new facts add: `take` fills it, the screen empties it."""
 
     sequence: int = 0
@@ -141,7 +141,7 @@ def facts_of(view: RunView, why: str = "") -> str:
     return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
 
 
-def tree_lines(root: str, runs: Mapping[str, Run]) -> list[Line]:
+def tree_lines(root: str, runs: Mapping[str, ShownRun]) -> list[Line]:
     """The run and its children, indented; parents stand above."""
     children: dict[str, list[str]] = {}
     for run_id, run in runs.items():
@@ -164,7 +164,7 @@ DEEPEST_TREE = 10
 
 def _branch(
     run_id: str,
-    runs: Mapping[str, Run],
+    runs: Mapping[str, ShownRun],
     children: Mapping[str, list[str]],
     depth: int,
     lines: list[Line],

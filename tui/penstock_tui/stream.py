@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable, PenstockError, Unauthorised
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 
 #: Seconds before the connection is tried again: the first time, and at most.
 FIRST_DELAY = 0.2
@@ -42,13 +42,13 @@ class OtherLog(Exception):
     """The daemon has another log than the one we followed."""
 
 
-class Stream:
+class LiveStream:
     """Feeds a model for as long as `run` runs."""
 
     def __init__(
         self,
         find: Callable[[], Address],
-        model: Model,
+        model: DashboardState,
         list_runs: Callable[[], Awaitable[None]],
     ) -> None:
         self._find = find

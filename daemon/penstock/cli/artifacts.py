@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from penstock.cli.completing import complete_run
-from penstock.cli.history import Source, ask_source
+from penstock.cli.history import RunSource, ask_source
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
@@ -51,12 +51,14 @@ def artifacts(
         say(f"{name} is not whole: these are the first {len(text)} characters")
 
 
-async def _known(source: Source, run_id: str) -> list[dict[str, Any]]:
+async def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
     artifacts: list[dict[str, Any]] = (await source.view(run_id))["artifacts"]
     return artifacts
 
 
-async def _read(source: Source, run_id: str, name: str) -> tuple[dict[str, Any], str]:
+async def _read(
+    source: RunSource, run_id: str, name: str
+) -> tuple[dict[str, Any], str]:
     """What is known of an artifact, and its text. NotFound tells the names there are."""
     known = {told["artifact_id"]: told for told in await _known(source, run_id)}
     if name not in known:
@@ -70,7 +72,7 @@ async def _read(source: Source, run_id: str, name: str) -> tuple[dict[str, Any],
     return told, text
 
 
-async def _text(source: Source, run_id: str, name: str, attempt: int) -> str:
+async def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
     """The pieces of this attempt, joined."""
     pieces: list[str] = []
     after = 0

@@ -27,7 +27,7 @@ TIMEX_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What a check saw. A warning hinders nobody now; a failure does. Each has its fix."""
 
     check: str
@@ -47,7 +47,7 @@ class Box:
     pid: int | None
 
 
-Findings = Iterator[Finding]
+Findings = Iterator[CheckResult]
 
 
 def check_system() -> Findings:
@@ -55,31 +55,33 @@ def check_system() -> Findings:
     try:
         check_machine(os.uname())
     except StartRefused as error:
-        yield Finding("system", "failure", str(error), "use a newer Linux")
+        yield CheckResult("system", "failure", str(error), "use a newer Linux")
         return
     release = os.uname().release
     if kernel_of(release) < KILLS_CGROUPS:
         least = ".".join(map(str, KILLS_CGROUPS))
         fix = f"Linux {least} or newer ends a cgroup in one step"
-        yield Finding("system", "warning", f"Linux {release} has no cgroup.kill", fix)
+        yield CheckResult(
+            "system", "warning", f"Linux {release} has no cgroup.kill", fix
+        )
     elif os.geteuid() == 0:
         fix = "run Penstock as the user whose work it does"
-        yield Finding("system", "warning", "you are root, and so is every run", fix)
+        yield CheckResult("system", "warning", "you are root, and so is every run", fix)
     else:
-        yield Finding("system", "ok", f"Linux {release}")
+        yield CheckResult("system", "ok", f"Linux {release}")
 
 
 def check_names(session: Session) -> Findings:
     """Names of the environment that nobody reads."""
     for name, near in mistyped(session.environ).items():
         fix = f"write {near}" if near else f"unset {name}; see `penstock config`"
-        yield Finding("environment", "warning", f"nobody reads {name}", fix)
+        yield CheckResult("environment", "warning", f"nobody reads {name}", fix)
 
 
 def check_folders(box: Box) -> Findings:
     """Owner, mode and room for writing."""
     for name, path in (("state", box.paths.state), ("runtime", box.paths.runtime)):
-        yield Finding(f"{name} folder", *_judge_folder(path))
+        yield CheckResult(f"{name} folder", *_judge_folder(path))
 
 
 def _judge_folder(path: Path) -> tuple[Literal["ok", "warning", "failure"], str, str]:
@@ -104,7 +106,7 @@ def check_git(box: Box) -> Findings:
     program = shutil.which("git", path=box.session.environ.get("PATH"))
     if program is None:
         fix = "install git; only folders of this box can be described without it"
-        yield Finding("git", "warning", "not found", fix)
+        yield CheckResult("git", "warning", "not found", fix)
         return
     try:
         done = subprocess.run(
@@ -115,9 +117,11 @@ def check_git(box: Box) -> Findings:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        yield Finding("git", "warning", f"{program} does not run: {error}", "mend it")
+        yield CheckResult(
+            "git", "warning", f"{program} does not run: {error}", "mend it"
+        )
         return
-    yield Finding("git", "ok", done.stdout.strip())
+    yield CheckResult("git", "ok", done.stdout.strip())
 
 
 def check_disk(box: Box) -> Findings:
@@ -127,11 +131,11 @@ def check_disk(box: Box) -> Findings:
     found = f"{free / GIB:.1f} GiB free at {there}"
     if free < box.config.min_free_bytes:
         fix = "make room; new runs are refused until then (`min_free_bytes`)"
-        yield Finding("disk", "failure", found, fix)
+        yield CheckResult("disk", "failure", found, fix)
     elif free < 2 * box.config.min_free_bytes:
-        yield Finding("disk", "warning", found, "make room before runs are refused")
+        yield CheckResult("disk", "warning", found, "make room before runs are refused")
     else:
-        yield Finding("disk", "ok", found)
+        yield CheckResult("disk", "ok", found)
 
 
 def check_clock(box: Box) -> Findings:
@@ -140,6 +144,8 @@ def check_clock(box: Box) -> Findings:
     told = libc.adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     if told == TIME_ERROR:
         fix = "`timedatectl set-ntp true`, or leave it to the host of this machine"
-        yield Finding("clock", "warning", "nobody keeps it right", fix)
+        yield CheckResult("clock", "warning", "nobody keeps it right", fix)
     else:
-        yield Finding("clock", "ok", "kept right" if told >= 0 else "cannot be asked")
+        yield CheckResult(
+            "clock", "ok", "kept right" if told >= 0 else "cannot be asked"
+        )

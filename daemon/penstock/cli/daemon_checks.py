@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from penstock.cli.checks import Box, Finding, Findings
+from penstock.cli.checks import Box, CheckResult, Findings
 from penstock.cli.systemctl import lingers, require_manager, show_unit
 from penstock.cli.units import SERVICE, SOCKET
 from penstock.processes.containment import DAEMON_LEAF
@@ -21,29 +21,29 @@ def check_token(box: Box) -> Findings:
         there = read_token(file)
     except Unauthorised as error:
         fix = f"chmod 600 {file} && penstock token rotate"
-        yield Finding("token", "failure", str(error), fix)
+        yield CheckResult("token", "failure", str(error), fix)
         return
     if not box.config.auth:
         fix = "take `auth = false` out of the config"
-        yield Finding("token", "warning", "every user of this box may run code as you", fix)  # fmt: skip
+        yield CheckResult("token", "warning", "every user of this box may run code as you", fix)  # fmt: skip
         return
-    yield Finding("token", "ok", str(file) if there else f"{file} will be made")
+    yield CheckResult("token", "ok", str(file) if there else f"{file} will be made")
 
 
 def check_port(box: Box) -> Findings:
     """Whether the daemon has its port, or could have it."""
     where = f"{box.config.host}, port {box.config.port}"
     if box.pid is not None or _socket_of_service() == "active":
-        yield Finding("port", "ok", f"{where} is the daemon's")
+        yield CheckResult("port", "ok", f"{where} is the daemon's")
         return
     try:
         family = socket.AF_INET6 if ":" in box.config.host else socket.AF_INET
         where_to = (box.config.host, box.config.port)
         with socket.create_server(where_to, family=family):
-            yield Finding("port", "ok", f"{where} is free")
+            yield CheckResult("port", "ok", f"{where} is free")
     except OSError as error:
         fix = "stop what listens there, or set another `port` in the config file"
-        yield Finding("port", "failure", f"{where}: {error.strerror}", fix)
+        yield CheckResult("port", "failure", f"{where}: {error.strerror}", fix)
 
 
 def check_service(box: Box) -> Findings:
@@ -52,49 +52,51 @@ def check_service(box: Box) -> Findings:
         require_manager()
         told = show_unit(SERVICE, "LoadState", "ActiveState", "MainPID", "Result")
     except NotAvailable as error:
-        yield Finding("service", "ok", f"none: {error}")
+        yield CheckResult("service", "ok", f"none: {error}")
         return
     if told["LoadState"] == "not-found":
         found = "not installed" + (f"; a daemon runs (pid {box.pid})" if box.pid else "")  # fmt: skip
         fix = "`penstock service install` starts it with you, and anew if it fails"
-        yield Finding("service", "ok", found, fix)
+        yield CheckResult("service", "ok", found, fix)
     elif told["ActiveState"] == "failed":
         fix = "`penstock service logs`, then `penstock service restart`"
-        yield Finding("service", "failure", f"failed: {told['Result']}", fix)
+        yield CheckResult("service", "failure", f"failed: {told['Result']}", fix)
     elif box.pid is not None and told["MainPID"] != str(box.pid):
         fix = "`penstock shutdown`, then `penstock service restart`"
         found = f"another daemon runs (pid {box.pid})"
-        yield Finding("service", "failure", found, fix)
+        yield CheckResult("service", "failure", found, fix)
     elif not lingers(box.session.environ):
         fix = "`loginctl enable-linger` lets it run from boot on"
-        yield Finding("service", "ok", f"{told['ActiveState']}; ends when you log out", fix)  # fmt: skip
+        yield CheckResult("service", "ok", f"{told['ActiveState']}; ends when you log out", fix)  # fmt: skip
     else:
-        yield Finding("service", "ok", told["ActiveState"])
+        yield CheckResult("service", "ok", told["ActiveState"])
 
 
 def check_containment(box: Box) -> Findings:
     """How the running daemon keeps the processes of runs together."""
     if box.pid is None:
-        yield Finding("containment", "ok", "told once a daemon runs")
+        yield CheckResult("containment", "ok", "told once a daemon runs")
         return
     try:
         lines = Path(f"/proc/{box.pid}/cgroup").read_text().splitlines()
     except OSError as error:
-        yield Finding("containment", "ok", f"cannot be seen: {error.strerror}")
+        yield CheckResult("containment", "ok", f"cannot be seen: {error.strerror}")
         return
     own = next((line[3:] for line in lines if line.startswith("0::")), "")
     if Path(own).name == DAEMON_LEAF:
-        yield Finding("containment", "ok", f"cgroup, delegated at {Path(own).parent}")
+        yield CheckResult(
+            "containment", "ok", f"cgroup, delegated at {Path(own).parent}"
+        )
         return
     fix = "`penstock service install` gives each run a cgroup of its own"
-    yield Finding("containment", "ok", "subreaper; no cgroup is delegated", fix)
+    yield CheckResult("containment", "ok", "subreaper; no cgroup is delegated", fix)
 
 
 def check_models(box: Box) -> Findings:
     """Whether each model server answers and has its models."""
     if not box.config.models.chain and not box.config.models.provider:
         fix = "set `[models]` provider and chain, if you want kinds that need one"
-        yield Finding("models", "ok", "none configured", fix)
+        yield CheckResult("models", "ok", "none configured", fix)
         return
     from penstock.cli.session import run_async
     from penstock.llm.models import open_models, probe
@@ -106,12 +108,12 @@ def check_models(box: Box) -> Findings:
     try:
         answers = run_async(ask)
     except StartRefused as error:
-        yield Finding("models", "failure", str(error), "correct `[models]`")
+        yield CheckResult("models", "failure", str(error), "correct `[models]`")
         return
     for url, problem in answers.items():
         fix = "start the server, or correct `[models]`" if problem else ""
         state: Literal["ok", "failure"] = "failure" if problem else "ok"
-        yield Finding("models", state, problem or f"{url} answers", fix)
+        yield CheckResult("models", state, problem or f"{url} answers", fix)
 
 
 def _socket_of_service() -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from penstock.cli import checks, daemon_checks
-from penstock.cli.checks import Box, Finding, Findings
+from penstock.cli.checks import Box, CheckResult, Findings
 from penstock.cli.output import colour_wanted, emit
 from penstock.cli.serve import read_pid
 from penstock.cli.session import Session, json_option, pass_session
@@ -59,10 +59,10 @@ def look_at(session: Session) -> Findings:
     try:
         config, sources = session.config()
     except StartRefused as error:
-        yield Finding("config", "failure", str(error), "correct that line")
+        yield CheckResult("config", "failure", str(error), "correct that line")
         return
     files = sorted(set(sources.values()) - {"flag", "environment"})
-    yield Finding("config", "ok", ", ".join(files) or "no file; the defaults hold")
+    yield CheckResult("config", "ok", ", ".join(files) or "no file; the defaults hold")
     paths = session.paths(config)
     box = Box(session, config, paths, pid_of(paths))
     for check in CHECKS:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 PAGE = 500
 
 
-class Source(Protocol):
+class RunSource(Protocol):
     """The story of a run, live or ended."""
 
     @property
@@ -120,7 +120,7 @@ class FileSource:
 
 
 def ask_source(
-    session: Session, run_id: str, work: Callable[[Source], Awaitable[T]]
+    session: Session, run_id: str, work: Callable[[RunSource], Awaitable[T]]
 ) -> T:
     """What `work` makes of the source that has this run."""
 
@@ -167,7 +167,7 @@ def embedded_ids(paths: Paths) -> list[str]:
 
 
 @asynccontextmanager
-async def open_source(session: Session, run_id: str) -> AsyncIterator[Source]:
+async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]:
     """The embedded daemon of this run, else the file it left, else the daemon."""
     path = session.paths().embedded_database(one_form(run_id))
     if session.named or not path.exists():

@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +14,14 @@ from penstock import __version__
 from penstock.cli.session import Session
 from penstock.words.errors import PenstockError
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 #: verb -> (where it stands, what it does); the heading groups them in the help.
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Runs": {
-        "run": ("kinds:run", "Start a run, follow it to its end, and end as it did."),
-        "submit": ("kinds:submit", "Start a run and print its id."),
+        "run": ("run:run", "Start a run, follow it to its end, and end as it did."),
+        "submit": ("run:submit", "Start a run and print its id."),
         "list": ("runs:list_runs", "The runs, newest first."),
         "show": ("runs:show", "One run as it stands."),
         "logs": ("watch:logs", "What a run printed."),
@@ -95,7 +98,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _PLACES:
-            return _verbs_of_others().get(cmd_name)
+            point = _verbs_of_others().get(cmd_name)
+            return point.load() if point else None
         module, name = _PLACES[cmd_name].split(":")
         command: click.Command = getattr(
             importlib.import_module(f"penstock.cli.{module}"), name
@@ -113,7 +117,7 @@ class LazyGroup(click.Group):
         if others := _verbs_of_others():
             with formatter.section("Of other packages"):
                 formatter.write_dl(
-                    [(n, c.get_short_help_str(80)) for n, c in others.items()]
+                    [(name, f"See {point.module}.") for name, point in others.items()]
                 )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -132,18 +136,12 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
 
 
-def _verbs_of_others() -> dict[str, click.Command]:
-    """The verbs of installed packages; one that cannot be imported is left out and told."""
+def _verbs_of_others() -> dict[str, EntryPoint]:
+    """The verbs of installed packages, by name; none is imported."""
     # Not at the top: it costs as much as a verb, and the verbs of this table need none of it.
     from importlib.metadata import entry_points
 
-    found: dict[str, click.Command] = {}
-    for point in entry_points(group=VERB_GROUP):
-        try:
-            found[point.name] = point.load()
-        except (ImportError, AttributeError) as error:
-            click.echo(f"penstock: the verb {point.name} is broken: {error}", err=True)
-    return found
+    return {point.name: point for point in entry_points(group=VERB_GROUP)}
 
 
 @click.group(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.completing import complete_run
-from penstock.cli.history import Source, ask_source
+from penstock.cli.history import RunSource, ask_source
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.errors import DaemonUnreachable
@@ -83,7 +83,7 @@ async def _windows(session: Session) -> tuple[Window, ...]:
         return () if chain is None else chain.windows()
 
 
-async def _layers(source: Source, run_id: str, at: str | None) -> Layers:
+async def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
     from penstock.llm.context import TOLD_TYPES, layers_at
 
     facts, after = [], 0

@@ -24,9 +24,9 @@ from penstock.client import (
     Client,
     EpochChanged,
     Facts,
-    Gap,
     News,
     Reconnecting,
+    Skipped,
 )
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused
 from penstock.words.problems import Exit
@@ -51,7 +51,7 @@ def run_to_end(session: Session, request: dict[str, Any], wishes: Wishes) -> int
     async def work() -> int:
         async with open_place(session, request) as client:
             reply = await client.submit(request, wait=wishes.block)
-            execution = Execution(client, reply["run_id"], wishes)
+            execution = FollowedRun(client, reply["run_id"], wishes)
             async with open_teller(
                 reply["kind"], json_wanted=wishes.as_json, quiet=wishes.quiet
             ) as teller:
@@ -63,7 +63,7 @@ def run_to_end(session: Session, request: dict[str, Any], wishes: Wishes) -> int
     return run_async(work)
 
 
-class Execution:
+class FollowedRun:
     """One run that this command started, and may end."""
 
     def __init__(self, client: Client, run_id: str, wishes: Wishes) -> None:
@@ -140,7 +140,7 @@ def notice(news: News) -> None:
     match news:
         case Reconnecting(why=why, attempt=1):
             say(f"{why}; connecting again")
-        case Gap(first=first, last=last):
+        case Skipped(first=first, last=last):
             say(f"the facts {first} to {last} are not kept any more")
         case EpochChanged():
             say("the daemon has another log now; reading it from its beginning")

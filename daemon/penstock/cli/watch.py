@@ -9,7 +9,7 @@ import click
 import trio
 
 from penstock.cli.completing import complete_run
-from penstock.cli.history import Source, ask_source, open_source
+from penstock.cli.history import RunSource, ask_source, open_source
 from penstock.cli.output import emit, say
 from penstock.cli.render import (
     Ended,
@@ -150,7 +150,7 @@ def events(
     """The recorded facts as NDJSON, of one run or of all; `position` is the next --after."""
     teller = PieceTeller(only_types(frozenset(types), to_json))
 
-    async def one(source: Source, run_id: str) -> None:
+    async def one(source: RunSource, run_id: str) -> None:
         await source.view(run_id)
         tell = _tell if follow else _tell_history
         await tell(source, run_id, teller, after)
@@ -177,7 +177,7 @@ def events(
 
 
 async def _tell(
-    source: Source, run_id: str, teller: Teller, after: int
+    source: RunSource, run_id: str, teller: Teller, after: int
 ) -> Ended | None:
     """Tell the run's facts above `after` to its end."""
     if source.client is None:
@@ -186,7 +186,7 @@ async def _tell(
 
 
 async def _tell_history(
-    source: Source, run_id: str, teller: Teller, after: int
+    source: RunSource, run_id: str, teller: Teller, after: int
 ) -> Ended | None:
     """Tell what is recorded by now."""
     end = None

@@ -4,8 +4,8 @@ from penstock.client.rest import Client as Client
 from penstock.client.rest import open_client as open_client
 from penstock.client.stream import EpochChanged as EpochChanged
 from penstock.client.stream import Facts as Facts
-from penstock.client.stream import Gap as Gap
 from penstock.client.stream import News as News
 from penstock.client.stream import Ready as Ready
 from penstock.client.stream import Reconnecting as Reconnecting
+from penstock.client.stream import Skipped as Skipped
 from penstock.client.stream import open_stream as open_stream

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.failures import error_of
-from penstock.client.stream import Stream, open_stream
+from penstock.client.stream import EventStream, open_stream
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
@@ -163,7 +163,7 @@ class Client:
 
     def follow(
         self, run_id: str | None = None, *, after: int = 0
-    ) -> AbstractAsyncContextManager[Stream]:
+    ) -> AbstractAsyncContextManager[EventStream]:
         """The log from a position on, and what comes; of one run, until it has ended."""
         return open_stream(self.address, run_id, after=after)
 

@@ -31,7 +31,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class Skipped:
     """Facts from `first` to `last` are not to be had: pruned, or dropped for a slow reader."""
 
     first: int
@@ -63,7 +63,7 @@ class EpochChanged:
     new: str
 
 
-News = Facts | Gap | Ready | Reconnecting | EpochChanged
+News = Facts | Skipped | Ready | Reconnecting | EpochChanged
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Cursor:
                 continue
             if self._misses(fact):
                 news += [Facts(tuple(fresh))] if fresh else []
-                news.append(Gap(self.position + 1, fact.position - 1))
+                news.append(Skipped(self.position + 1, fact.position - 1))
                 fresh = []
             self.position, self._sequence = fact.position, fact.sequence
             self.ended = self.run_id is not None and fact.type in TERMINAL_TYPES
@@ -113,7 +113,7 @@ class Cursor:
         return self._sequence is not None and fact.sequence > self._sequence + 1
 
 
-class Stream:
+class EventStream:
     """An async iterator of news; it ends after the terminal event of the run it is about."""
 
     def __init__(self, news: trio.MemoryReceiveChannel[News]) -> None:
@@ -121,7 +121,7 @@ class Stream:
         #: Why there is no more; the pump leaves it here.
         self.failed: PenstockError | None = None
 
-    def __aiter__(self) -> Stream:
+    def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> News:
@@ -160,13 +160,13 @@ class Patience:
 @asynccontextmanager
 async def open_stream(
     address: Address, run_id: str | None = None, *, after: int = 0
-) -> AsyncIterator[Stream]:
+) -> AsyncIterator[EventStream]:
     """The facts above the position `after`, of one run or of all, and those to come.
 
     The first connection must succeed; later ones are tried again for PATIENCE_SECONDS.
     """
     send, receive = trio.open_memory_channel[News](0)
-    stream = Stream(receive)
+    stream = EventStream(receive)
 
     async def pump() -> None:
         async with send:
@@ -232,7 +232,7 @@ def _read(frame: dict[str, Any], cursor: Cursor) -> list[News]:
             return cursor.take([Recorded.from_wire(data) for data in frame["events"]])
         case "gap":
             cursor.skip(frame["last"])
-            return [Gap(frame["first"], frame["last"], frame.get("dropped"))]
+            return [Skipped(frame["first"], frame["last"], frame.get("dropped"))]
         case "ready":
             return [Ready(frame["head"])]
         case "bye":

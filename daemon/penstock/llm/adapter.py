@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from penstock.llm.chat import Message
 from penstock.llm.http import quote
-from penstock.llm.lm import Attempt, TrioLM
+from penstock.llm.lm import AnswerAttempt, TrioLM
 from penstock.llm.run_models import Check
 from penstock.llm.stream import FieldSplitter
 from penstock.words.errors import MalformedAnswer, Refused
@@ -55,7 +55,7 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         question = lm.question
         correction: list[Message] = []
         for number in range(1, question.attempts + 1):
-            attempt = Attempt(
+            attempt = AnswerAttempt(
                 number, FieldSplitter(signature.output_fields), correction
             )
             question.asked += 1

@@ -11,7 +11,7 @@ from penstock.llm.chat import OnText, Reply, StreamBroken
 from penstock.llm.http import bearer, each_line, open_response, read_object
 
 
-class Answer(Protocol):
+class AnswerFold(Protocol):
     """What the lines of one stream add up to."""
 
     @property
@@ -40,7 +40,7 @@ class Api:
         self._headers = bearer(api_key)
 
     async def ask(
-        self, path: str, body: Mapping[str, Any], answer: Answer, on_text: OnText
+        self, path: str, body: Mapping[str, Any], answer: AnswerFold, on_text: OnText
     ) -> Reply:
         """Fold the stream into `answer`, handing over its text piece by piece."""
 

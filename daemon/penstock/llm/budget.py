@@ -58,7 +58,7 @@ def judge(limits: Budget, spent: Spent) -> tuple[Verdict, str]:
     return "go", ""
 
 
-class Ledger:
+class Spending:
     """What each open run, and each tree of runs, has spent."""
 
     def __init__(self, run_limits: Budget, tree_limits: Budget) -> None:

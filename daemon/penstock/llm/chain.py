@@ -64,7 +64,7 @@ _NEWEST = 0.3
 
 
 @dataclass(slots=True)
-class Link:
+class ModelClient:
     """One model of the chain, with what its use has taught us."""
 
     name: str
@@ -90,18 +90,18 @@ class Link:
             self.tokens_per_second = known + _NEWEST * (speed - known)
 
 
-class Try:
+class Attempt:
     """One request to one model; `spent` is what it cost, also when it failed."""
 
     def __init__(
         self,
-        link: Link,
+        model_client: ModelClient,
         request: ChatRequest,
         estimated: int,
         on_text: OnText,
         largest: int,
     ) -> None:
-        self._link = link
+        self._model_client = model_client
         self._request = request
         self._estimated = estimated
         self._on_text = on_text
@@ -118,15 +118,15 @@ class Try:
     async def run(self, seconds: float) -> Reply:
         """The whole answer, within so many seconds."""
         started = trio.current_time()
-        self._link.requests += 1
+        self._model_client.requests += 1
         reply: Reply | None = None
         try:
             with trio.move_on_after(seconds):
-                reply = await self._link.engine.chat(self._request, self._hear)
+                reply = await self._model_client.engine.chat(self._request, self._hear)
         finally:
             self.spent = self._cost(reply, trio.current_time() - started)
         if reply is None:
-            where = f"{self._request.model} at {self._link.engine.url}"
+            where = f"{self._request.model} at {self._model_client.engine.url}"
             raise ModelFailed(f"{where} did not finish its answer within {seconds:g} s")
         self._learn(reply)
         return reply
@@ -148,23 +148,28 @@ class Try:
         tokens_in = usage.tokens_in if usage else None
         tokens_out = usage.tokens_out if usage else None
         if tokens_in is None:
-            tokens_in = self._link.calibration.apply(self._estimated)
+            tokens_in = self._model_client.calibration.apply(self._estimated)
         if tokens_out is None:
             tokens_out = estimate("".join(self._parts))
-        cost = price(tokens_in, tokens_out, self._link.price_in, self._link.price_out)
+        cost = price(
+            tokens_in,
+            tokens_out,
+            self._model_client.price_in,
+            self._model_client.price_out,
+        )
         return Spent(tokens_in, tokens_out, cost, seconds)
 
     def _learn(self, reply: Reply) -> None:
-        link = self._link
-        link.calibration = link.calibration.learn(
+        model_client = self._model_client
+        model_client.calibration = model_client.calibration.learn(
             self._estimated, reply.usage.tokens_in
         )
         since_first = trio.current_time() - self._first_at
-        link.measure(self.spent.tokens_out, reply.usage.seconds or since_first)
+        model_client.measure(self.spent.tokens_out, reply.usage.seconds or since_first)
 
 
 @dataclass(frozen=True, slots=True)
-class LinkStatistics:
+class ModelClientStatistics:
     """One model of the chain as surfaces show it."""
 
     model: str
@@ -193,17 +198,24 @@ class Completion:
 class Chain:
     """The models; made by `open_models`, shared by all runs."""
 
-    def __init__(self, links: Sequence[Link], config: Models) -> None:
-        self.links: Mapping[str, Link] = {link.name: link for link in links}
+    def __init__(self, model_clients: Sequence[ModelClient], config: Models) -> None:
+        self.model_clients: Mapping[str, ModelClient] = {
+            model_client.name: model_client for model_client in model_clients
+        }
         self.config = config
 
     def windows(self) -> tuple[Window, ...]:
         """The chain, small to large."""
-        return tuple(Window(link.name, link.window) for link in self.links.values())
+        return tuple(
+            Window(model_client.name, model_client.window)
+            for model_client in self.model_clients.values()
+        )
 
-    def statistics(self) -> tuple[LinkStatistics, ...]:
+    def statistics(self) -> tuple[ModelClientStatistics, ...]:
         """A snapshot, small to large."""
-        return tuple(_statistics(link) for link in self.links.values())
+        return tuple(
+            _statistics(model_client) for model_client in self.model_clients.values()
+        )
 
     async def complete(
         self,
@@ -224,22 +236,27 @@ class Chain:
         estimated = estimate_messages(messages)
         while True:
             window = choose(
-                windows, lambda model: self.links[model].calibration.apply(estimated)
+                windows,
+                lambda model: self.model_clients[model].calibration.apply(estimated),
             )
-            link = self.links[window.model]
-            request = _request(link, messages, estimated, max_tokens, temperature)
+            model_client = self.model_clients[window.model]
+            request = _request(
+                model_client, messages, estimated, max_tokens, temperature
+            )
             try:
-                return await self._persist(link, request, estimated, on_text, account)
+                return await self._persist(
+                    model_client, request, estimated, on_text, account
+                )
             except RequestRefused as error:
                 if not is_overflow(error):
                     raise
                 windows = windows[windows.index(window) + 1 :]
                 if not windows:
-                    raise ContextTooLarge(str(error), model=link.name) from None
+                    raise ContextTooLarge(str(error), model=model_client.name) from None
 
     async def _persist(
         self,
-        link: Link,
+        model_client: ModelClient,
         request: ChatRequest,
         estimated: int,
         on_text: OnText,
@@ -247,13 +264,15 @@ class Chain:
     ) -> Completion:
         """Try until an answer comes, or the tries are used up."""
         for failed in count(1):
-            attempt = Try(link, request, estimated, on_text, self.config.answer_bytes)
+            attempt = Attempt(
+                model_client, request, estimated, on_text, self.config.answer_bytes
+            )
             try:
-                async with link.limiter:
+                async with model_client.limiter:
                     reply = await attempt.run(self.config.request_timeout)
-                return Completion(reply, link.name, attempt.spent)
+                return Completion(reply, model_client.name, attempt.spent)
             except ModelFailed as error:
-                link.failures += 1
+                model_client.failures += 1
                 pause = pause_before_retry(
                     error,
                     failed=failed,
@@ -265,38 +284,40 @@ class Chain:
                     raise
             finally:
                 if attempt.spent.tokens or attempt.spent.seconds:
-                    account(link.name, attempt.spent)
+                    account(model_client.name, attempt.spent)
             await trio.sleep(pause)
         raise AssertionError("unreachable")
 
 
 def _request(
-    link: Link,
+    model_client: ModelClient,
     messages: Sequence[Message],
     estimated: int,
     max_tokens: int | None,
     temperature: float | None,
 ) -> ChatRequest:
-    room = max(1, link.window - link.calibration.apply(estimated))
+    room = max(1, model_client.window - model_client.calibration.apply(estimated))
     if max_tokens is not None:
         max_tokens = min(max_tokens, room)
-    elif link.needs_limit:
+    elif model_client.needs_limit:
         max_tokens = room
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
-    return ChatRequest(link.name, sent, link.window, max_tokens, temperature)
+    return ChatRequest(
+        model_client.name, sent, model_client.window, max_tokens, temperature
+    )
 
 
-def _statistics(link: Link) -> LinkStatistics:
-    limiter = link.limiter.statistics()
-    return LinkStatistics(
-        model=link.name,
-        url=link.engine.url,
-        window=link.window,
-        window_assumed=link.window_assumed,
-        requests=link.requests,
-        failures=link.failures,
+def _statistics(model_client: ModelClient) -> ModelClientStatistics:
+    limiter = model_client.limiter.statistics()
+    return ModelClientStatistics(
+        model=model_client.name,
+        url=model_client.engine.url,
+        window=model_client.window,
+        window_assumed=model_client.window_assumed,
+        requests=model_client.requests,
+        failures=model_client.failures,
         active=limiter.borrowed_tokens,
         waiting=limiter.tasks_waiting,
-        tokens_per_second=link.tokens_per_second,
-        reported_per_estimated=link.calibration.ratio,
+        tokens_per_second=model_client.tokens_per_second,
+        reported_per_estimated=model_client.calibration.ratio,
     )

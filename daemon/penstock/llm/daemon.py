@@ -35,8 +35,10 @@ class DaemonModels:
         """What is wrong with the models, if anything is, and how each one stands."""
         problems = await self.health.problems()
         stand = {
-            name: "does not answer" if problems.get(link.engine.url) else "answers"
-            for name, link in self.chain.links.items()
+            name: "does not answer"
+            if problems.get(model_client.engine.url)
+            else "answers"
+            for name, model_client in self.chain.model_clients.items()
         }
         return "; ".join(filter(None, problems.values())) or None, stand
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import trio
 
-from penstock.llm.budget import Ledger, Spent
+from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
 from penstock.log.writes import RunFilter
@@ -37,7 +37,7 @@ class DurableModels:
     """
 
     chain: Chain
-    ledger: Ledger = field(init=False)
+    ledger: Spending = field(init=False)
     #: Roots of trees whose spending is in the ledger.
     _known: set[str] = field(default_factory=set)
     #: Runs that stand in the ledger.
@@ -48,7 +48,7 @@ class DurableModels:
 
     def __post_init__(self) -> None:
         config = self.chain.config
-        self.ledger = Ledger(config.run_budget, config.tree_budget)
+        self.ledger = Spending(config.run_budget, config.tree_budget)
 
     def for_run(self, run: Run) -> RunModels:
         """The models as this run sees them."""

@@ -21,7 +21,7 @@ _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
 
 
 @dataclass(slots=True)
-class Attempt:
+class AnswerAttempt:
     """One answer asked for: its number, its stream, and what was wrong with the one before."""
 
     number: int
@@ -34,10 +34,12 @@ class Attempt:
 class TrioLM(dspy.BaseLM):  # type: ignore[misc]
     """A language model for DSPy programs, whose requests go out through a `Question`."""
 
-    def __init__(self, question: Question, attempt: Attempt | None = None) -> None:
+    def __init__(
+        self, question: Question, attempt: AnswerAttempt | None = None
+    ) -> None:
         super().__init__("penstock", cache=False, num_retries=0)
         self.question = question
-        self.attempt = attempt or Attempt(1, FieldSplitter(()))
+        self.attempt = attempt or AnswerAttempt(1, FieldSplitter(()))
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
         raise RuntimeError("a synchronous DSPy call would block the loop: use `acall`")

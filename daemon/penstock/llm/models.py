@@ -10,7 +10,7 @@ import httpx
 import trio
 
 from penstock.llm.api import Api
-from penstock.llm.chain import Chain, Link
+from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import Engine
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
@@ -25,19 +25,19 @@ def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any
     """
     return [
         {
-            "model": link.model,
-            "url": link.url,
-            "window": link.window,
-            "window_assumed": link.window_assumed,
-            "problem": problems.get(link.url, ""),
-            "requests": link.requests,
-            "failures": link.failures,
-            "active": link.active,
-            "waiting": link.waiting,
-            "tokens_per_second": link.tokens_per_second,
-            "reported_per_estimated": link.reported_per_estimated,
+            "model": model_client.model,
+            "url": model_client.url,
+            "window": model_client.window,
+            "window_assumed": model_client.window_assumed,
+            "problem": problems.get(model_client.url, ""),
+            "requests": model_client.requests,
+            "failures": model_client.failures,
+            "active": model_client.active,
+            "waiting": model_client.waiting,
+            "tokens_per_second": model_client.tokens_per_second,
+            "reported_per_estimated": model_client.reported_per_estimated,
         }
-        for link in chain.statistics()
+        for model_client in chain.statistics()
     ]
 
 
@@ -81,7 +81,7 @@ async def open_models(
         mounts={f"all://{host}": None for host in _OWN_HOSTS},
     ) as client:
         yield Chain(
-            [_link(entry, config, client, environ) for entry in entries], config
+            [_model_client(entry, config, client, environ) for entry in entries], config
         )
 
 
@@ -90,11 +90,15 @@ async def probe(chain: Chain) -> dict[str, str]:
 
     Takes at most the connect timeout, and asks all servers at once.
     """
-    links = list(chain.links.values())
+    model_clients = list(chain.model_clients.values())
     found: dict[str, str] = {}
     async with trio.open_nursery() as nursery:
-        for url in {link.engine.url for link in links}:
-            there = [link for link in links if link.engine.url == url]
+        for url in {model_client.engine.url for model_client in model_clients}:
+            there = [
+                model_client
+                for model_client in model_clients
+                if model_client.engine.url == url
+            ]
             nursery.start_soon(
                 _probe_server, there, chain.config.connect_timeout, found
             )
@@ -130,9 +134,9 @@ async def check(chain: Chain) -> None:
 
 
 async def _probe_server(
-    links: Sequence[Link], seconds: float, found: dict[str, str]
+    model_clients: Sequence[ModelClient], seconds: float, found: dict[str, str]
 ) -> None:
-    engine = links[0].engine
+    engine = model_clients[0].engine
     found[engine.url] = (
         f"the model server at {engine.url} does not answer within {seconds:g} s"
     )
@@ -142,18 +146,21 @@ async def _probe_server(
         except ModelFailed as error:
             found[engine.url] = str(error)
         else:
-            found[engine.url] = _missing(links, present)
+            found[engine.url] = _missing(model_clients, present)
 
 
-def _missing(links: Sequence[Link], present: frozenset[str]) -> str:
+def _missing(model_clients: Sequence[ModelClient], present: frozenset[str]) -> str:
     """What to do about models that the server does not have.
 
     Only Ollama's names are compared: other servers answer to more names than they list.
     """
-    for link in links:
-        if isinstance(link.engine, OllamaEngine) and link.name not in present:
-            where = f"the model server at {link.engine.url}"
-            return f"{where} does not have {link.name}; run `ollama pull {link.name}`"
+    for model_client in model_clients:
+        if (
+            isinstance(model_client.engine, OllamaEngine)
+            and model_client.name not in present
+        ):
+            where = f"the model server at {model_client.engine.url}"
+            return f"{where} does not have {model_client.name}; run `ollama pull {model_client.name}`"
     return ""
 
 
@@ -208,11 +215,11 @@ def _problem_of_address(url: str) -> str:
     return ""
 
 
-def _link(
+def _model_client(
     entry: Model, config: Models, client: httpx.AsyncClient, environ: Mapping[str, str]
-) -> Link:
+) -> ModelClient:
     window = config.windows.get(entry.name) or KNOWN_WINDOWS.get(entry.name)
-    return Link(
+    return ModelClient(
         name=entry.name,
         engine=_engine(entry, client, environ),
         window=window or ASSUMED_WINDOW,

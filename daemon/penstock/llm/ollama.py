@@ -31,7 +31,9 @@ class OllamaEngine:
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
         """See `Engine.chat`. The end marker is `done`, its reason `done_reason`."""
-        return await self._api.ask("/api/chat", _body(request), _Answer(), on_text)
+        return await self._api.ask(
+            "/api/chat", _body(request), _OllamaAnswer(), on_text
+        )
 
     async def models(self) -> frozenset[str]:
         """See `Engine.models`; a name without a tag stands for its tag `latest`."""
@@ -39,7 +41,7 @@ class OllamaEngine:
         return names | {name.removesuffix(":latest") for name in names}
 
 
-class _Answer:
+class _OllamaAnswer:
     """What the lines of one stream add up to."""
 
     def __init__(self) -> None:

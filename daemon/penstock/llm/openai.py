@@ -32,14 +32,14 @@ class OpenAIEngine:
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
         """See `Engine.chat`. End markers are `finish_reason` and `[DONE]`; either will do."""
         path = "/chat/completions"
-        return await self._api.ask(path, _body(request), _Answer(), on_text)
+        return await self._api.ask(path, _body(request), _OpenAIAnswer(), on_text)
 
     async def models(self) -> frozenset[str]:
         """See `Engine.models`."""
         return await self._api.names("/models", "data", "id")
 
 
-class _Answer:
+class _OpenAIAnswer:
     """What the chunks of one stream add up to."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import trio
 
 from penstock.late import import_late
-from penstock.llm.budget import Ledger, Spent
+from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
 from penstock.llm.context import Layers, arrange
@@ -46,7 +46,7 @@ _LAST_WORD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModelAnswer:
     """The fields that were asked for, validated."""
 
     fields: Mapping[str, Any]
@@ -117,7 +117,7 @@ class RunModels:
     def __init__(
         self,
         chain: Chain,
-        ledger: Ledger,
+        ledger: Spending,
         *,
         run_id: str,
         root_id: str,
@@ -147,7 +147,7 @@ class RunModels:
         max_tokens: int | None = None,
         temperature: float | None = None,
         allow_truncated: bool = False,
-    ) -> Answer:
+    ) -> ModelAnswer:
         """Have a model fill the output fields of a signature, or run a DSPy program.
 
         With `think` the model reasons first, in a field `reasoning`. An answer without the form that
@@ -170,7 +170,9 @@ class RunModels:
         fields: dict[str, Any] = await programs.execute(
             question, task, dict(inputs), think=think
         )
-        return Answer(fields, question.model, question.asked, question.finish_reason)
+        return ModelAnswer(
+            fields, question.model, question.asked, question.finish_reason
+        )
 
     async def complete(
         self,

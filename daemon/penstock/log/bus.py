@@ -106,7 +106,7 @@ class BusStatistics:
     dropped: int
 
 
-class History(Protocol):
+class EventReader(Protocol):
     """What the bus reads of the store."""
 
     async def read(
@@ -132,7 +132,7 @@ class Bus:
 
     def __init__(
         self,
-        history: History,
+        history: EventReader,
         *,
         head: int,
         floor: int,
@@ -179,7 +179,7 @@ class Bus:
                 lot.unpark_all()
 
     def forget_below(self, floor: int) -> None:
-        """History below `floor` was pruned."""
+        """EventReader below `floor` was pruned."""
         self.floor = max(self.floor, floor)
 
     def _trim(self) -> None:

@@ -28,22 +28,22 @@ from penstock.log.writes import (
     Appended,
     Claim,
     Complete,
-    Decision,
     Enqueue,
     Fence,
-    Outcome,
     Release,
     RequestPreempt,
-    draft,
+    Result,
+    Write,
+    new_event,
 )
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
 from penstock.words.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
 from penstock.words.recorded import Recorded
 
-Answered = Outcome | PenstockError
+Answered = Result | PenstockError
 
 
-class Follower(Protocol):
+class Projection(Protocol):
     """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
 
     @property
@@ -51,14 +51,14 @@ class Follower(Protocol):
         """Position of the newest fact that was folded."""
         ...
 
-    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
         """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
 
         `forced`: look even though nothing in the batch says so.
         """
         ...
 
-    def apply(self, decision: Decision, outcome: Answered) -> None:
+    def apply(self, write: Write, outcome: Answered) -> None:
         """Take note of one decision's outcome, in batch order."""
         ...
 
@@ -75,7 +75,7 @@ class Follower(Protocol):
 class Pending:
     """One decision on its way; `settled` is shared by all that entered for the same batch."""
 
-    decision: Decision
+    write: Write
     settled: trio.Event
     since: float
     counted: bool
@@ -90,7 +90,7 @@ class RecorderStatistics:
     capacity: int
     waiting: int
     batches: int
-    decisions: int
+    writes: int
     largest_batch: int
     dropped: int
     unavailable: str | None
@@ -101,7 +101,7 @@ class Counters:
     """What the recorder has done since its start."""
 
     batches: int = 0
-    decisions: int = 0
+    writes: int = 0
     largest_batch: int = 0
     dropped: int = 0
 
@@ -124,19 +124,19 @@ def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
     """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
     if not entry.counted:
         return False
-    if isinstance(entry.decision, Enqueue) and entry.decision.capacity is not None:
+    if isinstance(entry.write, Enqueue) and entry.write.capacity is not None:
         return True
     return now - entry.since >= patience
 
 
-def answer_without_store(decision: Decision, why: str) -> Answered:
+def answer_without_store(write: Write, why: str) -> Answered:
     """What one who gave up is told: facts that may be dropped are taken as recorded."""
-    return Appended() if _droppable(decision) else StoreUnavailable(why)
+    return Appended() if _droppable(write) else StoreUnavailable(why)
 
 
-def _droppable(decision: Decision) -> bool:
-    return isinstance(decision, Append) and all(
-        d.type in DROPPABLE_TYPES for d in decision.drafts
+def _droppable(write: Write) -> bool:
+    return isinstance(write, Append) and all(
+        d.type in DROPPABLE_TYPES for d in write.new_events
     )
 
 
@@ -153,20 +153,20 @@ class Commits:
     #: Why the store does not answer; None while it does.
     unavailable: str | None = None
 
-    async def commit(self, decisions: Sequence[Decision]) -> list[Answered] | None:
+    async def commit(self, writes: Sequence[Write]) -> list[Answered] | None:
         """The store's answers, or None while it is unavailable."""
         try:
             if self.unavailable is not None:
                 await self._check_lost_answer()
             try:
-                answers = await self._commit_shielded(decisions)
+                answers = await self._commit_shielded(writes)
             except (StoreUnavailable, StoreBroken):
                 raise
             except Exception:
                 log.exception(
                     "a batch could not be judged; trying its decisions one by one"
                 )
-                answers = [await self._commit_alone(decision) for decision in decisions]
+                answers = [await self._commit_alone(write) for write in writes]
         except StoreUnavailable as error:
             if self.unavailable is None:
                 log.error("the store is unavailable: %s", error)
@@ -188,24 +188,24 @@ class Commits:
         if head > self.head():
             raise StoreBroken("the store wrote facts and did not say so")
 
-    async def _commit_shielded(self, decisions: Sequence[Decision]) -> list[Answered]:
+    async def _commit_shielded(self, writes: Sequence[Write]) -> list[Answered]:
         # A commit that is not waited for would be a commit of unknown outcome.
         with trio.CancelScope(shield=True):
-            answers = await self.store.commit(decisions)
+            answers = await self.store.commit(writes)
         return answers  # noqa: RET504  (left the scope first)
 
-    async def _commit_alone(self, decision: Decision) -> Answered:
+    async def _commit_alone(self, write: Write) -> Answered:
         try:
-            return (await self._commit_shielded([decision]))[0]
+            return (await self._commit_shielded([write]))[0]
         except (StoreBroken, StoreUnavailable):
             raise
         except Exception as error:
-            log.exception("the decision %s failed", type(decision).__name__)
+            log.exception("the decision %s failed", type(write).__name__)
             return PenstockError(f"the decision failed: {type(error).__name__}")
 
 
 @dataclass(eq=False, slots=True)
-class Notes:
+class CoalescedEvents:
     """Holds back what comes too fast. `note` never waits; the newest of a key wins."""
 
     #: Seconds between two notes of one key.
@@ -236,8 +236,8 @@ class Recorder:
     """See the module's text. Make one with `open_recorder`."""
 
     store: Store
-    follower: Follower
-    #: Ordinary entries that may be pending; `decide` waits beyond it.
+    projection: Projection
+    #: Ordinary entries that may be pending; `record` waits beyond it.
     capacity: int
     #: Seconds an ordinary entry waits for an unavailable store.
     patience: float
@@ -245,7 +245,7 @@ class Recorder:
     note_interval: float
     now: Callable[[], datetime]
     #: Takes secrets out of what is to be recorded.
-    redact: Callable[[Decision], Decision] = lambda decision: decision
+    redact: Callable[[Write], Write] = lambda write: write
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     counters: Counters = field(default_factory=Counters)
     _commits: Commits = field(init=False)
@@ -255,7 +255,7 @@ class Recorder:
     _work: trio.Event = field(default_factory=trio.Event)
     _room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
     _concluding: set[Fence] = field(default_factory=set)
-    _notes: Notes = field(init=False)
+    _notes: CoalescedEvents = field(init=False)
     _kicked: bool = False
     _writing: bool = True
     _in_batch: bool = False
@@ -264,15 +264,15 @@ class Recorder:
     )
 
     def __post_init__(self) -> None:
-        self._commits = Commits(self.store, lambda: self.follower.head)
-        self._notes = Notes(self.note_interval, self._enter_note)
+        self._commits = Commits(self.store, lambda: self.projection.head)
+        self._notes = CoalescedEvents(self.note_interval, self._enter_note)
 
     @property
     def unavailable(self) -> str | None:
         """Why the store does not answer; None while it does."""
         return self._commits.unavailable
 
-    async def decide(self, decision: Decision) -> Outcome:
+    async def record(self, write: Write) -> Result:
         """Record a decision: wait for room, then for its commit, and return its outcome.
 
         Raises what the store refused it with; Terminal if the run's execution has concluded
@@ -281,28 +281,28 @@ class Recorder:
         while self._ordinary >= self.capacity:
             await self._room.park()
         # Mostly nothing is being concluded, and a fence is slow to look up.
-        if self._concluding and getattr(decision, "fence", None) in self._concluding:
+        if self._concluding and getattr(write, "fence", None) in self._concluding:
             # Woken for room that it does not take: the next in line may have it.
             self._room.unpark()
             await trio.lowlevel.checkpoint()
             raise Terminal
-        entry = self._enter(decision, counted=True)
+        entry = self._enter(write, counted=True)
         while entry.answer is None:
             await entry.settled.wait()
-        if isinstance(entry.answer, Outcome):
+        if isinstance(entry.answer, Result):
             return entry.answer
         raise entry.answer
 
-    def conclude(self, decision: Complete | Release) -> None:
+    def conclude(self, write: Complete | Release) -> None:
         """Record the end of an execution. Never waits; follows every append already queued."""
-        self._concluding.add(decision.fence)
-        self._enter(decision, counted=False)
+        self._concluding.add(write.fence)
+        self._enter(write, counted=False)
         if not self._writing:
-            self.follower.abandon()
+            self.projection.abandon()
 
-    def request(self, decision: RequestPreempt) -> None:
+    def request(self, write: RequestPreempt) -> None:
         """Ask to interrupt a run. Never waits; at most one per execution is on its way."""
-        self._enter(decision, counted=False)
+        self._enter(write, counted=False)
 
     def note(self, key: str, event: AnyEvent) -> None:
         """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
@@ -322,13 +322,13 @@ class Recorder:
         c = self.counters
         waiting = len(self._room)
         return RecorderStatistics(
-            self._ordinary, self.capacity, waiting, c.batches, c.decisions, c.largest_batch,
+            self._ordinary, self.capacity, waiting, c.batches, c.writes, c.largest_batch,
             c.dropped, self.unavailable,
         )  # fmt: skip
 
-    def _enter(self, decision: Decision, *, counted: bool) -> Pending:
-        decision = self.redact(decision)
-        entry = Pending(decision, self._settled, trio.current_time(), counted)
+    def _enter(self, write: Write, *, counted: bool) -> Pending:
+        write = self.redact(write)
+        entry = Pending(write, self._settled, trio.current_time(), counted)
         self._pending.append(entry)
         self._ordinary += counted
         self._work.set()
@@ -363,7 +363,7 @@ class Recorder:
                 self._batch_done.unpark_all()
         finally:
             self._writing = self._in_batch = False
-            self.follower.abandon()
+            self.projection.abandon()
             self._batch_done.unpark_all()
 
     async def _write_batch(self) -> None:
@@ -371,13 +371,13 @@ class Recorder:
         entries: list[Pending] = []
         while True:
             entries += self._take()
-            decisions = [entry.decision for entry in entries]
-            claim = self.follower.claim(decisions, forced=self._kicked)
+            writes = [entry.write for entry in entries]
+            claim = self.projection.claim(writes, forced=self._kicked)
             if claim is not None:
-                decisions.append(claim)
-            if not decisions:
+                writes.append(claim)
+            if not writes:
                 return
-            answers = await self._commits.commit(decisions)
+            answers = await self._commits.commit(writes)
             if answers is not None:
                 break
             entries = await self._wait_for_store(entries)
@@ -408,7 +408,7 @@ class Recorder:
         now = trio.current_time()
         given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
         for entry in given_up:
-            entry.answer = answer_without_store(entry.decision, self.unavailable or "")
+            entry.answer = answer_without_store(entry.write, self.unavailable or "")
             self.counters.dropped += isinstance(entry.answer, Appended)
         kept = [entry for entry in entries if entry.answer is None]
         self._take_out(given_up)
@@ -428,31 +428,29 @@ class Recorder:
         # First of all: who samples how full the recorder is does so while the facts are folded.
         self._take_out(entries)
         self.counters.batches += 1
-        self.counters.decisions += len(entries)
+        self.counters.writes += len(entries)
         self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
         facts: list[Recorded] = []
         for entry, answer in zip(entries, answers, strict=False):
             entry.answer = answer
-            self._apply(entry.decision, answer, facts)
+            self._apply(entry.write, answer, facts)
         if claim is not None:
             self._apply(claim, answers[-1], facts)
-        self.follower.fold(facts)
+        self.projection.fold(facts)
 
-    def _apply(
-        self, decision: Decision, answer: Answered, facts: list[Recorded]
-    ) -> None:
-        if isinstance(decision, (Complete, Release)):
-            self._concluding.discard(decision.fence)
-        if isinstance(answer, Outcome) and not getattr(answer, "duplicate", False):
+    def _apply(self, write: Write, answer: Answered, facts: list[Recorded]) -> None:
+        if isinstance(write, (Complete, Release)):
+            self._concluding.discard(write.fence)
+        if isinstance(answer, Result) and not getattr(answer, "duplicate", False):
             facts.extend(answer.recorded)
-        self.follower.apply(decision, answer)
+        self.projection.apply(write, answer)
 
     async def write_notes(self) -> None:
         """The task that turns notes into facts, at most one of a key per `note_interval`."""
         await self._notes.write()
 
     def _enter_note(self, event: AnyEvent) -> None:
-        note = draft(DAEMON_STREAM, event, now=self.now())
+        note = new_event(DAEMON_STREAM, event, now=self.now())
         self._enter(Append((note,)), counted=False)
 
 

@@ -17,17 +17,17 @@ from penstock.log.writes import (
     Answer,
     Append,
     Complete,
-    Decision,
-    Draft,
     Enqueue,
+    NewEvent,
     Release,
+    Write,
 )
 from penstock.words.errors import StartRefused
 
 #: What stands where a secret stood.
 REDACTED = "[redacted]"
 
-Redact = Callable[[Decision], Decision]
+Redact = Callable[[Write], Write]
 
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
@@ -45,36 +45,38 @@ def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Reda
     if not words:
         return _nothing
     wanted = re.compile("|".join(words))
-    return lambda decision: _redacted(decision, wanted)
+    return lambda write: _redacted(write, wanted)
 
 
-def _nothing(decision: Decision) -> Decision:
-    return decision
+def _nothing(write: Write) -> Write:
+    return write
 
 
-def _redacted(decision: Decision, wanted: re.Pattern[str]) -> Decision:
-    if isinstance(decision, Append):
-        drafts = tuple(_draft(draft, wanted) for draft in decision.drafts)
+def _redacted(write: Write, wanted: re.Pattern[str]) -> Write:
+    if isinstance(write, Append):
+        new_events = tuple(_draft(new_event, wanted) for new_event in write.new_events)
         return (
-            decision if drafts == decision.drafts else replace(decision, drafts=drafts)
+            write
+            if new_events == write.new_events
+            else replace(write, new_events=new_events)
         )
-    if isinstance(decision, Complete | Release):
-        return replace(decision, draft=_draft(decision.draft, wanted))
-    if isinstance(decision, Enqueue):
-        shown = _clean(decision.spec.shown, wanted)
-        return replace(decision, spec=replace(decision.spec, shown=shown))
-    if isinstance(decision, Answer):
-        return replace(decision, answer=wanted.sub(REDACTED, decision.answer))
-    return decision
+    if isinstance(write, Complete | Release):
+        return replace(write, new_event=_draft(write.new_event, wanted))
+    if isinstance(write, Enqueue):
+        shown = _clean(write.spec.shown, wanted)
+        return replace(write, spec=replace(write.spec, shown=shown))
+    if isinstance(write, Answer):
+        return replace(write, answer=wanted.sub(REDACTED, write.answer))
+    return write
 
 
-def _draft(draft: Draft, wanted: re.Pattern[str]) -> Draft:
+def _draft(new_event: NewEvent, wanted: re.Pattern[str]) -> NewEvent:
     # Most facts hold no secret: one look at their JSON tells, and only the others are taken apart.
-    if draft.type in _ARTIFACTS or not wanted.search(draft.body.decode()):
-        return draft
-    event = from_json(draft.body)
+    if new_event.type in _ARTIFACTS or not wanted.search(new_event.body.decode()):
+        return new_event
+    event = from_json(new_event.body)
     kept = {"type": event.pop("type"), **_clean(event, wanted)}
-    return draft._replace(body=to_json(kept))
+    return new_event._replace(body=to_json(kept))
 
 
 def _clean(value: Any, wanted: re.Pattern[str]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
 from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -21,7 +21,7 @@ class Store(Protocol):
     #: Id of the log, made with it.
     epoch: str
 
-    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         """Judge and write all decisions in order, in one transaction.
 
         StoreUnavailable: outcome unknown, nothing was published, try the same batch again.

@@ -150,7 +150,7 @@ LARGEST_SKEW = timedelta(seconds=5)
 _NO_CLOCK: Clock = MappingProxyType({})
 
 
-class Draft(NamedTuple):
+class NewEvent(NamedTuple):
     """A fact on its way to the store: already encoded and known to be small enough.
 
     A tuple, since one is made per fact: a frozen dataclass takes three times as long.
@@ -167,7 +167,7 @@ class Draft(NamedTuple):
     code_version: int | None = None
 
 
-def draft(
+def new_event(
     run_id: str,
     event: AnyEvent,
     *,
@@ -177,7 +177,7 @@ def draft(
     clock: Mapping[str, int] | None = None,
     causation_id: UUID | None = None,
     code_version: int | None = None,
-) -> Draft:
+) -> NewEvent:
     """Encode a fact for the store.
 
     TooLarge above `LARGEST_EVENT_BYTES`; Refused for a time more than `LARGEST_SKEW` after `now`.
@@ -188,7 +188,7 @@ def draft(
         raise TooLarge("event", why, limit=LARGEST_EVENT_BYTES)
     if at is not None and at > now + LARGEST_SKEW:
         raise Refused("at", "lies in the future")
-    return Draft(
+    return NewEvent(
         run_id,
         event.type,
         body,
@@ -201,24 +201,24 @@ def draft(
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Result:
     """What a decision did; `recorded` is in position order."""
 
     recorded: tuple[Recorded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted(Outcome):
+class Accepted(Result):
     """The run is in the log; `recorded` tells with what fate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Existing(Outcome):
+class Existing(Result):
     """The run was there before, with the same inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed(Outcome):
+class Claimed(Result):
     """`started` got a slot and wait for an execution; `unparked` have theirs again and go on."""
 
     started: tuple[RunRow, ...] = ()
@@ -226,13 +226,13 @@ class Claimed(Outcome):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Appended(Outcome):
+class Appended(Result):
     #: The facts were recorded before, by an earlier call with the same event ids.
     duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Concluded(Outcome):
+class Concluded(Result):
     """`ended`: other runs that this one's end ended; `signalled`: executing runs to be cancelled."""
 
     ended: tuple[str, ...] = ()
@@ -240,7 +240,7 @@ class Concluded(Outcome):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelAnswer(Outcome):
+class CancelAnswer(Result):
     """`ended` were not executing and have ended; `signalled` execute and must be cancelled now."""
 
     outcome: Literal["cancelled", "signalled", "already_terminal", "tombstoned"]
@@ -249,7 +249,7 @@ class CancelAnswer(Outcome):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned(Outcome):
+class Pruned(Result):
     runs: tuple[str, ...] = ()
     #: There was more to forget than `limit` allowed.
     more: bool = False
@@ -301,7 +301,7 @@ class Append:
     the question.
     """
 
-    drafts: tuple[Draft, ...]
+    new_events: tuple[NewEvent, ...]
     fence: Fence | None = None
 
 
@@ -337,13 +337,13 @@ class Unpark:
 class Release:
     """The execution ended and the run goes on later: Concluded.
 
-    `draft` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
+    `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
     meanwhile ends cancelled instead.
     """
 
     fence: Fence
-    draft: Draft
+    new_event: NewEvent
     used_seconds: float = 0.0
 
 
@@ -359,7 +359,7 @@ class Complete:
     """
 
     fence: Fence
-    draft: Draft
+    new_event: NewEvent
     used_seconds: float = 0.0
 
 
@@ -413,7 +413,7 @@ class Prune:
     limit: int = 100
 
 
-Decision = (
+Write = (
     Enqueue | Claim | Append | Answer | Park | Unpark | Release | Complete | RequestCancel
     | RequestPreempt | SetPause | Prune
 )  # fmt: skip

@@ -182,7 +182,7 @@ class Cgroup(Subreaper):
 LOOKS = 5
 
 
-class Session:
+class ProcessSession:
     """The tree is the main process's session, and whatever still carries the run's id.
 
     A process that started a session of its own and wiped its environment is not seen, so this
@@ -267,7 +267,7 @@ def remove_group(folder: str) -> None:
             return
 
 
-def choose(spec: dict[str, object]) -> Subreaper | Session:
+def choose(spec: dict[str, object]) -> Subreaper | ProcessSession:
     """The wanted containment, or the next lesser one that this machine grants."""
     method = spec["method"]
     if method == "cgroup":
@@ -283,7 +283,7 @@ def choose(spec: dict[str, object]) -> Subreaper | Session:
     marker, epoch = spec["marker"], spec["epoch"]
     assert isinstance(marker, bytes)
     assert isinstance(epoch, bytes)
-    return Session(marker, epoch)
+    return ProcessSession(marker, epoch)
 
 
 Method = Literal["cgroup", "subreaper", "session"]

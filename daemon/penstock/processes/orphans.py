@@ -28,7 +28,7 @@ KILL_SECONDS = 1.5
 LOOK_SECONDS = 0.02
 
 
-def end_previous(
+def end_orphans(
     started: Iterable[ProcessStarted],
     run_ids: Collection[str],
     *,

@@ -14,7 +14,7 @@ from typing import Literal
 
 import trio
 
-from penstock.processes.shielding import finishing
+from penstock.processes.shielding import shield_until
 from penstock.words.config import KIB
 from penstock.words.events import Log, LogTruncated
 from penstock.words.text import Utf8Decoder, break_lines, neutralise
@@ -253,7 +253,7 @@ async def open_output(
             nursery.cancel_scope.cancel(reason="the process has ended")
         if failure is not None:
             raise failure
-        async with finishing(lambda: trio.current_time() + closing_seconds):
+        async with shield_until(lambda: trio.current_time() + closing_seconds):
             await pump.finish()
     finally:
         with trio.move_on_after(closing_seconds, shield=True):

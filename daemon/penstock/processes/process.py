@@ -23,8 +23,8 @@ import penstock
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
-from penstock.processes.orphans import end_previous
-from penstock.processes.shielding import finishing
+from penstock.processes.orphans import end_orphans
+from penstock.processes.shielding import shield_until
 from penstock.processes.supervisor import KILL_SECONDS
 from penstock.words.errors import Refused
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -50,7 +50,7 @@ LAUNCH = (
 
 
 @dataclass
-class Tree:
+class ProcessTree:
     """One process tree and what its supervisor has said about it."""
 
     process: trio.Process
@@ -131,7 +131,7 @@ class Tree:
         """End what a lost supervisor left behind, as well as it can be found."""
         started = [self.started] if self.started else []
         find = partial(
-            end_previous,
+            end_orphans,
             started,
             [self.run_id],
             grace=self.spec["grace"],
@@ -225,7 +225,7 @@ class Tree:
 
 async def launch(
     spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
-) -> Tree:
+) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -244,7 +244,7 @@ async def launch(
         except BaseException:
             ours.close()
             raise
-    return Tree(
+    return ProcessTree(
         process=process,
         control=trio.SocketStream(trio.socket.from_stdlib_socket(ours)),
         spec=spec,
@@ -306,7 +306,7 @@ async def run_process(
         spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
     )
     try:
-        async with finishing(tree.ask_end), trio.open_nursery() as nursery:
+        async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()
             nursery.start_soon(tree.feed, stdin)
             nursery.start_soon(tree.pump, "stdout", on_output)
@@ -363,7 +363,7 @@ def child_environment(
     return {**kept, **{name: value for name, value in own.items() if value}}
 
 
-def prove(tree: Tree, containment: Containment, now: datetime) -> Proof:
+def prove(tree: ProcessTree, containment: Containment, now: datetime) -> Proof:
     """The proof of a tree that was closed."""
     survivors = tree.survivors
     return Proof(
@@ -374,7 +374,7 @@ def prove(tree: Tree, containment: Containment, now: datetime) -> Proof:
     )
 
 
-def exit_of(tree: Tree) -> ProcessExited:
+def exit_of(tree: ProcessTree) -> ProcessExited:
     """How the main process ended; neither code nor signal when nobody saw it."""
     exited = tree.exited or {}
     return ProcessExited(

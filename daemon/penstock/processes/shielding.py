@@ -9,7 +9,7 @@ import trio
 
 
 @asynccontextmanager
-async def finishing(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
+async def shield_until(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
     """Shield what is inside; when a cancel comes from outside, it goes on until `on_cancel()`.
 
     `on_cancel` is called once, at the cancel, and returns the deadline on Trio's clock. An

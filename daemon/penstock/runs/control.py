@@ -11,9 +11,9 @@ import trio
 
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Answer, Append, RequestCancel, SetPause, draft
+from penstock.log.writes import Answer, Append, RequestCancel, SetPause, new_event
 from penstock.runs.execution import Execution, merged_survivors
-from penstock.runs.reader import Reading
+from penstock.runs.reader import Reader
 from penstock.runs.table import RunTable
 from penstock.words.api import BugReportRequest, CancelReceipt
 from penstock.words.errors import Conflict, Refused, ShuttingDown, Terminal
@@ -39,7 +39,7 @@ class Pausing:
     async def pause(self, group: str | None, reason: str) -> None:
         """Start nothing more of it. Twice is once; Refused for an unknown group."""
         self._check(group)
-        await self.recorder.decide(SetPause(True, self.now(), group, reason))
+        await self.recorder.record(SetPause(True, self.now(), group, reason))
 
     async def resume(self, group: str | None) -> None:
         """Start, and take in, what belongs to it again; ends a drain too."""
@@ -50,7 +50,7 @@ class Pausing:
         for scope, waited_for in self._waiting.items():
             if waited_for == group:
                 scope.cancel(reason="resumed")
-        await self.recorder.decide(SetPause(False, self.now(), group))
+        await self.recorder.record(SetPause(False, self.now(), group))
 
     def drain(self, group: str | None) -> None:
         """Take nothing new in until `resume`. Conflict if what is queued could never start."""
@@ -105,7 +105,7 @@ class Control:
     """See the module's text."""
 
     recorder: Recorder
-    reading: Reading
+    reader: Reader
     table: RunTable
     now: Callable[[], datetime]
     #: Seconds a waiting cancel may take before its receipt lists what is left.
@@ -156,11 +156,11 @@ class Control:
         """Record the request. The SLA bounds it: the scope is cancelled already."""
         outcome: Any = None
         with trio.move_on_after(self.cancel_sla):
-            outcome = await self.recorder.decide(RequestCancel(run_id, reason, at))
+            outcome = await self.recorder.record(RequestCancel(run_id, reason, at))
         if outcome is None:
             return "signalled"
         if outcome.outcome == "already_terminal" and execution is not None:
-            row = await self.reading.store.run(run_id)
+            row = await self.reader.store.run(run_id)
             if row is not None and row.state == "cancelled":
                 # It ended by our own cancel, before the request was written down.
                 return "signalled"
@@ -171,7 +171,7 @@ class Control:
         kept: Mapping[str, Any] = {}
         gone_at = None
         if outcome == "already_terminal":
-            row = await self.reading.store.run(run_id)
+            row = await self.reader.store.run(run_id)
             if row is not None:
                 gone_at = row.ended_at
                 kept = ((row.outcome or {}).get("details") or {}).get("receipt") or {}
@@ -191,7 +191,7 @@ class Control:
 
     async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
         """Answer a question, once. AskNotFound, AlreadyAnswered, Refused outside its choices."""
-        outcome = await self.recorder.decide(
+        outcome = await self.recorder.record(
             Answer(run_id, name, answer, by, self.now(), new_event_id())
         )
         return outcome.recorded[0]
@@ -204,7 +204,7 @@ class Control:
         self, run_id: str, report: BugReportRequest
     ) -> tuple[Recorded, Judgement]:
         """Record a report with the verdict of the staleness rule."""
-        view = self._open(run_id, await self.reading.view(run_id))
+        view = self._open(run_id, await self.reader.view(run_id))
         verdict = judge(
             CodeMark(report.version, report.clock, report.code_hash),
             CodeMark(view.code_version, view.code_clock, view.code_hash),
@@ -228,8 +228,8 @@ class Control:
     async def _append(
         self, run_id: str, event: Any, clock: Mapping[str, int] | None = None
     ) -> Recorded:
-        made = draft(run_id, event, now=self.now(), clock=clock)
-        outcome = await self.recorder.decide(Append((made,)))
+        made = new_event(run_id, event, now=self.now(), clock=clock)
+        outcome = await self.recorder.record(Append((made,)))
         if not outcome.recorded:
             raise Conflict
         return outcome.recorded[0]

@@ -23,19 +23,26 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.store import Store
-from penstock.log.writes import Append, AskRow, Bounds, RequestCancel, RunFilter, draft
+from penstock.log.writes import (
+    Append,
+    AskRow,
+    Bounds,
+    RequestCancel,
+    RunFilter,
+    new_event,
+)
 from penstock.runs.control import Control, Pausing
 from penstock.runs.execution import Execution, Parking, open_execution
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
-from penstock.runs.reader import PatientReads, Reading
-from penstock.runs.repair import EndPrevious, Repaired, repair
+from penstock.runs.reader import PatientReads, Reader
+from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
-from penstock.runs.run import Executor, Kind, Run, RunModels, Tools
-from penstock.runs.submit import Admission, Intake, Submitted
+from penstock.runs.run import Executor, Kind, ModelAccess, Run, Tools
+from penstock.runs.submit import Admission, Submitted, Submitter
 from penstock.runs.table import Preempting, RunTable
-from penstock.runs.watermark import Reading as Level
-from penstock.runs.why import Line, Why, explain
+from penstock.runs.watermark import Level
+from penstock.runs.why import QueueSnapshot, Why, explain
 from penstock.words.api import BugReportRequest, CancelReceipt, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import Refused
@@ -80,8 +87,8 @@ class SchedulerStatistics:
 class Scheduler:
     """See the module's text. Made by `open_core`."""
 
-    intake: Intake
-    reading: Reading
+    submitter: Submitter
+    reader: Reader
     control: Control
     table: RunTable
     recorder: Recorder
@@ -90,12 +97,12 @@ class Scheduler:
     async def submit(
         self, request: SubmitRequest, *, wait: bool = False, retry_of: str | None = None
     ) -> Submitted:
-        """See `Intake.submit`."""
-        return await self.intake.submit(request, wait=wait, retry_of=retry_of)
+        """See `Submitter.submit`."""
+        return await self.submitter.submit(request, wait=wait, retry_of=retry_of)
 
     async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
-        """See `Intake.retry`."""
-        return await self.intake.retry(run_id, wait=wait)
+        """See `Submitter.retry`."""
+        return await self.submitter.retry(run_id, wait=wait)
 
     async def cancel(
         self, run_id: str, reason: str, *, wait: bool = False
@@ -118,28 +125,28 @@ class Scheduler:
         return await self.control.report_bug(run_id, report)
 
     async def view(self, run_id: str) -> RunView:
-        """See `Reading.view`."""
-        return await self.reading.view(run_id)
+        """See `Reader.view`."""
+        return await self.reader.view(run_id)
 
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
-        """See `Reading.list`."""
-        return await self.reading.list(wanted)
+        """See `Reader.list`."""
+        return await self.reader.list(wanted)
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True
     ) -> Sequence[AskRow]:
-        """See `Reading.asks`."""
-        return await self.reading.asks(run_id, only_open=only_open)
+        """See `Reader.asks`."""
+        return await self.reader.asks(run_id, only_open=only_open)
 
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
-        view = await self.reading.view(run_id)
+        view = await self.reader.view(run_id)
         table, standings = self.table, self.table.standings
-        line = Line(
-            standings.waiters(),
-            standings.holders(),
+        line = QueueSnapshot(
+            standings.candidates(),
+            standings.slot_holders(),
             table.rules(),
-            self.intake.now(),
+            self.submitter.now(),
             table.claiming,
             {open_id: str(other.state) for open_id, other in table.views.items()},
         )
@@ -169,10 +176,10 @@ class Scheduler:
     def statistics(self) -> SchedulerStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""
         queue = self.table.queue
-        admission = self.intake.admission.statistics()
+        admission = self.submitter.admission.statistics()
         return SchedulerStatistics(
             queued=queue.queued,
-            capacity=self.intake.config.queue_capacity,
+            capacity=self.submitter.config.queue_capacity,
             queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
             running=queue.running,
             slots=self.table.slots,
@@ -210,12 +217,12 @@ class Scheduler:
         With `cancel_queued` every open run ends cancelled; else the queue stays, and what executes
         is requeued or ended as its `on_restart` says.
         """
-        self.intake.stopping = reason
-        self.intake.admission.close(reason)
+        self.submitter.stopping = reason
+        self.submitter.admission.close(reason)
         self.table.claiming = False
         if cancel_queued:
-            await self.recorder.decide(
-                RequestCancel("", reason, self.intake.now(), all_open=True)
+            await self.recorder.record(
+                RequestCancel("", reason, self.submitter.now(), all_open=True)
             )
         else:
             self.table.stop()
@@ -236,7 +243,7 @@ def new_run_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Environment:
     """What a core does to the world; tests give it harmless ones."""
 
     now: Callable[[], datetime]
@@ -246,9 +253,9 @@ class World:
     make_folder: Callable[[Path], Awaitable[None]]
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
-    end_previous: EndPrevious
+    end_orphans: EndOrphans
     host: str = ""
-    models: RunModels | None = None
+    models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda decision: decision
 
@@ -269,7 +276,7 @@ class Core:
     now: Callable[[], datetime]
     repaired: Repaired
     #: None while no model is configured.
-    models: RunModels | None = None
+    models: ModelAccess | None = None
     version: str = penstock.__version__
 
     @property
@@ -360,23 +367,23 @@ class Parts:
         kinds: Mapping[str, Kind],
         store: Store,
         life: str,
-        world: World,
+        environment: Environment,
         bounds: Bounds,
     ) -> None:
         self.config, self.kinds, self.store = config, kinds, store
-        self.life, self.world = life, world
+        self.life, self.environment = life, environment
         self.bus = bus = self._make_bus(bounds)
         self.table = self._make_table()
         self.recorder = Recorder(
             store=store,
-            follower=self.table,
+            projection=self.table,
             capacity=config.recorder_capacity,
             patience=config.store_patience,
             note_interval=config.note_seconds,
-            now=world.now,
-            redact=world.redact,
+            now=environment.now,
+            redact=environment.redact,
         )
-        self.reading = Reading(store, self.table.views)
+        self.reader = Reader(store, self.table.views)
         self.admission = Admission(
             config.queue_capacity,
             config.max_waiting_submits,
@@ -387,15 +394,17 @@ class Parts:
             store,
             self.recorder,
             bus,
-            world.now,
-            world.free_bytes,
-            world.remove_folder,
-            world.workspace_of,
+            environment.now,
+            environment.free_bytes,
+            environment.remove_folder,
+            environment.workspace_of,
         )
         self.gauges = Gauges(self._levels(), self.recorder.note)
         self.preempting = Preempting(self.table, self.recorder)
-        self.pausing = Pausing(self.table, self.recorder, config.groups, world.now)
-        self.hooks = Hooks(config, bus, caller(world.executor))
+        self.pausing = Pausing(
+            self.table, self.recorder, config.groups, environment.now
+        )
+        self.hooks = Hooks(config, bus, caller(environment.executor))
         self.table.settle = self._settle
 
     def _make_bus(self, bounds: Bounds) -> Bus:
@@ -408,7 +417,7 @@ class Parts:
             ring_bytes=config.ring_bytes,
             frame_events=config.frame_events,
             frame_bytes=config.frame_bytes,
-            now=self.world.now,
+            now=self.environment.now,
             on_drop=lambda name, count: self.recorder.note(
                 f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
             ),
@@ -418,11 +427,11 @@ class Parts:
         config = self.config
         return RunTable(
             life=self.life,
-            host=self.world.host,
+            host=self.environment.host,
             slots=config.max_concurrent,
             kinds=frozenset(self.kinds),
             bus=self.bus,
-            now=self.world.now,
+            now=self.environment.now,
             aging=config.aging_seconds,
             group_slots={name: group.slots for name, group in config.groups.items()},
         )
@@ -447,15 +456,15 @@ class Parts:
         rows = await self.store.open_runs()
         self.table.paused.update(await self.store.paused())
         for row in rows:
-            self.table.seed(row, await self.reading.fold_stored(row.run_id))
+            self.table.seed(row, await self.reader.fold_stored(row.run_id))
         return await repair(
             rows,
             store=self.store,
             recorder=self.recorder,
             life=self.life,
             max_attempts=self.config.max_attempts,
-            now=self.world.now,
-            end_previous=self.world.end_previous,
+            now=self.environment.now,
+            end_orphans=self.environment.end_orphans,
         )
 
     def watchers(self) -> list[Callable[[], Awaitable[None]]]:
@@ -468,13 +477,13 @@ class Parts:
 
     def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:
         """The core, whose executions run in `runs_nursery`."""
-        intake = self._make_intake()
+        submitter = self._make_submitter()
         executing = Executing(
-            self._make_tools(intake),
+            self._make_tools(submitter),
             self.table,
             self.recorder,
-            self.world.now,
-            self.world.remove_folder,
+            self.environment.now,
+            self.environment.remove_folder,
             tidy_seconds=self.config.cancel_sla,
             runs_nursery=runs_nursery,
         )
@@ -485,57 +494,57 @@ class Parts:
             store=self.store,
             recorder=self.recorder,
             bus=self.bus,
-            scheduler=self._make_scheduler(intake),
+            scheduler=self._make_scheduler(submitter),
             retention=self.retention,
             life=self.life,
-            started_at=self.world.now(),
-            now=self.world.now,
+            started_at=self.environment.now(),
+            now=self.environment.now,
             repaired=repaired,
-            models=self.world.models,
+            models=self.environment.models,
         )
 
-    def _make_intake(self) -> Intake:
-        return Intake(
+    def _make_submitter(self) -> Submitter:
+        return Submitter(
             self.config,
             self.kinds,
             self.recorder,
-            self.reading,
+            self.reader,
             self.admission,
-            now=self.world.now,
-            new_run_id=self.world.new_run_id,
+            now=self.environment.now,
+            new_run_id=self.environment.new_run_id,
             obstacle=self.retention.obstacle,
             drained=self.pausing.drained,
-            has_models=self.world.models is not None,
+            has_models=self.environment.models is not None,
         )
 
-    def _make_tools(self, intake: Intake) -> Tools:
-        world = self.world
+    def _make_tools(self, submitter: Submitter) -> Tools:
+        environment = self.environment
         return Tools(
             config=self.config,
             kinds=self.kinds,
             recorder=self.recorder,
             bus=self.bus,
-            now=world.now,
-            workspace_of=world.workspace_of,
-            make_folder=world.make_folder,
-            executor=world.executor,
-            view_of=self.reading.open_view,
-            reads=PatientReads(self.reading, self.config.store_patience),
-            is_open=self.reading.is_open,
+            now=environment.now,
+            workspace_of=environment.workspace_of,
+            make_folder=environment.make_folder,
+            executor=environment.executor,
+            view_of=self.reader.open_view,
+            reads=PatientReads(self.reader, self.config.store_patience),
+            is_open=self.reader.is_open,
             parked=lambda: self.table.queue.waiting,
-            submit_child=intake.submit_child,
-            models=world.models,
+            submit_child=submitter.submit_child,
+            models=environment.models,
         )
 
-    def _make_scheduler(self, intake: Intake) -> Scheduler:
+    def _make_scheduler(self, submitter: Submitter) -> Scheduler:
         table, recorder = self.table, self.recorder
         patience = self.config.cancel_sla
-        control = Control(recorder, self.reading, table, self.world.now, patience)
-        return Scheduler(intake, self.reading, control, table, recorder, self.pausing)
+        control = Control(recorder, self.reader, table, self.environment.now, patience)
+        return Scheduler(submitter, self.reader, control, table, recorder, self.pausing)
 
     async def tell(self, event: AnyEvent) -> None:
-        made = draft(DAEMON_STREAM, event, now=self.world.now())
-        await self.recorder.decide(Append((made,)))
+        made = new_event(DAEMON_STREAM, event, now=self.environment.now())
+        await self.recorder.record(Append((made,)))
 
 
 @asynccontextmanager
@@ -545,14 +554,14 @@ async def open_core(
     store: Store,
     kinds: Mapping[str, Kind],
     life: str,
-    world: World,
+    environment: Environment,
 ) -> AsyncIterator[Core]:
     """Repair what the last life left, then run the core.
 
     Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
     says, and what they said last is committed.
     """
-    parts = Parts(config, kinds, store, life, world, await store.bounds())
+    parts = Parts(config, kinds, store, life, environment, await store.bounds())
     async with (
         open_recorder(parts.recorder, drain_seconds=config.shutdown_recorder),
         trio.open_nursery() as watchers_nursery,
@@ -578,7 +587,7 @@ async def open_core(
 
 async def _stop(core: Core, parts: Parts) -> None:
     """End the executions; bounded, so that a run that will not unwind cannot hold the daemon."""
-    reason = core.scheduler.intake.stopping or "stop"
+    reason = core.scheduler.submitter.stopping or "stop"
     with trio.move_on_after(core.config.shutdown_runs, shield=True):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(parts.tell, DaemonStopping(reason=reason))

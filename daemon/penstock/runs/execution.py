@@ -12,7 +12,15 @@ from typing import Any, Literal
 import trio
 
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Complete, Fence, Park, Release, RunRow, Unpark, draft
+from penstock.log.writes import (
+    Complete,
+    Fence,
+    Park,
+    Release,
+    RunRow,
+    Unpark,
+    new_event,
+)
 from penstock.processes.process import Proof
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
@@ -180,7 +188,7 @@ def _conclusion(
         preempted_by=execution.preempted_by,
     )
     event = conclude(ending)
-    made = draft(execution.run_id, event, now=at)
+    made = new_event(execution.run_id, event, now=at)
     if event.type in TERMINAL_TYPES:
         return Complete(execution.fence, made, execution.used_seconds)
     return Release(execution.fence, made, execution.used_seconds)
@@ -300,14 +308,14 @@ class Parking:
                 return
             self.execution.stop_clock()
             self.execution.unparked = trio.Event()
-            await self.recorder.decide(Park(self.execution.fence, reason, self.now()))
+            await self.recorder.record(Park(self.execution.fence, reason, self.now()))
             self.parked = True
 
     async def _unpark(self) -> None:
         async with self._turn:
             if not self.parked or self._waiting:
                 return
-            await self.recorder.decide(Unpark(self.execution.fence))
+            await self.recorder.record(Unpark(self.execution.fence))
             await self.execution.unparked.wait()
             self.parked = False
             self.execution.run_clock()

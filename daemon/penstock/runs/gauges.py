@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.runs.watermark import Gauge, Reading, sample
+from penstock.runs.watermark import Gauge, Level, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 Tell = Callable[[str, BackpressureRaised | BackpressureCleared], None]
@@ -17,7 +17,7 @@ Tell = Callable[[str, BackpressureRaised | BackpressureCleared], None]
 class Gauges:
     """Samples named readings when something may have changed, and when a change is due."""
 
-    readings: Mapping[str, Callable[[], Reading]]
+    readings: Mapping[str, Callable[[], Level]]
     tell: Tell
     _gauges: dict[str, Gauge] = field(default_factory=dict)
     # When a change that came too soon after the last one is to be told.

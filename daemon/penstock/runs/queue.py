@@ -16,7 +16,7 @@ from penstock.words.priority import may_preempt
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ClaimRules:
     """What a claim goes by. `paused` has the reasons by group; None is the whole queue.
 
     `aging`: seconds waited per point of importance gained; None: off.
@@ -30,7 +30,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiter:
+class Candidate:
     """A run that wants a slot. A `parked` one executes already and gave its slot back."""
 
     run_id: str
@@ -47,59 +47,63 @@ class Waiter:
 Rank = tuple[int, bool, int]
 
 
-def startable(waiter: Waiter, rules: Rules) -> bool:
+def startable(candidate: Candidate, rules: ClaimRules) -> bool:
     """Whether it may have a slot at all, if there is one. A parked run has passed all this."""
-    return waiter.parked or (
+    return candidate.parked or (
         None not in rules.paused
-        and waiter.group not in rules.paused
-        and waiter.kind in rules.kinds
-        and not waiter.prerequisites
+        and candidate.group not in rules.paused
+        and candidate.kind in rules.kinds
+        and not candidate.prerequisites
     )
 
 
-def rank(waiter: Waiter, rules: Rules, now: datetime) -> Rank:
+def rank(candidate: Candidate, rules: ClaimRules, now: datetime) -> Rank:
     """Lower goes first: importance, then parked runs, then place."""
-    waited = max(timedelta(), now - waiter.since)
+    waited = max(timedelta(), now - candidate.since)
     gained = 0
     if rules.aging:
         gained = waited // timedelta(seconds=rules.aging)
-    return (waiter.priority - gained, not waiter.parked, waiter.place)
+    return (candidate.priority - gained, not candidate.parked, candidate.place)
 
 
-def in_order(waiters: Iterable[Waiter], rules: Rules, now: datetime) -> list[Waiter]:
+def in_order(
+    candidates: Iterable[Candidate], rules: ClaimRules, now: datetime
+) -> list[Candidate]:
     """Those that may have a slot, first to last."""
-    ready = [waiter for waiter in waiters if startable(waiter, rules)]
-    return sorted(ready, key=lambda waiter: rank(waiter, rules, now))
+    ready = [candidate for candidate in candidates if startable(candidate, rules)]
+    return sorted(ready, key=lambda candidate: rank(candidate, rules, now))
 
 
 def grant(
-    ordered: Sequence[Waiter], held: Counter[str | None], rules: Rules
-) -> list[Waiter]:
+    ordered: Sequence[Candidate], held: Counter[str | None], rules: ClaimRules
+) -> list[Candidate]:
     """Those that get a slot while `held` are taken, counted by group."""
     held = Counter(held)
-    granted: list[Waiter] = []
+    granted: list[Candidate] = []
     free = rules.slots - held.total()
-    for waiter in ordered:
+    for candidate in ordered:
         if len(granted) >= free:
             break
-        if group_full(waiter.group, held, rules):
+        if group_full(candidate.group, held, rules):
             continue
-        held[waiter.group] += 1
-        granted.append(waiter)
+        held[candidate.group] += 1
+        granted.append(candidate)
     return granted
 
 
-def group_full(group: str | None, held: Mapping[str | None, int], rules: Rules) -> bool:
+def group_full(
+    group: str | None, held: Mapping[str | None, int], rules: ClaimRules
+) -> bool:
     """Whether the group's own slots are all taken; a run without a group needs none."""
     limit = None if group is None else rules.group_slots.get(group)
     return limit is not None and held.get(group, 0) >= limit
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class SlotHolder:
     """A run that has a slot, and how it would stand in line without it."""
 
-    waiter: Waiter
+    candidate: Candidate
     #: Its kind allows it, it has no open child, and nothing ends its execution already.
     preemptible: bool = False
     #: Its slot will be free soon: it is cancelled, interrupted or stopped.
@@ -117,26 +121,29 @@ class Preemption:
 
 
 def choose_preemption(
-    waiters: Sequence[Waiter], holders: Sequence[Holder], rules: Rules, now: datetime
+    candidates: Sequence[Candidate],
+    slot_holders: Sequence[SlotHolder],
+    rules: ClaimRules,
+    now: datetime,
 ) -> Preemption | None:
     """The next run to interrupt, if any: the least important one that helps, the latest of equals.
 
     Aging moves runs within the line and is no reason to interrupt: the points compared are those
     that the runs were given.
     """
-    staying = [holder for holder in holders if not holder.leaving]
-    victims = [holder.waiter for holder in staying if holder.preemptible]
-    if not victims or not waiters:
+    staying = [holder for holder in slot_holders if not holder.leaving]
+    victims = [holder.candidate for holder in staying if holder.preemptible]
+    if not victims or not candidates:
         return None
-    back = [holder.waiter for holder in holders if holder.returning]
-    line = [*waiters, *back]
-    held = Counter(holder.waiter.group for holder in staying)
+    back = [holder.candidate for holder in slot_holders if holder.returning]
+    line = [*candidates, *back]
+    held = Counter(holder.candidate.group for holder in staying)
     served = {w.run_id for w in grant(in_order(line, rules, now), held, rules)}
     for victim in sorted(victims, key=lambda v: (v.priority, v.place), reverse=True):
         held[victim.group] -= 1
-        for waiter in grant(in_order([*line, victim], rules, now), held, rules):
-            helped = waiter.run_id not in served
-            if helped and may_preempt(waiter.priority, victim.priority):
-                return Preemption(victim.run_id, waiter.run_id)
+        for candidate in grant(in_order([*line, victim], rules, now), held, rules):
+            helped = candidate.run_id not in served
+            if helped and may_preempt(candidate.priority, victim.priority):
+                return Preemption(victim.run_id, candidate.run_id)
         held[victim.group] += 1
     return None

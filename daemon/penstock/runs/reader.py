@@ -27,7 +27,7 @@ FOLD_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reader:
     """What surfaces may know of runs. `open_views` belongs to the run table."""
 
     store: Store
@@ -132,7 +132,7 @@ class PatientReads:
     patience: their clients are told at once.
     """
 
-    reading: Reading
+    reader: Reader
     patience: float
 
     async def read(
@@ -145,18 +145,18 @@ class PatientReads:
         types: frozenset[str] | None = None,
     ) -> list[Recorded]:
         """As `Store.read`."""
-        read = self.reading.store.read
+        read = self.reader.store.read
         return await self._ask(
             partial(read, run_id, after, limit, max_bytes=max_bytes, types=types)
         )
 
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
         """As `Store.runs`."""
-        return await self._ask(partial(self.reading.store.runs, wanted))
+        return await self._ask(partial(self.reader.store.runs, wanted))
 
     async def view(self, run_id: str) -> RunView:
         """The view of any run. RunNotFound."""
-        return await self._ask(partial(self.reading.view, run_id))
+        return await self._ask(partial(self.reader.view, run_id))
 
     async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
         began = trio.current_time()

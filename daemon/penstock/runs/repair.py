@@ -14,14 +14,14 @@ from typing import Any, Literal, cast
 
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import Complete, Release, RunRow, draft
+from penstock.log.writes import Complete, Release, RunRow, new_event
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import Ending, OnRestart, conclude
 
 Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
 
 #: Ends processes of a previous life: given their facts and the run ids, tells the pids ended.
-EndPrevious = Callable[
+EndOrphans = Callable[
     [Iterable[ProcessStarted], Collection[str]], Awaitable[Sequence[int]]
 ]
 
@@ -56,7 +56,7 @@ async def repair(
     life: str,
     max_attempts: int,
     now: Callable[[], datetime],
-    end_previous: EndPrevious,
+    end_orphans: EndOrphans,
 ) -> Repaired:
     """End the processes of the previous life, then give every interrupted run what it gets."""
     done = Repaired()
@@ -65,10 +65,10 @@ async def repair(
         return done
     started = [event for row in broken for event in await _processes(store, row)]
     run_ids = [row.run_id for row in broken]
-    done.ended_pids.extend(await end_previous(started, run_ids))
+    done.ended_pids.extend(await end_orphans(started, run_ids))
     for row in broken:
         verdict = verdict_on(row, life, max_attempts)
-        await recorder.decide(_decision(row, verdict, now()))
+        await recorder.record(_decision(row, verdict, now()))
         _told_as(done, verdict).append(row.run_id)
     return done
 
@@ -96,7 +96,7 @@ def _decision(row: RunRow, verdict: Verdict, now: datetime) -> Complete | Releas
         crashed=cast("OnRestart", on_restart),
         crashes=row.attempt if verdict == "crashed" else 1,
     )
-    made = draft(row.run_id, conclude(ending), now=now)
+    made = new_event(row.run_id, conclude(ending), now=now)
     if made.type in TERMINAL_TYPES:
         return Complete(row.fence, made)
     return Release(row.fence, made)

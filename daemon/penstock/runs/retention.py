@@ -77,7 +77,7 @@ class Retention:
         forgotten: list[str] = []
         more = True
         while more:
-            outcome: Any = await self.recorder.decide(self._decision(older_than, keep))
+            outcome: Any = await self.recorder.record(self._decision(older_than, keep))
             for run_id in outcome.runs:
                 await self.remove_folder(self.workspace_of(run_id))
             forgotten += outcome.runs

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Answer, Append, draft
+from penstock.log.writes import Answer, Append, new_event
 from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact import Artifact, open_artifact
@@ -119,7 +119,7 @@ def digest_inputs(kind: str, encoded: bytes) -> bytes:
     return hashlib.sha256(kind.encode() + b"\0" + encoded).digest()
 
 
-class RunModels(Protocol):
+class ModelAccess(Protocol):
     """How models are reached, if any is configured."""
 
     def for_run(self, run: Run) -> Any: ...
@@ -151,7 +151,7 @@ class Tools:
     parked: Callable[[], int]
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
-    models: RunModels | None = None
+    models: ModelAccess | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -236,7 +236,7 @@ class Run:
 
         None if the store was unavailable for long and the fact is of a kind that may be dropped.
         """
-        made = draft(
+        made = new_event(
             self.run_id,
             event,
             now=self.tools.now(),
@@ -245,7 +245,7 @@ class Run:
             causation_id=causation_id,
             event_id=event_id,
         )
-        outcome = await self.tools.recorder.decide(
+        outcome = await self.tools.recorder.record(
             Append((made,), self.execution.fence)
         )
         return outcome.recorded[0] if outcome.recorded else None
@@ -416,7 +416,7 @@ async def _wait_answered(run: Run, name: str) -> str:
     )
     # An answer that came in the same moment wins: ours is refused, and theirs is read.
     with suppress(AlreadyAnswered):
-        await run.tools.recorder.decide(default)
+        await run.tools.recorder.record(default)
     return await _answer_of(run, name)
 
 

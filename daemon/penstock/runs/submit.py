@@ -16,8 +16,8 @@ import trio
 
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Accepted, Enqueue, Outcome, RunSpec
-from penstock.runs.reader import Reading
+from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
+from penstock.runs.reader import Reader
 from penstock.runs.run import Inputs, Kind, digest_inputs, encode_inputs
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
@@ -117,13 +117,13 @@ class Submitted:
 
 
 @dataclass(eq=False, slots=True)
-class Intake:
+class Submitter:
     """See the module's text."""
 
     config: Config
     kinds: Mapping[str, Kind]
     recorder: Recorder
-    reading: Reading
+    reader: Reader
     admission: Admission
     now: Callable[[], datetime]
     new_run_id: Callable[[], str]
@@ -149,7 +149,7 @@ class Intake:
         StoreUnavailable say why nothing was recorded.
         """
         spec = self._spec(request, retry_of=retry_of)
-        if request.run_id is not None and await self.reading.known(request.run_id):
+        if request.run_id is not None and await self.reader.known(request.run_id):
             # A known id skips the line: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
         while True:
@@ -172,10 +172,10 @@ class Intake:
 
     async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
         """A new run with the kind and inputs of an ended one. RunNotFound; Refused while open."""
-        row = await self.reading.store.run(run_id)
+        row = await self.reader.store.run(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
-        if self.reading.is_open(run_id):
+        if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         request = SubmitRequest(
             kind=row.kind,
@@ -260,10 +260,10 @@ class Intake:
         if isinstance(outcome, Accepted):
             # As accepted: it may have started, or ended, since, but this is what was answered.
             return Submitted(fold(outcome.recorded, spec.run_id), created=True)
-        return Submitted(await self.reading.view(spec.run_id), created=False)
+        return Submitted(await self.reader.view(spec.run_id), created=False)
 
-    async def _record(self, spec: RunSpec, *, capacity: int | None) -> Outcome:
-        return await self.recorder.decide(
+    async def _record(self, spec: RunSpec, *, capacity: int | None) -> Result:
+        return await self.recorder.record(
             Enqueue(
                 spec,
                 at=self.now(),

@@ -16,7 +16,6 @@ from penstock.log.writes import (
     Claimed,
     Complete,
     Concluded,
-    Decision,
     Enqueue,
     Park,
     Release,
@@ -24,9 +23,16 @@ from penstock.log.writes import (
     RunRow,
     SetPause,
     Unpark,
+    Write,
 )
 from penstock.runs.execution import Execution
-from penstock.runs.queue import Holder, Preemption, Rules, Waiter, choose_preemption
+from penstock.runs.queue import (
+    Candidate,
+    ClaimRules,
+    Preemption,
+    SlotHolder,
+    choose_preemption,
+)
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
@@ -47,18 +53,18 @@ class Standings:
     unparking: set[str]
     interrupting: set[str]
 
-    def waiters(self) -> list[Waiter]:
+    def candidates(self) -> list[Candidate]:
         """Every run that wants a slot and has none, startable or not."""
         return [
-            self.waiter(view)
+            self.candidate(view)
             for view in self.views.values()
             if view.state in QUEUED_STATES or view.run_id in self.unparking
         ]
 
-    def waiter(self, view: RunView) -> Waiter:
+    def candidate(self, view: RunView) -> Candidate:
         """A run as it stands in line, or would."""
         assert view.created_at is not None
-        return Waiter(
+        return Candidate(
             run_id=view.run_id,
             kind=view.kind,
             priority=view.priority,
@@ -75,23 +81,23 @@ class Standings:
         """The runs that have a slot."""
         return (view for view in self.views.values() if view.state == "running")
 
-    def holders(self) -> list[Holder]:
+    def slot_holders(self) -> list[SlotHolder]:
         """The runs that have a slot, and what may become of it."""
         parents = {view.parent_id for view in self.views.values()}
         return [self._holder(view, parents) for view in self.running()]
 
-    def _holder(self, view: RunView, parents: set[str | None]) -> Holder:
-        waiter = self.waiter(view)
+    def _holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
+        candidate = self.candidate(view)
         execution = self.executions.get(view.run_id)
         if execution is None:
             # Another daemon's.
-            return Holder(waiter)
+            return SlotHolder(candidate)
         ending = execution.cancel_requested is not None
         interrupted = (
             execution.preempted_by is not None or view.run_id in self.interrupting
         )
-        return Holder(
-            waiter,
+        return SlotHolder(
+            candidate,
             preemptible=execution.row.preemptible and view.run_id not in parents,
             leaving=ending or interrupted or execution.stopping is not None,
             returning=interrupted and not ending,
@@ -156,9 +162,9 @@ class RunTable:
         """Who has a slot and who wants one."""
         return Standings(self.views, self.executions, self.unparking, self.interrupting)
 
-    def rules(self) -> Rules:
+    def rules(self) -> ClaimRules:
         """What a claim goes by now."""
-        return Rules(
+        return ClaimRules(
             slots=self.slots,
             kinds=frozenset(self.kinds),
             group_slots=self.group_slots,
@@ -173,7 +179,7 @@ class RunTable:
         """Position of the newest fact that was folded and published."""
         return self.bus.head
 
-    def claim(self, batch: Sequence[Decision], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
             return None
@@ -195,27 +201,27 @@ class RunTable:
             aging=self.aging,
         )
 
-    def apply(self, decision: Decision, outcome: Answered) -> None:
+    def apply(self, write: Write, outcome: Answered) -> None:
         """Take note of one decision's outcome."""
-        if isinstance(decision, Append):
+        if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return
         if isinstance(outcome, Claimed):
             self._claimed(outcome)
-        elif isinstance(decision, Complete | Release):
-            self._conclude(decision, outcome)
-        elif isinstance(decision, Unpark) and not isinstance(outcome, Exception):
-            self.unparking.add(decision.fence.run_id)
+        elif isinstance(write, Complete | Release):
+            self._conclude(write, outcome)
+        elif isinstance(write, Unpark) and not isinstance(outcome, Exception):
+            self.unparking.add(write.fence.run_id)
             self.moved = True
         elif isinstance(outcome, CancelAnswer):
             for run_id in outcome.signalled:
-                self.cancel(run_id, getattr(decision, "reason", "cancelled"))
-        elif isinstance(decision, RequestPreempt):
-            self.interrupting.discard(decision.run_id)
+                self.cancel(run_id, getattr(write, "reason", "cancelled"))
+        elif isinstance(write, RequestPreempt):
+            self.interrupting.discard(write.run_id)
             self.moved = True
-            execution = self.executions.get(decision.run_id)
+            execution = self.executions.get(write.run_id)
             if execution is not None and not isinstance(outcome, Exception):
-                execution.preempt(decision.by)
+                execution.preempt(write.by)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold and publish; then let whoever waits for room in."""
@@ -258,14 +264,14 @@ class RunTable:
             if self.stopping:
                 execution.stop()
 
-    def _conclude(self, decision: Complete | Release, outcome: Answered) -> None:
-        self.unparking.discard(decision.fence.run_id)
-        execution = self.executions.get(decision.fence.run_id)
-        if execution is not None and execution.fence == decision.fence:
-            del self.executions[decision.fence.run_id]
+    def _conclude(self, write: Complete | Release, outcome: Answered) -> None:
+        self.unparking.discard(write.fence.run_id)
+        execution = self.executions.get(write.fence.run_id)
+        if execution is not None and execution.fence == write.fence:
+            del self.executions[write.fence.run_id]
             execution.concluded.set()
         if isinstance(outcome, Concluded):
-            reason = f"the run {decision.fence.run_id} ended"
+            reason = f"the run {write.fence.run_id} ended"
             for run_id in outcome.signalled:
                 self.cancel(run_id, reason)
         else:
@@ -312,7 +318,7 @@ class Preempting:
             return None
         standings = table.standings
         return choose_preemption(
-            standings.waiters(), standings.holders(), table.rules(), table.now()
+            standings.candidates(), standings.slot_holders(), table.rules(), table.now()
         )
 
     def _worth_looking(self) -> bool:

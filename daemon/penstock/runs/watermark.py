@@ -31,7 +31,7 @@ MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Level:
     """How much of a buffer is used, in its own unit."""
 
     used: int
@@ -52,7 +52,7 @@ class Gauge:
 Edge = BackpressureRaised | BackpressureCleared
 
 
-def reading_of(statistics: object) -> Reading | None:
+def reading_of(statistics: object) -> Level | None:
     """The reading in a `statistics()` object, or None if it has none that makes sense.
 
     Understood are `used` and `capacity`, and the names of Trio's memory channels.
@@ -64,12 +64,12 @@ def reading_of(statistics: object) -> Reading | None:
         used = getattr(statistics, used_name, None)
         capacity = getattr(statistics, capacity_name, None)
         if _is_count(used) and _is_count(capacity) and capacity:
-            return Reading(int(used), int(capacity))
+            return Level(int(used), int(capacity))
     return None
 
 
 def sample(
-    gauge: Gauge, reading: Reading | None, *, now: float, marks: Marks = MARKS
+    gauge: Gauge, reading: Level | None, *, now: float, marks: Marks = MARKS
 ) -> tuple[Gauge, Edge | None]:
     """The gauge after this reading, and the event to record, if there is one.
 
@@ -88,7 +88,7 @@ def sample(
 
 
 def _level(
-    gauge: Gauge, reading: Reading, marks: Marks
+    gauge: Gauge, reading: Level, marks: Marks
 ) -> Literal["warning", "critical"] | None:
     fraction = reading.used / reading.capacity
     if fraction >= marks.critical:
@@ -100,7 +100,7 @@ def _level(
     return gauge.level
 
 
-def _edge(gauge: Gauge, reading: Reading) -> Edge:
+def _edge(gauge: Gauge, reading: Level) -> Edge:
     if gauge.level is None:
         return BackpressureCleared(
             gauge=gauge.name, used=reading.used, capacity=reading.capacity

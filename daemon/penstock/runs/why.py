@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from penstock.log.projections import RunView
 from penstock.runs.queue import (
-    Holder,
-    Rules,
-    Waiter,
+    Candidate,
+    ClaimRules,
+    SlotHolder,
     grant,
     group_full,
     in_order,
@@ -61,12 +61,12 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class QueueSnapshot:
     """The line and the slots, as a claim would find them now."""
 
-    waiters: Sequence[Waiter]
-    holders: Sequence[Holder]
-    rules: Rules
+    candidates: Sequence[Candidate]
+    slot_holders: Sequence[SlotHolder]
+    rules: ClaimRules
     now: datetime
     #: False while the daemon starts or stops: nothing is claimed.
     claiming: bool
@@ -74,15 +74,15 @@ class Line:
     states: Mapping[str, str]
 
 
-def explain(view: RunView, line: Line) -> Why:
+def explain(view: RunView, line: QueueSnapshot) -> Why:
     """Why this run is in its state."""
     state = view.state or "queued"
-    waiter = next((w for w in line.waiters if w.run_id == view.run_id), None)
+    candidate = next((w for w in line.candidates if w.run_id == view.run_id), None)
     reasons: list[Reason]
     if view.ended:
         reasons = [_ended(view)]
-    elif waiter is not None:
-        reasons = [*_history(view), *_in_line(waiter, line)]
+    elif candidate is not None:
+        reasons = [*_history(view), *_in_line(candidate, line)]
     elif state == "running":
         reasons = [_running(view, line.now)]
     else:
@@ -109,7 +109,7 @@ def _running(view: RunView, now: datetime) -> Reason:
     )
 
 
-def _waiting(view: RunView, line: Line) -> Reason:
+def _waiting(view: RunView, line: QueueSnapshot) -> Reason:
     """A run that gave its slot back until something happens."""
     what, _, name = view.reason.partition(": ")
     if view.reason == RESTART_ASK:
@@ -132,30 +132,30 @@ def _history(view: RunView) -> list[Reason]:
     return [Reason("preempted", f"It gave its slot to {by} and goes on later.", (by,))]
 
 
-def _in_line(waiter: Waiter, line: Line) -> list[Reason]:
-    hindrances = _hindrances(waiter, line)
-    if not startable(waiter, line.rules):
+def _in_line(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
+    hindrances = _hindrances(candidate, line)
+    if not startable(candidate, line.rules):
         return hindrances
-    ordered = in_order(line.waiters, line.rules, line.now)
-    held = Counter(holder.waiter.group for holder in line.holders)
-    if waiter in grant(ordered, held, line.rules):
+    ordered = in_order(line.candidates, line.rules, line.now)
+    held = Counter(holder.candidate.group for holder in line.slot_holders)
+    if candidate in grant(ordered, held, line.rules):
         if hindrances:
             return hindrances
         return [Reason("next", "A slot is free, and it is about to get it.")]
     return [
         *hindrances,
-        *_taken(waiter, line, held),
-        *_ahead(waiter, ordered, line, held),
+        *_taken(candidate, line, held),
+        *_ahead(candidate, ordered, line, held),
     ]
 
 
-def _hindrances(waiter: Waiter, line: Line) -> list[Reason]:
+def _hindrances(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
     """What keeps a run from a slot even if there is one."""
     found = []
-    rules, group = line.rules, waiter.group
+    rules, group = line.rules, candidate.group
     if not line.claiming:
         found.append(Reason("stopping", "The daemon is stopping and starts nothing."))
-    if waiter.parked:
+    if candidate.parked:
         return found
     if None in rules.paused:
         why = f"The queue is paused{_because(rules.paused[None])}."
@@ -163,29 +163,31 @@ def _hindrances(waiter: Waiter, line: Line) -> list[Reason]:
     if group is not None and group in rules.paused:
         why = f"Its group {group!r} is paused{_because(rules.paused[group])}."
         found.append(Reason("group_paused", why))
-    if waiter.kind not in rules.kinds:
-        found.append(Reason("kind", f"Its kind {waiter.kind!r} is not installed."))
-    if waiter.prerequisites:
-        named = [f"{r} ({line.states.get(r, 'ended')})" for r in waiter.prerequisites]
+    if candidate.kind not in rules.kinds:
+        found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
+    if candidate.prerequisites:
+        named = [
+            f"{r} ({line.states.get(r, 'ended')})" for r in candidate.prerequisites
+        ]
         why = f"It comes after {_list(named)}."
-        found.append(Reason("prerequisites", why, waiter.prerequisites))
+        found.append(Reason("prerequisites", why, candidate.prerequisites))
     return found
 
 
-def _taken(waiter: Waiter, line: Line, held: Counter[str | None]) -> list[Reason]:
+def _taken(
+    candidate: Candidate, line: QueueSnapshot, held: Counter[str | None]
+) -> list[Reason]:
     """Which slots it lacks, and who has them."""
     rules, found = line.rules, []
-    if group_full(waiter.group, held, rules):
-        members = [h for h in line.holders if h.waiter.group == waiter.group]
-        count = rules.group_slots[waiter.group or ""]
-        why = (
-            f"Its group {waiter.group!r} has {_slots(count)}, taken by {_who(members)}."
-        )
+    if group_full(candidate.group, held, rules):
+        members = [h for h in line.slot_holders if h.candidate.group == candidate.group]
+        count = rules.group_slots[candidate.group or ""]
+        why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_who(members)}."
         found.append(Reason("group_slots", why, _ids(members)))
     if held.total() >= rules.slots:
-        why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(line.holders)}."
-        found.append(Reason("slots", why, _ids(line.holders)))
-    leaving = [holder for holder in line.holders if holder.leaving]
+        why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(line.slot_holders)}."
+        found.append(Reason("slots", why, _ids(line.slot_holders)))
+    leaving = [holder for holder in line.slot_holders if holder.leaving]
     if leaving:
         why = f"Slots will soon be given up by {_who(leaving)}."
         found.append(Reason("leaving", why, _ids(leaving)))
@@ -193,13 +195,16 @@ def _taken(waiter: Waiter, line: Line, held: Counter[str | None]) -> list[Reason
 
 
 def _ahead(
-    waiter: Waiter, ordered: Sequence[Waiter], line: Line, held: Counter[str | None]
+    candidate: Candidate,
+    ordered: Sequence[Candidate],
+    line: QueueSnapshot,
+    held: Counter[str | None],
 ) -> list[Reason]:
     """Its place among those that may start."""
     before = [
         w
-        for w in ordered[: ordered.index(waiter)]
-        if w.group == waiter.group or not group_full(w.group, held, line.rules)
+        for w in ordered[: ordered.index(candidate)]
+        if w.group == candidate.group or not group_full(w.group, held, line.rules)
     ]
     if before:
         verb = "run goes" if len(before) == 1 else "runs go"
@@ -207,27 +212,29 @@ def _ahead(
         why = f"{len(before)} {verb} first: {_list([_name(w) for w in before])}."
         return [Reason("ahead", why, ids)]
     found = [Reason("first", "It is the first in line.")]
-    lesser = [h for h in line.holders if _much_less(h, waiter) and not h.leaving]
+    lesser = [
+        h for h in line.slot_holders if _much_less(h, candidate) and not h.leaving
+    ]
     if lesser and not any(h.preemptible for h in lesser):
         why = f"It is far more important than {_who(lesser)}, but may not interrupt."
         found.append(Reason("not_preemptible", why, _ids(lesser)))
     return found
 
 
-def _much_less(holder: Holder, waiter: Waiter) -> bool:
-    return may_preempt(waiter.priority, holder.waiter.priority)
+def _much_less(holder: SlotHolder, candidate: Candidate) -> bool:
+    return may_preempt(candidate.priority, holder.candidate.priority)
 
 
-def _ids(holders: Sequence[Holder]) -> tuple[str, ...]:
-    return tuple(holder.waiter.run_id for holder in holders)
+def _ids(slot_holders: Sequence[SlotHolder]) -> tuple[str, ...]:
+    return tuple(holder.candidate.run_id for holder in slot_holders)
 
 
-def _who(holders: Sequence[Holder]) -> str:
-    return _list([_name(holder.waiter) for holder in holders])
+def _who(slot_holders: Sequence[SlotHolder]) -> str:
+    return _list([_name(holder.candidate) for holder in slot_holders])
 
 
-def _name(waiter: Waiter) -> str:
-    return f"{waiter.run_id} ({Priority(waiter.priority).name})"
+def _name(candidate: Candidate) -> str:
+    return f"{candidate.run_id} ({Priority(candidate.priority).name})"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ class HttpRefused(PenstockError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A whole response."""
 
     status: int = 200
@@ -56,7 +56,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class HttpStream:
     """A response without an end known beforehand; `open` gives its chunks while it is entered."""
 
     content_type: str
@@ -67,7 +67,7 @@ def json_answer(
     value: BaseModel | Mapping[str, Any] | bytes,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> HttpAnswer:
     """An answer in JSON; bytes are JSON already."""
     if isinstance(value, BaseModel):
         body = value.model_dump_json().encode()
@@ -75,10 +75,10 @@ def json_answer(
         body = value
     else:
         body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    return Answer(status, body, headers=headers or {})
+    return HttpAnswer(status, body, headers=headers or {})
 
 
-def problem_answer(error: PenstockError) -> Answer:
+def problem_answer(error: PenstockError) -> HttpAnswer:
     """The problem document for an error, with the headers that belong to its status."""
     if isinstance(error, HttpRefused):
         problem = Problem(
@@ -92,7 +92,7 @@ def problem_answer(error: PenstockError) -> Answer:
     return _problem(problem, headers_of(error))
 
 
-def fault_answer(fault_id: str) -> Answer:
+def fault_answer(fault_id: str) -> HttpAnswer:
     """The document for a fault of ours: it says where to look, and nothing of what went wrong."""
     problem = Problem(
         type="urn:penstock:fault",
@@ -104,7 +104,7 @@ def fault_answer(fault_id: str) -> Answer:
     return _problem(problem, {})
 
 
-def raw_response(answer: Answer) -> bytes:
+def raw_response(answer: HttpAnswer) -> bytes:
     """The answer as the last bytes of an HTTP/1.1 connection."""
     status = HTTPStatus(answer.status)
     lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
@@ -113,6 +113,6 @@ def raw_response(answer: Answer) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii") + answer.body
 
 
-def _problem(problem: Problem, headers: Mapping[str, str]) -> Answer:
+def _problem(problem: Problem, headers: Mapping[str, str]) -> HttpAnswer:
     body = problem.model_dump_json().encode()
-    return Answer(problem.status, body, content_type=PROBLEM, headers=headers)
+    return HttpAnswer(problem.status, body, content_type=PROBLEM, headers=headers)

@@ -20,9 +20,9 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from penstock.server.answer import (
-    Answer,
+    HttpAnswer,
     HttpRefused,
-    Stream,
+    HttpStream,
     fault_answer,
     problem_answer,
 )
@@ -31,7 +31,7 @@ from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
 from penstock.server.rest.handlers import rest_handlers
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def open_app(
     core: Core,
     *,
     guard: Guard,
-    closing: Closing,
+    shutdown: Shutdown,
     base: str,
     health_of: HealthOf,
     metrics: Handler | None = None,
@@ -55,7 +55,7 @@ def open_app(
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    rest = build_rest(rest_handlers(core, closing, health_of, metrics), base)
+    rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
     return guarded(asgi_mux(rest, mcp), guard, core.config)
 
 
@@ -82,11 +82,11 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
 
 def _view(route: Route, handler: Handler, base: str) -> View:
     async def view(**path: str) -> Response:
-        reply: Answer | Stream
+        reply: HttpAnswer | HttpStream
         try:
             call = await _call(route, path, base)
             answer = handler(call)
-            reply = answer if isinstance(answer, Answer) else await answer
+            reply = answer if isinstance(answer, HttpAnswer) else await answer
         except PenstockError as error:
             reply = _answer_for(error)
         except Exception:  # noqa: BLE001
@@ -113,19 +113,19 @@ async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
     )
 
 
-def _answer_for(error: PenstockError) -> Answer:
+def _answer_for(error: PenstockError) -> HttpAnswer:
     answer = problem_answer(error)
     return answer if answer.status != 500 else _fault()
 
 
-def _fault() -> Answer:
+def _fault() -> HttpAnswer:
     fault_id = secrets.token_hex(8)
     _log.exception("fault %s: %s %s", fault_id, request.method, request.path)
     return fault_answer(fault_id)
 
 
-def _respond(reply: Answer | Stream) -> Response:
-    if isinstance(reply, Answer):
+def _respond(reply: HttpAnswer | HttpStream) -> Response:
+    if isinstance(reply, HttpAnswer):
         response = Response(reply.body, status=reply.status)
         response.headers.clear()
         response.headers.update(reply.all_headers())

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.server.answer import Answer, HttpRefused, problem_answer
-from penstock.server.guard import Guard, Knock, body_too_large
+from penstock.server.answer import HttpAnswer, HttpRefused, problem_answer
+from penstock.server.guard import Guard, RequestHead, body_too_large
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
@@ -42,9 +42,9 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body."""
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
-        knock = _knock(scope)
-        refusal = guard.judge(knock, handshake=_is_stream(scope, knock))
-        refusal = refusal or _judge_target(scope, knock)
+        request_head = _knock(scope)
+        refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
+        refusal = refusal or _judge_target(scope, request_head)
         if scope["type"] == "websocket":
             # Only the first request of a connection can become a stream: the door looks there.
             error = refusal or HttpRefused(404, "there is no stream here")
@@ -65,9 +65,9 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
     return entrance
 
 
-def _knock(scope: Scope) -> Knock:
+def _knock(scope: Scope) -> RequestHead:
     unix = scope["state"].get(UNIX_STATE) is True
-    return Knock(
+    return RequestHead(
         method=scope.get("method", "GET"),
         path=scope["raw_path"].decode("ascii"),
         query=scope["query_string"],
@@ -77,21 +77,21 @@ def _knock(scope: Scope) -> Knock:
     )
 
 
-def _is_stream(scope: Scope, knock: Knock) -> bool:
-    return scope["type"] == "websocket" and _is_stream_path(knock.path)
+def _is_stream(scope: Scope, request_head: RequestHead) -> bool:
+    return scope["type"] == "websocket" and _is_stream_path(request_head.path)
 
 
 def _is_stream_path(path: str) -> bool:
     return path == "/ws" or path.startswith("/ws/")
 
 
-def _judge_target(scope: Scope, knock: Knock) -> PenstockError | None:
+def _judge_target(scope: Scope, request_head: RequestHead) -> PenstockError | None:
     """What only looks at where the request goes, after the guard looked at who asks."""
     if scope["http_version"] not in ("1.0", "1.1"):
         return HttpRefused(505, "HTTP/1.1 only")
-    if not knock.path.startswith("/"):
+    if not request_head.path.startswith("/"):
         return Refused("path", "must start with a slash")
-    if _is_stream_path(knock.path):
+    if _is_stream_path(request_head.path):
         headers = {"Upgrade": "websocket", "Connection": "close"}
         return HttpRefused(
             426, "a stream is the first request of its connection", headers
@@ -185,7 +185,7 @@ async def _refuse_websocket(receive: Receive, send: Send, error: PenstockError) 
     await send({"type": f"{kind}.body", "body": answer.body, "more_body": False})
 
 
-def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+def _headers(answer: HttpAnswer) -> list[tuple[bytes, bytes]]:
     headers = answer.all_headers().items()
     return [
         (name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers

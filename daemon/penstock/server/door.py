@@ -30,12 +30,12 @@ from hypercorn.typing import LifespanState
 from penstock.server.answer import HttpRefused
 from penstock.server.asgi import ASGI, UNIX_STATE
 from penstock.server.door_stream import DoorStream
-from penstock.server.guard import Knock
-from penstock.server.shutdown import Closing
+from penstock.server.guard import RequestHead
+from penstock.server.shutdown import Shutdown
 from penstock.words.config import Config
 from penstock.words.errors import NotAvailable, PenstockError
 
-WebSocketHandler = Callable[[Knock, DoorStream], Awaitable[None]]
+WebSocketHandler = Callable[[RequestHead, DoorStream], Awaitable[None]]
 
 _log = logging.getLogger("penstock.door")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -50,10 +50,10 @@ async def serve_door(
     app: ASGI,
     ws_handler: WebSocketHandler,
     config: Config,
-    closing: Closing,
+    shutdown: Shutdown,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `closing` has said goodbye and every connection has ended, or was cut.
+    """Serve until `shutdown` has said goodbye and every connection has ended, or was cut.
 
     Takes the listeners over and closes them. `ws_handler` gets a handshake that nobody has judged
     yet, and its connection.
@@ -65,9 +65,9 @@ async def serve_door(
                 serve = partial(trio.serve_listeners, handler_nursery=connections)
                 await accepting.start(serve, door.receive, list(listeners))
                 task_status.started()
-                await closing.wait_deaf()
+                await shutdown.wait_not_accepting()
                 accepting.cancel_scope.cancel(reason="the daemon is stopping")
-            await closing.wait_goodbye()
+            await shutdown.wait_streams_ending()
             await door.context.terminated.set()
             with trio.move_on_after(config.shutdown_servers):
                 await door.wait_empty()
@@ -150,8 +150,8 @@ class Door:
         if not head:
             return
         connection.give_back(head)
-        if knock := read_handshake(head, connection.local):
-            await self._ws_handler(knock, connection)
+        if request_head := read_handshake(head, connection.local):
+            await self._ws_handler(request_head, connection)
         else:
             await self._serve_http(connection)
 
@@ -215,7 +215,7 @@ class _HttpConnection(TCPServer):
             await super().protocol_send(event)
 
 
-def read_handshake(head: bytes, local: tuple[str, int] | None) -> Knock | None:
+def read_handshake(head: bytes, local: tuple[str, int] | None) -> RequestHead | None:
     """The knock of a WebSocket handshake for `/ws…`; None for any other request."""
     if not head.startswith(b"GET /ws"):
         return None
@@ -228,9 +228,13 @@ def read_handshake(head: bytes, local: tuple[str, int] | None) -> Knock | None:
     if not isinstance(request, h11.Request):
         return None
     path, _, query = request.target.partition(b"?")
-    knock = Knock("GET", path.decode("ascii"), query, list(request.headers), local)
-    wants = (knock.one(b"upgrade") or "").lower() == "websocket"
-    return knock if wants and _WEBSOCKET_PATH.fullmatch(knock.path) else None
+    request_head = RequestHead(
+        "GET", path.decode("ascii"), query, list(request.headers), local
+    )
+    wants = (request_head.one(b"upgrade") or "").lower() == "websocket"
+    return (
+        request_head if wants and _WEBSOCKET_PATH.fullmatch(request_head.path) else None
+    )
 
 
 def _hypercorn_config(config: Config) -> HypercornConfig:

@@ -33,7 +33,7 @@ _WRITES = frozenset({"POST", "PUT", "PATCH"})
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class RequestHead:
     """A request before anything of it is believed."""
 
     method: str
@@ -64,26 +64,28 @@ class Guard:
     max_header_bytes: int = 16 * 1024
     max_body_bytes: int = 9 * 1024 * 1024
 
-    def judge(self, knock: Knock, *, handshake: bool = False) -> PenstockError | None:
+    def judge(
+        self, request_head: RequestHead, *, handshake: bool = False
+    ) -> PenstockError | None:
         """Why the request is turned away, or None.
 
         A WebSocket `handshake` may leave the token to its first frame.
         """
         return (
-            self._judge_host(knock)
-            or self._judge_origin(knock)
-            or _judge_query(knock)
-            or self._judge_token(knock, handshake=handshake)
-            or self._judge_size(knock)
-            or (None if handshake else _judge_content(knock))
+            self._judge_host(request_head)
+            or self._judge_origin(request_head)
+            or _judge_query(request_head)
+            or self._judge_token(request_head, handshake=handshake)
+            or self._judge_size(request_head)
+            or (None if handshake else _judge_content(request_head))
         )
 
-    def has_shown_token(self, knock: Knock) -> bool:
+    def has_shown_token(self, request_head: RequestHead) -> bool:
         """Whether nothing more is asked of this peer."""
         return (
             self.token is None
-            or knock.local is None
-            or bool(knock.all(b"authorization"))
+            or request_head.local is None
+            or bool(request_head.all(b"authorization"))
         )
 
     def admits(self, token: str | None) -> bool:
@@ -92,40 +94,45 @@ class Guard:
             return True
         return hmac.compare_digest((token or "").encode(), self.token.encode())
 
-    def _judge_host(self, knock: Knock) -> PenstockError | None:
-        if knock.local is None:
+    def _judge_host(self, request_head: RequestHead) -> PenstockError | None:
+        if request_head.local is None:
             return None
-        host = knock.one(b"host") or ""
-        if _host_allowed(host, knock.local, self.allowed_hosts):
+        host = request_head.one(b"host") or ""
+        if _host_allowed(host, request_head.local, self.allowed_hosts):
             return None
         return Forbidden(f"the host {host[:100]!r} is not in allowed_hosts")
 
-    def _judge_origin(self, knock: Knock) -> PenstockError | None:
-        for origin in knock.all(b"origin"):
+    def _judge_origin(self, request_head: RequestHead) -> PenstockError | None:
+        for origin in request_head.all(b"origin"):
             if origin not in self.allowed_origins:
                 return Forbidden(
                     f"the origin {origin[:100]!r} is not in allowed_origins"
                 )
         return None
 
-    def _judge_token(self, knock: Knock, *, handshake: bool) -> PenstockError | None:
-        if self.token is None or knock.local is None:
+    def _judge_token(
+        self, request_head: RequestHead, *, handshake: bool
+    ) -> PenstockError | None:
+        if self.token is None or request_head.local is None:
             return None
-        if knock.path in OPEN_PATHS and not handshake:
+        if request_head.path in OPEN_PATHS and not handshake:
             return None
-        if handshake and not knock.all(b"authorization"):
+        if handshake and not request_head.all(b"authorization"):
             return None
-        scheme, _, shown = (knock.one(b"authorization") or "").partition(" ")
+        scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
         if scheme.lower() == "bearer" and self.admits(shown.strip()):
             return None
         return Unauthorised()
 
-    def _judge_size(self, knock: Knock) -> PenstockError | None:
-        size = sum(len(name) + len(value) + 4 for name, value in knock.headers)
-        if size + len(knock.path) + len(knock.query) > self.max_header_bytes:
+    def _judge_size(self, request_head: RequestHead) -> PenstockError | None:
+        size = sum(len(name) + len(value) + 4 for name, value in request_head.headers)
+        if (
+            size + len(request_head.path) + len(request_head.query)
+            > self.max_header_bytes
+        ):
             why = f"the request head is larger than {self.max_header_bytes} bytes"
             return HttpRefused(431, why, limit=self.max_header_bytes)
-        length = knock.one(b"content-length") or "0"
+        length = request_head.one(b"content-length") or "0"
         # A length of a thousand digits is refused for its length, before int() chews on it.
         if length.isdecimal() and (
             len(length) > 18 or int(length) > self.max_body_bytes
@@ -178,8 +185,8 @@ def check_exposure(
         )
 
 
-def _judge_query(knock: Knock) -> PenstockError | None:
-    pairs = parse_qsl(knock.query.decode("latin1"), keep_blank_values=True)
+def _judge_query(request_head: RequestHead) -> PenstockError | None:
+    pairs = parse_qsl(request_head.query.decode("latin1"), keep_blank_values=True)
     if any(name.lower() in _TOKEN_NAMES for name, _ in pairs):
         return Refused(
             "token", "belongs in the Authorization header, never in an address"
@@ -187,14 +194,17 @@ def _judge_query(knock: Knock) -> PenstockError | None:
     return None
 
 
-def _judge_content(knock: Knock) -> PenstockError | None:
-    has_body = knock.one(b"content-length") not in (None, "0") or knock.all(
-        b"transfer-encoding"
-    )
-    if knock.method not in _WRITES or not has_body:
+def _judge_content(request_head: RequestHead) -> PenstockError | None:
+    has_body = request_head.one(b"content-length") not in (
+        None,
+        "0",
+    ) or request_head.all(b"transfer-encoding")
+    if request_head.method not in _WRITES or not has_body:
         return None
     # A page may send forms and plain text across origins unasked, but never JSON.
-    media_type = (knock.one(b"content-type") or "").partition(";")[0].strip().lower()
+    media_type = (
+        (request_head.one(b"content-type") or "").partition(";")[0].strip().lower()
+    )
     if media_type == "application/json":
         return None
     return HttpRefused(415, "the body must be application/json")

@@ -32,7 +32,7 @@ def make_health(
     async def health_of() -> HealthReply:
         reasons = []
         models: Mapping[str, Any] = {}
-        if why := core.scheduler.intake.stopping:
+        if why := core.scheduler.submitter.stopping:
             reasons.append(f"the daemon is stopping ({why})")
         if why := core.retention.obstacle():
             reasons.append(why)

@@ -71,7 +71,7 @@ ReadLoop = Callable[[], LoopReading]
 
 
 @dataclass(eq=False, slots=True)
-class Tally:
+class Distribution:
     """How many values lay below each bound; the last count has no bound."""
 
     bounds: tuple[float, ...]
@@ -90,15 +90,21 @@ class Tally:
 class Meter:
     """Of one daemon, since its start. Belongs to the loop."""
 
-    commit_seconds: Tally = field(default_factory=lambda: Tally(COMMIT_BOUNDS))
-    commit_decisions: Tally = field(default_factory=lambda: Tally(BATCH_BOUNDS))
-    cancel_seconds: Tally = field(default_factory=lambda: Tally(CANCEL_BOUNDS))
+    commit_seconds: Distribution = field(
+        default_factory=lambda: Distribution(COMMIT_BOUNDS)
+    )
+    commit_decisions: Distribution = field(
+        default_factory=lambda: Distribution(BATCH_BOUNDS)
+    )
+    cancel_seconds: Distribution = field(
+        default_factory=lambda: Distribution(CANCEL_BOUNDS)
+    )
     #: By priority: from submit to the first start.
-    wait_seconds: dict[str, Tally] = field(
-        default_factory=lambda: {p.name: Tally(RUN_BOUNDS) for p in Priority}
+    wait_seconds: dict[str, Distribution] = field(
+        default_factory=lambda: {p.name: Distribution(RUN_BOUNDS) for p in Priority}
     )
     #: By kind: from the first start to the end, whatever lay between.
-    run_seconds: dict[str, Tally] = field(default_factory=dict)
+    run_seconds: dict[str, Distribution] = field(default_factory=dict)
     #: By kind and state.
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: By reason.
@@ -133,7 +139,7 @@ class Meter:
         if view.started_at is not None:
             tally = self.run_seconds.get(view.kind)
             if tally is None:
-                tally = self.run_seconds[view.kind] = Tally(RUN_BOUNDS)
+                tally = self.run_seconds[view.kind] = Distribution(RUN_BOUNDS)
             tally.add(max((fact.at - view.started_at).total_seconds(), 0.0))
         asked_at = self._cancelled_at.pop(fact.run_id, None)
         if asked_at is not None and view.state == "cancelled":

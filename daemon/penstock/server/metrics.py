@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from penstock.server.meter import Meter, ReadLoop, Tally
+from penstock.server.meter import Distribution, Meter, ReadLoop
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -140,7 +140,7 @@ class DaemonCollector(Collector):
             "commit_seconds", "One commit, with its retries.", self.meter.commit_seconds
         )
         yield histogram(
-            "commit_decisions", "Decisions in one commit.", self.meter.commit_decisions
+            "commit_decisions", "Writes in one commit.", self.meter.commit_decisions
         )
         yield gauge(
             "recorder_pending", "Decisions that wait for their commit.", now.pending
@@ -149,9 +149,7 @@ class DaemonCollector(Collector):
         yield gauge(
             "recorder_waiting", "Tasks that wait for room at the recorder.", now.waiting
         )
-        yield counter(
-            "recorder_decisions", "Decisions that were committed.", now.decisions
-        )
+        yield counter("recorder_decisions", "Writes that were committed.", now.writes)
         yield counter(
             "recorder_dropped", "Facts given up while the store was away.", now.dropped
         )
@@ -216,14 +214,14 @@ def counters(name: str, about: str, label: str, values: Mapping[str, float]) -> 
     return family
 
 
-def histogram(name: str, about: str, tally: Tally) -> Metric:
+def histogram(name: str, about: str, tally: Distribution) -> Metric:
     return HistogramMetricFamily(
         f"penstock_{name}", about, buckets=_buckets(tally), sum_value=tally.total
     )
 
 
 def histograms(
-    name: str, about: str, label: str, tallies: Mapping[str, Tally]
+    name: str, about: str, label: str, tallies: Mapping[str, Distribution]
 ) -> Metric:
     family = HistogramMetricFamily(f"penstock_{name}", about, labels=[label])
     for key, tally in tallies.items():
@@ -231,7 +229,7 @@ def histograms(
     return family
 
 
-def _buckets(tally: Tally) -> list[tuple[str, float]]:
+def _buckets(tally: Distribution) -> list[tuple[str, float]]:
     """Counts up to each bound, as the format has them."""
     bounds = [*(str(float(bound)) for bound in tally.bounds), "+Inf"]
     return list(zip(bounds, map(float, accumulate(tally.counts)), strict=True))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel
 
 from penstock.log.bus import Overflow
-from penstock.server.answer import Answer, Stream
+from penstock.server.answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
 from penstock.words.errors import Refused
 from penstock.words.values import check_run_id
@@ -91,7 +91,7 @@ class Call:
 
 
 #: What answers a route; one that waits for nothing is a plain function.
-Handler = Callable[[Call], Answer | Awaitable[Answer | Stream]]
+Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
 
 _AFTER = Query("after", "Position; only what was recorded after it", "integer")
 _LIMIT = Query(
@@ -135,7 +135,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", errors=(404,)
     ),
     Route(
-        "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
+        "POST", f"{_RUN}/asks/{{name}}", "answer", "HttpAnswer a question, once",
         body=wire.AnswerRequest, errors=(404, 409, 503),
     ),
     Route(

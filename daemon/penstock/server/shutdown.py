@@ -16,38 +16,40 @@ from penstock.log.bus import Batch, Subscription
 LAST_LOOK_SECONDS = 0.05
 
 
-class Closing:
+class Shutdown:
     """The two steps of a stop. Each is a plain function, happens once, and may be asked twice."""
 
     def __init__(self) -> None:
-        self._deaf = trio.Event()
-        self._goodbye = trio.Event()
+        self._not_accepting = trio.Event()
+        self._ending = trio.Event()
         self._waits: set[trio.CancelScope] = set()
 
     @property
-    def saying_goodbye(self) -> bool:
+    def streams_ending(self) -> bool:
         """Whether streams are to end now."""
-        return self._goodbye.is_set()
+        return self._ending.is_set()
 
     def stop_accepting(self) -> None:
         """Take no new connections; those there are go on."""
-        self._deaf.set()
+        self._not_accepting.set()
 
-    def say_goodbye(self) -> None:
+    def end_streams(self) -> None:
         """End every stream with a last frame, then every connection."""
-        self._deaf.set()
-        self._goodbye.set()
+        self._not_accepting.set()
+        self._ending.set()
         for scope in self._waits:
             scope.cancel(reason="the daemon is stopping")
 
-    async def wait_deaf(self) -> None:
-        await self._deaf.wait()
+    async def wait_not_accepting(self) -> None:
+        await self._not_accepting.wait()
 
-    async def wait_goodbye(self) -> None:
-        await self._goodbye.wait()
+    async def wait_streams_ending(self) -> None:
+        await self._ending.wait()
 
     @contextmanager
-    def until_goodbye(self, seconds: float | None = None) -> Iterator[trio.CancelScope]:
+    def until_streams_end(
+        self, seconds: float | None = None
+    ) -> Iterator[trio.CancelScope]:
         """A scope that a goodbye cancels, or the deadline if there is one.
 
         It belongs around a wait for something to send, never around one for the peer to take it:
@@ -56,7 +58,7 @@ class Closing:
         scope = trio.CancelScope()
         if seconds is not None:
             scope.deadline = trio.current_time() + seconds
-        if self.saying_goodbye:
+        if self.streams_ending:
             scope.cancel(reason="the daemon is stopping")
         self._waits.add(scope)
         try:

@@ -17,9 +17,9 @@ from penstock.server.answer import HttpRefused
 from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
 from penstock.server.frames import batch_frames, hello, model_frame
-from penstock.server.guard import Guard, Knock
+from penstock.server.guard import Guard, RequestHead
 from penstock.server.routes import STREAM, overflow_of, parse_query, run_id_of
-from penstock.server.shutdown import Closing, last_look
+from penstock.server.shutdown import Shutdown, last_look
 from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
 from penstock.words.errors import PenstockError, Refused, Unauthorised
 from penstock.words.problems import row_of
@@ -37,7 +37,7 @@ _LONGEST_REASON = 123
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscribeRequest:
     """What a client wants to hear."""
 
     run_id: str | None
@@ -53,19 +53,19 @@ class Bye:
     code: int
 
 
-class Session:
+class WebSocketSession:
     """One client that was let in; `stream` is what its connection writes to, too."""
 
     def __init__(
         self,
         core: Core,
-        closing: Closing,
+        shutdown: Shutdown,
         connection: WebSocketConnection,
         stream: DoorStream,
         name: str,
     ) -> None:
         self._core = core
-        self._closing = closing
+        self._closing = shutdown
         self._connection = connection
         self._stream = stream
         self._name = name
@@ -88,12 +88,12 @@ class Session:
             return None
         return frame
 
-    async def serve(self, wish: Wish) -> None:
+    async def serve(self, wanted: SubscribeRequest) -> None:
         """Send what is wanted until the run has ended, the daemon stops, or the client leaves."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
             try:
-                bye = await self._tell(wish)
+                bye = await self._tell(wanted)
                 await self._send(model_frame(ByeFrame(reason=bye.reason)))
                 await self._connection.aclose(bye.code, bye.reason)
             except ConnectionClosed:
@@ -101,10 +101,14 @@ class Session:
                 pass
             nursery.cancel_scope.cancel(reason="the stream has ended")
 
-    async def _tell(self, wish: Wish) -> Bye:
+    async def _tell(self, wanted: SubscribeRequest) -> Bye:
         bus = self._core.bus
         with bus.subscribe(
-            wish.run_id, wish.after, overflow=wish.overflow, name=self._name, kind="ws"
+            wanted.run_id,
+            wanted.after,
+            overflow=wanted.overflow,
+            name=self._name,
+            kind="ws",
         ) as subscription:
             await self._send(model_frame(hello(self._core)))
             try:
@@ -114,7 +118,7 @@ class Session:
 
     async def _pass_on(self, subscription: Subscription) -> Bye:
         while True:
-            with self._closing.until_goodbye() as scope:
+            with self._closing.until_streams_end() as scope:
                 if await self._pass_on_at_once(subscription):
                     return Bye("the run has ended", CODE_ENDED)
             if scope.cancelled_caught:
@@ -181,15 +185,17 @@ class Session:
             )
 
 
-def make_ws_handler(core: Core, guard: Guard, closing: Closing) -> WebSocketHandler:
+def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHandler:
     """What the door hands handshakes for `/ws…` to."""
     numbers = itertools.count(1)
 
-    async def handle(knock: Knock, stream: DoorStream) -> None:
+    async def handle(request_head: RequestHead, stream: DoorStream) -> None:
         try:
-            if refusal := guard.judge(knock, handshake=True) or judge_handshake(knock):
+            if refusal := guard.judge(request_head, handshake=True) or judge_handshake(
+                request_head
+            ):
                 raise refusal
-            wish = read_wish(knock)
+            wanted = read_subscribe_request(request_head)
         except PenstockError as error:
             with trio.move_on_after(core.config.close_timeout):
                 await stream.turn_away(error)
@@ -198,13 +204,13 @@ def make_ws_handler(core: Core, guard: Guard, closing: Closing) -> WebSocketHand
             if connection is None:
                 return
             name = f"ws-{next(numbers)}"
-            session = Session(core, closing, connection, stream, name)
-            if not guard.has_shown_token(knock):
+            session = WebSocketSession(core, shutdown, connection, stream, name)
+            if not guard.has_shown_token(request_head):
                 opened = await session.wait_open(guard)
                 if opened is None:
                     return
-                wish = amended(wish, opened)
-            await session.serve(wish)
+                wanted = amended(wanted, opened)
+            await session.serve(wanted)
 
     return handle
 
@@ -234,42 +240,42 @@ async def open_connection(
             nursery.cancel_scope.cancel(reason="the stream has ended")
 
 
-def read_wish(knock: Knock) -> Wish:
+def read_subscribe_request(request_head: RequestHead) -> SubscribeRequest:
     """What the address of a handshake asks for. Refused names what does not fit."""
-    query = parse_query(STREAM, knock.query)
+    query = parse_query(STREAM, request_head.query)
     run_id = None
-    if knock.path != "/ws":
-        raw = knock.path.removeprefix("/ws/")
+    if request_head.path != "/ws":
+        raw = request_head.path.removeprefix("/ws/")
         if "/" in raw:
             raise HttpRefused(404, "there is no stream here")
         try:
             run_id = run_id_of(unquote_to_bytes(raw).decode("utf-8"))
         except UnicodeDecodeError:
             raise Refused("run_id", "is not UTF-8 when decoded") from None
-    return Wish(run_id, query["after"] or 0, overflow_of(query["overflow"]))
+    return SubscribeRequest(run_id, query["after"] or 0, overflow_of(query["overflow"]))
 
 
-def amended(wish: Wish, opened: OpenFrame) -> Wish:
+def amended(wanted: SubscribeRequest, opened: OpenFrame) -> SubscribeRequest:
     """The wish after the client's first frame."""
     return replace(
-        wish,
-        after=wish.after if opened.after is None else opened.after,
-        overflow=opened.overflow or wish.overflow,
+        wanted,
+        after=wanted.after if opened.after is None else opened.after,
+        overflow=opened.overflow or wanted.overflow,
     )
 
 
-def judge_handshake(knock: Knock) -> PenstockError | None:
+def judge_handshake(request_head: RequestHead) -> PenstockError | None:
     """What would make the WebSocket library fail, told as an answer instead."""
-    tokens = ",".join(knock.all(b"connection")).lower().split(",")
+    tokens = ",".join(request_head.all(b"connection")).lower().split(",")
     if "upgrade" not in {token.strip() for token in tokens}:
         return HttpRefused(400, "the Connection header does not say upgrade")
-    if knock.one(b"sec-websocket-version") != "13":
+    if request_head.one(b"sec-websocket-version") != "13":
         headers = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
         return HttpRefused(426, "version 13 of the protocol is spoken here", headers)
-    if knock.one(b"sec-websocket-key") is None:
+    if request_head.one(b"sec-websocket-key") is None:
         return HttpRefused(400, "the Sec-WebSocket-Key header is missing")
     try:
-        (knock.one(b"host") or "").encode("latin1").decode("idna")
+        (request_head.one(b"host") or "").encode("latin1").decode("idna")
     except UnicodeError:
         return HttpRefused(400, "the Host header is no host")
     return None

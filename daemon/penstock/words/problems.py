@@ -33,7 +33,7 @@ class Exit(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProblemRow:
     """`told`: whether the error's own sentence is shown, or only its class's."""
 
     status: int
@@ -43,24 +43,26 @@ class Row:
 
 
 #: An error is looked up by its class, then by its bases.
-PROBLEMS: dict[type[PenstockError], Row] = {
-    errors.Refused: Row(400, "Bad Request", Exit.USAGE),
-    errors.TooLarge: Row(413, "Content Too Large", Exit.USAGE),
-    errors.Unauthorised: Row(401, "Unauthorized", Exit.AUTH),
-    errors.Forbidden: Row(403, "Forbidden", Exit.AUTH),
-    errors.NotFound: Row(404, "Not Found", Exit.NOT_FOUND),
-    errors.Conflict: Row(409, "Conflict", Exit.CONFLICT),
-    errors.Terminal: Row(409, "Conflict", Exit.CONFLICT),
-    errors.Fenced: Row(409, "Conflict", Exit.CONFLICT),
-    errors.QueueFull: Row(429, "Too Many Requests", Exit.QUEUE_FULL),
+PROBLEMS: dict[type[PenstockError], ProblemRow] = {
+    errors.Refused: ProblemRow(400, "Bad Request", Exit.USAGE),
+    errors.TooLarge: ProblemRow(413, "Content Too Large", Exit.USAGE),
+    errors.Unauthorised: ProblemRow(401, "Unauthorized", Exit.AUTH),
+    errors.Forbidden: ProblemRow(403, "Forbidden", Exit.AUTH),
+    errors.NotFound: ProblemRow(404, "Not Found", Exit.NOT_FOUND),
+    errors.Conflict: ProblemRow(409, "Conflict", Exit.CONFLICT),
+    errors.Terminal: ProblemRow(409, "Conflict", Exit.CONFLICT),
+    errors.Fenced: ProblemRow(409, "Conflict", Exit.CONFLICT),
+    errors.QueueFull: ProblemRow(429, "Too Many Requests", Exit.QUEUE_FULL),
     # The system's own words for a full disk name paths.
-    errors.StoreUnavailable: Row(
+    errors.StoreUnavailable: ProblemRow(
         503, "Service Unavailable", Exit.NO_DAEMON, told=False
     ),
-    errors.ShuttingDown: Row(503, "Service Unavailable", Exit.NO_DAEMON),
-    errors.NotAvailable: Row(503, "Service Unavailable", Exit.NO_DAEMON),
-    errors.DaemonUnreachable: Row(503, "Service Unavailable", Exit.NO_DAEMON),
-    PenstockError: Row(500, "Internal Server Error", Exit.RUN_FAILED, told=False),
+    errors.ShuttingDown: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
+    errors.NotAvailable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
+    errors.DaemonUnreachable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
+    PenstockError: ProblemRow(
+        500, "Internal Server Error", Exit.RUN_FAILED, told=False
+    ),
 }
 
 #: Seconds after which a refused caller may come again, unless the error knows better.
@@ -69,7 +71,7 @@ RETRY_AFTER = 1
 _OWN_MEMBERS = frozenset(Problem.model_fields) | {"instance"}
 
 
-def row_of(error: PenstockError) -> Row:
+def row_of(error: PenstockError) -> ProblemRow:
     """The line of the table for an error."""
     return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
 

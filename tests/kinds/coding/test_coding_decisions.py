@@ -13,11 +13,11 @@ from fakes.coding import git
 from fakes.history import recorded
 from penstock.kinds.coding.dead_code import find_dead_code
 from penstock.kinds.coding.deciding import Decision, decide
-from penstock.kinds.coding.history import History
+from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
 from penstock.kinds.coding.patch import make_patch
 from penstock.kinds.coding.plan import PlannedModule, check_path, make_plan
-from penstock.kinds.coding.tree import Tree, plain
+from penstock.kinds.coding.tree import WorkTree, plain
 from penstock.words import events
 from penstock.words.config import Config
 from penstock.words.errors import Refused, SourceUnusable
@@ -103,7 +103,7 @@ class SlowLog:
 async def test_two_tasks_of_a_run_read_each_fact_once() -> None:
     """WF-08: a review goes on beside the tests."""
     run: Any = SlowLog(*facts_of(*[report("valid")] * 3))
-    history = History(run)
+    history = CodingHistory(run)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(history.catch_up)
         nursery.start_soon(history.catch_up)
@@ -173,14 +173,14 @@ async def test_links_are_not_followed(tmp_path: Path, where: str) -> None:
     (root / "link").symlink_to(outside / "x" if where == "file" else outside)
     path = "link" if where == "file" else "link/x"
     with pytest.raises(SourceUnusable, match="links are not followed"):
-        await Tree(root, "r").write(path, "text")
+        await WorkTree(root, "r").write(path, "text")
     with pytest.raises(SourceUnusable, match="links are not followed"):
-        await Tree(root, "r").read(path)
+        await WorkTree(root, "r").read(path)
     assert list(outside.iterdir()) == []
 
 
 async def test_the_hash_is_of_paths_and_texts(tmp_path: Path) -> None:
-    one, other = Tree(tmp_path / "1", "r"), Tree(tmp_path / "2", "r")
+    one, other = WorkTree(tmp_path / "1", "r"), WorkTree(tmp_path / "2", "r")
     for tree, order in ((one, ("a", "b")), (other, ("b", "a"))):
         tree.root.mkdir()
         for name in order:

@@ -92,7 +92,7 @@ async def test_an_agent_s_task_is_the_same_run(
         by_rest = (await client.post("/tasks", json=body)).json()
         results.append(await ended(client, by_rest["task_id"]))
         model_server.script(*slug_script())
-        calls = tool_calls(daemon.core, daemon.closing)
+        calls = tool_calls(daemon.core, daemon.shutdown)
         caller = Caller(daemon.base, report=quiet)
         by_agent = await calls["start_coding_task"](
             CodingTask(prompt="Write slugs.", answers=("yes",)), caller

@@ -35,7 +35,7 @@ from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.client.rest import Client, open_client
 from penstock.log.store import Store
-from penstock.log.writes import Append, Decision, Outcome
+from penstock.log.writes import Append, Result, Write
 from penstock.words.address import Address
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
@@ -75,12 +75,14 @@ class DyingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         if self.died:
             raise StoreBroken
         outcomes = await self._store.commit(batch)
-        drafts = [d for one in batch if isinstance(one, Append) for d in one.drafts]
-        if any(d.type == self._point or self._name in d.body for d in drafts):
+        new_events = [
+            d for one in batch if isinstance(one, Append) for d in one.new_events
+        ]
+        if any(d.type == self._point or self._name in d.body for d in new_events):
             self.died = True
             raise StoreBroken
         return outcomes

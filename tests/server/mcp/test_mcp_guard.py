@@ -30,7 +30,7 @@ def test_nothing_reaches_mcp_that_did_not_pass_the_guard(
     changed, query, status = TAMPERINGS[tampering]
 
     async def scenario() -> None:
-        response = await knock(agents, method, path + query, changed)
+        response = await request_head(agents, method, path + query, changed)
         assert response.status_code == status
         assert response.headers["content-type"] == "application/problem+json"
         assert "mcp-session-id" not in response.headers
@@ -43,7 +43,7 @@ def test_initialize_tells_name_and_version(agents: Agents, path: str) -> None:
     """MCP-05"""
 
     async def scenario() -> None:
-        response = await knock(agents, "POST", path, {})
+        response = await request_head(agents, "POST", path, {})
         assert response.status_code == 200
         assert '"name":"penstock"' in response.text
         assert response.headers["mcp-session-id"]
@@ -69,7 +69,7 @@ def test_what_is_not_mcp_is_answered_by_protocol(
     """MCP-05 A plain GET too, and nothing of it as a fault of ours."""
 
     async def scenario() -> None:
-        response = await knock(agents, method, "/mcp", changed)
+        response = await request_head(agents, method, "/mcp", changed)
         assert response.status_code == status
 
     run(scenario)
@@ -80,13 +80,13 @@ def test_a_body_over_the_limit_is_refused(agents: Agents) -> None:
 
     async def scenario() -> None:
         body = b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * (9 * 1024 * 1024) + b'"}'
-        response = await knock(agents, "POST", "/mcp", {}, body)
+        response = await request_head(agents, "POST", "/mcp", {}, body)
         assert response.status_code == 413
 
     run(scenario)
 
 
-async def knock(
+async def request_head(
     agents: Agents,
     method: str,
     path: str,

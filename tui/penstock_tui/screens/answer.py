@@ -14,7 +14,7 @@ from penstock_tui.screens.dialog import Dialog, said
 from penstock_tui.wording import clock_time, plain
 
 
-class Question(Protocol):
+class OpenAsk(Protocol):
     """A run's question, as its view has it."""
 
     @property
@@ -32,7 +32,7 @@ class AnswerDialog(Dialog):
 
     heading = "Answer"
 
-    def __init__(self, run_id: str, ask: Question) -> None:
+    def __init__(self, run_id: str, ask: OpenAsk) -> None:
         super().__init__()
         self._run_id, self._ask = run_id, ask
 

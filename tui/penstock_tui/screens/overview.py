@@ -19,7 +19,7 @@ from penstock_tui.figures import daemon_lines, queue_state
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.lines import alert_line, event_line
 from penstock_tui.listing import Listing
-from penstock_tui.model import MOST_ALERTS, MOST_TAIL, Model
+from penstock_tui.model import MOST_ALERTS, MOST_TAIL, DashboardState
 from penstock_tui.rows import COLUMNS, SORTS
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.panels import (
@@ -28,7 +28,7 @@ from penstock_tui.widgets.panels import (
     Rate,
     RatePanel,
 )
-from penstock_tui.widgets.run_table import RunTable
+from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.top_bar import TopBar
@@ -62,7 +62,7 @@ class Overview(Screen[None]):
         self.gauge = QueueGauge(id="queue", classes="box")
         self.rate = RatePanel(id="rate", classes="box")
         self.daemon = DaemonPanel(id="daemon", classes="box")
-        self.table = RunTable(COLUMNS, name="runs")
+        self.table = RunList(COLUMNS, name="runs")
         self.alerts = Tail(most=MOST_ALERTS, name="alerts")
         self.events = Tail(most=MOST_TAIL, name="events")
         self.entry = Input(
@@ -113,7 +113,7 @@ class Overview(Screen[None]):
 
     # -- drawing
 
-    def redraw(self, model: Model, *, whole: bool = False) -> None:
+    def redraw(self, model: DashboardState, *, whole: bool = False) -> None:
         """Bring the screen up to date; `whole` draws every row anew (a second has passed)."""
         if not self.ready:
             return  # a timer may fire while widgets are still coming, or already going
@@ -135,7 +135,7 @@ class Overview(Screen[None]):
             daemon_lines(model.queue, model.clients, model.health, running)
         )
 
-    def _start_over(self, model: Model) -> None:
+    def _start_over(self, model: DashboardState) -> None:
         self._epoch = model.epoch
         self.listing.forget(model)
         self.table.set_rows([])
@@ -144,13 +144,13 @@ class Overview(Screen[None]):
         self.alerts.replace([])
         self.events.replace([])
 
-    def _tell_counts(self, model: Model) -> None:
+    def _tell_counts(self, model: DashboardState) -> None:
         self.table.border_title = self.listing.title(model, self.entry.value)
         self.table.border_subtitle = self._mistake or self.listing.subtitle()
         queued = tuple(self.listing.queued[priority] for priority in Priority)
         self.gauge.show(queue_state(model.queue, queued))
 
-    def _take_tails(self, model: Model) -> None:
+    def _take_tails(self, model: DashboardState) -> None:
         if new := min(model.alert_count - self._alerts_seen, len(model.alerts)):
             self._alerts_seen = model.alert_count
             self.alerts.extend(alert_line(alert) for alert in list(model.alerts)[-new:])
@@ -170,8 +170,8 @@ class Overview(Screen[None]):
 
     # -- keys
 
-    @on(RunTable.Opened)
-    def _open(self, event: RunTable.Opened) -> None:
+    @on(RunList.Opened)
+    def _open(self, event: RunList.Opened) -> None:
         self.app.open_run(event.key)
 
     def action_filter(self) -> None:

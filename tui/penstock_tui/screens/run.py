@@ -17,9 +17,9 @@ from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
-from penstock_tui.model import Model
+from penstock_tui.model import DashboardState
 from penstock_tui.rows import row_of
-from penstock_tui.story import Story, facts_of, tree_lines
+from penstock_tui.story import RunStory, facts_of, tree_lines
 from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.run_tabs import RunTabs
@@ -64,7 +64,7 @@ class RunScreen(Screen[None]):
         super().__init__()
         self.run_id = run_id
         self.top = TopBar()
-        self.story = Story()
+        self.story = RunStory()
         self.tabs = RunTabs()
         self.entry = Input(placeholder="text to look for", classes="entry")
         self.scrubber = Scrubber(id="scrubber")
@@ -130,7 +130,7 @@ class RunScreen(Screen[None]):
 
     # -- drawing
 
-    def redraw(self, model: Model, *, whole: bool = False) -> None:
+    def redraw(self, model: DashboardState, *, whole: bool = False) -> None:
         """Bring the screen up to date; called by the app's timer."""
         if not self.ready:
             return  # a timer may fire while widgets are still coming, or already going
@@ -152,7 +152,7 @@ class RunScreen(Screen[None]):
             self.call_later(self._show_story)
         self._show_status()
 
-    def _show_head(self, model: Model) -> None:
+    def _show_head(self, model: DashboardState) -> None:
         run = model.runs[self.run_id]
         view = run.view
         row = row_of(run, self.app.now())

@@ -45,10 +45,10 @@ class Row(NamedTuple):
     tone: str = ""
 
 
-class RunTable(ScrollView, can_focus=True):
+class RunList(ScrollView, can_focus=True):
     """Rows by key; the cursor stays with its key when rows move."""
 
-    DEFAULT_CSS = "RunTable { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = "RunList { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Up", show=False, id="table.up"),
         Binding("down,j", "cursor(1)", "Down", show=False, id="table.down"),

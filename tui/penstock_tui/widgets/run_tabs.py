@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.widgets import TabbedContent, TabPane
 
-from penstock_tui.story import Story
+from penstock_tui.story import RunStory
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.wording import plain
 
@@ -43,7 +43,7 @@ class RunTabs(TabbedContent):
             return self.timeline
         return pane.query_one(Tail)
 
-    async def show(self, story: Story) -> None:
+    async def show(self, story: RunStory) -> None:
         """Take everything out of the story and show it."""
         for tail, lines in (
             (self.timeline, story.timeline),

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from penstock.kinds.coding.inputs import AbsolutePath
 from penstock.kinds.coding.plan import check_path
-from penstock.kinds.coding.tree import Tree, list_files
+from penstock.kinds.coding.tree import WorkTree, list_files
 from penstock.runs.run import Inputs, Kind, Output
 from penstock.words.errors import SourceUnusable
 
@@ -50,7 +50,7 @@ class DeadCodeOutput(Output):
 
 async def analyse(run: Run, inputs: DeadCodeInputs) -> DeadCodeOutput:
     """Look at the files, and for uses at all others of the folder; what is no text is left out."""
-    tree = Tree(Path(inputs.folder), run.run_id)
+    tree = WorkTree(Path(inputs.folder), run.run_id)
     there = await trio.to_thread.run_sync(list_files, tree.root, MOST_FILES)
     texts: dict[str, str] = {}
     for path in dict.fromkeys([*inputs.files, *there]):

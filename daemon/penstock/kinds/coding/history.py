@@ -21,7 +21,7 @@ _FACTS = UUID("5a4f1c1e-4d0d-5b7e-9c55-6a2b8d1f0e37")
 
 
 @dataclass(eq=False, slots=True)
-class History:
+class CodingHistory:
     """See the module's text. `facts` leaves out logs, progress and partials: they are many."""
 
     run: Run

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.kinds.coding.analysis import analyse
 from penstock.kinds.coding.deciding import Decision, decide
-from penstock.kinds.coding.history import History
+from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
 from penstock.kinds.coding.patch import make_patch, make_report
 from penstock.kinds.coding.plan import Plan
 from penstock.kinds.coding.planning import plan_work
 from penstock.kinds.coding.repository import make_branch, open_tree
 from penstock.kinds.coding.reviewing import open_review
-from penstock.kinds.coding.tree import Tree
+from penstock.kinds.coding.tree import WorkTree
 from penstock.kinds.coding.work import Work
 from penstock.kinds.coding.writing import correct, write_module
 from penstock.runs.run import Kind
@@ -40,7 +40,7 @@ class CorrectionsSpent(PenstockError):
 
 async def write_code(run: Run, inputs: CodingInputs) -> CodingOutput:
     """Do the task in a folder of the run's own; the result is a patch, a report, maybe a branch."""
-    history = History(run)
+    history = CodingHistory(run)
     await history.catch_up()
     work = Work(run, inputs, history, await open_tree(run, inputs.repository))
     await run.progress("plan", 0.0)
@@ -140,8 +140,8 @@ async def _finish(
     )
 
 
-async def _write_out(run: Run, tree: Tree, folder: Path) -> None:
-    place = Tree(folder, run.run_id)
+async def _write_out(run: Run, tree: WorkTree, folder: Path) -> None:
+    place = WorkTree(folder, run.run_id)
     for path in sorted(tree.files):
         await place.write(path, tree.files[path])
 

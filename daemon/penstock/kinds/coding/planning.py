@@ -107,7 +107,7 @@ async def _answer(work: Work, number: int, question: str) -> str:
         )
         # A person was faster, or an earlier execution: that answer holds.
         with suppress(AlreadyAnswered):
-            await run.tools.recorder.decide(answer)
+            await run.tools.recorder.record(answer)
     return await run.ask(
         name,
         question,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.kinds.coding.tree import Tree, make_fresh, put_in_place, remove
+from penstock.kinds.coding.tree import WorkTree, make_fresh, put_in_place, remove
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.words.errors import SourceUnusable
 
@@ -19,13 +19,13 @@ _AUTHOR = (
 )  # fmt: skip
 
 
-async def open_tree(run: Run, repository: str | None) -> Tree:
+async def open_tree(run: Run, repository: str | None) -> WorkTree:
     """The run's folder, as an earlier execution left it or made now."""
     workspace: Path = await run.workspace()
     folder = workspace / "tree"
     if repository is None:
         await trio.to_thread.run_sync(make_fresh, folder)
-        return Tree(folder, run.run_id)
+        return WorkTree(folder, run.run_id)
     if not await trio.to_thread.run_sync(folder.is_dir):
         made = workspace / "tree.part"
         await trio.to_thread.run_sync(remove, made)
@@ -35,10 +35,10 @@ async def open_tree(run: Run, repository: str | None) -> Tree:
         )
         await trio.to_thread.run_sync(put_in_place, made, folder)
     told = await _git(run, "-C", str(folder), "rev-parse", "HEAD", what="read the copy")
-    return Tree(folder, run.run_id, base=told.decode().strip())
+    return WorkTree(folder, run.run_id, base=told.decode().strip())
 
 
-async def make_branch(run: Run, tree: Tree, repository: str, branch: str) -> None:
+async def make_branch(run: Run, tree: WorkTree, repository: str, branch: str) -> None:
     """Commit what was written, and fetch it into the repository as a new branch.
 
     SourceUnusable says why git refused, such as a branch that exists already with other work.

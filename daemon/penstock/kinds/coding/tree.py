@@ -25,7 +25,7 @@ LARGEST_FILE = 512 * 1024
 
 
 @dataclass(eq=False, slots=True)
-class Tree:
+class WorkTree:
     """See the module's text. `files` is what the run has written, by path."""
 
     root: Path

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from penstock.kinds.coding.deciding import words_of
-from penstock.kinds.coding.history import History
+from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
 from penstock.kinds.coding.streams import open_streams
-from penstock.kinds.coding.tree import Tree
+from penstock.kinds.coding.tree import WorkTree
 from penstock.llm.context import Layers, build_layers
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, load_programs
@@ -48,8 +48,8 @@ class Work:
 
     run: Run
     inputs: CodingInputs
-    history: History
-    tree: Tree
+    history: CodingHistory
+    tree: WorkTree
     prompts: PromptCache = field(default_factory=PromptCache)
     #: Answers to the plan's questions.
     answers: list[str] = field(default_factory=list)

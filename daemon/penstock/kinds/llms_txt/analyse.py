@@ -10,9 +10,14 @@ import trio
 from penstock.kinds.llms_txt.classify import Placed, find_readme, place
 from penstock.kinds.llms_txt.describe import Described, describe
 from penstock.kinds.llms_txt.metadata import PARSERS, Metadata, read_metadata
-from penstock.kinds.llms_txt.outline import Facts, Outline, candidates, draw_outline
+from penstock.kinds.llms_txt.outline import (
+    Outline,
+    ProjectFacts,
+    candidates,
+    draw_outline,
+)
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
-from penstock.kinds.llms_txt.tree import Tree, read_text
+from penstock.kinds.llms_txt.tree import SourceTree, read_text
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
@@ -25,7 +30,7 @@ _HEAD_BYTES = 64 * 1024
 
 
 async def analyse_tree(
-    run: Run, tree: Tree, *, name: str, named: bool, links_per_section: int
+    run: Run, tree: SourceTree, *, name: str, named: bool, links_per_section: int
 ) -> tuple[Outline, Sequence[Placed]]:
     """The outline of the tree, and all files that may be quoted, most important first.
 
@@ -45,7 +50,7 @@ async def analyse_tree(
     return draw_outline(facts, placed, described, links_per_section), placed
 
 
-def _read_facts(tree: Tree, name: str, named: bool) -> Facts:
+def _read_facts(tree: SourceTree, name: str, named: bool) -> ProjectFacts:
     paths = [file.path for file in tree.files]
     texts = {
         path: text
@@ -53,7 +58,7 @@ def _read_facts(tree: Tree, name: str, named: bool) -> Facts:
         if (text := read_text(tree.root, path, _HEAD_BYTES)) is not None
     }
     readme = find_readme(paths)
-    return Facts(
+    return ProjectFacts(
         name=name,
         files=len(paths),
         cut=tree.cut,

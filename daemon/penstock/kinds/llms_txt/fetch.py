@@ -11,7 +11,7 @@ import trio
 
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.kinds.llms_txt.source import Source
-from penstock.kinds.llms_txt.tree import Tree, list_tree
+from penstock.kinds.llms_txt.tree import SourceTree, list_tree
 from penstock.words.errors import NotAvailable, SourceUnusable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
-async def fetch_tree(run: Run, source: Source, max_files: int) -> Tree:
+async def fetch_tree(run: Run, source: Source, max_files: int) -> SourceTree:
     """The tree of `source`, cloned into the run's workspace when it is a git address.
 
     SourceUnusable says what is wrong with the source, NotAvailable that git is missing.
@@ -48,7 +48,7 @@ def _is_in_git_tree(root: str) -> bool:
     return any((parent / ".git").exists() for parent in (folder, *folder.parents))
 
 
-def _list_names(root: str, names: list[str] | None, max_files: int) -> Tree:
+def _list_names(root: str, names: list[str] | None, max_files: int) -> SourceTree:
     return list_tree(root, names, max_files, trio.from_thread.check_cancelled)
 
 

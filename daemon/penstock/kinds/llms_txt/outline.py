@@ -50,7 +50,7 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ProjectFacts:
     """What is known of the tree as a whole."""
 
     name: str
@@ -77,7 +77,7 @@ def candidates(placed: Sequence[Placed], links_per_section: int) -> list[Placed]
 
 
 def draw_outline(
-    facts: Facts,
+    facts: ProjectFacts,
     placed: Sequence[Placed],
     described: Mapping[str, Described],
     links_per_section: int,
@@ -132,13 +132,13 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
     ]
 
 
-def _title_from_readme(facts: Facts) -> str:
+def _title_from_readme(facts: ProjectFacts) -> str:
     """A README's heading names the project, unless it is a sentence."""
     heading = heading_of(facts.readme, markdown=True)
     return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
 
 
-def _summary(facts: Facts) -> tuple[str, str]:
+def _summary(facts: ProjectFacts) -> tuple[str, str]:
     """One sentence about the project, and the README's own words when they say more."""
     prose = next(paragraphs(facts.readme), "")
     said = strip_markup(facts.metadata.summary)
@@ -154,7 +154,9 @@ def _alike(one: str, other: str) -> bool:
     return one.strip(" .").casefold() == other.strip(" .").casefold()
 
 
-def _info(facts: Facts, prose: str, left_out: Mapping[Section, int]) -> tuple[str, ...]:
+def _info(
+    facts: ProjectFacts, prose: str, left_out: Mapping[Section, int]
+) -> tuple[str, ...]:
     """Never empty: without a paragraph here, parsers do not see the summary."""
     metadata = facts.metadata
     count = f"{'More than ' if facts.cut else ''}{_counted(facts.files, 'file')} in the tree."

@@ -19,10 +19,10 @@ from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.fetch import fetch_tree
 from penstock.kinds.llms_txt.full import FullText
 from penstock.kinds.llms_txt.outline import Outline
-from penstock.kinds.llms_txt.publish import Published, open_published
+from penstock.kinds.llms_txt.publish import PublishedText, open_published
 from penstock.kinds.llms_txt.render import render_head, render_llms_txt
 from penstock.kinds.llms_txt.source import check_absolute, parse_source
-from penstock.kinds.llms_txt.tree import Tree, read_text
+from penstock.kinds.llms_txt.tree import SourceTree, read_text
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.runs.run import Inputs, Kind, Output
 
@@ -135,9 +135,9 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
 
 async def _write_full(
     run: Run,
-    published: Published,
+    published: PublishedText,
     full: FullText,
-    tree: Tree,
+    tree: SourceTree,
     placed: Sequence[Placed],
     max_file_bytes: int,
 ) -> None:
@@ -159,7 +159,11 @@ async def _write_full(
 
 
 def _output(
-    outline: Outline, tree: Tree, short: Published, long: Published, quoted: int
+    outline: Outline,
+    tree: SourceTree,
+    short: PublishedText,
+    long: PublishedText,
+    quoted: int,
 ) -> LlmsTxtOutput:
     return LlmsTxtOutput(
         title=render_head(outline).split("\n", 1)[0].removeprefix("# "),

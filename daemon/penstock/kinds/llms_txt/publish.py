@@ -23,7 +23,7 @@ class TextSink(Protocol):
         """Take the next piece."""
 
 
-class Published:
+class PublishedText:
     """A text on its way; `size` is what was written of it, in UTF-8 bytes."""
 
     def __init__(self, path: Path, file: AtomicFile, artifact: TextSink) -> None:
@@ -44,7 +44,7 @@ class Published:
 @asynccontextmanager
 async def open_published(
     run: Run, folder: Path, name: str
-) -> AsyncGenerator[Published, None]:
+) -> AsyncGenerator[PublishedText, None]:
     """Write the file `name` in `folder` and stream it as the artifact `name`.
 
     The artifact is told complete only after the file is in place: whoever reads the event finds
@@ -53,5 +53,5 @@ async def open_published(
     path = folder / name
     async with run.artifact(name) as artifact:
         async with open_atomic(path, tag=run.run_id) as file:
-            yield Published(path, file, artifact)
+            yield PublishedText(path, file, artifact)
         artifact.path = str(path)

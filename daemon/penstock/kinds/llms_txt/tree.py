@@ -41,7 +41,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class SourceTree:
     """The files of a tree, in the order of their paths; `cut` when there are more than were taken."""
 
     root: str
@@ -51,7 +51,7 @@ class Tree:
 
 def list_tree(
     root: str, names: Iterable[str] | None, limit: int, check: Callable[[], None]
-) -> Tree:
+) -> SourceTree:
     """The files among `names`, or all that a walk finds when it is None; at most `limit`.
 
     `check` is called for every file and may raise: so a caller can stop a long listing.
@@ -64,9 +64,9 @@ def list_tree(
         if _is_product(path) or (size := _size(real_root, path)) is None:
             continue
         if len(files) == limit:
-            return Tree(real_root, tuple(files), cut=True)
+            return SourceTree(real_root, tuple(files), cut=True)
         files.append(File(path, size))
-    return Tree(real_root, tuple(sorted(files, key=lambda file: file.path)))
+    return SourceTree(real_root, tuple(sorted(files, key=lambda file: file.path)))
 
 
 def walk(root: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ import trio
 
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
-from penstock.kinds.llms_txt.tree import Tree, read_text
+from penstock.kinds.llms_txt.tree import SourceTree, read_text
 from penstock.late import import_late
 from penstock.llm.context import read_layers
 from penstock.llm.run_models import load_programs
@@ -37,7 +37,9 @@ PATHS_TOLD = 40
 CONCEPTS = 6
 
 
-async def word_outline(run: Run, outline: Outline, tree: Tree, files: int) -> Outline:
+async def word_outline(
+    run: Run, outline: Outline, tree: SourceTree, files: int
+) -> Outline:
     """The outline in the model's words; at most so many files are described.
 
     The outline as it is, with a fact that says so, if no model is configured or it fails.
@@ -65,7 +67,7 @@ async def word_outline(run: Run, outline: Outline, tree: Tree, files: int) -> Ou
 
 
 async def _word_head(
-    run: Run, signatures: Any, outline: Outline, tree: Tree
+    run: Run, signatures: Any, outline: Outline, tree: SourceTree
 ) -> Outline:
     paths = [file.path for file in tree.files]
     readme = find_readme(paths)
@@ -97,7 +99,7 @@ def _check_head(fields: Mapping[str, Any]) -> None:
 
 
 async def _describe(
-    run: Run, signatures: Any, outline: Outline, tree: Tree, batch: Sequence[Link]
+    run: Run, signatures: Any, outline: Outline, tree: SourceTree, batch: Sequence[Link]
 ) -> dict[str, str]:
     """Path to line, of those files the model knew something about."""
 
@@ -121,7 +123,7 @@ async def _describe(
     return found
 
 
-async def _beginning(tree: Tree, path: str, limit: int) -> str:
+async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
     return await trio.to_thread.run_sync(read_text, tree.root, path, limit) or ""
 
 

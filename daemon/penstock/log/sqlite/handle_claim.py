@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.transaction import Entry, Ledger, check_move
+from penstock.log.sqlite.transaction import RunHead, Transaction, check_move
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.recorded import Recorded
@@ -33,14 +33,14 @@ _STARTABLE = (
 )
 
 
-def claim(ledger: Ledger, d: Claim) -> Claimed:
+def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
-    groups = [group for (group,) in ledger.db.execute(_HELD)]
+    groups = [group for (group,) in transaction.db.execute(_HELD)]
     free = d.slots - len(groups)
     chosen: list[tuple[str, bool]] = []
     if free > 0:
         held = Counter(groups)
-        for _, queued, _, run_id, group in _candidates(ledger, d):
+        for _, queued, _, run_id, group in _candidates(transaction, d):
             limit = None if group is None else d.group_slots.get(group)
             if limit is not None and held[group] >= limit:
                 continue
@@ -48,34 +48,36 @@ def claim(ledger: Ledger, d: Claim) -> Claimed:
             chosen.append((run_id, bool(queued)))
             if len(chosen) == free:
                 break
-    return _grant(ledger, d, chosen)
+    return _grant(transaction, d, chosen)
 
 
-def _grant(ledger: Ledger, d: Claim, chosen: list[tuple[str, bool]]) -> Claimed:
+def _grant(
+    transaction: Transaction, d: Claim, chosen: list[tuple[str, bool]]
+) -> Claimed:
     facts: list[Recorded] = []
     started: list[RunRow] = []
     unparked: list[RunRow] = []
     for run_id, queued in chosen:
-        entry = ledger.get(run_id)
-        fact, row = (_start if queued else _unpark)(ledger, entry, d)
+        head = transaction.get(run_id)
+        fact, row = (_start if queued else _unpark)(transaction, head, d)
         facts.append(fact)
         (started if queued else unparked).append(row)
     return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
 
 
-def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
+def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
     values = {
         "now": to_micros(d.at),
         # Dividing by NULL gives NULL: no aging.
         "aging": max(1, int(d.aging * 1e6)) if d.aging else None,
         "kinds": to_json(sorted(d.kinds)),
     }
-    parked = ledger.db.execute(_PARKED, values).fetchall()
-    paused = {name for (name,) in ledger.db.execute("SELECT name FROM pauses")}
+    parked = transaction.db.execute(_PARKED, values).fetchall()
+    paused = {name for (name,) in transaction.db.execute("SELECT name FROM pauses")}
     if "" in paused:
         return iter(parked)
     order = "rank, place" if d.aging else "priority, place"
-    startable: Iterator[_Candidate] = ledger.db.execute(_STARTABLE + order, values)
+    startable: Iterator[_Candidate] = transaction.db.execute(_STARTABLE + order, values)
     if paused:
         # A group may be called "None": a run without one is asked for first.
         startable = (
@@ -84,29 +86,35 @@ def _candidates(ledger: Ledger, d: Claim) -> Iterator[_Candidate]:
     return heapq.merge(parked, startable) if parked else startable
 
 
-def _start(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
-    columns = ledger.columns(entry)
+def _start(
+    transaction: Transaction, head: RunHead, d: Claim
+) -> tuple[Recorded, RunRow]:
+    columns = transaction.columns(head)
     changes: dict[str, Any] = {
         "life": d.life,
-        "token": entry.token + 1,
-        "attempt": entry.attempt + 1,
+        "token": head.token + 1,
+        "attempt": head.attempt + 1,
         "host": d.host,
         "reason": "",
     }
-    if entry.attempt > 0:
-        event: RunStarted | RunResumed = RunResumed(attempt=entry.attempt + 1)
+    if head.attempt > 0:
+        event: RunStarted | RunResumed = RunResumed(attempt=head.attempt + 1)
     else:
         inputs = from_json(columns["shown"])
         event = RunStarted(kind=columns["kind"], inputs=inputs, attempt=1)
         changes["started_at"] = to_micros(d.at)
-    changes["state"] = check_move(entry, event.type)
-    ledger.update(entry, **changes)
-    fact = ledger.make(entry, event, d.at)
-    return fact, ledger.made_row(entry, columns | changes)
+    changes["state"] = check_move(head, event.type)
+    transaction.update(head, **changes)
+    fact = transaction.make(head, event, d.at)
+    return fact, transaction.made_row(head, columns | changes)
 
 
-def _unpark(ledger: Ledger, entry: Entry, d: Claim) -> tuple[Recorded, RunRow]:
-    event = RunResumed(attempt=entry.attempt)
-    ledger.update(entry, state=check_move(entry, event.type), reason="", wants_slot=0)
-    fact = ledger.make(entry, event, d.at)
-    return fact, ledger.row(entry)
+def _unpark(
+    transaction: Transaction, head: RunHead, d: Claim
+) -> tuple[Recorded, RunRow]:
+    event = RunResumed(attempt=head.attempt)
+    transaction.update(
+        head, state=check_move(head, event.type), reason="", wants_slot=0
+    )
+    fact = transaction.make(head, event, d.at)
+    return fact, transaction.row(head)

@@ -17,8 +17,8 @@ from pydantic_core import from_json
 
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.transaction import (
-    Entry,
-    Ledger,
+    RunHead,
+    Transaction,
     check_move,
     close_asks,
     open_ask,
@@ -27,7 +27,7 @@ from penstock.log.writes import (
     CancelAnswer,
     Complete,
     Concluded,
-    Draft,
+    NewEvent,
     Release,
     RequestCancel,
 )
@@ -43,14 +43,14 @@ from penstock.words.events import (
 from penstock.words.lifecycle import RESTART_ASK, State, terminal
 from penstock.words.recorded import Recorded
 
-_LET_GO = (
+_DROP_OWNER = (
     "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"
     " outcome = ?, life = NULL, wants_slot = 0 WHERE key = ?"
 )
 
 
 @dataclass(slots=True)
-class Effects:
+class Cascade:
     """What an end, or a cancel, did to runs; `recorded` is in position order."""
 
     facts: list[Recorded] = field(default_factory=list)
@@ -63,30 +63,34 @@ class Effects:
 
 
 def close(
-    ledger: Ledger, entry: Entry, draft: Draft, effects: Effects, used_seconds: float
+    transaction: Transaction,
+    head: RunHead,
+    new_event: NewEvent,
+    cascade: Cascade,
+    used_seconds: float,
 ) -> None:
     """Record the one terminal fact of a run."""
-    state = check_move(entry, draft.type)
-    fact = ledger.record(entry, draft)
-    outcome = from_json(draft.body)
+    state = check_move(head, new_event.type)
+    fact = transaction.record(head, new_event)
+    outcome = from_json(new_event.body)
     outcome.pop("type", None)
-    let_go(
-        ledger,
-        entry,
+    drop_owner(
+        transaction,
+        head,
         used_seconds,
         state=state,
         reason=str(outcome.get("reason", "")),
-        ended_at=to_micros(draft.at),
+        ended_at=to_micros(new_event.at),
         outcome=to_json(outcome),
     )
-    close_asks(ledger, entry)
-    effects.facts.append(fact)
-    effects.ended.append(entry.run_id)
+    close_asks(transaction, head)
+    cascade.facts.append(fact)
+    cascade.ended.append(head.run_id)
 
 
-def let_go(
-    ledger: Ledger,
-    entry: Entry,
+def drop_owner(
+    transaction: Transaction,
+    head: RunHead,
     used_seconds: float,
     *,
     state: State,
@@ -95,81 +99,86 @@ def let_go(
     outcome: str | None = None,
 ) -> None:
     """Nobody executes the run any more."""
-    entry.state, entry.life = state, None
-    ledger.write(entry, _LET_GO, used_seconds, state, reason, ended_at, outcome)
+    head.state, head.life = state, None
+    transaction.write(head, _DROP_OWNER, used_seconds, state, reason, ended_at, outcome)
 
 
 def cancel_one(
-    ledger: Ledger,
-    entry: Entry,
+    transaction: Transaction,
+    head: RunHead,
     reason: str,
     at: datetime,
-    effects: Effects,
+    cascade: Cascade,
     cause: UUID | None,
 ) -> UUID | None:
     """End the run or ask its owner to; the id of the fact that says so, None if none was needed."""
-    if entry.ended or entry.run_id in effects.signalled:
+    if head.ended or head.run_id in cascade.signalled:
         return None
-    if not entry.executing:
+    if not head.executing:
         event = terminal("cancelled", reason=reason)
-        body, event_id = encode_event(event), ledger.new_id()
-        draft = Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause)
-        close(ledger, entry, draft, effects, 0.0)
+        body, event_id = encode_event(event), transaction.new_id()
+        new_event = NewEvent(
+            head.run_id, event.type, body, at, event_id, causation_id=cause
+        )
+        close(transaction, head, new_event, cascade, 0.0)
         return event_id
-    effects.signalled.append(entry.run_id)
-    if entry.cancel_requested is not None:
+    cascade.signalled.append(head.run_id)
+    if head.cancel_requested is not None:
         return None
-    ledger.update(entry, cancel_requested=reason)
-    fact = ledger.make(entry, RunCancelRequested(reason=reason), at, cause=cause)
-    effects.facts.append(fact)
+    transaction.update(head, cancel_requested=reason)
+    fact = transaction.make(head, RunCancelRequested(reason=reason), at, cause=cause)
+    cascade.facts.append(fact)
     return fact.event_id
 
 
-def spread(
-    ledger: Ledger, ended: Iterable[tuple[Entry, UUID]], at: datetime, effects: Effects
+def cascade_from(
+    transaction: Transaction,
+    ended: Iterable[tuple[RunHead, UUID]],
+    at: datetime,
+    cascade: Cascade,
 ) -> None:
     """Carry ends and cancels on to dependants and children, and to theirs."""
     waiting = deque(ended)
     while waiting:
-        entry, cause = waiting.popleft()
-        state = entry.state if entry.ended else "being cancelled"
-        if entry.state == "completed":
-            _count_down(ledger, entry)
+        head, cause = waiting.popleft()
+        state = head.state if head.ended else "being cancelled"
+        if head.state == "completed":
+            _count_down(transaction, head)
             continue
-        if entry.ended:
-            for other in _dependants(ledger, entry):
-                reason = f"its prerequisite {entry.run_id} is {state}"
-                if caused := cancel_one(ledger, other, reason, at, effects, cause):
+        if head.ended:
+            for other in _dependants(transaction, head):
+                reason = f"its prerequisite {head.run_id} is {state}"
+                if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                     waiting.append((other, caused))
-        for other in _children(ledger, entry):
-            reason = f"its parent {entry.run_id} is {state}"
-            if caused := cancel_one(ledger, other, reason, at, effects, cause):
+        for other in _children(transaction, head):
+            reason = f"its parent {head.run_id} is {state}"
+            if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                 waiting.append((other, caused))
 
 
-def _count_down(ledger: Ledger, entry: Entry) -> None:
-    ledger.db.execute(
+def _count_down(transaction: Transaction, head: RunHead) -> None:
+    transaction.db.execute(
         "UPDATE runs SET open_prerequisites = open_prerequisites - 1 WHERE ended_at IS NULL"
         " AND key IN (SELECT run FROM prerequisites WHERE prerequisite = ?)",
-        (entry.key,),
+        (head.key,),
     )
 
 
-def _dependants(ledger: Ledger, entry: Entry) -> list[Entry]:
+def _dependants(transaction: Transaction, head: RunHead) -> list[RunHead]:
     sql = "SELECT run_id FROM prerequisites JOIN runs ON key = run WHERE prerequisite = ? ORDER BY key"
     return [
-        ledger.get(run_id)
-        for (run_id,) in ledger.db.execute(sql, (entry.key,)).fetchall()
+        transaction.get(run_id)
+        for (run_id,) in transaction.db.execute(sql, (head.key,)).fetchall()
     ]
 
 
-def _children(ledger: Ledger, entry: Entry) -> list[Entry]:
+def _children(transaction: Transaction, head: RunHead) -> list[RunHead]:
     sql = (
         "SELECT run_id FROM runs WHERE parent_id = ? AND ended_at IS NULL ORDER BY key"
     )
     return [
-        ledger.get(run_id)
-        for (run_id,) in ledger.db.execute(sql, (entry.run_id,)).fetchall()
+        transaction.get(run_id)
+        for (run_id,) in transaction.db.execute(sql, (head.run_id,)).fetchall()
     ]
 
 
@@ -182,62 +191,64 @@ _RELEASES = frozenset({"run.preempted", "run.requeued", "run.waiting"})
 
 
 def end(
-    ledger: Ledger,
-    entry: Entry,
+    transaction: Transaction,
+    head: RunHead,
     event: Terminal,
     at: datetime,
     *,
     cause: UUID | None = None,
     event_id: UUID | None = None,
-) -> Effects:
+) -> Cascade:
     """End a run that is not executing, and with it what depends on it."""
-    event_id = event_id or ledger.new_id()
+    event_id = event_id or transaction.new_id()
     body = encode_event(event)
-    draft = Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause)
-    effects = Effects()
-    close(ledger, entry, draft, effects, 0.0)
-    spread(ledger, [(entry, event_id)], at, effects)
-    return effects
+    new_event = NewEvent(
+        head.run_id, event.type, body, at, event_id, causation_id=cause
+    )
+    cascade = Cascade()
+    close(transaction, head, new_event, cascade, 0.0)
+    cascade_from(transaction, [(head, event_id)], at, cascade)
+    return cascade
 
 
-def complete(ledger: Ledger, d: Complete) -> Concluded:
+def complete(transaction: Transaction, d: Complete) -> Concluded:
     """The execution ends with a terminal fact."""
-    if (known := _known(ledger, d)) is not None:
+    if (known := _known(transaction, d)) is not None:
         return known
-    entry = ledger.get(d.fence.run_id)
-    entry.check(d.fence)
-    if d.draft.type not in TERMINAL_TYPES or d.draft.run_id != entry.run_id:
+    head = transaction.get(d.fence.run_id)
+    head.check(d.fence)
+    if d.new_event.type not in TERMINAL_TYPES or d.new_event.run_id != head.run_id:
         raise Conflict(
-            f"{d.draft.type} of {d.draft.run_id} does not end the run {entry.run_id}"
+            f"{d.new_event.type} of {d.new_event.run_id} does not end the run {head.run_id}"
         )
-    draft = d.draft
-    if entry.cancel_requested is not None and draft.type != "run.cancelled":
+    new_event = d.new_event
+    if head.cancel_requested is not None and new_event.type != "run.cancelled":
         # The end was chosen while the request was on its way; what is recorded first counts.
-        draft = _cancelled(entry, draft)
-    return _conclude(ledger, entry, draft, d.used_seconds)
+        new_event = _cancelled(head, new_event)
+    return _conclude(transaction, head, new_event, d.used_seconds)
 
 
-def _cancelled(entry: Entry, draft: Draft) -> Draft:
+def _cancelled(head: RunHead, new_event: NewEvent) -> NewEvent:
     """The end of a run whose cancel was recorded, in place of what its execution said."""
-    event = terminal("cancelled", reason=entry.cancel_requested or "")
-    return Draft(
-        entry.run_id, event.type, encode_event(event), draft.at, draft.event_id
+    event = terminal("cancelled", reason=head.cancel_requested or "")
+    return NewEvent(
+        head.run_id, event.type, encode_event(event), new_event.at, new_event.event_id
     )
 
 
 def _conclude(
-    ledger: Ledger, entry: Entry, draft: Draft, used_seconds: float
+    transaction: Transaction, head: RunHead, new_event: NewEvent, used_seconds: float
 ) -> Concluded:
-    effects = Effects()
-    close(ledger, entry, draft, effects, used_seconds)
-    spread(ledger, [(entry, draft.event_id)], draft.at, effects)
-    ended, signalled = tuple(effects.ended[1:]), tuple(effects.signalled)
-    return Concluded(effects.recorded, ended=ended, signalled=signalled)
+    cascade = Cascade()
+    close(transaction, head, new_event, cascade, used_seconds)
+    cascade_from(transaction, [(head, new_event.event_id)], new_event.at, cascade)
+    ended, signalled = tuple(cascade.ended[1:]), tuple(cascade.signalled)
+    return Concluded(cascade.recorded, ended=ended, signalled=signalled)
 
 
-def _known(ledger: Ledger, d: Complete | Release) -> Concluded | None:
+def _known(transaction: Transaction, d: Complete | Release) -> Concluded | None:
     """The conclusion as it was recorded, if this is the same one again."""
-    known = ledger.stored_with_effects(d.draft.event_id)
+    known = transaction.stored_with_effects(d.new_event.event_id)
     if not known:
         return None
     if known[0].run_id != d.fence.run_id:
@@ -252,23 +263,23 @@ def _known(ledger: Ledger, d: Complete | Release) -> Concluded | None:
     )
 
 
-def release(ledger: Ledger, d: Release) -> Concluded:
+def release(transaction: Transaction, d: Release) -> Concluded:
     """The execution ends and the run goes on later; a cancel that came meanwhile wins."""
-    if (known := _known(ledger, d)) is not None:
+    if (known := _known(transaction, d)) is not None:
         return known
-    entry, draft = ledger.get(d.fence.run_id), d.draft
-    entry.check(d.fence)
-    if draft.type not in _RELEASES or draft.run_id != entry.run_id:
+    head, new_event = transaction.get(d.fence.run_id), d.new_event
+    head.check(d.fence)
+    if new_event.type not in _RELEASES or new_event.run_id != head.run_id:
         raise Conflict(
-            f"{draft.type} of {draft.run_id} does not release the run {entry.run_id}"
+            f"{new_event.type} of {new_event.run_id} does not release the run {head.run_id}"
         )
-    if entry.cancel_requested is not None:
-        return _conclude(ledger, entry, _cancelled(entry, draft), d.used_seconds)
-    state = check_move(entry, draft.type)
-    facts = [ledger.record(entry, draft)]
-    let_go(ledger, entry, d.used_seconds, state=state, reason=_reason(facts[0]))
+    if head.cancel_requested is not None:
+        return _conclude(transaction, head, _cancelled(head, new_event), d.used_seconds)
+    state = check_move(head, new_event.type)
+    facts = [transaction.record(head, new_event)]
+    drop_owner(transaction, head, d.used_seconds, state=state, reason=_reason(facts[0]))
     if state == "waiting":
-        facts.append(_ask_restart(ledger, entry, facts[0]))
+        facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
 
 
@@ -277,52 +288,54 @@ def _reason(fact: Recorded) -> str:
     return str(getattr(event, "reason", None) or getattr(event, "by", ""))
 
 
-def _ask_restart(ledger: Ledger, entry: Entry, cause: Recorded) -> Recorded:
+def _ask_restart(transaction: Transaction, head: RunHead, cause: Recorded) -> Recorded:
     ask = AskRaised(
         name=RESTART_ASK,
         question="A restart interrupted this run. Repeat it, or let it fail?",
         choices=("requeue", "fail"),
     )
-    open_ask(ledger, entry, ask, cause.at)
-    return ledger.make(entry, ask, cause.at, cause=cause.event_id)
+    open_ask(transaction, head, ask, cause.at)
+    return transaction.make(head, ask, cause.at, cause=cause.event_id)
 
 
-def request_cancel(ledger: Ledger, d: RequestCancel) -> CancelAnswer:
+def request_cancel(transaction: Transaction, d: RequestCancel) -> CancelAnswer:
     """Cancel a run and its children, or every open run."""
     if d.run_id == DAEMON_STREAM and not d.all_open:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
-    effects = Effects()
+    cascade = Cascade()
     if d.all_open:
-        for (run_id,) in ledger.db.execute(_ALL_OPEN).fetchall():
-            _cancel(ledger, ledger.get(run_id), d.reason, d.at, effects)
-        return _answer(effects)
-    entry = ledger.find(d.run_id)
-    if entry is None:
-        ledger.writes += 1
+        for (run_id,) in transaction.db.execute(_ALL_OPEN).fetchall():
+            _cancel(transaction, transaction.get(run_id), d.reason, d.at, cascade)
+        return _answer(cascade)
+    head = transaction.find(d.run_id)
+    if head is None:
+        transaction.writes += 1
         values = (d.run_id, d.reason, to_micros(d.at))
-        ledger.db.execute("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", values)
+        transaction.db.execute(
+            "INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", values
+        )
         return CancelAnswer(outcome="tombstoned")
-    if entry.ended:
+    if head.ended:
         return CancelAnswer(outcome="already_terminal")
-    _cancel(ledger, entry, d.reason, d.at, effects)
-    return _answer(effects)
+    _cancel(transaction, head, d.reason, d.at, cascade)
+    return _answer(cascade)
 
 
-def _answer(effects: Effects) -> CancelAnswer:
+def _answer(cascade: Cascade) -> CancelAnswer:
     outcome: Literal["cancelled", "signalled", "already_terminal"] = "already_terminal"
-    if effects.signalled:
+    if cascade.signalled:
         outcome = "signalled"
-    elif effects.ended:
+    elif cascade.ended:
         outcome = "cancelled"
-    ended, signalled = tuple(effects.ended), tuple(effects.signalled)
+    ended, signalled = tuple(cascade.ended), tuple(cascade.signalled)
     return CancelAnswer(
-        effects.recorded, outcome=outcome, ended=ended, signalled=signalled
+        cascade.recorded, outcome=outcome, ended=ended, signalled=signalled
     )
 
 
 def _cancel(
-    ledger: Ledger, entry: Entry, reason: str, at: datetime, effects: Effects
+    transaction: Transaction, head: RunHead, reason: str, at: datetime, cascade: Cascade
 ) -> None:
     """Cancel one run and all below it."""
-    caused = cancel_one(ledger, entry, reason, at, effects, None)
-    spread(ledger, [(entry, caused)] if caused else [], at, effects)
+    caused = cancel_one(transaction, head, reason, at, cascade, None)
+    cascade_from(transaction, [(head, caused)] if caused else [], at, cascade)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from penstock.log.sqlite.rows import to_micros
-from penstock.log.sqlite.transaction import Ledger
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
 
 _OLDEST = (
@@ -22,14 +22,14 @@ _FORGET = (
 )
 
 
-def prune(ledger: Ledger, d: Prune) -> Pruned:
+def prune(transaction: Transaction, d: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
-    ledger.flush()
-    db = ledger.db
+    transaction.flush()
+    db = transaction.db
     (ended,) = db.execute(
         "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
     ).fetchone()
-    before, floor = to_micros(d.before), ledger.meta("floor")
+    before, floor = to_micros(d.before), transaction.meta("floor")
     runs: list[str] = []
     more = False
     while oldest := db.execute(_OLDEST).fetchone():
@@ -41,11 +41,11 @@ def prune(ledger: Ledger, d: Prune) -> Pruned:
             break
         for sql in _FORGET:
             db.execute(sql, (key,))
-        ledger.drop(run_id)
+        transaction.drop(run_id)
         floor = max(floor, last_position + 1)
         ended -= 1
         runs.append(run_id)
-    ledger.set_meta("floor", floor)
+    transaction.set_meta("floor", floor)
     _prune_tombstones(db, d)
     return Pruned(runs=tuple(runs), more=more)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.transaction import Entry, Ledger, new_entry
-from penstock.log.writes import Accepted, Draft, Enqueue, Existing, RunSpec
+from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
+from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,
@@ -38,41 +38,41 @@ _INSERT_RUN = (
 )
 
 
-def enqueue(ledger: Ledger, d: Enqueue) -> Accepted | Existing:
+def enqueue(transaction: Transaction, d: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
     spec = d.spec
-    if known := ledger.stored_with_effects(d.event_id):
+    if known := transaction.stored_with_effects(d.event_id):
         return Accepted(known)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
-    entry = ledger.find(spec.run_id)
-    if entry is not None:
-        return _existing(ledger, entry, spec)
-    root_id, depth, parent = _check_tree(ledger, d)
-    prerequisites = _find_prerequisites(ledger, spec)
-    born = _born_ended(ledger, spec, parent, prerequisites)
+    head = transaction.find(spec.run_id)
+    if head is not None:
+        return _existing(transaction, head, spec)
+    root_id, depth, parent = _check_tree(transaction, d)
+    prerequisites = _find_prerequisites(transaction, spec)
+    born = _born_ended(transaction, spec, parent, prerequisites)
     if born is None and d.capacity is not None:
-        (queued,) = ledger.db.execute(_COUNT_LINE).fetchone()
+        (queued,) = transaction.db.execute(_COUNT_LINE).fetchone()
         if queued >= d.capacity:
             raise QueueFull(
                 f"{queued} runs are queued; the limit is {d.capacity}", queued=queued
             )
-    draft = _queued(d)
-    unmet = [entry.key for entry in prerequisites if not entry.ended]
-    entry = _insert(ledger, d, root_id, depth, unmet)
-    fact = ledger.record(entry, draft)
+    new_event = _queued(d)
+    unmet = [head.key for head in prerequisites if not head.ended]
+    head = _insert(transaction, d, root_id, depth, unmet)
+    fact = transaction.record(head, new_event)
     facts = [fact]
     if born is not None:
-        facts += end(ledger, entry, born, d.at, cause=fact.event_id).recorded
+        facts += end(transaction, head, born, d.at, cause=fact.event_id).recorded
         # It may have been born ended by a tombstone, which has done its work.
         sql = "DELETE FROM tombstones WHERE run_id = ?"
-        ledger.db.execute(sql, (spec.run_id,))
+        transaction.db.execute(sql, (spec.run_id,))
     return Accepted(tuple(facts))
 
 
-def _existing(ledger: Ledger, entry: Entry, spec: RunSpec) -> Existing:
+def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:
     sql = "SELECT digest FROM specs WHERE key = ?"
-    (digest,) = ledger.db.execute(sql, (entry.key,)).fetchone()
+    (digest,) = transaction.db.execute(sql, (head.key,)).fetchone()
     if digest != spec.digest:
         raise OtherInputs(
             f"the run {spec.run_id} exists with other inputs", run_id=spec.run_id
@@ -80,22 +80,24 @@ def _existing(ledger: Ledger, entry: Entry, spec: RunSpec) -> Existing:
     return Existing()
 
 
-def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
+def _check_tree(
+    transaction: Transaction, d: Enqueue
+) -> tuple[str, int, RunHead | None]:
     """Root and depth of the new run, and its parent if it has one."""
     spec = d.spec
     if spec.parent_id is None:
         return spec.run_id, 0, None
-    parent = ledger.find(spec.parent_id)
+    parent = transaction.find(spec.parent_id)
     if parent is None or parent.key == 0:
         raise Refused("parent_id", f"no run has the id {spec.parent_id!r}")
     sql = "SELECT root_id, depth + 1 FROM runs WHERE key = ?"
-    root_id, depth = ledger.db.execute(sql, (parent.key,)).fetchone()
+    root_id, depth = transaction.db.execute(sql, (parent.key,)).fetchone()
     if depth > d.max_tree_depth:
         raise TreeTooLarge(
             "parent_id", f"the tree is {d.max_tree_depth} deep", limit=d.max_tree_depth
         )
     # Ended ones do not count: a loop has as many turns as it needs, one after the other.
-    (size,) = ledger.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
+    (size,) = transaction.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
     if size >= d.max_tree_runs:
         raise TreeTooLarge(
             "parent_id", f"the tree has {size} open runs", limit=d.max_tree_runs
@@ -103,22 +105,25 @@ def _check_tree(ledger: Ledger, d: Enqueue) -> tuple[str, int, Entry | None]:
     return root_id, depth, parent
 
 
-def _find_prerequisites(ledger: Ledger, spec: RunSpec) -> list[Entry]:
+def _find_prerequisites(transaction: Transaction, spec: RunSpec) -> list[RunHead]:
     found = []
     for run_id in dict.fromkeys(spec.after):
-        entry = ledger.find(run_id)
-        if entry is None or entry.key == 0:
+        head = transaction.find(run_id)
+        if head is None or head.key == 0:
             raise UnknownPrerequisite("after", f"no run has the id {run_id!r}")
-        found.append(entry)
+        found.append(head)
     return found
 
 
 def _born_ended(
-    ledger: Ledger, spec: RunSpec, parent: Entry | None, prerequisites: Sequence[Entry]
+    transaction: Transaction,
+    spec: RunSpec,
+    parent: RunHead | None,
+    prerequisites: Sequence[RunHead],
 ) -> Terminal | None:
     """The end a run has from the start, if any: cancelled before it came, or without time."""
     sql = "SELECT reason FROM tombstones WHERE run_id = ?"
-    if tombstone := ledger.db.execute(sql, (spec.run_id,)).fetchone():
+    if tombstone := transaction.db.execute(sql, (spec.run_id,)).fetchone():
         return terminal("cancelled", reason=tombstone[0])
     if parent is not None and parent.ended:
         return terminal(
@@ -128,17 +133,17 @@ def _born_ended(
         return terminal(
             "cancelled", reason=f"its parent {parent.run_id} is being cancelled"
         )
-    for entry in prerequisites:
-        if entry.ended and entry.state != "completed":
+    for head in prerequisites:
+        if head.ended and head.state != "completed":
             return terminal(
-                "cancelled", reason=f"its prerequisite {entry.run_id} is {entry.state}"
+                "cancelled", reason=f"its prerequisite {head.run_id} is {head.state}"
             )
     if spec.timeout is not None and spec.timeout <= 0:
         return terminal("failed", reason="timeout", error="the run was given no time")
     return None
 
 
-def _queued(d: Enqueue) -> Draft:
+def _queued(d: Enqueue) -> NewEvent:
     s = d.spec
     event = RunQueued(
         kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels),
@@ -148,17 +153,17 @@ def _queued(d: Enqueue) -> Draft:
     if len(body) > LARGEST_EVENT_BYTES:
         why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
         raise TooLarge("inputs", why, limit=LARGEST_EVENT_BYTES)
-    return Draft(s.run_id, event.type, body, d.at, d.event_id)
+    return NewEvent(s.run_id, event.type, body, d.at, d.event_id)
 
 
 def _insert(
-    ledger: Ledger, d: Enqueue, root_id: str, depth: int, unmet: Sequence[int]
-) -> Entry:
-    s, db = d.spec, ledger.db
-    ledger.writes += 1
+    transaction: Transaction, d: Enqueue, root_id: str, depth: int, unmet: Sequence[int]
+) -> RunHead:
+    s, db = d.spec, transaction.db
+    transaction.writes += 1
     cursor = db.execute(
         _INSERT_RUN,
-        (s.run_id, s.kind, s.priority, ledger.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
+        (s.run_id, s.kind, s.priority, transaction.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
          len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(d.at)),
     )  # fmt: skip
     key = cursor.lastrowid
@@ -170,4 +175,4 @@ def _insert(
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)
-    return ledger.add(new_entry(key, s.run_id))
+    return transaction.add(new_head(key, s.run_id))

@@ -12,8 +12,8 @@ from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
 from penstock.log.sqlite.rows import to_micros
 from penstock.log.sqlite.transaction import (
-    Entry,
-    Ledger,
+    RunHead,
+    Transaction,
     check_answer,
     check_ask,
     check_clock_size,
@@ -28,17 +28,17 @@ from penstock.log.writes import (
     Appended,
     Claim,
     Complete,
-    Decision,
-    Draft,
     Enqueue,
-    Outcome,
+    NewEvent,
     Park,
     Prune,
     Release,
     RequestCancel,
     RequestPreempt,
+    Result,
     SetPause,
     Unpark,
+    Write,
 )
 from penstock.words.errors import (
     Conflict,
@@ -62,177 +62,189 @@ CODE_TYPES = frozenset({"code.generated", "correction.completed"})
 LARGEST_VERSION = 2**63 - 1
 
 
-def judge(ledger: Ledger, decision: Decision) -> Outcome | PenstockError:
+def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
     """Write one decision whole, or refuse it alone.
 
     Each function checks before it writes; one that did not would leave half a decision, so its
     refusal undoes the batch.
     """
-    before = ledger.writes
+    before = transaction.writes
     try:
-        return _JUDGES[type(decision)](ledger, decision)
+        return HANDLERS[type(write)](transaction, write)
     except PenstockError as refusal:
-        if ledger.writes != before:
+        if transaction.writes != before:
             raise RuntimeError(
-                f"{type(decision).__name__} was refused after it wrote"
+                f"{type(write).__name__} was refused after it wrote"
             ) from refusal
         return refusal
 
 
-def event_ids(batch: Sequence[Decision]) -> Iterator[UUID]:
+def event_ids(batch: Sequence[Write]) -> Iterator[UUID]:
     """The ids under which the decisions' facts may be known already."""
-    for decision in batch:
-        match decision:
+    for write in batch:
+        match write:
             case Append():
-                for draft in decision.drafts:
-                    yield draft.event_id
+                for new_event in write.new_events:
+                    yield new_event.event_id
             case Enqueue() | Answer():
-                yield decision.event_id
+                yield write.event_id
             case Release() | Complete():
-                yield decision.draft.event_id
+                yield write.new_event.event_id
             case _:
                 pass
 
 
-def append(ledger: Ledger, d: Append) -> Appended:
+def append(transaction: Transaction, d: Append) -> Appended:
     """Record facts about one run, or about the daemon."""
-    if not d.drafts:
+    if not d.new_events:
         return Appended()
-    if (duplicate := _duplicate(ledger, d.drafts)) is not None:
+    if (duplicate := _duplicate(transaction, d.new_events)) is not None:
         return duplicate
-    entry = ledger.get(d.drafts[0].run_id)
+    head = transaction.get(d.new_events[0].run_id)
     if d.fence is not None:
-        entry.check(d.fence)
-    elif entry.ended:
-        raise Terminal(f"the run {entry.run_id} has ended", run_id=entry.run_id)
-    version = entry.code_version
+        head.check(d.fence)
+    elif head.ended:
+        raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
+    version = head.code_version
     asks = []
-    for draft in d.drafts:
-        version = _check_draft(entry, draft, version)
-        if draft.type == "ask.raised":
-            asks.append((draft, check_ask(ledger, entry, draft)))
-    facts = tuple([ledger.record(entry, draft) for draft in d.drafts])
-    entry.code_version = version
-    for draft, ask in asks:
-        open_ask(ledger, entry, ask, draft.at)
+    for new_event in d.new_events:
+        version = _check_draft(head, new_event, version)
+        if new_event.type == "ask.raised":
+            asks.append((new_event, check_ask(transaction, head, new_event)))
+    facts = tuple([transaction.record(head, new_event) for new_event in d.new_events])
+    head.code_version = version
+    for new_event, ask in asks:
+        open_ask(transaction, head, ask, new_event.at)
     return Appended(facts)
 
 
-def _duplicate(ledger: Ledger, drafts: tuple[Draft, ...]) -> Appended | None:
-    if not ledger.repeats:
+def _duplicate(
+    transaction: Transaction, new_events: tuple[NewEvent, ...]
+) -> Appended | None:
+    if not transaction.repeats:
         return None
     facts = tuple(
-        [fact for d in drafts if (fact := ledger.stored(d.event_id)) is not None]
+        [
+            fact
+            for d in new_events
+            if (fact := transaction.stored(d.event_id)) is not None
+        ]
     )
     if not facts:
-        if len(drafts) > 1 and len({draft.event_id for draft in drafts}) < len(drafts):
+        if len(new_events) > 1 and len(
+            {new_event.event_id for new_event in new_events}
+        ) < len(new_events):
             raise Conflict("two facts have the same event id")
         return None
-    if len(facts) < len(drafts) or not all(map(same_fact, drafts, facts)):
+    if len(facts) < len(new_events) or not all(map(same_fact, new_events, facts)):
         raise Conflict("this event id is known with other content")
     return Appended(facts, duplicate=True)
 
 
-def _check_draft(entry: Entry, draft: Draft, version: int) -> int:
+def _check_draft(head: RunHead, new_event: NewEvent, version: int) -> int:
     """The run's code version after the draft, or a refusal."""
-    if draft.run_id != entry.run_id:
+    if new_event.run_id != head.run_id:
         raise Refused("run_id", "the facts of one append are about one run")
-    if draft.type in MOVING_TYPES:
-        raise Conflict(f"{draft.type} is recorded by a decision of its own")
-    if draft.clock:
-        check_clock_size(entry, draft.clock)
+    if new_event.type in MOVING_TYPES:
+        raise Conflict(f"{new_event.type} is recorded by a decision of its own")
+    if new_event.clock:
+        check_clock_size(head, new_event.clock)
     if (
-        draft.code_version is not None
-        and not 0 <= draft.code_version <= LARGEST_VERSION
+        new_event.code_version is not None
+        and not 0 <= new_event.code_version <= LARGEST_VERSION
     ):
         raise Refused("code_version", "must be from 0 to 2^63-1")
-    if draft.type not in CODE_TYPES:
+    if new_event.type not in CODE_TYPES:
         return version
-    new = max(0, version) if draft.code_version is None else draft.code_version
+    new = max(0, version) if new_event.code_version is None else new_event.code_version
     if new <= version:
         why = f"code version {new} does not exceed the run's {version}"
-        raise Conflict(why, run_id=entry.run_id, code_version=version)
+        raise Conflict(why, run_id=head.run_id, code_version=version)
     return new
 
 
-def answer(ledger: Ledger, d: Answer) -> Appended:
+def answer(transaction: Transaction, d: Answer) -> Appended:
     """Answer an open question. The answer to `restart` moves the run, which nobody executes."""
-    if known := ledger.stored_with_effects(d.event_id):
+    if known := transaction.stored_with_effects(d.event_id):
         return Appended(known, duplicate=True)
-    entry = ledger.get(d.run_id)
-    check_answer(ledger, entry, d)
-    save_answer(ledger, entry, d)
+    head = transaction.get(d.run_id)
+    check_answer(transaction, head, d)
+    save_answer(transaction, head, d)
     event = AskAnswered(name=d.name, answer=d.answer, by=d.by)
-    fact = ledger.make(entry, event, d.at, event_id=d.event_id)
-    restarted = d.name == RESTART_ASK and not entry.executing
-    return Appended((fact, *(_restart(ledger, entry, d, fact) if restarted else ())))
+    fact = transaction.make(head, event, d.at, event_id=d.event_id)
+    restarted = d.name == RESTART_ASK and not head.executing
+    return Appended(
+        (fact, *(_restart(transaction, head, d, fact) if restarted else ()))
+    )
 
 
 def _restart(
-    ledger: Ledger, entry: Entry, d: Answer, cause: Recorded
+    transaction: Transaction, head: RunHead, d: Answer, cause: Recorded
 ) -> tuple[Recorded, ...]:
     if d.answer == "requeue":
         back = RunRequeued(reason="crash")
-        ledger.update(entry, state=check_move(entry, back.type), reason=back.reason)
-        return (ledger.make(entry, back, d.at, cause=cause.event_id),)
+        transaction.update(head, state=check_move(head, back.type), reason=back.reason)
+        return (transaction.make(head, back, d.at, cause=cause.event_id),)
     why = "a restart interrupted the run, and the answer was not to repeat it"
     event = terminal("failed", reason="restart", error=why)
-    return end(ledger, entry, event, d.at, cause=cause.event_id).recorded
+    return end(transaction, head, event, d.at, cause=cause.event_id).recorded
 
 
-def park(ledger: Ledger, d: Park) -> Appended:
+def park(transaction: Transaction, d: Park) -> Appended:
     """The run waits and gives its slot back."""
-    entry = ledger.get(d.fence.run_id)
-    entry.check(d.fence)
-    if entry.state != "running":
-        raise Conflict(f"the run {entry.run_id} waits already", run_id=entry.run_id)
+    head = transaction.get(d.fence.run_id)
+    head.check(d.fence)
+    if head.state != "running":
+        raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
     event = RunWaiting(reason=d.reason)
-    ledger.update(
-        entry, state=check_move(entry, event.type), reason=d.reason, wants_slot=0
+    transaction.update(
+        head, state=check_move(head, event.type), reason=d.reason, wants_slot=0
     )
-    return Appended((ledger.make(entry, event, d.at),))
+    return Appended((transaction.make(head, event, d.at),))
 
 
-def unpark(ledger: Ledger, d: Unpark) -> Appended:
+def unpark(transaction: Transaction, d: Unpark) -> Appended:
     """The run wants its slot again."""
-    entry = ledger.get(d.fence.run_id)
-    entry.check(d.fence)
-    if entry.state == "waiting":
-        ledger.update(entry, wants_slot=1)
+    head = transaction.get(d.fence.run_id)
+    head.check(d.fence)
+    if head.state == "waiting":
+        transaction.update(head, wants_slot=1)
     return Appended()
 
 
-def request_preempt(ledger: Ledger, d: RequestPreempt) -> Appended:
+def request_preempt(transaction: Transaction, d: RequestPreempt) -> Appended:
     """Only a run that executes can be interrupted; the release records that it was."""
-    entry = ledger.get(d.run_id)
-    if entry.ended:
+    head = transaction.get(d.run_id)
+    if head.ended:
         raise Terminal(f"the run {d.run_id} has ended", run_id=d.run_id)
-    if entry.state != "running":
-        raise Fenced(f"the run {d.run_id} is {entry.state}", run_id=d.run_id)
+    if head.state != "running":
+        raise Fenced(f"the run {d.run_id} is {head.state}", run_id=d.run_id)
     return Appended()
 
 
-def set_pause(ledger: Ledger, d: SetPause) -> Appended:
+def set_pause(transaction: Transaction, d: SetPause) -> Appended:
     """Pause or resume the queue or one group; what is so already is no new fact."""
     # A group's name may be anything, so the whole queue is the name without a prefix.
     name = "" if d.group is None else f"group:{d.group}"
-    known = ledger.db.execute("SELECT 1 FROM pauses WHERE name = ?", (name,)).fetchone()
+    known = transaction.db.execute(
+        "SELECT 1 FROM pauses WHERE name = ?", (name,)
+    ).fetchone()
     if bool(known) == d.paused:
         return Appended()
-    ledger.writes += 1
+    transaction.writes += 1
     event: QueuePaused | QueueResumed
     if d.paused:
-        ledger.db.execute(
+        transaction.db.execute(
             "INSERT INTO pauses VALUES (?, ?, ?)", (name, d.reason, to_micros(d.at))
         )
         event = QueuePaused(group=d.group, reason=d.reason)
     else:
-        ledger.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
+        transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
         event = QueueResumed(group=d.group)
-    return Appended((ledger.make(ledger.daemon(), event, d.at),))
+    return Appended((transaction.make(transaction.daemon(), event, d.at),))
 
 
-_JUDGES: Mapping[type[Any], Callable[[Ledger, Any], Outcome]] = {
+HANDLERS: Mapping[type[Any], Callable[[Transaction, Any], Result]] = {
     Enqueue: enqueue,
     Claim: claim,
     Append: append,

@@ -14,7 +14,7 @@ import trio
 
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
-from penstock.log.sqlite.handlers import event_ids, judge
+from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -25,8 +25,8 @@ from penstock.log.sqlite.rows import (
     run_row,
     to_json,
 )
-from penstock.log.sqlite.transaction import Ledger
-from penstock.log.writes import AskRow, Bounds, Decision, Outcome, RunFilter, RunRow
+from penstock.log.sqlite.transaction import Transaction
+from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -116,22 +116,22 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._ledger = Ledger(self._db, life, new_id)
+        self._ledger = Transaction(self._db, life, new_id)
         self._broken: str | None = None
         self.epoch: str = self._ledger.meta("epoch")
 
-    async def commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         return await self._run_blocking(self._commit, batch)
 
-    def _commit(self, batch: Sequence[Decision]) -> list[Outcome | PenstockError]:
+    def _commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         if self._broken is not None:
             raise StoreBroken(self._broken)
-        ledger = self._ledger
+        transaction = self._ledger
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            ledger.begin(event_ids(batch))
-            outcomes = [judge(ledger, decision) for decision in batch]
-            ledger.finish()
+            transaction.begin(event_ids(batch))
+            outcomes = [handle(transaction, write) for write in batch]
+            transaction.finish()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -139,7 +139,7 @@ class SqliteStore:
         except BaseException:
             self._undo()
             raise
-        ledger.committed()
+        transaction.committed()
         return outcomes
 
     def _undo(self) -> None:

@@ -26,7 +26,7 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.writes import Answer, Draft, Fence, RunRow
+from penstock.log.writes import Answer, Fence, NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
 from penstock.words.errors import (
     AlreadyAnswered,
@@ -65,7 +65,7 @@ _LOAD = (
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class RunHead:
     """The columns of a run that decisions look at; `code_version` -1 means no code yet."""
 
     key: int
@@ -97,46 +97,50 @@ class Entry:
             raise Fenced(run_id=self.run_id)
 
 
-def new_entry(key: int, run_id: str) -> Entry:
+def new_head(key: int, run_id: str) -> RunHead:
     """A run that was just put into the tables."""
-    return Entry(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
+    return RunHead(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
 
 
-def load_entry(db: sqlite3.Connection, run_id: str) -> Entry | None:
+def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
     """The run as the tables have it."""
     columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
     if columns is None:
         return None
     values = [*columns[:-1], from_json(columns[-1])]
-    return Entry(*values)
+    return RunHead(*values)
 
 
-def check_clock_size(entry: Entry, clock: Clock) -> None:
+def check_clock_size(head: RunHead, clock: Clock) -> None:
     """Refused if a client's clock would make every later fact of the run carry too much."""
-    if len(clock) > 0 and len(entry.clock.keys() | clock.keys()) > LARGEST_CLOCK:
+    if len(clock) > 0 and len(head.clock.keys() | clock.keys()) > LARGEST_CLOCK:
         raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
 
 
-def check_move(entry: Entry, event_type: str) -> State:
+def check_move(head: RunHead, event_type: str) -> State:
     """The state after the fact; Conflict if the run's state does not allow it."""
     try:
-        state = next_state(entry.state, event_type)
+        state = next_state(head.state, event_type)
     except IllegalTransition as error:
-        raise Conflict(str(error), run_id=entry.run_id) from None
+        raise Conflict(str(error), run_id=head.run_id) from None
     assert state is not None
     return state
 
 
-def same_fact(draft: Draft, fact: Recorded) -> bool:
+def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
     """Whether a known id comes with what was recorded under it."""
-    return (draft.run_id, draft.type, draft.body) == (fact.run_id, fact.type, fact.body)
+    return (new_event.run_id, new_event.type, new_event.body) == (
+        fact.run_id,
+        fact.type,
+        fact.body,
+    )
 
 
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
-class Ledger:
+class Transaction:
     """Writes of the open transaction of one connection. `life` is the process it ticks in clocks."""
 
     def __init__(
@@ -155,12 +159,12 @@ class Ledger:
         self._head: int = -1
         # No id above this one was ever recorded.
         self._highest: bytes | None = None
-        self._entries: dict[str, Entry] = {}
+        self._heads: dict[str, RunHead] = {}
         self._start()
 
     def _start(self) -> None:
-        self._changed: dict[int, Entry] = {}
-        self._touched: dict[int, Entry] = {}
+        self._changed: dict[int, RunHead] = {}
+        self._touched: dict[int, RunHead] = {}
         self._rows: list[tuple[Any, ...]] = []
         self._recorded = False
         # The facts of this batch by their ids; kept only where an id comes twice.
@@ -224,9 +228,9 @@ class Ledger:
 
     def committed(self) -> None:
         """The commit is true: runs that have ended need no place in memory."""
-        for entry in self._touched.values():
-            if entry.ended:
-                self._entries.pop(entry.run_id, None)
+        for head in self._touched.values():
+            if head.ended:
+                self._heads.pop(head.run_id, None)
         self._start()
 
     def meta(self, name: str) -> Any:
@@ -244,59 +248,59 @@ class Ledger:
 
     # -- runs
 
-    def find(self, run_id: str) -> Entry | None:
+    def find(self, run_id: str) -> RunHead | None:
         """What decisions need of a run; None if there is none."""
-        if (entry := self._entries.get(run_id)) is not None:
-            return entry
-        entry = load_entry(self.db, run_id)
-        return entry if entry is None else self.add(entry)
+        if (head := self._heads.get(run_id)) is not None:
+            return head
+        head = load_head(self.db, run_id)
+        return head if head is None else self.add(head)
 
     def drop(self, run_id: str) -> None:
         """The run is forgotten."""
         self.writes += 1
-        self._entries.pop(run_id, None)
+        self._heads.pop(run_id, None)
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, head: RunHead) -> RunHead:
         """A run that is new in the tables."""
-        self._entries[entry.run_id] = self._touched[entry.key] = entry
-        return entry
+        self._heads[head.run_id] = self._touched[head.key] = head
+        return head
 
-    def get(self, run_id: str) -> Entry:
+    def get(self, run_id: str) -> RunHead:
         """As `find`; RunNotFound."""
-        entry = self.find(run_id)
-        if entry is None:
+        head = self.find(run_id)
+        if head is None:
             raise RunNotFound(f"no run has the id {run_id!r}", run_id=run_id)
-        return entry
+        return head
 
-    def row(self, entry: Entry) -> RunRow:
+    def row(self, head: RunHead) -> RunRow:
         """The whole row as it stands in this transaction."""
-        return self.made_row(entry, self.columns(entry))
+        return self.made_row(head, self.columns(head))
 
-    def columns(self, entry: Entry) -> dict[str, Any]:
+    def columns(self, head: RunHead) -> dict[str, Any]:
         """The row as the tables have it."""
         sql = f"{SELECT_RUNS} WHERE runs.key = ?"
-        return run_columns(self.db.execute(sql, (entry.key,)).fetchone())
+        return run_columns(self.db.execute(sql, (head.key,)).fetchone())
 
-    def made_row(self, entry: Entry, columns: dict[str, Any]) -> RunRow:
+    def made_row(self, head: RunHead, columns: dict[str, Any]) -> RunRow:
         """The row of these columns, and of those that the tables have only after the commit."""
-        columns["sequence"] = entry.sequence
-        columns["last_position"] = entry.last_position
-        columns["code_version"] = entry.code_version
+        columns["sequence"] = head.sequence
+        columns["last_position"] = head.last_position
+        columns["code_version"] = head.code_version
         return row_of(columns)
 
-    def update(self, entry: Entry, **columns: Any) -> None:
+    def update(self, head: RunHead, **columns: Any) -> None:
         """Change columns of a run that no fact changes by itself."""
         for name, value in columns.items():
             if name in WRITTEN_AT_ONCE:
-                setattr(entry, name, value)
+                setattr(head, name, value)
         names = ", ".join(f"{name} = ?" for name in columns)
-        self.write(entry, f"UPDATE runs SET {names} WHERE key = ?", *columns.values())
+        self.write(head, f"UPDATE runs SET {names} WHERE key = ?", *columns.values())
 
-    def write(self, entry: Entry, sql: str, *values: Any) -> None:
+    def write(self, head: RunHead, sql: str, *values: Any) -> None:
         """Change a run by a statement whose last parameter is its key."""
         self.writes += 1
-        self._touched[entry.key] = entry
-        self.db.execute(sql, (*values, entry.key))
+        self._touched[head.key] = head
+        self.db.execute(sql, (*values, head.key))
 
     # -- facts
 
@@ -339,36 +343,36 @@ class Ledger:
             ids.add(fact.event_id)
         return tuple(facts)
 
-    def record(self, entry: Entry, draft: Draft) -> Recorded:
+    def record(self, head: RunHead, new_event: NewEvent) -> Recorded:
         """Give the fact its place; it is written with the commit."""
         self.writes += 1
         self._head += 1
-        entry.sequence += 1
-        entry.last_position = self._head
-        entry.clock = clock = self._advance(entry, draft.clock)
-        version = draft.code_version
+        head.sequence += 1
+        head.last_position = self._head
+        head.clock = clock = self._advance(head, new_event.clock)
+        version = new_event.code_version
         if version is None:
-            version = max(0, entry.code_version)
+            version = max(0, head.code_version)
         text = to_json(clock)
         fact = Recorded(
-            self._head, entry.run_id, entry.sequence, draft.event_id, draft.at, text,
-            draft.causation_id, version, draft.type, draft.body,
+            self._head, head.run_id, head.sequence, new_event.event_id, new_event.at, text,
+            new_event.causation_id, version, new_event.type, new_event.body,
         )  # fmt: skip
-        cause, event_id = draft.causation_id, draft.event_id.bytes
+        cause, event_id = new_event.causation_id, new_event.event_id.bytes
         self._highest = max(self._highest_id(), event_id)
         self._rows.append((
-            self._head, entry.key, entry.sequence, event_id, to_micros(draft.at),
-            draft.type, text, cause.bytes if cause else None, version, draft.body,
+            self._head, head.key, head.sequence, event_id, to_micros(new_event.at),
+            new_event.type, text, cause.bytes if cause else None, version, new_event.body,
         ))  # fmt: skip
         if self._repeats:
-            self._pending[draft.event_id.int] = fact
+            self._pending[new_event.event_id.int] = fact
         self._recorded = True
-        self._changed[entry.key] = entry
+        self._changed[head.key] = head
         return fact
 
     def make(
         self,
-        entry: Entry,
+        head: RunHead,
         event: AnyEvent,
         at: datetime,
         *,
@@ -379,45 +383,49 @@ class Ledger:
         event_id = event_id or self.new_id()
         body = encode_event(event)
         return self.record(
-            entry,
-            Draft(entry.run_id, event.type, body, at, event_id, causation_id=cause),
+            head,
+            NewEvent(head.run_id, event.type, body, at, event_id, causation_id=cause),
         )
 
-    def daemon(self) -> Entry:
+    def daemon(self) -> RunHead:
         """The stream of facts about the daemon."""
         return self.get(DAEMON_STREAM)
 
-    def _advance(self, entry: Entry, other: Clock) -> dict[str, int]:
+    def _advance(self, head: RunHead, other: Clock) -> dict[str, int]:
         """The clock of the next fact: all that its run knows, all that its cause knew, and a tick.
 
         This life ticks once per fact, whatever the run, so its facts are in causal order. What a
         client says of our own count is not taken.
         """
         # The daemon's own stream would gather one process per start for ever.
-        clock = {} if entry.run_id == DAEMON_STREAM else entry.clock
+        clock = {} if head.run_id == DAEMON_STREAM else head.clock
         self._ticks = next_count(max(self._ticks, clock.get(self.life, 0)), self.life)
         return {**(merge(clock, other) if other else clock), self.life: self._ticks}
 
 
-def check_ask(ledger: Ledger, entry: Entry, draft: Draft) -> AskRaised:
+def check_ask(
+    transaction: Transaction, head: RunHead, new_event: NewEvent
+) -> AskRaised:
     """The question in a draft; Conflict if the run asked it before."""
-    ask = parse_event(from_json(draft.body))
+    ask = parse_event(from_json(new_event.body))
     if not isinstance(ask, AskRaised):
         raise Refused("event", "is no valid ask.raised")
     sql = "SELECT 1 FROM asks WHERE run = ? AND name = ?"
-    if ledger.db.execute(sql, (entry.key, ask.name)).fetchone():
-        raise Conflict(f"the run has asked {ask.name!r} before", run_id=entry.run_id)
+    if transaction.db.execute(sql, (head.key, ask.name)).fetchone():
+        raise Conflict(f"the run has asked {ask.name!r} before", run_id=head.run_id)
     return ask
 
 
-def open_ask(ledger: Ledger, entry: Entry, ask: AskRaised, at: datetime) -> None:
+def open_ask(
+    transaction: Transaction, head: RunHead, ask: AskRaised, at: datetime
+) -> None:
     """Open the question; one asked anew after each restart replaces its answered self."""
     expires = to_micros(ask.expires_at) if ask.expires_at else None
-    ledger.writes += 1
-    ledger.db.execute(
+    transaction.writes += 1
+    transaction.db.execute(
         "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)",
         (
-            entry.key,
+            head.key,
             ask.name,
             ask.question,
             to_json(ask.choices),
@@ -428,10 +436,10 @@ def open_ask(ledger: Ledger, entry: Entry, ask: AskRaised, at: datetime) -> None
     )
 
 
-def check_answer(ledger: Ledger, entry: Entry, d: Answer) -> None:
+def check_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
     """AskNotFound, AlreadyAnswered, or Refused for an answer outside the choices."""
     sql = "SELECT state, choices FROM asks WHERE run = ? AND name = ?"
-    found = ledger.db.execute(sql, (entry.key, d.name)).fetchone()
+    found = transaction.db.execute(sql, (head.key, d.name)).fetchone()
     if found is None:
         raise AskNotFound(f"the run {d.run_id} has asked nothing named {d.name!r}")
     if found[0] != "open":
@@ -441,16 +449,16 @@ def check_answer(ledger: Ledger, entry: Entry, d: Answer) -> None:
         raise Refused("answer", f"must be one of {', '.join(choices)}", choices=choices)
 
 
-def save_answer(ledger: Ledger, entry: Entry, d: Answer) -> None:
+def save_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
     """Keep the one answer."""
-    ledger.writes += 1
-    ledger.db.execute(
+    transaction.writes += 1
+    transaction.db.execute(
         "UPDATE asks SET state = 'answered', answer = ?, answered_by = ? WHERE run = ? AND name = ?",
-        (d.answer, d.by, entry.key, d.name),
+        (d.answer, d.by, head.key, d.name),
     )
 
 
-def close_asks(ledger: Ledger, entry: Entry) -> None:
+def close_asks(transaction: Transaction, head: RunHead) -> None:
     """Nobody needs an answer any more."""
     sql = "UPDATE asks SET state = 'closed' WHERE run = ? AND state = 'open'"
-    ledger.db.execute(sql, (entry.key,))
+    transaction.db.execute(sql, (head.key,))

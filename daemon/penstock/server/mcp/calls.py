@@ -21,7 +21,7 @@ from penstock.server.replies import (
     submit_json,
     task_json,
 )
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.api import GapFrame, SubmitRequest
 from penstock.words.config import KIB
 from penstock.words.errors import NotAvailable
@@ -49,14 +49,14 @@ class Caller:
 ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
 
 
-def tool_calls(core: Core, closing: Closing) -> Mapping[str, ToolCall]:
+def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
     """What each tool does, by its name."""
-    return {**_run_calls(core, closing), **_other_calls(core), **_task_calls(core)}
+    return {**_run_calls(core, shutdown), **_other_calls(core), **_task_calls(core)}
 
 
-def _run_calls(core: Core, closing: Closing) -> dict[str, ToolCall]:
+def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     scheduler = core.scheduler
-    waiting = Waiting(core, closing)
+    waiting = Waiting(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
         submitted = await scheduler.submit(request)
@@ -155,8 +155,8 @@ async def read_page(core: Core, run_id: str | None, after: int, limit: int) -> b
 class Waiting:
     """Waits for runs, and tells how they come along."""
 
-    def __init__(self, core: Core, closing: Closing) -> None:
-        self._core, self._closing = core, closing
+    def __init__(self, core: Core, shutdown: Shutdown) -> None:
+        self._core, self._closing = core, shutdown
         self._numbers = itertools.count(1)
 
     async def wait(self, args: a.WaitRun, caller: Caller) -> RunView:
@@ -170,7 +170,7 @@ class Waiting:
             over = _is_over(view, args.until)
             while not over:
                 left = max(deadline - trio.current_time(), 0.0)
-                with self._closing.until_goodbye(left) as scope:
+                with self._closing.until_streams_end(left) as scope:
                     batch = await anext(subscription, None)
                 if scope.cancelled_caught or batch is None:
                     break

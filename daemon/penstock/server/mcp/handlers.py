@@ -18,7 +18,7 @@ from penstock.server.mcp import resources
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.tasks import RunTasks, created, declared
 from penstock.server.mcp.tools import TOOLS, listed_tools
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.api import refused
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.problems import problem_of, row_of
@@ -37,11 +37,11 @@ class Handlers:
     """One method per request. `base` is how clients that came by the Unix socket are told the address."""
 
     def __init__(
-        self, core: Core, closing: Closing, tasks: RunTasks, base: str
+        self, core: Core, shutdown: Shutdown, tasks: RunTasks, base: str
     ) -> None:
         self._core, self._tasks, self._base = core, tasks, base
         self._listed = listed_tools(core.kinds.values())
-        self._calls = tool_calls(core, closing)
+        self._calls = tool_calls(core, shutdown)
 
     async def list_tools(self, _ctx: Context, _params: Any) -> wire.ListToolsResult:
         await trio.lowlevel.checkpoint()

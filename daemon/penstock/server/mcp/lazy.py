@@ -16,7 +16,7 @@ import trio
 from penstock.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotAvailable
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger("penstock.mcp")
 
 #: Makes the server of a core; it can be given, so that others are served by the same stack.
-Build = Callable[["Core", Closing, "Subscriptions", str], "Server[Any]"]
+Build = Callable[["Core", Shutdown, "Subscriptions", str], "Server[Any]"]
 
 
 @asynccontextmanager
 async def open_mcp(
-    core: Core, closing: Closing, *, base: str, build: Build | None = None
+    core: Core, shutdown: Shutdown, *, base: str, build: Build | None = None
 ) -> AsyncIterator[ASGI]:
     """The application behind `/mcp`; leave the block when the servers have closed."""
     async with trio.open_nursery() as nursery:
-        lazy = LazyMcp(core, closing, base, build)
+        lazy = LazyMcp(core, shutdown, base, build)
         # It has nothing to say before the first request.
         nursery.start_soon(lazy.serve)  # noqa: ASYNC113
         yield lazy.receive
@@ -49,9 +49,9 @@ class LazyMcp:
     """Requests wait here until the server is there; see `open_mcp`."""
 
     def __init__(
-        self, core: Core, closing: Closing, base: str, build: Build | None
+        self, core: Core, shutdown: Shutdown, base: str, build: Build | None
     ) -> None:
-        self._core, self._closing, self._base = core, closing, base
+        self._core, self._closing, self._base = core, shutdown, base
         self._build = build
         self._wanted = trio.Event()
         self._ready = trio.Event()
@@ -78,7 +78,7 @@ class LazyMcp:
             async with manager.run():
                 self._manager = manager
                 self._ready.set()
-                await self._closing.wait_goodbye()
+                await self._closing.wait_streams_ending()
                 # Every call that waited has its result by now; it is on its way out.
                 with trio.move_on_after(self._core.config.shutdown_servers / 2):
                     await self._wait_quiet()

@@ -13,7 +13,7 @@ from penstock.server.mcp.subscriptions import Subscriptions
 from penstock.server.mcp.subscriptions import open_subscriptions as open_subscriptions
 from penstock.server.mcp.tasks import RunTasks, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.config import Config
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def build_server(
-    core: Core, closing: Closing, subscriptions: Subscriptions, base: str
+    core: Core, shutdown: Shutdown, subscriptions: Subscriptions, base: str
 ) -> Server[Any]:
     """The server with its tools, resources and tasks.
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     tasks = RunTasks(core, base)
-    handlers = Handlers(core, closing, tasks, base)
+    handlers = Handlers(core, shutdown, tasks, base)
     server: Server[Any] = Server(
         "penstock",
         version=core.version,

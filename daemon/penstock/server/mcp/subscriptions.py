@@ -33,7 +33,7 @@ from mcp.types import (
 
 from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotFound, PenstockError
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ _KEY = "penstock.subscriptions"
 
 @asynccontextmanager
 async def open_subscriptions(
-    core: Core, closing: Closing
+    core: Core, shutdown: Shutdown
 ) -> AsyncIterator[Subscriptions]:
     """Subscriptions, and a nursery for the pumps that outlive the request that asked for them."""
     async with trio.open_nursery() as pumps_nursery:
-        yield Subscriptions(core, closing, pumps_nursery)
+        yield Subscriptions(core, shutdown, pumps_nursery)
         pumps_nursery.cancel_scope.cancel(reason="the daemon is stopping")
 
 
@@ -126,9 +126,9 @@ class Subscriptions:
     """Who is told of which resources. Up to 2025-11-25 by session, since 2026-07-28 by stream."""
 
     def __init__(
-        self, core: Core, closing: Closing, pumps_nursery: trio.Nursery
+        self, core: Core, shutdown: Shutdown, pumps_nursery: trio.Nursery
     ) -> None:
-        self._core, self._closing = core, closing
+        self._core, self._closing = core, shutdown
         self._pumps_nursery = pumps_nursery
         #: Pumps that run, or are about to.
         self.count = 0
@@ -209,7 +209,7 @@ class Subscriptions:
                     )
                 if honoured.resources_list_changed:
                     nursery.start_soon(follow_list, self._core, notify, after)
-                await self._closing.wait_goodbye()
+                await self._closing.wait_streams_ending()
                 nursery.cancel_scope.cancel(reason="the daemon is stopping")
         return SubscriptionsListenResult(_meta=meta)
 

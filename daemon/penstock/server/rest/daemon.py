@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from penstock.log.bus import SubscriberStatistics
-from penstock.server.answer import Answer, json_answer
+from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
@@ -27,21 +27,21 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/queue`, by the name of their route; each answers how the queue is now."""
     scheduler = core.scheduler
 
-    def queue(_call: Call) -> Answer:
+    def queue(_call: Call) -> HttpAnswer:
         # Waits for nothing, whatever the load.
         return json_answer(scheduler.statistics().to_json())
 
-    async def pause(call: Call) -> Answer:
+    async def pause(call: Call) -> HttpAnswer:
         request = read_json(PauseRequest, call.body, empty=b"{}")
         await scheduler.pause(request.group, request.reason)
         return queue(call)
 
-    async def resume(call: Call) -> Answer:
+    async def resume(call: Call) -> HttpAnswer:
         request = read_json(GroupRequest, call.body, empty=b"{}")
         await scheduler.resume(request.group)
         return queue(call)
 
-    async def drain(call: Call) -> Answer:
+    async def drain(call: Call) -> HttpAnswer:
         request = read_json(GroupRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
         scheduler.start_drain(request.group)
@@ -56,7 +56,7 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def no_metrics(_call: Call) -> Answer:
+def no_metrics(_call: Call) -> HttpAnswer:
     """The handler where nothing is counted."""
     raise NotAvailable("this daemon counts nothing")
 
@@ -71,13 +71,13 @@ class Metrics:
     _render: Callable[[], bytes] | None = None
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
-    async def answer(self, _call: Call) -> Answer:
+    async def answer(self, _call: Call) -> HttpAnswer:
         """All numbers in the text format."""
         async with self._turn:
             if self._render is None:
                 # In a thread: the import takes a tenth of a second.
                 self._render = await trio.to_thread.run_sync(self._load)
-        return Answer(body=self._render(), content_type=TEXT)
+        return HttpAnswer(body=self._render(), content_type=TEXT)
 
     def _load(self) -> Callable[[], bytes]:
         from penstock.server.metrics import make_renderer
@@ -88,26 +88,26 @@ class Metrics:
 def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     """The handlers of what is not about one run, by the name of their route."""
 
-    async def health(_call: Call) -> Answer:
+    async def health(_call: Call) -> HttpAnswer:
         reply = await health_of()
         return json_answer(reply, 200 if reply.status == "ok" else 503)
 
-    async def models(_call: Call) -> Answer:
+    async def models(_call: Call) -> HttpAnswer:
         rows = [] if core.models is None else await core.models.describe()
         return json_answer({"models": rows})
 
     # The rest wait for nothing, whatever the load.
-    def pipelines(_call: Call) -> Answer:
+    def pipelines(_call: Call) -> HttpAnswer:
         kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
         return json_answer({"pipelines": [kind_json(kind) for kind in kinds]})
 
-    def clients(_call: Call) -> Answer:
+    def clients(_call: Call) -> HttpAnswer:
         rows = core.bus.subscribers()
         return json_answer(
             {"clients": [client_json(row) for row in rows], "head": core.bus.head}
         )
 
-    def openapi(_call: Call) -> Answer:
+    def openapi(_call: Call) -> HttpAnswer:
         return json_answer(describe(core.version, core.kinds.values()))
 
     return {

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from penstock.log.bus import Batch, Subscription
-from penstock.server.answer import JSON, Answer, Stream, json_answer
+from penstock.server.answer import JSON, HttpAnswer, HttpStream, json_answer
 from penstock.server.replies import events_page, head_of
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
-from penstock.server.shutdown import Closing, last_look
+from penstock.server.shutdown import Shutdown, last_look
 from penstock.words.api import ByeFrame, GapFrame
 from penstock.words.errors import Refused
 
@@ -26,11 +26,11 @@ NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 
 
-def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
+def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
     """The handlers of the two event routes, by name."""
     numbers = itertools.count(1)
 
-    async def run_events(call: Call) -> Answer | Stream:
+    async def run_events(call: Call) -> HttpAnswer | HttpStream:
         head = await head_of(core, call.run_id)
         if form := wanted_stream(call.headers.get("accept", "")):
             return stream(call, form, call.run_id)
@@ -39,7 +39,7 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
         facts = await core.store.read(call.run_id, after, limit, max_bytes=size)
         return json_answer(events_page(facts, after, head=head))
 
-    async def all_events(call: Call) -> Answer | Stream:
+    async def all_events(call: Call) -> HttpAnswer | HttpStream:
         if form := wanted_stream(call.headers.get("accept", "")):
             return stream(call, form, None)
         after, limit = call.query["after"] or 0, call.query["limit"]
@@ -51,7 +51,7 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
         gap = GapFrame(first=after + 1, last=start) if start > after else None
         return json_answer(events_page(facts, start, head=head, gap=gap))
 
-    def stream(call: Call, form: str, run_id: str | None) -> Stream:
+    def stream(call: Call, form: str, run_id: str | None) -> HttpStream:
         after = cursor_of(call)
         overflow = overflow_of(call.query["overflow"])
         name = f"{'sse' if form == SSE else 'ndjson'}-{next(numbers)}"
@@ -62,9 +62,11 @@ def event_handlers(core: Core, closing: Closing) -> dict[str, Handler]:
                 run_id, after, overflow=overflow, name=name, kind="http"
             ) as subscription:
                 lines = sse_lines if form == SSE else ndjson_lines
-                yield Lines(subscription, closing, lines, core.config.heartbeat_seconds)
+                yield Lines(
+                    subscription, shutdown, lines, core.config.heartbeat_seconds
+                )
 
-        return Stream(form, open_lines)
+        return HttpStream(form, open_lines)
 
     return {"run_events": run_events, "all_events": all_events}
 
@@ -75,12 +77,12 @@ class Lines:
     def __init__(
         self,
         subscription: Subscription,
-        closing: Closing,
+        shutdown: Shutdown,
         write: Callable[[Batch], bytes],
         heartbeat_seconds: float,
     ) -> None:
         self._subscription = subscription
-        self._closing = closing
+        self._closing = shutdown
         self._write = write
         self._heartbeat_seconds = heartbeat_seconds
         self._said_bye = False
@@ -91,12 +93,12 @@ class Lines:
     async def __anext__(self) -> bytes:
         while not self._said_bye:
             seconds = self._heartbeat_seconds
-            with self._closing.until_goodbye(seconds) as scope:
+            with self._closing.until_streams_end(seconds) as scope:
                 batch = await anext(self._subscription)
             if not scope.cancelled_caught:
                 if chunk := self._write(batch):
                     return chunk
-            elif self._closing.saying_goodbye:
+            elif self._closing.streams_ending:
                 self._said_bye = True
                 last = await last_look(self._subscription)
                 bye = ByeFrame(reason="the daemon is stopping")

@@ -9,7 +9,7 @@ from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handl
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.runs import ask_handlers, run_handlers, task_handlers
 from penstock.server.routes import Handler
-from penstock.server.shutdown import Closing
+from penstock.server.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def rest_handlers(
     core: Core,
-    closing: Closing,
+    shutdown: Shutdown,
     health_of: HealthOf,
     metrics: Handler | None = None,
 ) -> dict[str, Handler]:
@@ -25,7 +25,7 @@ def rest_handlers(
     return {
         **run_handlers(core),
         **ask_handlers(core),
-        **event_handlers(core, closing),
+        **event_handlers(core, shutdown),
         **task_handlers(core),
         **queue_handlers(core),
         **daemon_handlers(core, health_of),

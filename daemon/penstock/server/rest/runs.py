@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from penstock.log.filters import parse_filter
 from penstock.log.writes import AskRow
-from penstock.server.answer import Answer, json_answer
+from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.replies import submit_json, task_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
@@ -35,7 +35,7 @@ TASK_KIND = "coding"
 def task_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/tasks`, by the name of their route."""
 
-    async def create_task(call: Call) -> Answer:
+    async def create_task(call: Call) -> HttpAnswer:
         request = read_json(TaskRequest, call.body)
         if TASK_KIND not in core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
@@ -44,7 +44,7 @@ def task_handlers(core: Core) -> dict[str, Handler]:
         )
         return json_answer(task_json(submitted.view, call.base))
 
-    async def get_task(call: Call) -> Answer:
+    async def get_task(call: Call) -> HttpAnswer:
         view = await core.scheduler.view(call.run_id)
         return json_answer(task_json(view, call.base))
 
@@ -61,30 +61,30 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/runs`, by the name of their route."""
     scheduler = core.scheduler
 
-    async def submit(call: Call) -> Answer:
+    async def submit(call: Call) -> HttpAnswer:
         request = read_json(SubmitRequest, call.body)
         submitted = await scheduler.submit(request, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
-    async def retry(call: Call) -> Answer:
+    async def retry(call: Call) -> HttpAnswer:
         submitted = await scheduler.retry(call.run_id, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
-    async def list_runs(call: Call) -> Answer:
+    async def list_runs(call: Call) -> HttpAnswer:
         query = call.query
         wanted = parse_filter(query["q"], before=query["before"], limit=query["limit"])
         runs, following = await scheduler.list(wanted)
         return json_answer({"runs": runs, "next": following})
 
-    async def get_run(call: Call) -> Answer:
+    async def get_run(call: Call) -> HttpAnswer:
         view = await scheduler.view(call.run_id)
         return json_answer(view.to_json())
 
-    async def why(call: Call) -> Answer:
+    async def why(call: Call) -> HttpAnswer:
         told = await scheduler.why(call.run_id)
         return json_answer(told.to_json())
 
-    async def cancel(call: Call) -> Answer:
+    async def cancel(call: Call) -> HttpAnswer:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
         receipt = await scheduler.cancel(call.run_id, request.reason, wait=wait)
@@ -92,12 +92,12 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         under_way = reply.outcome == "cancelled" and reply.gone_at is None and not wait
         return json_answer(reply, 202 if under_way else 200)
 
-    async def intervene(call: Call) -> Answer:
+    async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)
         recorded = await scheduler.intervene(call.run_id, request.text)
         return json_answer(recorded.wire(), 202)
 
-    async def report_bug(call: Call) -> Answer:
+    async def report_bug(call: Call) -> HttpAnswer:
         request = read_json(BugReportRequest, call.body)
         recorded, judgement = await scheduler.report_bug(call.run_id, request)
         return json_answer({**judgement.shown(), "position": recorded.position})
@@ -118,11 +118,11 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of questions, by the name of their route."""
     scheduler = core.scheduler
 
-    async def list_asks(_call: Call) -> Answer:
+    async def list_asks(_call: Call) -> HttpAnswer:
         rows = await scheduler.asks()
         return json_answer({"asks": [ask_json(row) for row in rows]})
 
-    async def get_ask(call: Call) -> Answer:
+    async def get_ask(call: Call) -> HttpAnswer:
         name = call.path["name"]
         rows = await scheduler.asks(call.run_id, only_open=False)
         for row in rows:
@@ -130,7 +130,7 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
                 return json_answer(ask_json(row))
         raise AskNotFound(run_id=call.run_id, name=name)
 
-    async def answer(call: Call) -> Answer:
+    async def answer(call: Call) -> HttpAnswer:
         request = read_json(AnswerRequest, call.body)
         run_id, name = call.run_id, call.path["name"]
         await scheduler.answer(run_id, name, request.answer, by="rest")
@@ -139,7 +139,7 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}
 
 
-def accepted(call: Call, view: RunView, *, created: bool) -> Answer:
+def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
     return json_answer(submit_json(view, call.base), 202 if created else 200, location)
