@@ -16,7 +16,15 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from penstock.log.sqlite.store import RunBlocking, SqliteStore
-from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
+from penstock.log.writes import (
+    AskRow,
+    Bounds,
+    Result,
+    RunFilter,
+    RunRow,
+    TreeRun,
+    Write,
+)
 from penstock.processes.process import Proof
 from penstock.runs.core import Environment
 from penstock.runs.run import Executor
@@ -130,6 +138,9 @@ class FaultyStore:
 
     async def open_runs(self) -> list[RunRow]:
         return await self._call(self.store.open_runs)
+
+    async def tree(self, run_id: str) -> list[TreeRun]:
+        return await self._call(self.store.tree, run_id)
 
     async def asks(self, *args: Any, **named: Any) -> list[AskRow]:
         return await self._call(self.store.asks, *args, **named)

@@ -58,7 +58,7 @@ async def full_recorder(stage: Stage) -> None:
         await stage.submit(["flood", 4, 2], run_id="a")
         await stage.submit(["flood", 3, 1], ["fail"], run_id="b")
         await trio.sleep(0.02)
-        await stage.core.scheduler.cancel("a", "enough", wait=True)
+        await stage.cancel("a", "enough")
     await stage.until_ended("a", "b")
 
 
@@ -68,7 +68,7 @@ async def processes(stage: Stage) -> None:
         await stage.submit(["nest", [["exec", 1]], [["exec", 2]]], run_id="a")
         await stage.submit(["exec", 90], run_id="b", on_restart="fail")
         await trio.sleep(1.5)
-        await stage.core.scheduler.cancel("b", "enough", wait=True)
+        await stage.cancel("b", "enough")
     await stage.until_ended("a", "b")
 
 
@@ -140,6 +140,19 @@ async def tree(stage: Stage) -> None:
     await stage.until_ended("a")
 
 
+async def felled_tree(stage: Stage) -> None:
+    """A tree is cancelled while a grandchild's process runs; the receipt is for all of it."""
+    with stage.person("submitter"):
+        child = ["spawn", "low", [["exec", 90]]]
+        await stage.submit(["spawn", "high", [child]], run_id="a")
+        await stage.submit(["nest", [["exec", 90]], [child]], run_id="b")
+        await trio.sleep(1.5)
+        await stage.cancel("a", "enough")
+        await stage.cancel("b", "enough")
+        await stage.cancel("b", "is it?")
+    await stage.until_ended("a", "b")
+
+
 async def dependencies(stage: Stage) -> None:
     """Runs after runs, of which one fails."""
     with stage.person("submitter"):
@@ -208,7 +221,7 @@ async def timeouts(stage: Stage) -> None:
         await stage.submit(["sleep", 9], run_id="c", timeout=1)
         await stage.submit(run_id="d", timeout=0)
         await trio.sleep(1)
-        await stage.core.scheduler.cancel("c", "in the same moment", wait=True)
+        await stage.cancel("c", "in the same moment")
     await stage.until_ended("a", "b", "c", "d")
 
 
@@ -289,8 +302,8 @@ async def admission(stage: Stage) -> None:
             nursery.start_soon(_submit_alone, stage, f"s{number}")
         await trio.sleep(0.5)
         with stage.person("canceller"):
-            await stage.core.scheduler.cancel("late", "not wanted", wait=True)
-            await stage.core.scheduler.cancel("s2", "not wanted", wait=True)
+            await stage.cancel("late", "not wanted")
+            await stage.cancel("s2", "not wanted")
         nursery.start_soon(_submit_alone, stage, "late")
     await stage.until_ended("s0", "s1", "s2", "s3", "s4", "late")
 
@@ -353,6 +366,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("doubts", doubts, _TIGHT),
         Scenario("tree", tree, _TIGHT),
         Scenario("narrow tree", tree, {"max_concurrent": 1}),
+        Scenario("felled tree", felled_tree, _TIGHT),
         Scenario("dependencies", dependencies, _TIGHT),
         Scenario("preemption", preemption, _TIGHT),
         Scenario("stop", stop, _TIGHT),

@@ -211,6 +211,17 @@ class Stage:
             else:
                 return
 
+    async def cancel(self, run_id: str, reason: str) -> None:
+        """Cancel and wait for the receipt; what it calls gone must be, with all that is below it."""
+        receipt = await self.core.scheduler.cancel(run_id, reason, wait=True)
+        if receipt.gone_at is None:
+            return
+        for alive in self.processes.alive.values():
+            if alive == run_id or alive.startswith(f"{run_id}."):
+                self.broken.append(
+                    f"the receipt of {run_id} says gone, and {alive} is not"
+                )
+
     async def watch(
         self,
         run_id: str | None,

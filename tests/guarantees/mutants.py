@@ -233,6 +233,14 @@ MUTANTS = (
         "none",
     ),
     Mutant(
+        "a receipt forgets what is below",
+        "runs/control.py",
+        "            for run in tree\n",
+        "            for run in tree[:1]\n",
+        "felled tree",
+        "none",
+    ),
+    Mutant(
         "ended runs stay in memory",
         "runs/table.py",
         "                del self.views[fact.run_id]\n",

@@ -43,7 +43,7 @@ async def test_a_run_ends_once(store: SqliteStore) -> None:
     ended = await get(store, "r1")
     assert (ended.state, ended.outcome) == (
         "completed",
-        {"result": {"n": 1}},
+        {"result": {"n": 1}, "details": {}},
     )
     assert (await one(store, write)).recorded == concluded.recorded
     for other in (
@@ -115,6 +115,43 @@ async def test_an_executing_run_is_asked_to_end_once(store: SqliteStore) -> None
     await one(store, Release(row.fence, fact("r1", RunRequeued(reason="shutdown"))))
     released = await get(store, "r1")
     assert (released.state, released.reason) == ("cancelled", "stop")
+
+
+async def test_a_cancel_recorded_before_the_end_keeps_the_proof(
+    store: SqliteStore,
+) -> None:
+    """CN-06: the end was chosen as something else while the request was on its way."""
+    kept = {"method": "session", "pids": [7], "survivors": "unknown"}
+    for run_id, event in (
+        ("r1", terminal("completed", result=1)),
+        ("r2", RunRequeued(reason="shutdown")),
+    ):
+        row = await start(store, run_id)
+        await one(store, RequestCancel(run_id, "stop", at()))
+        ends = Complete if event.type == "run.completed" else Release
+        await one(store, ends(row.fence, fact(run_id, event), receipt=kept))
+        (told,) = await store.tree(run_id)
+        assert (told.receipt, told.ended_at is None) == (kept, False)
+
+
+async def test_the_tree_of_a_run_is_all_that_is_below_it(store: SqliteStore) -> None:
+    """CN-06: what has ended and left nothing is not told, the run itself always is."""
+    assert await store.tree("r") == []
+    rows = {}
+    for run_id in ("r", "r.a", "r.a.b", "r.c", "other"):
+        parent = run_id.rpartition(".")[0] or None
+        rows[run_id] = await start(store, run_id, parent_id=parent)
+    kept = {"method": "session", "pids": [7], "survivors": [7]}
+    lost = terminal("failed", reason="error", error="x", details={"receipt": kept})
+    await one(store, Complete(rows["r.a.b"].fence, fact("r.a.b", lost)))
+    assert [run.run_id for run in await store.tree("r")] == ["r", "r.a", "r.a.b", "r.c"]
+    assert [run.run_id for run in await store.tree("r.a")] == ["r.a", "r.a.b"]
+    for run_id in ("r.c", "r.a", "r"):
+        await one(
+            store, Complete(rows[run_id].fence, fact(run_id, terminal("completed")))
+        )
+    told = {run.run_id: run.receipt for run in await store.tree("r")}
+    assert told == {"r": None, "r.a.b": kept}
 
 
 async def test_a_cancel_before_the_submit_is_remembered(store: SqliteStore) -> None:

@@ -205,7 +205,9 @@ def test_an_unknown_provider_marker_says_nothing() -> None:
 def test_the_facts_of_an_ending_reach_its_conclusion() -> None:
     """CC-03: nothing that a person needs is lost on the way."""
     completed = conclude(Ending(returned=True, result={"files": [1]}))
-    assert completed.model_dump() == {"type": "run.completed", "result": {"files": [1]}}
+    assert completed.model_dump() == {
+        "type": "run.completed", "result": {"files": [1]}, "details": {},
+    }  # fmt: skip
     failed = conclude(Ending(error="boom", error_details={"line": 3}))
     assert (failed.type, failed.model_dump()["details"]) == ("run.failed", {"line": 3})
     both = conclude(
@@ -214,6 +216,27 @@ def test_the_facts_of_an_ending_reach_its_conclusion() -> None:
     assert both.model_dump()["details"] == {"e": "x"}
     preempted = conclude(Ending(preempted_by="run-7"))
     assert preempted.model_dump() == {"type": "run.preempted", "by": "run-7"}
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(cancel_requested="user"),
+        Ending(error="boom", error_details={"line": 3}),
+        Ending(returned=True),
+        Ending(finish_reason="stop"),
+        Ending(finish_reason="length"),
+        Ending(timed_out=True),
+        Ending(stopping="fail"),
+        Ending(crashed="fail"),
+        Ending(),
+    ],
+)
+def test_every_terminal_keeps_what_was_proven_of_the_processes(ending: Ending) -> None:
+    """CN-06: whatever ended the run."""
+    receipt = {"method": "subreaper", "pids": [7], "survivors": "unknown"}
+    told = conclude(replace(ending, receipt=receipt)).model_dump()
+    assert told["details"]["receipt"] == receipt
 
 
 @pytest.mark.parametrize("on_restart", get_args(OnRestart))

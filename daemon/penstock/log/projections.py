@@ -345,6 +345,7 @@ def _cancel_requested(
 
 
 def _completed(view: RunView, fact: Recorded, event: e.RunCompleted) -> None:
+    view.details = event.details
     view.result = event.result
     view.progress = 1.0
     view.reason = ""

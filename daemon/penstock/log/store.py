@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
+from penstock.log.writes import (
+    AskRow,
+    Bounds,
+    Result,
+    RunFilter,
+    RunRow,
+    TreeRun,
+    Write,
+)
 from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -58,6 +66,13 @@ class Store(Protocol):
 
     async def open_runs(self) -> list[RunRow]:
         """Every run that has not ended, by place."""
+        ...
+
+    async def tree(self, run_id: str) -> list[TreeRun]:
+        """The run first, then what matters of all runs below it; [] for an unknown run.
+
+        Of ended ones below only those whose end keeps a receipt: a loop may have had a thousand turns.
+        """
         ...
 
     async def asks(

@@ -101,6 +101,16 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeRun:
+    """What a receipt needs of one run of a tree."""
+
+    run_id: str
+    ended_at: datetime | None
+    #: What its terminal event keeps of the end of its processes; None: nothing.
+    receipt: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class AskRow:
     """A durable question of an open or ended run."""
 
@@ -339,12 +349,13 @@ class Release:
 
     `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
-    meanwhile ends cancelled instead.
+    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes.
     """
 
     fence: Fence
     new_event: NewEvent
     used_seconds: float = 0.0
+    receipt: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,13 +365,14 @@ class Complete:
     The same commit counts down or cancels its dependants, closes its questions, and, unless it
     completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
     of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
-    says. Fenced or Terminal if the run has moved on. Boot repair presents
+    says, with `receipt`. Fenced or Terminal if the run has moved on. Boot repair presents
     the fence of the old owner, which the row names.
     """
 
     fence: Fence
     new_event: NewEvent
     used_seconds: float = 0.0
+    receipt: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,12 +13,26 @@ import trio
 
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Answer, Append, RequestCancel, SetPause, new_event
-from penstock.runs.execution import Execution, merged_survivors
+from penstock.log.writes import (
+    Answer,
+    Append,
+    RequestCancel,
+    SetPause,
+    TreeRun,
+    new_event,
+)
+from penstock.runs.execution import Execution
 from penstock.runs.reader import Reader
+from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
 from penstock.runs.table import RunTable
 from penstock.words.api import BugReportRequest, CancelReceipt
-from penstock.words.errors import Conflict, Refused, ShuttingDown, Terminal
+from penstock.words.errors import (
+    Conflict,
+    Refused,
+    ShuttingDown,
+    StoreUnavailable,
+    Terminal,
+)
 from penstock.words.events import BugReported, InterventionReceived
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.recorded import Recorded
@@ -112,50 +128,77 @@ class Control:
     cancel_sla: float
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> CancelReceipt:
-        """Cancel a run, or an id that is not seen yet; the receipt says what became of it.
+        """Cancel a run, or an id that is not seen yet; the receipt says what became of its tree.
 
-        With `wait` it is given when the scope has unwound and the processes are proven gone, or
-        after the SLA with what is left. Twice, or after the end, changes nothing.
+        With `wait` it is given when the scopes of the run and of all below it have unwound and
+        their processes are proven gone, or after the SLA with what is left. Twice, or after the
+        end, changes nothing.
         """
         try:
             run_id = check_run_id(run_id)
         except ValueError as error:
             raise Refused("run_id", str(error)) from None
-        requested_at = self.now()
+        requested_at, deadline = self.now(), trio.current_time() + self.cancel_sla
         execution = self.table.executions.get(run_id)
         if execution is not None and execution.cancel_requested is None:
             # At once, and not after a commit: a full recorder must not delay a cancel.
             execution.cancel(reason)
-        outcome = await self._request(run_id, reason, requested_at, execution)
-        if outcome in {"already_terminal", "tombstoned"}:
-            return await self._quiet(run_id, outcome, requested_at)
-        # A release on its way may have been followed by a new claim, before the request was written.
-        execution = self.table.executions.get(run_id) or execution
+        outcome = await self._request(run_id, reason, requested_at, execution, deadline)
+        if outcome == "tombstoned":
+            return make_receipt(run_id, "tombstoned", requested_at, ())
+        ends = await self._ends(run_id, wait=wait, deadline=deadline)
+        if outcome == "already_terminal":
+            return make_receipt(run_id, "already_terminal", requested_at, ends)
+        return make_receipt(run_id, "cancelled", requested_at, ends)
+
+    async def _ends(self, run_id: str, *, wait: bool, deadline: float) -> list[RunEnd]:
+        """How the run and all below it ended. The request is on record: no more of them are born.
+
+        What ends while the store is read is told by its execution, which is kept hold of.
+        """
+        held = dict(self.table.executions)
+        tree: list[TreeRun] | None = None
+        with trio.move_on_at(deadline), suppress(StoreUnavailable):
+            tree = await self.reader.store.tree(run_id)
+        if tree is None:
+            # Nobody can say what belongs to it, so nothing is proven gone.
+            own = held.get(run_id)
+            return [RunEnd(None), *([own.end()] if own is not None else [])]
+        return [
+            await self._end_of(held.get(run.run_id), wait, deadline)
+            if run.ended_at is None
+            else end_of_row(run)
+            for run in tree
+        ]
+
+    async def _end_of(
+        self, execution: Execution | None, wait: bool, deadline: float
+    ) -> RunEnd:
+        """The end of an execution, or of the one that came after it."""
         if execution is None:
-            gone_at = self.now()
-            return CancelReceipt(
-                run_id=run_id,
-                outcome="cancelled",
-                requested_at=requested_at,
-                gone_at=gone_at,
-            )
-        if wait:
-            with trio.move_on_after(self.cancel_sla):
+            return RunEnd(None)
+        with trio.move_on_at(deadline if wait else -math.inf):
+            await execution.concluded.wait()
+            # A release on its way may have been followed by a new claim, before the request was
+            # written. One that was abandoned stays in the table.
+            while (
+                newer := self.table.executions.get(execution.run_id, execution)
+            ) is not execution:
+                execution = newer
                 await execution.concluded.wait()
-                # One that was abandoned stays in the table.
-                while (
-                    newer := self.table.executions.get(run_id, execution)
-                ) is not execution:
-                    execution = newer
-                    await execution.concluded.wait()
-        return receipt(execution, requested_at)
+        return execution.end()
 
     async def _request(
-        self, run_id: str, reason: str, at: datetime, execution: Execution | None
+        self,
+        run_id: str,
+        reason: str,
+        at: datetime,
+        execution: Execution | None,
+        deadline: float,
     ) -> str:
         """Record the request. The SLA bounds it: the scope is cancelled already."""
         outcome: Any = None
-        with trio.move_on_after(self.cancel_sla):
+        with trio.move_on_at(deadline):
             outcome = await self.recorder.record(RequestCancel(run_id, reason, at))
         if outcome is None:
             return "signalled"
@@ -165,29 +208,6 @@ class Control:
                 # It ended by our own cancel, before the request was written down.
                 return "signalled"
         return str(outcome.outcome)
-
-    async def _quiet(self, run_id: str, outcome: str, at: datetime) -> CancelReceipt:
-        """The receipt of a cancel that changed nothing; an ended run keeps its own."""
-        kept: Mapping[str, Any] = {}
-        gone_at = None
-        if outcome == "already_terminal":
-            row = await self.reader.store.run(run_id)
-            if row is not None:
-                gone_at = row.ended_at
-                kept = ((row.outcome or {}).get("details") or {}).get("receipt") or {}
-        return CancelReceipt.model_validate(
-            {
-                "run_id": run_id,
-                "outcome": outcome,
-                "requested_at": at,
-                "gone_at": gone_at,
-                **{
-                    k: v
-                    for k, v in kept.items()
-                    if k in {"method", "pids", "survivors"}
-                },
-            }
-        )
 
     async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
         """Answer a question, once. AskNotFound, AlreadyAnswered, Refused outside its choices."""
@@ -233,18 +253,3 @@ class Control:
         if not outcome.recorded:
             raise Conflict
         return outcome.recorded[0]
-
-
-def receipt(execution: Execution, requested_at: datetime) -> CancelReceipt:
-    """What is proven of an execution's end so far."""
-    survivors = merged_survivors(execution.proofs)
-    gone = execution.concluded.is_set() and survivors == ()
-    return CancelReceipt(
-        run_id=execution.run_id,
-        outcome="cancelled",
-        requested_at=requested_at,
-        gone_at=execution.gone_at if gone else None,
-        method=execution.proofs[0].method if execution.proofs else "none",
-        pids=tuple(pid for proof in execution.proofs for pid in proof.pids),
-        survivors=survivors,
-    )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import trio
 
@@ -22,6 +22,7 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.processes.process import Proof
+from penstock.runs.receipts import RunEnd, end_of_proofs
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
@@ -102,24 +103,10 @@ class Execution:
             return self._used
         return self._used + trio.current_time() - self._running_since
 
-    def receipt_details(self) -> dict[str, Any]:
-        """What the end of the run's processes proved, as the terminal event keeps it."""
-        survivors = merged_survivors(self.proofs)
-        return {
-            "method": self.proofs[0].method if self.proofs else "none",
-            "pids": [pid for proof in self.proofs for pid in proof.pids],
-            "survivors": survivors if survivors == "unknown" else list(survivors),
-        }
-
-
-def merged_survivors(proofs: list[Proof]) -> tuple[int, ...] | Literal["unknown"]:
-    """What all proofs together leave open; one unknown makes the whole unknown."""
-    survivors: list[int] = []
-    for proof in proofs:
-        if proof.survivors == "unknown":
-            return "unknown"
-        survivors.extend(proof.survivors)
-    return tuple(survivors)
+    def end(self) -> RunEnd:
+        """What is known of its end by now; nothing is over before it is on record."""
+        over_at = self.gone_at if self.concluded.is_set() else None
+        return end_of_proofs(self.proofs, over_at)
 
 
 @asynccontextmanager
@@ -175,7 +162,11 @@ def split_failure(
 def _conclusion(
     execution: Execution, error: BaseException | None, at: datetime
 ) -> Complete | Release:
+    proven = execution.end()
+    # A cancel is answered with it; any other end keeps it only if something may be left.
+    keeps = execution.cancel_requested is not None or proven.survivors != ()
     ending = Ending(
+        receipt=proven.to_json() if keeps else None,
         cancel_requested=execution.cancel_requested,
         error=None if error is None else describe(error),
         error_details=_details(execution, error),
@@ -189,16 +180,15 @@ def _conclusion(
     )
     event = conclude(ending)
     made = new_event(execution.run_id, event, now=at)
-    if event.type in TERMINAL_TYPES:
-        return Complete(execution.fence, made, execution.used_seconds)
-    return Release(execution.fence, made, execution.used_seconds)
+    decision = Complete if event.type in TERMINAL_TYPES else Release
+    return decision(execution.fence, made, execution.used_seconds, proven.to_json())
 
 
 def _details(
     execution: Execution, error: BaseException | None
 ) -> dict[str, Any] | None:
     if execution.cancel_requested is not None:
-        return {"receipt": execution.receipt_details()}
+        return None
     if isinstance(error, PenstockError):
         return {
             k: v

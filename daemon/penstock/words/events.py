@@ -96,6 +96,7 @@ class RunCancelRequested(Fact):
 class RunCompleted(Fact):
     type: Literal["run.completed"] = "run.completed"
     result: JsonValue = None
+    details: JsonObject = {}
 
 
 class RunFailed(Fact):

@@ -100,6 +100,8 @@ class Ending:
     cancel_requested: str | None = None
     error: str | None = None
     error_details: dict[str, Any] | None = None
+    #: What is to be kept of the proof that its processes are gone.
+    receipt: dict[str, Any] | None = None
     returned: bool = False
     result: Any = None
     finish_reason: str | None = None
@@ -126,35 +128,37 @@ def conclude(ending: Ending) -> Conclusion:
     crash > preemption > nothing said.
     """
     e = ending
+    kept = {} if e.receipt is None else {"receipt": e.receipt}
     if e.cancel_requested is not None:
-        return terminal("cancelled", reason=e.cancel_requested, details=e.error_details)
+        details = {**(e.error_details or {}), **kept}
+        return terminal("cancelled", reason=e.cancel_requested, details=details)
     if e.error is not None:
-        return terminal(
-            "failed", reason="error", error=e.error, details=e.error_details
-        )
-    if e.returned:
-        return terminal("completed", result=e.result)
-    if e.finish_reason in FINISHED:
-        return terminal("completed", result=e.result)
+        details = {**(e.error_details or {}), **kept}
+        return terminal("failed", reason="error", error=e.error, details=details)
+    if e.returned or e.finish_reason in FINISHED:
+        return terminal("completed", result=e.result, details=kept)
     if e.finish_reason in CUT_SHORT:
         error = f"the model stopped early ({e.finish_reason})"
-        return terminal("failed", reason="finish_reason", error=error)
+        return terminal("failed", reason="finish_reason", error=error, details=kept)
     if e.timed_out:
-        return terminal("failed", reason="timeout", error="the run used up its time")
+        error = "the run used up its time"
+        return terminal("failed", reason="timeout", error=error, details=kept)
     if e.stopping is not None:
-        return _interrupted(e.stopping, "shutdown", "the daemon stopped")
+        return _interrupted(e.stopping, "shutdown", "the daemon stopped", kept)
     if e.crashed is not None:
         times = "" if e.crashes == 1 else f" {e.crashes} times"
-        return _interrupted(
-            e.crashed, "crash", f"the daemon died{times} during the run"
-        )
+        sentence = f"the daemon died{times} during the run"
+        return _interrupted(e.crashed, "crash", sentence, kept)
     if e.preempted_by is not None:
         return RunPreempted(by=e.preempted_by)
-    return terminal("cancelled", reason="abandoned")
+    return terminal("cancelled", reason="abandoned", details=kept)
 
 
 def _interrupted(
-    on_restart: OnRestart, why: Literal["shutdown", "crash"], sentence: str
+    on_restart: OnRestart,
+    why: Literal["shutdown", "crash"],
+    sentence: str,
+    details: dict[str, Any],
 ) -> Conclusion:
     if on_restart == "requeue":
         return RunRequeued(reason=why)
@@ -162,7 +166,7 @@ def _interrupted(
         return RunWaiting(reason=RESTART_ASK)
     reason = "crashed" if why == "crash" else "shutdown"
     error = f"{sentence}, and the run is not to be repeated"
-    return terminal("failed", reason=reason, error=error)
+    return terminal("failed", reason=reason, error=error, details=details)
 
 
 def terminal(
@@ -179,7 +183,7 @@ def terminal(
     executing.
     """
     if state == "completed":
-        return RunCompleted(result=result)
+        return RunCompleted(result=result, details=details or {})
     if state == "failed":
         return RunFailed(reason=reason, error=error, details=details or {})
     return RunCancelled(reason=reason, details=details or {})

@@ -224,15 +224,21 @@ def complete(transaction: Transaction, d: Complete) -> Concluded:
     new_event = d.new_event
     if head.cancel_requested is not None and new_event.type != "run.cancelled":
         # The end was chosen while the request was on its way; what is recorded first counts.
-        new_event = _cancelled(head, new_event)
+        new_event = _cancelled(head, d)
     return _conclude(transaction, head, new_event, d.used_seconds)
 
 
-def _cancelled(head: RunHead, new_event: NewEvent) -> NewEvent:
+def _cancelled(head: RunHead, d: Complete | Release) -> NewEvent:
     """The end of a run whose cancel was recorded, in place of what its execution said."""
-    event = terminal("cancelled", reason=head.cancel_requested or "")
+    details = {} if d.receipt is None else {"receipt": dict(d.receipt)}
+    reason = head.cancel_requested or ""
+    event = terminal("cancelled", reason=reason, details=details)
     return NewEvent(
-        head.run_id, event.type, encode_event(event), new_event.at, new_event.event_id
+        head.run_id,
+        event.type,
+        encode_event(event),
+        d.new_event.at,
+        d.new_event.event_id,
     )
 
 
@@ -274,7 +280,7 @@ def release(transaction: Transaction, d: Release) -> Concluded:
             f"{new_event.type} of {new_event.run_id} does not release the run {head.run_id}"
         )
     if head.cancel_requested is not None:
-        return _conclude(transaction, head, _cancelled(head, new_event), d.used_seconds)
+        return _conclude(transaction, head, _cancelled(head, d), d.used_seconds)
     state = check_move(head, new_event.type)
     facts = [transaction.record(head, new_event)]
     drop_owner(transaction, head, d.used_seconds, state=state, reason=_reason(facts[0]))

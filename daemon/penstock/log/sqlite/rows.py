@@ -10,7 +10,7 @@ from typing import Any
 import pydantic_core
 from pydantic_core import from_json
 
-from penstock.log.writes import AskRow, RunFilter, RunRow
+from penstock.log.writes import AskRow, RunFilter, RunRow, TreeRun
 from penstock.words.recorded import Recorded
 from penstock.words.values import to_moment
 
@@ -37,6 +37,17 @@ SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
     " events.code_version, type, body FROM events CROSS JOIN runs ON runs.key = events.run"
 )
+
+_SELECT_TREE = """
+WITH RECURSIVE tree(key, run_id) AS (
+    SELECT key, run_id FROM runs WHERE run_id = :top AND key > 0
+    UNION ALL SELECT runs.key, runs.run_id FROM tree CROSS JOIN runs ON runs.parent_id = tree.run_id
+)
+SELECT runs.run_id, ended_at, json_extract(outcome, '$.details.receipt') AS receipt
+FROM tree CROSS JOIN runs ON runs.key = tree.key
+WHERE ended_at IS NULL OR receipt IS NOT NULL OR runs.run_id = :top
+ORDER BY runs.key
+"""
 
 _SELECT_ASKS = (
     "SELECT run_id, name, question, choices, default_answer, expires_at, asks.state, answer,"
@@ -84,6 +95,18 @@ def row_of(columns: Mapping[str, Any]) -> RunRow:
 def recorded(columns: tuple[Any, ...]) -> Recorded:
     """One row of SELECT_EVENTS as the port shows it."""
     return Recorded(*columns)
+
+
+def find_tree(db: sqlite3.Connection, run_id: str) -> list[TreeRun]:
+    """See `Store.tree`."""
+    return [
+        TreeRun(
+            found,
+            to_moment(ended_at) if ended_at is not None else None,
+            from_json(receipt) if receipt is not None else None,
+        )
+        for found, ended_at, receipt in db.execute(_SELECT_TREE, {"top": run_id})
+    ]
 
 
 def find_asks(

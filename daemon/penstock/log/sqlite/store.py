@@ -21,12 +21,21 @@ from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     find_asks,
     find_runs,
+    find_tree,
     page,
     run_row,
     to_json,
 )
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.writes import AskRow, Bounds, Result, RunFilter, RunRow, Write
+from penstock.log.writes import (
+    AskRow,
+    Bounds,
+    Result,
+    RunFilter,
+    RunRow,
+    TreeRun,
+    Write,
+)
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -204,6 +213,9 @@ class SqliteStore:
 
     async def open_runs(self) -> list[RunRow]:
         return await self._read(_rows, SELECT_OPEN_RUNS, ())
+
+    async def tree(self, run_id: str) -> list[TreeRun]:
+        return await self._read(find_tree, run_id)
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True

@@ -13,7 +13,6 @@ from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
     BugReportRequest,
-    CancelReceipt,
     CancelRequest,
     InterventionRequest,
     SubmitRequest,
@@ -88,9 +87,8 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
         receipt = await scheduler.cancel(call.run_id, request.reason, wait=wait)
-        reply = CancelReceipt.model_validate(receipt, from_attributes=True)
-        under_way = reply.outcome == "cancelled" and reply.gone_at is None and not wait
-        return json_answer(reply, 202 if under_way else 200)
+        under_way = receipt.outcome == "cancelled" and receipt.gone_at is None
+        return json_answer(receipt, 202 if under_way and not wait else 200)
 
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)

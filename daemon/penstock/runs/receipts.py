@@ -1,0 +1,100 @@
+"""The one maker of receipts: what is proven of the end of a whole tree of runs.
+
+Values in, values out. A receipt never claims more than the weakest of the proofs that it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from penstock.log.writes import TreeRun
+from penstock.processes.process import Proof
+from penstock.words.api import CancelReceipt
+
+Method = Literal["cgroup", "subreaper", "session", "none"]
+Survivors = tuple[int, ...] | Literal["unknown"]
+
+#: Ways to contain processes, the weakest first.
+_WEAKEST_FIRST: tuple[Method, ...] = ("session", "subreaper", "cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What is known of the end of one run, or of several together."""
+
+    #: When it was over; None while it is not.
+    over_at: datetime | None
+    method: Method = "none"
+    pids: tuple[int, ...] = ()
+    #: "unknown": the one who could tell has died too.
+    survivors: Survivors = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a terminal event keeps of it."""
+        left = self.survivors if self.survivors == "unknown" else list(self.survivors)
+        return {"method": self.method, "pids": list(self.pids), "survivors": left}
+
+
+def merge_ends(ends: Iterable[RunEnd]) -> RunEnd:
+    """Several ends as one: over when the last is; one unknown makes the whole unknown."""
+    ends = list(ends)
+    times = [end.over_at for end in ends]
+    known = [at for at in times if at is not None]
+    methods = {end.method for end in ends}
+    return RunEnd(
+        over_at=max(known) if known and len(known) == len(times) else None,
+        method=next((way for way in _WEAKEST_FIRST if way in methods), "none"),
+        pids=tuple(dict.fromkeys(pid for end in ends for pid in end.pids)),
+        survivors=_merge_survivors([end.survivors for end in ends]),
+    )
+
+
+def _merge_survivors(found: Sequence[Survivors]) -> Survivors:
+    pids: dict[int, None] = {}
+    for survivors in found:
+        if survivors == "unknown":
+            return "unknown"
+        pids.update(dict.fromkeys(survivors))
+    return tuple(pids)
+
+
+def end_of_proofs(proofs: Iterable[Proof], over_at: datetime | None) -> RunEnd:
+    """The end of an execution with these proofs of its processes."""
+    ends = [
+        RunEnd(over_at, proof.method, proof.pids, proof.survivors) for proof in proofs
+    ]
+    return merge_ends([RunEnd(over_at), *ends])
+
+
+def end_of_row(run: TreeRun) -> RunEnd:
+    """The end of a run as the store has it."""
+    kept: Mapping[str, Any] = run.receipt or {}
+    survivors = kept.get("survivors", ())
+    return RunEnd(
+        over_at=run.ended_at,
+        method=kept.get("method", "none"),
+        pids=tuple(kept.get("pids", ())),
+        survivors="unknown" if survivors == "unknown" else tuple(survivors),
+    )
+
+
+def make_receipt(
+    run_id: str,
+    outcome: Literal["cancelled", "already_terminal", "tombstoned"],
+    requested_at: datetime,
+    ends: Iterable[RunEnd],
+) -> CancelReceipt:
+    """The receipt for a run whose tree came to these ends; none of them for an id that is unknown."""
+    end = merge_ends(ends)
+    return CancelReceipt(
+        run_id=run_id,
+        outcome=outcome,
+        requested_at=requested_at,
+        gone_at=end.over_at if end.survivors == () else None,
+        method=end.method,
+        pids=end.pids,
+        survivors=end.survivors,
+    )
