@@ -19,6 +19,7 @@ import trio.testing
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView, fold
 from penstock.log.writes import AskRow, RunFilter
+from penstock.runs.reader import RunTerms, run_reply
 from penstock.runs.run import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app
@@ -32,6 +33,7 @@ from penstock.words.api import (
     BugReportRequest,
     CancelReceipt,
     HealthReply,
+    RunReply,
     SubmitRequest,
 )
 from penstock.words.config import Config
@@ -120,6 +122,9 @@ class MemoryLog:
 class Submitted:
     view: RunView
     created: bool
+
+    def reply(self) -> RunReply:
+        return run_reply(self.view, RunTerms("fail"))
 
 
 @dataclass
@@ -217,6 +222,9 @@ class RecordingScheduler:
         if self.failure is not None:
             raise self.failure
         return self.log.view(run_id)
+
+    async def reply(self, run_id: str) -> RunReply:
+        return run_reply(await self.view(run_id), RunTerms("fail"))
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True

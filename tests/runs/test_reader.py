@@ -74,7 +74,7 @@ async def test_what_the_store_does_not_know_is_told_at_once(
 ) -> None:
     """ST-06"""
     async with inline_store() as store:
-        reads = PatientReads(Reader(store, {}), 30.0)
+        reads = PatientReads(Reader(store, {}, {}), 30.0)
         with pytest.raises(RunNotFound):
             await reads.view("unknown")
         assert await reads.read("unknown") == []

@@ -14,11 +14,12 @@ from penstock.cli.output import say
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client
 from penstock.words.address import Paths
-from penstock.words.errors import DaemonUnreachable, PenstockError, RunNotFound
+from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.log.sqlite.store import SqliteStore
+    from penstock.runs.reader import Reader
 
 T = TypeVar("T")
 
@@ -86,26 +87,21 @@ class FileSource:
     client: None = None
 
     async def view(self, run_id: str) -> dict[str, Any]:
-        from penstock.log.projections import RunView
+        return (await self._reading().reply(one_form(run_id))).model_dump(mode="json")
 
-        view, after = RunView(one_form(run_id)), 0
-        while facts := await self.page(run_id, after):
-            for fact in facts:
-                view.apply(fact)
-            after = facts[-1].position
-        if not view.sequence:
-            raise RunNotFound(run_id=run_id)
-        return view.to_json()
+    def _reading(self) -> Reader:
+        from penstock.runs.reader import Reader
+
+        return Reader(self.store, {}, {})
 
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         return await self.store.read(one_form(run_id), after, PAGE)
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
-        from penstock.runs.reader import row_json
 
-        wanted = parse_filter(q, limit=limit)
-        return [row_json(row) for row in await self.store.runs(wanted)]
+        rows, _ = await self._reading().list(parse_filter(q, limit=limit))
+        return rows
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         view = await self.view(run_id)

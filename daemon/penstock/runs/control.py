@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -177,7 +176,9 @@ class Control:
         """The end of an execution, or of the one that came after it."""
         if execution is None:
             return RunEnd(None)
-        with trio.move_on_at(deadline if wait else -math.inf):
+        if not wait:
+            return execution.end()
+        with trio.move_on_at(deadline):
             await execution.concluded.wait()
             # A release on its way may have been followed by a new claim, before the request was
             # written. One that was abandoned stays in the table.

@@ -43,7 +43,7 @@ from penstock.runs.submit import Admission, Submitted, Submitter
 from penstock.runs.table import Preempting, RunTable
 from penstock.runs.watermark import Level
 from penstock.runs.why import QueueSnapshot, Why, explain
-from penstock.words.api import BugReportRequest, CancelReceipt, SubmitRequest
+from penstock.words.api import BugReportRequest, CancelReceipt, RunReply, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import Refused
 from penstock.words.events import (
@@ -127,6 +127,10 @@ class Scheduler:
     async def view(self, run_id: str) -> RunView:
         """See `Reader.view`."""
         return await self.reader.view(run_id)
+
+    async def reply(self, run_id: str) -> RunReply:
+        """See `Reader.reply`."""
+        return await self.reader.reply(run_id)
 
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
         """See `Reader.list`."""
@@ -383,7 +387,7 @@ class Parts:
             now=environment.now,
             redact=environment.redact,
         )
-        self.reader = Reader(store, self.table.views)
+        self.reader = Reader(store, self.table.views, self.table.terms)
         self.admission = Admission(
             config.queue_capacity,
             config.max_waiting_submits,

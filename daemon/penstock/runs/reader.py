@@ -16,22 +16,32 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import retry_delay
 from penstock.log.store import Store
 from penstock.log.writes import AskRow, RunFilter, RunRow
+from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
+from penstock.words.lifecycle import OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-from penstock.words.values import format_time
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
+class RunTerms:
+    """What no fact of a run tells: what a restart does to it, and its executing seconds so far."""
+
+    on_restart: OnRestart
+    used_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
-    """What surfaces may know of runs. `open_views` belongs to the run table."""
+    """What surfaces may know of runs. Views and terms of open ones belong to the run table."""
 
     store: Store
     open_views: Mapping[str, RunView]
+    open_terms: Mapping[str, RunTerms]
 
     async def view(self, run_id: str) -> RunView:
         """The run as its facts tell it. RunNotFound."""
@@ -66,21 +76,26 @@ class Reader:
     async def known(self, run_id: str) -> bool:
         return run_id in self.open_views or await self.store.run(run_id) is not None
 
+    async def look(self, run_id: str) -> tuple[RunView, RunTerms]:
+        """The run as its facts tell it, and what is kept beside them. RunNotFound."""
+        view = await self.view(run_id)
+        if (terms := self.open_terms.get(run_id)) is not None:
+            return view, terms
+        row = await self.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        return view, terms_of(row)
+
+    async def reply(self, run_id: str) -> RunReply:
+        """The run as every surface tells it. RunNotFound."""
+        return run_reply(*await self.look(run_id))
+
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
         """Runs as the list shows them, newest first, and where the next page begins."""
         rows = await self.store.runs(wanted)
         more = rows[-1].place if len(rows) == wanted.limit else None
-        return [self._listed(row) for row in rows], more
-
-    def _listed(self, row: RunRow) -> dict[str, Any]:
-        listed = row_json(row)
-        if (view := self.open_views.get(row.run_id)) is not None:
-            listed |= {
-                "progress": view.progress,
-                "step": view.step,
-                "reason": view.reason,
-            }
-        return listed
+        listed = [run_summary(row, self.open_views.get(row.run_id)) for row in rows]
+        return [summary.model_dump(mode="json") for summary in listed], more
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True
@@ -89,36 +104,50 @@ class Reader:
         return await self.store.asks(run_id, only_open=only_open)
 
 
-def row_json(row: RunRow) -> dict[str, Any]:
-    """A run's row as lists show it."""
+def terms_of(row: RunRow) -> RunTerms:
+    """What the store keeps of a run beside its facts."""
+    return RunTerms(row.on_restart, row.used_seconds)
+
+
+def run_reply(view: RunView, terms: RunTerms) -> RunReply:
+    """The one maker of a run's reply, for every surface."""
+    kept = {"on_restart": terms.on_restart, "used_seconds": terms.used_seconds}
+    return RunReply.model_validate({**view.to_json(), **kept})
+
+
+def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
+    """The one maker of a list's entry; `view` is that of an open run, and knows what it does."""
     outcome = row.outcome or {}
-    return {
-        "run_id": row.run_id,
-        "kind": row.kind,
-        "state": row.state,
-        "priority": Priority(row.priority).name,
-        "reason": row.reason,
-        "progress": 1.0 if row.state == "completed" else None,
-        "step": None,
-        "result": outcome.get("result"),
-        "error": outcome.get("error"),
-        "created_at": format_time(row.created_at),
-        "started_at": format_time(row.started_at) if row.started_at else None,
-        "ended_at": format_time(row.ended_at) if row.ended_at else None,
-        "code_version": row.code_version,
-        "sequence": row.sequence,
-        "position": row.last_position,
-        "place": row.place,
-        "attempt": row.attempt,
-        "inputs": dict(row.shown),
-        "labels": dict(row.labels),
-        "after": list(row.after),
-        "group": row.group,
-        "parent_id": row.parent_id,
-        "retry_of": row.retry_of,
-        "timeout": row.timeout,
-        "used_seconds": row.used_seconds,
-    }
+    done = 1.0 if row.state == "completed" else None
+    return RunSummary(
+        run_id=row.run_id,
+        kind=row.kind,
+        state=row.state,
+        priority=Priority(row.priority).name,
+        reason=row.reason if view is None else view.reason,
+        progress=done if view is None else view.progress,
+        step=None if view is None else view.step,
+        result=outcome.get("result"),
+        error=outcome.get("error"),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        code_version=row.code_version,
+        sequence=row.sequence,
+        position=row.last_position,
+        place=row.place,
+        attempt=row.attempt,
+        inputs=dict(row.shown),
+        labels=dict(row.labels),
+        after=row.after,
+        group=row.group,
+        parent_id=row.parent_id,
+        retry_of=row.retry_of,
+        timeout=row.timeout,
+        used_seconds=row.used_seconds,
+        on_restart=row.on_restart,
+        cancel_requested=row.cancel_requested,
+    )
 
 
 T = TypeVar("T")

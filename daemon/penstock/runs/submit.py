@@ -17,9 +17,9 @@ import trio
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
-from penstock.runs.reader import Reader
+from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.run import Inputs, Kind, digest_inputs, encode_inputs
-from penstock.words.api import SubmitRequest
+from penstock.words.api import RunReply, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
@@ -114,6 +114,11 @@ class Submitted:
 
     view: RunView
     created: bool
+    terms: RunTerms
+
+    def reply(self) -> RunReply:
+        """The run as every surface tells it."""
+        return run_reply(self.view, self.terms)
 
 
 @dataclass(eq=False, slots=True)
@@ -259,8 +264,10 @@ class Submitter:
         outcome = await self._record(spec, capacity=capacity)
         if isinstance(outcome, Accepted):
             # As accepted: it may have started, or ended, since, but this is what was answered.
-            return Submitted(fold(outcome.recorded, spec.run_id), created=True)
-        return Submitted(await self.reader.view(spec.run_id), created=False)
+            view, terms = fold(outcome.recorded, spec.run_id), RunTerms(spec.on_restart)
+            return Submitted(view, created=True, terms=terms)
+        view, terms = await self.reader.look(spec.run_id)
+        return Submitted(view, created=False, terms=terms)
 
     async def _record(self, spec: RunSpec, *, capacity: int | None) -> Result:
         return await self.recorder.record(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
 from penstock.log.recorder import Answered, Recorder
 from penstock.log.writes import (
+    Accepted,
     Append,
     CancelAnswer,
     Claim,
@@ -33,6 +34,7 @@ from penstock.runs.queue import (
     SlotHolder,
     choose_preemption,
 )
+from penstock.runs.reader import RunTerms, terms_of
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
@@ -140,6 +142,7 @@ class RunTable:
     stopping: bool = False
     executions: dict[str, Execution] = field(default_factory=dict)
     views: dict[str, RunView] = field(default_factory=dict)
+    terms: dict[str, RunTerms] = field(default_factory=dict)
     queue: QueueView = field(default_factory=QueueView)
     #: Parked runs that want their slot again and have not got it.
     unparking: set[str] = field(default_factory=set)
@@ -155,6 +158,7 @@ class RunTable:
     def seed(self, row: RunRow, view: RunView) -> None:
         """Begin with a run that is open in the store."""
         self.views[row.run_id] = view
+        self.terms[row.run_id] = terms_of(row)
         self.queue.seed(row.run_id, row.state, row.priority)
 
     @property
@@ -206,7 +210,10 @@ class RunTable:
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return
-        if isinstance(outcome, Claimed):
+        if isinstance(outcome, Accepted) and isinstance(write, Enqueue):
+            spec = write.spec
+            self.terms[spec.run_id] = RunTerms(spec.on_restart)
+        elif isinstance(outcome, Claimed):
             self._claimed(outcome)
         elif isinstance(write, Complete | Release):
             self._conclude(write, outcome)
@@ -240,6 +247,7 @@ class RunTable:
             self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
+                self.terms.pop(fact.run_id, None)
         self.bus.publish(facts)
         self.settle()
 
@@ -271,11 +279,18 @@ class RunTable:
             del self.executions[write.fence.run_id]
             execution.concluded.set()
         if isinstance(outcome, Concluded):
+            self._use(write.fence.run_id, write.used_seconds)
             reason = f"the run {write.fence.run_id} ended"
             for run_id in outcome.signalled:
                 self.cancel(run_id, reason)
         else:
             self.late_outcomes += 1
+
+    def _use(self, run_id: str, seconds: float) -> None:
+        """Count the seconds of an execution that is over, as the store does."""
+        if (terms := self.terms.get(run_id)) is not None:
+            used = terms.used_seconds + seconds
+            self.terms[run_id] = replace(terms, used_seconds=used)
 
     def abandon(self) -> None:
         """Nothing more is recorded; boot repair of the next life will speak for what is left."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.words.address import websocket_url
-from penstock.words.api import GapFrame, SubmitReply
+from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority
 
@@ -60,14 +60,15 @@ async def head_of(core: Core, stream: str) -> int:
     return view.position
 
 
-def task_json(view: RunView, base: str) -> dict[str, Any]:
-    """A task as its clients know it: the run, and the names of the original interface."""
-    return {
-        **view.to_json(),
-        "task_id": view.run_id,
-        "status": "created" if view.state == "queued" else view.state,
-        "websocket_url": websocket_url(base, view.run_id),
-    }
+def task_reply(run: RunReply, base: str) -> TaskReply:
+    """The task that a run is; `base` is how the caller addresses the daemon."""
+    status = "created" if run.state == "queued" else run.state
+    return TaskReply(
+        **dict(run),
+        task_id=run.run_id,
+        status=status,
+        websocket_url=websocket_url(base, run.run_id),
+    )
 
 
 def kind_json(kind: Kind) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class SubmitReply(Received):
     websocket_url: str
 
 
-class RunReply(Received):
-    """`GET /runs/ID`: the row and the folded view as one object; None is null."""
+class RunSummary(Received):
+    """A run as lists show it; None is null."""
 
     run_id: str
     kind: str
@@ -69,20 +69,58 @@ class RunReply(Received):
     parent_id: str | None = None
     retry_of: str | None = None
     timeout: float | None = None
+    #: Executing seconds of its executions that are over.
     used_seconds: float = 0.0
     on_restart: str | None = None
     cancel_requested: str | None = None
+
+
+class AskReply(Received):
+    """A question of the run; open while `answer` is null."""
+
+    name: str
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    expires_at: Moment | None = None
+    answer: str | None = None
+    answered_by: str | None = None
+
+
+class ArtifactReply(Received):
+    """How far an artifact has come: characters so far, bytes once it is complete."""
+
+    artifact_id: str
+    attempt: int = 1
+    characters: int = 0
+    size: int | None = None
+    sha256: str | None = None
+    path: str | None = None
+
+
+class RunReply(RunSummary):
+    """`GET /runs/ID`: what is kept of the run, and what its events tell, as one object."""
+
+    #: Facts of its end; `receipt` is what was proven of its own processes.
+    details: dict[str, Any] = {}
+    last_at: Moment | None = None
+    asks: tuple[AskReply, ...] = ()
+    artifacts: tuple[ArtifactReply, ...] = ()
+    milestones: tuple[str, ...] = ()
     #: What the run's requests to models came to: tokens, money in the prices' currency, seconds.
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
     model_seconds: float = 0.0
+    #: Stale reports, and events that its state did not allow.
+    stale: int = 0
+    anomalies: int = 0
 
 
 class RunsPage(Received):
     """Newest first; `next` is the next `before`, None on the last page."""
 
-    runs: tuple[RunReply, ...]
+    runs: tuple[RunSummary, ...]
     next: int | None = None
 
 
@@ -94,7 +132,9 @@ class EventsPage(Received):
     more: bool = False
 
 
-class TaskReply(Received):
+class TaskReply(RunReply):
+    """A task as its clients know it: the run, and the names of the original interface."""
+
     task_id: str
     status: str
     websocket_url: str

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.words.api import LONGEST_REASON, NewRunId, PriorityName, RunReply, Text
+from penstock.words.api import LONGEST_REASON, NewRunId, PriorityName, Text
 from penstock.words.priority import Priority
 from penstock.words.values import RunId
 
@@ -136,26 +136,6 @@ class OneTask(Arguments):
 
 
 # -- what tools give
-
-
-class Ask(BaseModel):
-    """A question of the run; open while `answer` is null."""
-
-    name: str
-    question: str
-    choices: list[str] = []
-    default: str | None = None
-    expires_at: str | None = None
-    answer: str | None = None
-    answered_by: str | None = None
-
-
-class RunState(RunReply):
-    """A run as it stands."""
-
-    asks: tuple[Ask, ...] = ()
-    artifacts: tuple[dict[str, Any], ...] = ()
-    milestones: tuple[str, ...] = ()
 
 
 class QueueStatus(BaseModel):

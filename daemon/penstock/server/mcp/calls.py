@@ -19,10 +19,10 @@ from penstock.server.replies import (
     open_asks,
     status_line,
     submit_json,
-    task_json,
+    task_reply,
 )
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import GapFrame, SubmitRequest
+from penstock.words.api import GapFrame, RunReply, SubmitRequest
 from penstock.words.config import KIB
 from penstock.words.errors import NotAvailable
 
@@ -67,10 +67,10 @@ def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         return submit_json(submitted.view, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
-        return (await waiting.wait(args, caller)).to_json()
+        return (await waiting.wait(args, caller)).model_dump(mode="json")
 
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
-        return (await scheduler.view(args.run_id)).to_json()
+        return (await scheduler.reply(args.run_id)).model_dump(mode="json")
 
     async def list_runs(args: a.ListRuns, _caller: Caller) -> dict[str, Any]:
         wanted = parse_filter(args.q, before=args.before, limit=args.limit)
@@ -125,10 +125,12 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
         submitted = await core.scheduler.submit(
             SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=args.priority)
         )
-        return task_json(submitted.view, caller.base)
+        task = task_reply(submitted.reply(), caller.base)
+        return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:
-        return task_json(await core.scheduler.view(args.task_id), caller.base)
+        run = await core.scheduler.reply(args.task_id)
+        return task_reply(run, caller.base).model_dump(mode="json")
 
     return {
         "start_coding_task": start_coding_task,
@@ -159,7 +161,7 @@ class Waiting:
         self._core, self._closing = core, shutdown
         self._numbers = itertools.count(1)
 
-    async def wait(self, args: a.WaitRun, caller: Caller) -> RunView:
+    async def wait(self, args: a.WaitRun, caller: Caller) -> RunReply:
         """The run when it has ended, asks something, its seconds are over, or the daemon stops."""
         view_of, run_id = self._core.scheduler.view, args.run_id
         view = await view_of(run_id)
@@ -180,7 +182,7 @@ class Waiting:
                 if batch.facts:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
-        return await view_of(run_id)
+        return await self._core.scheduler.reply(run_id)
 
 
 def _is_over(view: RunView, until: str) -> bool:

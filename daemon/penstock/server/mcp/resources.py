@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -96,8 +95,8 @@ async def read_resource(core: Core, uri: str) -> tuple[str, str]:
     if parts.part == "events":
         page = await read_page(core, parts.run_id, parts.after, LONGEST_PAGE)
         return "application/json", page.decode()
-    view = await core.scheduler.view(parts.run_id)
-    return "application/json", json.dumps(view.to_json(), ensure_ascii=False)
+    run = await core.scheduler.reply(parts.run_id)
+    return "application/json", run.model_dump_json()
 
 
 async def read_artifact(core: Core, run_id: str, artifact_id: str) -> str:

@@ -6,7 +6,6 @@ part of it and stay unknown methods.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +25,8 @@ from mcp.types import (
 from pydantic import Field
 
 from penstock.log.projections import AskView
-from penstock.server.replies import open_asks, status_line, task_json
+from penstock.server.replies import open_asks, status_line, task_reply
+from penstock.words.api import TaskReply
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.values import check_run_id, format_time
 
@@ -43,8 +43,9 @@ class RunTasks:
 
     async def look(self, task_id: str) -> Task:
         view = await self._view(task_id)
+        told = task_reply(await self._core.scheduler.reply(view.run_id), self._base)
         keep = self._core.config.retention_seconds
-        return run_task(view, base=self._base, ttl_ms=int(keep * 1000))
+        return run_task(view, told, ttl_ms=int(keep * 1000))
 
     async def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
         view = await self._view(task_id)
@@ -77,7 +78,7 @@ class RunTasks:
         return view
 
 
-def run_task(view: RunView, *, base: str, ttl_ms: int) -> Task:
+def run_task(view: RunView, told: TaskReply, *, ttl_ms: int) -> Task:
     """The task that a run is. A failed run is a completed task whose result tells the failure."""
     assert view.created_at is not None
     assert view.last_at is not None
@@ -90,7 +91,7 @@ def run_task(view: RunView, *, base: str, ttl_ms: int) -> Task:
         message=status_line(view),
         ttl_ms=ttl_ms,
         requests={name: question(ask) for name, ask in open_asks(view).items()},
-        result=_result(view, base) if status == "completed" else None,
+        result=_result(told) if status == "completed" else None,
     )
 
 
@@ -124,14 +125,13 @@ def _status(view: RunView) -> Status:
     return "input_required" if open_asks(view) else "working"
 
 
-def _result(view: RunView, base: str) -> dict[str, Any]:
+def _result(told: TaskReply) -> dict[str, Any]:
     """What the tool call would have given, had it waited for the end."""
-    told = task_json(view, base)
     return {
         "resultType": "complete",
-        "content": [{"type": "text", "text": json.dumps(told, ensure_ascii=False)}],
-        "structuredContent": told,
-        "isError": view.state != "completed",
+        "content": [{"type": "text", "text": told.model_dump_json()}],
+        "structuredContent": told.model_dump(mode="json"),
+        "isError": told.state != "completed",
     }
 
 

@@ -14,6 +14,7 @@ from penstock.server.mcp import arguments as a
 from penstock.words.api import (
     CancelReceipt,
     EventsPage,
+    RunReply,
     RunsPage,
     SubmitReply,
     SubmitRequest,
@@ -119,7 +120,7 @@ TOOLS: dict[str, Tool] = {
             "Wait until the run has ended or asks something, or the seconds are over, and return the"
             f" run as it stands then. If it has not ended, call this again. {_STATE}",
             a.WaitRun,
-            a.RunState,
+            RunReply,
             reads_only=True,
         ),
         Tool(
@@ -127,7 +128,7 @@ TOOLS: dict[str, Tool] = {
             "Look at a run",
             f"The run as it stands now, without waiting. {_STATE}",
             a.OneRun,
-            a.RunState,
+            RunReply,
             reads_only=True,
         ),
         Tool(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from penstock.log.filters import parse_filter
 from penstock.log.writes import AskRow
 from penstock.server.answer import HttpAnswer, json_answer
-from penstock.server.replies import submit_json, task_json
+from penstock.server.replies import submit_json, task_reply
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
@@ -41,11 +41,11 @@ def task_handlers(core: Core) -> dict[str, Handler]:
         submitted = await core.scheduler.submit(
             submit_request(request), wait=call.query["wait"]
         )
-        return json_answer(task_json(submitted.view, call.base))
+        return json_answer(task_reply(submitted.reply(), call.base))
 
     async def get_task(call: Call) -> HttpAnswer:
-        view = await core.scheduler.view(call.run_id)
-        return json_answer(task_json(view, call.base))
+        run = await core.scheduler.reply(call.run_id)
+        return json_answer(task_reply(run, call.base))
 
     return {"create_task": create_task, "get_task": get_task}
 
@@ -76,8 +76,7 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         return json_answer({"runs": runs, "next": following})
 
     async def get_run(call: Call) -> HttpAnswer:
-        view = await scheduler.view(call.run_id)
-        return json_answer(view.to_json())
+        return json_answer(await scheduler.reply(call.run_id))
 
     async def why(call: Call) -> HttpAnswer:
         told = await scheduler.why(call.run_id)

@@ -1,0 +1,142 @@
+"""What surfaces send of a run is what the OpenAPI document names, on every one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import trio
+import trio.testing
+
+from fakes.cores import Nothing, kind, open_fake_core, request, wait_ended
+from penstock.runs.core import Core
+from penstock.runs.run import Inputs, Kind, Run
+from penstock.server.mcp.calls import Caller, tool_calls
+from penstock.server.mcp.resources import read_resource
+from penstock.server.mcp.tasks import RunTasks
+from penstock.server.mcp.tools import TOOLS
+from penstock.server.openapi import describe
+from penstock.server.rest.runs import run_handlers, task_handlers
+from penstock.server.routes import ROUTES, Call
+from penstock.server.shutdown import Shutdown
+
+Clock = trio.testing.MockClock
+BASE = "http://127.0.0.1:9876"
+
+
+class Prompt(Inputs):
+    """What a coding task is asked."""
+
+    prompt: str
+    answers: tuple[str, ...] = ()
+
+
+async def work(run: Run, _inputs: Any) -> Nothing:
+    """A run of which there is something to tell."""
+    await run.exec(["program", "2"])
+    await run.ask("colour", "Which?", ["red"], default="red", expires=1)
+    async with run.artifact("text") as artifact:
+        await artifact.write("some")
+    return Nothing()
+
+
+WORK = kind("work", work, on_restart="ask")
+CODING = Kind("coding", "Codes", Prompt, Nothing, work)
+
+
+def check(core: Core, schema: str, sent: dict[str, Any]) -> None:
+    """What is sent has every field that is named, and no other, and each is of its kind."""
+    schemas = describe("1", core.kinds.values())["components"]["schemas"]
+    assert set(sent) == set(schemas[schema]["properties"]), schema
+    whole = {
+        "$ref": f"#/components/schemas/{schema}",
+        "components": {"schemas": schemas},
+    }
+    jsonschema.Draft202012Validator(whole).validate(sent)
+
+
+async def ask(core: Core, name: str, body: Any = None, **fields: Any) -> Any:
+    """What REST answers to a call of the route of this name."""
+    route = next(route for route in ROUTES if route.name == name)
+    query = {query.name: query.default for query in route.queries}
+    query |= fields.pop("query", {})
+    call = Call(route, fields, query, {}, json.dumps(body or {}).encode(), BASE)
+    handler: Any = {**run_handlers(core), **task_handlers(core)}[name]
+    return json.loads((await handler(call)).body)
+
+
+async def use(core: Core, tool: str, **arguments: Any) -> dict[str, Any]:
+    """What an agent gets of a tool."""
+
+    async def quiet(_number: int, _text: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    taken = TOOLS[tool].takes.model_validate(arguments)
+    return await tool_calls(core, Shutdown())[tool](taken, Caller(BASE, quiet))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_every_surface_sends_every_field_of_a_run(
+    ended: bool, autojump_clock: Clock
+) -> None:
+    """API-03 MCP-02: of an open run from memory, of an ended one from the log."""
+    async with open_fake_core(WORK, CODING) as core:
+        sent = await ask(core, "submit", {"kind": "work", "run_id": "r"})
+        check(core, "SubmitReply", sent)
+        task = await ask(core, "create_task", {"prompt": "a todo app"})
+        check(core, "TaskReply", task)
+        started = await use(core, "start_coding_task", prompt="a todo app")
+        check(core, "TaskReply", started)
+        await trio.sleep(1)
+        if ended:
+            await wait_ended(core, "r", task["task_id"], started["task_id"])
+        page = await ask(core, "list_runs")
+        listed = (await use(core, "list_runs"))["runs"]
+        assert len(listed) == len(page["runs"]) == 3
+        for row in (*page["runs"], *listed):
+            check(core, "RunSummary", row)
+        got = await ask(core, "get_run", run_id="r")
+        waited = await use(core, "wait_run", run_id="r", seconds=0)
+        _, resource = await read_resource(core, "run://r")
+        for run in (got, waited, await use(core, "get_run", run_id="r")):
+            check(core, "RunReply", run)
+            assert run == json.loads(resource)
+        told = await ask(core, "get_task", run_id=task["task_id"])
+        seen = await use(core, "get_task_status", task_id=task["task_id"])
+        look = await RunTasks(core, BASE).look(task["task_id"])
+        for same in (
+            told,
+            seen,
+            *([look.result["structuredContent"]] if look.result else ()),
+        ):
+            check(core, "TaskReply", same)
+            assert same == told
+        assert (look.result is not None) == ended
+        # Lists and single runs say the same of the same thing.
+        summary = next(row for row in listed if row["run_id"] == "r")
+        assert summary.items() <= got.items()
+
+
+async def test_what_no_event_tells_is_told_at_every_time_of_a_run(
+    autojump_clock: Clock,
+) -> None:
+    """API-03: what a restart does to it, and what it has used, in memory and in the store."""
+    async with open_fake_core(WORK, max_concurrent=1) as core:
+        await core.scheduler.submit(request("work", "r", priority="LOW"))
+        await trio.sleep(1)
+        assert (await core.scheduler.reply("r")).on_restart == "ask"
+        core.scheduler.table.executions["r"].preempt("a test")
+        await core.scheduler.submit(request("sleep", "s", seconds=60, priority="HIGH"))
+        await trio.sleep(1)
+        between = await core.scheduler.reply("r")
+        row = await core.store.run("r")
+        assert row is not None
+        assert between.state == "preempted"
+        assert between.used_seconds == row.used_seconds > 0.9
+        await wait_ended(core, "r")
+        done, row = await core.scheduler.reply("r"), await core.store.run("r")
+        assert row is not None
+        assert done.used_seconds == row.used_seconds > between.used_seconds
+        assert core.scheduler.table.terms == {}
