@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from penstock.words.lifecycle import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 
@@ -329,7 +330,7 @@ async def interrupted(stage: Stage) -> None:
 async def repaired(stage: Stage) -> None:
     """The life after a kill: what was interrupted goes on, or is asked about."""
     with stage.person("submitter"):
-        await stage.core.scheduler.answer("b", "restart", "requeue", "a person")
+        await stage.core.scheduler.answer("b", RESTART_ASK, "requeue", "a person")
     await stage.until_ended("a", "b", "c", "d", "e")
 
 

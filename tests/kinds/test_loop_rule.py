@@ -38,6 +38,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
+from penstock.words.lifecycle import RESTART_ASK
 from penstock_drills.fakes import FaultyStore, StoreFault
 
 Clock = trio.testing.MockClock
@@ -436,6 +437,54 @@ async def live_until_death(store: Store, shell: Shell, note: Kind) -> None:
             await ended(core)
     except* StoreBroken:
         pass
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "end"),
+    [
+        (None, None, "completed"),
+        ("requeue", None, "completed"),
+        ("fail", None, "failed"),
+        ("ask", "requeue", "completed"),
+        ("ask", "fail", "failed"),
+    ],
+)
+async def test_the_loop_says_what_a_restart_does_to_its_turn(
+    said: str | None, answer: str | None, end: str, autojump_clock: Clock
+) -> None:
+    """OD-05 law 5: whatever the turn's kind says, and with one answer for both."""
+    begun: list[str] = []
+
+    async def act(run: Run, _inputs: Seconds) -> Nothing:
+        begun.append(run.run_id)
+        await trio.sleep(10)
+        return Nothing()
+
+    once, shell = kind("once", act, on_restart="fail"), Shell(codes={"check": [1, 0]})
+    async with inline_store() as store:
+        dying = FaultyStore(store, epoch=store.epoch)
+        asked = request(
+            "loop", "r", until="check", act={"kind": "once"}, on_restart=said
+        )
+        try:
+            async with loops(dying, shell, "life-1", once) as core:
+                await core.scheduler.submit(asked)
+                await trio.sleep(5)
+                dying.dead = True
+                await core.scheduler.intervene("r", "you are dead")
+        except* StoreBroken:
+            pass
+        async with loops(store, shell, "life-2", once) as core:
+            if answer is not None:
+                assert core.scheduler.table.executions == {}
+                await core.scheduler.answer("r", RESTART_ASK, answer, "a person")
+            view = await ended(core)
+            assert await core.scheduler.asks() == []
+        turn = await store.run("r.turn-1")
+    assert (view.state, len(begun)) == (end, 2 if end == "completed" else 1)
+    assert turn is not None
+    ends = {"completed"} if end == "completed" else {"failed", "cancelled"}
+    assert turn.state in ends
 
 
 async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(

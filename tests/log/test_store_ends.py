@@ -21,6 +21,7 @@ from penstock.log.writes import (
     Park,
     Release,
     RequestCancel,
+    RunRow,
     Unpark,
 )
 from penstock.words.errors import (
@@ -31,7 +32,7 @@ from penstock.words.errors import (
     Terminal,
 )
 from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
-from penstock.words.lifecycle import RESTART_ASK, terminal
+from penstock.words.lifecycle import OLD_RESTART_ASK, RESTART_ASK, terminal
 from penstock.words.values import new_event_id
 
 
@@ -250,6 +251,93 @@ async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
     await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))
     assert (await one(store, claim())).unparked == ()
     assert (await get(store, "r1")).reason == RESTART_ASK
+
+
+async def interrupt(store: SqliteStore, row: RunRow, reason: str = RESTART_ASK) -> None:
+    """A restart leaves the run to a person."""
+    await one(store, Release(row.fence, fact(row.run_id, RunWaiting(reason=reason))))
+
+
+async def test_a_runs_own_question_named_restart_is_not_the_daemons(
+    store: SqliteStore,
+) -> None:
+    """WF-09 law 5: its answer is only an answer, and the daemon's question stands beside it."""
+    row = await start(store)
+    await one(
+        store, append("r1", AskRaised(name="restart", question="?"), fence=row.fence)
+    )
+    await interrupt(store, row)
+    assert {ask.name for ask in await store.asks()} == {"restart", RESTART_ASK}
+    answered = await one(store, answer_to("restart", "yes please"))
+    assert [f.type for f in answered.recorded] == ["ask.answered"]
+    assert (await get(store, "r1")).state == "waiting"
+    await one(store, answer_to(RESTART_ASK, "requeue"))
+    assert (await get(store, "r1")).state == "queued"
+
+
+async def test_a_queued_run_is_not_ended_by_the_answer_to_its_own_question(
+    store: SqliteStore,
+) -> None:
+    """WF-09 law 5: nobody executes it now, and it is not asked about."""
+    row = await start(store)
+    await one(
+        store, append("r1", AskRaised(name="restart", question="?"), fence=row.fence)
+    )
+    await one(store, Release(row.fence, fact("r1", RunRequeued(reason="crash"))))
+    answered = await one(store, answer_to("restart", "fail"))
+    assert [f.type for f in answered.recorded] == ["ask.answered"]
+    assert (await get(store, "r1")).state == "queued"
+
+
+@pytest.mark.parametrize("name", [RESTART_ASK, "daemon:", "daemon:other"])
+async def test_the_names_of_the_daemons_questions_are_reserved(
+    store: SqliteStore, name: str
+) -> None:
+    """WF-09"""
+    row = await start(store)
+    with pytest.raises(Refused, match="daemon's questions"):
+        await one(
+            store, append("r1", AskRaised(name=name, question="?"), fence=row.fence)
+        )
+
+
+@pytest.mark.parametrize(("text", "state"), [("requeue", "queued"), ("fail", "failed")])
+async def test_a_question_of_an_older_daemon_is_still_heeded(
+    store: SqliteStore, text: str, state: str
+) -> None:
+    """EV-13: its name was `restart`, and so was what the run waited for."""
+    row = await start(store)
+    await interrupt(store, row, OLD_RESTART_ASK)
+    store._db.execute("UPDATE asks SET name = ?", (OLD_RESTART_ASK,))
+    await one(store, answer_to(OLD_RESTART_ASK, text))
+    assert (await get(store, "r1")).state == state
+
+
+@pytest.mark.parametrize("text", ["requeue", "fail"])
+async def test_the_answer_about_a_run_holds_for_all_below_it(
+    store: SqliteStore, text: str
+) -> None:
+    """Law 5: what a restart interrupted together is decided together."""
+    rows = [
+        await start(store, "r1"),
+        await start(store, "r1.a", parent_id="r1"),
+        await start(store, "r1.a.b", parent_id="r1.a"),
+    ]
+    busy = await start(store, "r1.c", parent_id="r1")
+    other = await start(store, "other")
+    for row in (*reversed(rows), other):
+        await interrupt(store, row)
+    write = answer_to(RESTART_ASK, text)
+    first = await one(store, write)
+    assert (await one(store, write)).recorded == first.recorded
+    state = "queued" if text == "requeue" else "cancelled"
+    assert [(await get(store, row.run_id)).state for row in rows[1:]] == [state] * 2
+    assert (await get(store, "r1")).state == (
+        "queued" if text == "requeue" else "failed"
+    )
+    assert [ask.run_id for ask in await store.asks()] == ["other"]
+    # What executes is not asked about.
+    assert (await get(store, busy.run_id)).state == "running"
 
 
 async def test_a_run_that_waits_for_a_person_can_be_cancelled(

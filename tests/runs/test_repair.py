@@ -24,6 +24,7 @@ from penstock.log.store import Store
 from penstock.log.writes import Append, Enqueue, RequestCancel, new_event
 from penstock.runs.repair import verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
+from penstock.words.lifecycle import RESTART_ASK
 
 Clock = trio.testing.MockClock
 START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")
@@ -86,7 +87,9 @@ async def test_each_run_gets_what_its_on_restart_says(autojump_clock: Clock) -> 
             assert (await core.scheduler.view("r0")).state == "completed"
             failed = await core.scheduler.view("r1")
             assert (failed.state, failed.reason) == ("failed", "crashed")
-            assert [ask.name for ask in await core.scheduler.asks("r2")] == ["restart"]
+            assert [ask.name for ask in await core.scheduler.asks("r2")] == [
+                RESTART_ASK
+            ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ async def test_the_answer_about_a_restart_is_acted_on(
             pass
         async with open_fake_core(store=store, life="life-3") as core:
             assert [ask.run_id for ask in await core.scheduler.asks()] == ["r0"]
-            await core.scheduler.answer("r0", "restart", answer, "me")
+            await core.scheduler.answer("r0", RESTART_ASK, answer, "me")
             await wait_ended(core, "r0")
             assert (await core.scheduler.view("r0")).state == end
 

@@ -347,7 +347,7 @@ class Unpark:
 class Release:
     """The execution ended and the run goes on later: Concluded.
 
-    `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `restart`
+    `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `daemon:restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
     meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes.
     """

@@ -183,6 +183,11 @@ class Run:
         return self.execution.row.attempt
 
     @property
+    def on_restart(self) -> OnRestart:
+        """What becomes of the run if a restart interrupts it."""
+        return self.execution.row.on_restart
+
+    @property
     def config(self) -> Config:
         return self.tools.config
 
@@ -359,10 +364,23 @@ class Run:
         *,
         timeout: float | None = None,  # noqa: ASYNC109  (the child's own limit)
         check: bool = True,
+        on_restart: OnRestart | None = None,
     ) -> RunView:
-        """Run a child `{run_id}.{name}` and wait for its end, without the slot."""
+        """Run a child `{run_id}.{name}` and wait for its end, without the slot.
+
+        `on_restart` is what becomes of the child that a restart interrupts; None: as its kind has
+        it, whatever becomes of this run.
+        """
         self._use_name("child", name)
-        return await spawn_child(self, name, kind, inputs, timeout=timeout, check=check)
+        return await spawn_child(
+            self,
+            name,
+            kind,
+            inputs,
+            timeout=timeout,
+            check=check,
+            on_restart=on_restart,
+        )
 
     def _use_name(self, what: str, name: str) -> None:
         if f"{what} {name}" in self._names:
@@ -437,6 +455,7 @@ async def spawn_child(
     *,
     timeout: float | None,  # noqa: ASYNC109  (the child's own limit, recorded with it)
     check: bool,
+    on_restart: OnRestart | None = None,
 ) -> RunView:
     """Submit `{run_id}.{name}`, or find it, and wait without the slot for its terminal event.
 
@@ -449,6 +468,7 @@ async def spawn_child(
         run_id=child_id,
         priority=Priority(run.execution.row.priority),
         timeout=timeout,
+        on_restart=on_restart,
     )
     await run.tools.submit_child(request, run.run_id)
     if run.tools.is_open(child_id):

@@ -22,7 +22,7 @@ from penstock.runs.queue import (
     in_order,
     startable,
 )
-from penstock.words.lifecycle import RESTART_ASK
+from penstock.words.lifecycle import waits_for_restart_ask
 from penstock.words.priority import Priority, may_preempt
 
 Code = Literal[
@@ -112,8 +112,8 @@ def _running(view: RunView, now: datetime) -> Reason:
 def _waiting(view: RunView, line: QueueSnapshot) -> Reason:
     """A run that gave its slot back until something happens."""
     what, _, name = view.reason.partition(": ")
-    if view.reason == RESTART_ASK:
-        why = f"A restart interrupted it; it waits for an answer to {RESTART_ASK!r}."
+    if waits_for_restart_ask(view.reason):
+        why = f"A restart interrupted it; it waits for an answer to {view.reason!r}."
         return Reason("ask", why)
     if what == "asks":
         return Reason("ask", f"It waits, without a slot, for an answer to {name!r}.")

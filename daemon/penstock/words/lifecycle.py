@@ -25,8 +25,12 @@ State = Literal[
 ]
 OnRestart = Literal["requeue", "fail", "ask"]
 
+#: What the names of the daemon's own questions begin with; a run's questions never do.
+OWN_ASKS = "daemon:"
 #: The durable question put to a person about a run that a restart interrupted.
-RESTART_ASK = "restart"
+RESTART_ASK = f"{OWN_ASKS}restart"
+#: Its name in logs of old. A run's own question may be named so today.
+OLD_RESTART_ASK = "restart"
 
 #: States in which a run has not ended.
 OPEN_STATES: tuple[State, ...] = ("queued", "running", "waiting", "preempted")
@@ -112,6 +116,14 @@ class Ending:
     #: How often it did.
     crashes: int = 1
     preempted_by: str | None = None
+
+
+def waits_for_restart_ask(reason: str) -> bool:
+    """Whether a waiting run with this reason waits to be told if it is to be repeated.
+
+    One that waits for its own question says so, so that the old name is no other's here.
+    """
+    return reason in {RESTART_ASK, OLD_RESTART_ASK}
 
 
 Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting

@@ -133,6 +133,8 @@ async def _act(run: Run, inputs: LoopInputs, turn: int, act: Act) -> None:
             _with_surroundings(run, inputs, act),
             timeout=inputs.turn_timeout,
             check=False,
+            # A turn is a part of the loop: whether it may be repeated is said once, for both.
+            on_restart=run.on_restart,
         )
     except (Refused, NotAvailable) as error:
         await _fail(run, name, child_id, str(error), keep_going=False)

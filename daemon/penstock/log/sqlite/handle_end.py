@@ -150,7 +150,7 @@ def cascade_from(
                 reason = f"its prerequisite {head.run_id} is {state}"
                 if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                     waiting.append((other, caused))
-        for other in _children(transaction, head):
+        for other in children(transaction, head):
             reason = f"its parent {head.run_id} is {state}"
             if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                 waiting.append((other, caused))
@@ -172,7 +172,8 @@ def _dependants(transaction: Transaction, head: RunHead) -> list[RunHead]:
     ]
 
 
-def _children(transaction: Transaction, head: RunHead) -> list[RunHead]:
+def children(transaction: Transaction, head: RunHead) -> list[RunHead]:
+    """The run's own children that have not ended."""
     sql = (
         "SELECT run_id FROM runs WHERE parent_id = ? AND ended_at IS NULL ORDER BY key"
     )

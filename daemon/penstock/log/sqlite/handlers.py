@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from penstock.log.sqlite.handle_claim import claim
-from penstock.log.sqlite.handle_end import complete, end, release, request_cancel
+from penstock.log.sqlite.handle_end import (
+    children,
+    complete,
+    end,
+    release,
+    request_cancel,
+)
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
 from penstock.log.sqlite.rows import to_micros
@@ -18,6 +25,7 @@ from penstock.log.sqlite.transaction import (
     check_ask,
     check_clock_size,
     check_move,
+    decides_restart,
     open_ask,
     same_fact,
     save_answer,
@@ -164,30 +172,40 @@ def _check_draft(head: RunHead, new_event: NewEvent, version: int) -> int:
 
 
 def answer(transaction: Transaction, d: Answer) -> Appended:
-    """Answer an open question. The answer to `restart` moves the run, which nobody executes."""
+    """Answer an open question. One about a restart moves the run, which nobody executes."""
     if known := transaction.stored_with_effects(d.event_id):
         return Appended(known, duplicate=True)
     head = transaction.get(d.run_id)
     check_answer(transaction, head, d)
+    restarts = decides_restart(transaction, head, d.name)
     save_answer(transaction, head, d)
     event = AskAnswered(name=d.name, answer=d.answer, by=d.by)
     fact = transaction.make(head, event, d.at, event_id=d.event_id)
-    restarted = d.name == RESTART_ASK and not head.executing
-    return Appended(
-        (fact, *(_restart(transaction, head, d, fact) if restarted else ()))
-    )
-
-
-def _restart(
-    transaction: Transaction, head: RunHead, d: Answer, cause: Recorded
-) -> tuple[Recorded, ...]:
+    if not restarts:
+        return Appended((fact,))
     if d.answer == "requeue":
-        back = RunRequeued(reason="crash")
-        transaction.update(head, state=check_move(head, back.type), reason=back.reason)
-        return (transaction.make(head, back, d.at, cause=cause.event_id),)
+        return Appended((fact, *_repeat(transaction, head, d, fact)))
     why = "a restart interrupted the run, and the answer was not to repeat it"
-    event = terminal("failed", reason="restart", error=why)
-    return end(transaction, head, event, d.at, cause=cause.event_id).recorded
+    failed = terminal("failed", reason="restart", error=why)
+    ended = end(transaction, head, failed, d.at, cause=fact.event_id)
+    return Appended((fact, *ended.recorded))
+
+
+def _repeat(
+    transaction: Transaction, head: RunHead, d: Answer, cause: Recorded
+) -> Iterator[Recorded]:
+    """The run goes back in line, and with it what is below it and was asked about as well."""
+    back = RunRequeued(reason="crash")
+    transaction.update(head, state=check_move(head, back.type), reason=back.reason)
+    yield transaction.make(head, back, d.at, cause=cause.event_id)
+    for child in children(transaction, head):
+        if decides_restart(transaction, child, RESTART_ASK):
+            same = replace(d, run_id=child.run_id, name=RESTART_ASK)
+            save_answer(transaction, child, same)
+            event = AskAnswered(name=RESTART_ASK, answer=d.answer, by=d.by)
+            fact = transaction.make(child, event, d.at, cause=cause.event_id)
+            yield fact
+            yield from _repeat(transaction, child, same, fact)
 
 
 def park(transaction: Transaction, d: Park) -> Appended:

@@ -45,10 +45,12 @@ from penstock.words.events import (
     parse_event,
 )
 from penstock.words.lifecycle import (
+    OWN_ASKS,
     TERMINAL_STATES,
     IllegalTransition,
     State,
     next_state,
+    waits_for_restart_ask,
 )
 from penstock.words.recorded import Recorded
 
@@ -406,10 +408,14 @@ class Transaction:
 def check_ask(
     transaction: Transaction, head: RunHead, new_event: NewEvent
 ) -> AskRaised:
-    """The question in a draft; Conflict if the run asked it before."""
+    """The question in a draft; Conflict if the run asked it before, Refused for a name of ours."""
     ask = parse_event(from_json(new_event.body))
     if not isinstance(ask, AskRaised):
         raise Refused("event", "is no valid ask.raised")
+    if ask.name.startswith(OWN_ASKS):
+        raise Refused(
+            "name", f"{OWN_ASKS!r} begins the names of the daemon's questions"
+        )
     sql = "SELECT 1 FROM asks WHERE run = ? AND name = ?"
     if transaction.db.execute(sql, (head.key, ask.name)).fetchone():
         raise Conflict(f"the run has asked {ask.name!r} before", run_id=head.run_id)
@@ -447,6 +453,15 @@ def check_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
     choices = from_json(found[1])
     if choices and d.answer not in choices:
         raise Refused("answer", f"must be one of {', '.join(choices)}", choices=choices)
+
+
+def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
+    """Whether this question is the daemon's own, about a run that nobody executes."""
+    if head.executing or head.state != "waiting":
+        return False
+    sql = "SELECT reason FROM runs WHERE key = ?"
+    (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    return bool(reason == name and waits_for_restart_ask(reason))
 
 
 def save_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
