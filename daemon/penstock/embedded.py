@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
 
-from penstock.environment import open_daemon_models
+from penstock.environment import end_last_life, open_daemon_models
 from penstock.log.sqlite.database import hold_lock
+from penstock.log.store import Store
 from penstock.machine import check_machine, make_state
+from penstock.runs.core import utc_now
+from penstock.runs.repair import end_all
 from penstock.server.listeners import open_unix
 from penstock.service import open_servers, open_stored_core
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
+from penstock.words.errors import StartRefused, StoreUnavailable
 
 
 @asynccontextmanager
@@ -49,3 +55,18 @@ async def open_embedded(
             listener.socket.close()
             socket.unlink(missing_ok=True)
             database.with_suffix(".lock").unlink(missing_ok=True)
+
+
+async def repair_left(store: Store, database: Path, config: Config) -> None:
+    """End what an embedded daemon that was killed left open in its log, before it is read.
+
+    Nothing is touched while a daemon holds the log. What cannot be repaired is read as it is.
+    """
+    if not await store.open_runs():
+        return
+    with (
+        suppress(StartRefused, StoreUnavailable),
+        hold_lock(database.with_suffix(".lock")),
+    ):
+        end = partial(end_last_life, epoch=store.epoch, grace=config.kill_grace)
+        await end_all(store, now=utc_now, end_orphans=end)

@@ -69,7 +69,7 @@ def real_environment(
         make_folder=make_folder,
         remove_folder=remove_folder,
         free_bytes=free_bytes,
-        end_orphans=partial(_end_previous, epoch=epoch, grace=config.kill_grace),
+        end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
         redact=redact,
@@ -111,13 +111,14 @@ async def remove_folder(folder: Path) -> None:
         await trio.to_thread.run_sync(shutil.rmtree, folder)
 
 
-async def _end_previous(
+async def end_last_life(
     started: Iterable[ProcessStarted],
     run_ids: Collection[str],
     *,
     epoch: str,
     grace: float,
 ) -> Sequence[int]:
+    """End what a daemon that is gone left of these processes and runs; the pids that were ended."""
     find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
     ended, survivors = await trio.to_thread.run_sync(find)
     if survivors:

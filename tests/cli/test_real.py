@@ -247,6 +247,43 @@ def test_an_embedded_run_can_be_followed_and_cancelled_from_elsewhere(
     assert following.wait(PATIENCE) == 143
 
 
+@pytest.mark.parametrize("verb", ["list", "show", "wait", "events", "cancel"])
+def test_a_run_whose_embedded_daemon_was_killed_is_ended_by_whoever_reads_it(
+    verb: str, home: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """CL-02 law 5: nothing is said to run when nobody runs it."""
+    running = started(
+        "run", "command", "--id", "ghost", "--shell", "echo $$; sleep 300"
+    )
+    pid = int(line_of(running))
+    running.kill()
+    running.wait(PATIENCE)
+    told = call(verb, *(() if verb == "list" else ("ghost",)), code=None).stdout
+    assert "running" not in told.replace("run.started", "")
+    [shown] = json_of("show", "ghost")
+    assert (shown["state"], shown["reason"]) == ("failed", "crashed")
+    assert not Path("/proc", str(pid)).exists()
+    # Nobody saw the end of its process.
+    receipt = json.loads(call("cancel", "ghost", "--json", code=1).stdout)
+    assert (receipt["outcome"], receipt["gone_at"]) == ("already_terminal", None)
+    assert (receipt["survivors"], receipt["pids"]) == ("unknown", [pid])
+    logs = home / "state" / "penstock" / "embedded"
+    call("audit", "--database", str(logs / "ghost.db"))
+
+
+def test_a_run_that_its_embedded_daemon_executes_is_left_alone(
+    home: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Law 5: one that does not answer still holds its log."""
+    running = started("run", "command", "--id", "e", "--shell", "echo on; sleep 60")
+    assert line_of(running) == "on\n"
+    [socket] = (home / "run" / "penstock" / "embedded").iterdir()
+    socket.unlink()
+    assert json_of("show", "e")[0]["state"] == "running"
+    running.terminate()
+    assert running.wait(PATIENCE) == 143
+
+
 def test_any_number_of_embedded_runs_go_on_at_once(
     started: Callable[..., subprocess.Popen[str]],
 ) -> None:

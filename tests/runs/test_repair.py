@@ -12,17 +12,19 @@ import trio
 import trio.testing
 
 from fakes.cores import (
+    everything,
     fake_environment,
     open_fake_core,
     request,
     types_of,
+    virtual_now,
     wait_ended,
     whole_log,
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
 from penstock.log.writes import Append, Enqueue, RequestCancel, new_event
-from penstock.runs.repair import verdict_on
+from penstock.runs.repair import end_all, verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
 from penstock.words.lifecycle import RESTART_ASK
 
@@ -41,7 +43,7 @@ async def crashed(
     async with inline_store(life="life-1") as store:
         for number, fields in enumerate(runs):
             inputs = {"seconds": 1.0, "fail": False}
-            made = spec(f"r{number}", kind="sleep", inputs=inputs, **fields)
+            made = spec(f"r{number}", **{"kind": "sleep", "inputs": inputs, **fields})
             await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
         await store.commit([claim(kinds=("sleep",), life="life-1")])
         rows = await store.open_runs()
@@ -195,3 +197,47 @@ async def test_a_row_of_this_life_or_in_line_is_left_alone() -> None:
         (row,) = await store.open_runs()
         assert verdict_on(row, "life-1", 3) == "leave"
         assert verdict_on(row, "life-2", 3) == "fail"
+
+
+async def test_a_log_that_nobody_goes_on_with_has_no_open_runs(
+    autojump_clock: Clock,
+) -> None:
+    """Law 1 law 5: whatever a life to come would have made of them."""
+    asked: list[Any] = []
+
+    async def end_orphans(started: Any, run_ids: Any) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        asked.append((list(started), list(run_ids)))
+        return []
+
+    runs: list[dict[str, Any]] = [
+        {"on_restart": "requeue"},
+        {"on_restart": "fail"},
+        {"on_restart": "ask"},
+        {"on_restart": "requeue", "parent_id": "r0"},
+        {"on_restart": "requeue", "kind": "other"},
+        {"on_restart": "requeue", "after": ("r4",)},
+    ]
+    async with crashed(*runs, cancel="r1") as store:
+        for _ in range(2):
+            await end_all(store, now=virtual_now, end_orphans=end_orphans)
+        assert await store.open_runs() == []
+        ends = {row.run_id: row.state for row in await store.runs(everything())}
+        assert ends == {
+            "r0": "failed", "r1": "cancelled", "r2": "failed", "r3": "cancelled",
+            "r4": "cancelled", "r5": "cancelled",
+        }  # fmt: skip
+        assert asked == [([START_FACT], [f"r{number}" for number in range(6)])]
+        (tree, *_) = await store.tree("r0")
+        # Nobody saw the end of its process.
+        assert tree.receipt is not None
+        assert (tree.receipt["pids"], tree.receipt["survivors"]) == ([77], "unknown")
+
+
+async def test_a_crash_proves_no_end_of_processes(autojump_clock: Clock) -> None:
+    """CN-06 law 5: what is looked for and not found may be hidden."""
+    async with crashed({"on_restart": "fail"}) as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            receipt = await core.scheduler.cancel("r0", "is it gone?", wait=True)
+            assert (receipt.outcome, receipt.gone_at) == ("already_terminal", None)
+            assert (receipt.survivors, receipt.pids) == ("unknown", (77,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -107,12 +108,16 @@ class FileSource:
         view = await self.view(run_id)
         if view["ended_at"] is None:
             raise PenstockError(
-                f"{run_id} was left unfinished by an embedded daemon that is gone"
+                f"the embedded daemon of {run_id} holds its log and does not answer"
             )
-        return {
-            "run_id": run_id, "outcome": "already_terminal", "requested_at": view["ended_at"],
-            "gone_at": view["ended_at"], "method": "none", "pids": [], "survivors": [],
-        }  # fmt: skip
+        from penstock.runs.core import utc_now
+        from penstock.runs.receipts import end_of_row, make_receipt
+
+        tree = await self.store.tree(view["run_id"])
+        receipt = make_receipt(
+            view["run_id"], "already_terminal", utc_now(), map(end_of_row, tree)
+        )
+        return receipt.model_dump(mode="json")
 
 
 def ask_source(
@@ -175,12 +180,16 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
         async with open_client(address) as client:
             yield LiveSource(client)
         return
-    async with open_file(path) as store:
+    from penstock.embedded import repair_left
+
+    config, _ = session.config()
+    async with open_file(path, life=f"reader/{secrets.token_hex(8)}") as store:
+        await repair_left(store, path, config)
         yield FileSource(store)
 
 
 @asynccontextmanager
-async def open_file(path: Path, life: str = "reader") -> AsyncIterator[SqliteStore]:
+async def open_file(path: Path, life: str) -> AsyncIterator[SqliteStore]:
     """The log in a file that no daemon holds."""
     from penstock.log.sqlite.store import open_sqlite, threads
 

@@ -151,13 +151,14 @@ def notice(news: News) -> None:
 def receipt_line(receipt: dict[str, Any]) -> str:
     """A receipt in a sentence; it never claims more than was proven."""
     run_id, outcome = receipt["run_id"], receipt["outcome"]
+    survivors = receipt["survivors"]
     if outcome == "already_terminal":
-        return f"{run_id} had ended before"
+        left = f", but is not proven gone; survivors: {survivors}" if survivors else ""
+        return f"{run_id} had ended before{left}"
     if outcome == "tombstoned":
         return (
             f"{run_id} is not known; if it is submitted within a day it will not start"
         )
-    survivors = receipt["survivors"]
     if survivors:
         return f"{run_id} cancelled, but not proven gone; survivors: {survivors}"
     if receipt["gone_at"] is None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from penstock.log.writes import TreeRun
 from penstock.processes.process import Proof
 from penstock.words.api import CancelReceipt
+from penstock.words.events import ProcessStarted
 
 Method = Literal["cgroup", "subreaper", "session", "none"]
 Survivors = tuple[int, ...] | Literal["unknown"]
@@ -67,6 +68,17 @@ def end_of_proofs(proofs: Iterable[Proof], over_at: datetime | None) -> RunEnd:
         RunEnd(over_at, proof.method, proof.pids, proof.survivors) for proof in proofs
     ]
     return merge_ends([RunEnd(over_at), *ends])
+
+
+def unproven(processes: Sequence[ProcessStarted]) -> dict[str, Any] | None:
+    """What the end of a run keeps of processes whose end nobody saw; None without any.
+
+    What is looked for and not found afterwards may only be hidden, so it is no proof.
+    """
+    if not processes:
+        return None
+    ends = [RunEnd(None, p.method, (p.pid,), "unknown") for p in processes]
+    return merge_ends(ends).to_json()
 
 
 def end_of_row(run: TreeRun) -> RunEnd:

@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, Literal, cast
 
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import Complete, Release, RunRow, new_event
+from penstock.log.writes import (
+    Complete,
+    Release,
+    RequestCancel,
+    RunRow,
+    Write,
+    new_event,
+)
+from penstock.runs.receipts import unproven
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import Ending, OnRestart, conclude
 
@@ -63,14 +72,44 @@ async def repair(
     broken = [row for row in rows if verdict_on(row, life, max_attempts) != "leave"]
     if not broken:
         return done
-    started = [event for row in broken for event in await _processes(store, row)]
-    run_ids = [row.run_id for row in broken]
-    done.ended_pids.extend(await end_orphans(started, run_ids))
+    started = {row.run_id: await _processes(store, row) for row in broken}
+    every = list(chain.from_iterable(started.values()))
+    done.ended_pids.extend(await end_orphans(every, list(started)))
     for row in broken:
         verdict = verdict_on(row, life, max_attempts)
-        await recorder.record(_decision(row, verdict, now()))
+        await recorder.record(_decision(row, verdict, now(), started[row.run_id]))
         _told_as(done, verdict).append(row.run_id)
     return done
+
+
+async def end_all(
+    store: Store, *, now: Callable[[], datetime], end_orphans: EndOrphans
+) -> None:
+    """End whatever is open in a log that no daemon will go on with, by the rules of boot repair.
+
+    The caller keeps daemons away. Nothing waits for a life to come: what boot repair would repeat
+    or ask about fails, and what never began is cancelled.
+    """
+    rows = await store.open_runs()
+    if not rows:
+        return
+    held = [row for row in rows if row.life is not None]
+    started = {row.run_id: await _processes(store, row) for row in held}
+    every = list(chain.from_iterable(started.values()))
+    await end_orphans(every, [row.run_id for row in rows])
+    at = now()
+    ends: list[Write] = [
+        _decision(
+            row,
+            "fail" if row.cancel_requested is None else "cancel",
+            at,
+            started[row.run_id],
+        )
+        for row in held
+    ]
+    await store.commit(
+        [*ends, RequestCancel("", "its daemon is gone", at, all_open=True)]
+    )
 
 
 async def _processes(store: Store, row: RunRow) -> list[ProcessStarted]:
@@ -89,17 +128,21 @@ async def _processes(store: Store, row: RunRow) -> list[ProcessStarted]:
     return list(running.values())
 
 
-def _decision(row: RunRow, verdict: Verdict, now: datetime) -> Complete | Release:
+def _decision(
+    row: RunRow, verdict: Verdict, now: datetime, started: Sequence[ProcessStarted]
+) -> Complete | Release:
+    receipt = unproven(started)
     on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
     ending = Ending(
         cancel_requested=row.cancel_requested,
         crashed=cast("OnRestart", on_restart),
         crashes=row.attempt if verdict == "crashed" else 1,
+        receipt=receipt,
     )
     made = new_event(row.run_id, conclude(ending), now=now)
     if made.type in TERMINAL_TYPES:
-        return Complete(row.fence, made)
-    return Release(row.fence, made)
+        return Complete(row.fence, made, receipt=receipt)
+    return Release(row.fence, made, receipt=receipt)
 
 
 def _told_as(done: Repaired, verdict: Verdict) -> list[str]:
