@@ -202,7 +202,7 @@ MUTANTS = (
     Mutant(
         "repair leaves the processes",
         "runs/repair.py",
-        "    done.ended_pids.extend(await end_orphans(started, run_ids))\n",
+        "    done.ended_pids.extend(await end_orphans(every, list(started)))\n",
         "",
         "repair",
         "none",
