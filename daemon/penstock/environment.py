@@ -120,7 +120,7 @@ async def end_last_life(
 ) -> Sequence[int]:
     """End what a daemon that is gone left of these processes and runs; the pids that were ended."""
     find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
-    ended, survivors = await trio.to_thread.run_sync(find)
+    found, survivors = await trio.to_thread.run_sync(find)
     if survivors:
         log.error("processes of the previous life are still there: %s", survivors)
-    return ended
+    return [pid for pid in found if pid not in survivors]

@@ -7,12 +7,22 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from penstock.processes.containment import all_pids, read_stat, send
+from penstock.processes.containment import all_pids, send
+from penstock.processes.liveness import living_since, read_of_threads
 
-KINDS = ("plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn")
+KINDS = (
+    "plain",
+    "term-ignored",
+    "setsid",
+    "double-fork",
+    "env-wiped",
+    "churn",
+    "dead-leader",
+)
 DRIVER = str(Path(__file__).with_name("driver.py"))
 #: Grace, KILL and the report, with room for a loaded machine.
 SECONDS = 6.0
@@ -22,14 +32,20 @@ def living(word: bytes) -> dict[int, int]:
     """Start times by pid of the processes with this word in their arguments."""
     found = {}
     for pid in all_pids():
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
+        if word not in read_of_threads(pid, "cmdline"):
             continue
-        stat = read_stat(pid)
-        if word in words and stat and stat.state not in "ZX":
-            found[pid] = stat.start_time
+        if (start_time := living_since(pid)) is not None:
+            found[pid] = start_time
     return found
+
+
+def alone() -> bool:
+    """Whether nothing lives here but this process, to which every orphan comes: no child is left."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+        return False
+    return True
 
 
 def one(method: str, kind: str, ending: str) -> dict[str, Any]:
@@ -49,12 +65,13 @@ def one(method: str, kind: str, ending: str) -> dict[str, Any]:
     began = time.monotonic()
     # A proof of emptiness holds at once; after a kill nobody can say when it is over.
     while ending == "kill" and time.monotonic() < began + SECONDS:
-        if not living(mark.encode()) and not living(b"penstock.processes.supervisor"):
+        if alone():
             break
         time.sleep(0.01)
-    left = living(mark.encode())
+    lonely, left = alone(), living(mark.encode())
     result = {
         "kind": kind,
+        "alone": lonely,
         "before": before,
         "left": len(left),
         "supervisors": len(living(b"penstock.processes.supervisor")),

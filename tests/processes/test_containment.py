@@ -23,23 +23,25 @@ from penstock.processes.containment import (
 from penstock.words.errors import StartRefused
 
 CONTAINED = Path(__file__).parents[1] / "contained"
-KINDS = ["plain", "term-ignored", "setsid", "double-fork", "env-wiped", "churn"]
+KINDS = [
+    "plain",
+    "term-ignored",
+    "setsid",
+    "double-fork",
+    "env-wiped",
+    "churn",
+    "dead-leader",
+]
 HYBRID = (
     "24 21 0:20 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
     "31 21 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n"
 )
 
 
-def escapes(method: str, ending: str) -> dict[str, dict[str, Any]]:
-    """What each kind left behind; skips, with the reason, where it cannot be tried safely."""
+def enclosed(program: str, *words: str) -> dict[str, dict[str, Any]]:
+    """What it told of each kind; skips, with the reason, where it cannot be tried safely."""
     done = subprocess.run(
-        [
-            sys.executable,
-            CONTAINED / "enclose.py",
-            CONTAINED / "escapes.py",
-            method,
-            ending,
-        ],
+        [sys.executable, CONTAINED / "enclose.py", CONTAINED / program, *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -48,9 +50,14 @@ def escapes(method: str, ending: str) -> dict[str, dict[str, Any]]:
     if done.returncode == 77:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stderr
-    results = {
+    return {
         result["kind"]: result for result in map(json.loads, done.stdout.splitlines())
     }
+
+
+def escapes(method: str, ending: str) -> dict[str, dict[str, Any]]:
+    """What each kind left behind."""
+    results = enclosed("escapes.py", method, ending)
     assert list(results) == KINDS
     return results
 
@@ -68,6 +75,8 @@ def test_nothing_escapes_and_the_proof_says_so(method: str, ending: str) -> None
     needs_cgroup(method)
     for kind, result in escapes(method, ending).items():
         assert result["left"] == 0, kind
+        # Not only unseen: the enclosure has no child left to wait for.
+        assert result["alone"], kind
         assert result["supervisors"] == 0, kind
         assert result["folders"] == 0, kind
         assert result["proof"]["method"] == method
@@ -86,6 +95,7 @@ def test_nothing_outlives_a_killed_daemon(method: str) -> None:
     for kind, result in escapes(method, "kill").items():
         assert result["before"] >= 2, kind
         assert result["left"] == 0, kind
+        assert result["alone"], kind
         assert result["supervisors"] == 0, kind
         assert result["folders"] == 0, kind
 
@@ -102,6 +112,19 @@ def test_a_session_never_claims_that_all_is_gone(ending: str) -> None:
             assert result["proof"]["survivors"], kind
     assert results["env-wiped"]["left"] == 1, "the case that makes the claim impossible"
     assert [kind for kind, result in results.items() if result["left"]] == ["env-wiped"]
+
+
+@pytest.mark.slow
+def test_a_child_that_proc_hides_is_not_gone() -> None:
+    """CN-06: /proc with hidepid shows a user nothing of what he started setuid."""
+    results = enclosed("hidden.py", "subreaper")
+    # Unseen, and its caller's to kill all the same.
+    assert results["hidden"]["alone"]
+    assert results["hidden"]["proof"]["gone"]
+    # Only root can end it, so it is told as a survivor.
+    assert not results["hidden-root"]["alone"], "the case that makes the claim false"
+    assert not results["hidden-root"]["proof"]["gone"]
+    assert results["hidden-root"]["proof"]["survivors"]
 
 
 def test_the_own_cgroup_is_found_on_hybrid_and_unified_machines() -> None:

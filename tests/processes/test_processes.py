@@ -17,7 +17,13 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.processes.containment import Containment, boot_id, read_stat
+from penstock.processes.containment import (
+    Containment,
+    boot_id,
+    group_populated,
+    read_stat,
+)
+from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import KeptOutput, OutputLimits, open_output
 from penstock.processes.process import (
@@ -88,8 +94,20 @@ def deadline() -> Iterator[None]:
 
 
 def alive(pid: int) -> bool:
-    stat = read_stat(pid)
-    return stat is not None and stat.state not in "ZX"
+    return living_since(pid) is not None
+
+
+#: Its first thread has ended when it says `up`, and another works on: /proc shows a zombie.
+DEAD_LEADER = """
+import ctypes, os, threading, time
+def work():
+    while b') Z ' not in open(f'/proc/{os.getpid()}/stat', 'rb').read(): time.sleep(0.001)
+    print(os.getpid(), 'up', flush=True)
+    time.sleep(60)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(0)
+"""
+WITH_DEAD_LEADER = [sys.executable, "-I", "-S", "-c", DEAD_LEADER]
 
 
 async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
@@ -202,6 +220,27 @@ async def test_what_outlives_the_main_process_is_ended_and_counted(
     background = int(watched.output["stdout"])
     assert background in watched.proof.pids
     assert not alive(background)
+
+
+@pytest.mark.parametrize("method", ["subreaper", "session"])
+async def test_a_process_whose_first_thread_has_ended_is_not_taken_for_dead(
+    watched: Watched, method: Literal["subreaper", "session"]
+) -> None:
+    """CN-06 SY-03: what outlives the main process works on as a zombie, by /proc."""
+    script = (
+        "import subprocess, sys\n"
+        "other = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)\n"
+        "print(other.stdout.readline().decode(), flush=True)"
+    )
+    main = [sys.executable, "-I", "-S", "-c", script, *WITH_DEAD_LEADER]
+    with deadline():
+        exited = await watched.run(*main, containment=Containment(method))
+    background, said = watched.output["stdout"].split()
+    assert said == b"up"
+    assert int(background) in watched.proof.pids
+    assert exited.leftover == 1
+    assert (watched.proof.gone_at is not None) == (method == "subreaper")
+    assert not lives(int(background))
 
 
 async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> None:
@@ -381,12 +420,29 @@ async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:
 @contextmanager
 def stranger(**environ: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that no supervisor owns."""
-    process = subprocess.Popen(["sleep", "1000"], env={**PATH, **environ})
-    try:
+    with owned(subprocess.Popen(["sleep", "1000"], env={**PATH, **environ})) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
+
+
+@contextmanager
+def dead_leader(**environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that no supervisor owns, and of which only a second thread lives."""
+    environ = {**PATH, **environ}
+    with owned(
+        subprocess.Popen(WITH_DEAD_LEADER, env=environ, stdout=subprocess.PIPE)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"%d up\n" % process.pid
+        yield process
+
+
+@contextmanager
+def owned(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def started_as(process: subprocess.Popen[bytes], **changes: Any) -> ProcessStarted:
@@ -409,6 +465,55 @@ def test_boot_repair_ends_the_recorded_process() -> None:
             (),
         )
         assert process.wait(10) == -signal.SIGTERM
+
+
+def test_boot_repair_ends_the_recorded_process_whose_first_thread_has_ended() -> None:
+    """SY-03: /proc shows it as a zombie."""
+    with dead_leader() as process:
+        ended = end_orphans([started_as(process)], [], grace=5.0)
+        assert ended == ((process.pid,), ())
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_boot_repair_finds_a_process_whose_first_thread_has_ended_by_its_run() -> None:
+    """SY-03: /proc shows its environment at its other threads alone."""
+    run_id = f"repair-zombie-{os.getpid()}"
+    with dead_leader(PENSTOCK_RUN_ID=run_id) as process:
+        assert end_orphans([], [run_id], grace=5.0) == ((process.pid,), ())
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_a_process_is_dead_when_its_last_thread_has_ended() -> None:
+    """CN-06"""
+    with dead_leader() as process:
+        stat = read_stat(process.pid)
+        assert stat is not None
+        assert stat.state == "Z"
+        assert lives(process.pid)
+        assert living_since(process.pid) == stat.start_time
+        process.kill()
+        # It has ended, and waits for us as a zombie.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not lives(process.pid)
+        assert living_since(process.pid) is None
+    assert not lives(process.pid)
+
+
+def test_a_cgroup_that_cannot_be_seen_is_not_taken_for_empty(tmp_path: Path) -> None:
+    """CN-06: removed by the kernel's leave is proof; a tree that is not there is none."""
+    tree = tmp_path / "tree"
+    group = tree / "run-1"
+    assert group_populated(str(group)), "the whole tree is not to be seen"
+    group.mkdir(parents=True)
+    (tree / "cgroup.procs").touch()
+    assert group_populated(str(group)), "it does not say"
+    (group / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    assert group_populated(str(group))
+    (group / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    assert not group_populated(str(group))
+    (group / "cgroup.events").unlink()
+    group.rmdir()
+    assert not group_populated(str(group)), "the kernel let it be removed"
 
 
 def test_boot_repair_spares_another_process_of_the_same_pid() -> None:

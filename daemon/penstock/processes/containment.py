@@ -12,33 +12,16 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
+from penstock.processes.liveness import UNSEEN, living_since, read_of_threads
+from penstock.processes.liveness import read_stat as read_stat
 from penstock.words.errors import StartRefused
 
 #: Processes stopped in one walk, so that a tree that outgrows the walk is killed in parts.
 MOST_WALKED = 4096
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
-
-
-class Stat(NamedTuple):
-    """What `/proc/PID/stat` says; pid and start time together name a process for good."""
-
-    state: str
-    parent: int
-    session: int
-    start_time: int
-
-
-def read_stat(pid: int) -> Stat | None:
-    """The process's stat, or None when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def boot_id() -> str:
@@ -60,23 +43,24 @@ def carries(pid: int, markers: set[bytes], epoch: bytes) -> bool:
 
     Another daemon may have a run of the same id; an empty `epoch` is not looked at.
     """
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            entries = set(file.read().split(b"\0"))
-    except OSError:
-        return False
+    entries = set(read_of_threads(pid, "environ").split(b"\0"))
     return not markers.isdisjoint(entries) and (not epoch or epoch in entries)
 
 
 def send(pid: int, start_time: int, number: int) -> bool:
-    """Signal this very process; False when it is gone or the pid is another's by now."""
+    """Signal this very process; False when it is gone or the pid is another's by now.
+
+    One that /proc hides gets it only as our own child: nobody else's pid is sure to be still its own.
+    """
     try:
         fd = os.pidfd_open(pid)
     except OSError:
         return False
     try:
         stat = read_stat(pid)
-        if stat is None or stat.start_time != start_time:
+        if (stat.start_time if stat else UNSEEN) != start_time:
+            return False
+        if stat is None and pid not in children(os.getpid()):
             return False
         signal.pidfd_send_signal(fd, number)
     except OSError:
@@ -91,14 +75,18 @@ def children(pid: int) -> list[int]:
     """The children of every thread of the process."""
     found: list[int] = []
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
             with open(f"/proc/{pid}/task/{thread}/children") as file:
                 found += map(int, file.read().split())
-    except OSError:
-        if not os.path.exists(
-            "/proc/thread-self/children"
-        ):  # a kernel without PROC_CHILDREN
-            return [p for p in all_pids() if (s := read_stat(p)) and s.parent == pid]
+        except OSError:  # the thread has ended, and another has its children now
+            continue
+    if not found and not os.path.exists("/proc/thread-self/children"):
+        # A kernel without PROC_CHILDREN.
+        return [p for p in all_pids() if (s := read_stat(p)) and s.parent == pid]
     return found
 
 
@@ -108,12 +96,12 @@ def descendants(root: int, *, stop: bool = False) -> dict[int, int]:
     waiting = [root]
     while waiting and len(found) < MOST_WALKED:
         for pid in children(waiting.pop()):
-            stat = read_stat(pid)
-            if stat is None or stat.state in "ZX" or pid in found:
+            start_time = living_since(pid)
+            if start_time is None or pid in found:
                 continue
             if stop:
-                send(pid, stat.start_time, signal.SIGSTOP)
-            found[pid] = stat.start_time
+                send(pid, start_time, signal.SIGSTOP)
+            found[pid] = start_time
             waiting.append(pid)
     return found
 
@@ -204,10 +192,13 @@ class ProcessSession:
         found = {}
         for pid in all_pids():
             stat = read_stat(pid)
-            if stat is None or stat.state in "ZX" or pid == os.getpid():
+            if stat is None or pid == os.getpid():
                 continue
-            if stat.session == self.session or carries(pid, self.markers, self.epoch):
-                found[pid] = stat.start_time
+            ours = stat.session == self.session
+            if not ours and not carries(pid, self.markers, self.epoch):
+                continue
+            if (start_time := living_since(pid)) is not None:
+                found[pid] = start_time
         return found
 
     def kill(self) -> None:
@@ -234,8 +225,8 @@ def group_members(folder: str) -> dict[int, int]:
         except OSError:
             continue
         for pid in pids:
-            if (stat := read_stat(pid)) and stat.state not in "ZX":
-                found[pid] = stat.start_time
+            if (start_time := living_since(pid)) is not None:
+                found[pid] = start_time
     return found
 
 
@@ -250,12 +241,17 @@ def kill_group(folder: str) -> None:
 
 
 def group_populated(folder: str) -> bool:
-    """Whether a living process is in the cgroup folder or below it; a missing one is empty."""
+    """Whether a process may live in the cgroup folder or below it.
+
+    False only when the kernel says that none does, or has let the folder be removed, which it does
+    to an empty one alone; a tree of cgroups that is not to be seen proves nothing.
+    """
     try:
         with open(f"{folder}/cgroup.events") as file:
-            return "populated 1" in file.read()
-    except FileNotFoundError:
-        return False
+            return "populated 0" not in file.read()
+    except OSError:
+        tree = os.path.exists(f"{os.path.dirname(folder)}/cgroup.procs")
+        return os.path.exists(folder) or not tree
 
 
 def remove_group(folder: str) -> None:

@@ -25,7 +25,7 @@ from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.orphans import end_orphans
 from penstock.processes.shielding import shield_until
-from penstock.processes.supervisor import KILL_SECONDS
+from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import Refused
 from penstock.words.events import ProcessExited, ProcessStarted
 
@@ -144,8 +144,9 @@ class ProcessTree:
         """Empty only when the emptiness of the tree was proven."""
         if self.failed is not None or not self.sent:
             return ()
-        if self.ended is not None and (self.ended["left"] or self.ended["proven"]):
-            return tuple(self.ended["left"])
+        if self.ended is not None:
+            left = tuple(self.ended["left"])
+            return left if left or self.ended["proven"] else "unknown"
         if (
             self.started
             and self.started.cgroup

@@ -18,12 +18,9 @@ import signal
 import sys
 import time
 
-from penstock.processes.containment import choose, read_stat, send
+from penstock.processes.containment import choose, read_stat
+from penstock.processes.termination import LOOK_SECONDS, terminate
 
-#: Seconds of KILL after the grace; a process in an uninterruptible wait may outlive them.
-KILL_SECONDS = 1.5
-#: Seconds between two looks at a tree that is ending and cannot wake us.
-LOOK_SECONDS = 0.02
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
 
@@ -55,11 +52,13 @@ class Supervisor:
             return
         while not self.exited and not self.told:
             self.turn(None)
-        ended, left = self.end()
+        seen, left, over = terminate(self, float(str(self.spec["grace"])))
         self.tree.close()
-        proven = "true" if self.tree.proves and not left else "false"
+        # That nothing is seen is no proof; that no child is left to wait for is one.
+        proven = "true" if self.tree.proves and over else "false"
         self.say(
-            f'"ended","pids":{sorted(ended)[:MOST_LISTED]},"left":{left},"proven":{proven}'
+            f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
+            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{proven}'
         )
 
     def start(self) -> bool:
@@ -136,23 +135,11 @@ class Supervisor:
         left = 0 if self.told else len(self.tree.members())
         self.say(f'"exited","exit_code":{code},"signal":{number},"leftover":{left}')
 
-    def end(self) -> tuple[set[int], list[int]]:
-        """TERM, grace, KILL: the pids that were there, and those that still are."""
-        members = self.tree.members()
-        ended = set(members)
-        for pid, start_time in members.items():
-            send(pid, start_time, signal.SIGTERM)
-            send(pid, start_time, signal.SIGCONT)
-        grace = float(str(self.spec["grace"]))
-        if self.wait_empty(time.monotonic() + grace):
-            return ended, []
-        limit = time.monotonic() + KILL_SECONDS
-        while time.monotonic() < limit:
-            ended.update(self.tree.members())
-            self.tree.kill()
-            if self.wait_empty(time.monotonic() + LOOK_SECONDS):
-                return ended, []
-        return ended, sorted(self.tree.members())[:MOST_LISTED]
+    def members(self) -> dict[int, int]:
+        return self.tree.members()
+
+    def kill(self) -> None:
+        self.tree.kill()
 
     def wait_empty(self, until: float) -> bool:
         """Whether the tree was empty at some moment before `until`."""
