@@ -20,6 +20,7 @@ import trio
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
 from penstock_drills.determinism import deterministic
+from penstock_drills.scratch import open_keeper
 
 #: Decides in which order Trio lets the tasks of a test go on, the same way each time; another
 #: number tries other orders.
@@ -42,6 +43,13 @@ def interrupts() -> None:
     """Ctrl-C works here and in all children, also when pytest was started by `&`, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Should pytest be killed, also with -9, what has its home in a test's is killed too."""
+    with open_keeper(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -25,8 +25,8 @@ MAY_SLEEP = {
         "_wait_for_store",
     ): "the pause before asking a failed store again",
     (
-        "processes/orphans.py",
-        "end_orphans",
+        "processes/termination.py",
+        "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
     ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
@@ -214,6 +214,14 @@ def test_terminals_are_made_in_one_place(path: Path) -> None:
 def test_cancelled_is_never_swallowed(path: Path) -> None:
     """CC-03"""
     assert swallows(path.read_text()) == []
+
+
+def test_who_is_dead_is_decided_in_one_place() -> None:
+    """CN-06: /proc shows a living process as a zombie, or not at all; the kernel's handle knows."""
+    tests = Path(__file__).parent.rglob("*.py")
+    states = '"Z' + 'X"'
+    found = {path.name for path in (*FILES, *tests) if states in path.read_text()}
+    assert found == {"liveness.py"}
 
 
 def test_nothing_waits_for_a_state_by_sleeping() -> None:

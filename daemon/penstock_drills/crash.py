@@ -19,7 +19,7 @@ import trio
 
 from penstock.client import Client
 from penstock.log.audit import audit_file
-from penstock.processes.containment import read_stat
+from penstock.processes.liveness import living_since
 from penstock.words.errors import PenstockError
 from penstock.words.events import ProcessStarted, parse_event
 from penstock.words.lifecycle import TERMINAL_STATES
@@ -212,8 +212,7 @@ class CrashDrill:
         for (body,) in rows:
             event = parse_event(json.loads(body))
             assert isinstance(event, ProcessStarted)
-            stat = read_stat(event.pid)
-            if stat and stat.start_time == event.start_time and stat.state not in "ZX":
+            if living_since(event.pid) == event.start_time:
                 left.append(event.pid)
         return left
 

@@ -5,13 +5,15 @@ Everything in it dies with its first process. It needs root, `unshare` and the p
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,10 @@ ENCLOSED = "PENSTOCK_DRILL_ENCLOSED"
 LEAVING_SECONDS = 5.0
 
 _UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc")
+#: What it starts is killed with the thread that started it: the kernel keeps that word.
+_TIED = ("setpriv", "--pdeathsig", "KILL")
+#: Enter the cgroup, unless who wanted that has died before we were tied to him.
+_ENTER = 'test "$PPID" = "$1" && shift && echo $$ > "$0" && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,9 @@ def why_not_enclosed() -> str | None:
     """What this box lacks for an enclosure; None if nothing."""
     if os.geteuid():
         return "needs root"
-    if not shutil.which("unshare"):
-        return "needs unshare"
+    for name in ("unshare", "setpriv"):
+        if not shutil.which(name):
+            return f"needs {name}"
     if _pids_root() is None:
         return "needs the pids controller"
     return None
@@ -53,28 +60,36 @@ def open_enclosure(tasks: int = MOST_TASKS) -> Iterator[Enclosure]:
     root, tree = _pids_root(), _cgroup2()
     if root is None:
         raise OSError("needs the pids controller")
-    _sweep(root, tree)
-    limited = root / f"penstock-drill-{os.getpid()}"
-    limited.mkdir()
+    name = f"{secrets.token_hex(4)}-{os.getpid()}"
+    limited = root / f"penstock-enclosed-{name}"
     delegated = None
-    try:
-        (limited / "pids.max").write_text(str(tasks))
-        delegated = _delegate(limited, tree)
-        yield Enclosure(limited, delegated)
-    finally:
-        for folder in (delegated, limited):
-            _remove(folder)
+    with ExitStack() as stack:
+        try:
+            with _locked(root, wait=True):
+                _sweep(root, tree)
+                limited.mkdir()
+                stack.enter_context(_locked(limited))
+                (limited / "pids.max").write_text(str(tasks))
+                delegated = _delegate(limited, tree, name)
+                if delegated is not None:
+                    stack.enter_context(_locked(delegated))
+            yield Enclosure(limited, delegated)
+        finally:
+            for folder in (delegated, limited):
+                _remove(folder)
 
 
 @contextmanager
 def enclosed(
     enclosure: Enclosure, words: Sequence[str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Python with these words inside, its lines readable; killed with all its children at the end."""
-    enter = 'echo $$ > "$0" && exec "$@"'
+    """Python with these words inside, its lines readable; killed with all its children at the end.
+
+    The end of the calling thread is such an end too, also by kill -9.
+    """
     program = subprocess.Popen(
-        ["/bin/sh", "-c", enter, str(enclosure.limited / "cgroup.procs"), *_UNSHARE,
-         sys.executable, *words],
+        [*_TIED, "/bin/sh", "-c", _ENTER, str(enclosure.limited / "cgroup.procs"),
+         str(os.getpid()), *_UNSHARE, sys.executable, *words],
         env={**os.environ, ENCLOSED: "1"}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -112,12 +127,12 @@ def _pids_root() -> Path | None:
     return None
 
 
-def _delegate(limited: Path, tree: Path | None) -> Path | None:
+def _delegate(limited: Path, tree: Path | None, name: str) -> Path | None:
     """A folder with the mark that systemd gives; below the limit where both are one tree."""
     if tree is None:
         return None
     parent = limited if limited.is_relative_to(tree) else tree
-    folder = parent / f"penstock-delegated-{os.getpid()}"
+    folder = parent / f"penstock-divided-{name}"
     try:
         folder.mkdir()
         os.setxattr(folder, "trusted.delegate", b"1")
@@ -127,14 +142,28 @@ def _delegate(limited: Path, tree: Path | None) -> Path | None:
     return folder
 
 
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the folder; OSError when another does and we do not `wait`.
+
+    The lock ends with its holder, and is seen from every PID namespace, which a pid is not.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(fd)
+
+
 def _sweep(*trees: Path | None) -> None:
     """Remove what drills have left that were killed; a cgroup with a process in it stays."""
     for tree in filter(None, trees):
         for folder in (
-            *tree.glob("penstock-drill-*"),
-            *tree.glob("penstock-delegated-*"),
+            *tree.glob("penstock-enclosed-*"),
+            *tree.glob("penstock-divided-*"),
         ):
-            if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
+            with suppress(OSError), _locked(folder):
                 _remove_empty(folder)
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import trio
 
 from penstock.client import Client
-from penstock.processes.containment import all_pids, read_stat, send
+from penstock.processes.containment import all_pids, send
+from penstock.processes.liveness import living_since, read_of_threads
 from penstock.words.errors import PenstockError
 from penstock_drills import victim
 from penstock_drills.enclosure import ENCLOSED, check_enclosed
@@ -59,13 +60,10 @@ def living(mark: str) -> dict[int, int]:
     """Start times by pid of the processes with this word among their arguments."""
     found = {}
     for pid in all_pids():
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
+        if mark.encode() not in read_of_threads(pid, "cmdline").split(b"\0"):
             continue
-        stat = read_stat(pid)
-        if mark.encode() in words and stat and stat.state not in "ZX":
-            found[pid] = stat.start_time
+        if (start_time := living_since(pid)) is not None:
+            found[pid] = start_time
     return found
 
 

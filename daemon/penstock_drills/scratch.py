@@ -14,11 +14,16 @@ from pathlib import Path
 
 import trio
 
+import penstock
 from penstock.client import Client, open_client
 from penstock.words.address import Paths, find_paths, socket_address
 from penstock.words.errors import DaemonUnreachable, PenstockError
-from penstock_drills import keeper
 
+#: The keeper, without all that a Python of this installation would load first.
+_KEEP = (
+    f"import sys; sys.path.append({str(Path(penstock.__file__).parents[1])!r}); "
+    "from penstock_drills.keeper import main; main(sys.argv[1])"
+)
 #: Seconds that a daemon may take to answer: a cold start on a loaded box.
 START_SECONDS = 60.0
 #: Seconds between two looks whether it does.
@@ -62,14 +67,17 @@ def open_scratch() -> Iterator[Scratch]:
             environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
         (folder / "run").mkdir(mode=0o700)
         environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-        with _kept(folder):
+        with open_keeper(folder):
             yield Scratch(folder, environ)
 
 
 @contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Should this process be killed in here, what has the folder as its home is killed too."""
-    words = [sys.executable, "-I", "-S", keeper.__file__, str(folder)]
+def open_keeper(folder: Path) -> Iterator[None]:
+    """Should this process be killed in here, what has its home in the folder is killed too.
+
+    The folder is removed then.
+    """
+    words = [sys.executable, "-I", "-S", "-c", _KEEP, str(folder)]
     process = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

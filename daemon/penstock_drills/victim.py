@@ -13,7 +13,9 @@ import time
 
 #: Kinds that may run anywhere, since they end when they are asked to.
 HARMLESS = ("plain", "setsid")
-KINDS = (*HARMLESS, "term-ignored", "double-fork", "env-wiped", "churn")
+KINDS = (
+    *HARMLESS, "term-ignored", "double-fork", "env-wiped", "churn", "dead-leader",
+)  # fmt: skip
 
 #: Every victim ends by itself after so many seconds, whatever becomes of the drill.
 LIFE_SECONDS = 60
@@ -28,6 +30,20 @@ for _ in range({LIFE_SECONDS} * 300):
     os.setsid()
     time.sleep(0.003)
 """
+# Its first thread ends and another works on, so that /proc shows a zombie, with a living child.
+_DEAD_LEADER = f"""
+import ctypes, os, sys, threading, time
+def work():
+    while b') Z ' not in open(f'/proc/{{os.getpid()}}/stat', 'rb').read(): time.sleep(0.001)
+    open(sys.argv[2], 'w').close()
+    time.sleep({LIFE_SECONDS})
+if not os.fork():
+    time.sleep({LIFE_SECONDS})
+    os._exit(0)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(0)
+"""
+_CODES = {"churn": _CHURN, "dead-leader": _DEAD_LEADER}
 
 
 def main(kind: str, mark: str, file: str) -> None:
@@ -43,7 +59,7 @@ def main(kind: str, mark: str, file: str) -> None:
             os.setsid()
         if kind in {"double-fork", "env-wiped"} and os.fork():
             os._exit(0)
-        code = _CHURN if kind == "churn" else _STAY
+        code = _CODES.get(kind, _STAY)
         words = [sys.executable, "-I", "-S", "-c", code, mark, file]
         os.execve(sys.executable, words, {} if kind == "env-wiped" else os.environ)
     time.sleep(LIFE_SECONDS)

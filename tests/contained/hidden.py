@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from escapes import DRIVER, alone
-from victim import HIDDEN, SETUID
+from contained.escapes import DRIVER, alone
+from contained.victim import HIDDEN, SETUID
 
 USER = "4242"
 # It may read the checkout wherever that lies; /proc hides all the same what is not its own.

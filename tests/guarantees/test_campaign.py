@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from penstock.processes.containment import all_pids, read_stat
+from penstock.processes.containment import all_pids
+from penstock.processes.liveness import living_since, read_stat
 from penstock.words.errors import Refused
 from penstock_drills.campaign import Tally, hold_state, load_tally, save_tally
 from penstock_drills.crash import Chance
@@ -64,13 +65,7 @@ def _below(root: int) -> dict[int, int]:
 
 
 def _alive(processes: dict[int, int]) -> list[int]:
-    return [
-        pid
-        for pid, began in processes.items()
-        if (stat := read_stat(pid))
-        and stat.start_time == began
-        and stat.state not in "ZX"
-    ]
+    return [pid for pid, began in processes.items() if living_since(pid) == began]
 
 
 def _kept(state: Path) -> Any:

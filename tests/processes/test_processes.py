@@ -27,6 +27,7 @@ from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import KeptOutput, OutputLimits, open_output
 from penstock.processes.process import (
+    ProcessTree,
     Proof,
     child_environment,
     run_process,
@@ -420,25 +421,26 @@ async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:
 @contextmanager
 def stranger(**environ: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that no supervisor owns."""
-    with owned(subprocess.Popen(["sleep", "1000"], env={**PATH, **environ})) as process:
+    with owned(["sleep", "1000"], environ) as process:
         yield process
 
 
 @contextmanager
 def dead_leader(**environ: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that no supervisor owns, and of which only a second thread lives."""
-    environ = {**PATH, **environ}
-    with owned(
-        subprocess.Popen(WITH_DEAD_LEADER, env=environ, stdout=subprocess.PIPE)
-    ) as process:
+    with owned(WITH_DEAD_LEADER, environ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"%d up\n" % process.pid
         yield process
 
 
 @contextmanager
-def owned(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    with process:
+def owned(
+    argv: list[str], environ: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    # With this test's home it goes too when pytest is killed.
+    environ = {**PATH, "HOME": os.environ["HOME"], **environ}
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE) as process:
         try:
             yield process
         finally:
@@ -514,6 +516,23 @@ def test_a_cgroup_that_cannot_be_seen_is_not_taken_for_empty(tmp_path: Path) -> 
     (group / "cgroup.events").unlink()
     group.rmdir()
     assert not group_populated(str(group)), "the kernel let it be removed"
+
+
+def test_an_empty_cgroup_is_no_proof_against_a_child_that_is_left(
+    tmp_path: Path,
+) -> None:
+    """CN-06: what left the folder is in the supervisor's word alone."""
+    (tmp_path / "cgroup.procs").touch()
+    (tmp_path / "run-1").mkdir()
+    (tmp_path / "run-1" / "cgroup.events").write_text("populated 0\n")
+    nothing: Any = None
+    tree = ProcessTree(nothing, nothing, {}, ("a",), RUN_ID, sent=True)
+    with stranger() as process:
+        folder = str(tmp_path / "run-1")
+        tree.started = started_as(process, method="cgroup", cgroup=folder)
+    found = [tree.survivors]
+    tree.ended = {"left": [], "pids": [], "proven": False}
+    assert [*found, tree.survivors] == [(), "unknown"]
 
 
 def test_boot_repair_spares_another_process_of_the_same_pid() -> None:

@@ -121,6 +121,21 @@ async def test_a_run_whose_cancel_was_requested_ends_cancelled(
             assert (await core.scheduler.view("r0")).state == "cancelled"
 
 
+@pytest.mark.parametrize("cancel", ["r0", None])
+async def test_what_a_crash_left_is_never_told_as_gone(
+    cancel: str | None, autojump_clock: Clock
+) -> None:
+    """CN-06: who could have waited for its processes died; that none is found proves nothing."""
+    async with crashed({"on_restart": "fail"}, cancel=cancel) as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            await wait_ended(core, "r0")
+            receipt = await core.scheduler.cancel("r0", "again", wait=True)
+    assert receipt.outcome == "already_terminal"
+    assert (receipt.method, receipt.pids) == ("subreaper", (77,))
+    assert receipt.survivors == "unknown"
+    assert receipt.gone_at is None
+
+
 async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> None:
     """Law 5: max_attempts."""
     async with inline_store(life="life-1") as store:

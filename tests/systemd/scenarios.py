@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from penstock.processes.containment import all_pids
+from penstock.processes.liveness import lives, read_of_threads
+
 PORT = 9876
 HOME = Path.home()
 UNITS = HOME / ".config" / "systemd" / "user"
@@ -93,14 +96,10 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 def marked(mark: str) -> list[int]:
     """The living processes with this word in their arguments."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if mark.encode() in words and state not in "ZX":
-            found.append(int(folder.name))
+    for pid in all_pids():
+        words = read_of_threads(pid, "cmdline").split(b"\0")
+        if mark.encode() in words and lives(pid):
+            found.append(pid)
     return found
 
 

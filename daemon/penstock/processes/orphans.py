@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Collection, Iterable
 
 from penstock.processes.containment import (
@@ -18,7 +17,7 @@ from penstock.processes.containment import (
     send,
 )
 from penstock.processes.liveness import living_since, read_stat
-from penstock.processes.termination import LOOK_SECONDS, terminate
+from penstock.processes.termination import terminate, wait_unseen
 from penstock.words.events import ProcessStarted
 
 #: Seconds between TERM and KILL; supervisors have had the same since the daemon died.
@@ -36,7 +35,7 @@ def end_orphans(
 
     That none is still there proves nothing: who has forgotten its run, or is hidden from us, is not
     found. `grace` is in seconds. With `epoch`, the id of the log, runs of the same id in another log are
-    left alone. Blocks for at most `grace` + `KILL_SECONDS`. Signals only what has the recorded
+    left alone. Blocks for at most `grace` and `termination.KILL_SECONDS`. Signals only what has the recorded
     boot id, pid and start time, is in the recorded cgroup, carries the id of one of the runs in its
     environment, or descends from such a process; never this process or one it descends from.
     """
@@ -88,11 +87,7 @@ class _Remnants:
                 send(pid, start_time, number)
 
     def wait_empty(self, until: float) -> bool:
-        while self.members():
-            if time.monotonic() >= until:
-                return False
-            time.sleep(LOOK_SECONDS)
-        return True
+        return wait_unseen(self.members, until)
 
 
 def _own_line() -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from penstock.processes.containment import send
@@ -57,3 +58,12 @@ def terminate(tree: Terminable, grace: float) -> Terminated:
         if tree.wait_empty(time.monotonic() + LOOK_SECONDS):
             return Terminated(seen, set(), over=True)
     return Terminated(seen, set(tree.members()), over=False)
+
+
+def wait_unseen(members: Callable[[], dict[int, int]], until: float) -> bool:
+    """Look again and again until nothing is seen: for those who have nothing to wait for."""
+    while members():
+        if time.monotonic() >= until:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
