@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -63,6 +65,7 @@ def real_environment(
 
     return Environment(
         now=utc_now,
+        steady=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
         new_run_id=new_run_id,
         executor=executor,
         workspace_of=paths.workspace,
@@ -106,9 +109,38 @@ async def make_folder(folder: Path) -> None:
 
 
 async def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; quietly if there is none."""
-    if await trio.to_thread.run_sync(folder.exists):
-        await trio.to_thread.run_sync(shutil.rmtree, folder)
+    """Remove a folder with all that is in it, in a thread; see `remove_tree`."""
+    await trio.to_thread.run_sync(remove_tree, folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it; quietly if there is none.
+
+    A run may leave anything there: what stands in its place is removed and not followed.
+    """
+    try:
+        found = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        folder.unlink()
+        return
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        _make_writable(folder)
+        shutil.rmtree(folder)
+
+
+def _make_writable(folder: Path) -> None:
+    """Programs make folders that nobody may write (Go its modules); they are ours all the same."""
+    os.chmod(folder, stat.S_IRWXU)
+    # Top down: a folder is made readable before it is looked into.
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            inner = os.path.join(path, name)
+            if stat.S_ISDIR(os.lstat(inner).st_mode):
+                os.chmod(inner, stat.S_IRWXU)
 
 
 async def end_last_life(

@@ -342,6 +342,24 @@ def test_prune_forgets_what_has_ended_and_spares_what_goes_on(
     assert [file.name for file in logs.glob("*.db")] == ["going.db"]
 
 
+def test_prune_removes_the_folders_of_what_it_forgets(
+    home: Path, real_daemon: RealDaemon, tmp_path: Path
+) -> None:
+    """RS-05: as the daemon does; what stands in the place of a folder is not followed."""
+    for run_id in ("kept", "linked"):
+        call("submit", "command", "--id", run_id, "--", "true")
+        call("wait", run_id)
+    assert real_daemon.stop() == 0
+    runs = home / "state" / "penstock" / "runs"
+    (runs / "kept" / "deep").mkdir(parents=True)
+    (tmp_path / "precious").touch()
+    (runs / "linked").symlink_to(tmp_path)
+    [told] = json_of("prune", "--older-than", "0")
+    assert told["runs"] == ["kept", "linked"]
+    assert list(runs.iterdir()) == []
+    assert (tmp_path / "precious").exists()
+
+
 def test_prune_leaves_the_log_of_a_running_daemon_to_it(
     real_daemon: RealDaemon,
 ) -> None:

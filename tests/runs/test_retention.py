@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from fakes.cores import fake_environment, open_fake_core, request, wait_ended, whole_log
+from fakes.cores import (
+    Nothing,
+    Seconds,
+    fake_environment,
+    kind,
+    open_fake_core,
+    request,
+    virtual_now,
+    wait_ended,
+    whole_log,
+)
 from penstock.log.writes import RunFilter
 from penstock.runs.core import Core
+from penstock.runs.run import Run
 from penstock.words.errors import NotAvailable, RunNotFound
 
 Clock = trio.testing.MockClock
@@ -108,3 +120,138 @@ async def test_running_runs_go_on_when_the_disk_runs_low(autojump_clock: Clock) 
         free = 2**40
         await trio.sleep(10)
         assert (await core.scheduler.submit(request(seconds=1, run_id="b"))).created
+
+
+class StuckFolders:
+    """Folders that nobody can remove for now, each for a reason of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error: Exception | None = error
+        self.tried: list[str] = []
+
+    async def remove(self, folder: Path) -> None:
+        await trio.lowlevel.checkpoint()
+        self.tried.append(folder.name)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("Cannot call rmtree on a symbolic link"),
+        RuntimeError("can't start new thread"),
+        ValueError("a fault of our own"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_folder_that_cannot_be_removed_ends_nothing(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """RS-05 RS-01: it is told once, tried again each round, and the others are forgotten."""
+    folders = StuckFolders(error)
+    environment = replace(fake_environment(), remove_folder=folders.remove)
+    async with open_fake_core(environment=environment, retention_runs=1) as core:
+        await run_to_the_end(core, "a", "b", "c")
+        await core.scheduler.submit(request(seconds=1000, run_id="open"))
+        await trio.sleep(200)
+        rows, _ = await core.scheduler.list(RunFilter())
+        assert sorted(row["run_id"] for row in rows) == ["c", "open"]
+        told = [r for r in caplog.records if "is left" in r.getMessage()]
+        assert len(told) == 2
+        folders.error = None
+        folders.tried.clear()
+        await trio.sleep(200)
+        assert sorted(folders.tried) == ["a", "b"]
+        assert (await core.scheduler.view("open")).state == "running"
+
+
+async def test_a_watch_that_fails_ends_nothing(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RS-01: no thread can be had to look at the disk; it is looked at again later."""
+    threads = 0
+
+    async def free_bytes() -> int:
+        await trio.lowlevel.checkpoint()
+        if not threads:
+            raise RuntimeError("can't start new thread")
+        return 1
+
+    environment = replace(fake_environment(), free_bytes=free_bytes)
+    async with open_fake_core(environment=environment) as core:
+        await trio.sleep(100)
+        await run_to_the_end(core, "a")
+        threads = 1
+        await trio.sleep(100)
+        with pytest.raises(NotAvailable, match="0 MiB"):
+            await core.scheduler.submit(request(seconds=1, run_id="b"))
+    told = [r for r in caplog.records if "watching the disk" in r.getMessage()]
+    assert len(told) == 1
+
+
+async def test_a_workspace_that_cannot_be_tidied_ends_nothing(
+    autojump_clock: Clock,
+) -> None:
+    """RS-01: the clean-up after a run's end may fail in any way."""
+    folders = StuckFolders(RuntimeError("can't start new thread"))
+    environment = replace(fake_environment(), remove_folder=folders.remove)
+
+    async def make(run: Run, _inputs: Seconds) -> Nothing:
+        await run.workspace()
+        return Nothing()
+
+    async with open_fake_core(kind("make", make), environment=environment) as core:
+        await core.scheduler.submit(request("make", run_id="a"))
+        await wait_ended(core, "a")
+        await trio.sleep(1)
+        assert folders.tried == ["a"]
+        await core.scheduler.submit(request("make", run_id="b"))
+        await wait_ended(core, "b")
+
+
+@dataclass
+class JumpingClock:
+    """A time of day that somebody sets; seconds go on as Trio's."""
+
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return virtual_now() + self.ahead
+
+
+async def test_a_clock_ahead_for_a_while_makes_nothing_old(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RS-05: not while it is ahead, not by hand, and not though facts were recorded meanwhile."""
+    clock = JumpingClock()
+    environment = replace(fake_environment(), now=clock.now)
+    async with open_fake_core(environment=environment) as core:
+        await run_to_the_end(core, "a", "b")
+        clock.ahead = timedelta(days=400)
+        await run_to_the_end(core, "c")
+        await trio.sleep(300)
+        assert await core.retention.prune() == []
+        clock.ahead = timedelta()
+        await trio.sleep(300)
+        rows, _ = await core.scheduler.list(RunFilter())
+        assert sorted(row["run_id"] for row in rows) == ["a", "b", "c"]
+    told = [r.getMessage() for r in caplog.records if "time of day" in r.getMessage()]
+    assert len(told) == 1
+
+
+async def test_a_round_is_bounded_and_told(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RS-05: what is more waits for the next round."""
+    caplog.set_level("INFO", "penstock.retention")
+    async with open_fake_core(prune_runs=2) as core:
+        await run_to_the_end(core, *"abcde")
+        assert await core.retention.prune(keep=1) == ["a", "b"]
+        assert await core.retention.prune(keep=1) == ["c", "d"]
+        assert await core.retention.prune(keep=1) == []
+    told = [r.getMessage() for r in caplog.records if "forgotten" in r.getMessage()]
+    assert told == [
+        "2 ended runs were forgotten, and more are to follow",
+        "2 ended runs were forgotten",
+    ]

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
 
 import click
 
@@ -20,6 +21,7 @@ from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
+    from penstock.log.writes import Prune, Result
     from penstock.words.config import Config
 
 _database = click.option(
@@ -117,11 +119,10 @@ def prune(
     paths = session.paths(config)
     seconds = config.retention_seconds if older_than is None else older_than * 86400
     before = datetime.now(UTC) - timedelta(seconds=seconds)
-    kept = config.retention_runs if keep is None else keep
 
     async def work() -> list[str]:
         async with open_file(paths.database, life=secrets.token_hex(8)) as store:
-            return await _prune(store, config, before, kept)
+            return await _prune(store, config, paths, seconds, keep)
 
     forgotten: list[str] = []
     if paths.database.exists():
@@ -147,27 +148,27 @@ def _no_daemon(lock: Path) -> Iterator[None]:
 
 
 async def _prune(
-    store: Store, config: Config, before: datetime, keep: int
+    store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
 ) -> list[str]:
-    from penstock.log.writes import Prune, Pruned
+    """As many of the daemon's own rounds as there are."""
+    from penstock.environment import remove_folder
+    from penstock.runs.pruning import Pruning, newest_fact_at
 
-    forgotten: list[str] = []
-    more = True
-    while more:
-        decision = Prune(
-            before=before,
-            keep=keep,
-            max_bytes=config.max_store_bytes,
-            tombstones_before=datetime.now(UTC)
-            - timedelta(seconds=config.tombstone_seconds),
-            max_tombstones=config.max_tombstones,
-        )
+    async def decide(decision: Prune) -> Result:
         [outcome] = await store.commit([decision])
         if isinstance(outcome, PenstockError):
             raise outcome
-        assert isinstance(outcome, Pruned)
-        forgotten += outcome.runs
-        more = outcome.more
+        return outcome
+
+    pruning = Pruning(config, decide, remove_folder, paths.workspace)
+    now = datetime.now(UTC)
+    # A clock that is ahead must not make everything old.
+    reference = min(now, await newest_fact_at(store) or now)
+    forgotten: list[str] = []
+    more = True
+    while more:
+        some, more = await pruning.round(reference, older_than=older_than, keep=keep)
+        forgotten += some
     return forgotten
 
 
@@ -181,7 +182,11 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def forget_embedded(paths: Paths, before: datetime) -> list[str]:
-    """Remove the logs of embedded daemons that were last written before then; the files' names."""
+    """Remove the logs of embedded daemons that were last written before then; the files' names.
+
+    What a killed one left of its run's folder goes with the log.
+    """
+    from penstock.environment import remove_tree
     from penstock.log.sqlite.database import hold_lock
 
     removed: list[str] = []
@@ -201,6 +206,11 @@ def forget_embedded(paths: Paths, before: datetime) -> list[str]:
         except StartRefused:
             # Its daemon is at work; a run may be silent for as long as it likes.
             continue
+        folder = paths.workspace(unquote(file.stem))
+        try:
+            remove_tree(folder)
+        except OSError as error:
+            say(f"the folder {folder} of a forgotten run is left: {error}")
         removed.append(file.stem)
     return removed
 

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import trio
 
+from penstock.enduring import endure
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
@@ -472,7 +473,7 @@ async def open_recorder(
     async with trio.open_nursery() as writer_nursery:
         # Not by `start`: cancelled in that moment, it would wait for ever for a task in a shield.
         writer_nursery.start_soon(write)  # noqa: ASYNC113
-        writer_nursery.start_soon(recorder.write_notes)
+        writer_nursery.start_soon(endure, "noting", recorder.write_notes)
         try:
             yield recorder
         finally:

@@ -18,6 +18,7 @@ from typing import Any
 import trio
 
 import penstock
+from penstock.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder, open_recorder
@@ -258,6 +259,8 @@ class Environment:
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
     end_orphans: EndOrphans
+    #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
+    steady: Callable[[], float] = trio.current_time
     host: str = ""
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
@@ -344,7 +347,8 @@ class Executing:
         try:
             with trio.move_on_after(self.tidy_seconds, shield=True):
                 await self.remove_folder(folder)
-        except OSError as error:
+        # Whatever keeps the folder is no fault of the run, and no reason to end the others.
+        except Exception as error:  # noqa: BLE001
             log.warning("the folder of run %s was not removed: %s", run_id, error)
 
 
@@ -399,6 +403,7 @@ class Parts:
             self.recorder,
             bus,
             environment.now,
+            environment.steady,
             environment.free_bytes,
             environment.remove_folder,
             environment.workspace_of,
@@ -457,6 +462,7 @@ class Parts:
         self.gauges.touch()
 
     async def repair(self) -> Repaired:
+        await self.retention.begin()
         rows = await self.store.open_runs()
         self.table.paused.update(await self.store.paused())
         for row in rows:
@@ -471,13 +477,14 @@ class Parts:
             end_orphans=self.environment.end_orphans,
         )
 
-    def watchers(self) -> list[Callable[[], Awaitable[None]]]:
-        return [
-            self.gauges.watch,
-            self.retention.watch_disk,
-            self.retention.prune_regularly,
-            self.hooks.watch,
-        ]
+    def watchers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """The tasks that live as long as the core, by what each is called when it fails."""
+        return {
+            "watching the gauges": self.gauges.watch,
+            "watching the disk": self.retention.watch_disk,
+            "forgetting old runs": self.retention.prune_regularly,
+            "calling hooks": self.hooks.watch,
+        }
 
     def start(self, runs_nursery: trio.Nursery, repaired: Repaired) -> Core:
         """The core, whose executions run in `runs_nursery`."""
@@ -571,8 +578,8 @@ async def open_core(
         trio.open_nursery() as watchers_nursery,
     ):
         repaired = await parts.repair()
-        for watcher in parts.watchers():
-            watchers_nursery.start_soon(watcher)
+        for name, watcher in parts.watchers().items():
+            watchers_nursery.start_soon(endure, name, watcher)
         async with trio.open_nursery() as runs_nursery:
             core = parts.start(runs_nursery, repaired)
             await parts.tell(_started(core))

@@ -70,6 +70,8 @@ class Hooks:
                     for hook in self._config.hooks:
                         if WORDS.get(fact.type) in hook.on:
                             self._offer(send, (hook, fact))
+                    # Where to go on if the log cannot be read for a while; none is called twice.
+                    self._after = fact.position
 
     def _offer(self, send: trio.MemorySendChannel[Due], due: Due) -> None:
         try:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import Prune
+from penstock.runs.ages import AgeClock, Moment, begin_ages
+from penstock.runs.pruning import Pruning, newest_fact_at
 from penstock.words.config import MIB, Config
-from penstock.words.errors import PenstockError
 
 log = logging.getLogger("penstock.retention")
 
@@ -35,10 +34,25 @@ class Retention:
     recorder: Recorder
     bus: Bus
     now: Callable[[], datetime]
+    #: Seconds that never go back and go on while the machine sleeps.
+    steady: Callable[[], float]
     free_bytes: Callable[[], Awaitable[int]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
     free: int | None = None
+    _ages: AgeClock = field(init=False)
+    _pruning: Pruning = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ages = begin_ages(None, self._moment())
+        self._pruning = Pruning(
+            self.config, self.recorder.record, self.remove_folder, self.workspace_of
+        )
+
+    async def begin(self) -> None:
+        """Learn how old the log is, before this life writes anything into it."""
+        newest = await newest_fact_at(self.store)
+        self._ages = begin_ages(newest, self._moment())
 
     def obstacle(self) -> str | None:
         """Why new runs are refused: too little free disk to record running ones to their end."""
@@ -59,40 +73,38 @@ class Retention:
             await trio.sleep(DISK_SECONDS)
 
     async def prune_regularly(self) -> None:
-        """The task that forgets what need not be kept; until cancelled."""
+        """The task that forgets what need not be kept, a round at a time; until cancelled."""
         while True:
             await trio.sleep(ROUND_SECONDS)
-            try:
-                await self.prune()
-            except PenstockError as error:
-                log.warning("ended runs were not pruned: %s", error)
+            await self.prune()
 
     async def prune(
         self, *, older_than: float | None = None, keep: int | None = None
     ) -> list[str]:
-        """Forget what the limits do not keep; the run ids forgotten.
+        """One round: forget what the limits do not keep; the run ids forgotten.
 
         `older_than` in seconds and `keep` in runs replace the configured limits for this round.
+        Nothing is forgotten while it is in doubt how late it is.
         """
-        forgotten: list[str] = []
-        more = True
-        while more:
-            outcome: Any = await self.recorder.record(self._decision(older_than, keep))
-            for run_id in outcome.runs:
-                await self.remove_folder(self.workspace_of(run_id))
-            forgotten += outcome.runs
-            more = outcome.more
+        if (reference := self._look()) is None:
+            await trio.lowlevel.checkpoint()
+            return []
+        forgotten, _ = await self._pruning.round(
+            reference, older_than=older_than, keep=keep
+        )
         if forgotten:
             self.bus.forget_below((await self.store.bounds()).floor)
         return forgotten
 
-    def _decision(self, older_than: float | None, keep: int | None) -> Prune:
-        config, now = self.config, self.now()
-        age = config.retention_seconds if older_than is None else older_than
-        return Prune(
-            before=now - timedelta(seconds=age),
-            keep=config.retention_runs if keep is None else keep,
-            max_bytes=config.max_store_bytes,
-            tombstones_before=now - timedelta(seconds=config.tombstone_seconds),
-            max_tombstones=config.max_tombstones,
-        )
+    def _look(self) -> datetime | None:
+        """The time that ages are counted from; None, and said so once, while it is in doubt."""
+        before = self._ages.in_doubt
+        self._ages = self._ages.look(self._moment())
+        if self._ages.in_doubt and not before:
+            log.warning("the time of day has jumped; no run is forgotten for now")
+        if before and not self._ages.in_doubt:
+            log.info("the time of day is believed again")
+        return self._ages.reference()
+
+    def _moment(self) -> Moment:
+        return Moment(self.now(), self.steady())

@@ -178,6 +178,9 @@ class Config(Section):
     # -- retention
     retention_seconds: Seconds = 30.0 * DAYS
     retention_runs: Count = 10_000
+    #: Ended runs forgotten in one round, a minute; the rest waits for the next, so that a mistake of
+    #: a limit or of a clock is noticed before it has cost everything.
+    prune_runs: Count = 1000
     tombstone_seconds: Seconds = 1.0 * DAYS
     max_tombstones: Count = 10_000
     #: The log's size beyond which the oldest ended runs are forgotten.

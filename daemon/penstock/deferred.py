@@ -1,0 +1,39 @@
+"""A failure that is raised a little later, where it comes out as it is.
+
+Raised inside a nursery's block it would be wrapped in a group; raised before the clean-up of the
+block is done, the clean-up would wait inside an `except`.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+
+class DeferredFailure:
+    """Takes an exception out of a block: `with deferred: …`, and `deferred.reraise()` after it.
+
+    Cancelled and its kin (no Exception) pass through: nothing may hold them back.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.error = error
+        return True
+
+    def reraise(self) -> None:
+        """Raise what was taken, if anything was."""
+        if self.error is not None:
+            raise self.error
