@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import Environment, new_run_id, utc_now
 from penstock.runs.run import Executor, ModelAccess
+from penstock.threads import run_in_thread
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
@@ -60,7 +59,7 @@ def real_environment(
     )
 
     async def free_bytes() -> int:
-        found = await trio.to_thread.run_sync(os.statvfs, paths.state)
+        found = await run_in_thread(os.statvfs, paths.state)
         return found.f_bavail * found.f_frsize
 
     return Environment(
@@ -103,14 +102,12 @@ async def open_daemon_models(
 
 async def make_folder(folder: Path) -> None:
     """Make a folder that only our user may enter, and those above it."""
-    await trio.to_thread.run_sync(
-        partial(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-    )
+    await run_in_thread(partial(folder.mkdir, mode=0o700, parents=True, exist_ok=True))
 
 
 async def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it, in a thread; see `remove_tree`."""
-    await trio.to_thread.run_sync(remove_tree, folder)
+    await run_in_thread(remove_tree, folder)
 
 
 def remove_tree(folder: Path) -> None:
@@ -152,7 +149,7 @@ async def end_last_life(
 ) -> Sequence[int]:
     """End what a daemon that is gone left of these processes and runs; the pids that were ended."""
     find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
-    found, survivors = await trio.to_thread.run_sync(find)
+    found, survivors = await run_in_thread(find)
     if survivors:
         log.error("processes of the previous life are still there: %s", survivors)
     return [pid for pid in found if pid not in survivors]

@@ -7,7 +7,7 @@ import importlib
 import sys
 from types import ModuleType
 
-import trio
+from penstock.threads import run_in_thread
 
 
 async def import_late(name: str) -> ModuleType:
@@ -16,9 +16,7 @@ async def import_late(name: str) -> ModuleType:
     Whoever is cancelled does not wait for it: the thread ends by itself, and what it loaded stays.
     """
     new = name not in sys.modules
-    module = await trio.to_thread.run_sync(
-        importlib.import_module, name, abandon_on_cancel=True
-    )
+    module = await run_in_thread(importlib.import_module, name, abandon_on_cancel=True)
     if new:
         # Libraries as big as these stay for good. A collection that looked through all of them now
         # and then would hold the loop for 70 ms each time.

@@ -24,7 +24,7 @@ from penstock.environment import open_daemon_models, real_environment
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
-from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -33,6 +33,7 @@ from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
 from penstock.server.shutdown import Shutdown
 from penstock.server.token import ensure_token
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
+from penstock.threads import open_threads, run_in_thread
 from penstock.watchdog import WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
@@ -157,12 +158,17 @@ async def open_stored_core(
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded."""
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
-    kinds = await trio.to_thread.run_sync(load_kinds)
+    kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ)
     log.info("processes are contained by %s", containment.method)
-    async with open_sqlite(
-        database, life=life, run_blocking=threads(1), run_reading=threads(READERS)
-    ) as store:
+    async with (
+        # Its own from the start: a commit must not wait for a thread that nobody can have.
+        open_threads(1, "store") as run_blocking,
+        open_threads(READERS, "readers of the store") as run_reading,
+        open_sqlite(
+            database, life=life, run_blocking=run_blocking, run_reading=run_reading
+        ) as store,
+    ):
         environment = real_environment(
             config,
             paths,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import trio
 
+from penstock.threads import run_in_thread
 from penstock.words.errors import NotAvailable
 
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.
@@ -57,7 +58,7 @@ class AtomicFile:
     async def write(self, text: str) -> None:
         """Add `text`, encoded as UTF-8. NotAvailable says why the disk refuses it."""
         with _explained(self.target):
-            await trio.to_thread.run_sync(self._write_all, text.encode())
+            await run_in_thread(self._write_all, text.encode())
 
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
@@ -102,15 +103,15 @@ async def open_atomic(target: Path, *, tag: str) -> AsyncGenerator[AtomicFile, N
     whole = False
     try:
         with _explained(target):
-            await trio.to_thread.run_sync(file.begin)
+            await run_in_thread(file.begin)
         yield file
         with _explained(target):
-            await trio.to_thread.run_sync(file.commit)
+            await run_in_thread(file.commit)
         whole = True
     finally:
         if not whole:
             with trio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-                await trio.to_thread.run_sync(file.abandon, abandon_on_cancel=True)
+                await run_in_thread(file.abandon, abandon_on_cancel=True)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from penstock.processes.containment import detect_containment as detect_containm
 from penstock.processes.orphans import end_orphans
 from penstock.processes.shielding import shield_until
 from penstock.processes.termination import KILL_SECONDS
-from penstock.words.errors import Refused
+from penstock.threads import run_in_thread
+from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
 
 Stream = Literal["stdout", "stderr"]
@@ -137,7 +138,7 @@ class ProcessTree:
             grace=self.spec["grace"],
             epoch=os.fsdecode(self.spec["epoch"]).partition("=")[2],
         )
-        self.orphans, _ = await trio.to_thread.run_sync(find)
+        self.orphans, _ = await run_in_thread(find)
 
     @property
     def survivors(self) -> tuple[int, ...] | Literal["unknown"]:
@@ -227,7 +228,20 @@ class ProcessTree:
 async def launch(
     spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
 ) -> ProcessTree:
-    """Start the supervisor with its pipes; it starts nothing before it has its table."""
+    """Start the supervisor with its pipes; it starts nothing before it has its table.
+
+    NoProcess when the system grants no process or no descriptor.
+    """
+    try:
+        return await _launch(spec, argv, run_id, stdin)
+    except OSError as error:
+        why = f"no process could be made for {argv[0]!r}: {error.strerror}"
+        raise NoProcess(why) from error
+
+
+async def _launch(
+    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
+) -> ProcessTree:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -299,8 +313,8 @@ async def run_process(
     one of the same id in another. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
-    raises. Refused when the program or the folder is not there; what the callbacks raise comes in
-    a group.
+    raises. Refused when the program or the folder is not there, NoProcess when the system grants no
+    process; what the callbacks raise comes in a group.
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
     tree = await launch(
@@ -387,9 +401,11 @@ def exit_of(tree: ProcessTree) -> ProcessExited:
     )
 
 
-def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Refused:
+def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> PenstockError:
     """The sentence for a program that could not be started."""
     why = os.strerror(failed["errno"])
+    if failed["stage"] == "fork":
+        return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
     return Refused("inputs.argv", f"{argv[0]!r} cannot be executed: {why}")

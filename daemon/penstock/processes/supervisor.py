@@ -65,7 +65,12 @@ class Supervisor:
         """Fork, contain and execute; False, and said so, when that cannot be."""
         errors, errors_end = os.pipe()
         gate, gate_end = os.pipe()
-        self.main = os.fork()
+        try:
+            self.main = os.fork()
+        except OSError as error:
+            # The limit on processes is reached, here as well as for the daemon.
+            self.fail("fork", error.errno)
+            return False
         if not self.main:
             os.close(gate_end)
             execute(self.spec, gate, errors_end)
@@ -80,9 +85,8 @@ class Supervisor:
             os.dup2(nothing, fd)
         if problem := os.read(errors, 64):
             stage, _, number = problem.decode().partition(" ")
-            self.say(f'"failed","stage":"{stage}","errno":{number}')
             os.waitpid(self.main, 0)
-            self.tree.close()
+            self.fail(stage, int(number))
             return False
         # A process that has exited already is a zombie and still has its start time.
         start_time = stat.start_time if (stat := read_stat(self.main)) else 0
@@ -90,6 +94,11 @@ class Supervisor:
             f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"'
         )
         return True
+
+    def fail(self, stage: str, number: int | None) -> None:
+        """Say that nothing was started, and leave nothing."""
+        self.say(f'"failed","stage":"{stage}","errno":{number or 0}')
+        self.tree.close()
 
     def contain(self) -> None:
         """Put the child, which waits at the gate, where it cannot leave."""

@@ -90,6 +90,10 @@ class NotAvailable(PenstockError):
     """What this needs is not configured or not reachable now."""
 
 
+class NoProcess(NotAvailable):
+    """The system grants no further process or thread now; what runs uses up a limit."""
+
+
 class AskExpired(PenstockError):
     """Nobody answered the question in time and it has no default."""
 

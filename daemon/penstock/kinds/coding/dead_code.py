@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import trio
 from pydantic import AfterValidator, Field
 
 from penstock.kinds.coding.inputs import AbsolutePath
 from penstock.kinds.coding.plan import check_path
 from penstock.kinds.coding.tree import WorkTree, list_files
 from penstock.runs.run import Inputs, Kind, Output
+from penstock.threads import run_in_thread
 from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class DeadCodeOutput(Output):
 async def analyse(run: Run, inputs: DeadCodeInputs) -> DeadCodeOutput:
     """Look at the files, and for uses at all others of the folder; what is no text is left out."""
     tree = WorkTree(Path(inputs.folder), run.run_id)
-    there = await trio.to_thread.run_sync(list_files, tree.root, MOST_FILES)
+    there = await run_in_thread(list_files, tree.root, MOST_FILES)
     texts: dict[str, str] = {}
     for path in dict.fromkeys([*inputs.files, *there]):
         # Names with blanks or links in them are nobody's modules.
@@ -59,7 +59,7 @@ async def analyse(run: Run, inputs: DeadCodeInputs) -> DeadCodeOutput:
             text = await tree.read(path) if path.endswith(".py") else None
             texts |= {} if text is None else {path: text}
     find = partial(find_dead_code, texts, frozenset(inputs.files))
-    findings = await trio.to_thread.run_sync(find)
+    findings = await run_in_thread(find)
     return DeadCodeOutput(findings=findings[:MOST_FINDINGS])
 
 

@@ -13,6 +13,7 @@ from penstock.kinds.coding.plan import Plan, make_plan
 from penstock.kinds.coding.tree import list_files
 from penstock.kinds.coding.work import Work, run_tests
 from penstock.log.writes import Answer
+from penstock.threads import run_in_thread
 from penstock.words.errors import AlreadyAnswered
 from penstock.words.events import AskRaised, PlanCompleted
 from penstock.words.values import new_event_id
@@ -58,7 +59,7 @@ async def _look_around(work: Work) -> Mapping[str, str]:
         return {"files": "(none)", "tests": f"run by: {argv}"}
 
     async def look() -> dict[str, Any]:
-        names = await trio.to_thread.run_sync(list_files, work.tree.root, MOST_FILES)
+        names = await run_in_thread(list_files, work.tree.root, MOST_FILES)
         return {"names": names, **await run_tests(work)}
 
     seen = await work.run.step("look", look)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from penstock.kinds.coding.tree import WorkTree, make_fresh, put_in_place, remove
 from penstock.kinds.git import SHALLOW_CLONE, run_git
+from penstock.threads import run_in_thread
 from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:
@@ -24,16 +23,16 @@ async def open_tree(run: Run, repository: str | None) -> WorkTree:
     workspace: Path = await run.workspace()
     folder = workspace / "tree"
     if repository is None:
-        await trio.to_thread.run_sync(make_fresh, folder)
+        await run_in_thread(make_fresh, folder)
         return WorkTree(folder, run.run_id)
-    if not await trio.to_thread.run_sync(folder.is_dir):
+    if not await run_in_thread(folder.is_dir):
         made = workspace / "tree.part"
-        await trio.to_thread.run_sync(remove, made)
+        await run_in_thread(remove, made)
         source = Path(repository).as_uri()
         await _git(
             run, *SHALLOW_CLONE, "--", source, str(made), what=f"copy {repository}"
         )
-        await trio.to_thread.run_sync(put_in_place, made, folder)
+        await run_in_thread(put_in_place, made, folder)
     told = await _git(run, "-C", str(folder), "rev-parse", "HEAD", what="read the copy")
     return WorkTree(folder, run.run_id, base=told.decode().strip())
 

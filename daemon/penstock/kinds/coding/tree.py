@@ -14,10 +14,9 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import trio
-
 from penstock.kinds.atomic import open_atomic
 from penstock.kinds.coding.plan import check_path
+from penstock.threads import run_in_thread
 from penstock.words.errors import SourceUnusable
 
 #: Bytes of a file that a model is shown, or that it may replace: a larger one is data.
@@ -47,11 +46,11 @@ class WorkTree:
         """The text of a file as it is now; None if there is none."""
         if path in self.files:
             return self.files[path]
-        return await trio.to_thread.run_sync(_read, self.root, path)
+        return await run_in_thread(_read, self.root, path)
 
     async def write(self, path: str, text: str) -> None:
         """Put a text into place. SourceUnusable if that would be outside the folder."""
-        target = await trio.to_thread.run_sync(_locate, self.root, path)
+        target = await run_in_thread(_locate, self.root, path)
         async with open_atomic(target, tag=self.tag) as file:
             await file.write(text)
         self.files[path] = text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from queue import LifoQueue
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import trio
@@ -36,6 +36,7 @@ from penstock.log.writes import (
     TreeRun,
     Write,
 )
+from penstock.threads import RunBlocking, run_in_thread
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -59,18 +60,15 @@ _UNAVAILABLE = (
 )  # fmt: skip
 
 
-class RunBlocking(Protocol):
-    """Runs a function that may block, and gives its result once it is done, come what may."""
-
-    def __call__(self, fn: Callable[..., T], /, *args: Any) -> Awaitable[T]: ...
-
-
 def threads(count: int) -> RunBlocking:
-    """Runs functions in at most `count` threads of Trio; a cancel waits for the function's end."""
+    """Runs functions in at most `count` threads of Trio; a cancel waits for the function's end.
+
+    For who opens a log for a moment; a daemon keeps threads, see `open_threads`.
+    """
     limiter = trio.CapacityLimiter(count)
 
     async def run(fn: Callable[..., T], /, *args: Any) -> T:
-        return await trio.to_thread.run_sync(fn, *args, limiter=limiter)
+        return await run_in_thread(fn, *args, limiter=limiter)
 
     return run
 

@@ -15,6 +15,7 @@ from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
 from penstock.server.replies import kind_json
 from penstock.server.routes import Call, Handler
+from penstock.threads import run_in_thread
 from penstock.words.api import GroupRequest, PauseRequest, read_json
 from penstock.words.errors import NotAvailable
 from penstock.words.values import format_time
@@ -76,7 +77,7 @@ class Metrics:
         async with self._turn:
             if self._render is None:
                 # In a thread: the import takes a tenth of a second.
-                self._render = await trio.to_thread.run_sync(self._load)
+                self._render = await run_in_thread(self._load)
         return HttpAnswer(body=self._render(), content_type=TEXT)
 
     def _load(self) -> Callable[[], bytes]:

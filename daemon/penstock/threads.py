@@ -1,0 +1,134 @@
+"""Threads, which a machine may refuse: the limit on processes counts them too.
+
+What the daemon cannot do without (its store) has threads of its own from the start. For everything
+else a thread that cannot be made is a resource that is not there now: it is asked for again, and
+who waited long enough is told so in a sentence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from queue import Queue
+from typing import Any, Protocol, TypeVar
+
+import trio
+
+from penstock.words.errors import NoProcess, StartRefused
+
+T = TypeVar("T")
+
+#: Seconds between two tries to have a thread made: the first, and the longest.
+FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
+#: Seconds for which one is asked for; a run that ends or a fork bomb that dies frees some.
+PATIENCE = 10.0
+#: Seconds a thread of our own may take to end once it is told to; it is not waited for longer.
+CLOSE_SECONDS = 1.0
+
+
+class RunBlocking(Protocol):
+    """Runs a function that may block, and gives its result once it is done, come what may."""
+
+    def __call__(self, fn: Callable[..., T], /, *args: Any) -> Awaitable[T]: ...
+
+
+async def run_in_thread(
+    fn: Callable[..., T],
+    /,
+    *args: Any,
+    abandon_on_cancel: bool = False,
+    limiter: trio.CapacityLimiter | None = None,
+) -> T:
+    """`trio.to_thread.run_sync`, which waits for a thread. NoProcess if none was to be had."""
+    began = False
+
+    def work() -> T:
+        nonlocal began
+        began = True
+        return fn(*args)
+
+    give_up, pause = trio.current_time() + PATIENCE, FIRST_RETRY
+    while True:
+        try:
+            return await trio.to_thread.run_sync(
+                work, abandon_on_cancel=abandon_on_cancel, limiter=limiter
+            )
+        except RuntimeError:
+            # The function's own error is its own; that of a thread that was not made comes before.
+            if began:
+                raise
+            if trio.current_time() >= give_up:
+                raise NoProcess from None
+        await trio.sleep(pause)
+        pause = min(2 * pause, LONGEST_RETRY)
+
+
+@asynccontextmanager
+async def open_threads(count: int, name: str) -> AsyncIterator[RunBlocking]:
+    """So many threads for as long as this is open. StartRefused if they cannot be had.
+
+    A cancel of who waits for a function is heard before it begins, and not while it is at work.
+    """
+    # Each thread has at most one call in hand, and a word to end.
+    calls: Queue[Callable[[], None] | None] = Queue(2 * count)
+    made = [
+        threading.Thread(
+            target=_serve, args=(calls,), name=f"{name} {number}", daemon=True
+        )
+        for number in range(count)
+    ]
+    try:
+        try:
+            for thread in made:
+                thread.start()
+        except RuntimeError as error:
+            why = f"no thread can be had for the {name}: {error}"
+            raise StartRefused(why) from None
+        await trio.lowlevel.checkpoint()
+        yield partial(_call, calls, trio.CapacityLimiter(count))
+    finally:
+        for thread in made:
+            if thread.ident is not None:
+                calls.put(None)
+        for thread in made:
+            # None has anything in hand here: this waits for the switch of threads alone.
+            if thread.ident is not None:
+                thread.join(CLOSE_SECONDS)
+
+
+def _serve(calls: Queue[Callable[[], None] | None]) -> None:
+    while (call := calls.get()) is not None:
+        call()
+
+
+async def _call(
+    calls: Queue[Callable[[], None] | None],
+    limiter: trio.CapacityLimiter,
+    fn: Callable[..., T],
+    /,
+    *args: Any,
+) -> T:
+    token, done = trio.lowlevel.current_trio_token(), trio.Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(fn(*args))
+        except BaseException as error:  # noqa: BLE001  (raised again, in the task that asked)
+            errors.append(error)
+        try:
+            token.run_sync_soon(done.set)
+        except trio.RunFinishedError:
+            # Nobody waits any more.
+            return
+
+    async with limiter:
+        calls.put(work)
+        with trio.CancelScope(shield=True):
+            await done.wait()
+    if errors:
+        raise errors.pop()
+    return results.pop()
