@@ -159,7 +159,7 @@ async def open_stored_core(
     """A core on a database, in the real world; the token is never recorded."""
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
     kinds = await run_in_thread(load_kinds)
-    containment = detect_containment(environ)
+    containment = detect_containment(environ, config.run_tasks)
     log.info("processes are contained by %s", containment.method)
     async with (
         # Its own from the start: a commit must not wait for a thread that nobody can have.

@@ -18,6 +18,7 @@ from penstock.processes.containment import (
     Containment,
     detect_containment,
     is_delegated,
+    limits_tasks,
     own_cgroup,
 )
 from penstock.words.errors import StartRefused
@@ -155,6 +156,23 @@ def test_a_writable_folder_without_the_mark_is_not_delegated(tmp_path: Path) -> 
     except OSError:
         pytest.skip("the file system keeps no attributes")
     assert is_delegated(tmp_path)
+
+
+def test_a_limit_of_tasks_is_asked_for_where_the_cgroup_is_ours(tmp_path: Path) -> None:
+    """SY-03 RS-01: and there is none where the controller is another's."""
+    assert limits_tasks(tmp_path)
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+pids"
+    assert not limits_tasks(tmp_path / "not there")
+
+
+def test_the_cgroup_of_a_run_holds_no_more_tasks_than_it_may(tmp_path: Path) -> None:
+    """SY-03 RS-01: so that a fork bomb is the run's own trouble. Elsewhere: it adopts orphans."""
+    make = "import sys; from penstock.processes.containment import Cgroup; Cgroup(sys.argv[1], int(sys.argv[2]))"
+    for name, tasks in (("limited", 7), ("free", 0)):
+        folder = tmp_path / name
+        subprocess.run([sys.executable, "-c", make, folder, str(tasks)], check=True)
+    assert (tmp_path / "limited" / "pids.max").read_text() == "7"
+    assert list((tmp_path / "free").iterdir()) == []
 
 
 def test_a_unit_that_names_itself_gets_its_own_cgroup_alone(tmp_path: Path) -> None:

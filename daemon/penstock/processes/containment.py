@@ -143,10 +143,20 @@ class Cgroup(Subreaper):
 
     method = "cgroup"
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, tasks: int) -> None:
         super().__init__()
         self.folder = folder
         os.mkdir(folder)
+        if tasks:
+            self.limit(tasks)
+
+    def limit(self, tasks: int) -> None:
+        """Let no more tasks be in it; where that is not granted the proof of the end still is."""
+        try:
+            with open(f"{self.folder}/pids.max", "w") as file:
+                file.write(str(tasks))
+        except OSError:
+            return
 
     def enter(self, pid: int) -> None:
         with open(f"{self.folder}/cgroup.procs", "w") as file:
@@ -268,7 +278,7 @@ def choose(spec: dict[str, object]) -> Subreaper | ProcessSession:
     method = spec["method"]
     if method == "cgroup":
         try:
-            return Cgroup(str(spec["cgroup"]))
+            return Cgroup(str(spec["cgroup"]), int(str(spec["tasks"])))
         except OSError:
             method = "subreaper"
     if method == "subreaper":
@@ -298,12 +308,17 @@ class Containment:
 
     method: Method
     cgroup_root: Path | None = None
+    #: Processes and threads that each of these cgroups may hold; None: as many as all together may.
+    most_tasks: int | None = None
 
 
-def detect_containment(environ: Mapping[str, str]) -> Containment:
+def detect_containment(
+    environ: Mapping[str, str], most_tasks: int | None = None
+) -> Containment:
     """The strongest method this process may use; moves it into `daemon/` of a delegated cgroup.
 
-    `PENSTOCK_CONTAINMENT` forces a lesser one. StartRefused when that is not the name of a method.
+    `most_tasks` is the limit for each run, where one can be set. `PENSTOCK_CONTAINMENT` forces a
+    lesser method. StartRefused when that is not the name of a method.
     """
     forced = environ.get("PENSTOCK_CONTAINMENT") or "cgroup"
     if forced not in get_args(Method):
@@ -313,7 +328,8 @@ def detect_containment(environ: Mapping[str, str]) -> Containment:
     if forced == "cgroup" and (
         root := enter_delegated_cgroup(environ.get(DELEGATED_UNIT, ""))
     ):
-        return Containment("cgroup", root)
+        limited = most_tasks is not None and limits_tasks(root)
+        return Containment("cgroup", root, most_tasks if limited else None)
     if forced != "session" and sys.platform == "linux":
         return Containment("subreaper")
     return Containment("session")
@@ -358,6 +374,16 @@ def enter_delegated_cgroup(unit: str = "") -> Path | None:
     except OSError:
         return None
     return own
+
+
+def limits_tasks(root: Path) -> bool:
+    """Whether cgroups below this one can have a limit of tasks; asks for it."""
+    try:
+        (root / "cgroup.subtree_control").write_text("+pids")
+    except OSError:
+        # The controller is not ours, or belongs to the old version of cgroups.
+        return False
+    return True
 
 
 def is_delegated(folder: Path, unit: str = "") -> bool:

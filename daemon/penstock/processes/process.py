@@ -360,6 +360,7 @@ def make_spec(
         if root or containment.method != "cgroup"
         else "subreaper",
         "cgroup": str(root / f"run-{uuid.uuid4().hex}") if root else None,
+        "tasks": containment.most_tasks or 0,
         "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
         "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
         "grace": float(grace),

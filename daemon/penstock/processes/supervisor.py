@@ -5,8 +5,8 @@ the number of a socket to the daemon, and end-of-file there is the word to end, 
 closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
-`cgroup`, `marker`, `epoch`, `grace`); the answers are lines of JSON with a `type`: `started` or `failed`,
-`exited`, and last `ended`.
+`cgroup`, `tasks`, `marker`, `epoch`, `grace`); the answers are lines of JSON with a `type`: `started`
+or `failed`, `exited`, and last `ended`.
 """
 
 from __future__ import annotations

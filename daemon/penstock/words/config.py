@@ -167,6 +167,9 @@ class Config(Section):
     cancel_sla: Seconds = 5.0
     #: Seconds between TERM and KILL.
     kill_grace: Seconds = 2.0
+    #: Processes and threads of one run at once, where each run has a cgroup of its own: one that
+    #: forks without end meets its own limit before that of the daemon and of the user.
+    run_tasks: Count = 4096
     #: Output kept per run: its beginning and its end.
     output_head_bytes: Bytes = 2 * MIB
     output_tail_bytes: Bytes = 6 * MIB
