@@ -44,6 +44,7 @@ MAY_SLEEP = {
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     ("watchdog.py", "keep_beating"): "between two signs of life of the loop",
+    ("stopping.py", "_wait"): "in a thread: the time that the end of the process has",
     ("threads.py", "run_in_thread"): "the pause before a thread is asked for again",
     ("enduring.py", "endure"): "the pause before a failed task is begun again",
 }

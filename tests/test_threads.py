@@ -92,7 +92,7 @@ async def test_a_start_without_threads_is_refused_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with no_thread_can_be_made(monkeypatch):
-        with pytest.raises(StartRefused, match="no thread can be had for the store"):
+        with pytest.raises(StartRefused, match="no thread can be had for 'store 0'"):
             async with open_threads(1, "store"):
                 raise AssertionError
 

@@ -10,7 +10,6 @@ import gc
 import logging
 import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log_writer import LogWriter
 from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -32,11 +32,13 @@ from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
 from penstock.server.shutdown import Shutdown
 from penstock.server.token import ensure_token
+from penstock.stopping import LAST_WORDS_SECONDS, LastResort, Stop, heed_signals
 from penstock.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.threads import open_threads, run_in_thread
 from penstock.watchdog import WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
+from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels
@@ -57,42 +59,67 @@ class Daemon:
 async def serve(
     config: Config,
     *,
+    log_writer: LogWriter,
     environ: Mapping[str, str] = os.environ,
     supervision: Supervision = UNSUPERVISED,
     task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a daemon until SIGTERM or SIGINT. StartRefused says in one sentence why it cannot."""
+    """Run a daemon until a signal of STOPS; the process is to end after it.
+
+    StartRefused says in one sentence why it cannot run.
+    """
     reporter = Reporter(supervision)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with (
-            open_watchdog(
-                config.stall_seconds,
-                manager_seconds=supervision.watchdog_seconds,
-                on_beat=reporter.beat,
-            ) as watchdog,
-            open_daemon(
-                config,
-                environ,
-                supervision.sockets,
-                watchdog.complaint,
-                watchdog.statistics,
-            ) as daemon,
-        ):
-            # What the start made stays as long as the process. A collection that looked through all
-            # of it now and then would hold the loop for 20 ms each time.
-            gc.freeze()
-            reporter.ready(partial(status_of, daemon.core))
-            task_status.started(daemon)
-            async for number in signals:
-                name = signal.Signals(number).name
-                log.info("stopping: %s", name)
-                reporter.stopping(name)
-                # The kernel's own alarm works even if the loop never runs again.
-                signal.setitimer(signal.ITIMER_REAL, config.shutdown_last_resort)
-                daemon.core.scheduler.submitter.stopping = name
-                break
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    flush = partial(log_writer.flush_within, LAST_WORDS_SECONDS)
+    last_resort = LastResort(config.shutdown_last_resort, flush)
+
+    def on_stop(name: str) -> None:
+        reporter.stopping(name)
+        last_resort.arm()
+
+    stop = Stop(on_stop)
+    with heed_signals(stop.ask):
+        last_resort.start()
+        async with open_watchdog(
+            config.stall_seconds,
+            manager_seconds=supervision.watchdog_seconds,
+            on_beat=reporter.beat,
+        ) as watchdog:
+            try:
+                with stop.start_scope:
+                    async with open_daemon(
+                        config,
+                        environ,
+                        supervision.sockets,
+                        lambda: watchdog.complaint() or log_writer.complaint(),
+                        watchdog.statistics,
+                        lambda: log_writer.lost,
+                    ) as daemon:
+                        await _serve_until(stop, daemon, reporter, task_status)
+            except (PenstockError, ExceptionGroup) as error:
+                if stop.reason is None or stop.started:
+                    raise
+                log.warning("the start was given up: %s", error)
+            finally:
+                # Whatever the end is, it has its bound.
+                last_resort.arm()
     log.info("stopped")
+
+
+async def _serve_until(
+    stop: Stop,
+    daemon: Daemon,
+    reporter: Reporter,
+    task_status: trio.TaskStatus[Daemon],
+) -> None:
+    """The life of a daemon that answers, until it is told to stop."""
+    stop.started = True
+    # What the start made stays as long as the process. A collection that looked through all of it
+    # now and then would hold the loop for 20 ms each time.
+    gc.freeze()
+    reporter.ready(partial(status_of, daemon.core))
+    task_status.started(daemon)
+    await stop.wait_asked()
+    daemon.core.scheduler.submitter.stopping = stop.reason
 
 
 def status_of(core: Core) -> str:
@@ -108,11 +135,12 @@ async def open_daemon(
     sockets: Sequence[int] = (),
     complain: Callable[[], str | None] = lambda: None,
     read_loop: Callable[[], WatchdogStatistics] | None = None,
+    read_lost: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
-    `sockets` are descriptors that are open already; `complain` says what ails the process, and
-    `read_loop` how late its loop is.
+    `sockets` are descriptors that are open already; `complain` says what ails the process,
+    `read_loop` how late its loop is, and `read_lost` how many lines of its log were lost.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -139,6 +167,7 @@ async def open_daemon(
                     token=token,
                     complain=complain,
                     read_loop=read_loop,
+                    read_lost=read_lost,
                     models=models,
                 ) as servers,
             ):
@@ -194,6 +223,7 @@ async def open_servers(
     token: str | None,
     complain: Callable[[], str | None] = lambda: None,
     read_loop: Callable[[], WatchdogStatistics] | None = None,
+    read_lost: Callable[[], int] = lambda: 0,
     models: DaemonModels | None = None,
 ) -> AsyncIterator[Shutdown]:
     """Serve the core on these listeners; leaving the block stops it in order."""
@@ -219,7 +249,7 @@ async def open_servers(
             shutdown=last_words,
             base=base,
             health_of=make_health(core, probe, complain=complain),
-            metrics=Metrics(core, attach_meter(core), read_loop).answer,
+            metrics=Metrics(core, attach_meter(core), read_loop, read_lost).answer,
             mcp=mcp,
         )
         serve = partial(
@@ -241,7 +271,8 @@ async def open_servers(
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:
     """No new connections, then the end of the runs, bounded, and a word to every client."""
     last_words.stop_accepting()
-    with trio.move_on_after(core.config.shutdown_runs, shield=True):
-        reason = core.scheduler.submitter.stopping or "stop"
+    reason = core.scheduler.submitter.stopping or "stop"
+    by = core.scheduler.submitter.begin_stop(reason)
+    with trio.CancelScope(deadline=by, shield=True):
         await core.scheduler.shutdown(reason=reason)
     last_words.end_streams()

@@ -65,6 +65,15 @@ async def run_in_thread(
         pause = min(2 * pause, LONGEST_RETRY)
 
 
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread that the daemon cannot do without. StartRefused if it cannot be had."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        why = f"no thread can be had for {thread.name!r}: {error}"
+        raise StartRefused(why) from None
+
+
 @asynccontextmanager
 async def open_threads(count: int, name: str) -> AsyncIterator[RunBlocking]:
     """So many threads for as long as this is open. StartRefused if they cannot be had.
@@ -80,12 +89,8 @@ async def open_threads(count: int, name: str) -> AsyncIterator[RunBlocking]:
         for number in range(count)
     ]
     try:
-        try:
-            for thread in made:
-                thread.start()
-        except RuntimeError as error:
-            why = f"no thread can be had for the {name}: {error}"
-            raise StartRefused(why) from None
+        for thread in made:
+            start_thread(thread)
         await trio.lowlevel.checkpoint()
         yield partial(_call, calls, trio.CapacityLimiter(count))
     finally:

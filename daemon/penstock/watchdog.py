@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import trio
 
+from penstock.threads import start_thread
+
 log = logging.getLogger(__name__)
 
 #: Seconds for which a stall that is over is still told by `/health`.
@@ -77,7 +79,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Watch no more."""

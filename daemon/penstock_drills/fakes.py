@@ -28,6 +28,7 @@ from penstock.log.writes import (
 from penstock.processes.process import Proof
 from penstock.runs.core import Environment
 from penstock.runs.run import Executor
+from penstock.threads import RunBlocking
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded

@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,6 +17,8 @@ from penstock.cli.journal import (
     priority_of,
     stderr_is_journal,
 )
+from penstock.log_writer import DescriptorHandler, LogWriter
+from penstock.stopping import LAST_WORDS_SECONDS
 from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
@@ -69,12 +72,39 @@ def set_up_logging(
     config: Config, environ: Mapping[str, str], stream: TextIO | None = None
 ) -> None:
     """Send the log to stderr (or `stream`) in the form that suits its reader."""
-    handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
+    plain = logging.StreamHandler(stream or sys.stderr)
+    _install(config, _formatted(config, environ, plain))
+
+
+@contextmanager
+def open_log_writer(config: Config, environ: Mapping[str, str]) -> Iterator[LogWriter]:
+    """Send the log to stderr by a thread, so that no reader of it holds who logs.
+
+    What was said last is written before this is left, if it is taken in time.
+    """
+    plain = DescriptorHandler(sys.stderr.fileno())
+    writer = LogWriter(_formatted(config, environ, plain), config.log_lines)
+    _install(config, writer)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.flush_within(LAST_WORDS_SECONDS)
+
+
+def _formatted(
+    config: Config, environ: Mapping[str, str], handler: logging.Handler
+) -> logging.Handler:
+    """The handler, or one for the journal in its place, with the form that suits its reader."""
     journal = not config.log_json and stderr_is_journal(environ)
     handler.setFormatter(_formatter(config, journal=journal))
     if journal and os.path.exists(JOURNAL):
         handler = JournalHandler(handler)
         handler.setFormatter(MessageFormatter())
+    return handler
+
+
+def _install(config: Config, handler: logging.Handler) -> None:
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
     # What libraries say about each connection is noise below a warning, and may quote headers.
     for name in (

@@ -33,8 +33,8 @@ SHUTDOWN_SECONDS = 30.0
 @click.option("--log-json", is_flag=True, help="Log lines as JSON.")
 @pass_session
 def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> None:
-    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    from penstock.cli.logs import set_up_logging
+    """Run the daemon in the foreground until SIGTERM, a hang-up or Ctrl-C."""
+    from penstock.cli.logs import open_log_writer
     from penstock.service import serve as serve_daemon
     from penstock.systemd import take_supervision
 
@@ -44,10 +44,12 @@ def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> N
         "log_json": True if log_json else None,
     }
     config, _ = session.config(flags)
-    set_up_logging(config, session.environ)
     # The manager's watchdog ends a hung daemon by SIGABRT: its stacks are then the last of its log.
     faulthandler.enable()
-    run_async(lambda: serve_daemon(config, supervision=supervision))
+    with open_log_writer(config, session.environ) as writer:
+        run_async(
+            lambda: serve_daemon(config, log_writer=writer, supervision=supervision)
+        )
 
 
 @click.command()

@@ -597,9 +597,13 @@ async def open_core(
 
 
 async def _stop(core: Core, parts: Parts) -> None:
-    """End the executions; bounded, so that a run that will not unwind cannot hold the daemon."""
+    """End the executions; bounded, so that a run that will not unwind cannot hold the daemon.
+
+    The bound counts from the first word to stop: who stopped the servers may have waited already.
+    """
     reason = core.scheduler.submitter.stopping or "stop"
-    with trio.move_on_after(core.config.shutdown_runs, shield=True):
+    by = core.scheduler.submitter.begin_stop(reason)
+    with trio.CancelScope(deadline=by, shield=True):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(parts.tell, DaemonStopping(reason=reason))
             await core.scheduler.shutdown(reason=reason)

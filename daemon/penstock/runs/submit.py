@@ -139,6 +139,14 @@ class Submitter:
     has_models: bool = False
     #: Why the daemon stops, once it does.
     stopping: str | None = None
+    _stop_by: float | None = None
+
+    def begin_stop(self, reason: str) -> float:
+        """Take nothing more in; Trio's time by which the runs are to have ended, set once."""
+        self.stopping = reason
+        if self._stop_by is None:
+            self._stop_by = trio.current_time() + self.config.shutdown_runs
+        return self._stop_by
 
     async def submit(
         self,

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 
 def make_renderer(
-    core: Core, meter: Meter, read_loop: ReadLoop | None
+    core: Core,
+    meter: Meter,
+    read_loop: ReadLoop | None,
+    read_lost: Callable[[], int] = lambda: 0,
 ) -> Callable[[], bytes]:
     """What writes all metrics in the text format. It reads statistics and waits for nothing."""
     registry = CollectorRegistry()
-    registry.register(DaemonCollector(core, meter, read_loop))
+    registry.register(DaemonCollector(core, meter, read_loop, read_lost))
     return lambda: generate_latest(registry)
 
 
@@ -42,6 +45,7 @@ class DaemonCollector(Collector):
     core: Core
     meter: Meter
     read_loop: ReadLoop | None
+    read_lost: Callable[[], int]
 
     def collect(self) -> Iterator[Metric]:
         yield from self._daemon()
@@ -62,6 +66,11 @@ class DaemonCollector(Collector):
             "start_time_seconds",
             "When it started, since 1970.",
             core.started_at.timestamp(),
+        )
+        yield counter(
+            "log_lost_lines",
+            "Lines of its log that nobody took.",
+            self.read_lost(),
         )
 
     def _queue(self) -> Iterator[Metric]:

@@ -247,6 +247,8 @@ class Config(Section):
     stall_seconds: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
+    #: Lines of the log that wait while nobody reads them; more are lost, counted and told.
+    log_lines: Count = 4096
     #: Patterns of text that is never recorded, artifacts apart; regular expressions.
     redact: tuple[str, ...] = ()
 

@@ -69,6 +69,8 @@ class Metrics:
     core: Core
     meter: Meter
     read_loop: ReadLoop | None = None
+    #: How many lines of the daemon's log were lost.
+    read_lost: Callable[[], int] = lambda: 0
     _render: Callable[[], bytes] | None = None
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
@@ -83,7 +85,7 @@ class Metrics:
     def _load(self) -> Callable[[], bytes]:
         from penstock.server.metrics import make_renderer
 
-        return make_renderer(self.core, self.meter, self.read_loop)
+        return make_renderer(self.core, self.meter, self.read_loop, self.read_lost)
 
 
 def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
