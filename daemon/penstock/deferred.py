@@ -6,6 +6,7 @@ block is done, the clean-up would wait inside an `except`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +14,12 @@ from typing import Self
 class DeferredFailure:
     """Takes an exception out of a block: `with deferred: …`, and `deferred.reraise()` after it.
 
-    Cancelled and its kin (no Exception) pass through: nothing may hold them back.
+    Cancelled and its kin (no Exception) pass through: nothing may hold them back. So does whatever
+    comes while `unless` holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unless: Callable[[], bool] = lambda: False) -> None:
+        self._unless = unless
         self.error: Exception | None = None
 
     def __enter__(self) -> Self:
@@ -28,7 +31,7 @@ class DeferredFailure:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or self._unless():
             return False
         self.error = error
         return True

@@ -62,7 +62,6 @@ async def serve(
     log_writer: LogWriter,
     environ: Mapping[str, str] = os.environ,
     supervision: Supervision = UNSUPERVISED,
-    task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a daemon until a signal of STOPS; the process is to end after it.
 
@@ -94,7 +93,7 @@ async def serve(
                         watchdog.statistics,
                         lambda: log_writer.lost,
                     ) as daemon:
-                        await _serve_until(stop, daemon, reporter, task_status)
+                        await _serve_until(stop, daemon.core, reporter)
             except (PenstockError, ExceptionGroup) as error:
                 if stop.reason is None or stop.started:
                     raise
@@ -105,21 +104,15 @@ async def serve(
     log.info("stopped")
 
 
-async def _serve_until(
-    stop: Stop,
-    daemon: Daemon,
-    reporter: Reporter,
-    task_status: trio.TaskStatus[Daemon],
-) -> None:
+async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     """The life of a daemon that answers, until it is told to stop."""
     stop.started = True
     # What the start made stays as long as the process. A collection that looked through all of it
     # now and then would hold the loop for 20 ms each time.
     gc.freeze()
-    reporter.ready(partial(status_of, daemon.core))
-    task_status.started(daemon)
+    reporter.ready(partial(status_of, core))
     await stop.wait_asked()
-    daemon.core.scheduler.submitter.stopping = stop.reason
+    core.scheduler.submitter.stopping = stop.reason
 
 
 def status_of(core: Core) -> str:

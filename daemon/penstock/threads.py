@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.words.errors import NoProcess, StartRefused
 
 T = TypeVar("T")
@@ -117,13 +118,11 @@ async def _call(
 ) -> T:
     token, done = trio.lowlevel.current_trio_token(), trio.Event()
     results: list[T] = []
-    errors: list[BaseException] = []
+    failed = DeferredFailure()
 
     def work() -> None:
-        try:
+        with failed:
             results.append(fn(*args))
-        except BaseException as error:  # noqa: BLE001  (raised again, in the task that asked)
-            errors.append(error)
         try:
             token.run_sync_soon(done.set)
         except trio.RunFinishedError:
@@ -134,6 +133,5 @@ async def _call(
         calls.put(work)
         with trio.CancelScope(shield=True):
             await done.wait()
-    if errors:
-        raise errors.pop()
+    failed.reraise()
     return results.pop()

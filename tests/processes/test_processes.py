@@ -17,6 +17,7 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.processes import process as tree
 from penstock.processes.containment import (
     Containment,
     boot_id,
@@ -32,7 +33,7 @@ from penstock.processes.process import (
     child_environment,
     run_process,
 )
-from penstock.words.errors import Refused
+from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 
 #: The tests of two sessions must not find each other's processes.
@@ -571,3 +572,20 @@ async def test_the_process_carries_the_epoch(watched: Watched) -> None:
     with deadline():
         await watched.run("env", epoch="the-log")
     assert b"PENSTOCK_EPOCH=the-log" in watched.output["stdout"].split(b"\n")
+
+
+async def test_a_program_that_cannot_be_forked_fails_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RS-01: the limit on processes is reached between the supervisor and its child."""
+    refuse = (
+        "import os\ndef refuse(): raise BlockingIOError(11, '')\nos.fork = refuse\n"
+    )
+    monkeypatch.setattr(tree, "LAUNCH", refuse + tree.LAUNCH)
+    watched = Watched()
+    with trio.fail_after(30):
+        with pytest.raises(NoProcess, match=r"for 'true': Resource temporarily"):
+            await watched.run("true")
+    [proof] = watched.proofs
+    assert proof.survivors == ()
+    assert not any(watched.output.values()), "no traceback in the run's output"

@@ -14,6 +14,7 @@ from typing import Literal
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.processes.shielding import shield_until
 from penstock.words.config import KIB
 from penstock.words.events import Log, LogTruncated
@@ -239,20 +240,17 @@ async def open_output(
     After a cancel or a failure that is tried for `closing_seconds`, about a second.
     """
     pump = OutputPump(kept, emit)
-    failure: Exception | None = None
+    # A cancel that is on its way too is told with it, as a group.
+    failed = DeferredFailure(
+        unless=lambda: trio.current_effective_deadline() <= trio.current_time()
+    )
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run)
-            try:
+            with failed:
                 yield pump.feed
-            except Exception as error:
-                if trio.current_effective_deadline() <= trio.current_time():
-                    raise  # A cancel is on its way too; both are told, as a group.
-                # Kept only to take it past the nursery, which would wrap it in a group.
-                failure = error
             nursery.cancel_scope.cancel(reason="the process has ended")
-        if failure is not None:
-            raise failure
+        failed.reraise()
         async with shield_until(lambda: trio.current_time() + closing_seconds):
             await pump.finish()
     finally:

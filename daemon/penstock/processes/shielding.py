@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from penstock.deferred import DeferredFailure
+
 
 @asynccontextmanager
 async def shield_until(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
@@ -15,8 +17,8 @@ async def shield_until(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
     `on_cancel` is called once, at the cancel, and returns the deadline on Trio's clock. An
     exception from inside comes out as it is; after a cancel it comes in a group with it.
     """
-    failure: Exception | None = None
     cancelled = trio.Event()
+    failed = DeferredFailure(unless=cancelled.is_set)
     work = trio.CancelScope(shield=True)
 
     async def bound_after_cancel() -> None:
@@ -29,14 +31,7 @@ async def shield_until(on_cancel: Callable[[], float]) -> AsyncIterator[None]:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bound_after_cancel)
-        with work:
-            try:
-                yield
-            except Exception as error:
-                if cancelled.is_set():
-                    raise
-                # Kept only to take it past the nursery, which would wrap it in a group.
-                failure = error
+        with work, failed:
+            yield
         nursery.cancel_scope.cancel(reason="finished")
-    if failure is not None:
-        raise failure
+    failed.reraise()

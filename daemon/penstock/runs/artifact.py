@@ -12,6 +12,7 @@ from uuid import UUID
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.words.errors import StoreUnavailable
 from penstock.words.events import AnyEvent, ArtifactCompleted, ArtifactPartial
 from penstock.words.throttle import Throttle
@@ -129,18 +130,15 @@ async def open_artifact(
     """
     throttle = Throttle(interval, capacity)
     artifact = Artifact(artifact_id, attempt, throttle, emit, capacity)
-    failure: Exception | None = None
+    failed = DeferredFailure()
     try:
         async with trio.open_nursery() as pump_nursery:
             pump_nursery.start_soon(artifact.pump)
-            try:
+            with failed:
                 yield artifact
-            except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
-                failure = error
             pump_nursery.cancel_scope.cancel(reason="the artifact is written")
     finally:
         with trio.move_on_after(LAST_FLUSH_SECONDS, shield=True):
             await artifact.flush()
-    if failure is not None:
-        raise failure
+    failed.reraise()
     await artifact.complete()

@@ -18,6 +18,7 @@ from typing import Any
 import trio
 
 import penstock
+from penstock.deferred import DeferredFailure
 from penstock.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
@@ -355,15 +356,12 @@ class Executing:
 @asynccontextmanager
 async def open_slot_nursery() -> AsyncIterator[trio.Nursery]:
     """A nursery for the slot's comings and goings; a failure of the block leaves it as it was."""
-    failure: Exception | None = None
+    failed = DeferredFailure()
     async with trio.open_nursery() as slot_nursery:
-        try:
+        with failed:
             yield slot_nursery
-        except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
-            failure = error
         slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
-    if failure is not None:
-        raise failure
+    failed.reraise()
 
 
 class Parts:

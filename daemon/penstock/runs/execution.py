@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Complete,
@@ -244,20 +245,18 @@ class Parking:
         only this task is cancelled it leaves at once, since the run may be failing; the slot is
         fetched behind its back, and what computes next waits for it.
         """
-        failure: Exception | None = None
+        failed = DeferredFailure()
         self._waiting += 1
         try:
-            await self._park_surely(reason)
-            yield
-        except Exception as error:  # noqa: BLE001  (raised again, with the slot)
-            failure = error
+            with failed:
+                await self._park_surely(reason)
+                yield
         finally:
             self._waiting -= 1
             self._back = back = trio.Event()
             self.slot_nursery.start_soon(self._bring_back, back)
         await back.wait()
-        if failure is not None:
-            raise failure
+        failed.reraise()
 
     async def wait_slot(self) -> None:
         """Return when the slot is here, unless a task of the run gave it up to wait."""
@@ -269,22 +268,19 @@ class Parking:
         The wait needs no limit: it is for a commit, and whatever ends the run ends it.
         """
         done = trio.Event()
-        failure: Exception | None = None
+        failed = DeferredFailure()
 
         async def park() -> None:
-            nonlocal failure
             try:
-                await self._park(reason)
-            except Exception as error:  # noqa: BLE001  (raised again, in the task that asked)
-                failure = error
+                with failed:
+                    await self._park(reason)
             finally:
                 done.set()
 
         self.slot_nursery.start_soon(park)
         with trio.CancelScope(shield=True):
             await done.wait()
-        if failure is not None:
-            raise failure
+        failed.reraise()
 
     async def _bring_back(self, back: trio.Event) -> None:
         try:

@@ -16,6 +16,7 @@ from uuid import UUID
 import trio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from penstock.deferred import DeferredFailure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
@@ -328,15 +329,13 @@ class Run:
             await trio.lowlevel.checkpoint()
             return steps[name]
         await self.parking.wait_slot()
-        failure: Exception | None = None
+        failed = DeferredFailure()
         result = None
-        try:
+        with failed:
             result = check_json(await fn())
-        except Exception as error:  # noqa: BLE001  (told as a fact, then raised again)
-            failure = error
-        if failure is not None:
-            await self.emit(StepFailed(name=name, error=describe(failure)))
-            raise failure
+        if failed.error is not None:
+            await self.emit(StepFailed(name=name, error=describe(failed.error)))
+        failed.reraise()
         await self.emit(StepCompleted(name=name, result=result))
         return result
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.kinds.coding.deciding import mark_of
 from penstock.kinds.coding.work import Work
 from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed
@@ -31,19 +32,16 @@ async def open_review(
     reviewed = trio.Event()
     if not work.inputs.review:
         reviewed.set()
-    failure: Exception | None = None
+    failed = DeferredFailure()
     async with trio.open_nursery() as review_nursery:
         if work.inputs.review and work.code is not None:
             review_nursery.start_soon(
                 _review, work, work.code, work.tree.shown(), reviewed
             )
-        try:
+        with failed:
             yield reviewed.wait
-        except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
-            failure = error
         review_nursery.cancel_scope.cancel(reason="the code is done")
-    if failure is not None:
-        raise failure
+    failed.reraise()
 
 
 async def _review(work: Work, code: Recorded, files: str, reviewed: trio.Event) -> None:

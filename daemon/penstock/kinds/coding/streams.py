@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.deferred import DeferredFailure
 from penstock.llm.run_models import OnDelta
 from penstock.runs.artifact import Artifact, open_artifact
 
@@ -52,17 +53,15 @@ async def open_streams(
         if (id_ := artifacts.get(name)) is not None:
             await send.send(_Piece(id_, text, base.get(id_, 0) + attempt))
 
-    failure: Exception | None = None
+    failed = DeferredFailure()
     async with trio.open_nursery() as writer_nursery:
         writer_nursery.start_soon(_write, run, receive)
-        try:
+        with failed:
             yield on_delta
-        except Exception as error:  # noqa: BLE001  (raised again, outside the nursery's group)
-            failure = error
+        if failed.error is not None:
             writer_nursery.cancel_scope.cancel(reason="the answer does not count")
         send.close()
-    if failure is not None:
-        raise failure
+    failed.reraise()
 
 
 async def _write(run: Run, receive: trio.MemoryReceiveChannel[_Piece]) -> None:

@@ -6,13 +6,13 @@ starts answers everybody else at once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from penstock.enduring import endure
 from penstock.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from penstock.runs.core import Core
     from penstock.server.mcp.subscriptions import Subscriptions
 
-_log = logging.getLogger("penstock.mcp")
-
 #: Makes the server of a core; it can be given, so that others are served by the same stack.
 Build = Callable[["Core", Shutdown, "Subscriptions", str], "Server[Any]"]
 
@@ -40,7 +38,7 @@ async def open_mcp(
     async with trio.open_nursery() as nursery:
         lazy = LazyMcp(core, shutdown, base, build)
         # It has nothing to say before the first request.
-        nursery.start_soon(lazy.serve)  # noqa: ASYNC113
+        nursery.start_soon(endure, "serving MCP", lazy.serve)
         yield lazy.receive
         nursery.cancel_scope.cancel(reason="the servers have closed")
 
@@ -63,12 +61,14 @@ class LazyMcp:
         """Serve from the first request to the goodbye, and until what was asked is answered."""
         await self._wanted.wait()
         try:
-            module = await import_late("penstock.server.mcp.server")
-        except Exception:  # noqa: BLE001
-            # Whatever is wrong with an installed library, the other surfaces go on.
-            _log.exception("MCP cannot be served")
+            await self._serve()
+        finally:
+            # Whatever is wrong with an installed library, who waits is answered.
+            self._manager = None
             self._ready.set()
-            return
+
+    async def _serve(self) -> None:
+        module = await import_late("penstock.server.mcp.server")
         build = self._build or module.build_server
         async with module.open_subscriptions(
             self._core, self._closing

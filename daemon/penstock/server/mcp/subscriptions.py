@@ -31,6 +31,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
+from penstock.deferred import DeferredFailure
 from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
 from penstock.server.shutdown import Shutdown
@@ -151,8 +152,13 @@ class Subscriptions:
                 await ctx.session.send_resource_updated(event.uri)
 
         async def pump(room: ExitStack) -> None:
+            # What goes wrong for one session is no reason to end those of the others.
+            failed = DeferredFailure()
             with room, scope:
-                await follow_run(self._core, run_id, [params.uri], notify, after)
+                with failed:
+                    await follow_run(self._core, run_id, [params.uri], notify, after)
+                if failed.error is not None:
+                    _log.warning("a subscription ended: %r", failed.error)
                 # The run has ended; the subscription is there until it is taken back.
                 await trio.sleep_forever()
 
