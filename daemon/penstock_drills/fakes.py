@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
-from penstock.log.sqlite.store import RunBlocking, SqliteStore
+from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     AskRow,
     Bounds,
