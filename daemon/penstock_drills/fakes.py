@@ -122,6 +122,10 @@ class FaultyStore:
             raise StoreUnavailable("a drill, after the deed")
         return result
 
+    @property
+    def damage(self) -> str | None:
+        return self.store.damage
+
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         return await self._call(self.store.commit, batch)
 

@@ -230,6 +230,7 @@ async def test_version_1_becomes_a_database_like_a_new_one(tmp_path: Path) -> No
         "DROP INDEX runs_root",
         "CREATE INDEX runs_root ON runs(root_id)",
         "CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL",
+        "ALTER TABLE events DROP COLUMN checksum",
         "PRAGMA user_version = 1",
     ):
         statement(path, sql)

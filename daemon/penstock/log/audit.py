@@ -15,9 +15,18 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.log.joined import JoinedText
-from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.rows import (
+    SELECT_RUNS,
+    damage_of,
+    find_meta,
+    run_columns,
+    run_row,
+    select_events,
+    unchecked,
+)
 from penstock.log.writes import Bounds, RunRow
-from penstock.words.errors import NotFound
+from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (
     DAEMON_STREAM,
     ArtifactCompleted,
@@ -32,6 +41,9 @@ from penstock.words.lifecycle import (
     next_state,
 )
 from penstock.words.recorded import Recorded
+
+# Lines of the engine's own check that are told; a torn file gives thousands.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,11 @@ class Audit:
         if fact.event_id.int in self._ids:
             self._find("unique ids", fact, f"the id {fact.event_id} is repeated")
         self._ids.add(fact.event_id.int)
+
+    def unreadable(self, columns: tuple[Any, ...], what: str) -> None:
+        """A row of SELECT_EVENTS that is not what was written."""
+        position, run_id = columns[0], str(columns[1])
+        self.findings.append(Finding("whole facts", run_id, position, f"it {what}"))
 
     def _find(self, law: str, fact: Recorded, what: str) -> None:
         self.findings.append(Finding(law, fact.run_id, fact.position, what))
@@ -180,6 +197,18 @@ class Audit:
             Finding("rows agree with facts", row.run_id, row.last_position, what)
         )
 
+    def malformed_row(self, columns: dict[str, Any], what: str) -> None:
+        """A run's row that cannot be read."""
+        self._stories.pop(columns["run_id"], None)
+        self.findings.append(
+            Finding("rows agree with facts", str(columns["run_id"]), 0, what)
+        )
+
+    def stop(self, what: str) -> None:
+        """The rest of the log cannot be read."""
+        where = f"what follows cannot be read: {what}"
+        self.findings.append(Finding("whole file", "", self._position, where))
+
     def finish(self) -> list[Finding]:
         """All findings, once every fact and row was taken."""
         for cause, fact in self._causes:
@@ -213,22 +242,66 @@ def audit_log(
 
 
 def audit_connection(db: sqlite3.Connection) -> Audit:
-    """The audit of what this connection sees; give it a transaction of its own on a live log."""
-    meta = dict(
-        db.execute("SELECT name, value FROM meta WHERE name IN ('floor', 'head')")
-    )
-    facts = (recorded(c) for c in db.execute(f"{SELECT_EVENTS} ORDER BY position"))
-    rows = (
-        run_row(c)
-        for c in db.execute(f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key")
-    )
-    return audit_log(facts, rows, Bounds(**meta))
+    """The audit of what this connection sees; give it a transaction of its own on a live log.
+
+    What cannot be read is a finding too. After a page that cannot, only the engine's own check goes
+    on: laws about what nobody can see would be found broken by the hundred. LogDamaged without a
+    head.
+    """
+    meta = find_meta(db)
+    audit = Audit(Bounds(meta["floor"], meta["head"]))
+    _check_file(db, audit)
+    try:
+        for columns in db.execute(f"{select_events(db)} ORDER BY position"):
+            _take_row(audit, columns)
+        for columns in db.execute(
+            f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key"
+        ):
+            _compare_row(audit, columns)
+    except sqlite3.Error as error:
+        if not tells_of_damage(error):
+            raise
+        audit.stop(str(error))
+        return audit
+    audit.finish()
+    return audit
+
+
+def _check_file(db: sqlite3.Connection, audit: Audit) -> None:
+    """The engine's own check: pages, order of rows, and every index against its table."""
+    try:
+        told = [text for (text,) in db.execute(f"PRAGMA integrity_check({_MOST_TOLD})")]
+    except sqlite3.Error as error:
+        told = [str(error)]
+    if told != ["ok"]:
+        audit.findings += [Finding("whole file", "", 0, text) for text in told]
+
+
+def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
+    why = damage_of(columns)
+    if why is not None:
+        audit.unreadable(columns, why)
+    try:
+        audit.take(unchecked(columns))
+    except (ValueError, TypeError, AttributeError):
+        # What it holds is no fact; that it is damaged may have been told already.
+        if why is None:
+            audit.unreadable(columns, "is malformed")
+
+
+def _compare_row(audit: Audit, columns: tuple[Any, ...]) -> None:
+    try:
+        row = run_row(columns)
+    except LogDamaged as error:
+        audit.malformed_row(run_columns(columns), str(error))
+    else:
+        audit.compare(row)
 
 
 def audit_file(path: Path) -> Audit:
     """The audit of a database file, live or a copy, as one moment of it; nothing is written.
 
-    NotFound without a file; sqlite3.Error when it cannot be read.
+    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read.
     """
     with closing(_open_read_only(path)) as db:
         db.execute("BEGIN")

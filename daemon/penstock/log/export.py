@@ -15,14 +15,32 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.database import open_database
-from penstock.log.sqlite.rows import SELECT_EVENTS, recorded, to_json, to_micros
+from penstock.log.sqlite.rows import (
+    SELECT_RUNS,
+    find_meta,
+    recorded,
+    run_row,
+    select_events,
+    to_json,
+    to_micros,
+)
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.transaction import INSERT_EVENT
-from penstock.words.errors import Conflict, NotFound, Refused
+from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
-#: Schema versions whose rows are those of this one: only indexes have changed since.
-READABLE_VERSIONS = frozenset({1, 2})
+#: Schema versions whose rows are those of this one: only indexes have changed since, and checksums,
+#: which an import makes anew.
+READABLE_VERSIONS = frozenset({1, 2, 3})
+
+# What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
+# deep to read, of other members, of other types, of numbers that no column holds.
+_DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError,
+    sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError,
+    LogDamaged,
+)  # fmt: skip
 
 _FORMAT = "penstock-log"
 _TABLES = {
@@ -69,7 +87,7 @@ def export_lines(db: sqlite3.Connection) -> Iterator[bytes]:
     """The log as it stands now, whatever is written meanwhile."""
     db.execute("BEGIN")
     try:
-        meta = dict(db.execute("SELECT name, value FROM meta"))
+        meta = find_meta(db)
         (events,) = db.execute("SELECT count(*) FROM events").fetchone()
         header = {"format": _FORMAT, "schema": VERSION, **meta, "events": events}
         yield to_json(header).encode()
@@ -79,7 +97,7 @@ def export_lines(db: sqlite3.Connection) -> Iterator[bytes]:
             for row in cursor:
                 values = dict(zip(names, map(_to_text, row), strict=True))
                 yield to_json({"table": table, "row": values}).encode()
-        for row in db.execute(f"{SELECT_EVENTS} ORDER BY position"):
+        for row in db.execute(f"{select_events(db)} ORDER BY position"):
             yield recorded(row).wire()
     finally:
         db.execute("ROLLBACK")
@@ -106,14 +124,22 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
             raise Refused(
                 "import", f"holds {max(events, 0)} of {header['events']} events"
             )
+        _check_read(db)
         db.execute("COMMIT")
-    except (ValueError, KeyError, TypeError, sqlite3.IntegrityError) as error:
+    except _DAMAGE as error:
         db.rollback()
         raise Refused("import", f"is damaged: {error}") from error
     except BaseException:
         db.rollback()
         raise
     return max(events, 0)
+
+
+def _check_read(db: sqlite3.Connection) -> None:
+    """LogDamaged unless what was written can be read: columns of a database take any value."""
+    find_meta(db)
+    for columns in db.execute(SELECT_RUNS):
+        run_row(columns)
 
 
 def _read_header(source: Iterator[bytes]) -> dict[str, Any]:
@@ -160,11 +186,12 @@ def _event_row(
     # The fact byte for byte: quotes within the texts before it are escaped, so this is its start.
     body = line.rstrip().split(b',"event":', 1)[1][:-1]
     cause = data["causation_id"]
-    return (
+    columns = (
         data["position"], found[0], data["sequence"], UUID(data["event_id"]).bytes,
         to_micros(datetime.fromisoformat(data["at"])), data["event"]["type"],
         to_json(data["clock"]), UUID(cause).bytes if cause else None, data["code_version"], body,
     )  # fmt: skip
+    return (*columns, checksum_of(*columns))
 
 
 def _to_text(value: Any) -> Any:

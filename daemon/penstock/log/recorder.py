@@ -25,19 +25,28 @@ import trio
 from penstock.enduring import endure
 from penstock.log.store import Store
 from penstock.log.writes import (
+    Answer,
     Append,
     Appended,
     Claim,
     Complete,
     Enqueue,
     Fence,
+    Prune,
     Release,
+    RequestCancel,
     RequestPreempt,
     Result,
     Write,
     new_event,
 )
-from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable, Terminal
+from penstock.words.errors import (
+    LogDamaged,
+    PenstockError,
+    StoreBroken,
+    StoreUnavailable,
+    Terminal,
+)
 from penstock.words.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
 from penstock.words.recorded import Recorded
 
@@ -143,6 +152,10 @@ def _droppable(write: Write) -> bool:
 
 log = logging.getLogger("penstock.recorder")
 
+# Decisions that look at ended runs too: damage that they meet is their own misfortune. Any other is
+# about what is open, which must be recorded, or the daemon's word is worth nothing.
+_ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
+
 
 @dataclass(eq=False, slots=True)
 class Commits:
@@ -163,9 +176,10 @@ class Commits:
                 answers = await self._commit_shielded(writes)
             except (StoreUnavailable, StoreBroken):
                 raise
-            except Exception:
-                log.exception(
-                    "a batch could not be judged; trying its decisions one by one"
+            except Exception as error:
+                log.error(
+                    "a batch could not be judged; trying its decisions one by one",
+                    exc_info=None if isinstance(error, LogDamaged) else error,
                 )
                 answers = [await self._commit_alone(write) for write in writes]
         except StoreUnavailable as error:
@@ -200,6 +214,11 @@ class Commits:
             return (await self._commit_shielded([write]))[0]
         except (StoreBroken, StoreUnavailable):
             raise
+        except LogDamaged as error:
+            if not isinstance(write, _ABOUT_THE_PAST):
+                raise StoreBroken(f"what is open cannot be recorded: {error}") from None
+            log.error("the decision %s failed: %s", type(write).__name__, error)
+            return error
         except Exception as error:
             log.exception("the decision %s failed", type(write).__name__)
             return PenstockError(f"the decision failed: {type(error).__name__}")

@@ -28,12 +28,15 @@ class Store(Protocol):
 
     #: Id of the log, made with it.
     epoch: str
+    #: What was found damaged in the log so far, in one sentence; None: nothing.
+    damage: str | None
 
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         """Judge and write all decisions in order, in one transaction.
 
         StoreUnavailable: outcome unknown, nothing was published, try the same batch again.
-        StoreBroken: stop using the store.
+        StoreAway: the same, and nothing was written. StoreBroken: stop using the store. LogDamaged:
+        a decision met damage, nothing was written. An empty batch asks whether it takes writes.
         """
         ...
 

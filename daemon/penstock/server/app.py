@@ -33,6 +33,7 @@ from penstock.server.rest.handlers import rest_handlers
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import PenstockError
+from penstock.words.problems import row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -115,7 +116,7 @@ async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
 
 def _answer_for(error: PenstockError) -> HttpAnswer:
     answer = problem_answer(error)
-    return answer if answer.status != 500 else _fault()
+    return answer if answer.status != 500 or row_of(error).told else _fault()
 
 
 def _fault() -> HttpAnswer:

@@ -38,6 +38,8 @@ def make_health(
             reasons.append(why)
         if why := complain():
             reasons.append(why)
+        if core.store.damage is not None:
+            reasons.append(core.store.damage)
         size = None
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")

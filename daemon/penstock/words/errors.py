@@ -74,8 +74,16 @@ class StoreUnavailable(PenstockError):
     """The store did not answer; whether the write happened is unknown until it does."""
 
 
+class StoreAway(StoreUnavailable):
+    """The store takes no writes now; nothing was written."""
+
+
 class StoreBroken(PenstockError):
     """The store can no longer be trusted (a failed fsync, a damaged file); the daemon must end."""
+
+
+class LogDamaged(PenstockError):
+    """Part of the log is damaged and cannot be read; `penstock audit` tells where."""
 
 
 class StartRefused(PenstockError):

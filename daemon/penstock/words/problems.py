@@ -57,6 +57,7 @@ PROBLEMS: dict[type[PenstockError], ProblemRow] = {
     errors.StoreUnavailable: ProblemRow(
         503, "Service Unavailable", Exit.NO_DAEMON, told=False
     ),
+    errors.LogDamaged: ProblemRow(500, "Internal Server Error", Exit.RUN_FAILED),
     errors.ShuttingDown: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
     errors.NotAvailable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
     errors.DaemonUnreachable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from penstock.log.sqlite.rows import find_meta
 from penstock.log.sqlite.schema import check_version, create, create_file
-from penstock.words.errors import StartRefused
+from penstock.words.errors import LogDamaged, StartRefused
 
 
 @contextmanager
@@ -84,7 +85,7 @@ def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
         for _ in range(readers):
             connections.append(_connect(path, READER_CACHE))
             connections[-1].execute("PRAGMA query_only = ON")
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, LogDamaged) as error:
         _close(connections)
         raise StartRefused(_explain(path, error)) from error
     except BaseException:
@@ -133,7 +134,7 @@ def _check_whole(db: sqlite3.Connection, path: Path) -> None:
     SQLite itself refuses a file shorter than its header says. Above the floor the log has no holes,
     so its last event has the position of the head.
     """
-    meta = dict(db.execute("SELECT name, value FROM meta"))
+    meta = find_meta(db)
     (last,) = db.execute("SELECT max(position) FROM events").fetchone()
     db.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()
     last = last or 0
@@ -152,6 +153,9 @@ def _check_place(path: Path) -> None:
         raise StartRefused(
             f"the database {path} lies on a network file system ({kind})"
         )
+    if path.exists() and not path.is_file():
+        # Opening a FIFO waits for somebody at its other end.
+        raise StartRefused(f"the database {path} is no file")
     log = path.with_name(f"{path.name}-wal")
     if not path.exists() and log.exists():
         # SQLite would play the old log into a new file.
@@ -174,8 +178,10 @@ def network_type(path: Path, mounts: str) -> str | None:
     return found if found in NETWORK_TYPES else None
 
 
-def _explain(path: Path, error: sqlite3.Error | OSError) -> str:
+def _explain(path: Path, error: sqlite3.Error | OSError | LogDamaged) -> str:
     name = getattr(error, "sqlite_errorname", "")
+    if isinstance(error, LogDamaged):
+        return f"the database {path} cannot be used: {error}; it was left as it is"
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return f"the database {path} is damaged ({error}); it was left as it is"
     if isinstance(error, OSError):

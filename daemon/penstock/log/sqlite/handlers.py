@@ -51,6 +51,7 @@ from penstock.log.writes import (
 from penstock.words.errors import (
     Conflict,
     Fenced,
+    LogDamaged,
     PenstockError,
     Refused,
     Terminal,
@@ -80,6 +81,8 @@ def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
     try:
         return HANDLERS[type(write)](transaction, write)
     except PenstockError as refusal:
+        if isinstance(refusal, LogDamaged):
+            raise
         if transaction.writes != before:
             raise RuntimeError(
                 f"{type(write).__name__} was refused after it wrote"

@@ -10,7 +10,9 @@ from typing import Any
 import pydantic_core
 from pydantic_core import from_json
 
+from penstock.log.checksum import checksum_of
 from penstock.log.writes import AskRow, RunFilter, RunRow, TreeRun
+from penstock.words.errors import LogDamaged
 from penstock.words.recorded import Recorded
 from penstock.words.values import to_moment
 
@@ -35,7 +37,7 @@ SELECT_OPEN_RUNS = (
 
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
-    " events.code_version, type, body FROM events CROSS JOIN runs ON runs.key = events.run"
+    " events.code_version, type, body, run, checksum FROM events CROSS JOIN runs ON runs.key = events.run"
 )
 
 _SELECT_TREE = """
@@ -76,7 +78,18 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
 
 
 def row_of(columns: Mapping[str, Any]) -> RunRow:
-    """Such columns, by name, as the port shows them."""
+    """Such columns, by name, as the port shows them. LogDamaged if one holds what it cannot."""
+    try:
+        return _decoded(columns)
+    except (ValueError, TypeError) as error:
+        run_id = str(columns["run_id"])
+        raise LogDamaged(
+            f"the log is damaged: the row of the run {run_id!r} is malformed",
+            run_id=run_id,
+        ) from error
+
+
+def _decoded(columns: Mapping[str, Any]) -> RunRow:
     values = dict(columns)
     for name in ("shown", "labels"):
         values[name] = from_json(values[name])
@@ -92,9 +105,62 @@ def row_of(columns: Mapping[str, Any]) -> RunRow:
     return RunRow(**values)
 
 
+def select_events(db: sqlite3.Connection) -> str:
+    """SELECT_EVENTS for a file that may be of an older schema, whose facts have no checksum."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return SELECT_EVENTS if version >= 3 else SELECT_EVENTS.replace("checksum", "NULL")
+
+
 def recorded(columns: tuple[Any, ...]) -> Recorded:
-    """One row of SELECT_EVENTS as the port shows it."""
-    return Recorded(*columns)
+    """One row of SELECT_EVENTS as the port shows it. LogDamaged if it is not what was written."""
+    if (why := damage_of(columns)) is not None:
+        run_id, position = str(columns[1]), columns[0]
+        raise LogDamaged(
+            f"the log is damaged: the fact {position} of the run {run_id!r} {why};"
+            " `penstock audit` tells more",
+            run_id=run_id,
+        )
+    return unchecked(columns)
+
+
+def unchecked(columns: tuple[Any, ...]) -> Recorded:
+    """As `recorded`, of a row that may be damaged; what is asked of it may then raise anything."""
+    return Recorded(*columns[:10])
+
+
+def damage_of(columns: tuple[Any, ...]) -> str | None:
+    """How a row of SELECT_EVENTS is seen not to be what was written; None if it is whole."""
+    (position, _, sequence, event_id, at, clock, causation, version, type_, body, run, known) = columns  # fmt: skip
+    try:
+        if known is None:
+            return _malformed(event_id, at, clock, causation, body)
+        found = checksum_of(
+            position, run, sequence, event_id, at, type_, clock, causation, version, body
+        )  # fmt: skip
+    # A column may hold anything once a page was overwritten.
+    except (TypeError, ValueError):
+        return "is malformed"
+    return None if found == known else "does not agree with its checksum"
+
+
+def _malformed(
+    event_id: bytes, at: int, clock: str, causation: bytes | None, body: bytes
+) -> str | None:
+    """What can be seen of a fact that was recorded without a checksum; ValueError, TypeError too."""
+    from_json(body)
+    from_json(clock)
+    to_moment(at)
+    sizes = {len(event_id), 16 if causation is None else len(causation)}
+    return None if sizes == {16} else "is malformed"
+
+
+def find_meta(db: sqlite3.Connection) -> dict[str, Any]:
+    """What the log says of itself: `epoch`, `head` and `floor`. LogDamaged if one is missing."""
+    meta = dict(db.execute("SELECT name, value FROM meta"))
+    for name, kind in (("epoch", str), ("head", int), ("floor", int)):
+        if not isinstance(meta.get(name), kind):
+            raise LogDamaged(f"the log is damaged: its {name} is missing")
+    return meta
 
 
 def find_tree(db: sqlite3.Connection, run_id: str) -> list[TreeRun]:
@@ -147,10 +213,11 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
     """Rows of SELECT_EVENTS up to `max_bytes` of bodies, but always the first."""
     used = 0
     for columns in rows:
-        used += len(columns[-1])
-        if used > max_bytes and used > len(columns[-1]):
+        fact = recorded(columns)
+        used += len(fact.body)
+        if used > max_bytes and used > len(fact.body):
             return
-        yield recorded(columns)
+        yield fact
 
 
 def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:

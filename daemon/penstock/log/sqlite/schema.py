@@ -13,13 +13,15 @@ from penstock.words.errors import StartRefused
 from penstock.words.events import DAEMON_STREAM
 
 #: The version of the tables below; PRAGMA user_version of the file.
-VERSION = 2
+VERSION = 3
 
 #: PRAGMA application_id of our files ("Pnst"): any other database is not ours to write into.
 APPLICATION = 0x506E7374
 
 Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
 
+# The comma before `checksum` stands where SQLite puts it when it adds the column to an older file.
+#
 # Large and constant columns stand in `specs`: a fact rewrites its row of `runs`, and must not
 # rewrite megabytes of inputs with it. Every index costs each commit of a new run a page, so those
 # of few runs are partial.
@@ -52,7 +54,7 @@ CREATE TABLE events (
     position INTEGER PRIMARY KEY, run INTEGER NOT NULL, sequence INTEGER NOT NULL,
     event_id BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, type TEXT NOT NULL, clock TEXT NOT NULL,
     causation BLOB, code_version INTEGER NOT NULL, body BLOB NOT NULL
-);
+, checksum INTEGER);
 CREATE INDEX events_run ON events(run);
 CREATE TABLE prerequisites (
     prerequisite INTEGER NOT NULL, run INTEGER NOT NULL, PRIMARY KEY (prerequisite, run)
@@ -82,8 +84,13 @@ def _index_fewer(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX runs_root ON runs(root_id) WHERE parent_id IS NOT NULL")
 
 
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Version 3: each fact has a checksum; those recorded before have none, which NULL says."""
+    db.execute("ALTER TABLE events ADD COLUMN checksum INTEGER")
+
+
 #: version → what makes the next one of it, in the transaction that raises the version.
-MIGRATIONS: Migrations = {1: _index_fewer}
+MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums}
 
 
 def create(db: sqlite3.Connection) -> None:

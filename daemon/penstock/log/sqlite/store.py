@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Literal, TypeVar
@@ -12,6 +19,7 @@ from uuid import UUID
 
 import trio
 
+from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
@@ -20,6 +28,7 @@ from penstock.log.sqlite.rows import (
     SELECT_OPEN_RUNS,
     SELECT_RUNS,
     find_asks,
+    find_meta,
     find_runs,
     find_tree,
     page,
@@ -37,7 +46,13 @@ from penstock.log.writes import (
     Write,
 )
 from penstock.threads import RunBlocking, run_in_thread
-from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.errors import (
+    LogDamaged,
+    PenstockError,
+    StoreAway,
+    StoreBroken,
+    StoreUnavailable,
+)
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
@@ -48,12 +63,8 @@ T = TypeVar("T")
 READERS = 4
 
 # After a failed fsync the kernel may have dropped the pages: nothing written since can be trusted.
-_BROKEN = (
-    "SQLITE_IOERR_FSYNC",
-    "SQLITE_IOERR_DIR_FSYNC",
-    "SQLITE_CORRUPT",
-    "SQLITE_NOTADB",
-)
+# A file that is no database any more has lost its first page, which everything needs.
+_BROKEN = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_NOTADB")
 _UNAVAILABLE = (
     "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_READONLY",
     "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOMEM", "SQLITE_AUTH", "SQLITE_PROTOCOL",
@@ -125,6 +136,7 @@ class SqliteStore:
         self._all = tuple(connections)
         self._ledger = Transaction(self._db, life, new_id)
         self._broken: str | None = None
+        self.damage: str | None = None
         self.epoch: str = self._ledger.meta("epoch")
 
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
@@ -134,15 +146,20 @@ class SqliteStore:
         if self._broken is not None:
             raise StoreBroken(self._broken)
         transaction = self._ledger
+        tried = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
             transaction.begin(event_ids(batch))
             outcomes = [handle(transaction, write) for write in batch]
+            if not batch:
+                # Only what writes finds out whether the store takes writes.
+                transaction.set_meta("head", transaction.next_position - 1)
             transaction.finish()
+            tried = True
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            raise self._translate(error) from error
+            raise self._translate(error, self._db, tried=tried) from error
         except BaseException:
             self._undo()
             raise
@@ -155,16 +172,33 @@ class SqliteStore:
         with suppress(sqlite3.Error):
             self._db.rollback()
 
-    def _translate(self, error: sqlite3.Error) -> Exception:
+    def _translate(
+        self, error: sqlite3.Error, db: sqlite3.Connection, *, tried: bool = False
+    ) -> Exception:
+        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done."""
         name = getattr(error, "sqlite_errorname", "")
+        if tells_of_damage(error):
+            if needed_is_whole(db):
+                return self._note_damage(LogDamaged(f"the log is damaged: {error}"))
+            return self._break(f"the database is damaged: {error} ({name})")
         if name.startswith(_BROKEN):
-            self._broken = f"the database can no longer be trusted: {error} ({name})"
-            return StoreBroken(self._broken)
+            return self._break(
+                f"the database can no longer be trusted: {error} ({name})"
+            )
         if name.startswith(_UNAVAILABLE):
-            return StoreUnavailable(
+            unavailable = StoreUnavailable if tried else StoreAway
+            return unavailable(
                 f"the database did not answer: {error} ({name})", code=name
             )
         return error
+
+    def _break(self, why: str) -> StoreBroken:
+        self._broken = why
+        return StoreBroken(why)
+
+    def _note_damage(self, damaged: LogDamaged) -> LogDamaged:
+        self.damage = self.damage or str(damaged)
+        return damaged
 
     async def _read(self, fn: Callable[..., T], *args: Any) -> T:
         return await self._run_reading(self._with_reader, fn, *args)
@@ -173,8 +207,10 @@ class SqliteStore:
         connection = self._readers.get()
         try:
             return fn(connection, *args)
+        except LogDamaged as error:
+            raise self._note_damage(error) from None
         except sqlite3.Error as error:
-            raise self._translate(error) from error
+            raise self._translate(error, connection) from error
         finally:
             self._readers.put(connection)
 
@@ -193,7 +229,8 @@ class SqliteStore:
             where += " AND type IN (SELECT value FROM json_each(?))"
             values.append(to_json(sorted(types)))
         sql = f"{SELECT_EVENTS}{where} ORDER BY position LIMIT ?"
-        return await self._read(_page, sql, (*values, limit), max_bytes)
+        with _naming(run_id):
+            return await self._read(_page, sql, (*values, limit), max_bytes)
 
     async def read_all(
         self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
@@ -203,7 +240,8 @@ class SqliteStore:
 
     async def run(self, run_id: str) -> RunRow | None:
         sql = f"{SELECT_RUNS} WHERE run_id = ? AND runs.key > 0"
-        rows = await self._read(_rows, sql, (run_id,))
+        with _naming(run_id):
+            rows = await self._read(_rows, sql, (run_id,))
         return rows[0] if rows else None
 
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
@@ -243,7 +281,29 @@ class SqliteStore:
 def _page(
     db: sqlite3.Connection, sql: str, values: tuple[Any, ...], max_bytes: int
 ) -> list[Recorded]:
-    return list(page(db.execute(sql, values), max_bytes))
+    facts: list[Recorded] = []
+    try:
+        for fact in page(db.execute(sql, values), max_bytes):
+            facts.append(fact)  # noqa: PERF402  (what came before the damage is kept)
+    except (LogDamaged, sqlite3.DatabaseError):
+        # Who reads on meets it next time, at its first row.
+        if not facts:
+            raise
+    return facts
+
+
+@contextmanager
+def _naming(run_id: str) -> Iterator[None]:
+    """Damage that was met while one run was read is told as that run's."""
+    try:
+        yield
+    except LogDamaged as error:
+        if "run_id" in error.facts:
+            raise
+        raise LogDamaged(
+            f"the run {run_id!r} cannot be read: {error}; `penstock audit` tells more",
+            run_id=run_id,
+        ) from error
 
 
 def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
@@ -269,5 +329,5 @@ def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:
 
 def _bounds(db: sqlite3.Connection) -> Bounds:
     # One query: two would let a commit fall between them.
-    sql = "SELECT name, value FROM meta WHERE name IN ('floor', 'head')"
-    return Bounds(**dict(db.execute(sql).fetchall()))
+    meta = find_meta(db)
+    return Bounds(meta["floor"], meta["head"])

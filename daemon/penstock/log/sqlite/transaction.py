@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_RUNS,
@@ -138,7 +139,7 @@ def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
     )
 
 
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
@@ -362,10 +363,11 @@ class Transaction:
         )  # fmt: skip
         cause, event_id = new_event.causation_id, new_event.event_id.bytes
         self._highest = max(self._highest_id(), event_id)
-        self._rows.append((
+        columns = (
             self._head, head.key, head.sequence, event_id, to_micros(new_event.at),
             new_event.type, text, cause.bytes if cause else None, version, new_event.body,
-        ))  # fmt: skip
+        )  # fmt: skip
+        self._rows.append((*columns, checksum_of(*columns)))
         if self._repeats:
             self._pending[new_event.event_id.int] = fact
         self._recorded = True

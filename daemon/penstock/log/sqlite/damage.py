@@ -1,0 +1,43 @@
+"""What a damaged file means: which errors tell of damage, and whether the daemon can go on.
+
+A page of an ended run that cannot be read is the misfortune of whoever asks for that run. A page
+that every commit needs ends the daemon: what it says from then on could not be recorded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+# The disk, or a file system with checksums of its own, gave back something else than was written.
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_IOERR_CORRUPTFS", "SQLITE_IOERR_DATA")
+
+# Right edges of what a commit adds to, and all of what is open.
+_NEEDED = (
+    "SELECT * FROM meta",
+    "SELECT * FROM runs INDEXED BY runs_state JOIN specs USING (key) WHERE ended_at IS NULL",
+    "SELECT * FROM asks INDEXED BY asks_open WHERE state = 'open'",
+    "SELECT * FROM pauses",
+    "SELECT * FROM events ORDER BY position DESC LIMIT 1",
+    "SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1",
+    "SELECT run FROM events INDEXED BY events_run ORDER BY run DESC LIMIT 1",
+    "SELECT * FROM runs ORDER BY key DESC LIMIT 1",
+    "SELECT * FROM specs ORDER BY key DESC LIMIT 1",
+)
+
+
+def tells_of_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite found bytes in the file that it cannot have written."""
+    name = getattr(error, "sqlite_errorname", None)
+    # A text that is no UTF-8: it is the module that says so, and not the library.
+    undecodable = name is None and type(error) is sqlite3.OperationalError
+    return undecodable or (name or "").startswith(_DAMAGED)
+
+
+def needed_is_whole(db: sqlite3.Connection) -> bool:
+    """Whether all that the next commits look at can be read, so that damage lies in the past."""
+    try:
+        for sql in _NEEDED:
+            db.execute(sql).fetchall()
+    except sqlite3.Error:
+        return False
+    return True
