@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
-from penstock.client.websocket import Lost, Socket, only, open_socket
+from penstock.client.websocket import CLOSE_SECONDS, Lost, Socket, only, open_socket
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.events import TERMINAL_TYPES
@@ -221,8 +221,17 @@ async def _tell(
                 cursor.restart(frame["epoch"])
                 return
             cursor.epoch = frame["epoch"]
+        if frame.get("type") == "bye":
+            await _part(socket, frame.get("reason") or "the daemon said good-bye")
         for news in _read(frame, cursor):
             await send.send(news)
+
+
+async def _part(socket: Socket, reason: str) -> NoReturn:
+    """After a goodbye the close code says whether to come again: Lost, or the daemon's own error."""
+    with suppress(Lost), trio.move_on_after(CLOSE_SECONDS):
+        await socket.receive()
+    raise Lost(reason)
 
 
 def _read(frame: dict[str, Any], cursor: Cursor) -> list[News]:
@@ -235,7 +244,5 @@ def _read(frame: dict[str, Any], cursor: Cursor) -> list[News]:
             return [Skipped(frame["first"], frame["last"], frame.get("dropped"))]
         case "ready":
             return [Ready(frame["head"])]
-        case "bye":
-            raise Lost(frame.get("reason") or "the daemon said good-bye")
         case _:
             return []

@@ -43,6 +43,7 @@ from penstock.log.writes import (
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
+    StoreAway,
     StoreBroken,
     StoreUnavailable,
     Terminal,
@@ -89,6 +90,8 @@ class Pending:
     settled: trio.Event
     since: float
     counted: bool
+    #: A commit with it got no answer, and may have been done.
+    tried: bool = False
     answer: Answered | None = None
 
 
@@ -119,6 +122,10 @@ class Counters:
 # Seconds between two tries at an unavailable store: the first, and the longest.
 _FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 
+#: Seconds between two probes of an unavailable store that nobody wants anything of: new runs are
+#: refused until one succeeds, so this is how long they are refused in vain.
+PROBE_SECONDS = 1.0
+
 
 def retry_delay(waited: float) -> float:
     """Seconds until the next try: a quarter of what was waited already, within bounds."""
@@ -139,9 +146,14 @@ def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
     return now - entry.since >= patience
 
 
-def answer_without_store(write: Write, why: str) -> Answered:
-    """What one who gave up is told: facts that may be dropped are taken as recorded."""
-    return Appended() if _droppable(write) else StoreUnavailable(why)
+def answer_without_store(entry: Pending, why: str) -> Answered:
+    """What one who gave up is told: facts that may be dropped are taken as recorded.
+
+    That the outcome is unknown is said only if a commit with it may have been done.
+    """
+    if _droppable(entry.write):
+        return Appended()
+    return StoreUnavailable(why) if entry.tried else StoreAway(why)
 
 
 def _droppable(write: Write) -> bool:
@@ -166,12 +178,19 @@ class Commits:
     head: Callable[[], int]
     #: Why the store does not answer; None while it does.
     unavailable: str | None = None
+    #: Whether the last commit without an answer may have been done.
+    tried: bool = False
 
     async def commit(self, writes: Sequence[Write]) -> list[Answered] | None:
-        """The store's answers, or None while it is unavailable."""
+        """The store's answers, or None while it is unavailable.
+
+        No decisions at all: whether it takes writes again.
+        """
+        asked = False
         try:
             if self.unavailable is not None:
                 await self._check_lost_answer()
+            asked = True
             try:
                 answers = await self._commit_shielded(writes)
             except (StoreUnavailable, StoreBroken):
@@ -186,6 +205,7 @@ class Commits:
             if self.unavailable is None:
                 log.error("the store is unavailable: %s", error)
             self.unavailable = str(error)
+            self.tried = asked and not isinstance(error, StoreAway)
             return None
         if self.unavailable is not None:
             log.warning("the store answers again")
@@ -375,7 +395,7 @@ class Recorder:
                     # after. After one more turn all have decided what they decide next, and none
                     # waits for a commit that left without it.
                     await trio.lowlevel.checkpoint()
-                await self._work.wait()
+                await self._wait_for_work()
                 self._work = trio.Event()
                 self._in_batch = True
                 await self._write_batch()
@@ -385,6 +405,18 @@ class Recorder:
             self._writing = self._in_batch = False
             self.projection.abandon()
             self._batch_done.unpark_all()
+
+    async def _wait_for_work(self) -> None:
+        """Wait until there is something to write; an unavailable store is probed meanwhile.
+
+        New runs are refused while it is unavailable, so nothing else would ask it again.
+        """
+        while self.unavailable is not None and not self._work.is_set():
+            with trio.move_on_after(PROBE_SECONDS):
+                await self._work.wait()
+                return
+            await self._commits.commit([])
+        await self._work.wait()
 
     async def _write_batch(self) -> None:
         began = trio.current_time()
@@ -423,12 +455,14 @@ class Recorder:
 
     async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
         """Wait a little, give up on what has waited long enough, and return the rest."""
+        for entry in entries:
+            entry.tried = entry.tried or self._commits.tried
         waited = longest_wait(entries, now=trio.current_time())
         await trio.sleep(retry_delay(waited))
         now = trio.current_time()
         given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
         for entry in given_up:
-            entry.answer = answer_without_store(entry.write, self.unavailable or "")
+            entry.answer = answer_without_store(entry, self.unavailable or "")
             self.counters.dropped += isinstance(entry.answer, Appended)
         kept = [entry for entry in entries if entry.answer is None]
         self._take_out(given_up)

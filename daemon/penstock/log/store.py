@@ -28,8 +28,11 @@ class Store(Protocol):
 
     #: Id of the log, made with it.
     epoch: str
-    #: What was found damaged in the log so far, in one sentence; None: nothing.
-    damage: str | None
+
+    @property
+    def damage(self) -> str | None:
+        """What was found damaged in the log so far, in one sentence; None: nothing."""
+        ...
 
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         """Judge and write all decisions in order, in one transaction.

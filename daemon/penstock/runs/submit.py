@@ -27,7 +27,7 @@ from penstock.words.errors import (
     Refused,
     RunNotFound,
     ShuttingDown,
-    StoreUnavailable,
+    StoreAway,
 )
 from penstock.words.priority import Priority
 from penstock.words.values import new_event_id
@@ -247,9 +247,7 @@ class Submitter:
         if self.stopping is not None and not child:
             raise ShuttingDown(f"the daemon is stopping: {self.stopping}")
         if self.recorder.unavailable is not None and not child:
-            raise StoreUnavailable(
-                f"the store does not answer: {self.recorder.unavailable}"
-            )
+            raise StoreAway(f"the store does not answer: {self.recorder.unavailable}")
         if (obstacle := self.obstacle()) is not None:
             raise NotAvailable(obstacle)
 

@@ -6,11 +6,12 @@ Between the two the runs unwind, and whoever watches them sees how each one ende
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trio
 
 from penstock.log.bus import Batch, Subscription
+from penstock.words.errors import PenstockError
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
 LAST_LOOK_SECONDS = 0.05
@@ -76,6 +77,7 @@ async def last_look(subscription: Subscription) -> Batch | None:
     """
     if subscription.statistics().lag == 0:
         return None
-    with trio.move_on_after(LAST_LOOK_SECONDS):
+    # It ends in any case; why it would have ended otherwise is not worth a word.
+    with suppress(PenstockError), trio.move_on_after(LAST_LOOK_SECONDS):
         return await anext(subscription, None)
     return None

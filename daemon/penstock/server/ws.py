@@ -22,14 +22,14 @@ from penstock.server.routes import STREAM, overflow_of, parse_query, run_id_of
 from penstock.server.shutdown import Shutdown, last_look
 from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
 from penstock.words.errors import PenstockError, Refused, Unauthorised
-from penstock.words.problems import row_of
+from penstock.words.problems import detail_of, row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
 
 
 #: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.
-CODE_ENDED, CODE_STOPPING, CODE_LAGGED = 1000, 1001, 1013
+CODE_ENDED, CODE_STOPPING, CODE_LATER = 1000, 1001, 1013
 #: An error's close code is its HTTP status plus this.
 FIRST_ERROR_CODE = 4000
 # A close frame has room for 125 bytes, two of them for the code.
@@ -95,7 +95,7 @@ class WebSocketSession:
             try:
                 bye = await self._tell(wanted)
                 await self._send(model_frame(ByeFrame(reason=bye.reason)))
-                await self._connection.aclose(bye.code, bye.reason)
+                await self._connection.aclose(bye.code, _short(bye.reason))
             except ConnectionClosed:
                 # Leaving is every client's right, at any moment.
                 pass
@@ -113,8 +113,8 @@ class WebSocketSession:
             await self._send(model_frame(hello(self._core)))
             try:
                 return await self._pass_on(subscription)
-            except Lagged as error:
-                return Bye(str(error), CODE_LAGGED)
+            except PenstockError as error:
+                return Bye(detail_of(error), _code_of(error))
 
     async def _pass_on(self, subscription: Subscription) -> Bye:
         while True:
@@ -178,11 +178,22 @@ class WebSocketSession:
                 return message
 
     async def _hang_up(self, error: PenstockError) -> None:
-        reason = str(error).encode()[:_LONGEST_REASON].decode(errors="ignore")
         with trio.move_on_after(self._core.config.close_timeout):
             await self._connection.aclose(
-                FIRST_ERROR_CODE + row_of(error).status, reason
+                FIRST_ERROR_CODE + row_of(error).status, _short(str(error))
             )
+
+
+def _code_of(error: PenstockError) -> int:
+    """The close code for what ended a stream: whoever comes again may fare better, or will not."""
+    status = row_of(error).status
+    later = isinstance(error, Lagged) or status == 503
+    return CODE_LATER if later else FIRST_ERROR_CODE + status
+
+
+def _short(reason: str) -> str:
+    """As much of a reason as a close frame takes."""
+    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
 def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHandler:

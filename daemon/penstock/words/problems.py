@@ -57,13 +57,14 @@ PROBLEMS: dict[type[PenstockError], ProblemRow] = {
     errors.StoreUnavailable: ProblemRow(
         503, "Service Unavailable", Exit.NO_DAEMON, told=False
     ),
-    errors.LogDamaged: ProblemRow(500, "Internal Server Error", Exit.RUN_FAILED),
     errors.ShuttingDown: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
     errors.NotAvailable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
     errors.DaemonUnreachable: ProblemRow(503, "Service Unavailable", Exit.NO_DAEMON),
     PenstockError: ProblemRow(
         500, "Internal Server Error", Exit.RUN_FAILED, told=False
     ),
+    # After the root: a status alone does not say that it is this one.
+    errors.LogDamaged: ProblemRow(500, "Internal Server Error", Exit.RUN_FAILED),
 }
 
 #: Seconds after which a refused caller may come again, unless the error knows better.
@@ -80,7 +81,7 @@ def row_of(error: PenstockError) -> ProblemRow:
 def problem_of(error: PenstockError) -> tuple[int, Problem]:
     """The HTTP status and the document; facts that are JSON become members of it."""
     row = row_of(error)
-    detail = str(error) if row.told else (type(error).__doc__ or "").strip()
+    detail = detail_of(error)
     members = _members(error.facts) if row.told else {}
     problem = Problem(
         type=type_of(type(error)),
@@ -90,6 +91,11 @@ def problem_of(error: PenstockError) -> tuple[int, Problem]:
         **members,
     )
     return row.status, problem
+
+
+def detail_of(error: PenstockError) -> str:
+    """The sentence that others may read: the error's own, or its class's."""
+    return str(error) if row_of(error).told else (type(error).__doc__ or "").strip()
 
 
 def headers_of(error: PenstockError) -> dict[str, str]:

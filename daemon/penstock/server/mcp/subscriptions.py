@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from mcp.server.connection import Connection
@@ -35,7 +36,7 @@ from penstock.deferred import DeferredFailure
 from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
 from penstock.server.shutdown import Shutdown
-from penstock.words.errors import NotFound, PenstockError
+from penstock.words.errors import NotFound, PenstockError, StoreUnavailable
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -45,6 +46,11 @@ Notify = Callable[[ServerEvent], Awaitable[None]]
 #: What may have changed, each with a value that differs when it has.
 Marks = dict[ServerEvent, object]
 Look = Callable[[], Awaitable[Marks]]
+
+T = TypeVar("T")
+
+#: Seconds until a store that did not answer is asked again.
+AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger("penstock.mcp")
 
@@ -62,7 +68,7 @@ async def follow_run(
             for uri, name in wanted.items()
         }
 
-    await _follow(core, run_id, look, notify, after)
+    await _follow(core, run_id, look, notify, after, map(ResourceUpdated, wanted))
 
 
 async def follow_list(core: Core, notify: Notify, after: int) -> None:
@@ -72,31 +78,49 @@ async def follow_list(core: Core, notify: Notify, after: int) -> None:
         rows, _ = await core.scheduler.list(parse_filter("", limit=1))
         return {ResourcesListChanged(): rows[0]["run_id"] if rows else None}
 
-    await _follow(core, None, look, notify, after)
+    await _follow(core, None, look, notify, after, [ResourcesListChanged()])
 
 
 async def _follow(
-    core: Core, run_id: str | None, look: Look, notify: Notify, after: int
+    core: Core,
+    run_id: str | None,
+    look: Look,
+    notify: Notify,
+    after: int,
+    ended: Iterable[ServerEvent],
 ) -> None:
+    """`ended`: what is said of a subscription that ends before its run."""
     try:
         await _tell_changes(core, run_id, look, notify, after)
     except PenstockError as error:
-        # Pruned meanwhile, or the store does not answer: one subscription ends, and no other.
+        # Pruned meanwhile, or damaged: one subscription ends, and no other.
         _log.info("a subscription to %s ends: %s", run_id or "all runs", error)
+        # There is no notice that says so; whoever looks again is told why.
+        for event in ended:
+            await notify(event)
 
 
 async def _tell_changes(
     core: Core, run_id: str | None, look: Look, notify: Notify, after: int
 ) -> None:
     marks: Marks = {}
-    while await _wait_changed(core, run_id, after):
+    while await _patiently(partial(_wait_changed, core, run_id, after)):
         after = core.bus.head
-        seen = await look()
+        seen = await _patiently(look)
         for event, mark in seen.items():
             if marks.get(event) != mark:
                 await notify(event)
         marks = seen
         await trio.sleep(core.config.throttle_seconds)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the log says, asked again while it does not answer: an outage ends no subscription."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable:
+            await trio.sleep(AGAIN_SECONDS)
 
 
 async def _wait_changed(core: Core, run_id: str | None, after: int) -> bool:

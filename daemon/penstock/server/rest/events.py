@@ -1,7 +1,8 @@
 """Events over HTTP: a page, or a live stream as NDJSON or server-sent events, by Accept.
 
 A stream's lines are envelopes. What is not a fact has a line of its own: `gap` where facts are
-missing, `bye` when the daemon stops. The end of a run is the end of its stream.
+missing, `bye` when the daemon stops, the log cannot be read, or the reader's own policy ends it. The
+end of a run is the end of its stream.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from penstock.server.replies import events_page, head_of
 from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
 from penstock.server.shutdown import Shutdown, last_look
 from penstock.words.api import ByeFrame, GapFrame
-from penstock.words.errors import Refused
+from penstock.words.errors import PenstockError, Refused
+from penstock.words.problems import detail_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core
@@ -94,21 +96,25 @@ class Lines:
         while not self._said_bye:
             seconds = self._heartbeat_seconds
             with self._closing.until_streams_end(seconds) as scope:
-                batch = await anext(self._subscription)
+                try:
+                    batch = await anext(self._subscription)
+                except PenstockError as error:
+                    return self._bye(detail_of(error))
             if not scope.cancelled_caught:
                 if chunk := self._write(batch):
                     return chunk
             elif self._closing.streams_ending:
-                self._said_bye = True
                 last = await last_look(self._subscription)
-                bye = ByeFrame(reason="the daemon is stopping")
-                return (self._write(last) if last else b"") + self._control(bye)
+                bye = self._bye("the daemon is stopping")
+                return (self._write(last) if last else b"") + bye
             elif self._write is sse_lines:
                 return b": still here\n\n"
         raise StopAsyncIteration
 
-    def _control(self, frame: ByeFrame) -> bytes:
-        data = frame.model_dump_json().encode()
+    def _bye(self, reason: str) -> bytes:
+        """The last line, which says why nothing follows."""
+        self._said_bye = True
+        data = ByeFrame(reason=reason).model_dump_json().encode()
         return _sse("bye", data) if self._write is sse_lines else data + b"\n"
 
 
