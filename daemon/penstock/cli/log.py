@@ -15,7 +15,7 @@ import click
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
-from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.errors import LogDamaged, PenstockError, StartRefused
 from penstock.words.problems import Exit
 from penstock.words.text import neutralise
 
@@ -65,7 +65,7 @@ def import_(
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Another file than the daemon's own is nobody's but ours.
     lock = paths.lock if database is None else path.with_name(f"{path.name}.lock")
-    with hold_lock(lock):
+    with hold_lock(lock), readable(path):
         count = import_file(path, source)
     if as_json:
         emit({"database": str(path), "events": count})
@@ -174,11 +174,13 @@ async def _prune(
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What SQLite says of a file that it cannot read, as a sentence that names the file."""
+    """What is amiss with a file that SQLite cannot use, as a sentence that names the file."""
     try:
         yield
     except sqlite3.Error as error:
         raise StartRefused(f"the log {path} cannot be read: {error}") from None
+    except LogDamaged as error:
+        raise LogDamaged(f"{path}: {error}") from None
 
 
 def forget_embedded(paths: Paths, before: datetime) -> list[str]:

@@ -25,6 +25,8 @@ from penstock.log.sqlite.rows import (
     select_events,
     unchecked,
 )
+from penstock.log.sqlite.schema import check_tables
+from penstock.log.sqlite.transaction import load_entry
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (
@@ -249,6 +251,7 @@ def audit_connection(db: sqlite3.Connection) -> Audit:
     head.
     """
     meta = find_meta(db)
+    check_tables(db)
     audit = Audit(Bounds(meta["floor"], meta["head"]))
     _check_file(db, audit)
     try:
@@ -257,7 +260,7 @@ def audit_connection(db: sqlite3.Connection) -> Audit:
         for columns in db.execute(
             f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key"
         ):
-            _compare_row(audit, columns)
+            _compare_row(db, audit, columns)
     except sqlite3.Error as error:
         if not tells_of_damage(error):
             raise
@@ -289,9 +292,12 @@ def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
             audit.unreadable(columns, "is malformed")
 
 
-def _compare_row(audit: Audit, columns: tuple[Any, ...]) -> None:
+def _compare_row(
+    db: sqlite3.Connection, audit: Audit, columns: tuple[Any, ...]
+) -> None:
     try:
         row = run_row(columns)
+        load_entry(db, row.run_id)
     except LogDamaged as error:
         audit.malformed_row(run_columns(columns), str(error))
     else:

@@ -27,7 +27,7 @@ from penstock.log.sqlite.rows import (
     to_micros,
 )
 from penstock.log.sqlite.schema import VERSION
-from penstock.log.sqlite.transaction import INSERT_EVENT
+from penstock.log.sqlite.transaction import INSERT_EVENT, load_entry
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
 #: Schema versions whose rows are those of this one: only indexes have changed since, and checksums,
@@ -55,7 +55,7 @@ _TABLES = {
 
 def export_file(path: Path, out: BinaryIO) -> int:
     """Write the log of a database that a daemon may be using; the number of events."""
-    if not path.exists():
+    if not path.is_file():
         raise NotFound(f"there is no database {path}")
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
@@ -139,7 +139,7 @@ def _check_read(db: sqlite3.Connection) -> None:
     """LogDamaged unless what was written can be read: columns of a database take any value."""
     find_meta(db)
     for columns in db.execute(SELECT_RUNS):
-        run_row(columns)
+        load_entry(db, run_row(columns).run_id)
 
 
 def _read_header(source: Iterator[bytes]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the Unix socket. A TCP port is never tried unasked, since any local user may lis
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pwd
@@ -22,6 +23,8 @@ from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 LONGEST_SOCKET_PATH = 107
 #: A file name has at most 255 bytes; this leaves room for SQLite's `-journal` and `-wal`.
 LONGEST_FILE_STEM = 200
+#: Characters that are read of a token's file; a token of ours has 43.
+LONGEST_TOKEN = 4096
 
 _HOW_TO_START = (
     "start one with `penstock serve`, or name one with --url or PENSTOCK_URL"
@@ -189,6 +192,18 @@ def socket_address(socket: Path) -> Address:
     return Address(base="http://localhost", socket=socket)
 
 
+def open_plain(path: Path, flags: int) -> int:
+    """A descriptor of a regular file. OSError, at once, if it is anything else.
+
+    Opening a FIFO waits for somebody at its other end, for ever where there is nobody.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return fd
+
+
 def read_token(path: Path) -> str | None:
     """The token in the file, None if there is none. Unauthorised if others may read it."""
     try:
@@ -196,7 +211,8 @@ def read_token(path: Path) -> str | None:
             raise Unauthorised(
                 f"others may read {path}; run `chmod 600 {path}` and rotate it"
             )
-        return path.read_text(encoding="ascii").strip() or None
+        with os.fdopen(open_plain(path, os.O_RDONLY), encoding="ascii") as file:
+            return file.read(LONGEST_TOKEN).strip() or None
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -11,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.log.sqlite.rows import find_meta
-from penstock.log.sqlite.schema import check_version, create, create_file
+from penstock.log.sqlite.schema import check_tables, check_version, create, create_file
+from penstock.words.address import open_plain
 from penstock.words.errors import LogDamaged, StartRefused
 
 
@@ -20,11 +22,14 @@ def hold_lock(path: Path) -> Iterator[None]:
     """Hold the lock while inside. StartRefused names the file, and the pid of who holds it.
 
     The kernel lets go of the lock when its holder is gone, however it ended, so the file may stay:
-    removing it would let two daemons lock two files of one name.
+    removing it would let two daemons lock two files of one name. A link is not followed: what it
+    names would be overwritten.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StartRefused(f"the lock file {path} is a link; remove it") from None
         raise StartRefused(
             f"the lock file {path} cannot be opened: {error.strerror}"
         ) from None
@@ -64,6 +69,10 @@ CHECKPOINT_PAGES = 8000
 #: KiB of pages a connection keeps in memory.
 WRITER_CACHE = 64 * 1024
 READER_CACHE = 8 * 1024
+
+
+# The files that SQLite keeps beside a database.
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
@@ -131,10 +140,11 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
 def _check_whole(db: sqlite3.Connection, path: Path) -> None:
     """What can be known cheaply of a big file: it is as long as it says, and its ends agree.
 
-    SQLite itself refuses a file shorter than its header says. Above the floor the log has no holes,
+    SQLite itself refuses a file shorter than its header says. Each table can be asked for. Above the floor the log has no holes,
     so its last event has the position of the head.
     """
     meta = find_meta(db)
+    check_tables(db)
     (last,) = db.execute("SELECT max(position) FROM events").fetchone()
     db.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()
     last = last or 0
@@ -153,9 +163,10 @@ def _check_place(path: Path) -> None:
         raise StartRefused(
             f"the database {path} lies on a network file system ({kind})"
         )
-    if path.exists() and not path.is_file():
-        # Opening a FIFO waits for somebody at its other end.
-        raise StartRefused(f"the database {path} is no file")
+    for file in (path, *(path.with_name(path.name + end) for end in _BESIDE)):
+        # A FIFO in the place of a log reads as a disk that fails for ever.
+        if file.exists() and not file.is_file():
+            raise StartRefused(f"the database {path} cannot be used: {file} is no file")
     log = path.with_name(f"{path.name}-wal")
     if not path.exists() and log.exists():
         # SQLite would play the old log into a new file.

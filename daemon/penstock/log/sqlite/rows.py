@@ -220,8 +220,11 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
         yield fact
 
 
-def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
-    """The runs a filter wants, newest first. Every value is a parameter, never part of the SQL."""
+def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, ...]]:
+    """Rows of SELECT_RUNS that a filter wants, newest first.
+
+    Every value is a parameter, never part of the SQL.
+    """
     where: list[str] = ["TRUE"]
     values: list[object] = []
     for column, allowed in (
@@ -248,5 +251,4 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
         where.append("place < ?")
         values.append(wanted.before)
     sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
-    cursor = db.execute(sql, (*values, wanted.limit))
-    return [run_row(columns) for columns in cursor]
+    yield from db.execute(sql, (*values, wanted.limit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -71,6 +72,8 @@ CREATE TABLE tombstones (
 CREATE TABLE pauses (name TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+_TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
+
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
     " preemptible, created_at) VALUES (0, :run, '', 0, 0, '', :run, 0, 'fail', 0, 0)"
@@ -106,6 +109,12 @@ def create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
+
+
+def check_tables(db: sqlite3.Connection) -> None:
+    """sqlite3.Error names the first table that the database lacks."""
+    for table in _TABLE_NAMES:
+        db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 
 def create_file(path: Path) -> None:

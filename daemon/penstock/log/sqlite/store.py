@@ -245,7 +245,22 @@ class SqliteStore:
         return rows[0] if rows else None
 
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
-        return await self._read(find_runs, wanted)
+        return await self._read(self._list, wanted)
+
+    def _list(self, db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
+        """What can be read of a list; one damaged row must not hide all the others."""
+        rows: list[RunRow] = []
+        try:
+            for columns in find_runs(db, wanted):
+                try:
+                    rows.append(run_row(columns))
+                except LogDamaged as error:
+                    self._note_damage(error)
+        except sqlite3.DatabaseError as error:
+            if not rows:
+                raise
+            self._translate(error, db)
+        return rows
 
     async def open_runs(self) -> list[RunRow]:
         return await self._read(_rows, SELECT_OPEN_RUNS, ())

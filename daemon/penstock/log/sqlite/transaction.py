@@ -34,6 +34,7 @@ from penstock.words.errors import (
     AskNotFound,
     Conflict,
     Fenced,
+    LogDamaged,
     Refused,
     RunNotFound,
     Terminal,
@@ -106,11 +107,17 @@ def new_head(key: int, run_id: str) -> RunHead:
 
 
 def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
-    """The run as the tables have it."""
+    """The run as the tables have it. LogDamaged if its row is not what was written."""
     columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
     if columns is None:
         return None
-    values = [*columns[:-1], from_json(columns[-1])]
+    try:
+        values = [*columns[:-1], dict(from_json(columns[-1]))]
+    except (ValueError, TypeError):
+        raise LogDamaged(
+            f"the log is damaged: the row of the run {run_id!r} is malformed",
+            run_id=run_id,
+        ) from None
     return RunHead(*values)
 
 
