@@ -11,6 +11,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from fakes.scripted_daemon import (
+    Script,
     ScriptedDaemon,
     fact,
     hello,
@@ -34,7 +35,12 @@ from penstock.client.stream import (
     Patience,
 )
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, RunNotFound, Unauthorised
+from penstock.words.errors import (
+    DaemonUnreachable,
+    PenstockError,
+    RunNotFound,
+    Unauthorised,
+)
 from penstock.words.recorded import Recorded
 
 LINE = {"type": "log", "text": "x"}
@@ -73,6 +79,28 @@ async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> No
         "/ws/r?after=0",
         "/ws/r?after=3",
     ]
+
+
+def says_goodbye(reason: str, close: int) -> Script:
+    """A script: hello, a last word, and a close code."""
+
+    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
+        await connection.send_message(hello("e1"))
+        await connection.send_message(json.dumps({"type": "bye", "reason": reason}))
+        await connection.aclose(close)
+
+    return play
+
+
+async def test_a_goodbye_for_good_is_not_tried_again(tmp_path: Path) -> None:
+    """ER-03: a log that cannot be read will not be readable in a second."""
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [says_goodbye("busy", 1013), says_goodbye("gone", 4500)]
+            with pytest.raises(PenstockError) as caught:
+                await read(daemon)
+    assert not isinstance(caught.value, DaemonUnreachable)
+    assert len(daemon.asked) == 2
 
 
 async def test_over_tcp_the_token_goes_as_a_header() -> None:

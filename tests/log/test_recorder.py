@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ from penstock.log.writes import (
 )
 from penstock.words.errors import (
     Conflict,
+    LogDamaged,
     PenstockError,
+    StoreAway,
     StoreBroken,
     StoreUnavailable,
     Terminal,
@@ -305,6 +308,83 @@ async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
     assert [d.spec.run_id for d in store.batches[0] if isinstance(d, Enqueue)] == [
         "child"
     ]
+
+
+async def test_an_idle_recorder_probes_an_unavailable_store_every_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-06: new runs are refused while it is unavailable, so nothing else would ask it again."""
+    asked: list[float] = []
+
+    def fault(batch: Sequence[Write]) -> Exception | None:
+        asked.append(trio.current_time())
+        return StoreUnavailable("disk full") if trio.current_time() < 20.5 else None
+
+    store = ScriptedStore(fault=fault)
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        with pytest.raises(StoreUnavailable):
+            await rec.record(enqueue("run"))
+        assert rec.unavailable == "disk full"
+        await trio.sleep(30)
+        assert rec.unavailable is None
+        waits = [later - earlier for earlier, later in pairwise(asked[1:])]
+        assert waits == pytest.approx([1.0] * 20)
+        assert 20.5 <= asked[-1] < 21.6
+        await rec.record(enqueue("run"))
+    assert [len(batch) for batch in store.batches] == [0, 1]
+
+
+async def test_a_recorder_that_probes_has_nothing_pending(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """SY-01: a stop does not wait for a store that nobody wants anything of."""
+    store = ScriptedStore(fault=lambda _batch: StoreUnavailable("disk full"))
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=50):
+        with pytest.raises(StoreUnavailable):
+            await rec.record(enqueue("run"))
+        await trio.sleep(3)
+        stopped = trio.current_time()
+    assert trio.current_time() - stopped < 2
+
+
+@pytest.mark.parametrize("error", [StoreAway, StoreUnavailable])
+async def test_only_what_may_have_been_written_is_said_to_be_unknown(
+    autojump_clock: trio.testing.MockClock, error: type[StoreUnavailable]
+) -> None:
+    """ST-06: a store that was busy before the commit has written nothing."""
+    store = ScriptedStore(fault=lambda _batch: error("busy"))
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        with pytest.raises(StoreUnavailable) as first:
+            await rec.record(enqueue("run"))
+        assert type(first.value) is error
+        with pytest.raises(StoreUnavailable) as late:
+            await rec.record(append(Milestone(name="m"), None))
+        assert type(late.value) is error
+
+
+async def test_damage_ends_the_daemon_only_for_what_is_open(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08: a new run or a prune that meets it is refused, alone."""
+    store = ScriptedStore()
+    store.fault = lambda batch: (
+        LogDamaged("a page") if any(isinstance(d, Enqueue) for d in batch) else None
+    )
+    rec = recorder(store)
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.record, append())
+            with pytest.raises(LogDamaged):
+                await rec.record(enqueue("run"))
+    assert sum(len(batch) for batch in store.batches) == 1
+    store.fault = lambda _batch: LogDamaged("a page")
+    with pytest.RaisesGroup(StoreBroken):
+        async with open_recorder(rec := recorder(store), drain_seconds=5):
+            rec.conclude(complete())
+            await trio.sleep_forever()
 
 
 async def test_only_the_guilty_decision_of_a_batch_fails(

@@ -25,6 +25,7 @@ from penstock.words.errors import (
     Conflict,
     PenstockError,
     StartRefused,
+    StoreAway,
     StoreBroken,
     StoreUnavailable,
 )
@@ -123,6 +124,37 @@ async def test_a_store_that_turns_read_only_is_unavailable(tmp_path: Path) -> No
         (outcome,) = await store.commit([append("r1", Log(text="x"))])
         assert isinstance(outcome, Appended)
         assert outcome.recorded[0].sequence == 3
+
+
+async def test_a_probe_finds_out_whether_the_store_takes_writes(
+    tmp_path: Path,
+) -> None:
+    """ST-06 ST-07: it writes, and leaves nothing in the log."""
+    async with opened(tmp_path / "p.db") as store:
+        await start(store)
+        head = (await store.bounds()).head
+        assert await store.commit([]) == []
+        store._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreAway):
+            await store.commit([])
+        store._db.execute("PRAGMA query_only = OFF")
+        assert await store.commit([]) == []
+        assert (await store.bounds()).head == head
+
+
+async def test_a_store_that_another_process_holds_has_written_nothing(
+    tmp_path: Path,
+) -> None:
+    """ST-07: so its outcome is not unknown."""
+    path = tmp_path / "p.db"
+    async with opened(path) as store:
+        await start(store)
+        store._db.execute("PRAGMA busy_timeout = 1")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreAway):
+                await store.commit([append("r1", Log(text="x"))])
+        await store.commit([append("r1", Log(text="x"))])
 
 
 class FsyncFailed(sqlite3.OperationalError):

@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
-from fakes.core import TOKEN, open_house
+from fakes.core import TOKEN, FakeCore, open_house
 from penstock.server.openapi import describe
 from penstock.server.rest.events import wanted_stream
 from penstock.server.routes import ROUTES
 from penstock.words.errors import (
+    LogDamaged,
     NotAvailable,
     PenstockError,
     QueueFull,
@@ -195,6 +197,10 @@ async def test_a_fault_is_told_by_its_id_and_logged(
         assert "secret of the fault" in caplog.text
         house.core.scheduler.failure = StoreUnavailable("/var/lib/disk is full")
         assert "disk" not in (await client.get("/runs/r")).text
+        why = "the fact 7 of the run 'r' does not agree with its checksum"
+        house.core.scheduler.failure = LogDamaged(why, run_id="r")
+        document = check_problem(await client.get("/runs/r"), 500)
+        assert (document["detail"], document["run_id"]) == (why, "r")
         house.core.scheduler.failure = None
         assert (await client.get("/queue")).status_code == 200
 
@@ -314,6 +320,63 @@ async def test_a_quiet_stream_shows_that_it_lives_and_a_goodbye_is_its_last_word
                 ):
                     house.shutdown.end_streams()
         assert "event: bye" in seen
+
+
+class FailingHistory:
+    """A log that cannot be read from a position on, and what is said then."""
+
+    def __init__(self, core: FakeCore, error: PenstockError) -> None:
+        self._log, self._error = core.store, error
+        core.bus.history = self  # type: ignore[assignment]
+
+    async def read_all(self, after: int, limit: int, **_: Any) -> list[Recorded]:
+        if after:
+            raise self._error
+        return await self._log.read_all(after, 1)
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreUnavailable("/var/lib/disk"), "did not answer"),
+        (LogDamaged("the fact 2 of the run 'r' is malformed"), "fact 2 of the run 'r'"),
+    ],
+)
+async def test_a_stream_that_ends_because_the_log_cannot_be_read_says_so(
+    accept: str, error: PenstockError, said: str
+) -> None:
+    """API-09 ER-03: it neither breaks off without a word nor looks complete."""
+    async with open_house(ring_events=2) as house, house.http() as client:
+        house.queued("r")
+        house.record("r", *[Log(text="x") for _ in range(600)])
+        FailingHistory(house.core, error)
+        answer = await client.get("/events", headers={"Accept": accept})
+        assert '"position":1' in answer.text
+        last = answer.text.strip().splitlines()[-1].removeprefix("data: ")
+        assert json.loads(last)["type"] == "bye"
+        assert said in json.loads(last)["reason"]
+        assert "/var/lib" not in answer.text
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/event-stream"])
+async def test_a_reader_that_lags_and_wants_to_be_hung_up_on_hears_why(
+    accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """WS-09 ER-03: over HTTP too, and it is no fault of the daemon's."""
+    async with open_house(ring_events=300) as house, house.http() as client:
+        house.queued("r")
+        headers = {"Accept": accept}
+        target = "/events?overflow=disconnect"
+        async with client.stream("GET", target, headers=headers) as answer:
+            await house.wait_subscribers(1)
+            # One commit that is longer than the ring: nobody could have kept up.
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            house.record("r", *[Log(text="x") for _ in range(3000)])
+            text = "".join([chunk async for chunk in answer.aiter_text()])
+        last = text.strip().splitlines()[-1].removeprefix("data: ")
+        assert "fell behind" in json.loads(last)["reason"]
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_reader_that_leaves_is_forgotten() -> None:

@@ -20,6 +20,7 @@ from trio_websocket import (
 
 from fakes.core import TOKEN, House, open_house
 from penstock.client.websocket import only
+from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import Log, RunCompleted, RunStarted
 from penstock.words.recorded import Recorded
 
@@ -396,6 +397,34 @@ async def test_a_stalled_client_may_be_hung_up_on() -> None:
                 await receive(client)
             assert closed.value.reason is not None
             assert closed.value.reason.code == 1013
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "code"),
+    [
+        (StoreUnavailable("/var/lib/disk"), "did not answer", 1013),
+        (LogDamaged("the fact 2 of 'r' is malformed " + "x" * 200), "fact 2", 4500),
+    ],
+)
+async def test_a_client_is_told_that_the_log_cannot_be_read(
+    error: PenstockError, said: str, code: int
+) -> None:
+    """WS-06 ER-03: and by the close code whether to come again."""
+
+    async def fail(*_args: Any, **_named: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    async with open_house(ring_events=2) as house:
+        house.queued("r")
+        house.record("r", *[Log(text="x") for _ in range(600)])
+        house.core.store.read_all = fail  # type: ignore[method-assign]
+        async with open_client(house) as client:
+            assert said in (await until(client, "bye"))[-1]["reason"]
+            with pytest.raises(ConnectionClosed) as closed:
+                await receive(client)
+            assert closed.value.reason is not None
+            assert closed.value.reason.code == code
 
 
 async def test_a_client_that_takes_nothing_for_long_is_cut() -> None:

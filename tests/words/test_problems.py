@@ -38,9 +38,11 @@ EXPECTED: list[tuple[PenstockError, int, int]] = [
     (errors.Fenced(), 409, 4),
     (errors.QueueFull(), 429, 75),
     (errors.StoreUnavailable(), 503, 69),
+    (errors.StoreAway(), 503, 69),
     (errors.ShuttingDown(), 503, 69),
     (errors.NotAvailable(), 503, 69),
     (errors.DaemonUnreachable(), 503, 69),
+    (errors.LogDamaged(), 500, 1),
     (errors.StoreBroken(), 500, 1),
     (errors.StartRefused(), 500, 1),
     (PenstockError(), 500, 1),
@@ -93,7 +95,8 @@ def test_a_refusal_names_field_and_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "cls", [errors.StoreUnavailable, errors.StoreBroken, PenstockError]
+    "cls",
+    [errors.StoreUnavailable, errors.StoreAway, errors.StoreBroken, PenstockError],
 )
 def test_what_the_system_said_is_not_told(cls: type[PenstockError]) -> None:
     """API-07: no paths and no secrets."""

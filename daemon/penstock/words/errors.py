@@ -75,7 +75,7 @@ class StoreUnavailable(PenstockError):
 
 
 class StoreAway(StoreUnavailable):
-    """The store takes no writes now; nothing was written."""
+    """The store does not answer now; nothing was written."""
 
 
 class StoreBroken(PenstockError):
