@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, share
 
+from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
@@ -87,10 +88,11 @@ def raw(folder: Path, rows: Sequence[tuple[Any, ...]], batch: int) -> float:
 
 def columns(fact: Recorded, key: int) -> tuple[Any, ...]:
     """The row of a fact in the table of events."""
-    return (
+    row = (
         fact.position, key, fact.sequence, fact.event_id.bytes, to_micros(fact.at), fact.type,
         to_json(fact.clock), None, fact.code_version, fact.body,
     )  # fmt: skip
+    return (*row, checksum_of(*row))
 
 
 def real_rows(count: int) -> list[tuple[Any, ...]]:

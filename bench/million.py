@@ -17,6 +17,7 @@ from typing import Any
 import trio
 from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch
 
+from penstock.log.checksum import checksum_of
 from penstock.log.projections import RunView
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import SELECT_EVENTS, recorded, to_json
@@ -104,10 +105,11 @@ def write(
                 position += 1
                 counts[key] += 1
                 event = events.pop()
-                rows.append((
+                row = (
                     position, key, counts[key], new_event_id().bytes, BEGIN + position * STEP,
                     event.type, to_json({LIFE: position}), None, 0, encode_event(event),
-                ))  # fmt: skip
+                )  # fmt: skip
+                rows.append((*row, checksum_of(*row)))
     db.executemany(INSERT_EVENT, rows)
     for key, count in counts.items():
         last = ending(key)

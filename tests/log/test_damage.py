@@ -159,7 +159,8 @@ async def test_a_body_may_be_replaced_together_with_its_checksum(log: Path) -> N
     with closing(sqlite3.connect(log, isolation_level=None)) as db:
         [row] = db.execute("SELECT * FROM events WHERE position = 9").fetchall()
         body = b'{"type":"log","text":"","stream":"pipeline"}'
-        checksum = checksum_of(*row[:9], body)
+        columns = (*row[:9], body)
+        checksum = checksum_of(*columns)
         sql = "UPDATE events SET body = ?, checksum = ? WHERE position = 9"
         db.execute(sql, (body, checksum))
     assert audit_file(log).findings == []
