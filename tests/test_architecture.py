@@ -21,6 +21,10 @@ MAY_SLEEP = {
     ("log/recorder.py", "write"): "the least time between two events of one gauge",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
+        "server/mcp/subscriptions.py",
+        "_patiently",
+    ): "the pause before asking a failed store again",
+    (
         "log/recorder.py",
         "_wait_for_store",
     ): "the pause before asking a failed store again",

@@ -55,8 +55,8 @@ MUTANTS = (
     Mutant(
         "answers before the commit",
         "log/sqlite/store.py",
-        '            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            transaction.finish()\n            self._db.execute("COMMIT")\n',
-        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            transaction.finish()\n',
+        '            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n            tried = True\n            self._db.execute("COMMIT")\n',
+        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n',
         "nested",
         "kill the daemon",
     ),
