@@ -26,7 +26,7 @@ from penstock.log.sqlite.rows import (
     unchecked,
 )
 from penstock.log.sqlite.schema import check_tables
-from penstock.log.sqlite.transaction import load_entry
+from penstock.log.sqlite.transaction import load_head
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (
@@ -300,7 +300,7 @@ def _compare_row(
 ) -> None:
     try:
         row = run_row(columns)
-        load_entry(db, row.run_id)
+        load_head(db, row.run_id)
     except LogDamaged as error:
         audit.malformed_row(run_columns(columns), str(error))
     else:

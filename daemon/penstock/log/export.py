@@ -27,7 +27,7 @@ from penstock.log.sqlite.rows import (
     to_micros,
 )
 from penstock.log.sqlite.schema import VERSION
-from penstock.log.sqlite.transaction import INSERT_EVENT, load_entry
+from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
 #: Schema versions whose rows are those of this one: only indexes have changed since, and checksums,
@@ -139,7 +139,7 @@ def _check_read(db: sqlite3.Connection) -> None:
     """LogDamaged unless what was written can be read: columns of a database take any value."""
     find_meta(db)
     for columns in db.execute(SELECT_RUNS):
-        load_entry(db, run_row(columns).run_id)
+        load_head(db, run_row(columns).run_id)
 
 
 def _read_header(source: Iterator[bytes]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterator,
     Mapping,
