@@ -64,6 +64,7 @@ def home(
     for name in (
         "STATE_DIRECTORY",
         "RUNTIME_DIRECTORY",
+        "CACHE_DIRECTORY",
         "NOTIFY_SOCKET",
         "JOURNAL_STREAM",
     ):

@@ -54,11 +54,11 @@ async def test_neither_daemon_starts_elsewhere(
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartRefused, match="file/state"):
-        make_state(Paths(tmp_path / "file" / "state", tmp_path))
+        make_state(Paths(tmp_path / "file" / "state", tmp_path, tmp_path))
 
 
 def test_folders_are_made_for_their_user_alone(tmp_path: Path) -> None:
-    paths = Paths(tmp_path / "state", tmp_path / "run")
+    paths = Paths(tmp_path / "state", tmp_path / "run", tmp_path)
     make_state(paths)
     assert paths.state.stat().st_mode & 0o777 == 0o700
     assert paths.runs.is_dir()

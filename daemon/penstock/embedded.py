@@ -10,7 +10,8 @@ from pathlib import Path
 
 from penstock.environment import end_last_life, open_daemon_models
 from penstock.log.sqlite.database import hold_lock
-from penstock.log.store import Store
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.watching import one_broken_store
 from penstock.machine import check_machine, make_state
 from penstock.runs.core import utc_now
 from penstock.runs.repair import end_all
@@ -37,14 +38,22 @@ async def open_embedded(
     database = paths.embedded_database(run_id)
     socket = paths.embedded_socket(run_id)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with hold_lock(database.with_suffix(".lock")):
+    lock = database.with_suffix(".lock")
+    with one_broken_store(), hold_lock(lock):
         listener = open_unix(socket)
         try:
             async with (
                 # A run that needs no model must not fail for one that is down.
                 open_daemon_models(config, environ, must_answer=False) as models,
+                # No mark: nobody has a place in a log of one run to come back to.
                 open_stored_core(
-                    config, environ, paths, database, f"unix:{socket}", models
+                    config,
+                    environ,
+                    paths,
+                    database,
+                    f"unix:{socket}",
+                    models,
+                    lock=lock,
                 ) as core,
                 open_servers(
                     core, [listener], base="http://localhost", token=None, models=models
@@ -54,10 +63,10 @@ async def open_embedded(
         finally:
             listener.socket.close()
             socket.unlink(missing_ok=True)
-            database.with_suffix(".lock").unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
 
-async def repair_left(store: Store, database: Path, config: Config) -> None:
+async def repair_left(store: SqliteStore, database: Path, config: Config) -> None:
     """End what an embedded daemon that was killed left open in its log, before it is read.
 
     Nothing is touched while a daemon holds the log. What cannot be repaired is read as it is.
@@ -68,5 +77,5 @@ async def repair_left(store: Store, database: Path, config: Config) -> None:
         suppress(StartRefused, StoreUnavailable),
         hold_lock(database.with_suffix(".lock")),
     ):
-        end = partial(end_last_life, epoch=store.epoch, grace=config.kill_grace)
+        end = partial(end_last_life, epoch=store.log_id, grace=config.kill_grace)
         await end_all(store, now=utc_now, end_orphans=end)

@@ -43,7 +43,7 @@ def real_environment(
 ) -> Environment:
     """The world of a daemon with these folders.
 
-    `epoch` marks the processes of its log; `url` is what they may talk to.
+    `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
     """
     start = partial(
         run_process,

@@ -24,6 +24,7 @@ from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log.watching import one_broken_store, watching
 from penstock.log_writer import LogWriter
 from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
@@ -65,7 +66,8 @@ async def serve(
 ) -> None:
     """Run a daemon until a signal of STOPS; the process is to end after it.
 
-    StartRefused says in one sentence why it cannot run.
+    StartRefused says in one sentence why it cannot run; StoreBroken, that the log can no longer be
+    trusted, and only another start can tell what it holds.
     """
     reporter = Reporter(supervision)
     flush = partial(log_writer.flush_within, LAST_WORDS_SECONDS)
@@ -76,7 +78,7 @@ async def serve(
         last_resort.arm()
 
     stop = Stop(on_stop)
-    with heed_signals(stop.ask):
+    with one_broken_store(), heed_signals(stop.ask):
         last_resort.start()
         async with open_watchdog(
             config.stall_seconds,
@@ -151,7 +153,15 @@ async def open_daemon(
             base = base_url(*tcp_addresses(listeners)[0])
             async with (
                 open_stored_core(
-                    config, environ, paths, paths.database, base, models, token
+                    config,
+                    environ,
+                    paths,
+                    paths.database,
+                    base,
+                    models,
+                    token,
+                    lock=paths.lock,
+                    mark=paths.mark,
                 ) as core,
                 open_servers(
                     core,
@@ -177,8 +187,15 @@ async def open_stored_core(
     url: str,
     models: DaemonModels | None = None,
     token: str | None = None,
+    *,
+    lock: Path,
+    mark: Path | None = None,
 ) -> AsyncIterator[Core]:
-    """A core on a database, in the real world; the token is never recorded."""
+    """A core on a database, in the real world; the token is never recorded.
+
+    StoreBroken out of the block: the database or its `lock` file was removed or replaced. Without a
+    `mark` nothing notices a log that was put back.
+    """
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
     kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ, config.run_tasks)
@@ -188,22 +205,33 @@ async def open_stored_core(
         open_threads(1, "store") as run_blocking,
         open_threads(READERS, "readers of the store") as run_reading,
         open_sqlite(
-            database, life=life, run_blocking=run_blocking, run_reading=run_reading
+            database,
+            life=life,
+            run_blocking=run_blocking,
+            run_reading=run_reading,
+            beside=[lock],
         ) as store,
+        watching(store, mark) as watch,
     ):
         environment = real_environment(
             config,
             paths,
             environ,
             containment=containment,
-            epoch=store.epoch,
+            epoch=store.log_id,
             url=url,
             models=models,
             redact=make_redaction(config.redact, [token or ""]),
         )
         async with open_core(
-            config, store=store, kinds=kinds, life=life, environment=environment
+            config,
+            store=store,
+            kinds=kinds,
+            life=life,
+            environment=environment,
+            put_back=watch.put_back,
         ) as core:
+            watch.start(core.bus)
             yield core
 
 

@@ -60,7 +60,13 @@ def open_scratch() -> Iterator[Scratch]:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PENSTOCK_", "XDG_", "LISTEN_", "NOTIFY_"))
-            and name not in {"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "WATCHDOG_USEC"}
+            and name
+            not in {
+                "STATE_DIRECTORY",
+                "RUNTIME_DIRECTORY",
+                "CACHE_DIRECTORY",
+                "WATCHDOG_USEC",
+            }
         }
         environ = {**kept, "HOME": name, "PENSTOCK_PORT": str(_free_port())}
         for part in ("CONFIG", "STATE", "DATA", "CACHE"):

@@ -165,8 +165,8 @@ def cli(ctx: click.Context, url: str | None, config_file: str | None) -> None:
     """Meter work into processes and language models, and prove how each run ended.
 
     Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 run failed, 2 usage,
-    3 not found, 4 conflict, 69 no daemon, 75 queue full, 77 not allowed, 124 timeout,
-    130 interrupted, 143 cancelled.
+    3 not found, 4 conflict, 69 no daemon, 74 log lost, 75 queue full, 77 not allowed,
+    124 timeout, 130 interrupted, 143 cancelled.
     """
     ctx.obj = Session(environ=os.environ, url=url, config_file=config_file)
     if ctx.invoked_subcommand is None:

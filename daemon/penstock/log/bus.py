@@ -165,6 +165,11 @@ class Bus:
         """The lowest position in the ring; head + 1 when it is empty."""
         return self.head - len(self._ring) + 1
 
+    @property
+    def newest(self) -> Recorded | None:
+        """The fact at the head; None while nothing was published in this life."""
+        return self._ring[-1] if self._ring else None
+
     def publish(self, facts: Sequence[Recorded]) -> None:
         """Take facts into the ring, in position order, and wake who waits for them."""
         if not facts:

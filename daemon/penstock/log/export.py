@@ -117,6 +117,9 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
         header = _read_header(source)
         for name in ("epoch", "head", "floor"):
             db.execute("UPDATE meta SET value = ? WHERE name = ?", (header[name], name))
+        if "log" in header:
+            # Of a log whose epoch has changed: the marks of it still know this one.
+            db.execute("INSERT INTO meta VALUES ('log', ?)", (header["log"],))
         for table in _TABLES:
             db.execute(f"DELETE FROM {table}")
         events = db.executemany(INSERT_EVENT, _read_rows(db, source)).rowcount

@@ -564,8 +564,9 @@ async def open_core(
     kinds: Mapping[str, Kind],
     life: str,
     environment: Environment,
+    put_back: str = "",
 ) -> AsyncIterator[Core]:
-    """Repair what the last life left, then run the core.
+    """Repair what the last life left, then run the core. `put_back`: why the log has a new epoch.
 
     Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
     says, and what they said last is committed.
@@ -580,7 +581,7 @@ async def open_core(
             watchers_nursery.start_soon(endure, name, watcher)
         async with trio.open_nursery() as runs_nursery:
             core = parts.start(runs_nursery, repaired)
-            await parts.tell(_started(core))
+            await parts.tell(_started(core, put_back))
             parts.table.claiming = True
             parts.recorder.kick()
             try:
@@ -607,7 +608,7 @@ async def _stop(core: Core, parts: Parts) -> None:
             await core.scheduler.shutdown(reason=reason)
 
 
-def _started(core: Core) -> DaemonStarted:
+def _started(core: Core, put_back: str) -> DaemonStarted:
     done = core.repaired
     return DaemonStarted(
         version=core.version,
@@ -617,4 +618,5 @@ def _started(core: Core) -> DaemonStarted:
         cancelled=tuple(done.cancelled),
         asked=tuple(done.asked),
         ended_pids=tuple(done.ended_pids),
+        put_back=put_back,
     )

@@ -39,6 +39,8 @@ class Paths:
     state: Path
     #: What dies with the session: the socket. Its mode is 0700.
     runtime: Path
+    #: What may be lost at any time, and is not put back together with the state: the log's mark.
+    cache: Path
 
     @property
     def database(self) -> Path:
@@ -69,6 +71,11 @@ class Paths:
     def embedded(self) -> Path:
         """The logs of embedded daemons, one file per run."""
         return self.state / "embedded"
+
+    @property
+    def mark(self) -> Path:
+        """How far the log of this state folder had come; by a digest, since states share a cache."""
+        return self.cache / f"{_digest(str(self.database))}.mark"
 
     def workspace(self, run_id: str) -> Path:
         """The folder of one run."""
@@ -131,8 +138,12 @@ def find_paths(
     runtime = runtime or (
         Path(home) / "penstock" if os.path.isabs(home) else state / "run"
     )
+    cache = _given(environ, "CACHE_DIRECTORY")
+    cache = cache or _xdg(environ, "XDG_CACHE_HOME", ".cache") / "penstock"
     return Paths(
-        state=state.expanduser().absolute(), runtime=runtime.expanduser().absolute()
+        state=state.expanduser().absolute(),
+        runtime=runtime.expanduser().absolute(),
+        cache=cache.expanduser().absolute(),
     )
 
 

@@ -362,6 +362,8 @@ class DaemonStarted(Fact):
     cancelled: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     ended_pids: tuple[int, ...] = ()
+    #: Why the log was found put back, and was given a new epoch; empty when it was not.
+    put_back: str = ""
 
 
 class DaemonStopping(Fact):

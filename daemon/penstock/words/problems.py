@@ -25,6 +25,8 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     CONFLICT = 4
     NO_DAEMON = 69
+    #: The log can no longer be trusted, or its files were taken away: another start must look.
+    LOG_LOST = 74
     QUEUE_FULL = 75
     AUTH = 77
     TIMEOUT = 124
@@ -65,6 +67,10 @@ PROBLEMS: dict[type[PenstockError], ProblemRow] = {
     ),
     # After the root: a status alone does not say that it is this one.
     errors.LogDamaged: ProblemRow(500, "Internal Server Error", Exit.RUN_FAILED),
+    # Last: a client that is answered 500 knows of no log. This is how the daemon itself ends.
+    errors.StoreBroken: ProblemRow(
+        500, "Internal Server Error", Exit.LOG_LOST, told=False
+    ),
 }
 
 #: Seconds after which a refused caller may come again, unless the error knows better.

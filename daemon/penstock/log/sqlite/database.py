@@ -56,6 +56,42 @@ def _take(fd: int, path: Path) -> None:
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
 
+@contextmanager
+def hold_inode(path: Path) -> Iterator[None]:
+    """Hold `lock_inode` while inside."""
+    fd = lock_inode(path)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def lock_inode(path: Path) -> int:
+    """Lock the database file itself: a descriptor, whose lock lasts until it is closed.
+
+    StartRefused if another holds it; OSError if the file cannot be opened. The lock is flock's,
+    since SQLite uses those of fcntl on the same file, and the two kinds do not see each other. But
+    closing any descriptor of a file drops all fcntl locks that this process has on it: close this
+    one after SQLite's, and never ask twice in one process while SQLite has the file open.
+    """
+    # O_NONBLOCK: whatever stands there, opening it does not wait.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found, locked = os.stat(path), os.fstat(fd)
+        if (found.st_dev, found.st_ino) != (locked.st_dev, locked.st_ino):
+            raise StartRefused(f"the database {path} was replaced just now")
+    except BlockingIOError:
+        os.close(fd)
+        raise StartRefused(
+            f"another daemon has the database {path} open, under another lock file"
+        ) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 #: File systems of other machines: their locks and shared memory are not what SQLite's log needs.
 NETWORK_TYPES = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "coda", "ncpfs", "lustre", "glusterfs",
@@ -75,10 +111,27 @@ READER_CACHE = 8 * 1024
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
-def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
+class FileConnection(sqlite3.Connection):
+    """A connection that may hold the lock on its file's own inode, for as long as it is open."""
+
+    #: The descriptor that holds it; None for none.
+    lock: int | None = None
+
+    def close(self) -> None:
+        """Close it, and only then let go of the lock, as `lock_inode` says."""
+        super().close()
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+
+
+def open_database(
+    path: Path | None, readers: int, *, alone: bool = True
+) -> list[sqlite3.Connection]:
     """The writing connection, then the reading ones (none for a database in memory).
 
-    StartRefused says in one sentence, with the path, why the file cannot be used.
+    StartRefused says in one sentence, with the path, why the file cannot be used. `alone`: nobody
+    else has it open so while these connections are; close the writing one last.
     """
     if path is None:
         db = _connect(":memory:", WRITER_CACHE)
@@ -89,8 +142,12 @@ def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
         _check_place(path)
         if not path.exists():
             create_file(path)
-        connections.append(_connect(path, WRITER_CACHE))
-        _set_up(connections[0], path)
+        writing = _connect(path, WRITER_CACHE)
+        connections.append(writing)
+        if alone:
+            # Before anything is written: a file that another daemon has open is not even migrated.
+            writing.lock = lock_inode(path)
+        _set_up(writing, path)
         for _ in range(readers):
             connections.append(_connect(path, READER_CACHE))
             connections[-1].execute("PRAGMA query_only = ON")
@@ -104,14 +161,18 @@ def open_database(path: Path | None, readers: int) -> list[sqlite3.Connection]:
 
 
 def _close(connections: list[sqlite3.Connection]) -> None:
-    for connection in connections:
+    for connection in reversed(connections):
         connection.close()
 
 
-def _connect(path: Path | str, cache: int) -> sqlite3.Connection:
+def _connect(path: Path | str, cache: int) -> FileConnection:
     """A connection that any thread may use, one at a time."""
     db = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        factory=FileConnection,
     )
     try:
         db.create_function("fold", 1, str.casefold, deterministic=True)

@@ -14,10 +14,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Literal, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import trio
 
+from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
@@ -48,6 +49,7 @@ from penstock.threads import RunBlocking, run_in_thread
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
+    StartRefused,
     StoreAway,
     StoreBroken,
     StoreUnavailable,
@@ -91,20 +93,28 @@ async def open_sqlite(
     run_blocking: RunBlocking,
     run_reading: RunBlocking | None = None,
     new_id: Callable[[], UUID] = new_event_id,
+    alone: bool = True,
+    beside: Sequence[Path] = (),
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
     `run_blocking` runs one function at a time; `run_reading` at most READERS (None: reads go the
     way of commits). A database in memory has one connection, and reads go the way of commits.
+
+    `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
+    lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
     """
     file = None if path == ":memory:" else Path(path)
-    connections = await run_blocking(open_database, file, READERS if run_reading else 0)
+    connections, files = await run_blocking(
+        _open, file, READERS if run_reading else 0, alone, beside
+    )
     store = SqliteStore(
         connections,
         life=life,
         run_blocking=run_blocking,
         run_reading=run_reading,
         new_id=new_id,
+        files=files,
     )
     try:
         yield store
@@ -112,6 +122,23 @@ async def open_sqlite(
         # Closing folds the write-ahead log into the file: brief, and wanted even when cancelled.
         with trio.CancelScope(shield=True):
             await store.aclose()
+
+
+def _open(
+    path: Path | None, readers: int, alone: bool, beside: Sequence[Path]
+) -> tuple[list[sqlite3.Connection], tuple[KnownFile, ...]]:
+    """The connections, and the files that must stay what they are."""
+    connections = open_database(path, readers, alone=alone)
+    if path is None or not alone:
+        return connections, ()
+    parts = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
+    try:
+        return connections, tuple(known_file(part) for part in [*parts, *beside])
+    except OSError as error:
+        for connection in reversed(connections):
+            connection.close()
+        why = f"a file of the database {path} is gone: {error}"
+        raise StartRefused(why) from None
 
 
 class SqliteStore:
@@ -125,8 +152,10 @@ class SqliteStore:
         run_blocking: RunBlocking,
         run_reading: RunBlocking | None,
         new_id: Callable[[], UUID],
+        files: Sequence[KnownFile] = (),
     ) -> None:
         self._db, *readers = connections
+        self._files = tuple(files)
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
         self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
@@ -137,6 +166,8 @@ class SqliteStore:
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._ledger.meta("epoch")
+        #: Made with the log, and kept when its epoch changes.
+        self.log_id: str = _log_id(self._db) or self.epoch
 
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         return await self._run_blocking(self._commit, batch)
@@ -163,7 +194,20 @@ class SqliteStore:
             self._undo()
             raise
         transaction.committed()
+        # What went into a removed file is in no log: nobody may be told that it is.
+        self._check_files()
         return outcomes
+
+    async def check_files(self) -> None:
+        """StoreBroken, from now on, if a file of the log was removed or replaced."""
+        if self._files:
+            await self._run_reading(self._check_files)
+
+    def _check_files(self) -> None:
+        if self._broken is None and (why := first_change(self._files)) is not None:
+            self._broken = f"the log is no longer what it was: {why}"
+        if self._broken is not None:
+            raise StoreBroken(self._broken)
 
     def _undo(self) -> None:
         self._ledger.forget()
@@ -176,6 +220,11 @@ class SqliteStore:
     ) -> Exception:
         """What the port says of SQLite's error; `tried`: a commit had begun, and may be done."""
         name = getattr(error, "sqlite_errorname", "")
+        try:
+            # SQLite calls a removed file an I/O error, or read-only, which would be tried again.
+            self._check_files()
+        except StoreBroken as broken:
+            return broken
         if tells_of_damage(error):
             if needed_is_whole(db):
                 return self._note_damage(LogDamaged(f"the log is damaged: {error}"))
@@ -284,6 +333,25 @@ class SqliteStore:
     async def size(self) -> int:
         return await self._read(used_bytes)
 
+    async def renew_epoch(self) -> None:
+        """Give the log a new epoch, because its positions no longer name what they named."""
+        self.epoch = await self._run_blocking(self._renew_epoch)
+
+    def _renew_epoch(self) -> str:
+        epoch = str(uuid4())
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            # The first epoch was the log's id.
+            self._db.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('log', ?)", (self.log_id,)
+            )
+            self._db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise self._translate(error, self._db) from error
+        return epoch
+
     async def aclose(self) -> None:
         await self._run_blocking(self._close)
 
@@ -339,6 +407,12 @@ def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:
     return {
         name.removeprefix("group:") if name else None: reason for name, reason in rows
     }
+
+
+def _log_id(db: sqlite3.Connection) -> str | None:
+    """The id of a log whose epoch has changed; None while it is the first one."""
+    found = db.execute("SELECT value FROM meta WHERE name = 'log'").fetchone()
+    return None if found is None else found[0]
 
 
 def _bounds(db: sqlite3.Connection) -> Bounds:

@@ -1,0 +1,175 @@
+"""The mark of how far a log had come, kept apart from it: how a log that was put back is noticed.
+
+An older copy of the log, or one that lost its newest commits, is whole in itself. But its clients
+have seen more of it, and its next facts get positions that named others before. The mark tells;
+then the log gets a new epoch, and every client begins anew.
+
+The mark is in another folder than the log, so that who puts the one back leaves the other. It is
+written after commits only, so it is never ahead of the log, and at most once a second, so a log
+that was put back by less than that is not noticed by it. It is no part of the log: a mark that is
+lost, unreadable or not to be written costs the notice, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+import trio
+
+from penstock.log.bus import Bus
+from penstock.log.writes import Bounds
+from penstock.words.recorded import Recorded
+
+log = logging.getLogger("penstock.record")
+
+#: Seconds between two writes of the mark: what a put-back may take without being noticed by it.
+MARK_SECONDS = 1.0
+#: A mark has some 200 bytes; whatever is larger is none.
+LARGEST_MARK_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest fact that was seen in a log: of which log and epoch, where, and which."""
+
+    log: str
+    epoch: str
+    position: int
+    event_id: str
+
+
+class MarkedLog(Protocol):
+    """The store, as far as the mark goes."""
+
+    epoch: str
+    log_id: str
+
+    async def bounds(self) -> Bounds: ...
+
+    async def read_all(self, after: int = 0, limit: int = 500) -> list[Recorded]: ...
+
+    async def renew_epoch(self) -> None: ...
+
+
+def why_put_back(
+    mark: Mark | None, *, log_id: str, epoch: str, head: int, found: UUID | None
+) -> str:
+    """Why a log is not what the mark saw; empty if it is, or is another log.
+
+    `found` is the fact that stands at the mark's position now; None if it is not kept any more.
+    """
+    if mark is None or mark.log != log_id:
+        return ""
+    if mark.epoch != epoch:
+        return f"it has the epoch {epoch} again, which was {mark.epoch} already"
+    if head < mark.position:
+        return f"it ends at position {head}, and had come to {mark.position}"
+    if found is not None and str(found) != mark.event_id:
+        return f"another fact stands at position {mark.position} than did before"
+    return ""
+
+
+@dataclass(eq=False, slots=True)
+class HighWater:
+    """Keeps the mark of one log in the file `path`. Files are read and written in threads."""
+
+    path: Path
+    store: MarkedLog
+    _told: bool = False
+
+    async def check(self) -> str:
+        """Why the log was put back, after it was given a new epoch; empty if it was not."""
+        mark = await trio.to_thread.run_sync(read_mark, self.path)
+        if mark is None:
+            return ""
+        bounds = await self.store.bounds()
+        at_mark = await self.store.read_all(mark.position - 1, 1)
+        found = next((f.event_id for f in at_mark if f.position == mark.position), None)
+        why = why_put_back(
+            mark,
+            log_id=self.store.log_id,
+            epoch=self.store.epoch,
+            head=bounds.head,
+            found=found,
+        )
+        if why:
+            await self.store.renew_epoch()
+            log.error(
+                "the log was put back: %s; it has a new epoch, and clients begin anew",
+                why,
+            )
+        return why
+
+    async def follow(self, bus: Bus) -> None:
+        """The task that moves the mark on; until cancelled."""
+        marked = 0
+        while True:
+            newest = bus.newest
+            if newest is None or newest.position <= marked:
+                await bus.wait_published(None)
+                continue
+            await self.write(newest)
+            marked = newest.position
+            await trio.sleep(MARK_SECONDS)
+
+    async def write(self, fact: Recorded) -> None:
+        """Move the mark to a fact that was published, so that it is on the disk."""
+        mark = Mark(
+            self.store.log_id, self.store.epoch, fact.position, str(fact.event_id)
+        )
+        try:
+            await trio.to_thread.run_sync(write_mark, self.path, mark)
+        except OSError as error:
+            if not self._told:
+                log.warning(
+                    "the mark %s cannot be written (%s): a log that is put back may go unnoticed",
+                    self.path,
+                    error.strerror,
+                )
+            self._told = True
+        else:
+            self._told = False
+
+
+def read_mark(path: Path) -> Mark | None:
+    """The mark in the file; None if there is none, or none that can be read."""
+    try:
+        # O_NONBLOCK: whatever stands there, opening it does not wait.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            data = json.loads(os.read(fd, LARGEST_MARK_BYTES))
+        finally:
+            os.close(fd)
+        mark = Mark(**data)
+        UUID(mark.event_id)
+        if mark.position < 1:
+            raise ValueError(mark.position)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        log.warning("the mark %s cannot be read and is left out: %s", path, error)
+        return None
+    return mark
+
+
+def write_mark(path: Path, mark: Mark) -> None:
+    """Write the mark whole or not at all. OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    fd = os.open(
+        new,
+        os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
+        0o600,
+    )
+    try:
+        os.write(fd, json.dumps(asdict(mark)).encode())
+    finally:
+        os.close(fd)
+    # Not synced: a mark that a power cut took is one that was never written.
+    new.rename(path)
