@@ -62,6 +62,8 @@ class DashboardState:
     head: int = 0
     floor: int = 0
     position: int = 0
+    #: The fact at `position`, if it was sent to us.
+    event_id: str = ""
     #: Facts that were not sent to us, and how often the connection was made anew.
     missed: int = 0
     reconnects: int = 0
@@ -127,7 +129,7 @@ class DashboardState:
         for facts in self.watched.values():
             facts.clear()
         self.position = self.missed = 0
-        self.epoch = ""
+        self.epoch = self.event_id = ""
         self.version += 1
 
     def lose(self, problem: str, *, refused: bool = False) -> None:
@@ -141,7 +143,7 @@ class DashboardState:
         first = max(first, self.position + 1)
         if last >= first:
             self.missed += last - first + 1
-            self.position = last
+            self.position, self.event_id = last, ""
         self.version += 1
 
     def apply(self, fact: Recorded) -> None:
@@ -150,7 +152,7 @@ class DashboardState:
             return
         if self.position and fact.position != self.position + 1:
             self.missed += fact.position - self.position - 1
-        self.position = fact.position
+        self.position, self.event_id = fact.position, str(fact.event_id)
         self.head = max(self.head, fact.position)
         self._counted += self.phase == "live"
         self.tail.append(fact)

@@ -39,7 +39,7 @@ _UNAUTHORISED = 4401
 
 
 class OtherLog(Exception):
-    """The daemon has another log than the one we followed."""
+    """The daemon has another log than the one we followed, or ours was put back."""
 
 
 class LiveStream:
@@ -90,11 +90,11 @@ class LiveStream:
         self._model.feed(greeting, datetime.now(UTC))
         await self._list_runs()
         start = max(greeting["floor"] - 1, greeting["head"] - TAIL_AT_START, 0)
-        self._model.position = start
+        self._model.position, self._model.event_id = start, ""
 
     async def _follow(self, address: Address) -> None:
         model, epoch = self._model, self._model.epoch
-        async with open_connection(address, model.position) as socket:
+        async with open_connection(address, model.position, model.event_id) as socket:
             greeting = await receive_greeting(socket)
             if greeting["epoch"] != epoch or greeting["head"] < model.position:
                 model.forget()
@@ -104,7 +104,11 @@ class LiveStream:
             missed = model.missed
             frames = 0
             async for message in socket:
-                model.feed(json.loads(message), datetime.now(UTC))
+                frame = json.loads(message)
+                if frame.get("type") == "gap" and frame.get("put_back"):
+                    model.forget()
+                    raise OtherLog
+                model.feed(frame, datetime.now(UTC))
                 frames += 1
                 if frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -115,9 +119,12 @@ class LiveStream:
 
 @asynccontextmanager
 async def open_connection(
-    address: Address, after: int
+    address: Address, after: int, after_id: str = ""
 ) -> AsyncIterator[ClientConnection]:
-    """The stream of all runs after a position; its socket is gone when the block ends."""
+    """The stream of all runs after a position; its socket is gone when the block ends.
+
+    `after_id` is the fact at that position, if it is known.
+    """
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     options: dict[str, Any] = {
         "additional_headers": headers,
@@ -128,7 +135,10 @@ async def open_connection(
         "ping_interval": PING_SECONDS,
         "ping_timeout": PING_SECONDS,
     }
-    url = address.websocket_url(after=after)
+    place: dict[str, Any] = {"after": after}
+    if after_id:
+        place["after_id"] = after_id
+    url = address.websocket_url(**place)
     if address.socket is not None:
         opening = unix_connect(str(address.socket), uri=url, **options)
     else:
@@ -136,9 +146,7 @@ async def open_connection(
         opening = connect(url, proxy=None, **options)
     async with opening as socket:
         if not address.token:
-            await socket.send(
-                json.dumps({"type": "open", "token": None, "after": after})
-            )
+            await socket.send(json.dumps({"type": "open", "token": None, **place}))
         try:
             yield socket
         finally:

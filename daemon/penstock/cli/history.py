@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from penstock.cli.connect import embedded, one_form
 from penstock.cli.output import say
 from penstock.cli.session import Session, run_async
-from penstock.client import Client, open_client
+from penstock.client import Client, open_client, put_back
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.recorded import Recorded
@@ -96,7 +96,10 @@ class FileSource:
         return Reader(self.store, {}, {})
 
     async def page(self, run_id: str, after: int) -> list[Recorded]:
-        return await self.store.read(one_form(run_id), after, PAGE)
+        facts = await self.store.read(one_form(run_id), after, PAGE)
+        if not facts and after > (head := (await self.store.bounds()).head):
+            raise put_back(after, {"first": head + 1})
+        return facts
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
@@ -189,9 +192,13 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
 
 
 @asynccontextmanager
-async def open_file(path: Path, life: str) -> AsyncIterator[SqliteStore]:
-    """The log in a file that no daemon holds."""
+async def open_file(
+    path: Path, life: str, *, alone: bool = False
+) -> AsyncIterator[SqliteStore]:
+    """The log in a file that no daemon holds; `alone` to write into it."""
     from penstock.log.sqlite.store import open_sqlite, threads
 
-    async with open_sqlite(path, life=life, run_blocking=threads(1)) as store:
+    async with open_sqlite(
+        path, life=life, run_blocking=threads(1), alone=alone
+    ) as store:
         yield store

@@ -121,7 +121,9 @@ def prune(
     before = datetime.now(UTC) - timedelta(seconds=seconds)
 
     async def work() -> list[str]:
-        async with open_file(paths.database, life=secrets.token_hex(8)) as store:
+        async with open_file(
+            paths.database, life=secrets.token_hex(8), alone=True
+        ) as store:
             return await _prune(store, config, paths, seconds, keep)
 
     forgotten: list[str] = []
@@ -189,7 +191,7 @@ def forget_embedded(paths: Paths, before: datetime) -> list[str]:
     What a killed one left of its run's folder goes with the log.
     """
     from penstock.environment import remove_tree
-    from penstock.log.sqlite.database import hold_lock
+    from penstock.log.sqlite.database import hold_inode, hold_lock
 
     removed: list[str] = []
     for file in sorted(paths.embedded.glob("*.db")):
@@ -197,7 +199,7 @@ def forget_embedded(paths: Paths, before: datetime) -> list[str]:
             continue
         lock = file.with_suffix(".lock")
         try:
-            with hold_lock(lock):
+            with hold_lock(lock), hold_inode(file):
                 for name in (
                     f"{file.name}-wal",
                     f"{file.name}-shm",

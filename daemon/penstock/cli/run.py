@@ -27,6 +27,7 @@ from penstock.client import (
     News,
     Reconnecting,
     Skipped,
+    WentBack,
 )
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused
 from penstock.words.problems import Exit
@@ -142,6 +143,11 @@ def notice(news: News) -> None:
             say(f"{why}; connecting again")
         case Skipped(first=first, last=last):
             say(f"the facts {first} to {last} are not kept any more")
+        case WentBack(first=first):
+            say(
+                f"the log does not hold the facts from {first} on any more; it was put back, and"
+                " is read from its beginning"
+            )
         case EpochChanged():
             say("the daemon has another log now; reading it from its beginning")
         case _:

@@ -8,4 +8,6 @@ from penstock.client.stream import News as News
 from penstock.client.stream import Ready as Ready
 from penstock.client.stream import Reconnecting as Reconnecting
 from penstock.client.stream import Skipped as Skipped
+from penstock.client.stream import WentBack as WentBack
 from penstock.client.stream import open_stream as open_stream
+from penstock.client.stream import put_back as put_back

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.failures import error_of
-from penstock.client.stream import EventStream, open_stream
+from penstock.client.stream import EventStream, open_stream, put_back
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
@@ -117,9 +117,15 @@ class Client:
     async def events(
         self, run_id: str | None = None, *, after: int = 0, limit: int = 500
     ) -> dict[str, Any]:
-        """A page of the log: {"events": […], "next": …, "more": …}."""
+        """A page of the log: {"events": […], "next": …, "more": …}.
+
+        PutBack if the log does not reach the position `after`.
+        """
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
-        return await self._object("GET", *parts, after=after, limit=limit)
+        page = await self._object("GET", *parts, after=after, limit=limit)
+        if (gap := page.get("gap")) and gap.get("put_back"):
+            raise put_back(after, gap)
+        return page
 
     # -- the queue; each answers how it is then
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+from uuid import UUID
 
 import trio
 
 from penstock.client.websocket import CLOSE_SECONDS, Lost, Socket, only, open_socket
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.recorded import Recorded
 
@@ -63,7 +64,14 @@ class EpochChanged:
     new: str
 
 
-News = Facts | Skipped | Ready | Reconnecting | EpochChanged
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """The log does not hold any more what was told from the position `first` on; it begins anew."""
+
+    first: int
+
+
+News = Facts | Skipped | Ready | Reconnecting | EpochChanged | WentBack
 
 
 @dataclass(slots=True)
@@ -74,10 +82,16 @@ class Cursor:
     position: int = 0
     epoch: str = ""
     ended: bool = False
+    #: The fact at `position`, if it was told here: by it the daemon knows a log that went back.
+    event_id: UUID | None = None
     #: The last sequence of the one run, None until it is known.
     _sequence: int | None = field(default=None)
 
+    #: Where its caller began.
+    _begun: int = field(init=False)
+
     def __post_init__(self) -> None:
+        self._begun = self.position
         if self.position == 0:
             self._sequence = 0
 
@@ -93,6 +107,7 @@ class Cursor:
                 news.append(Skipped(self.position + 1, fact.position - 1))
                 fresh = []
             self.position, self._sequence = fact.position, fact.sequence
+            self.event_id = fact.event_id
             self.ended = self.run_id is not None and fact.type in TERMINAL_TYPES
             fresh.append(fact)
         return news + ([Facts(tuple(fresh))] if fresh else [])
@@ -100,11 +115,17 @@ class Cursor:
     def skip(self, last: int) -> None:
         """The daemon said that nothing up to `last` will come."""
         self.position = max(self.position, last)
-        self._sequence = None
+        self._sequence = self.event_id = None
 
     def restart(self, epoch: str) -> None:
         """Begin anew with another log."""
         self.position, self.epoch, self._sequence = 0, epoch, 0
+        self.event_id = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the place is still the one that our caller brought."""
+        return self.event_id is None and self.position == self._begun
 
     def _misses(self, fact: Recorded) -> bool:
         # Dense are the positions of the whole log, and the sequence within one run.
@@ -192,7 +213,9 @@ async def _pump(
     patience = Patience()
     while not cursor.ended:
         try:
-            async with open_socket(address, cursor.run_id, cursor.position) as socket:
+            async with open_socket(
+                address, cursor.run_id, cursor.position, cursor.event_id
+            ) as socket:
                 await _tell(socket, cursor, patience, send)
         except Lost as lost:
             delay = patience.delay(trio.current_time())
@@ -223,6 +246,9 @@ async def _tell(
             cursor.epoch = frame["epoch"]
         if frame.get("type") == "bye":
             await _part(socket, frame.get("reason") or "the daemon said good-bye")
+        if frame.get("type") == "gap" and frame.get("put_back"):
+            await send.send(_went_back(frame, cursor))
+            return
         for news in _read(frame, cursor):
             await send.send(news)
 
@@ -232,6 +258,26 @@ async def _part(socket: Socket, reason: str) -> NoReturn:
     with suppress(Lost), trio.move_on_after(CLOSE_SECONDS):
         await socket.receive()
     raise Lost(reason)
+
+
+def _went_back(frame: dict[str, Any], cursor: Cursor) -> WentBack:
+    """Begin anew. PutBack if it was our caller who had the place: it must begin anew, not we."""
+    if cursor.given:
+        raise put_back(cursor.position, frame)
+    cursor.restart(cursor.epoch)
+    return WentBack(frame["first"])
+
+
+def put_back(after: int, gap: Mapping[str, Any]) -> PutBack:
+    """What to raise for a place that the daemon says is not of its log."""
+    what = (
+        f"another event stands at position {after}"
+        if gap["first"] == after
+        else f"the log ends at position {gap['first'] - 1}, before {after}"
+    )
+    return PutBack(
+        f"{what}: it was put back, or is another one; read it from its beginning"
+    )
 
 
 def _read(frame: dict[str, Any], cursor: Cursor) -> list[News]:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import trio
 from pydantic_core import from_json
@@ -60,9 +61,9 @@ class Socket:
 
 @asynccontextmanager
 async def open_socket(
-    address: Address, run_id: str | None, after: int
+    address: Address, run_id: str | None, after: int, after_id: UUID | None = None
 ) -> AsyncIterator[Socket]:
-    """A connection that tells the log above the position `after`.
+    """A connection that tells the log above the position `after`, whose fact is `after_id`.
 
     Lost if it cannot be made; the daemon's own error if it refuses.
     """
@@ -71,7 +72,7 @@ async def open_socket(
             try:
                 async with await _connect(address) as stream:
                     connection = await _shake_hands(
-                        nursery, stream, address, run_id, after
+                        nursery, stream, address, run_id, after, after_id
                     )
                     try:
                         yield Socket(connection)
@@ -117,8 +118,9 @@ async def _shake_hands(
     address: Address,
     run_id: str | None,
     after: int,
+    after_id: UUID | None,
 ) -> WebSocketConnection:
-    url = urlsplit(address.websocket_url(run_id, after=after))
+    url = urlsplit(address.websocket_url(run_id, after=after, after_id=after_id))
     headers = (
         [(b"Authorization", b"Bearer " + address.token.encode())]
         if address.token
@@ -137,9 +139,10 @@ async def _shake_hands(
             )
             if not address.token and address.socket is None:
                 # Without a token the daemon says nothing before it has heard this.
-                await connection.send_message(
-                    json.dumps({"type": "open", "after": after})
-                )
+                opening = {"type": "open", "after": after}
+                if after_id is not None:
+                    opening["after_id"] = str(after_id)
+                await connection.send_message(json.dumps(opening))
     except trio.TooSlowError:
         raise Lost(f"{address} does not answer") from None
     except (OSError, trio.BrokenResourceError, ConnectionClosed) as error:

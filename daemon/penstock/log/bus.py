@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
+from uuid import UUID
 
 import trio
 
@@ -31,10 +32,15 @@ class Lagged(PenstockError):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Positions `first` to `last` were not delivered."""
+    """Positions `first` to `last` were not delivered.
+
+    `put_back`: what the reader has from `first` on is not of this log, which was put back since, or
+    is another one; what this log has there comes next.
+    """
 
     first: int
     last: int
+    put_back: bool = False
 
     @property
     def count(self) -> int:
@@ -228,6 +234,22 @@ class Bus:
         live = cursor >= self.head
         return Page(batch_of(tuple(facts), run_id, live=live), cursor)
 
+    async def find_put_back(self, after: int, after_id: UUID | None) -> Gap | None:
+        """What a reader has up to the position `after` that this log does not hold; None: nothing.
+
+        `after_id` is the fact that the reader had there, if it knows: a log that was put back and
+        went on may be as long as before. A fact that is not kept any more is taken to be the same.
+        """
+        head = self.head
+        if after > head:
+            await trio.lowlevel.checkpoint()
+            return Gap(head + 1, after, put_back=True)
+        facts = await self.history.read_all(after - 1, 1, max_bytes=1)
+        same = not facts or after_id in (None, facts[0].event_id)
+        if same or facts[0].position != after:
+            return None
+        return Gap(after, after, put_back=True)
+
     async def wait_published(self, run_id: str | None) -> None:
         """Wait until a fact of the run, or of any run for None, is published."""
         lot = self._lots.get(run_id)
@@ -246,15 +268,20 @@ class Bus:
         run_id: str | None,
         after: int,
         *,
+        after_id: UUID | None = None,
         overflow: Overflow = "catch_up",
         name: str = "",
         kind: str = "internal",
     ) -> Iterator[Subscription]:
-        """A reader of one run's facts, or of all, above the position `after`."""
+        """A reader of one run's facts, or of all, above the position `after`.
+
+        `after_id`: the fact that the reader had there, if it knows.
+        """
         subscription = Subscription(
             self,
             run_id,
             max(after, 0),
+            after_id=after_id,
             overflow=overflow,
             name=name,
             kind=kind,
@@ -295,6 +322,7 @@ class Subscription:
         run_id: str | None,
         cursor: int,
         *,
+        after_id: UUID | None,
         overflow: Overflow,
         name: str,
         kind: str,
@@ -312,6 +340,9 @@ class Subscription:
         self._told_live = False
         # A run that ended before we came is known by the store alone; asked once.
         self._asked_store = run_id is None
+        # A reader may come with a place that is not of this log.
+        self._after_id = after_id
+        self._unchecked = cursor > bus.head or (cursor > 0 and after_id is not None)
 
     def __aiter__(self) -> Subscription:
         return self
@@ -322,7 +353,10 @@ class Subscription:
         await trio.lowlevel.checkpoint_if_cancelled()
         parked = False
         while not self._ended:
-            if batch := self.take_ready():
+            if self._unchecked:
+                if batch := await self._check_place():
+                    return batch
+            elif batch := self.take_ready():
                 if not parked:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return batch
@@ -397,6 +431,15 @@ class Subscription:
         facts = [fact for fact in facts if fact.position <= head]
         self.cursor = facts[-1].position if facts else max(self.cursor, head)
         return facts
+
+    async def _check_place(self) -> Batch | None:
+        gap = await self._bus.find_put_back(self.cursor, self._after_id)
+        # Only now: the wait may have been cut short, and then it is asked again.
+        self._unchecked = False
+        if gap is None:
+            return None
+        self.cursor = gap.first - 1
+        return Batch(gap=gap)
 
     async def _ask_store(self) -> None:
         row = await self._bus.history.run(self.run_id or "")

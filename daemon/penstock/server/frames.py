@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from wsproto.frame_protocol import FrameProtocol
 
 from penstock.log.bus import Batch, Gap, Overflow
-from penstock.words.api import GapFrame, HelloFrame
+from penstock.server.replies import gap_reply
+from penstock.words.api import HelloFrame
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def events_frame(facts: tuple[Recorded, ...]) -> bytes:
 
 def gap_frame(gap: Gap, overflow: Overflow) -> bytes:
     """What is missing, and how many of it this client's own policy dropped."""
-    dropped = gap.count if overflow == "drop_oldest" else None
-    return model_frame(GapFrame(first=gap.first, last=gap.last, dropped=dropped))
+    return model_frame(gap_reply(gap, overflow))
 
 
 def hello(core: Core) -> HelloFrame:

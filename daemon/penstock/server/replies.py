@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from penstock.log.bus import Gap, Overflow
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
 from penstock.words.events import DAEMON_STREAM
@@ -83,6 +85,48 @@ def kind_json(kind: Kind) -> dict[str, Any]:
         "inputs": kind.inputs.model_json_schema(),
         "output": kind.output.model_json_schema(),
     }
+
+
+def gap_reply(gap: Gap, overflow: Overflow = "catch_up") -> GapFrame:
+    """What is missing, and how many of it this client's own policy dropped."""
+    dropped = gap.count if overflow == "drop_oldest" and not gap.put_back else None
+    return GapFrame(
+        first=gap.first, last=gap.last, dropped=dropped, put_back=gap.put_back
+    )
+
+
+async def read_page(
+    core: Core,
+    run_id: str | None,
+    after: int,
+    limit: int,
+    *,
+    after_id: UUID | None = None,
+    max_bytes: int,
+) -> bytes:
+    """A page of events above `after`, of one run or of all, as JSON. RunNotFound.
+
+    At most `limit` events and, beyond the first, `max_bytes`. `after_id`: the fact that the caller
+    had at `after`, if it knows.
+    """
+    bus, store = core.bus, core.store
+    head = bus.head if run_id is None else await head_of(core, run_id)
+    start, gap = after, None
+    if after and (after > bus.head or after_id):
+        gap = await bus.find_put_back(after, after_id)
+    if gap is not None:
+        start = gap.first - 1
+    if run_id is not None:
+        facts = await store.read(run_id, start, limit, max_bytes=max_bytes)
+    else:
+        # Pruned, if it is not the log that is shorter.
+        if start < bus.floor - 1:
+            gap, start = gap or Gap(start + 1, bus.floor - 1), bus.floor - 1
+        read = await store.read_all(start, limit, max_bytes=max_bytes)
+        # What is committed but not yet published is not yet true for anybody else either.
+        facts = [fact for fact in read if fact.position <= head]
+    told = None if gap is None else gap_reply(gap)
+    return events_page(facts, start, head=head, gap=told)
 
 
 def events_page(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -94,6 +95,9 @@ class Call:
 Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
 
 _AFTER = Query("after", "Position; only what was recorded after it", "integer")
+_AFTER_ID = Query(
+    "after_id", "Event id of the fact at `after`; a log that was put back is told by it"
+)
 _LIMIT = Query(
     "limit", "Rows at most", "integer", default=MOST_ROWS, least=1, most=MOST_ROWS
 )
@@ -118,7 +122,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,)),
     Route(
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
-        reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW), errors=(404,),
+        reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW), errors=(404,),
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(
@@ -149,7 +153,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/asks", "list_asks", "Open questions of all runs"),
     Route(
         "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
-        reply=wire.EventsPage, queries=(_AFTER, _LIMIT, _OVERFLOW),
+        reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
     ),
     Route("GET", "/queue", "queue", "The queue and the slots"),
     Route(
@@ -181,7 +185,7 @@ ROUTES: tuple[Route, ...] = (
 
 #: The handshake of a WebSocket; its path is matched by the door.
 STREAM = Route(
-    "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _OVERFLOW)
+    "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _AFTER_ID, _OVERFLOW)
 )  # fmt: skip
 
 
@@ -216,6 +220,14 @@ def overflow_of(text: str | None) -> Overflow:
         if text in (None, policy):
             return policy
     raise Refused("overflow", f"must be one of {', '.join(policies)}")
+
+
+def event_id_of(text: str | None) -> UUID | None:
+    """An event's id. Refused for a text that is none."""
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        raise Refused("after_id", "must be an event's id") from None
 
 
 def run_id_of(text: str) -> str:

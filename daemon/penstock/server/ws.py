@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
@@ -18,7 +19,13 @@ from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
 from penstock.server.frames import batch_frames, hello, model_frame
 from penstock.server.guard import Guard, RequestHead
-from penstock.server.routes import STREAM, overflow_of, parse_query, run_id_of
+from penstock.server.routes import (
+    STREAM,
+    event_id_of,
+    overflow_of,
+    parse_query,
+    run_id_of,
+)
 from penstock.server.shutdown import Shutdown, last_look
 from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
 from penstock.words.errors import PenstockError, Refused, Unauthorised
@@ -42,6 +49,8 @@ class SubscribeRequest:
 
     run_id: str | None
     after: int
+    #: The fact that it had at `after`, if it knows.
+    after_id: UUID | None
     overflow: Overflow
 
 
@@ -106,6 +115,7 @@ class WebSocketSession:
         with bus.subscribe(
             wanted.run_id,
             wanted.after,
+            after_id=wanted.after_id,
             overflow=wanted.overflow,
             name=self._name,
             kind="ws",
@@ -263,16 +273,20 @@ def read_subscribe_request(request_head: RequestHead) -> SubscribeRequest:
             run_id = run_id_of(unquote_to_bytes(raw).decode("utf-8"))
         except UnicodeDecodeError:
             raise Refused("run_id", "is not UTF-8 when decoded") from None
-    return SubscribeRequest(run_id, query["after"] or 0, overflow_of(query["overflow"]))
+    return SubscribeRequest(
+        run_id,
+        query["after"] or 0,
+        event_id_of(query["after_id"]),
+        overflow_of(query["overflow"]),
+    )
 
 
 def amended(wanted: SubscribeRequest, opened: OpenFrame) -> SubscribeRequest:
     """The wish after the client's first frame."""
-    return replace(
-        wanted,
-        after=wanted.after if opened.after is None else opened.after,
-        overflow=opened.overflow or wanted.overflow,
-    )
+    if opened.after is not None:
+        # The id belongs to its position: that of the address is not that of another one.
+        wanted = replace(wanted, after=opened.after, after_id=opened.after_id)
+    return replace(wanted, overflow=opened.overflow or wanted.overflow)
 
 
 def judge_handshake(request_head: RequestHead) -> PenstockError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -130,6 +131,8 @@ class EventsPage(Received):
     events: tuple[dict[str, Any], ...]
     next: int
     more: bool = False
+    #: What is missing before these events; None if nothing is.
+    gap: GapFrame | None = None
 
 
 class TaskReply(RunReply):
@@ -211,12 +214,17 @@ class EventsFrame(Received):
 
 
 class GapFrame(Received):
-    """The facts from `first` to `last` are not sent: pruned, or dropped for a slow reader."""
+    """The facts from `first` to `last` are not sent: pruned, or dropped for a slow reader.
+
+    `put_back`: the reader's own facts from `first` on are not of this log, which was put back since
+    they were sent, or is another one; it begins anew, or goes on with what this log has there.
+    """
 
     type: Literal["gap"] = "gap"
     first: int
     last: int
     dropped: int | None = None
+    put_back: bool = False
 
 
 class ReadyFrame(Received):
@@ -383,6 +391,8 @@ class OpenFrame(Sent):
     type: Literal["open"] = "open"
     token: Annotated[str | None, Field(repr=False)] = None
     after: Version | None = None
+    #: The event id of the fact at `after`, for a log that may have been put back meanwhile.
+    after_id: UUID | None = None
     overflow: Overflow | None = None
 
 

@@ -46,6 +46,10 @@ class OtherInputs(Conflict):
     """A run of this id exists with other inputs."""
 
 
+class PutBack(Conflict):
+    """The log does not hold the place to read on from; it was put back, or is another one."""
+
+
 class AlreadyAnswered(Conflict):
     """The question was answered already, or is no longer open."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,6 +111,13 @@ class ReadEvents(Arguments):
             description="Where to read on: `next` of the page before, or 0 for the beginning."
         ),
     ] = 0
+    after_id: Annotated[
+        UUID | None,
+        Field(
+            description="The event_id of the event at `after`, if known: the page tells by"
+            " `gap.put_back` when the log does not hold it any more."
+        ),
+    ] = None
     limit: Annotated[
         int, Field(ge=1, le=LONGEST_PAGE, description="How many events at most.")
     ] = USUAL_EVENTS

@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import trio
 from pydantic_core import from_json
 
 from penstock.log.filters import parse_filter
+from penstock.server import replies as shapes
 from penstock.server.mcp import arguments as a
 from penstock.server.replies import (
-    events_page,
-    head_of,
     kind_json,
     open_asks,
     status_line,
@@ -22,7 +22,7 @@ from penstock.server.replies import (
     task_reply,
 )
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import GapFrame, RunReply, SubmitRequest
+from penstock.words.api import RunReply, SubmitRequest
 from penstock.words.config import KIB
 from penstock.words.errors import NotAvailable
 
@@ -98,7 +98,7 @@ def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
 
 def _other_calls(core: Core) -> dict[str, ToolCall]:
     async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
-        page = await read_page(core, args.run_id, args.after, args.limit)
+        page = await read_page(core, args.run_id, args.after, args.limit, args.after_id)
         return dict(from_json(page))
 
     async def list_pipelines(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
@@ -138,20 +138,18 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     }
 
 
-async def read_page(core: Core, run_id: str | None, after: int, limit: int) -> bytes:
-    """A page of events above `after`, of one run or of all, as JSON. RunNotFound."""
+async def read_page(
+    core: Core,
+    run_id: str | None,
+    after: int,
+    limit: int,
+    after_id: UUID | None = None,
+) -> bytes:
+    """A page of events that fits into a message. RunNotFound."""
     size = min(PAGE_BYTES, core.config.page_bytes)
-    if run_id is not None:
-        head = await head_of(core, run_id)
-        facts = await core.store.read(run_id, after, limit, max_bytes=size)
-        return events_page(facts, after, head=head)
-    # What is committed but not yet published is not yet true for anybody else either.
-    head, floor = core.bus.head, core.bus.floor
-    start = max(after, floor - 1)
-    read = await core.store.read_all(start, limit, max_bytes=size)
-    facts = [fact for fact in read if fact.position <= head]
-    gap = GapFrame(first=after + 1, last=start) if start > after else None
-    return events_page(facts, start, head=head, gap=gap)
+    return await shapes.read_page(
+        core, run_id, after, limit, after_id=after_id, max_bytes=size
+    )
 
 
 class Waiting:

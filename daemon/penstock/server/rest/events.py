@@ -11,13 +11,20 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from penstock.log.bus import Batch, Subscription
 from penstock.server.answer import JSON, HttpAnswer, HttpStream, json_answer
-from penstock.server.replies import events_page, head_of
-from penstock.server.routes import LARGEST_CURSOR, Call, Handler, overflow_of
+from penstock.server.replies import gap_reply, head_of, read_page
+from penstock.server.routes import (
+    LARGEST_CURSOR,
+    Call,
+    Handler,
+    event_id_of,
+    overflow_of,
+)
 from penstock.server.shutdown import Shutdown, last_look
-from penstock.words.api import ByeFrame, GapFrame
+from penstock.words.api import ByeFrame
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.problems import detail_of
 
@@ -33,35 +40,42 @@ def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
     numbers = itertools.count(1)
 
     async def run_events(call: Call) -> HttpAnswer | HttpStream:
-        head = await head_of(core, call.run_id)
         if form := wanted_stream(call.headers.get("accept", "")):
+            # Known or not: a stream cannot say so once it has begun.
+            await head_of(core, call.run_id)
             return stream(call, form, call.run_id)
-        after, limit = call.query["after"] or 0, call.query["limit"]
-        size = core.config.page_bytes
-        facts = await core.store.read(call.run_id, after, limit, max_bytes=size)
-        return json_answer(events_page(facts, after, head=head))
+        return await page(call, call.run_id)
 
     async def all_events(call: Call) -> HttpAnswer | HttpStream:
         if form := wanted_stream(call.headers.get("accept", "")):
             return stream(call, form, None)
-        after, limit = call.query["after"] or 0, call.query["limit"]
-        # What is committed but not yet published is not yet true for anybody else either.
-        head, floor = core.bus.head, core.bus.floor
-        start = max(after, floor - 1)
-        read = await core.store.read_all(start, limit, max_bytes=core.config.page_bytes)
-        facts = [fact for fact in read if fact.position <= head]
-        gap = GapFrame(first=after + 1, last=start) if start > after else None
-        return json_answer(events_page(facts, start, head=head, gap=gap))
+        return await page(call, None)
+
+    async def page(call: Call, run_id: str | None) -> HttpAnswer:
+        read = read_page(
+            core,
+            run_id,
+            call.query["after"] or 0,
+            call.query["limit"],
+            after_id=event_id_of(call.query["after_id"]),
+            max_bytes=core.config.page_bytes,
+        )
+        return json_answer(await read)
 
     def stream(call: Call, form: str, run_id: str | None) -> HttpStream:
-        after = cursor_of(call)
+        after, after_id = cursor_of(call)
         overflow = overflow_of(call.query["overflow"])
         name = f"{'sse' if form == SSE else 'ndjson'}-{next(numbers)}"
 
         @contextmanager
         def open_lines() -> Iterator[AsyncIterator[bytes]]:
             with core.bus.subscribe(
-                run_id, after, overflow=overflow, name=name, kind="http"
+                run_id,
+                after,
+                after_id=after_id,
+                overflow=overflow,
+                name=name,
+                kind="http",
             ) as subscription:
                 lines = sse_lines if form == SSE else ndjson_lines
                 yield Lines(
@@ -139,9 +153,7 @@ def sse_lines(batch: Batch) -> bytes:
 def gap_json(batch: Batch) -> bytes:
     """The `gap` frame of a batch that has one."""
     assert batch.gap is not None
-    return (
-        GapFrame(first=batch.gap.first, last=batch.gap.last).model_dump_json().encode()
-    )
+    return gap_reply(batch.gap).model_dump_json().encode()
 
 
 def _sse(event: str, data: bytes) -> bytes:
@@ -159,11 +171,11 @@ def wanted_stream(accept: str) -> str | None:
     return None
 
 
-def cursor_of(call: Call) -> int:
-    """Where a stream begins: `after`, or else what a browser says it had last."""
+def cursor_of(call: Call) -> tuple[int, UUID | None]:
+    """Where a stream begins: `after`, or else what a browser says it had last, which names no id."""
     if call.query["after"] is not None:
-        return int(call.query["after"])
+        return int(call.query["after"]), event_id_of(call.query["after_id"])
     last = call.headers.get("last-event-id", "").strip() or "0"
     if not (last.isascii() and last.isdecimal() and len(last) <= 19):
         raise Refused("Last-Event-ID", "must be a position")
-    return min(int(last), LARGEST_CURSOR)
+    return min(int(last), LARGEST_CURSOR), None
