@@ -77,7 +77,7 @@ async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> No
     assert [n.attempt for n in news if isinstance(n, Reconnecting)] == [1]
     assert [asked.target for asked in daemon.asked] == [
         "/ws/r?after=0",
-        "/ws/r?after=3",
+        f"/ws/r?after=3&after_id={told[2]['event_id']}",
     ]
 
 

@@ -92,7 +92,7 @@ def test_a_gap_comes_before_its_facts_and_tells_what_was_dropped() -> None:
     for overflow, dropped in (("drop_oldest", 5), ("catch_up", None)):
         gap, events = messages(batch_frames(batch, overflow))  # type: ignore[arg-type]
         assert json.loads(gap) == {
-            "type": "gap", "first": 3, "last": 7, "dropped": dropped,
+            "type": "gap", "first": 3, "last": 7, "dropped": dropped, "put_back": False,
         }  # fmt: skip
         assert json.loads(events)["type"] == "events"
 

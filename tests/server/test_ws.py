@@ -483,15 +483,43 @@ async def test_history_below_the_floor_is_a_gap() -> None:
         house.core.bus.forget_below(3)
         async with open_client(house) as client:
             got = await until(client, "ready")
-            assert got[1] == {"type": "gap", "first": 1, "last": 2, "dropped": None}
+            assert got[1] == {
+                "type": "gap", "first": 1, "last": 2, "dropped": None, "put_back": False,
+            }  # fmt: skip
             assert positions(got) == [3]
 
 
-async def test_a_cursor_above_the_head_waits() -> None:
-    """BUS-07"""
+async def test_a_cursor_above_the_head_is_told_and_goes_on_from_it() -> None:
+    """BUS-07: the log was put back, or the place is of another one; nobody waits for ever."""
     async with open_house() as house, open_client(house, "/ws?after=2") as client:
-        await receive(client)
+        got = await until(client, "ready")
+        assert got[1] == {
+            "type": "gap", "first": 1, "last": 2, "dropped": None, "put_back": True,
+        }  # fmt: skip
         house.queued("r")
         house.record("r", Log(text="2"), Log(text="3"))
-        got = await until(client, "events")
-        assert positions(got) == [3]
+        seen: list[int] = []
+        while len(seen) < 3:
+            seen += positions(await until(client, "events"))
+        assert seen == [1, 2, 3]
+
+
+async def test_a_place_with_another_fact_is_told_and_the_fact_comes() -> None:
+    """BUS-07: the log was put back and is as long as before; only the event's id tells."""
+    async with open_house() as house:
+        other = house.queued("r").event_id
+        mine = house.record("r", Log(text="1")).event_id
+        house.record("r", Log(text="2"))
+        async with open_client(house, f"/ws?after=2&after_id={mine}") as client:
+            got = await until(client, "ready")
+            assert [frame["type"] for frame in got] == ["hello", "events", "ready"]
+            assert positions(got) == [3]
+        async with open_client(house, f"/ws/r?after=2&after_id={other}") as client:
+            got = await until(client, "ready")
+            assert (got[1]["first"], got[1]["last"], got[1]["put_back"]) == (2, 2, True)
+            assert positions(got) == [2, 3]
+        async with open_client(house, token=None) as client:
+            frame = {"type": "open", "token": TOKEN, "after": 2}
+            await client.send_message(json.dumps({**frame, "after_id": str(other)}))
+            got = await until(client, "ready")
+            assert got[1]["put_back"]
