@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from fakes.log_holder import another_daemon
 from fakes.penstock_command import Penstock
 
 
@@ -35,3 +37,21 @@ def test_what_is_no_export_is_refused_and_nothing_is_written(
     result = penstock("import", "--database", str(file), stdin="not json\n")
     assert result.exit_code == 2
     assert "import" in result.stderr
+
+
+def test_import_and_prune_keep_off_a_log_that_a_daemon_has_open(
+    home: Path, penstock: Penstock
+) -> None:
+    """Law 5 RS-05: though nobody holds the lock file any more."""
+    path = home / "state" / "penstock" / "penstock.db"
+    embedded = path.parent / "embedded" / "r.db"
+    embedded.parent.mkdir(parents=True)
+    with another_daemon(embedded):
+        os.utime(embedded, (0, 0))
+        assert penstock("prune").exit_code == 0
+        assert embedded.exists()
+    with another_daemon(path):
+        for words in (["prune"], ["import", "/dev/null"]):
+            done = penstock(*words)
+            assert done.exit_code == 1
+            assert f"has the database {path} open" in done.stderr
