@@ -18,6 +18,8 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
+    ("log/high_water.py", "follow"): "the least time between two writes of the mark",
+    ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
     ("log/recorder.py", "write"): "the least time between two events of one gauge",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (

@@ -26,6 +26,7 @@ from penstock.client import (
     Ready,
     Reconnecting,
     Skipped,
+    WentBack,
     open_stream,
 )
 from penstock.client.stream import (
@@ -38,6 +39,7 @@ from penstock.words.address import Address
 from penstock.words.errors import (
     DaemonUnreachable,
     PenstockError,
+    PutBack,
     RunNotFound,
     Unauthorised,
 )
@@ -126,6 +128,50 @@ async def test_another_log_is_told_and_read_from_its_beginning(tmp_path: Path) -
     assert EpochChanged("e1", "e2") in news
     assert daemon.asked[-1].target == "/ws/r?after=0"
     assert positions(news) == [1, 2, 3, 1, 2, 3, 4, 5]
+
+
+def goes_back(first: int, last: int) -> Script:
+    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
+        await connection.send_message(hello())
+        gap = {"type": "gap", "first": first, "last": last, "put_back": True}
+        await connection.send_message(json.dumps(gap))
+        # What comes next is of a log that we do not know.
+        await connection.send_message(
+            json.dumps({"type": "events", "events": [fact(9, 9, LINE)]})
+        )
+
+    return play
+
+
+@pytest.mark.parametrize("run_id", [None, "r"])
+async def test_a_log_that_went_back_is_read_from_its_beginning(
+    tmp_path: Path, run_id: str | None
+) -> None:
+    """WS-07"""
+    told = story()
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [tells(*told[:3]), goes_back(3, 3), tells(*told)]
+            news: list[News] = []
+            async with open_stream(daemon.address, run_id) as stream:
+                async for piece in stream:
+                    news.append(piece)
+                    if positions(news)[-1:] == [5]:
+                        break
+    assert WentBack(3) in news
+    assert positions(news) == [1, 2, 3, 1, 2, 3, 4, 5]
+    assert daemon.asked[-1].target.endswith("?after=0")
+
+
+async def test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem(
+    tmp_path: Path,
+) -> None:
+    """WS-07: who remembers the place must know that it is worth nothing any more."""
+    with trio.fail_after(30):
+        async with open_scripted_daemon(tmp_path / "s") as daemon:
+            daemon.scripts = [goes_back(4, 7)]
+            with pytest.raises(PutBack, match="ends at position 3, before 7"):
+                await read(daemon, after=7)
 
 
 async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:

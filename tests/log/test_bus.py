@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.log.bus import Bus, Lagged, Overflow
+from penstock.log.bus import Bus, Gap, Lagged, Overflow
 from penstock.log.writes import RunRow
 from penstock.words.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.words.recorded import Recorded
@@ -276,19 +276,58 @@ async def test_a_cursor_below_the_floor_gets_a_gap_and_goes_on(
         assert await positions(subscription, 600) == list(range(401, 601))
 
 
-async def test_a_cursor_above_the_head_waits(
-    autojump_clock: trio.testing.MockClock,
+@pytest.mark.parametrize("run_id", [None, "a"])
+async def test_a_cursor_above_the_head_is_told_and_goes_on_from_the_head(
+    autojump_clock: trio.testing.MockClock, run_id: str | None
 ) -> None:
-    """BUS-07"""
+    """BUS-07: the log was put back, or the place is of another one."""
     log = Log4()
     log.add("a", *lines(3))
-    with log.bus.subscribe(None, 5) as subscription:
-        assert (await anext(subscription)).facts == ()
-        with trio.move_on_after(100) as scope:
-            await anext(subscription)
-        assert scope.cancelled_caught
+    with log.bus.subscribe(run_id, 5) as subscription:
+        first = await anext(subscription)
+        assert (first.facts, first.gap) == ((), Gap(4, 5, put_back=True))
         log.add("a", *lines(4))
-        assert await positions(subscription, 7) == [6, 7]
+        assert await positions(subscription, 7) == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("ring", [8, 1])
+async def test_a_place_that_holds_another_fact_is_told_and_read_again(
+    autojump_clock: trio.testing.MockClock, ring: int
+) -> None:
+    """BUS-07: a log that was put back may be as long as before."""
+    log = Log4(ring=ring)
+    log.add("a", *lines(4))
+    mine = log.history.facts[1].event_id
+    with log.bus.subscribe(None, 2, after_id=mine) as subscription:
+        assert await positions(subscription, 4) == [3, 4]
+    with log.bus.subscribe("a", 2, after_id=new_event_id()) as subscription:
+        assert (await anext(subscription)).gap == Gap(2, 2, put_back=True)
+        assert await positions(subscription, 4) == [2, 3, 4]
+
+
+async def test_a_place_is_looked_at_again_after_a_wait_that_was_cut_short(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BUS-07: a heartbeat cuts waits short."""
+    log = Log4()
+    log.add("a", *lines(2))
+    with log.bus.subscribe(None, 2, after_id=new_event_id()) as subscription:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(subscription)
+        assert (await anext(subscription)).gap == Gap(2, 2, put_back=True)
+
+
+async def test_a_place_that_was_pruned_is_taken_as_it_is_said(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BUS-07: what is not kept says nothing of what it was."""
+    log = Log4()
+    log.add("a", *lines(4))
+    del log.history.facts[:3]
+    log.bus.forget_below(4)
+    with log.bus.subscribe(None, 2, after_id=new_event_id()) as subscription:
+        assert (await anext(subscription)).gap == Gap(3, 3)
 
 
 async def test_a_drop_that_hides_the_terminal_still_ends_the_stream(

@@ -313,6 +313,46 @@ async def test_server_sent_events_resume_by_id() -> None:
         check_problem(bad, 400, "overflow")
 
 
+@pytest.mark.parametrize("form", ["application/x-ndjson", "text/event-stream"])
+async def test_a_stream_of_a_place_that_the_log_does_not_hold_says_so_first(
+    form: str,
+) -> None:
+    """API-09 BUS-07: whether the log is shorter, or holds another fact there."""
+    async with open_house() as house, house.http() as client:
+        other = house.queued("r").event_id
+        house.record("r", RunStarted(kind="echo"), RunCompleted())
+        for query, first, last in (
+            ("after=9", 4, 9),
+            (f"after=2&after_id={other}", 2, 2),
+        ):
+            headers = {"Accept": form}
+            # One that its browser resumes by itself knows no more than the position.
+            if query == "after=9" and form == "text/event-stream":
+                headers, query = {**headers, "Last-Event-ID": "9"}, ""
+            told = await client.get(f"/runs/r/events?{query}", headers=headers)
+            lines = [line.removeprefix("data: ") for line in told.text.splitlines()]
+            frames = [json.loads(line) for line in lines if line.startswith("{")]
+            assert frames[0] == {
+                "type": "gap", "first": first, "last": last, "dropped": None, "put_back": True,
+            }  # fmt: skip
+            assert [f["position"] for f in frames[1:]] == list(range(first, 4))
+        bad = await client.get("/events?after=1&after_id=x")
+        check_problem(bad, 400, "after_id")
+
+
+async def test_a_page_of_a_place_that_holds_another_fact_says_so() -> None:
+    """API-09 BUS-07"""
+    async with open_house() as house, house.http() as client:
+        other = house.queued("r").event_id
+        mine = house.record("r", Log(text="1")).event_id
+        for path in ("/events", "/runs/r/events"):
+            same = (await client.get(f"{path}?after=2&after_id={mine}")).json()
+            assert same == {"events": [], "next": 2, "more": False}
+            page = (await client.get(f"{path}?after=2&after_id={other}")).json()
+            assert page["gap"]["put_back"]
+            assert [event["position"] for event in page["events"]] == [2]
+
+
 async def test_a_quiet_stream_shows_that_it_lives_and_a_goodbye_is_its_last_word() -> (
     None
 ):

@@ -356,7 +356,8 @@ class Subscription:
             if self._unchecked:
                 if batch := await self._check_place():
                     return batch
-            elif batch := self.take_ready():
+                continue
+            if batch := self.take_ready():
                 if not parked:
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 return batch

@@ -83,6 +83,12 @@ def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
             rest = await call(client, "read_events", run_id=run_id, after=page["next"])
             assert rest["events"][0]["sequence"] == 3
             assert not rest["more"]
+            ahead = await call(client, "read_events", run_id=run_id, after=10**6)
+            assert (ahead["events"], ahead["gap"]["put_back"]) == ([], True)
+            place = {"after": page["next"], "after_id": page["events"][0]["event_id"]}
+            other = await call(client, "read_events", run_id=run_id, **place)
+            assert other["gap"]["put_back"]
+            assert other["events"][0]["position"] == page["next"]
             every = await call(client, "read_events", limit=3)
             assert [e["position"] for e in every["events"]] == [1, 2, 3]
             listed = await call(client, "list_runs", q="kind:command", limit=2)
