@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 from textual.widgets import Input
@@ -187,6 +188,33 @@ async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert positions == list(range(1, 179))
+
+
+def test_a_log_that_was_put_back_is_shown_anew(real_daemon: RealDaemon) -> None:
+    """TU-01: as long as before, and of the same epoch; only the fact at our place is another."""
+
+    @aio
+    async def follow() -> None:
+        model, lists = DashboardState(), 0
+
+        async def count() -> None:
+            nonlocal lists
+            lists += 1
+
+        stream = LiveStream(lambda: found(real_daemon), model, count)
+        task = asyncio.create_task(stream.run())
+        await until(lambda: model.phase == "live" and model.event_id != "")
+        head, mine = model.position, model.event_id
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        model.event_id = str(uuid4())
+        task = asyncio.create_task(stream.run())
+        await until(lambda: model.event_id == mine)
+        assert (lists, model.position, len(model.tail)) == (2, head, head)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    follow()
 
 
 def test_a_real_daemon_is_followed_through_its_restart(
