@@ -17,6 +17,20 @@ class Mutant:
     fault: str
 
 
+@dataclass(frozen=True)
+class TestedMutant:
+    """As `Mutant`, in what no story plays: the `test` of ours must find it."""
+
+    #: Not a class of tests, whatever it is called.
+    __test__ = False
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
 MUTANTS = (
     Mutant(
         "the writer hears a cancel of the daemon",
@@ -295,5 +309,82 @@ MUTANTS = (
         "        self.slot_nursery.start_soon(self._bring_back, back)\n        await back.wait()\n",
         "doubts",
         "none",
+    ),
+)
+
+TESTED_MUTANTS = (
+    TestedMutant(
+        "the mark is ahead of the log",
+        "log/high_water.py",
+        "self.store.epoch, fact.position, str(fact.event_id)",
+        "self.store.epoch, fact.position + 1, str(fact.event_id)",
+        "record/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
+    ),
+    TestedMutant(
+        "the mark is moved before the commit is published",
+        "log/high_water.py",
+        "            newest = bus.newest\n",
+        "            [newest] = (await self.store.read_all())[-1:]\n",
+        "record/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
+    ),
+    TestedMutant(
+        "a log that was put back keeps its epoch",
+        "log/high_water.py",
+        "            await self.store.renew_epoch()\n",
+        "",
+        "record/test_high_water.py::test_an_older_copy_gets_a_new_epoch_and_keeps_its_id",
+    ),
+    TestedMutant(
+        "only the head of a log that was put back is looked at",
+        "log/high_water.py",
+        "    if found is not None and str(found) != mark.event_id:\n",
+        "    if found is None and mark.position == 0:\n",
+        "record/test_high_water.py"
+        "::test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
+    ),
+    TestedMutant(
+        "what went into a removed file is acknowledged",
+        "log/sqlite/store.py",
+        "        self._check_files()\n        return outcomes\n",
+        "        return outcomes\n",
+        "record/test_files.py::test_nothing_is_acknowledged_once_a_file_of_the_log_is_gone",
+    ),
+    TestedMutant(
+        "an idle daemon does not look at its files",
+        "log/watching.py",
+        "            await store.check_files()\n",
+        "            pass\n",
+        "record/test_files.py"
+        "::test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]",
+    ),
+    TestedMutant(
+        "the lock is on the lock file alone",
+        "log/sqlite/database.py",
+        "        if alone:\n",
+        "        if alone and not readers:\n",
+        "record/test_files.py"
+        "::test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file",
+    ),
+    TestedMutant(
+        "the locks of SQLite are let go of",
+        "log/sqlite/database.py",
+        "    return connections\n",
+        "    os.close(os.open(path, os.O_RDONLY))\n    return connections\n",
+        "record/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
+    ),
+    TestedMutant(
+        "a place beyond the log waits for ever",
+        "log/bus.py",
+        "self._unchecked = cursor > bus.head or (cursor > 0 and after_id is not None)",
+        "self._unchecked = cursor > 0 and after_id is not None",
+        "record/test_bus.py"
+        "::test_a_cursor_above_the_head_is_told_and_goes_on_from_the_head",
+    ),
+    TestedMutant(
+        "a place is a position and nothing else",
+        "log/bus.py",
+        "        same = not facts or after_id in (None, facts[0].event_id)\n",
+        "        same = not facts or after_id is not self\n",
+        "record/test_bus.py::test_a_place_that_holds_another_fact_is_told_and_read_again",
     ),
 )

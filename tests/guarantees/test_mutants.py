@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import penstock
-from guarantees.mutants import MUTANTS, Mutant
+from guarantees.mutants import MUTANTS, TESTED_MUTANTS, Mutant, TestedMutant
 
 PACKAGE = Path(penstock.__file__).parent
 HUNT = Path(__file__).parent / "hunt.py"
@@ -18,7 +18,7 @@ HUNT = Path(__file__).parent / "hunt.py"
 HUNT_SECONDS = 120
 
 
-def _plant(mutant: Mutant, folder: Path) -> None:
+def _plant(mutant: Mutant | TestedMutant, folder: Path) -> None:
     """The package in `folder`, made of links to ours, and one file that differs."""
     place = folder / "penstock"
     source = PACKAGE
@@ -52,5 +52,24 @@ def test_a_planted_bug_is_found_by_its_story(mutant: Mutant, tmp_path: Path) -> 
     assert hangs or f'--story "{mutant.scenario}"' in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", TESTED_MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_is_found_by_its_test(
+    mutant: TestedMutant, tmp_path: Path
+) -> None:
+    """ST-03 ST-08 BUS-07: and without the bug, the same test passes elsewhere in this suite."""
+    _plant(mutant, tmp_path)
+    tests = Path(__file__).parent.parent
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*words, str(tests / mutant.test)],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tests.parent,
+        capture_output=True, timeout=HUNT_SECONDS, text=True, check=False,
+    )  # fmt: skip
+    # 1: a test has failed; any other status says that it was not run.
+    assert done.returncode == 1, f"not found:\n{done.stdout[-2000:]}{done.stderr}"
+
+
 def test_no_bug_is_planted_twice() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    mutants = (*MUTANTS, *TESTED_MUTANTS)
+    assert len({mutant.name for mutant in mutants}) == len(mutants)
