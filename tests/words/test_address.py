@@ -79,6 +79,20 @@ def test_what_systemd_made_wins_over_xdg_and_what_is_configured_wins_over_both()
     assert (paths.state, paths.runtime) == (Path("/a"), Path("/b"))
 
 
+def test_the_mark_of_a_log_is_never_where_the_log_is() -> None:
+    """ST-08: who puts the one back must leave the other."""
+    environ = {"HOME": "/h"}
+    mark = find_paths(environ).mark
+    assert mark.parent == Path("/h/.cache/penstock")
+    assert find_paths({**environ, "XDG_CACHE_HOME": "/c"}).cache == Path("/c/penstock")
+    systemd = find_paths({**environ, "CACHE_DIRECTORY": "/var/cache/penstock:/other"})
+    assert systemd.cache == Path("/var/cache/penstock")
+    # Two states share a cache, and must not share a mark.
+    other = find_paths(environ, state_dir=Path("/a")).mark
+    assert other.parent == mark.parent
+    assert other != mark
+
+
 def test_a_configured_state_folder_never_shares_a_socket_with_another() -> None:
     environ = {"HOME": "/h", "XDG_RUNTIME_DIR": "/r"}
     assert find_paths(environ, state_dir=Path("/a")).socket == Path(

@@ -126,9 +126,10 @@ def delete_data(paths: Paths) -> None:
     """Delete what a daemon keeps, and its folder if nothing else is in it."""
     for path in (paths.runs, paths.embedded):
         shutil.rmtree(path, ignore_errors=True)
-    for file in (*paths.state.glob("penstock.db*"), paths.token, paths.lock):
+    kept = (paths.token, paths.lock, paths.mark)
+    for file in (*paths.state.glob("penstock.db*"), *kept):
         file.unlink(missing_ok=True)
-    for folder in (paths.runtime, paths.state):
+    for folder in (paths.runtime, paths.state, paths.cache):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
