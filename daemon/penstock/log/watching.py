@@ -63,10 +63,15 @@ def one_broken_store() -> Iterator[None]:
             raise
         if rest is not None:
             log.error("the store is broken, and more has failed", exc_info=rest)
-        first: BaseException = broken
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        raise StoreBroken(_what_is_said(broken)) from None
+
+
+def _what_is_said(group: BaseExceptionGroup[BaseException]) -> str:
+    """The sentence of the first error inside."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return str(first)
 
 
 async def _watch_files(store: SqliteStore) -> None:
