@@ -225,6 +225,7 @@ async def test_strangers_are_refused_at_the_handshake(
         ({"type": "open", "token": TOKEN, "after": -1}, 4400),
         ({"type": "open", "token": TOKEN, "colour": "red"}, 4400),
         ({"type": "hello"}, 4400),
+        ("[" + "," * 60_000, 4413),
         ("not json", 4400),
         (None, 4401),
     ],

@@ -10,6 +10,7 @@ import trio
 
 from penstock.server.answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.guard import Guard, RequestHead, body_too_large
+from penstock.server.json_meter import JsonMeter
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
@@ -112,14 +113,19 @@ def _decoded(raw_path: bytes) -> str:
 
 async def _read_body(receive: Receive, config: Config) -> bytes:
     body = bytearray()
+    meter = JsonMeter(
+        "body", most_values=config.max_body_values, deepest=config.max_body_depth
+    )
     with trio.move_on_after(config.stall_timeout) as patience:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Gone
-            body += message.get("body", b"")
+            piece = message.get("body", b"")
+            body += piece
             if len(body) > config.max_body_bytes:
                 raise body_too_large(config.max_body_bytes)
+            meter.feed(piece)
             if not message.get("more_body", False):
                 break
     if patience.cancelled_caught:

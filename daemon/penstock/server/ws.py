@@ -19,6 +19,7 @@ from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
 from penstock.server.frames import batch_frames, hello, model_frame
 from penstock.server.guard import Guard, RequestHead
+from penstock.server.json_meter import JsonMeter
 from penstock.server.routes import (
     STREAM,
     event_id_of,
@@ -84,7 +85,15 @@ class WebSocketSession:
         """The client's first frame; None if it was none, or showed no token, and we hung up."""
         try:
             with trio.fail_after(self._core.config.open_timeout):
-                frame = read_json(OpenFrame, await self._first_message())
+                message = await self._first_message()
+            config = self._core.config
+            meter = JsonMeter(
+                "frame",
+                most_values=config.max_body_values,
+                deepest=config.max_body_depth,
+            )
+            meter.feed(message if isinstance(message, bytes) else message.encode())
+            frame = read_json(OpenFrame, message)
             if not guard.admits(frame.token):
                 raise Unauthorised
         except ConnectionClosed:

@@ -194,6 +194,11 @@ class Config(Section):
     # -- clients
     #: A request body: a prompt of any sane size, and no more.
     max_body_bytes: Bytes = 9 * MIB
+    #: Values in the JSON of a body, empty lists counting twice: each takes 1 to 2 µs of the loop.
+    #: An argument list of all names in a large folder has room.
+    max_body_values: Count = 50_000
+    #: Levels of brackets in a body: those of a payload (100) and of the messages around it.
+    max_body_depth: Count = 128
     max_header_bytes: Bytes = 16 * KIB
     #: A frame from a WebSocket client.
     max_frame_bytes: Bytes = 64 * KIB

@@ -86,6 +86,18 @@ def test_a_body_over_the_limit_is_refused(agents: Agents) -> None:
     run(scenario)
 
 
+def test_a_body_of_too_many_values_is_refused(agents: Agents) -> None:
+    """API-08 Before the MCP server sees it."""
+
+    async def scenario() -> None:
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"x":[' + b"1," * 60_000
+        response = await request_head(agents, "POST", "/mcp", {}, body + b"1]}}")
+        assert response.status_code == 413
+        assert response.json()["limit"] == 50_000
+
+    run(scenario)
+
+
 async def request_head(
     agents: Agents,
     method: str,
