@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -214,6 +215,70 @@ async def test_an_address_gets_the_event() -> None:
             server.shutdown()
             thread.join()
     assert Receiver.got == [(str(fact.event_id), fact.wire())] * 2
+
+
+class Babbler:
+    """Answers a POST with as many bytes as are taken, and counts them."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sent = 0
+
+    async def serve(self, listener: trio.SocketListener) -> None:
+        async with await listener.accept() as stream:
+            while b"}" not in await stream.receive_some():
+                pass
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {self.most}\r\n\r\n"
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(head.encode())
+                while self.sent < self.most:
+                    await stream.send_all(bytes(64 * 1024))
+                    self.sent += 64 * 1024
+
+
+async def test_an_answer_is_read_up_to_a_limit() -> None:
+    """QA-08 A receiver that talks for ever neither fills the memory nor holds the hook."""
+    fact = (await some_facts())[-1]
+    babbler = Babbler(1 << 40)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    with trio.fail_after(30):
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(babbler.serve, listener)
+            url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+            await post(url, fact)
+    assert 0 < babbler.sent < 100 << 20
+
+
+async def test_a_hook_to_this_box_takes_no_proxy() -> None:
+    """API-08"""
+    fact = (await some_facts())[-1]
+    for environ in (
+        {"HTTP_PROXY": "http://127.0.0.1:1"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1"},
+    ):
+        babbler = Babbler(1)
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        with trio.fail_after(30):
+            async with listener, trio.open_nursery() as nursery:
+                nursery.start_soon(babbler.serve, listener)
+                port = listener.socket.getsockname()[1]
+                await post(f"http://127.0.0.1:{port}", fact, environ)
+
+
+async def test_a_failed_hook_tells_no_secret_of_its_address(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """API-08 Keys stand in the user's part, in the query, and at some services in the path."""
+    url = "https://user:one-secret@hooks.example:8443/T0/two-secret?key=three-secret#four-secret"
+
+    async def story(core: Core) -> None:
+        await submit(core)
+
+    await with_hooks(Called(failures=9), story, Hook(on=("completed",), url=url))
+    assert "secret" not in caplog.text
+    assert (
+        "the hook https://hooks.example:8443/… failed for run.completed" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("hook", ['on = ["failed"]', 'on = ["failed"]\nargv = ["a"]\nurl = "http://b"'])  # fmt: skip

@@ -187,14 +187,7 @@ class Actions:
 
 
 def _make_client(address: Address) -> httpx.AsyncClient:
-    """The client. Loading certificates is left out where there is no TLS."""
-    import httpx
+    from penstock.outgoing import daemon_client
 
-    uds = str(address.socket) if address.socket is not None else None
-    secure = address.base.startswith("https:")
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     # Textual redraws in between, so one slow answer must not hold the others.
-    transport = httpx.AsyncHTTPTransport(verify=secure, uds=uds)
-    return httpx.AsyncClient(
-        transport=transport, headers=headers, trust_env=False, timeout=TIMEOUT
-    )
+    return daemon_client(address, TIMEOUT)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -49,21 +48,13 @@ async def open_bridge(address: Address, send: Send) -> AsyncIterator[Bridge]:
     """A bridge to the daemon at `address`; `send` takes each message for the agent."""
     import httpx
 
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
-    socket = None if address.socket is None else str(address.socket)
-    secure = address.base.startswith("https:")
-    transport = httpx.AsyncHTTPTransport(
-        uds=socket,
-        verify=ssl.create_default_context() if secure else False,
-        trust_env=False,
-        # One more for what the daemon says of itself, and one for the goodbye.
-        limits=httpx.Limits(max_connections=MOST_REQUESTS + 2),
-    )
+    from penstock.outgoing import daemon_client
+
     patience = httpx.Timeout(None, connect=CONNECT_SECONDS)
+    # One more for what the daemon says of itself, and one for the goodbye.
+    limits = httpx.Limits(max_connections=MOST_REQUESTS + 2)
     async with (
-        httpx.AsyncClient(
-            transport=transport, headers=headers, timeout=patience, trust_env=False
-        ) as http,
+        daemon_client(address, patience, limits=limits) as http,
         trio.open_nursery() as requests_nursery,
     ):
         bridge = Bridge(http, address, send, requests_nursery)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -180,18 +179,10 @@ class Client:
 @asynccontextmanager
 async def open_client(address: Address) -> AsyncIterator[Client]:
     """Requests to the daemon at `address`; nothing is sent before the first one."""
-    import httpx
+    # Imported late: a command that asks nothing does without.
+    from penstock.outgoing import daemon_client
 
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
-    socket = None if address.socket is None else str(address.socket)
-    # A certificate store costs 20 ms to load. Proxies of the environment are for the wide world.
-    verify = (
-        ssl.create_default_context() if address.base.startswith("https:") else False
-    )
-    transport = httpx.AsyncHTTPTransport(uds=socket, verify=verify, trust_env=False)
-    async with httpx.AsyncClient(
-        transport=transport, headers=headers, trust_env=False
-    ) as http:
+    async with daemon_client(address, ANSWER_SECONDS) as http:
         yield Client(address, http)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 import trio
 
+from penstock.bodies import LONGEST_DRAIN, each_piece, read_bounded
 from penstock.llm.chat import RequestRefused, StreamBroken
 from penstock.words.errors import ModelUnreachable
 
@@ -55,8 +56,6 @@ def decode(line: bytes | bytearray) -> str:
 
 #: Bytes read of a body that is not streamed: an error, or the list of models.
 LARGEST_BODY = 1024 * 1024
-#: Seconds to wait for the end of a body whose end marker has come.
-LONGEST_DRAIN = 0.2
 #: Characters of a server's own words that we repeat.
 LONGEST_QUOTE = 300
 
@@ -132,7 +131,7 @@ async def each_line(
                 return True
         return False
 
-    if not await _each_piece(response, take):
+    if not await each_piece(response, take):
         for line in lines.close():
             await on_line(line)
 
@@ -157,7 +156,7 @@ def parse_object(text: str) -> dict[str, Any]:
 
 async def read_object(response: httpx.Response) -> dict[str, Any]:
     """The body as one JSON object; StreamBroken if it is none, or larger than `LARGEST_BODY`."""
-    return parse_object(decode(await _read_bounded(response)))
+    return parse_object(decode(await read_bounded(response, LARGEST_BODY)))
 
 
 def quote(text: str) -> str:
@@ -193,7 +192,7 @@ def count(value: Any) -> int | None:
 
 
 async def _refusal(response: httpx.Response) -> RequestRefused:
-    text = (await _read_bounded(response)).decode("utf-8", "replace")
+    text = (await read_bounded(response, LARGEST_BODY)).decode("utf-8", "replace")
     status = response.status_code
     detail = f"the model server at {response.url} answered {status}: {quote(_reason(text)) or response.reason_phrase}"
     pause = seconds_until(response.headers.get("retry-after"), datetime.now(UTC))
@@ -209,39 +208,3 @@ def _reason(text: str) -> str:
     if isinstance(error, dict):
         return str(error.get("message", error))
     return str(error)
-
-
-async def _read_bounded(response: httpx.Response) -> bytes:
-    body = bytearray()
-
-    async def take(piece: bytes) -> bool:
-        await trio.lowlevel.checkpoint()
-        body.extend(piece)
-        return len(body) > LARGEST_BODY
-
-    await _each_piece(response, take)
-    return bytes(body[:LARGEST_BODY])
-
-
-async def _each_piece(
-    response: httpx.Response, on_piece: Callable[[bytes], Awaitable[bool]]
-) -> bool:
-    """Hand over the body as it arrives until `on_piece` has enough; whether it had."""
-    pieces = response.aiter_bytes()
-    try:
-        async for piece in pieces:
-            if await on_piece(piece):
-                break
-        else:
-            return False
-        # A body read to its end leaves the connection fit for the next request.
-        with trio.move_on_after(LONGEST_DRAIN):
-            async for _ in pieces:
-                pass
-        return True
-    finally:
-        # Below this iterator stand others that nobody closes. A read that is cancelled at once
-        # ends them all, and leaves none to the collector.
-        with trio.move_on_after(0, shield=True):
-            async for _ in pieces:
-                pass

@@ -14,6 +14,7 @@ from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import Engine
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.outgoing import world_client
 from penstock.words.config import Model, Models
 from penstock.words.errors import ModelFailed, StartRefused
 
@@ -55,9 +56,6 @@ PROBE_LASTS = 2.0
 #: Connections beside those of requests: probes must find room while all requests are under way.
 _SPARE_CONNECTIONS = 4
 
-#: Proxies of the environment are for hosts out there, never for servers on this box.
-_OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-
 
 @asynccontextmanager
 async def open_models(
@@ -71,15 +69,10 @@ async def open_models(
     if not entries:
         yield None
         return
-    limits = httpx.Limits(
-        max_connections=len(entries) * config.concurrency + _SPARE_CONNECTIONS
-    )
-    async with httpx.AsyncClient(
-        # Loading a model may take minutes before the first byte: deadlines are our caller's scopes.
-        timeout=httpx.Timeout(None, connect=config.connect_timeout),
-        limits=limits,
-        mounts={f"all://{host}": None for host in _OWN_HOSTS},
-    ) as client:
+    # Loading a model may take minutes before the first byte: deadlines are our caller's scopes.
+    patience = httpx.Timeout(None, connect=config.connect_timeout)
+    room = len(entries) * config.concurrency + _SPARE_CONNECTIONS
+    async with world_client(environ, patience, room) as client:
         yield Chain(
             [_model_client(entry, config, client, environ) for entry in entries], config
         )

@@ -7,7 +7,9 @@ fails is a line in the daemon's log and nothing else; what a stop or a crash cut
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
 
 import trio
 
@@ -31,6 +33,8 @@ WORDS: Mapping[str, str] = {
 }
 #: Bytes of a failed hook's output that the log quotes.
 QUOTED_BYTES = 1000
+#: Bytes read of the answer to a POST: more than any server says that only took something.
+ANSWER_BYTES = 64 * 1024
 
 Call = Callable[[Hook, Recorded], Awaitable[None]]
 Due = tuple[Hook, Recorded]
@@ -93,7 +97,7 @@ class Hooks:
                 return
         log.warning(
             "the hook %s failed for %s of %s: %s",
-            hook.url or hook.argv[0],
+            hook.argv[0] if hook.url is None else shown_address(hook.url),
             fact.type,
             fact.run_id,
             why,
@@ -151,20 +155,39 @@ async def execute(executor: Executor, hook: Hook, fact: Recorded) -> None:
         raise HookFailed(f"exit status {exited.exit_code}: {told}")
 
 
-async def post(url: str, fact: Recorded) -> None:
+async def post(
+    url: str, fact: Recorded, environ: Mapping[str, str] = os.environ
+) -> None:
     """Send the event. HookFailed unless the answer is a success; redirects are none."""
     # Imported late: a daemon without such hooks does not need it.
-    import httpx
+    from penstock.bodies import read_bounded
+    from penstock.outgoing import world_client
 
     headers = {
         "content-type": "application/json",
         "idempotency-key": str(fact.event_id),
+        # What is packed small may be large when it is unpacked.
+        "accept-encoding": "identity",
     }
     # The caller's deadline is the only one.
-    async with httpx.AsyncClient(timeout=None) as client:
-        answer = await client.post(url, content=fact.wire(), headers=headers)
+    async with (
+        world_client(environ, None, 1) as client,
+        client.stream("POST", url, content=fact.wire(), headers=headers) as answer,
+    ):
+        # It says nothing to us; but a server that is cut off in the middle may call that an error.
+        await read_bounded(answer, ANSWER_BYTES, drain=0)
     if not answer.is_success:
         raise HookFailed(f"status {answer.status_code}")
+
+
+def shown_address(url: str) -> str:
+    """Where a hook's address leads. What else stands in it, a path too, is often the secret itself."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "with an address that cannot be read"
+    rest = "/…" if parts.path.strip("/") or parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}"
 
 
 async def _ignore_start(_started: ProcessStarted) -> None:
