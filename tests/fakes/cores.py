@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from fakes.confined import read_inline
 from fakes.stores import inline_store
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
@@ -75,7 +76,7 @@ class FakeProcesses:
         on_started: Callable[[ProcessStarted], Awaitable[None]],
         on_output: Callable[[Any, bytes], Awaitable[None]],
         on_proof: Callable[[Proof], None],
-        **_others: Any,
+        **others: Any,
     ) -> ProcessExited:
         self.started.append(tuple(argv))
         self.pid += 1
@@ -91,9 +92,12 @@ class FakeProcesses:
                     argv=tuple(argv),
                 )
             )
-            await on_output("stdout", b"begun\n")
-            await trio.sleep(float(argv[1]) if len(argv) > 1 else 0)
-            await on_output("stdout", b"done\n")
+            if (read := read_inline(argv, others.get("stdin", b""))) is not None:
+                await on_output("stdout", read)
+            else:
+                await on_output("stdout", b"begun\n")
+                await trio.sleep(float(argv[1]) if len(argv) > 1 else 0)
+                await on_output("stdout", b"done\n")
         finally:
             with trio.move_on_after(5, shield=True):
                 await trio.sleep(0.01)

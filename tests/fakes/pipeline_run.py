@@ -138,6 +138,7 @@ class FakeRun:
         stdin: bytes = b"",
         check: bool = True,
         capture: bool = False,
+        on_stdout: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> Executed:
         self.commands.append((tuple(argv), dict(env or {})))
         ended = await trio.run_process(
@@ -149,7 +150,10 @@ class FakeRun:
             capture_stdout=True,
             capture_stderr=True,
         )
-        said = ended.stderr if capture else ended.stdout + ended.stderr
+        for start in range(0, len(ended.stdout) if on_stdout else 0, 1000):
+            assert on_stdout is not None
+            await on_stdout(ended.stdout[start : start + 1000])
+        said = ended.stderr if capture or on_stdout else ended.stdout + ended.stderr
         if said:
             await self.log(said.decode(errors="replace"))
         if check and ended.returncode != 0:

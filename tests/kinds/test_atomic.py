@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import trio
 
-from penstock.kinds.atomic import hidden_name, is_hidden_name, open_atomic
+from penstock.kinds.atomic import open_atomic
+from penstock.kinds.unfinished import hidden_name, is_hidden_name
 from penstock.words.errors import NotAvailable
 
 OLD = "the old text\n"

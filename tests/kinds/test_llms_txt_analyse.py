@@ -17,7 +17,12 @@ from penstock.kinds.llms_txt.describe import (
     paragraphs,
 )
 from penstock.kinds.llms_txt.metadata import PARSERS, Metadata, read_metadata
-from penstock.kinds.llms_txt.outline import ProjectFacts, candidates, draw_outline
+from penstock.kinds.llms_txt.outline import (
+    ProjectFacts,
+    candidates,
+    draw_outline,
+    read_readme,
+)
 from penstock.kinds.llms_txt.python import (
     LONGEST_PARSED,
     Module,
@@ -297,14 +302,21 @@ def test_the_summary_is_the_package_own_and_info_is_never_empty() -> None:
     """ML-04 Without an info paragraph the outside parser sees no summary."""
     readme = "# Thing\n\nThing does what things do. It is small.\n"
     said = draw_outline(
-        ProjectFacts("t", 1, True, Metadata("n", "Own words"), readme), [], {}, 10
+        ProjectFacts(
+            "t", 1, True, Metadata("n", "Own words"), "Own words", read_readme(readme)
+        ),
+        [],
+        {},
+        10,
     )
     assert (said.title, said.summary) == ("n", "Own words")
     assert said.info == (
         "Thing does what things do. It is small.",
         "More than 1 file in the tree.",
     )
-    unsaid = draw_outline(ProjectFacts("t", 2, False, Metadata(), readme), [], {}, 10)
+    unsaid = draw_outline(
+        ProjectFacts("t", 2, False, Metadata(), "", read_readme(readme)), [], {}, 10
+    )
     assert (unsaid.title, unsaid.summary) == ("Thing", "Thing does what things do.")
     bare = draw_outline(ProjectFacts("t", 2, False, Metadata()), [], {}, 10)
     assert (bare.summary, bare.info) == (

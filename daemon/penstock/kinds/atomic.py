@@ -8,7 +8,6 @@ one file, and the next execution of the same run overwrites that file and rename
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import AsyncGenerator, Generator
@@ -17,29 +16,14 @@ from pathlib import Path
 
 import trio
 
+from penstock.kinds.unfinished import hidden_name
 from penstock.threads import run_in_thread
 from penstock.words.errors import NotAvailable
 
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.
 _CLEAN_UP_SECONDS = 1.0
 
-_PREFIX = ".penstock-"
-_SUFFIX = ".tmp"
-
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def hidden_name(target: Path, tag: str) -> Path:
-    """Where the text for `target` stands until it is whole."""
-    digest = hashlib.sha256(
-        f"{tag}\0{target.name}".encode(errors="surrogatepass")
-    ).hexdigest()
-    return target.with_name(f"{_PREFIX}{digest[:16]}{_SUFFIX}")
-
-
-def is_hidden_name(name: str) -> bool:
-    """Whether a file of this name is, or was, on its way into place."""
-    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 class AtomicFile:

@@ -310,15 +310,24 @@ class Run:
         stdin: bytes = b"",
         check: bool = True,
         capture: bool = False,
+        on_stdout: OnStdout | None = None,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
+        `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
         `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
         await self.parking.wait_slot()
         return await execute_argv(
-            self, argv, cwd=cwd, env=env, stdin=stdin, check=check, capture=capture
+            self,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            check=check,
+            capture=capture,
+            on_stdout=on_stdout,
         )
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
@@ -484,6 +493,9 @@ async def spawn_child(
     return child
 
 
+#: Takes what a program writes to its standard output.
+OnStdout = Callable[[bytes], Awaitable[None]]
+
 #: Seconds the last of the output may take to be recorded when the run is being cancelled.
 CLOSING_SECONDS = 1.0
 
@@ -543,18 +555,21 @@ async def execute_argv(
     stdin: bytes,
     check: bool,
     capture: bool,
+    on_stdout: OnStdout | None = None,
 ) -> Executed:
     """See `Run.exec`."""
     executor = run.tools.executor
     captured = _Captured(run.config.output_head_bytes)
+    if capture:
+        on_stdout = captured.add
     async with open_output(run.output, run.emit, CLOSING_SECONDS) as on_output:
 
         async def emit_started(event: ProcessStarted) -> None:
             await run.emit(event)
 
-        async def capture_stdout(stream: Stream, data: bytes) -> None:
-            if stream == "stdout":
-                captured.add(data)
+        async def pass_on(stream: Stream, data: bytes) -> None:
+            if stream == "stdout" and on_stdout is not None:
+                await on_stdout(data)
             else:
                 await on_output(stream, data)
 
@@ -565,7 +580,7 @@ async def execute_argv(
             env={**executor.environ, **(env or {})},
             stdin=stdin,
             on_started=emit_started,
-            on_output=capture_stdout if capture else on_output,
+            on_output=pass_on,
             on_proof=run.execution.proofs.append,
         )
     await run.emit(exited)
@@ -583,7 +598,8 @@ class _Captured:
         self.limit = limit
         self.data = bytearray()
 
-    def add(self, data: bytes) -> None:
+    async def add(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
         self.data += data[: self.limit - len(self.data)]
 
 

@@ -175,6 +175,11 @@ class Config(Section):
     output_tail_bytes: Bytes = 6 * MIB
     #: Bytes of a line before it is broken.
     output_line_bytes: Bytes = 64 * KIB
+    #: What one file of strangers may take to be read: seconds of CPU (the largest takes a tenth of
+    #: one), seconds in all (a disk may be slow), and bytes of memory of the process that reads it.
+    reader_cpu_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    reader_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 60.0
+    reader_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1 * GIB
     #: Bytes of `llms-full.txt`: beyond it files are named and not quoted.
     llms_full_bytes: Bytes = 4 * MIB
 

@@ -11,10 +11,10 @@ import trio
 
 from fakes.coding import git
 from fakes.history import recorded
-from penstock.kinds.coding.dead_code import find_dead_code
 from penstock.kinds.coding.deciding import Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
+from penstock.kinds.coding.names import find_dead_code, names_of
 from penstock.kinds.coding.patch import make_patch
 from penstock.kinds.coding.plan import PlannedModule, check_path, make_plan
 from penstock.kinds.coding.tree import WorkTree, plain
@@ -232,7 +232,8 @@ def test_a_patch_makes_the_files_anew(tmp_path: Path) -> None:
 
 
 def problems(**texts: str) -> list[tuple[str, int, str, str]]:
-    named = {f"{name}.py": text for name, text in texts.items()}
+    read = {f"{name}.py": names_of(text) for name, text in texts.items()}
+    named = {path: names for path, names in read.items() if names is not None}
     found = find_dead_code(named, named.keys())
     return [(f["path"], f["line"], f["name"], f["problem"]) for f in found]
 

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.kinds.atomic import open_atomic
+from penstock.kinds.coding.names import LARGEST_FILE
 from penstock.kinds.coding.plan import check_path
 from penstock.threads import run_in_thread
 from penstock.words.errors import SourceUnusable
-
-#: Bytes of a file that a model is shown, or that it may replace: a larger one is data.
-LARGEST_FILE = 512 * 1024
 
 
 @dataclass(eq=False, slots=True)

@@ -1,32 +1,43 @@
-"""Read the tree, a few files at a time in a worker thread, so that a cancel works in between."""
+"""Have the tree read, and put together what its files say of themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.kinds.llms_txt.classify import Placed, find_readme, place
-from penstock.kinds.llms_txt.describe import Described, describe
-from penstock.kinds.llms_txt.metadata import PARSERS, Metadata, read_metadata
+from penstock.kinds.llms_txt.answers import (
+    PATHS_AT_ONCE,
+    ask_description,
+    ask_glances,
+    read_description,
+    read_glances,
+    read_heading,
+    read_said,
+)
+from penstock.kinds.llms_txt.classify import Glance, Placed, arrange, find_readme
+from penstock.kinds.llms_txt.describe import Described
+from penstock.kinds.llms_txt.metadata import PARSERS, Metadata
 from penstock.kinds.llms_txt.outline import (
     Outline,
     ProjectFacts,
+    Readme,
     candidates,
     draw_outline,
 )
-from penstock.kinds.llms_txt.python import LONGEST_PARSED
-from penstock.kinds.llms_txt.tree import SourceTree, read_text
+from penstock.kinds.llms_txt.tree import SourceTree
+from penstock.kinds.strangers import read_confined
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
 
-# Files read between two chances to cancel and two reports of progress.
-_CHUNK = 8
+#: What answers about the files of a tree, in a process of its own.
+ANSWERS = "penstock.kinds.llms_txt.answers"
 
-# Bytes of a document's beginning that hold its heading and first paragraph.
-_HEAD_BYTES = 64 * 1024
+# Files read between two reports of progress.
+_CHUNK = 8
 
 
 async def analyse_tree(
@@ -36,43 +47,71 @@ async def analyse_tree(
 
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
-    facts = await trio.to_thread.run_sync(_read_facts, tree, name, named)
-    placed = await trio.to_thread.run_sync(place, tree.files)
+    look = await _look(run, tree)
+    placed = await trio.to_thread.run_sync(arrange, look.glances)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
-    for start in range(0, len(chosen), _CHUNK):
-        await run.progress("analyse", start / len(chosen))
-        chunk = chosen[start : start + _CHUNK]
-        described.update(
-            await trio.to_thread.run_sync(_describe_chunk, tree.root, chunk)
-        )
+
+    async def take(number: int, reply: Any) -> None:
+        if number % _CHUNK == 0:
+            await run.progress("analyse", number / len(chosen))
+        path = chosen[number].path
+        described[path] = Described(path) if reply is None else read_description(reply)
+
+    requests = [ask_description(one) for one in chosen]
+    await read_confined(run, ANSWERS, requests, take, lambda: {"root": tree.root})
     await run.progress("analyse", 1.0)
+    facts = look.facts(tree, name, named=named)
     return draw_outline(facts, placed, described, links_per_section), placed
 
 
-def _read_facts(tree: SourceTree, name: str, named: bool) -> ProjectFacts:
-    paths = [file.path for file in tree.files]
-    texts = {
-        path: text
-        for path in set(PARSERS).intersection(paths)
-        if (text := read_text(tree.root, path, _HEAD_BYTES)) is not None
-    }
-    readme = find_readme(paths)
-    return ProjectFacts(
-        name=name,
-        files=len(paths),
-        cut=tree.cut,
-        metadata=(Metadata(name) if named else Metadata()).filled_from(
-            read_metadata(texts)
-        ),
-        readme=(read_text(tree.root, readme, _HEAD_BYTES) if readme else None) or "",
-    )
+@dataclass(eq=False)
+class _Look:
+    """What a tree tells by its paths, its metadata and its README."""
+
+    glances: list[Glance] = field(default_factory=list)
+    #: By the path of the file, most trusted first.
+    said: dict[str, tuple[Metadata, str]] = field(default_factory=dict)
+    readme: Readme = field(default_factory=Readme)
+
+    def facts(self, tree: SourceTree, name: str, *, named: bool) -> ProjectFacts:
+        metadata = Metadata(name) if named else Metadata()
+        for found, _ in self.said.values():
+            metadata = metadata.filled_from(found)
+        summaries = (plain for found, plain in self.said.values() if found.summary)
+        return ProjectFacts(
+            name=name,
+            files=len(tree.files),
+            cut=tree.cut,
+            metadata=metadata,
+            said=next(summaries, ""),
+            readme=self.readme,
+        )
 
 
-def _describe_chunk(root: str, chunk: Sequence[Placed]) -> dict[str, Described]:
-    found: dict[str, Described] = {}
-    for one in chunk:
-        # One more than is parsed, so that a longer module is known to be longer.
-        limit = LONGEST_PARSED + 1 if one.language == "python" else _HEAD_BYTES
-        found[one.path] = describe(one, read_text(root, one.path, limit))
-    return found
+async def _look(run: Run, tree: SourceTree) -> _Look:
+    look = _Look()
+    paths = {file.path for file in tree.files}
+    requests = ask_glances(tree.files)
+    parts = len(requests)
+    requests += [
+        {"verb": "metadata", "path": path} for path in PARSERS if path in paths
+    ]
+    if readme := find_readme(paths):
+        requests.append({"verb": "readme", "path": readme})
+
+    async def take(number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        request = requests[number]
+        if reply is None:
+            return
+        if number < parts:
+            start = number * PATHS_AT_ONCE
+            look.glances += read_glances(tree.files, start, reply)
+        elif request["verb"] == "metadata":
+            look.said[request["path"]] = read_said(reply)
+        else:
+            look.readme = read_heading(reply)
+
+    await read_confined(run, ANSWERS, requests, take, lambda: {"root": tree.root})
+    return look

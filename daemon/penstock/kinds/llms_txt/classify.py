@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -135,17 +135,52 @@ def find_readme(paths: Iterable[str]) -> str | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the path of a file tells; without a section it is not listed."""
+
+    file: File
+    language: Language
+    section: Section | None
+    #: Within the section; lower matters more.
+    weight: int
+    lead: int
+
+
+def glance(file: File) -> Glance:
+    """Look at one path."""
+    language = language_of(file.path)
+    section = _section(file.path, language) if file.size else None
+    if section is None:
+        return Glance(file, language, None, 0, 0)
+    weight = _weight(file.path, section)
+    return Glance(file, language, section, weight, _lead(file.path))
+
+
 def place(files: Iterable[File]) -> list[Placed]:
-    """Every file that may be listed, most important first within its section.
+    """Every file that may be listed, most important first within its section."""
+    return arrange([glance(file) for file in files])
+
+
+def arrange(glances: Sequence[Glance]) -> list[Placed]:
+    """The files in their order.
 
     A tree without Python and without documents has its files in "Files", since nothing better is
     known about them.
     """
-    files = list(files)
-    placed = [found for file in files if (found := _place(file)) is not None]
+    placed = [
+        _placed(one, one.section, one.weight, one.lead)
+        for one in glances
+        if one.section is not None
+    ]
     if not any(one.language in {"markdown", "rst", "python"} for one in placed):
-        placed = [_plain(file) for file in files]
+        placed = [_placed(one, "Files", 0, 0) for one in glances]
     return sorted(placed, key=lambda one: (SECTIONS.index(one.section), one.rank))
+
+
+def _placed(one: Glance, section: Section, weight: int, lead: int) -> Placed:
+    depth = one.file.path.count("/")
+    return Placed(one.file, section, one.language, (weight, depth, lead, one.file.path))
 
 
 def language_of(path: str) -> Language:
@@ -154,23 +189,6 @@ def language_of(path: str) -> Language:
     if _README.fullmatch(PurePosixPath(path).name) and not ending:
         return "text"
     return "code" if ending in _CODE else _LANGUAGES.get(ending, "other")
-
-
-def _place(file: File) -> Placed | None:
-    path = file.path
-    language = language_of(path)
-    section = _section(path, language)
-    if section is None or file.size == 0:
-        return None
-    depth = path.count("/")
-    return Placed(
-        file, section, language, (_weight(path, section), depth, _lead(path), path)
-    )
-
-
-def _plain(file: File) -> Placed:
-    depth = file.path.count("/")
-    return Placed(file, "Files", language_of(file.path), (0, depth, 0, file.path))
 
 
 def _section(path: str, language: Language) -> Section | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from penstock.kinds.llms_txt.classify import Language
 from penstock.kinds.llms_txt.markup import shown_path
@@ -44,8 +45,24 @@ def quote_file(path: str, language: Language, text: str) -> str:
     return f"\n## {shown_path(path)}\n\n{fence}{_INFO_STRINGS.get(language, '')}\n{text}{fence}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that are left, and how many of them are kept for naming what is not quoted."""
+
+    left: int
+    for_names: int
+
+    def fits(self, size: int) -> bool:
+        """Whether a file of this many bytes may still have room: if not, it need not be read."""
+        return size <= self.left - self.for_names
+
+    def less(self, piece: str) -> Room:
+        """What is left after a piece."""
+        return Room(self.left - len(piece.encode()), self.for_names)
+
+
 class FullText:
-    """Decides, file by file, what is quoted; the pieces it gives join to at most `cap` bytes.
+    """Keeps account of what is quoted; the pieces join to at most `cap` bytes.
 
     Only the head, which is a few short paragraphs, is there whatever the cap.
     """
@@ -53,29 +70,30 @@ class FullText:
     def __init__(self, head: str, cap: int) -> None:
         self.head = head
         self.quoted = 0
-        self._left = cap - len(head.encode())
-        self._for_names = max(0, self._left) // _NAMES_SHARE
+        left = cap - len(head.encode())
+        self.room = Room(left, max(0, left) // _NAMES_SHARE)
         self._named: list[str] = []
-
-    def fits(self, size: int) -> bool:
-        """Whether a file of this many bytes may still have room: if not, it need not be read."""
-        return size <= self._left - self._for_names
 
     def take(self, path: str, language: Language, text: str | None) -> str:
         """The piece that quotes the file; "" if it is only named, since it does not fit or is binary."""
         piece = "" if text is None else quote_file(path, language, text)
-        size = len(piece.encode())
-        if not piece or not self.fits(size):
-            self._named.append(path)
-            return ""
-        self._left -= size
-        self.quoted += 1
+        if not self.room.fits(len(piece.encode())):
+            piece = ""
+        self.add(path, piece)
         return piece
+
+    def add(self, path: str, piece: str) -> None:
+        """Take a piece that has room; one that is "" leaves its file to be named."""
+        if not piece:
+            self._named.append(path)
+            return
+        self.room = self.room.less(piece)
+        self.quoted += 1
 
     def end(self) -> str:
         """The piece that names what was not quoted, as far as the cap allows; "" if all was."""
         lines: list[str] = []
-        left = self._left - len(_NAMES_HEAD) - len(_and_more(len(self._named)))
+        left = self.room.left - len(_NAMES_HEAD) - len(_and_more(len(self._named)))
         for path in self._named:
             line = f"- {shown_path(path)}\n"
             if (left := left - len(line.encode())) < 0:

@@ -34,15 +34,19 @@ class Metadata:
 def read_metadata(texts: Mapping[str, str]) -> Metadata:
     """What the metadata files in `texts` (path to content) say; earlier kinds win, bad ones do not count."""
     found = Metadata()
-    for path, parse in PARSERS.items():
-        if path not in texts:
-            continue
-        try:
-            found = found.filled_from(parse(texts[path]))
-        # Written by strangers: a broken file, or one nested without end, is a file that says nothing.
-        except (ValueError, configparser.Error, RecursionError):
-            continue
+    for path in PARSERS:
+        if path in texts:
+            found = found.filled_from(read_one(path, texts[path]))
     return found
+
+
+def read_one(path: str, text: str) -> Metadata:
+    """What one metadata file says; nothing if it is broken."""
+    try:
+        return PARSERS[path](text)
+    # Written by strangers: a broken file, or one nested without end, is a file that says nothing.
+    except (ValueError, configparser.Error, RecursionError):
+        return Metadata()
 
 
 def _pyproject(text: str) -> Metadata:

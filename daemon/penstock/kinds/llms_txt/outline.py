@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
 from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
-from penstock.kinds.llms_txt.markup import first_sentence, strip_markup
+from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.metadata import Metadata
 
 #: Files described per link that is listed: the better ones of these are taken.
@@ -50,6 +50,19 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
+class Readme:
+    """What is taken of a README: its heading, and its first words of prose; either may be ""."""
+
+    heading: str = ""
+    prose: str = ""
+
+
+def read_readme(text: str) -> Readme:
+    """The README in `text`, which is its beginning."""
+    return Readme(heading_of(text, markdown=True), next(paragraphs(text), ""))
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectFacts:
     """What is known of the tree as a whole."""
 
@@ -57,8 +70,9 @@ class ProjectFacts:
     files: int
     cut: bool
     metadata: Metadata
-    #: The README's beginning, or "".
-    readme: str = ""
+    #: The metadata's summary without markup.
+    said: str = ""
+    readme: Readme = Readme()
 
 
 def capacity(section: Section, links_per_section: int) -> int:
@@ -134,14 +148,13 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 
 def _title_from_readme(facts: ProjectFacts) -> str:
     """A README's heading names the project, unless it is a sentence."""
-    heading = heading_of(facts.readme, markdown=True)
+    heading = facts.readme.heading
     return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
 
 
 def _summary(facts: ProjectFacts) -> tuple[str, str]:
     """One sentence about the project, and the README's own words when they say more."""
-    prose = next(paragraphs(facts.readme), "")
-    said = strip_markup(facts.metadata.summary)
+    prose, said = facts.readme.prose, facts.said
     if said:
         return said, "" if _alike(prose, said) else prose
     if prose:

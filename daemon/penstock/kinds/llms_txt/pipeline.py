@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import trio
 from pydantic import AfterValidator, Field
 
-from penstock.kinds.llms_txt.analyse import analyse_tree
+from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
+from penstock.kinds.llms_txt.answers import ask_quote
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.fetch import fetch_tree
 from penstock.kinds.llms_txt.full import FullText
@@ -22,8 +22,9 @@ from penstock.kinds.llms_txt.outline import Outline
 from penstock.kinds.llms_txt.publish import PublishedText, open_published
 from penstock.kinds.llms_txt.render import render_head, render_llms_txt
 from penstock.kinds.llms_txt.source import check_absolute, parse_source
-from penstock.kinds.llms_txt.tree import SourceTree, read_text
+from penstock.kinds.llms_txt.tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
+from penstock.kinds.strangers import read_confined
 from penstock.runs.run import Inputs, Kind, Output
 
 if TYPE_CHECKING:
@@ -144,16 +145,29 @@ async def _write_full(
     """Quote everything but what is optional, in the order of llms.txt."""
     await published.write(full.head)
     quotable = [one for one in placed if one.section != "Optional"]
-    for done, one in enumerate(quotable):
-        if done % 50 == 0:
-            await run.progress("render", done / len(quotable))
-        text = None
-        if one.file.size <= max_file_bytes and full.fits(one.file.size):
-            text = await trio.to_thread.run_sync(
-                read_text, tree.root, one.path, max_file_bytes
-            )
-        if piece := full.take(one.path, one.language, text):
-            await published.write(piece)
+    # A larger file is only named, and the text is in the order of llms.txt.
+    small = [one for one in quotable if one.file.size <= max_file_bytes]
+    chosen = {one.path for one in small}
+    following = iter(quotable)
+
+    async def take(number: int, reply: Any) -> None:
+        for one in following:
+            if one.path in chosen:
+                break
+            full.add(one.path, "")
+        if number % 50 == 0:
+            await run.progress("render", number / len(small))
+        full.add(small[number].path, reply or "")
+        if reply:
+            await published.write(reply)
+
+    def common() -> dict[str, Any]:
+        return {"root": tree.root, "room": (full.room.left, full.room.for_names)}
+
+    requests = [ask_quote(one, max_file_bytes) for one in small]
+    await read_confined(run, ANSWERS, requests, take, common)
+    for one in following:
+        full.add(one.path, "")
     await published.write(full.end())
     await run.progress("render", 1.0)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from penstock.kinds.atomic import is_hidden_name
+from penstock.kinds.unfinished import is_hidden_name
 
 #: Folders that hold copies and caches and never what a person wrote.
 SKIPPED_FOLDERS = frozenset(

@@ -1,0 +1,140 @@
+"""What is asked of the files of a source tree, and answered where they can break nothing.
+
+The questions are made here too, so that both ends of `penstock.kinds.confined` stand together.
+This imports nothing that takes long: the process that answers begins with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from penstock.kinds.llms_txt.classify import Glance, Placed, glance
+from penstock.kinds.llms_txt.describe import Described, describe
+from penstock.kinds.llms_txt.full import Room, quote_file
+from penstock.kinds.llms_txt.markup import strip_markup
+from penstock.kinds.llms_txt.metadata import Metadata, read_one
+from penstock.kinds.llms_txt.outline import Readme, read_readme
+from penstock.kinds.llms_txt.python import LONGEST_PARSED
+from penstock.kinds.llms_txt.tree import File, read_text
+
+#: Bytes of a document's beginning that hold its heading and first paragraph.
+HEAD_BYTES = 64 * 1024
+
+#: Paths looked at by one answer.
+PATHS_AT_ONCE = 500
+
+Request = Mapping[str, Any]
+
+
+def make_answer(common: Mapping[str, Any]) -> Callable[[Request], Any]:
+    """Answers requests about the tree at `root`; quotes as long as there is `room`."""
+    answers = _Answers(common["root"], Room(*common.get("room", (0, 0))))
+    verbs = {
+        "glance": answers.glance,
+        "metadata": answers.metadata,
+        "readme": answers.readme,
+        "describe": answers.describe,
+        "quote": answers.quote,
+    }
+    return lambda request: verbs[request["verb"]](request)
+
+
+class _Answers:
+    def __init__(self, root: str, room: Room) -> None:
+        self._root = root
+        self._room = room
+
+    def glance(self, request: Request) -> Any:
+        glances = [glance(File(path, size)) for path, size in request["files"]]
+        return [(one.language, one.section, one.weight, one.lead) for one in glances]
+
+    def metadata(self, request: Request) -> Any:
+        text = read_text(self._root, request["path"], HEAD_BYTES)
+        said = Metadata() if text is None else read_one(request["path"], text)
+        fields = (said.name, said.summary, said.requires, said.homepage)
+        return [fields, strip_markup(said.summary)]
+
+    def readme(self, request: Request) -> Any:
+        text = read_text(self._root, request["path"], HEAD_BYTES)
+        found = read_readme(text or "")
+        return [found.heading, found.prose]
+
+    def describe(self, request: Request) -> Any:
+        path, language = request["path"], request["language"]
+        # One more than is parsed, so that a longer module is known to be longer.
+        limit = LONGEST_PARSED + 1 if language == "python" else HEAD_BYTES
+        # Where the file stands among others does not matter to what it says.
+        one = Placed(File(path, 0), request["section"], language, (0, 0, 0, path))
+        found = describe(one, read_text(self._root, path, limit))
+        return [found.title, found.note]
+
+    def quote(self, request: Request) -> Any:
+        """The piece that quotes a file; "" if it does not fit or is binary."""
+        text = None
+        if self._room.fits(request["size"]):
+            text = read_text(self._root, request["path"], request["limit"])
+        piece = (
+            ""
+            if text is None
+            else quote_file(request["path"], request["language"], text)
+        )
+        if not self._room.fits(len(piece.encode())):
+            piece = ""
+        self._room = self._room.less(piece)
+        return piece
+
+
+def ask_glances(files: Sequence[File]) -> list[Request]:
+    """Requests for what the paths of all files tell."""
+    return [
+        {
+            "verb": "glance",
+            "files": [(f.path, f.size) for f in files[start : start + PATHS_AT_ONCE]],
+        }
+        for start in range(0, len(files), PATHS_AT_ONCE)
+    ]
+
+
+def read_glances(files: Sequence[File], start: int, reply: Any) -> list[Glance]:
+    """The answer to the request for the files from `start` on."""
+    return [
+        Glance(file, *fields)
+        for file, fields in zip(files[start:], reply, strict=False)
+    ]
+
+
+def read_said(reply: Any) -> tuple[Metadata, str]:
+    """What a metadata file says, and its summary without markup."""
+    return Metadata(*reply[0]), reply[1]
+
+
+def read_heading(reply: Any) -> Readme:
+    """What is taken of the README."""
+    return Readme(*reply)
+
+
+def ask_description(one: Placed) -> Request:
+    """The request for a file's own words about itself."""
+    return {
+        "verb": "describe",
+        "path": one.path,
+        "section": one.section,
+        "language": one.language,
+    }
+
+
+def read_description(reply: Any) -> Described:
+    """The answer to it."""
+    return Described(*reply)
+
+
+def ask_quote(one: Placed, limit: int) -> Request:
+    """The request for a whole file of at most so many bytes."""
+    return {
+        "verb": "quote",
+        "path": one.path,
+        "language": one.language,
+        "size": one.file.size,
+        "limit": limit,
+    }
