@@ -84,7 +84,7 @@ class _Reader:
         """How the process ended, in words."""
         with self._scope:
             ended = await run.exec(
-                [sys.executable, "-I", "-c", _LAUNCH, module],
+                [sys.executable, "-I", "-S", "-c", _LAUNCH, module],
                 cwd=Path("/"),
                 stdin=lines,
                 check=False,

@@ -28,7 +28,8 @@ _SEAM = 0.6
 
 _DIGITS = re.compile(r"[0-9]")
 _PUNCTUATIONS = re.compile(r"[!-/:-@\[-`{-~]")
-_GAPS = re.compile(r"\s*\n\s*|[ \t]{2,}")
+# A run of blanks is looked through from its beginning only, and what was taken is not given back.
+_GAPS = re.compile(r"(?<![^\S\n])[^\S\n]*+\n\s*+|[ \t]{2,}+")
 _SEAMS = re.compile(r"[a-z](?=[A-Z0-9])|[0-9](?=[A-Za-z])|[A-Z](?=[0-9])")
 _WIDES = re.compile(r"[^\x00-\x7f]")
 

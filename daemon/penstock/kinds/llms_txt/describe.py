@@ -23,15 +23,18 @@ NOTE_LENGTH = 160
 # Names told of a module without a docstring.
 _NAMES_TOLD = 6
 
+# Characters of four short words: a text of blank lines has a paragraph for each of them.
+_SHORTEST_PROSE = 11
+
 # Characters of a paragraph that are looked at: only its beginning is told.
 _LONGEST_PARAGRAPH = 4000
 
 _FENCED = re.compile(r"^(```|~~~).{0,20000}?^\1", re.MULTILINE | re.DOTALL)
 _FRONT_MATTER = re.compile(r"\A---\n(.{0,4000}?)\n---\n", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:\s*[\"']?(.{1,300}?)[\"']?\s*$", re.MULTILINE)
+_FRONT_TITLE = re.compile(r"^title:\s*+[\"']?(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^#[ \t]+(\S[^\n]{0,300})$", re.MULTILINE)
 _HTML_HEADING = re.compile(
-    r"<h1[^>]{0,200}>(.{1,600}?)</h1>", re.DOTALL | re.IGNORECASE
+    r"<h1[^<>]{0,200}+>((?:(?!<h1).){1,600}?)</h1>", re.DOTALL | re.IGNORECASE
 )
 _UNDERLINED = re.compile(r"^(?P<title>\S[^\n]{0,300})\n(?P<line>([=\-~^*#\"'+`])\3{2,300})[ \t]*$", re.MULTILINE)  # fmt: skip
 _RULE = re.compile(r"([=\-~^*#\"'+`_])\1{2,}\s*")
@@ -156,7 +159,7 @@ def heading_of(text: str, *, markdown: bool) -> str:
     """
     front = _FRONT_MATTER.match(text)
     if front and (titled := _FRONT_TITLE.search(front[1])):
-        return strip_markup(titled[1])
+        return strip_markup(_unquoted(titled[1]))
     text = _body(text)
     found = [
         match for match in (_HEADING.search(text), _HTML_HEADING.search(text)) if match
@@ -169,6 +172,12 @@ def heading_of(text: str, *, markdown: bool) -> str:
     return next(
         (plain for _, title in sorted(titles) if (plain := strip_markup(title))), ""
     )
+
+
+def _unquoted(title: str) -> str:
+    """A title of front matter without the quote at its end; the one at its beginning is off."""
+    title = title.rstrip()
+    return title[:-1] if len(title) > 1 and title[-1] in "\"'" else title
 
 
 def _is_title(match: re.Match[str], markdown: bool) -> bool:
@@ -185,7 +194,9 @@ def paragraphs(text: str) -> Iterator[str]:
     text = _SUBHEADING.sub("", _UNDERLINED.sub("\n", _body(text)))
     for block in re.split(r"\n[ \t]*\n", text):
         block = block[:_LONGEST_PARAGRAPH].strip("\n")
-        if _NOT_PROSE.match(block) or block.startswith(("  ", "\t")):
+        if len(block) < _SHORTEST_PROSE or _NOT_PROSE.match(block):
+            continue
+        if block.startswith(("  ", "\t")):
             continue
         plain = strip_markup(block)
         if _is_prose(plain):

@@ -10,21 +10,21 @@ from urllib.parse import quote
 # Controls, invisible and direction-changing characters, surrogates, unassigned and private ones.
 _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
 
-# Every pattern is linear: no nested repetition, and bounded where two parts could trade characters.
+#: Characters of a text that are looked at for markup: of a longer one no more is ever told.
+LONGEST_STRIPPED = 16 * 1024
+
+# Every pattern is linear: no nested repetition, and where two parts could trade characters the
+# first one never gives back what it took (`++`), or both are short.
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,500}>")
 _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()\s]{0,500}\)")
 _LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\n]{0,500}\)|\[[^\[\]]{0,100}\])")
-_RST_LINK = re.compile(r"`([^`<>]{1,300}?)\s*<[^`<>]{1,500}>`_{1,2}")
-_RST_ROLE = re.compile(
-    r":[a-z:+-]{2,30}:`[~!]?([^`<>]{1,300}?)(?:\s*<[^`<>]{1,300}>)?`"
-)
+_RST_LINK = re.compile(r"`([^`<>]{1,300}+)<[^`<>]{1,500}+>`_{1,2}")
+_RST_ROLE = re.compile(r":[a-z:+-]{2,30}:`[~!]?([^`<>]{1,300}+)(<[^`<>]{1,300}+>)?`")
 _RST_REFERENCE = re.compile(r"`([^`]{1,300})`_{1,2}")
 _RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
 _SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
-_MYST_ROLE = re.compile(
-    r"\{[a-z:_-]{2,30}\}`[~!]?([^`<>]{1,300}?)(?:\s*<[^`<>]{1,300}>)?`"
-)
-_TARGET = re.compile(r"\s*<[^<>]{1,200}>$")
+_MYST_ROLE = re.compile(r"\{[a-z:_-]{2,30}\}`[~!]?([^`<>]{1,300}+)(<[^`<>]{1,300}+>)?`")
+_TARGET = re.compile(r"<[^<>]{1,200}+>$")
 _EMPHASIS = re.compile(r"(?<!\w)\*{1,3}(?=\w)|(?<=[\w.!?)])\*{1,3}(?!\w)")
 # Underscores are mostly parts of names: only a pair around words is emphasis.
 _UNDERSCORED = re.compile(
@@ -63,10 +63,28 @@ def harmless(text: str) -> str:
 def cut_comments(text: str) -> str:
     """`text` without HTML comments. A search by pattern would start anew at each open comment."""
     kept: list[str] = []
-    while (start := text.find("<!--")) >= 0 and (end := text.find("-->", start)) >= 0:
-        kept.append(text[:start])
-        text = text[end + 3 :]
-    return " ".join([*kept, text])
+    begin = 0
+    while (start := text.find("<!--", begin)) >= 0 and (
+        end := text.find("-->", start)
+    ) >= 0:
+        kept.append(text[begin:start])
+        begin = end + 3
+    return " ".join([*kept, text[begin:]])
+
+
+def _words(match: re.Match[str]) -> str:
+    """The words of a link or role, without the blanks before the target that follows them."""
+    words = match[1]
+    has_target = match.re is _RST_LINK or match[2] is not None
+    return (words.rstrip() or words[0]) if has_target else words
+
+
+def _without_target(text: str) -> str:
+    """`text` without an address in angle brackets at its end, and the blanks before it."""
+    found = _TARGET.search(text)
+    return (
+        text if found is None else text[: found.start()].rstrip() + text[found.end() :]
+    )
 
 
 def _inner(match: re.Match[str]) -> str:
@@ -76,13 +94,14 @@ def _inner(match: re.Match[str]) -> str:
 
 def strip_markup(text: str) -> str:
     """`text` as one plain line: Markdown, reStructuredText and HTML are taken off."""
-    text = cut_comments(text)
+    text = cut_comments(text[:LONGEST_STRIPPED])
     text = _IMAGE.sub(" ", text)
     text = _LINK.sub(r"\1", text)
-    for pattern in (_RST_LINK, _RST_ROLE, _MYST_ROLE, _RST_REFERENCE):
-        text = pattern.sub(r"\1", text)
+    for pattern in (_RST_LINK, _RST_ROLE, _MYST_ROLE):
+        text = pattern.sub(_words, text)
+    text = _RST_REFERENCE.sub(r"\1", text)
     text = _TAG.sub(" ", _SUBSTITUTION.sub(" ", text))
-    text = _TARGET.sub("", _RST_WORD_REFERENCE.sub(r"\1", text))
+    text = _without_target(_RST_WORD_REFERENCE.sub(r"\1", text))
     text = _UNDERSCORED.sub(_inner, _CODE.sub("", _EMPHASIS.sub("", text)))
     for entity, plain in _ENTITIES.items():
         text = text.replace(entity, plain)

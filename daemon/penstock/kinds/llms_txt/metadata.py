@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from typing import Any
 
+_INNER_BLANKS = re.compile(r"(?<=\S)[^\S\n]{2,}+")
+# A line that begins with a hundred words joined by dots.
+_LONG_KEY = re.compile(
+    r"^[ \t]*+\[{0,2}(?:[^\s.=#]{1,200}+[ \t]*+\.[ \t]*+){100}", re.MULTILINE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -49,8 +55,15 @@ def read_one(path: str, text: str) -> Metadata:
         return Metadata()
 
 
+def _toml(text: str) -> Mapping[str, Any]:
+    """The tables in `text`. ValueError for a key of more parts than any has: each costs all before it."""
+    if _LONG_KEY.search(text):
+        raise ValueError("a key has too many parts")
+    return tomllib.loads(text)
+
+
 def _pyproject(text: str) -> Metadata:
-    data = tomllib.loads(text)
+    data = _toml(text)
     project = _table(data, "project")
     poetry = _table(_table(data, "tool"), "poetry")
     urls = {key.lower(): value for key, value in _table(project, "urls").items()}
@@ -66,7 +79,8 @@ def _pyproject(text: str) -> Metadata:
 
 def _setup_cfg(text: str) -> Metadata:
     parser = configparser.RawConfigParser(strict=False)
-    parser.read_string(text)
+    # The library looks for a key's end from each blank of a line anew. Shown are single ones.
+    parser.read_string(_INNER_BLANKS.sub(" ", text))
     requires = parser.get("options", "python_requires", fallback="")
     said = {
         key: parser.get("metadata", key, fallback="")
@@ -110,7 +124,7 @@ def _package_json(text: str) -> Metadata:
 
 
 def _cargo(text: str) -> Metadata:
-    package = _table(tomllib.loads(text), "package")
+    package = _table(_toml(text), "package")
     rust = _text(package, "rust-version")
     return Metadata(
         _text(package, "name"),

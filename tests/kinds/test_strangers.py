@@ -1,0 +1,223 @@
+"""QA-08, ML-04: what strangers wrote is read by a process that it may break, and costs only itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import trio
+
+from fakes.coding import open_coding, place
+from fakes.pipeline_run import Executed, FakeRun
+from penstock.kinds.llms_txt.pipeline import KIND
+from penstock.kinds.strangers import MOST_BROKEN, read_confined
+from penstock.words.api import SubmitRequest
+from penstock.words.config import Config
+from penstock.words.events import Log, ProcessExited
+
+if TYPE_CHECKING:
+    from penstock.runs.run import Run
+
+#: A reader with the real limits, whose requests say what becomes of it.
+READER = """
+import os, signal, sys
+from penstock.kinds.confined import Limits, serve
+
+def make_answer(common):
+    def answer(request):
+        match request["path"]:
+            case "hang":
+                any(iter(int, 1))
+            case "sleep":
+                signal.pause()
+            case "eat":
+                bytearray(1 << 33)
+            case "die":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "raise":
+                raise ZeroDivisionError
+            case "large":
+                return "x" * 3_000_000
+        return [common["round"], request["path"]]
+    return answer
+
+serve(make_answer, sys.stdin.buffer, sys.stdout.buffer, Limits())
+"""
+
+
+@dataclass
+class BreakableReader(FakeRun):
+    """Reads by the program above."""
+
+    async def exec(
+        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], Awaitable[None]] | None = None, **options: Any
+    ) -> Executed:  # fmt: skip
+        path = str(Path(sys.modules["penstock"].__path__[0]).parent)
+        code = f"import sys; sys.path.append({path!r})\n{READER}"
+        argv = [*argv[:-2], code]
+        return await super().exec(argv, on_stdout=on_stdout, **options)
+
+
+async def ask(
+    tmp_path: Path, *paths: str, **settings: Any
+) -> tuple[list[Any], list[str], int]:
+    """The answers, the log, and how many processes there were."""
+    config = Config.model_validate({"reader_cpu_seconds": 1, **settings})
+    run = BreakableReader(tmp_path, config=config)
+    answers: list[Any] = []
+
+    async def take(number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        assert number == len(answers)
+        answers.append(reply)
+
+    rounds = iter(range(1000))
+
+    def common() -> Mapping[str, Any]:
+        return {"round": next(rounds)}
+
+    with trio.fail_after(60):
+        requests = [{"path": path} for path in paths]
+        await read_confined(cast("Run", run), "none", requests, take, common)
+    told = "".join(fact.text for fact in run.facts if isinstance(fact, Log))
+    return answers, told.splitlines(), len(run.commands)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("hang", "killed by SIGXCPU"),
+        ("sleep", "killed by SIGALRM"),
+        ("die", "killed by SIGSEGV"),
+        ("raise", "exit status 1"),
+    ],
+)
+async def test_what_breaks_the_reader_costs_only_itself(
+    tmp_path: Path, path: str, words: str
+) -> None:
+    """QA-08 The reading goes on behind it, in a new process, and the log tells what is missing."""
+    answers, told, processes = await ask(
+        tmp_path, "a", path, "b", "c", reader_seconds=2.0 if path == "sleep" else 60.0
+    )
+    assert answers == [[0, "a"], None, [1, "b"], [1, "c"]]
+    assert f"{path} was not read: {words}" in told
+    assert processes == 2
+
+
+async def test_what_takes_too_much_memory_costs_only_itself(tmp_path: Path) -> None:
+    """QA-08"""
+    answers, told, processes = await ask(tmp_path, "a", "eat", "b")
+    assert answers == [[0, "a"], None, [0, "b"]]
+    assert told == ["eat was not read: it takes too much memory"]
+    assert processes == 1
+
+
+async def test_a_tree_that_does_nothing_but_break_the_reader_ends(
+    tmp_path: Path,
+) -> None:
+    """QA-08 Each break costs a process, so they are counted."""
+    count = MOST_BROKEN + 5
+    answers, told, processes = await ask(tmp_path, *["die"] * count)
+    assert answers == [None] * count
+    assert processes == MOST_BROKEN
+    assert len(told) == count
+
+
+async def test_a_long_answer_arrives_whole(tmp_path: Path) -> None:
+    """ML-04"""
+    answers, _, _ = await ask(tmp_path, "large", "a")
+    assert answers == ["x" * 3_000_000, [0, "a"]]
+
+
+async def test_one_process_reads_a_whole_tree(tmp_path: Path) -> None:
+    """QA-08 And none is begun when nothing is asked."""
+    assert (await ask(tmp_path, *map(str, range(500))))[2] == 1
+    assert (await ask(tmp_path)) == ([], [], 0)
+
+
+async def test_what_the_taker_raises_comes_as_it_is(tmp_path: Path) -> None:
+    """ER-04 Not in a group, and the process is gone."""
+
+    async def refuse(number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KeyError(number)
+
+    run = cast("Run", BreakableReader(tmp_path))
+    with trio.fail_after(60), pytest.raises(KeyError):
+        await read_confined(run, "none", [{"path": "a"}], refuse, lambda: {"round": 0})
+
+
+def hostile_files() -> dict[str, str]:
+    """Each of these held the interpreter for seconds to minutes."""
+    return {
+        "setup.cfg": f"[metadata]\nname{' ' * 9000}x\n",
+        "package.json": json.dumps({"name": "p", "description": "a" + " " * 20_000 + "b"}),
+        "pyproject.toml": f"{'.'.join('a' * 20_000)} = 1\n[project]\n",
+        "Cargo.toml": f'[package]\ndescription = "a{" " * 20_000}b"\n',
+        "README.md": f"# Thing\n\n{'<a' + ' ' * 30_000}\n\nThing does what things do.\n",
+        "docs/a.md": "---\ntitle:" + " " * 1900 + "x" * 1900 + "\n---\n\nSome words of prose here.\n",
+        "docs/b.md": "<!---->" * 9000,
+        "docs/c.rst": ":ref:`" + " " * 60_000,
+        "pkg/deep.py": "x = " + "(" * 50_000,
+        "pkg/good.py": '"""Does what is good."""\n',
+    }  # fmt: skip
+
+
+async def _describe(run: FakeRun, source: Path, out: Path) -> float:
+    """Seconds of CPU of this process, children apart."""
+    begin = time.process_time()
+    with trio.fail_after(120):
+        parsed = KIND.parse({"source": str(source), "out": str(out), "model": False})
+        await KIND.pipeline(cast("Run", run), parsed)
+    return time.process_time() - begin
+
+
+async def test_a_hostile_tree_costs_the_daemon_no_more_than_a_plain_one(
+    tmp_path: Path,
+) -> None:
+    """QA-08 Ten files of each kind, so that it is compared with what is always there."""
+    spent = {}
+    for kind in ("plain", "hostile", "plain", "hostile"):
+        root = tmp_path / kind
+        for path, text in hostile_files().items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            said = text if kind == "hostile" or path.endswith("good.py") else "words\n"
+            (root / path).write_text(said)
+        run = FakeRun(tmp_path / "runs", KIND.milestones)
+        took = await _describe(run, root, tmp_path / f"out-{kind}")
+        spent[kind] = min(took, spent.get(kind, took))
+        assert "Does what is good." in (tmp_path / f"out-{kind}/llms.txt").read_text()
+    assert spent["hostile"] < 3 * spent["plain"] + 0.2
+
+
+async def test_dead_code_is_looked_for_in_a_contained_process(
+    tmp_path: Path,
+) -> None:
+    """QA-08 WF-11 Files that break a parser are left out; links are not followed."""
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "a.py").write_text("import os\ndef dead(): pass\n")
+    (root / "b.py").write_text("x = " + "(" * 100_000)
+    (root / "c.py").write_text("'\\d'\n" * 1000)
+    os.symlink("a.py", root / "d.py")
+    async with open_coding(place(tmp_path / "state", "http://127.0.0.1:1")) as core:
+        inputs = {"folder": str(root), "files": ["a.py", "b.py", "d.py"]}
+        request = SubmitRequest(kind="dead-code", run_id="dead", inputs=inputs)
+        await core.scheduler.submit(request)
+        with trio.fail_after(60), core.bus.subscribe("dead", 0) as subscription:
+            facts = [fact async for batch in subscription for fact in batch.facts]
+    assert facts[-1].type == "run.completed"
+    result = facts[-1].event.result  # type: ignore[union-attr]
+    assert [(f["path"], f["name"]) for f in result["findings"]] == [
+        ("a.py", "os"),
+        ("a.py", "dead"),
+    ]
+    exits = [f.event for f in facts if isinstance(f.event, ProcessExited)]
+    assert [one.exit_code for one in exits] == [0]
