@@ -26,6 +26,7 @@ MODULES = (
     "lookups",
     "summaries",
     "tui",
+    "strangers",
 )
 
 

@@ -183,7 +183,7 @@ async def test_a_hostile_tree_costs_the_daemon_no_more_than_a_plain_one(
     tmp_path: Path,
 ) -> None:
     """QA-08 Ten files of each kind, so that it is compared with what is always there."""
-    spent = {}
+    spent: dict[str, float] = {}
     for kind in ("plain", "hostile", "plain", "hostile"):
         root = tmp_path / kind
         for path, text in hostile_files().items():

@@ -8,10 +8,14 @@ being sent.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from penstock.words.errors import Refused, TooLarge
 
 _BRACKETS = b"[]{}"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+#: What a byte adds to the depth.
+_STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
 
 
 class JsonMeter:
@@ -63,14 +67,13 @@ class JsonMeter:
             raise self._too_many()
 
     def _look_deep(self, outside: bytes) -> None:
-        for bracket in outside.translate(None, _NOT_BRACKETS):
-            self._depth += 1 if bracket in b"[{" else -1
-            if self._depth > self._deepest:
-                why = f"nested deeper than the limit of {self._deepest} levels"
-                raise Refused(self._field, why, limit=self._deepest)
-            if self._depth < 0:
-                self._broken = True
-                return
+        steps = map(_STEPS.__getitem__, outside.translate(None, _NOT_BRACKETS))
+        heights = list(accumulate(steps, initial=self._depth))
+        if max(heights) > self._deepest:
+            why = f"nested deeper than the limit of {self._deepest} levels"
+            raise Refused(self._field, why, limit=self._deepest)
+        self._broken = min(heights) < 0
+        self._depth = heights[-1]
 
     def _too_many(self) -> TooLarge:
         why = f"more than the limit of {self._most_values} values"

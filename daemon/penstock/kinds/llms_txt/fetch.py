@@ -36,8 +36,8 @@ async def fetch_tree(run: Run, source: Source, max_files: int) -> SourceTree:
     elif not await trio.to_thread.run_sync(os.path.isdir, root):
         raise SourceUnusable(f"{root} is not a folder of this machine")
     has_git = has_git and await trio.to_thread.run_sync(_is_in_git_tree, root)
-    names = await _names_from_git(run, root) if has_git else None
-    tree = await trio.to_thread.run_sync(_list_names, root, names, max_files)
+    listed = await _names_from_git(run, root) if has_git else None
+    tree = await trio.to_thread.run_sync(_list_names, root, listed, max_files)
     if not tree.files:
         raise SourceUnusable(f"{source.where} has no files to describe")
     return tree
@@ -48,7 +48,10 @@ def _is_in_git_tree(root: str) -> bool:
     return any((parent / ".git").exists() for parent in (folder, *folder.parents))
 
 
-def _list_names(root: str, names: list[str] | None, max_files: int) -> SourceTree:
+def _list_names(root: str, listed: bytes | None, max_files: int) -> SourceTree:
+    names = None
+    if listed is not None:
+        names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
     return list_tree(root, names, max_files, trio.from_thread.check_cancelled)
 
 
@@ -77,8 +80,8 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-async def _names_from_git(run: Run, root: str) -> list[str] | None:
-    """The names git tracks or would track; None when this is no git tree, or they are too many."""
+async def _names_from_git(run: Run, root: str) -> bytes | None:
+    """The names git tracks or would track, each with NUL; None when this is no git tree, or too many."""
     words = ("-C", root, *_LIST)
     try:
         ended = await run_git(run, *words, transport=None, capture=True)
@@ -90,4 +93,4 @@ async def _names_from_git(run: Run, root: str) -> list[str] | None:
     # finds all. A folder that git knows nothing of, inside a tree it ignores, is walked as well.
     if ended.exit_code != 0 or not listed.endswith(b"\0"):
         return None
-    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+    return listed
