@@ -20,6 +20,10 @@ MAY_SLEEP = {
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/high_water.py", "follow"): "the least time between two writes of the mark",
     ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
+    (
+        "log/sqlite/database.py",
+        "_lock",
+    ): "before a start; clients look at the lock for a moment",
     ("log/recorder.py", "write"): "the least time between two events of one gauge",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from penstock.environment import end_last_life, open_daemon_models
+from penstock.holder import tell_address
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.watching import one_broken_store
 from penstock.machine import check_machine, make_state
 from penstock.runs.core import utc_now
 from penstock.runs.repair import end_all
-from penstock.server.listeners import open_unix
+from penstock.server.listeners import listening_unix
 from penstock.service import open_servers, open_stored_core
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
@@ -36,33 +37,36 @@ async def open_embedded(
     )
     make_state(paths)
     database = paths.embedded_database(run_id)
-    socket = paths.embedded_socket(run_id)
+    socket = paths.embedded_socket(database)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = database.with_suffix(".lock")
     with one_broken_store(), hold_lock(lock):
-        listener = open_unix(socket)
         try:
-            async with (
-                # A run that needs no model must not fail for one that is down.
-                open_daemon_models(config, environ, must_answer=False) as models,
-                # No mark: nobody has a place in a log of one run to come back to.
-                open_stored_core(
-                    config,
-                    environ,
-                    paths,
-                    database,
-                    f"unix:{socket}",
-                    models,
-                    lock=lock,
-                ) as core,
-                open_servers(
-                    core, [listener], base="http://localhost", token=None, models=models
-                ),
-            ):
-                yield socket_address(socket)
+            with listening_unix(socket) as listener:
+                tell_address(lock, socket, None)
+                async with (
+                    # A run that needs no model must not fail for one that is down.
+                    open_daemon_models(config, environ, must_answer=False) as models,
+                    # No mark: nobody has a place in a log of one run to come back to.
+                    open_stored_core(
+                        config,
+                        environ,
+                        paths,
+                        database,
+                        f"unix:{socket}",
+                        models,
+                        lock=lock,
+                    ) as core,
+                    open_servers(
+                        core,
+                        [listener],
+                        base="http://localhost",
+                        token=None,
+                        models=models,
+                    ),
+                ):
+                    yield socket_address(socket)
         finally:
-            listener.socket.close()
-            socket.unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.environment import open_daemon_models, real_environment
+from penstock.holder import tell_address
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
@@ -30,7 +31,12 @@ from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.server.guard import check_exposure, make_guard
-from penstock.server.listeners import adopt_listeners, listening, tcp_addresses
+from penstock.server.listeners import (
+    adopt_listeners,
+    listening,
+    tcp_addresses,
+    unix_paths,
+)
 from penstock.server.shutdown import Shutdown
 from penstock.server.token import ensure_token
 from penstock.stopping import LAST_WORDS_SECONDS, LastResort, Stop, heed_signals
@@ -151,6 +157,7 @@ async def open_daemon(
             listening(config.host, config.port, paths.socket, given) as listeners,
         ):
             base = base_url(*tcp_addresses(listeners)[0])
+            tell_address(paths.lock, unix_paths(listeners)[0], base)
             async with (
                 open_stored_core(
                     config,

@@ -376,3 +376,90 @@ def test_a_socket_left_behind_by_a_dead_daemon_is_no_daemon(
     assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     assert "penstock serve" in call("list", code=69).stderr
     assert call("run", "command", "--", "echo", "still works").stdout == "still works\n"
+
+
+# -- which daemon
+
+
+def without_session(**environ: str) -> dict[str, str]:
+    """The environment of cron, `su` or a container: no runtime folder of a login session."""
+    kept = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
+    return {**kept, **environ}
+
+
+def bare(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PENSTOCK, *args], capture_output=True, text=True, timeout=PATIENCE,
+        env=without_session(**environ), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_daemon_of_another_state_folder_leaves_the_socket_to_the_first(
+    real_daemon: RealDaemon, home: Path, free_port: int
+) -> None:
+    """SY-05 The same runtime folder, another state folder."""
+    socket = home / "run" / "penstock" / "daemon.sock"
+    before = socket.stat().st_ino
+    done = call(
+        "serve", "--port", str(free_port), code=1, XDG_STATE_HOME=str(home / "other")
+    )
+    assert f"another daemon answers at {socket}" in done.stderr
+    assert socket.stat().st_ino == before
+    assert call("list", code=0).stdout.startswith("ID")
+
+
+def test_without_a_login_session_the_daemon_is_found_by_its_lock(
+    real_daemon: RealDaemon, home: Path
+) -> None:
+    """CL-02 Cron, `su`, containers, agents that strip the environment."""
+    submitted = bare("submit", "command", "--id", "s", "--", "true")
+    assert (submitted.returncode, submitted.stdout) == (0, "s\n"), submitted.stderr
+    ran = bare("run", "command", "--id", "r", "--shell", "echo $PENSTOCK_URL")
+    assert (ran.returncode, ran.stdout) == (0, f"{real_daemon.url}\n"), ran.stderr
+    assert not (home / "state" / "penstock" / "embedded").exists()
+    assert "another daemon" in bare("serve").stderr
+
+
+def test_a_daemon_started_without_a_login_session_is_found_from_one(
+    home: Path, start_daemon: Callable[..., RealDaemon]
+) -> None:
+    """CL-02"""
+    daemon = start_daemon(XDG_RUNTIME_DIR="")
+    assert call("run", "command", "--shell", "echo $PENSTOCK_URL").stdout == (
+        f"{daemon.url}\n"
+    )
+
+
+def test_nothing_goes_round_the_queue_of_a_daemon_that_does_not_answer(
+    real_daemon: RealDaemon, home: Path
+) -> None:
+    """CL-02 Its socket and its port are gone, and its lock is held."""
+    lock = home / "state" / "penstock" / "daemon.lock"
+    lock.write_text(f"{real_daemon.process.pid}\n")
+    (home / "run" / "penstock" / "daemon.sock").unlink()
+    for args in (
+        ["run", "command", "--", "true"],
+        ["mcp"],
+        ["submit", "command", "--", "true"],
+    ):
+        done = call(*args, code=69)
+        assert f"pid {real_daemon.process.pid} holds the lock {lock}" in done.stderr
+    assert not (home / "state" / "penstock" / "embedded").exists()
+
+
+def test_a_removed_socket_leaves_the_port_to_find_the_daemon_by(
+    real_daemon: RealDaemon, home: Path
+) -> None:
+    (home / "run" / "penstock" / "daemon.sock").unlink()
+    assert call("submit", "command", "--id", "p", "--", "true").stdout == "p\n"
+
+
+def test_an_embedded_run_is_found_without_a_login_session(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """CL-02 By its lock too: its log is never opened beside it."""
+    running = started("run", "command", "--id", "e", "--shell", "echo on; sleep 60")
+    assert line_of(running) == "on\n"
+    done = bare("cancel", "e", "--wait", "--json")
+    assert json.loads(done.stdout)["outcome"] == "cancelled", done.stderr
+    assert running.wait(PATIENCE) == 143

@@ -210,9 +210,10 @@ def test_clients_on_this_box_reach_a_daemon_that_listens_everywhere(
 @pytest.mark.parametrize("run_id", ["x" * 200, "ü" * 200, "..hidden", "a b%c", "-"])
 def test_every_run_id_has_a_file_name_and_a_socket_of_its_own(run_id: str) -> None:
     paths = find_paths({"HOME": "/home/somebody"})
-    name = paths.embedded_database(run_id).name
+    database = paths.embedded_database(run_id)
+    name = database.name
     assert len(os.fsencode(name)) < 240
     assert "/" not in name
     assert not name.startswith(".")
-    assert len(os.fsencode(paths.embedded_socket(run_id))) <= LONGEST_SOCKET_PATH
+    assert len(os.fsencode(paths.embedded_socket(database))) <= LONGEST_SOCKET_PATH
     assert file_stem(run_id) != file_stem(run_id + "x")

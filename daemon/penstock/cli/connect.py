@@ -6,11 +6,13 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
+from penstock.holder import read_holder
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import DaemonUnreachable, Refused
 from penstock.words.values import check_run_id
@@ -54,24 +56,34 @@ def one_form(run_id: str) -> str:
 
 
 async def running(session: Session) -> Address | None:
-    """The daemon that answers now; None if there is none and the user named none."""
+    """The daemon that answers now; None if there is none and the user named none.
+
+    DaemonUnreachable while its lock is held: a run beside it would go round its queue.
+    """
     try:
         address = session.address()
         async with open_client(address) as client:
             await client.health()
     except DaemonUnreachable:
-        if session.named:
+        if session.named or read_holder(session.paths().lock) is not None:
             raise
         return None
     return address
 
 
-async def embedded(session: Session, run_id: str) -> Address | None:
-    """The embedded daemon that executes this run now, if there is one."""
-    try:
-        address = socket_address(session.paths().embedded_socket(one_form(run_id)))
-        async with open_client(address) as client:
-            await client.health()
-    except DaemonUnreachable:
+async def embedded(database: Path) -> Address | None:
+    """The embedded daemon that works on this log now, if there is one.
+
+    DaemonUnreachable if there is one, by its lock, and it does not answer: its file is not ours.
+    """
+    holder = read_holder(database.with_suffix(".lock"))
+    if holder is None:
         return None
+    if holder.socket is None:
+        raise DaemonUnreachable(
+            f"the embedded daemon ({holder}) is starting or stopping; try again"
+        )
+    address = socket_address(holder.socket)
+    async with open_client(address) as client:
+        await client.health()
     return address

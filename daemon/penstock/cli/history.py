@@ -178,7 +178,7 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
         async with open_client(session.address()) as client:
             yield LiveSource(client)
         return
-    address = await embedded(session, run_id)
+    address = await embedded(path)
     if address is not None:
         async with open_client(address) as client:
             yield LiveSource(client)

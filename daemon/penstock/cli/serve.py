@@ -15,7 +15,7 @@ from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.cli.units import SERVICE, SOCKET, unit_folder
 from penstock.client import Client
-from penstock.words.address import open_plain
+from penstock.holder import read_holder
 from penstock.words.errors import DaemonUnreachable, Refused
 from penstock.words.problems import Exit
 
@@ -120,20 +120,12 @@ def clients(session: Session, as_json: bool) -> None:
 
 def read_pid(lock: Path) -> int:
     """The process that holds the daemon's lock. DaemonUnreachable if nobody does."""
-    import fcntl
-
-    try:
-        with os.fdopen(open_plain(lock, os.O_RDONLY), encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read())
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        why = f"the lock file {lock} does not say which daemon holds it: {error}"
-        raise DaemonUnreachable(why) from None
-    raise DaemonUnreachable("no daemon is running")
+    holder = read_holder(lock)
+    if holder is None:
+        raise DaemonUnreachable("no daemon is running")
+    if holder.pid is None:
+        raise DaemonUnreachable(f"the lock {lock} is held, and does not say by whom")
+    return holder.pid
 
 
 def stop(pid: int) -> None:

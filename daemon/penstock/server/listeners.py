@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
@@ -48,13 +49,25 @@ async def listening(
     """Listeners for the length of a daemon; given sockets outlive it and keep their place."""
     kept = unix_paths(given)
     listeners = await open_listeners(host, port, unix_path, given)
+    made = None if unix_path in kept else _identity(unix_path)
     try:
         yield listeners
     finally:
         for listener in listeners:
             listener.socket.close()
-        if unix_path not in kept:
-            _remove(unix_path)
+        _remove(unix_path, made)
+
+
+@contextmanager
+def listening_unix(path: Path) -> Iterator[trio.SocketListener]:
+    """The same for a Unix socket alone."""
+    listener = open_unix(path)
+    made = _identity(path)
+    try:
+        yield listener
+    finally:
+        listener.socket.close()
+        _remove(path, made)
 
 
 async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
@@ -71,17 +84,25 @@ async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
 def open_unix(path: Path) -> trio.SocketListener:
     """Listen on a socket that only our user can reach: mode 0600 in a folder of mode 0700.
 
-    A socket that a dead daemon left is replaced; the caller holds the lock that says it is dead.
+    A socket on which nobody answers is replaced: a dead daemon left it. StartRefused if somebody
+    does: our lock keeps away daemons of our state folder, and others may share the runtime folder.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _private_folder(path.parent)
-        if path.is_socket():
-            path.unlink()
-        # The folder keeps others out from the first moment on; the mode is a second lock.
-        sock.bind(os.fspath(path))
-        path.chmod(0o600)
-        sock.listen(BACKLOG)
+        # Between bind and listen nobody answers on a socket that is about to live.
+        with _alone_in(path.parent):
+            if path.is_socket():
+                if _answered(path):
+                    raise StartRefused(
+                        f"another daemon answers at {path}; stop it, or give this one a folder of"
+                        " its own with --state-dir"
+                    )
+                path.unlink(missing_ok=True)
+            # The folder keeps others out from the first moment on; the mode is a second lock.
+            sock.bind(os.fspath(path))
+            path.chmod(0o600)
+            sock.listen(BACKLOG)
         sock.setblocking(False)
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     except OSError as error:
@@ -125,8 +146,51 @@ def unix_paths(listeners: Sequence[trio.SocketListener]) -> list[Path]:
     ]
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a name leads to now; None if to none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove(path: Path, made: tuple[int, int] | None) -> None:
+    """Remove the socket that we made, if it is still that one: its name may be another's by now.
+
+    Numbers of files are used again, so a socket on which somebody answers is left alone too. The
+    caller listens no more.
+    """
+    if made is None or _identity(path) != made:
+        return
+    with _alone_in(path.parent):
+        if _identity(path) == made and not _answered(path):
+            path.unlink(missing_ok=True)
+
+
+def _answered(path: Path) -> bool:
+    """Whether somebody listens there: what refuses or is not there is dead, all else is alive."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A full backlog is an answer, and none to wait for.
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make and remove sockets of this folder one process at a time; it takes microseconds."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _private_folder(folder: Path) -> None:

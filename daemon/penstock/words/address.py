@@ -1,7 +1,8 @@
 """Where the daemon lives: its folders, its address and the token to show it.
 
 Every client finds the daemon by this module and nothing else: `--url`, then `PENSTOCK_URL`, then
-the Unix socket. A TCP port is never tried unasked, since any local user may listen on a free port.
+what the lock of our state folder names while it is held, then the Unix socket. A TCP port is tried
+only if the lock names it and every listener on it is ours: any local user may listen on a free port.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import pwd
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+from penstock.holder import Holder, read_holder
 from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 
 #: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
@@ -25,6 +27,10 @@ LONGEST_SOCKET_PATH = 107
 LONGEST_FILE_STEM = 200
 #: Characters that are read of a token's file; a token of ours has 43.
 LONGEST_TOKEN = 4096
+#: Where a login session has its runtime folder, one per uid; XDG_RUNTIME_DIR names it.
+SESSIONS = Path("/run/user")
+#: `st` of a listening socket in /proc/net/tcp.
+_LISTENING = "0A"
 
 _HOW_TO_START = (
     "start one with `penstock serve`, or name one with --url or PENSTOCK_URL"
@@ -41,6 +47,9 @@ class Paths:
     runtime: Path
     #: What may be lost at any time, and is not put back together with the state: the log's mark.
     cache: Path
+    #: The runtime folder of our login session, where the environment is too bare to name it (cron,
+    #: `su`); only clients look into it.
+    session: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -85,9 +94,11 @@ class Paths:
         """The log of the embedded daemon that was started for this run."""
         return self.embedded / f"{file_stem(run_id)}.db"
 
-    def embedded_socket(self, run_id: str) -> Path:
-        """The socket of that daemon; a digest, because socket paths must be short."""
-        return self.runtime / "embedded" / f"{_digest(run_id)}.sock"
+    def embedded_socket(self, database: Path) -> Path:
+        """The socket of the embedded daemon with this log: a digest, because socket paths must be
+        short, and of the whole path, because state folders may share a runtime folder.
+        """
+        return self.runtime / "embedded" / f"{_digest(str(database))}.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ def find_paths(
     *,
     state_dir: Path | None = None,
     runtime_dir: Path | None = None,
+    sessions: Path = SESSIONS,
 ) -> Paths:
     """The folders: configured > given by systemd > XDG.
 
@@ -135,29 +147,81 @@ def find_paths(
     runtime = runtime_dir or (state / "run" if state_dir else None)
     runtime = runtime or _given(environ, "RUNTIME_DIRECTORY")
     home = environ.get("XDG_RUNTIME_DIR", "")
-    runtime = runtime or (
-        Path(home) / "penstock" if os.path.isabs(home) else state / "run"
-    )
+    session = None
+    if runtime is None and os.path.isabs(home):
+        runtime = Path(home) / "penstock"
+    elif runtime is None:
+        runtime = state / "run"
+        # Who chose another home or state folder does not mean the daemon of the session.
+        if state == _default_state():
+            session = sessions / str(os.geteuid()) / "penstock"
     cache = _given(environ, "CACHE_DIRECTORY")
     cache = cache or _xdg(environ, "XDG_CACHE_HOME", ".cache") / "penstock"
     return Paths(
         state=state.expanduser().absolute(),
         runtime=runtime.expanduser().absolute(),
         cache=cache.expanduser().absolute(),
+        session=session,
     )
 
 
 def find_address(
     environ: Mapping[str, str], paths: Paths, url: str | None = None
 ) -> Address:
-    """The daemon to talk to: `url` (the flag), PENSTOCK_URL, or the Unix socket.
+    """The daemon to talk to: `url` (the flag), PENSTOCK_URL, who holds the lock, or the Unix socket.
 
-    DaemonUnreachable if nothing was named and there is no socket of ours; Refused for a bad URL;
-    Unauthorised if the token file is open to others.
+    The lock goes first: a socket may be that of another state folder's daemon. DaemonUnreachable if
+    nothing was named and there is no socket of ours; Refused for a bad URL; Unauthorised if the
+    token file is open to others.
     """
     if named := url or environ.get("PENSTOCK_URL"):
         return parse_address(named, environ, paths)
+    if (holder := read_holder(paths.lock)) is not None:
+        return _holder_address(holder, environ, paths)
+    if paths.session is not None and _is_ours(paths.session.parent):
+        there = paths.session / paths.socket.name
+        if not paths.socket.exists() and there.exists():
+            return socket_address(there)
     return socket_address(paths.socket)
+
+
+def _holder_address(
+    holder: Holder, environ: Mapping[str, str], paths: Paths
+) -> Address:
+    """Where the holder of our lock listens: its socket, else its port if that is surely its own."""
+    try:
+        return socket_address(holder.socket or paths.socket)
+    except DaemonUnreachable:
+        port = _split(holder.url).port if holder.url else None
+    if holder.url and port and _listens_as_us(port):
+        return replace(parse_address(holder.url, environ, paths), named=False)
+    if holder.socket is None:
+        how = "does not listen: it is starting, stopping, or no daemon; try again"
+    else:
+        how = f"its socket {holder.socket} is not to be found from here"
+    raise DaemonUnreachable(f"{holder} holds the lock {paths.lock}, but {how}")
+
+
+def _listens_as_us(port: int) -> bool:
+    """Whether somebody listens on this port of our network, and all who do are our own user."""
+    owners = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/self/net/{table}").read_text("ascii").splitlines()
+        except OSError:
+            continue
+        for columns in map(str.split, lines[1:]):
+            local = int(columns[1].rpartition(":")[2], 16)
+            if local == port and columns[3] == _LISTENING:
+                owners.add(int(columns[7]))
+    return owners == {os.geteuid()}
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def parse_address(url: str, environ: Mapping[str, str], paths: Paths) -> Address:
@@ -277,5 +341,21 @@ def _xdg(environ: Mapping[str, str], name: str, default: str) -> Path:
     value = environ.get(name, "")
     if os.path.isabs(value):
         return Path(value)
-    home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    home = environ.get("HOME") or _home()
+    if not home:
+        raise Refused("HOME", f"is not set, and uid {os.geteuid()} has no home folder")
     return Path(home) / default
+
+
+def _default_state() -> Path | None:
+    """Where our state is if no environment says otherwise."""
+    home = _home()
+    return Path(home) / ".local/state" / "penstock" if home else None
+
+
+def _home() -> str:
+    """Our home folder as the user database has it; "" for a user that it does not know."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""

@@ -7,14 +7,21 @@ import fcntl
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from penstock.holder import MOST_BYTES, parse_holder
 from penstock.log.sqlite.rows import find_meta
 from penstock.log.sqlite.schema import check_tables, check_version, create, create_file
 from penstock.words.address import open_plain
 from penstock.words.errors import LogDamaged, StartRefused
+
+#: Tries to take the lock, and seconds between them: a client that looks who holds it holds it too,
+#: for some microseconds.
+TRIES = 10
+BETWEEN_TRIES = 0.02
 
 
 @contextmanager
@@ -42,11 +49,11 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 def _take(fd: int, path: Path) -> None:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd)
     except BlockingIOError:
-        pid = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        holder = parse_holder(os.pread(fd, MOST_BYTES, 0))
         raise StartRefused(
-            f"another daemon (pid {pid}) holds the lock {path}", pid=pid
+            f"another daemon ({holder}) holds the lock {path}", pid=holder.pid
         ) from None
     except OSError as error:
         raise StartRefused(
@@ -90,6 +97,19 @@ def lock_inode(path: Path) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _lock(fd: int) -> None:
+    """Lock it; BlockingIOError if somebody holds it all the time."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(BETWEEN_TRIES)
+        else:
+            return
 
 
 #: File systems of other machines: their locks and shared memory are not what SQLite's log needs.

@@ -1,0 +1,81 @@
+"""SY-05: a daemon's socket is taken and removed by nobody else."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from penstock.server.listeners import listening, listening_unix
+from penstock.words.errors import StartRefused
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "d.sock"
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def there(path: Path) -> bool:
+    return path.exists()
+
+
+def replace_by_file(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+def replace_by_socket(path: Path) -> socket.socket:
+    path.unlink()
+    other = socket.socket(socket.AF_UNIX)
+    other.bind(str(path))
+    other.listen()
+    return other
+
+
+async def test_a_socket_on_which_somebody_answers_is_not_taken(path: Path) -> None:
+    with listening_unix(path):
+        with pytest.raises(StartRefused, match=f"another daemon answers at {path}"):
+            async with listening("127.0.0.1", 0, path, []):
+                pass
+        assert answers(path)
+    assert not there(path)
+
+
+async def test_a_socket_that_waits_for_a_busy_daemon_is_not_taken(path: Path) -> None:
+    """A full backlog is no dead daemon."""
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(str(path))
+            with pytest.raises(StartRefused):
+                with listening_unix(path):
+                    pass
+
+
+async def test_a_socket_that_a_dead_daemon_left_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        dead.listen()
+    with listening_unix(path):
+        assert answers(path)
+    assert not there(path)
+
+
+async def test_at_the_end_the_name_of_our_socket_may_be_anothers(path: Path) -> None:
+    """By its inode; and numbers of files are used again, so what answers is left alone too."""
+    with listening_unix(path):
+        other = replace_by_socket(path)
+    assert answers(path)
+    other.close()
+    async with listening("127.0.0.1", 0, path, []):
+        replace_by_file(path)
+    assert there(path)
