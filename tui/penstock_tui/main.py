@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.unforeseen import guarded, open_streams
 from penstock.words.errors import PenstockError, Refused, Unauthorised
 
 if TYPE_CHECKING:
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
 
 #: Exit codes of the command line, as `penstock` has them.
 USAGE, AUTH = 2, 77
+NAME = "penstock tui"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the dashboard until it is quit."""
-    code = run(parser().parse_args(argv))
+    open_streams()
+    words = sys.argv[1:] if argv is None else argv
+    code = guarded(
+        lambda: run(parser().parse_args(words)), NAME, debug="--debug" in words
+    )
     if code:
         sys.exit(code)
     # Nothing is left to save; taking the interpreter apart would keep the prompt waiting.
-    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
@@ -55,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         "--size", default="120x40", help="of the picture, in characters (120x40)"
     )
     take.add_argument("--run", metavar="ID", help="show this run")
+    take.add_argument(
+        "--debug", action="store_true", help="a traceback for what was not foreseen"
+    )
     return take
 
 

@@ -23,4 +23,16 @@ def caller_environment(
         if not given and name not in environ:
             raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
         passed[name] = value if given else environ[name]
+    for name, value in passed.items():
+        if not _is_text(name + value):
+            raise Refused("--env", f"the value of {name!r} is not UTF-8; set another")
     return passed
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent; bytes that are no text became halves of surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+
+from penstock.words.errors import Refused
 
 Schema = Mapping[str, Any]
 
@@ -29,9 +32,27 @@ class JsonText(click.ParamType[Any]):
                 if value[:1] == "@"
                 else value
             )
-            return json.loads(text)
+            return json.loads(text, parse_constant=_no_number)
+        except RecursionError:
+            self.fail("lists and objects stand too deep in one another", param, ctx)
         except (OSError, ValueError) as error:
             self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A number that JSON can say: not `inf`, not `nan`."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
 
 
 def options_of(schema: Schema, *, skip: Iterable[str] = ()) -> list[click.Parameter]:
@@ -53,9 +74,19 @@ def path_names(schema: Schema) -> frozenset[str]:
     )
 
 
-def absolute(text: str, cwd: str) -> str:
-    """A path as seen from the caller's folder; `~` is the caller's home."""
-    return os.path.normpath(os.path.join(cwd, os.path.expanduser(text)))
+def absolute(text: str) -> str:
+    """A path as seen from the caller's folder; `~` is the caller's home.
+
+    Refused if that folder was removed, unless the path needs none.
+    """
+    path = os.path.expanduser(text)
+    if not os.path.isabs(path):
+        try:
+            path = os.path.join(os.getcwd(), path)
+        except FileNotFoundError:
+            why = "the folder you stand in was removed; go to another"
+            raise Refused(text, why) from None
+    return os.path.normpath(path)
 
 
 def _plain(prop: Schema, schema: Schema) -> Schema:
@@ -91,5 +122,5 @@ def _option(name: str, prop: Schema, required: bool) -> click.Option:
         return click.Option(
             [flag, name], multiple=True, help=help_text + " (repeatable)"
         )
-    types: dict[str, Any] = {"integer": int, "number": float, "string": str}
+    types: dict[str, Any] = {"integer": int, "number": Finite(), "string": str}
     return click.Option([flag, name], type=types.get(str(kind), JsonText()), **common)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import click
 
+from penstock.cli.flags import Finite
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from penstock.log.store import Store
     from penstock.log.writes import Prune, Result
     from penstock.words.config import Config
+
+#: A date of so many days ago exists; no log is as old.
+MOST_DAYS = 36_500
 
 _database = click.option(
     "--database",
@@ -100,7 +104,10 @@ def audit(session: Session, database: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--older-than", type=float, metavar="DAYS", help="Default: retention_seconds."
+    "--older-than",
+    type=Finite(0, MOST_DAYS),
+    metavar="DAYS",
+    help="Default: retention_seconds.",
 )
 @click.option(
     "--keep", type=click.IntRange(0), metavar="N", help="Default: retention_runs."

@@ -6,12 +6,14 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock import __version__
 from penstock.cli.session import Session
+from penstock.unforeseen import guarded, open_streams
 from penstock.words.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ _PLACES = {
 VERB_GROUP = "penstock.verbs"
 
 
+#: The exit code of a command that was called wrongly, as click has it.
+USAGE = 2
+#: Characters told before and after one that is none.
+AROUND = 20
+
+
 class Failure(click.ClickException):
     """A sentence on stderr, and an exit code that says of what sort it is."""
 
@@ -87,7 +95,9 @@ class Failure(click.ClickException):
         # Not at the top: help needs none of it. The sentence may quote what others wrote.
         from penstock.words.text import neutralise
 
-        click.echo(f"penstock: {neutralise(self.message)}", err=True)
+        # Where it cannot be said, the exit code says it.
+        with suppress(OSError):
+            click.echo(f"penstock: {neutralise(self.message)}", err=True)
 
 
 class LazyGroup(click.Group):
@@ -131,9 +141,16 @@ class LazyGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             raise Failure("interrupted", 128 + signal.SIGINT) from None
         except BrokenPipeError:
-            # Our reader has left (`| head`); Python must not flush into the pipe at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Our reader has left (`| head`); click's own code for it is that of a failed run.
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
+        except UnicodeEncodeError as error:
+            # Bytes of an argument that are no text become halves of surrogate pairs, which go
+            # into no request and no log.
+            if error.encoding != "utf-8":
+                raise
+            around = error.object[max(0, error.start - AROUND) : error.end + AROUND]
+            why = f"{around!r} is not UTF-8; arguments and values must be"
+            raise Failure(why, USAGE) from None
 
 
 def _verbs_of_others() -> dict[str, EntryPoint]:
@@ -159,23 +176,29 @@ def _verbs_of_others() -> dict[str, EntryPoint]:
     type=click.Path(),
     help="The config file.",
 )
+@click.option("--debug", is_flag=True, help="A traceback for what was not foreseen.")
 @click.version_option(__version__, prog_name="penstock")
 @click.pass_context
-def cli(ctx: click.Context, url: str | None, config_file: str | None) -> None:
+def cli(
+    ctx: click.Context, url: str | None, config_file: str | None, debug: bool
+) -> None:
     """Meter work into processes and language models, and prove how each run ended.
 
     Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 run failed, 2 usage,
-    3 not found, 4 conflict, 69 no daemon, 74 log lost, 75 queue full, 77 not allowed,
-    124 timeout, 130 interrupted, 143 cancelled.
+    3 not found, 4 conflict, 69 no daemon, 70 not foreseen, 74 log lost, 75 queue full,
+    77 not allowed, 124 timeout, 130 interrupted, 143 cancelled.
     """
-    ctx.obj = Session(environ=os.environ, url=url, config_file=config_file)
+    ctx.obj = Session(environ=os.environ, url=url, config_file=config_file, debug=debug)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def main() -> None:
     """The console script."""
-    cli(prog_name="penstock")
+    open_streams()
+    # Read here, since what fails may be the reading of options.
+    debug = "--debug" in sys.argv[1:]
+    sys.exit(guarded(lambda: cli(prog_name="penstock"), "penstock", debug=debug))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.flags import JsonText
+from penstock.cli.flags import Finite, JsonText
 from penstock.words.errors import Refused
 
 _PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
@@ -62,7 +62,7 @@ _OPTIONS: list[Callable[..., Any]] = [
                  default="MEDIUM", show_default=True),
     click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run."),
     click.option("--after", multiple=True, metavar="ID", help="Start when this run has completed."),
-    click.option("--timeout", type=float, metavar="SECONDS", help="Executing time at most."),
+    click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
     click.option("--group", metavar="NAME", help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -96,11 +95,13 @@ class FollowedRun:
             click.echo(json.dumps(self._end.result, indent=2, ensure_ascii=False))
 
     async def _tell(self, teller: Teller) -> Ended | None:
-        with suppress(BrokenPipeError):
+        try:
             return await tell_to_end(self._client, self._run_id, teller)
-        # As a pipe ends a program that nobody listens to any more.
+        except OSError as error:
+            lost = error
+        # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
         await self._client.cancel(self._run_id, "nobody reads its output", wait=True)
-        raise BrokenPipeError
+        raise lost
 
     async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
         async for number in signals:
@@ -295,7 +296,7 @@ def start(
 
 def _surroundings(session: Session, wishes: Wishes) -> dict[str, Any]:
     """The caller's folder and environment."""
-    cwd = absolute(wishes.cwd or ".", os.getcwd())
+    cwd = absolute(wishes.cwd or ".")
     if not os.path.isdir(cwd):
         raise Refused("--cwd", f"there is no folder {cwd}")
     return {"cwd": cwd, "env": caller_environment(session.environ, wishes.env)}
@@ -305,7 +306,7 @@ def _located(text: str) -> str:
     """A path made absolute; what names another place is left as it is."""
     if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
         return text
-    return absolute(text, os.getcwd())
+    return absolute(text)
 
 
 run = Kinds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.cli.units import SERVICE, SOCKET, unit_folder
 from penstock.client import Client
 from penstock.holder import read_holder
-from penstock.words.errors import DaemonUnreachable, Refused
+from penstock.words.errors import DaemonUnreachable, PenstockError, Refused
 from penstock.words.problems import Exit
 
 #: Seconds a stop may take: the daemon's own bounds add up to less.
@@ -48,9 +49,16 @@ def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> N
     # The manager's watchdog ends a hung daemon by SIGABRT: its stacks are then the last of its log.
     faulthandler.enable()
     with open_log_writer(config, session.environ) as writer:
-        run_async(
-            lambda: serve_daemon(config, log_writer=writer, supervision=supervision)
-        )
+        try:
+            run_async(
+                lambda: serve_daemon(config, log_writer=writer, supervision=supervision)
+            )
+        except PenstockError:
+            raise
+        except Exception:
+            # The sentence at the end is for a person; whoever mends it reads the log.
+            logging.getLogger("penstock").critical("not foreseen", exc_info=True)
+            raise
 
 
 @click.command()

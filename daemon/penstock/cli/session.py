@@ -26,6 +26,8 @@ class Session:
     environ: Mapping[str, str]
     url: str | None = None
     config_file: str | None = None
+    #: Whether a traceback is wanted for what was not foreseen.
+    debug: bool = False
 
     @property
     def named(self) -> bool:

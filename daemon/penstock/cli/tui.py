@@ -30,6 +30,8 @@ def tui(session: Session, /, options: tuple[str, ...]) -> None:
         environ["PENSTOCK_URL"] = session.url
     if session.config_file:
         environ["PENSTOCK_CONFIG"] = session.config_file
+    if session.debug:
+        options = ("--debug", *options)
     os.execve(program, [PROGRAM, *options], environ)
 
 

@@ -25,6 +25,8 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     CONFLICT = 4
     NO_DAEMON = 69
+    #: A fault of ours, or a box that is out of order.
+    UNFORESEEN = 70
     #: The log can no longer be trusted, or its files were taken away: another start must look.
     LOG_LOST = 74
     QUEUE_FULL = 75

@@ -1,0 +1,148 @@
+"""CL-01, ER-02: whatever the box or the caller does, a command ends with one sentence and its code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from penstock.unforeseen import guarded
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60
+PENSTOCK = shlex.join([sys.executable, "-m", "penstock.cli.main"])
+TUI = shlex.join([sys.executable, "-m", "penstock_tui.main"])
+
+
+def shell(
+    line: str, environ: Mapping[bytes, bytes] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A line of bash; what it says must be no traceback."""
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE,
+        stdin=subprocess.DEVNULL, env={**os.environb, **(environ or {})}, errors="replace",
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "Exception ignored" not in done.stderr, done.stderr
+    return done
+
+
+def test_a_working_folder_that_was_removed_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    inside = f"cd {gone}; rmdir {gone}; {PENSTOCK}"
+    done = shell(f"{inside} run command -- true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the folder you stand in was removed" in done.stderr
+    gone.mkdir()
+    assert shell(f"{inside} run command --cwd / -- echo x").stdout == "x\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["run command -- echo", "--url http://127.0.0.1:1 submit command -- echo",
+     "--url http://127.0.0.1:1 show", "--url http://127.0.0.1:1 intervene r"],
+)  # fmt: skip
+def test_arguments_that_are_no_text_are_refused(args: str) -> None:
+    done = shell(f"{PENSTOCK} {args} $'caf\\xe9'")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_value_of_the_environment_that_is_no_text_is_named() -> None:
+    done = shell(f"{PENSTOCK} run command -- true", {b"LC_X": b"\xe9"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'LC_X' is not UTF-8" in done.stderr
+    unasked = shell(f"{PENSTOCK} run command -- echo x", {b"FOO": b"\xe9"})
+    assert unasked.stdout == "x\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["submit command --timeout inf -- true", "run command --timeout nan -- true",
+     "run command --inputs '{\"argv\": NaN}'", "submit loop --turn-timeout nan --until false",
+     "prune --older-than inf", "prune --older-than 1e300",
+     f"run command --inputs '{'[' * 100_000}'"],
+)  # fmt: skip
+def test_numbers_that_json_cannot_say_are_a_usage_error(args: str) -> None:
+    done = shell(f"{PENSTOCK} {args}")
+    assert done.returncode == 2, done.stderr
+    assert "Invalid value" in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", [b"", b"1"])
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+)
+def test_a_stdout_that_takes_no_data_is_told(
+    to: str, why: str, unbuffered: bytes
+) -> None:
+    done = shell(f"{PENSTOCK} config {to}", {b"PYTHONUNBUFFERED": unbuffered})
+    assert done.returncode == 70
+    assert done.stderr.endswith(f"penstock: stdout cannot be written: {why}\n")
+
+
+def test_no_stream_need_be_open() -> None:
+    assert shell(f"{PENSTOCK} show x <&- >&- 2>&-").returncode == 69
+    assert shell(f"{PENSTOCK} show x 2> /dev/full").returncode == 69
+    assert shell(f"{PENSTOCK} config 2>&-").returncode == 0
+    assert shell(f"{TUI} <&- >&- 2>&-").returncode == 2
+
+
+@pytest.mark.parametrize("to", ["> /dev/full", ">&-"])
+def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
+    """As the run whose reader has left."""
+    line = f"{PENSTOCK} run command --id y --shell 'echo x; sleep 600' {to}"
+    done = shell(line)
+    assert done.returncode == 70
+    assert "stdout cannot be written" in done.stderr
+    shown = json.loads(shell(f"{PENSTOCK} show y --json").stdout)
+    assert shown["reason"] == "nobody reads its output"
+
+
+def test_what_an_encoding_cannot_say_is_escaped() -> None:
+    ascii_ = {b"PYTHONIOENCODING": b"ascii"}
+    done = shell(f"{PENSTOCK} run command --id u -- echo ü😀", ascii_)
+    assert (done.returncode, done.stdout) == (0, "\\u00fc\\ud83d\\ude00\n")
+    told = shell(f"{PENSTOCK} events u --type log", ascii_).stdout
+    assert json.loads(told)["event"]["text"] == "ü😀\n"
+
+
+def test_what_nobody_foresaw_is_a_sentence_and_70(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> int:
+        raise ExceptionGroup("several", [ValueError("a\nb\x1b[2J"), OSError("c")])
+
+    assert guarded(work, "penstock", debug=False) == 70
+    said = capsys.readouterr().err
+    assert said == (
+        "penstock: this was not foreseen: ValueError: a b␛[2J; --debug shows where\n"
+    )
+    assert guarded(work, "penstock", debug=True) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_debug_shows_where() -> None:
+    argv = [*shlex.split(PENSTOCK), "--debug", "config"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            argv, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+        )
+    assert done.returncode == 70
+    assert b"Traceback" in done.stderr
+    assert b"--debug" in subprocess.check_output([*shlex.split(TUI), "--help"])
+
+
+def test_exit_codes_of_what_is_foreseen_are_kept() -> None:
+    assert guarded(lambda: None, "penstock", debug=False) == 0
+    assert guarded(lambda: 3, "penstock", debug=False) == 3
+    assert guarded(lambda: sys.exit(69), "penstock", debug=False) == 69
