@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -397,7 +398,7 @@ def bare(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_a_daemon_of_another_state_folder_leaves_the_socket_to_the_first(
     real_daemon: RealDaemon, home: Path, free_port: int
 ) -> None:
-    """SY-05 The same runtime folder, another state folder."""
+    """CL-02, law 5: the same runtime folder, another state folder."""
     socket = home / "run" / "penstock" / "daemon.sock"
     before = socket.stat().st_ino
     done = call(
@@ -463,3 +464,43 @@ def test_an_embedded_run_is_found_without_a_login_session(
     done = bare("cancel", "e", "--wait", "--json")
     assert json.loads(done.stdout)["outcome"] == "cancelled", done.stderr
     assert running.wait(PATIENCE) == 143
+
+
+def test_an_export_has_no_secrets_and_a_run_without_them_says_so(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """D-08 Retried or executed after the import, and as it was with --with-secrets."""
+    daemon = start_daemon(PENSTOCK_MAX_CONCURRENT="1")
+    secret = ["--env", "API_KEY=hunter2", "--shell", "echo $API_KEY >&2; true"]
+    call("submit", "command", "--id", "first", "--", "sleep", "600")
+    call("submit", "command", "--id", "waits", *secret)
+    call("cancel", "first", "--wait")
+    call("wait", "waits")
+    call("pause")
+    call("submit", "command", "--id", "queued", *secret)
+    told = {flag: call("export", *flag).stdout for flag in ((), ("--with-secrets",))}
+    daemon.stop()
+
+    def inputs(export: str) -> str:
+        rows = (json.loads(line) for line in export.splitlines() if '"specs"' in line)
+        return "".join(
+            base64.b64decode(row["row"]["inputs"]["base64"]).decode() for row in rows
+        )
+
+    assert "hunter2" not in inputs(told[()])
+    assert os.environ["PATH"] in inputs(told[()])
+    assert inputs(told["--with-secrets",]).count("hunter2") == 2
+    for flag, export in told.items():
+        state = tmp_path / f"state{len(flag)}"
+        environ: dict[str, Any] = {"PENSTOCK_STATE_DIR": str(state)}
+        (tmp_path / "out").write_text(export)
+        call("import", str(tmp_path / "out"), **environ)
+        daemon = start_daemon(**environ)
+        call("resume", **environ)
+        again = call("retry", "waits", code=0 if flag else 2, **environ)
+        call("wait", "queued", code=0 if flag else 1, **environ)
+        shown = json_of("show", "queued", **environ)[0]
+        if not flag:
+            assert "inputs.env.API_KEY: left out of the export" in again.stderr
+            assert "inputs.env.API_KEY: left out" in str(shown["error"])
+        daemon.stop()

@@ -1,4 +1,4 @@
-"""SY-05: a daemon's socket is taken and removed by nobody else."""
+"""CL-02, law 5: a daemon's socket is taken and removed by nobody else."""
 
 from __future__ import annotations
 

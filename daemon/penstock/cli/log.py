@@ -39,17 +39,26 @@ _database = click.option(
 @click.argument("out", type=click.File("wb", lazy=True), default="-")
 @_database
 @click.option(
+    "--with-secrets", is_flag=True, help="With the values of --env, as runs got them."
+)
+@click.option(
     "--json", is_flag=True, expose_value=False, help="It is NDJSON in any case."
 )
 @pass_session
-def export(session: Session, out: BinaryIO, database: Path | None) -> None:
-    """Write the log as NDJSON to OUT, or stdout; the daemon may be running."""
+def export(
+    session: Session, out: BinaryIO, database: Path | None, with_secrets: bool
+) -> None:
+    """Write the log as NDJSON to OUT, or stdout; the daemon may be running.
+
+    Values of inputs that are shown nowhere, such as those of --env, are left out.
+    """
     from penstock.log.export import export_file
 
     path = database or session.paths().database
     with readable(path):
-        count = export_file(path, out)
-    say(f"{count} facts exported")
+        count = export_file(path, out, with_secrets=with_secrets)
+    without = "" if with_secrets else ", without the values of --env (--with-secrets)"
+    say(f"{count} facts exported{without}")
 
 
 @click.command("import")

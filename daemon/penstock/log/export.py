@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from penstock.log.checksum import checksum_of
+from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,
@@ -53,8 +54,11 @@ _TABLES = {
 }
 
 
-def export_file(path: Path, out: BinaryIO) -> int:
-    """Write the log of a database that a daemon may be using; the number of events."""
+def export_file(path: Path, out: BinaryIO, *, with_secrets: bool = False) -> int:
+    """Write the log of a database that a daemon may be using; the number of events.
+
+    Values of inputs that no surface shows are left out, unless `with_secrets`.
+    """
     if not path.is_file():
         raise NotFound(f"there is no database {path}")
     db = sqlite3.connect(
@@ -62,7 +66,7 @@ def export_file(path: Path, out: BinaryIO) -> int:
     )
     try:
         count = 0
-        for line in export_lines(db):
+        for line in export_lines(db, with_secrets=with_secrets):
             out.write(line + b"\n")
             count += line.startswith(b'{"position"')
         return count
@@ -83,7 +87,7 @@ def import_file(path: Path, source: BinaryIO) -> int:
         db.close()
 
 
-def export_lines(db: sqlite3.Connection) -> Iterator[bytes]:
+def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[bytes]:
     """The log as it stands now, whatever is written meanwhile."""
     db.execute("BEGIN")
     try:
@@ -95,8 +99,11 @@ def export_lines(db: sqlite3.Connection) -> Iterator[bytes]:
             cursor = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
             for row in cursor:
-                values = dict(zip(names, map(_to_text, row), strict=True))
-                yield to_json({"table": table, "row": values}).encode()
+                values = dict(zip(names, row, strict=True))
+                if table == "specs" and not with_secrets:
+                    _leave_out(values)
+                texts = {name: _to_text(value) for name, value in values.items()}
+                yield to_json({"table": table, "row": texts}).encode()
         for row in db.execute(f"{select_events(db)} ORDER BY position"):
             yield recorded(row).wire()
     finally:
@@ -195,6 +202,14 @@ def _event_row(
         to_json(data["clock"]), UUID(cause).bytes if cause else None, data["code_version"], body,
     )  # fmt: skip
     return (*columns, checksum_of(*columns))
+
+
+def _leave_out(spec: dict[str, Any]) -> None:
+    """Take out of a row of `specs` what no surface shows."""
+    kept = leave_out(spec["inputs"], json.loads(spec["shown"]))
+    if kept is not None:
+        # From the digest a short secret could be guessed.
+        spec.update(inputs=kept, digest=b"")
 
 
 def _to_text(value: Any) -> Any:

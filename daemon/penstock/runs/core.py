@@ -40,7 +40,7 @@ from penstock.runs.hooks import Hooks, caller
 from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
-from penstock.runs.run import Executor, Kind, ModelAccess, Run, Tools
+from penstock.runs.run import Executor, Kind, ModelAccess, Run, Tools, check_whole
 from penstock.runs.submit import Admission, Submitted, Submitter
 from penstock.runs.table import Preempting, RunTable
 from penstock.runs.watermark import Level
@@ -338,6 +338,7 @@ class Executing:
         kind = self.tools.kinds.get(execution.row.kind)
         if kind is None:
             raise Refused("kind", f"{execution.row.kind!r} is not installed any more")
+        check_whole(execution.row.inputs)
         inputs = kind.inputs.model_validate_json(execution.row.inputs)
         parking = Parking(execution, self.recorder, self.now, slot_nursery)
         return Run(execution, kind, inputs, self.tools, parking)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.deferred import DeferredFailure
 from penstock.log.bus import Bus
+from penstock.log.left_out import left_out
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
@@ -103,6 +104,15 @@ class Kind:
             first = error.errors()[0]
             field = ".".join(str(part) for part in ("inputs", *first["loc"]))
             raise Refused(field, first["msg"].removeprefix("Value error, ")) from None
+
+
+def check_whole(inputs: bytes) -> None:
+    """Refused names what stored inputs are without, since the log came from an export."""
+    if names := left_out(inputs):
+        raise Refused(
+            ", ".join(names),
+            "left out of the export that this run came from; submit it anew, with its values",
+        )
 
 
 def encode_inputs(inputs: Inputs) -> bytes:

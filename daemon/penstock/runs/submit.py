@@ -18,7 +18,13 @@ from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
 from penstock.runs.reader import Reader, RunTerms, run_reply
-from penstock.runs.run import Inputs, Kind, digest_inputs, encode_inputs
+from penstock.runs.run import (
+    Inputs,
+    Kind,
+    check_whole,
+    digest_inputs,
+    encode_inputs,
+)
 from penstock.words.api import RunReply, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
@@ -190,6 +196,7 @@ class Submitter:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
+        check_whole(row.inputs)
         request = SubmitRequest(
             kind=row.kind,
             inputs=pydantic_core.from_json(row.inputs),
