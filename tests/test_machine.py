@@ -63,3 +63,41 @@ def test_folders_are_made_for_their_user_alone(tmp_path: Path) -> None:
     assert paths.state.stat().st_mode & 0o777 == 0o700
     assert paths.runs.is_dir()
     assert paths.runtime.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+@pytest.mark.parametrize("name", ["", "runs", "embedded"])
+def test_a_folder_into_which_others_could_write_is_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, name: str
+) -> None:
+    """ST-07"""
+    folder = tmp_path / "state" / name
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    make_state(Paths(tmp_path / "state", tmp_path / "run"))
+    assert folder.stat().st_mode & 0o7777 == 0o700
+    assert f"others could write into {folder}" in caplog.text
+
+
+def test_a_folder_or_a_file_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ST-07 What others put there while they could is not trusted afterwards."""
+    paths = Paths(tmp_path / "state", tmp_path / "run")
+    make_state(paths)
+    paths.lock.touch()
+    make_state(paths)
+    lstat, owner = Path.lstat, os.geteuid()
+
+    def planted(path: Path) -> os.stat_result:
+        values = list(lstat(path))
+        values[4] = owner + 1
+        return os.stat_result(values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "lstat", planted)
+        with pytest.raises(StartRefused, match=f"{paths.lock} is not a file of yours"):
+            make_state(paths)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(StartRefused, match=f"{paths.state} belongs to uid {owner}"):
+        make_state(paths)

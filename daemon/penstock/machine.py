@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
+from pathlib import Path
 
 from penstock.words.address import Paths
 from penstock.words.errors import StartRefused
+
+log = logging.getLogger("penstock")
 
 #: Runs are ended by handle (pidfd_open, waitid with P_PIDFD); older kernels only know numbers.
 LEAST_KERNEL = (5, 3)
@@ -35,10 +40,33 @@ def kernel_of(release: str) -> tuple[int, int]:
 
 
 def make_state(paths: Paths) -> None:
-    """Make the folders that must exist. StartRefused names the one that cannot be made."""
+    """Make the folders that must exist, and see that nobody else can put anything into them.
+
+    StartRefused names the one that cannot be made, or that is not ours alone.
+    """
     for folder in (paths.state, paths.runs, paths.runtime):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(folder)
         except OSError as error:
             why = f"the folder {folder} cannot be made: {error.strerror}"
             raise StartRefused(why) from None
+    if paths.embedded.exists():
+        _make_private(paths.embedded)
+    for file in (paths.database, paths.token, paths.lock):
+        # From a time when others could write there.
+        if os.path.lexists(file) and file.lstat().st_uid != os.geteuid():
+            why = f"{file} is not a file of yours; look at it, and take it away"
+            raise StartRefused(why)
+
+
+def _make_private(folder: Path) -> None:
+    """Close a folder into which others could write. StartRefused if it belongs to somebody else."""
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        why = f"belongs to uid {found.st_uid}, and you are uid {os.geteuid()}"
+        raise StartRefused(f"the folder {folder} {why}")
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        folder.chmod(0o700)
+        log.warning("others could write into %s (mode %o); closed it", folder, mode)
