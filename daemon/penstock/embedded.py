@@ -25,18 +25,22 @@ from penstock.words.errors import StartRefused, StoreUnavailable
 
 @asynccontextmanager
 async def open_embedded(
-    config: Config, run_id: str, environ: Mapping[str, str]
+    config: Config,
+    run_id: str,
+    environ: Mapping[str, str],
+    log: Path | None = None,
 ) -> AsyncIterator[Address]:
     """A daemon for the length of one run: a log and a Unix socket of its own, and no port.
 
-    The log stays and is read afterwards by the run's id. Any number may run at once.
+    The log (None: one named after the run) stays and is read afterwards by the run's id. Any number
+    may run at once.
     """
     check_machine(os.uname())
     paths = find_paths(
         environ, state_dir=config.state_dir, runtime_dir=config.runtime_dir
     )
     make_state(paths)
-    database = paths.embedded_database(run_id)
+    database = log or paths.embedded_database(run_id)
     socket = paths.embedded_socket(database)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = database.with_suffix(".lock")

@@ -504,3 +504,96 @@ def test_an_export_has_no_secrets_and_a_run_without_them_says_so(
             assert "inputs.env.API_KEY: left out of the export" in again.stderr
             assert "inputs.env.API_KEY: left out" in str(shown["error"])
         daemon.stop()
+
+
+# -- the logs of embedded daemons
+
+
+def agent_starts(*argv: str, run_id: str) -> None:
+    """A run that an agent starts over `penstock mcp`, while no daemon runs, to its end."""
+    agent = subprocess.Popen(
+        [*PENSTOCK, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def send(method: str, **message: Any) -> None:
+        assert agent.stdin is not None
+        line = json.dumps({"jsonrpc": "2.0", "method": method, **message})
+        print(line, file=agent.stdin, flush=True)
+        if "id" in message:
+            assert "result" in json.loads(line_of(agent))
+
+    asked = {"protocolVersion": "2025-06-18", "capabilities": {}}
+    about = {"name": "test", "version": "1"}
+    send("initialize", id=1, params={**asked, "clientInfo": about})
+    send("notifications/initialized")
+    wanted = {"kind": "command", "inputs": {"argv": argv}, "run_id": run_id}
+    send("tools/call", id=2, params={"name": "start_run", "arguments": wanted})
+    ended = {"name": "wait_run", "arguments": {"run_id": run_id}}
+    send("tools/call", id=3, params=ended)
+    agent.communicate(timeout=PATIENCE)
+
+
+def ids(*args: str) -> list[object]:
+    return [row["run_id"] for row in json_of("list", *args)]
+
+
+def test_runs_of_every_embedded_log_are_found_by_their_id(
+    home: Path, start_daemon: Callable[..., RealDaemon]
+) -> None:
+    """CL-02 Those of agents too, whose logs are named after no run."""
+    call("run", "command", "--id", "alone", "--", "true")
+    agent_starts("echo", "hi", run_id="agents")
+    logs = sorted((home / "state" / "penstock" / "embedded").glob("*.db"))
+    assert [log.name[:4] for log in logs] == ["alon", "mcp-"]
+    assert ids() == ids("--all") == ["agents", "alone"]
+    assert call("logs", "agents").stdout == "hi\n"
+    start_daemon()
+    call("run", "command", "--id", "daemons", "--", "true")
+    assert ids() == ["daemons"]
+    assert ids("--all") == ["daemons", "agents", "alone"]
+    assert ids("--all", "--limit", "2") == ["daemons", "agents"]
+    assert json_of("show", "agents")[0]["state"] == "completed"
+    receipts = json_of("cancel", "agents", "daemons", "alone")
+    assert {row["outcome"] for row in receipts} == {"already_terminal"}
+    assert call("cancel", "nobody").stdout.startswith("nobody is not known")
+
+
+def test_an_id_names_one_run_whatever_log_it_stands_in(
+    start_daemon: Callable[..., RealDaemon],
+) -> None:
+    """CL-02 `run` sees the runs of embedded logs."""
+    agent_starts("echo", "hi", run_id="once")
+    again = ["run", "command", "--id", "once", "--inputs"]
+    same = json.dumps({"argv": ["echo", "hi"], "env": {}, "cwd": None})
+    inputs = json_of("show", "once")[0]["inputs"]
+    assert isinstance(inputs, dict)
+    assert inputs["argv"] == ["echo", "hi"]
+    call(*again, '{"argv": ["other"]}', code=4)
+    start_daemon()
+    for args in (again, ["submit", *again[1:]]):
+        assert "was made without the daemon" in call(*args, same, code=4).stderr
+    call("run", "command", "--id", "daemons", "--", "true")
+    call("run", "command", "--id", "daemons", "--", "true")
+
+
+def test_a_run_of_a_living_embedded_daemon_is_joined_by_its_id(
+    real_daemon: RealDaemon, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """CL-02 Started before the daemon was."""
+    real_daemon.stop()
+    words = ["run", "command", "--id", "j", "--shell", "echo on; sleep 60"]
+    first = started(*words)
+    assert line_of(first) == "on\n"
+    again = started(*words)
+    assert line_of(again) == "on\n"
+    call("cancel", "j", "--wait")
+    assert (first.wait(PATIENCE), again.wait(PATIENCE)) == (143, 143)
+
+
+def test_a_damaged_log_hides_no_other(home: Path) -> None:
+    call("run", "command", "--id", "whole", "--", "true")
+    logs = home / "state" / "penstock" / "embedded"
+    (logs / "broken.db").write_bytes(b"x" * 4096)
+    assert ids() == ["whole"]
+    assert "broken.db" in call("list").stderr
+    assert "broken.db" in call("show", "broken", code=1).stderr

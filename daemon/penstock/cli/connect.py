@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from penstock.cli.archives import find_log, is_known, one_form
 from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
 from penstock.holder import read_holder
 from penstock.words.address import Address, socket_address
-from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.values import check_run_id
+from penstock.words.errors import Conflict, DaemonUnreachable
 
 
 @asynccontextmanager
@@ -25,16 +25,23 @@ async def open_place(
     """The running daemon; without one, an embedded one for as long as this is open.
 
     DaemonUnreachable if the user named a daemon and it does not answer. The embedded daemon is
-    named after the run, so the request gets its run id here.
+    named after the run, so the request gets its run id here. An id that an embedded log has is that
+    run: its daemon is asked, if it lives; else Conflict while there is a daemon, since what is left
+    in that log would go on beside its queue.
     """
     address = await running(session)
+    wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
+    log = await find_log(session, wanted) if request.get("run_id") else None
+    if log is not None and (alive := await embedded(log)) is not None:
+        address = alive
+    elif address is not None:
+        await check_new(session, request)
     if address is not None:
         async with open_client(address) as client:
             yield client
         return
     from penstock.embedded import open_embedded
 
-    wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
     run_id = request["run_id"] = one_form(wanted)
     config, sources = session.config()
     if "log_level" in sources:
@@ -42,17 +49,22 @@ async def open_place(
     else:
         # What its log would say of the run, this command says better.
         logging.basicConfig(level=logging.CRITICAL)
-    async with open_embedded(config, run_id, session.environ) as address:
+    async with open_embedded(config, run_id, session.environ, log) as address:
         async with open_client(address) as client:
             yield client
 
 
-def one_form(run_id: str) -> str:
-    """A run id as the daemon knows it: files are named after it. Refused if it can be none."""
-    try:
-        return check_run_id(run_id)
-    except ValueError as error:
-        raise Refused("run_id", str(error)) from None
+async def check_new(session: Session, request: Mapping[str, Any]) -> None:
+    """Conflict if the run that is asked for was made without the daemon that would be asked."""
+    run_id = request.get("run_id")
+    if run_id and (log := await find_log(session, run_id)) is not None:
+        async with open_client(session.address()) as client:
+            if await is_known(client, one_form(run_id)):
+                return
+        raise Conflict(
+            f"{run_id} is a run that was made without the daemon, in {log}; `penstock show"
+            f" {run_id}` tells how it stands, and another id makes a new run"
+        )
 
 
 async def running(session: Session) -> Address | None:

@@ -6,16 +6,22 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import unquote
 
-from penstock.cli.connect import embedded, one_form
+from penstock.cli.archives import find_log, last_written, log_files, one_form
+from penstock.cli.connect import embedded
 from penstock.cli.output import say
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client, put_back
-from penstock.words.address import Paths
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.errors import (
+    DaemonUnreachable,
+    PenstockError,
+    Refused,
+    StartRefused,
+    StoreBroken,
+)
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -135,49 +141,66 @@ def ask_source(
     return run_async(opened)
 
 
-def list_source(session: Session, q: str, limit: int) -> list[dict[str, Any]]:
-    """The daemon's newest runs; without a daemon, those that were made without one, if any."""
+def list_source(
+    session: Session, q: str, limit: int, *, everywhere: bool = False
+) -> list[dict[str, Any]]:
+    """The daemon's newest runs; `everywhere`: and those that were made without it.
+
+    Without a daemon these alone, if there are any.
+    """
+    if everywhere and session.named:
+        raise Refused("--all", "reads the logs of this box; leave the address out")
+    files = [] if session.named else log_files(session.paths())
     try:
-        return session.ask(lambda client: LiveSource(client).runs(q, limit))
+        rows = session.ask(lambda client: LiveSource(client).runs(q, limit))
     except DaemonUnreachable:
-        run_ids = [] if session.named else embedded_ids(session.paths())
-        if not run_ids:
+        if not files:
             raise
+        say("no daemon is running; these are the runs that were made without one")
+        rows, everywhere = [], True
+    if everywhere:
+        rows += run_async(lambda: _rows_of(session, files, q, limit))
+    return sorted(rows, key=_created, reverse=True)[:limit] if everywhere else rows
 
-    async def of_files() -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for run_id in run_ids:
-            async with open_source(session, run_id) as source:
+
+async def _rows_of(
+    session: Session, files: list[Path], q: str, limit: int
+) -> list[dict[str, Any]]:
+    """The newest runs of these logs, of which the last written come first."""
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        newest = sorted(map(_created, rows), reverse=True)[:limit]
+        if len(newest) == limit and newest[-1].timestamp() > last_written(file):
+            # No run of this log, or of those that follow, is as new.
+            break
+        try:
+            async with open_log(session, file) as source:
                 rows += await source.runs(q, limit)
-            if len(rows) >= limit:
-                break
-        return rows[:limit]
-
-    say("no daemon is running; these are the runs that were made without one")
-    return run_async(of_files)
+        except (DaemonUnreachable, StartRefused, StoreBroken) as error:
+            # The others are listed all the same.
+            say(str(error))
+    return rows
 
 
-def embedded_ids(paths: Paths) -> list[str]:
-    """The runs that embedded daemons were made for, the last first; but for ids too long for a file."""
-    files = sorted(
-        paths.embedded.glob("*.db"), key=lambda file: file.stat().st_mtime, reverse=True
-    )
-    ids = {unquote(file.stem): file for file in files}
-    return [
-        run_id
-        for run_id, file in ids.items()
-        if paths.embedded_database(run_id) == file
-    ]
+def _created(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["created_at"])
 
 
 @asynccontextmanager
 async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]:
-    """The embedded daemon of this run, else the file it left, else the daemon."""
-    path = session.paths().embedded_database(one_form(run_id))
-    if session.named or not path.exists():
+    """The embedded log that has this run, else the daemon."""
+    path = await find_log(session, run_id)
+    if path is None:
         async with open_client(session.address()) as client:
             yield LiveSource(client)
         return
+    async with open_log(session, path) as source:
+        yield source
+
+
+@asynccontextmanager
+async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
+    """The embedded daemon that works on this log, else the file."""
     address = await embedded(path)
     if address is not None:
         async with open_client(address) as client:

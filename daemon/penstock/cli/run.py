@@ -13,7 +13,7 @@ import click
 import trio
 
 from penstock.cli.caller import caller_environment
-from penstock.cli.connect import open_place
+from penstock.cli.connect import check_new, open_place
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.options import Wishes, common_options, common_parameters, take_wishes
 from penstock.cli.output import emit, say
@@ -37,7 +37,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def submit_only(session: Session, request: dict[str, Any], wishes: Wishes) -> int:
     """Submit to the running daemon; the id is the data."""
-    reply = session.ask(lambda client: client.submit(request, wait=wishes.block))
+
+    async def work(client: Client) -> dict[str, Any]:
+        await check_new(session, request)
+        return await client.submit(request, wait=wishes.block)
+
+    reply = session.ask(work)
     if wishes.as_json:
         emit(reply)
     else:

@@ -24,19 +24,26 @@ LIST_ROWS = 50
 @click.option(
     "--limit", "-n", default=LIST_ROWS, show_default=True, type=click.IntRange(1)
 )
+@click.option(
+    "--all", "everywhere", is_flag=True, help="Those made without the daemon too."
+)
 @json_option
 @pass_session
 def list_runs(
-    session: Session, words: tuple[str, ...], limit: int, as_json: bool
+    session: Session,
+    words: tuple[str, ...],
+    limit: int,
+    everywhere: bool,
+    as_json: bool,
 ) -> None:
     """The runs, newest first.
 
     Filter by words: `state:failed prio:high kind:command label:k=v group:g parent:ID text !text`.
     `state:open` and `state:ended` stand for several states. Without a daemon, the runs that were
-    made without one are listed.
+    made without one are listed; with --all these too: of `penstock run` and `penstock mcp`.
     """
     q = " ".join(_quoted(word) for word in words)
-    rows = list_source(session, q, limit)
+    rows = list_source(session, q, limit, everywhere=everywhere)
     if as_json:
         for row in rows:
             emit(row)
@@ -97,16 +104,12 @@ def cancel(
     An id that is not known is remembered for a day: such a run will not start.
     """
 
-    async def work(client: Client) -> list[dict[str, Any]]:
-        return [await client.cancel(run_id, reason, wait=wait) for run_id in run_ids]
+    def work(run_id: str) -> dict[str, Any]:
+        return ask_source(
+            session, run_id, lambda s: s.cancel(run_id, reason, wait=wait)
+        )
 
-    if len(run_ids) == 1:
-        run_id = run_ids[0]
-        receipts = [
-            ask_source(session, run_id, lambda s: s.cancel(run_id, reason, wait=wait))
-        ]
-    else:
-        receipts = session.ask(work)
+    receipts = list(map(work, run_ids))
     for receipt in receipts:
         if as_json:
             emit(receipt)
