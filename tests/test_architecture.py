@@ -17,6 +17,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
+    ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/high_water.py", "follow"): "the least time between two writes of the mark",
     ("log/watching.py", "_watch_files"): "between two looks at the files of the log",

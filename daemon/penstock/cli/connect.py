@@ -9,13 +9,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from penstock.cli.archives import find_log, is_known, one_form
 from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
-from penstock.holder import read_holder
+from penstock.holder import Holder, read_holder
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import Conflict, DaemonUnreachable
+
+#: Seconds in which an embedded daemon has surely begun to answer, or has ended.
+PASSING_SECONDS = 10.0
+#: Seconds between two looks at it.
+LOOK_SECONDS = 0.05
 
 
 @asynccontextmanager
@@ -88,14 +95,27 @@ async def embedded(database: Path) -> Address | None:
 
     DaemonUnreachable if there is one, by its lock, and it does not answer: its file is not ours.
     """
-    holder = read_holder(database.with_suffix(".lock"))
+    holder = None
+    with trio.move_on_after(PASSING_SECONDS):
+        while (holder := read_holder(database.with_suffix(".lock"))) is not None:
+            if (address := await _answering(holder)) is not None:
+                return address
+            await trio.sleep(LOOK_SECONDS)
     if holder is None:
         return None
+    raise DaemonUnreachable(
+        f"the embedded daemon ({holder}) of {database} does not answer; try again"
+    )
+
+
+async def _answering(holder: Holder) -> Address | None:
+    """Where the holder answers; None while it starts or stops."""
     if holder.socket is None:
-        raise DaemonUnreachable(
-            f"the embedded daemon ({holder}) is starting or stopping; try again"
-        )
-    address = socket_address(holder.socket)
-    async with open_client(address) as client:
-        await client.health()
+        return None
+    try:
+        address = socket_address(holder.socket)
+        async with open_client(address) as client:
+            await client.health()
+    except DaemonUnreachable:
+        return None
     return address
