@@ -6,6 +6,7 @@ See docs/conformance.md for how a suite is run against it, and with what result.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,9 @@ from penstock.words.config import MIB, Config
 LARGEST_MESSAGE = 64 * MIB
 
 
-async def echo(_knock: RequestHead, stream: DoorStream) -> None:
+async def echo(
+    _knock: RequestHead, stream: DoorStream, _note_known: Callable[[], None]
+) -> None:
     """Send back what comes, until the client leaves."""
     async with trio.open_nursery() as nursery:
         request = await wrap_server_stream(

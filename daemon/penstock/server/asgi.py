@@ -10,6 +10,7 @@ import trio
 
 from penstock.server.answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.guard import Guard, RequestHead, body_too_large
+from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.json_meter import JsonMeter
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
@@ -21,6 +22,8 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: Where the door says, in a scope's state, that a connection came in by the Unix socket.
 UNIX_STATE = "penstock.unix"
+#: And where it keeps what is to be called once a connection's client has shown the token.
+KNOWN_STATE = "penstock.known"
 
 
 class Gone(Exception):
@@ -54,6 +57,7 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
             await _refuse(receive, send, refusal, config)
         else:
             try:
+                await _let_in(scope, guard, request_head)
                 body = await _read_body(receive, config)
             except Gone:
                 return
@@ -64,6 +68,15 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
             await app(scope, _replay(body, receive), _whole_ending(send))
 
     return entrance
+
+
+async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:
+    """Tell the connection that this request was admitted: from now on its body is wanted."""
+    state = scope["state"]
+    if guard.has_shown_token(request_head) and KNOWN_STATE in state:
+        state[KNOWN_STATE]()
+    if CONTINUE_STATE in state:
+        await state[CONTINUE_STATE]()
 
 
 def _knock(scope: Scope) -> RequestHead:
@@ -165,11 +178,15 @@ async def _refuse(
     receive: Receive, send: Send, error: PenstockError, config: Config
 ) -> None:
     answer = problem_answer(error)
+    headers = _headers(answer)
+    if answer.status in (401, 403):
+        # A stranger keeps no connection.
+        headers.append((b"connection", b"close"))
     await send(
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": _headers(answer),
+            "headers": headers,
         }
     )
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})

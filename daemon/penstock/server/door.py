@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -23,22 +22,31 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.events import Event, Updated
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import LifespanState
+from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.utils import parse_socket_addr
 
 from penstock.server.answer import HttpRefused
-from penstock.server.asgi import ASGI, UNIX_STATE
+from penstock.server.asgi import ASGI, KNOWN_STATE, UNIX_STATE
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
+from penstock.server.http1 import Http1, Parser
+from penstock.server.places import Places
 from penstock.server.shutdown import Shutdown
 from penstock.words.config import Config
 from penstock.words.errors import NotAvailable, PenstockError
 
-WebSocketHandler = Callable[[RequestHead, DoorStream], Awaitable[None]]
+#: Its last argument is called once the client has shown that it may come in.
+WebSocketHandler = Callable[
+    [RequestHead, DoorStream, Callable[[], None]], Awaitable[None]
+]
 
 _log = logging.getLogger("penstock.door")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+# A look that costs little, before a head is parsed.
+_PERHAPS_WEBSOCKET = re.compile(rb"GET (?:http://[^/ ]*)?/ws", re.IGNORECASE)
 _WEBSOCKET_PATH = re.compile(r"/ws(?:/.*)?")
 # Bytes asked for at once while a head is read.
 _CHUNK = 4096
@@ -70,10 +78,10 @@ async def serve_door(
             await shutdown.wait_streams_ending()
             await door.context.terminated.set()
             with trio.move_on_after(config.shutdown_servers):
-                await door.wait_empty()
+                await door.places.wait_empty()
         finally:
             # Hypercorn shields its sends: only a closed socket ends one.
-            door.cut_all()
+            door.places.cut_all()
             connections.cancel_scope.cancel(reason="the daemon is stopping")
 
 
@@ -92,21 +100,16 @@ class Door:
         self._ws_handler = ws_handler
         self._config = config
         self._hypercorn = _hypercorn_config(config)
-        self._open: set[DoorStream] = set()
-        self._counts: Counter[bool] = Counter()
-        self._gone = trio.lowlevel.ParkingLot()
+        self.places = Places(
+            most=config.max_connections, most_strangers=config.max_strangers
+        )
 
     async def receive(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Its faults are its own."""
         connection = DoorStream(stream, stall_seconds=self._config.stall_timeout)
-        unix = connection.local is None
-        self._open.add(connection)
-        # Counted apart, so that a flood on the port never locks the user's own tools out.
-        self._counts[unix] += 1
+        has_room = self.places.take(connection)
         try:
-            await self._serve(
-                connection, crowded=self._counts[unix] > self._config.max_connections
-            )
+            await self._serve(connection, has_room=has_room)
         except BaseExceptionGroup as group:
             faults, others = group.split(Exception)
             if faults is not None:
@@ -118,26 +121,14 @@ class Door:
             _log.exception("a connection failed")
         finally:
             connection.cut()
-            self._open.discard(connection)
-            self._counts[unix] -= 1
-            self._gone.unpark_all()
+            self.places.leave(connection)
 
-    async def wait_empty(self) -> None:
-        """Wait until no connection is open."""
-        while self._open:
-            await self._gone.park()
-
-    def cut_all(self) -> None:
-        """Close every connection now."""
-        for connection in tuple(self._open):
-            connection.cut()
-
-    async def _serve(self, connection: DoorStream, *, crowded: bool) -> None:
+    async def _serve(self, connection: DoorStream, *, has_room: bool) -> None:
         if connection.peer_uid() not in (None, self._uid):
             return
         connection.keep_alive()
         try:
-            if crowded:
+            if not has_room:
                 limit = self._config.max_connections
                 raise NotAvailable(f"{limit} connections are open already")
             head = await self._read_head(connection)
@@ -145,18 +136,25 @@ class Door:
             with trio.move_on_after(self._config.close_timeout):
                 await connection.turn_away(error)
             return
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            # The peer has gone, or had to make room.
             return
         if not head:
             return
         connection.give_back(head)
         if request_head := read_handshake(head, connection.local):
-            await self._ws_handler(request_head, connection)
+            note_known = partial(self.places.note_known, connection)
+            await self._ws_handler(request_head, connection, note_known)
         else:
             await self._serve_http(connection)
 
     async def _serve_http(self, connection: DoorStream) -> None:
-        state = LifespanState({UNIX_STATE: connection.local is None})
+        state = LifespanState(
+            {
+                UNIX_STATE: connection.local is None,
+                KNOWN_STATE: partial(self.places.note_known, connection),
+            }
+        )
         # Typed for TLS, but written for both: without do_handshake it takes the stream as it is.
         stream: Any = connection
         await _HttpConnection(self._app, self._hypercorn, self.context, state, stream)
@@ -197,6 +195,26 @@ class _HttpConnection(TCPServer):
     _left = False
     _begun = False
 
+    async def run(self) -> None:
+        """Serve the connection. The original's protocol can become another one: this cannot."""
+        try:
+            sock = self.stream.socket
+            client = parse_socket_addr(sock.family, sock.getpeername())
+            server = parse_socket_addr(sock.family, sock.getsockname())
+            async with TaskGroup() as group:
+                self._task_group = group
+                self.protocol = Http1(  # type: ignore[assignment]
+                    self.app, self.config, self.context, group, ConnectionState(self.state),
+                    False, client, server, self.protocol_send,
+                )  # fmt: skip
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            # The peer left before it could be asked for its address.
+            pass
+        finally:
+            await self._close()
+
     async def _idle_timeout(self) -> None:
         if not self._begun:
             # The head of the first request is here, so this wait is ended by its answer.
@@ -217,10 +235,10 @@ class _HttpConnection(TCPServer):
 
 def read_handshake(head: bytes, local: tuple[str, int] | None) -> RequestHead | None:
     """The knock of a WebSocket handshake for `/ws…`; None for any other request."""
-    if not head.startswith(b"GET /ws"):
+    if not _PERHAPS_WEBSOCKET.match(head):
         return None
     try:
-        parser = h11.Connection(h11.SERVER)
+        parser = Parser(max_head_bytes=len(head))
         parser.receive_data(head)
         request = parser.next_event()
     except h11.RemoteProtocolError:

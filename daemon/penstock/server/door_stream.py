@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections import deque
+from functools import cached_property
 
 import trio
 
@@ -56,9 +57,9 @@ class DoorStream(trio.abc.HalfCloseableStream):
         """The socket, for its addresses; the servers ask for it by this name."""
         return self._stream.socket
 
-    @property
+    @cached_property
     def local(self) -> tuple[str, int] | None:
-        """Our end's address and port; None on a Unix socket."""
+        """Our end's address and port; None on a Unix socket. Asked once: it outlives a cut."""
         if self.socket.family not in (socket.AF_INET, socket.AF_INET6):
             return None
         address, port = self.socket.getsockname()[:2]

@@ -82,11 +82,10 @@ class Guard:
 
     def has_shown_token(self, request_head: RequestHead) -> bool:
         """Whether nothing more is asked of this peer."""
-        return (
-            self.token is None
-            or request_head.local is None
-            or bool(request_head.all(b"authorization"))
-        )
+        if self.token is None or request_head.local is None:
+            return True
+        scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
+        return scheme.lower() == "bearer" and self.admits(shown.strip())
 
     def admits(self, token: str | None) -> bool:
         """Whether this is the token; takes the same time however much of it is right."""
@@ -113,16 +112,11 @@ class Guard:
     def _judge_token(
         self, request_head: RequestHead, *, handshake: bool
     ) -> PenstockError | None:
-        if self.token is None or request_head.local is None:
-            return None
         if request_head.path in OPEN_PATHS and not handshake:
             return None
         if handshake and not request_head.all(b"authorization"):
             return None
-        scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        if scheme.lower() == "bearer" and self.admits(shown.strip()):
-            return None
-        return Unauthorised()
+        return None if self.has_shown_token(request_head) else Unauthorised()
 
     def _judge_size(self, request_head: RequestHead) -> PenstockError | None:
         size = sum(len(name) + len(value) + 4 for name, value in request_head.headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -219,7 +219,9 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
     """What the door hands handshakes for `/ws…` to."""
     numbers = itertools.count(1)
 
-    async def handle(request_head: RequestHead, stream: DoorStream) -> None:
+    async def handle(
+        request_head: RequestHead, stream: DoorStream, note_known: Callable[[], None]
+    ) -> None:
         try:
             if refusal := guard.judge(request_head, handshake=True) or judge_handshake(
                 request_head
@@ -240,6 +242,7 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
                 if opened is None:
                     return
                 wanted = amended(wanted, opened)
+            note_known()
             await session.serve(wanted)
 
     return handle

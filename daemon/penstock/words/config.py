@@ -207,7 +207,11 @@ class Config(Section):
     max_header_bytes: Bytes = 16 * KIB
     #: A frame from a WebSocket client.
     max_frame_bytes: Bytes = 64 * KIB
+    #: Connections by TCP whose clients have shown the token, and again by the Unix socket.
     max_connections: Count = 512
+    #: Connections by TCP without a token yet. One more pushes the oldest out, so strangers keep
+    #: nobody out; enough for a burst of clients that connect before they say anything.
+    max_strangers: Count = 256
     #: Seconds until a new connection has sent its whole request head.
     header_timeout: Seconds = 5.0
     #: Seconds a client may take no byte before its connection is broken.
