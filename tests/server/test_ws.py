@@ -224,6 +224,7 @@ async def test_strangers_are_refused_at_the_handshake(
         ({"type": "open", "token": TOKEN, "overflow": "explode"}, 4400),
         ({"type": "open", "token": TOKEN, "after": -1}, 4400),
         ({"type": "open", "token": TOKEN, "colour": "red"}, 4400),
+        ({"type": "open", "token": f"{TOKEN}\0"}, 4400),
         ({"type": "hello"}, 4400),
         ("[" + "," * 60_000, 4413),
         ("not json", 4400),

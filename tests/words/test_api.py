@@ -185,7 +185,7 @@ def test_a_bad_coding_request_is_refused_by_name(field: str, value: Any) -> None
     assert refused(TaskRequest, **{field: value}).field == field
 
 
-@pytest.mark.parametrize("prompt", ["x" * 100_000, "日本 ☠ \u0000 \r\n\t", "  kept  "])
+@pytest.mark.parametrize("prompt", ["x" * 100_000, "日本 ☠ \u0001 \r\n\t", "  kept  "])
 def test_a_prompt_is_kept_exactly(prompt: str) -> None:
     """API-02"""
     assert read(TaskRequest, prompt=prompt).prompt == prompt

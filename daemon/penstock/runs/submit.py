@@ -10,9 +10,36 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+import pydantic_core
+import trio
+from pydantic import ValidationError
+from penstock.log.projections import RunView, fold
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
+from penstock.runs.reader import Reader
+from penstock.runs.run import Inputs, Kind, digest_inputs, encode_inputs
+from penstock.words.api import SubmitRequest, refused
+from penstock.words.config import Config
+from penstock.words.errors import (
+    NotAvailable,
+    QueueFull,
+    Refused,
+    RunNotFound,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from penstock.words.priority import Priority
+from penstock.words.values import new_event_id
+
+import difflib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import pydantic_core
 import trio
+from pydantic import ValidationError
 
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
@@ -197,15 +224,19 @@ class Submitter:
         if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         check_whole(row.inputs)
-        request = SubmitRequest(
-            kind=row.kind,
-            inputs=pydantic_core.from_json(row.inputs),
-            priority=Priority(row.priority),
-            group=row.group,
-            timeout=row.timeout,
-            labels=dict(row.labels),
-            on_restart=row.on_restart,
-        )
+        try:
+            request = SubmitRequest(
+                kind=row.kind,
+                inputs=pydantic_core.from_json(row.inputs),
+                priority=Priority(row.priority),
+                group=row.group,
+                timeout=row.timeout,
+                labels=dict(row.labels),
+                on_restart=row.on_restart,
+            )
+        except ValidationError as error:
+            # It was accepted by an older daemon, which asked for less.
+            raise refused(error) from None
         return await self.submit(request, wait=wait, retry_of=run_id)
 
     def _spec(

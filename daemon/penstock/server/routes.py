@@ -208,6 +208,8 @@ def parse_query(route: Route, raw: bytes) -> dict[str, Any]:
             raise Refused(name, "unknown parameter")
         if name in given:
             raise Refused(name, "is given twice")
+        if "\0" in text:
+            raise Refused(name, "must not contain NUL")
         given.add(name)
         values[name] = known[name].parse(text)
     return values

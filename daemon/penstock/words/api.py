@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -17,11 +17,14 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from penstock.words.errors import Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
+from penstock.words.text import find_nul
 from penstock.words.values import JsonObject, Moment, RunId, VectorClock, Version
 
 
@@ -311,9 +314,17 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 
 
 class Sent(BaseModel):
-    """Base of what clients send."""
+    """Base of what clients send, on every surface: no unknown fields, and no NUL in any text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _without_nul(self) -> Self:
+        if (place := find_nul(dict(self))) is not None:
+            nul = PydanticCustomError("nul", "must not contain NUL")
+            found = InitErrorDetails(type=nul, loc=place, input=None)
+            raise ValidationError.from_exception_data(type(self).__name__, [found])
+        return self
 
 
 # -- what clients send

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from collections.abc import Mapping
+from typing import Any
 
 #: C0 but for newline and tab, DEL, C1, and halves of surrogate pairs, which UTF-8 cannot hold.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -28,6 +30,29 @@ def _picture(match: re.Match[str]) -> str:
         # A C1 character is a short form of ESC and a letter; it is shown as that.
         return "\u241b" + chr(code - 0x40)
     return "\ufffd"
+
+
+def find_nul(
+    value: Any, at: tuple[str | int, ...] = ()
+) -> tuple[str | int, ...] | None:
+    """Where in a value like JSON a text has a NUL, keys included; None if none has.
+
+    NUL is no part of any text: it ends a C string, so arguments, environments and file names that
+    hold one mean something else to the kernel than they say.
+    """
+    if isinstance(value, str):
+        return at if "\0" in value else None
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if "\0" in key:
+                return at
+            if (place := find_nul(item, (*at, key))) is not None:
+                return place
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            if (place := find_nul(item, (*at, number))) is not None:
+                return place
+    return None
 
 
 class Utf8Decoder:

@@ -120,6 +120,8 @@ def test_a_question_is_answered_by_an_agent(agents: Agents, era: str) -> None:
             [ask] = asking["asks"]
             assert (ask["question"], ask["answer"]) == ("Which?", None)
             named = {"run_id": run_id, "name": "which"}
+            why = await refusal(client, "answer_ask", {**named, "answer": "red\0"})
+            assert why == "answer: must not contain NUL"
             why = await refusal(client, "answer_ask", {**named, "answer": "green"})
             assert why == "answer: must be one of red, blue"
             await call(client, "answer_ask", **named, answer="blue")

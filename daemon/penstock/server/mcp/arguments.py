@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from penstock.words.api import LONGEST_REASON, NewRunId, PriorityName, Text
+from penstock.words.api import (
+    LONGEST_REASON,
+    NewRunId,
+    PriorityName,
+    Sent,
+    Text,
+)
 from penstock.words.priority import Priority
 from penstock.words.values import RunId
 
@@ -25,10 +31,8 @@ LARGEST_CURSOR = 2**63 - 1
 Cursor = Annotated[int, Field(ge=0, le=LARGEST_CURSOR)]
 
 
-class Arguments(BaseModel):
+class Arguments(Sent):
     """Base of what a tool takes: unknown fields are refused with their name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NoArguments(Arguments):

@@ -22,11 +22,11 @@ from mcp.types import (
     MISSING_REQUIRED_CLIENT_CAPABILITY,
     RequestParams,
 )
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from penstock.log.projections import AskView
 from penstock.server.replies import open_asks, status_line, task_reply
-from penstock.words.api import TaskReply
+from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.values import check_run_id, format_time
 
@@ -55,7 +55,10 @@ class RunTasks:
                 # Declined: the question stays open, for somebody else or its deadline.
                 continue
             try:
+                answer = AnswerRequest(answer=answer).answer
                 await self._core.scheduler.answer(task_id, name, answer, by="mcp")
+            except ValidationError as error:
+                raise MCPError(INVALID_PARAMS, str(refused(error, at=name))) from None
             except Refused as error:
                 raise MCPError(INVALID_PARAMS, str(error)) from None
             except (Conflict, Terminal):
