@@ -318,28 +318,28 @@ TESTED_MUTANTS = (
         "log/high_water.py",
         "self.store.epoch, fact.position, str(fact.event_id)",
         "self.store.epoch, fact.position + 1, str(fact.event_id)",
-        "record/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
+        "log/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
     ),
     TestedMutant(
         "the mark is moved before the commit is published",
         "log/high_water.py",
         "            newest = bus.newest\n",
         "            [newest] = (await self.store.read_all())[-1:]\n",
-        "record/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
+        "log/test_high_water.py::test_the_mark_follows_what_was_published_and_is_never_ahead",
     ),
     TestedMutant(
         "a log that was put back keeps its epoch",
         "log/high_water.py",
         "            await self.store.renew_epoch()\n",
         "",
-        "record/test_high_water.py::test_an_older_copy_gets_a_new_epoch_and_keeps_its_id",
+        "log/test_high_water.py::test_an_older_copy_gets_a_new_epoch_and_keeps_its_id",
     ),
     TestedMutant(
         "only the head of a log that was put back is looked at",
         "log/high_water.py",
         "    if found is not None and str(found) != mark.event_id:\n",
         "    if found is None and mark.position == 0:\n",
-        "record/test_high_water.py"
+        "log/test_high_water.py"
         "::test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
     ),
     TestedMutant(
@@ -347,14 +347,14 @@ TESTED_MUTANTS = (
         "log/sqlite/store.py",
         "        self._check_files()\n        return outcomes\n",
         "        return outcomes\n",
-        "record/test_files.py::test_nothing_is_acknowledged_once_a_file_of_the_log_is_gone",
+        "log/test_files.py::test_nothing_is_acknowledged_once_a_file_of_the_log_is_gone",
     ),
     TestedMutant(
         "an idle daemon does not look at its files",
         "log/watching.py",
         "            await store.check_files()\n",
         "            pass\n",
-        "record/test_files.py"
+        "log/test_files.py"
         "::test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]",
     ),
     TestedMutant(
@@ -362,7 +362,7 @@ TESTED_MUTANTS = (
         "log/sqlite/database.py",
         "        if alone:\n",
         "        if alone and not readers:\n",
-        "record/test_files.py"
+        "log/test_files.py"
         "::test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file",
     ),
     TestedMutant(
@@ -370,14 +370,14 @@ TESTED_MUTANTS = (
         "log/sqlite/database.py",
         "    return connections\n",
         "    os.close(os.open(path, os.O_RDONLY))\n    return connections\n",
-        "record/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
+        "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
     ),
     TestedMutant(
         "a place beyond the log waits for ever",
         "log/bus.py",
         "self._unchecked = cursor > bus.head or (cursor > 0 and after_id is not None)",
         "self._unchecked = cursor > 0 and after_id is not None",
-        "record/test_bus.py"
+        "log/test_bus.py"
         "::test_a_cursor_above_the_head_is_told_and_goes_on_from_the_head",
     ),
     TestedMutant(
@@ -385,6 +385,55 @@ TESTED_MUTANTS = (
         "log/bus.py",
         "        same = not facts or after_id in (None, facts[0].event_id)\n",
         "        same = not facts or after_id is not self\n",
-        "record/test_bus.py::test_a_place_that_holds_another_fact_is_told_and_read_again",
+        "log/test_bus.py::test_a_place_that_holds_another_fact_is_told_and_read_again",
+    ),
+    TestedMutant(
+        "inputs are shown with their secrets",
+        "log/redaction.py",
+        "shown, labels = _clean(spec.shown, wanted), _clean(spec.labels, wanted)",
+        "shown, labels = spec.shown, _clean(spec.labels, wanted)",
+        "log/test_redaction.py::test_inputs_are_shown_redacted_and_kept_whole",
+    ),
+    TestedMutant(
+        "labels keep their secrets",
+        "log/redaction.py",
+        "shown, labels = _clean(spec.shown, wanted), _clean(spec.labels, wanted)",
+        "shown, labels = _clean(spec.shown, wanted), spec.labels",
+        "log/test_redaction.py::test_what_people_say_is_redacted",
+    ),
+    TestedMutant(
+        "answers keep their secrets",
+        "log/redaction.py",
+        "return replace(write, answer=_clean(text, wanted))",
+        "return write",
+        "log/test_redaction.py::test_what_people_say_is_redacted",
+    ),
+    TestedMutant(
+        "the reasons of cancels and pauses keep their secrets",
+        "log/redaction.py",
+        "return replace(write, reason=_clean(text, wanted))",
+        "return write",
+        "log/test_redaction.py::test_what_people_say_is_redacted",
+    ),
+    TestedMutant(
+        "facts keep their secrets",
+        "log/redaction.py",
+        "            new_events = tuple(_draft(new_event, wanted) for new_event in before)\n",
+        "            new_events = before\n",
+        "log/test_redaction.py::test_what_people_say_is_redacted",
+    ),
+    TestedMutant(
+        "a reader that missed many is told of one",
+        "log/bus.py",
+        "self.drops += missed",
+        "self.drops += 1",
+        "log/test_bus.py::test_a_slow_reader_gets_what_its_policy_says",
+    ),
+    TestedMutant(
+        "a child does not inherit its priority",
+        "runs/run.py",
+        "        priority=Priority(run.execution.row.priority),\n",
+        "        priority=Priority.MEDIUM,\n",
+        "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
 )

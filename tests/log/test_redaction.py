@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import trio.testing
@@ -18,11 +19,19 @@ from fakes.cores import (
     whole_log,
 )
 from penstock.log.redaction import REDACTED, make_redaction
-from penstock.runs.run import Run
+from penstock.log.writes import RequestCancel
+from penstock.runs.run import Inputs, Kind, Run
+from penstock.words.api import BugReportRequest
 from penstock.words.errors import PenstockError, StartRefused
 from penstock.words.events import Milestone
 
 SECRET = "tok-1234567890"
+
+
+class Words(Inputs):
+    """Something to say."""
+
+    text: str
 
 
 async def tell(run: Run, _inputs: Seconds) -> Nothing:
@@ -57,7 +66,92 @@ def test_without_secrets_or_patterns_nothing_is_touched() -> None:
     assert make_redaction([], [""])(write) is write  # type: ignore[arg-type]
 
 
+async def ask_twice(run: Run, _inputs: Seconds) -> Nothing:
+    """Ask, and end with what was heard."""
+    await run.ask("word", "Which word?")
+    return Nothing()
+
+
+async def test_what_people_say_is_redacted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """API-07: inputs, labels, an answer, an intervention, a report, the reason of a cancel or pause."""
+    environment = replace(fake_environment(), redact=make_redaction([], [SECRET]))
+    async with open_fake_core(kind("ask", ask_twice), environment=environment) as core:
+        scheduler = core.scheduler
+        labels = {"ticket": f"see {SECRET}"}
+        await scheduler.submit(request("ask", "a", labels=labels))
+        with core.bus.subscribe("a", 0) as subscription:
+            async for batch in subscription:
+                if any(fact.type == "ask.raised" for fact in batch.facts):
+                    break
+        await scheduler.intervene("a", f"use {SECRET}")
+        report = BugReportRequest(text=f"{SECRET} fails", version=0)
+        await scheduler.report_bug("a", report)
+        await scheduler.answer("a", "word", f"it is {SECRET}", "me")
+        await wait_ended(core, "a")
+        await scheduler.pause(None, f"for {SECRET}")
+        await scheduler.submit(request("sleep", "b", seconds=1000))
+        await scheduler.cancel("b", f"{SECRET} is known", wait=True)
+        await scheduler.cancel("c", f"{SECRET} is known", wait=True)
+        await scheduler.resume(None)
+        assert (await scheduler.submit(request("sleep", "c"))).view.ended
+        await scheduler.submit(request("sleep", "d", seconds=1000))
+        await scheduler.cancel("d", f"{SECRET} is known", wait=True)
+        facts = await whole_log(core.store)
+        views = [await scheduler.view(run_id) for run_id in "abcd"]
+    told = {fact.type: fact.body.decode() for fact in facts if fact.run_id != "b"}
+    for kind_of_fact in (
+        "ask.answered", "intervention.received", "bug.reported", "queue.paused",
+        "run.cancel_requested", "run.cancelled",
+    ):  # fmt: skip
+        assert REDACTED in told[kind_of_fact], kind_of_fact
+    assert views[0].labels == {"ticket": f"see {REDACTED}"}
+    assert [view.reason for view in views[1:]] == [f"{REDACTED} is known"] * 3
+    assert not [fact for fact in facts if SECRET in fact.body.decode()]
+
+
+async def test_inputs_are_shown_redacted_and_kept_whole(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """API-07 RT-01: whoever tries the run again needs them as they were."""
+    environment = replace(fake_environment(), redact=make_redaction(["1[0-9]{3}"]))
+    heard: list[str] = []
+
+    async def listen(_run: Run, inputs: Words) -> Nothing:
+        heard.append(inputs.text)
+        return Nothing()
+
+    say = Kind("say", "say", Words, Nothing, listen)
+    async with open_fake_core(say, environment=environment) as core:
+        await core.scheduler.submit(request("say", "s", text="pin 1234"))
+        await wait_ended(core, "s")
+        assert (await core.scheduler.view("s")).inputs == {"text": f"pin {REDACTED}"}
+        assert not [f for f in await whole_log(core.store) if "1234" in f.body.decode()]
+        again = await core.scheduler.retry("s")
+        await wait_ended(core, again.view.run_id)
+    assert heard == ["pin 1234"] * 2
+
+
+def test_each_pattern_stands_on_its_own() -> None:
+    """API-07: its groups keep their names and numbers beside those of others."""
+    redact = make_redaction(
+        [r"(a)(b)", r"(?P<q>x)(?P=q)", r"(?P<q>[0-9])\1", "(?i:pin)"]
+    )
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    told = redact(RequestCancel("r", "ab xx 77 78 PIN", at))
+    assert isinstance(told, RequestCancel)
+    assert told.reason == f"{REDACTED} {REDACTED} {REDACTED} 78 {REDACTED}"
+
+
 def test_a_pattern_that_is_none_is_named() -> None:
     """APP-02"""
     with pytest.raises(StartRefused, match=r"redact: '\('"):
         make_redaction(["("])
+
+
+@pytest.mark.parametrize("pattern", ["(?i)secret", "a(?i)b", "(?sx) a"])
+def test_a_flag_for_a_whole_pattern_is_a_sentence(pattern: str) -> None:
+    """APP-02: and it says how such a pattern is written."""
+    with pytest.raises(StartRefused, match=r"redact: .*write \(\?i:"):
+        make_redaction(["fine", pattern])

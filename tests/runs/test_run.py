@@ -40,6 +40,7 @@ from penstock.words.events import (
     CodeGenerated,
     Milestone,
 )
+from penstock.words.priority import Priority
 
 Clock = trio.testing.MockClock
 
@@ -299,6 +300,22 @@ async def test_a_child_runs_in_the_parents_slot_and_is_found_again(
         assert (await core.scheduler.view("p.one")).parent_id == "p"
         facts = {(f.run_id, f.type): f.position for f in await whole_log(core.store)}
         assert facts["p.one", "run.completed"] < facts["p.two", "run.queued"]
+
+
+@pytest.mark.parametrize("priority", [Priority.CRITICAL, Priority.BACKGROUND])
+async def test_a_child_is_as_important_as_its_parent(
+    priority: Priority, autojump_clock: Clock
+) -> None:
+    """SC-09: what a run waits for waits no longer, and no shorter, than the run itself would."""
+
+    async def parent(run: Run, _inputs: Seconds) -> Nothing:
+        await run.spawn_run("one", "sleep", {"seconds": 1})
+        return Nothing()
+
+    async with open_fake_core(kind("parent", parent)) as core:
+        await core.scheduler.submit(request("parent", "p", priority=priority))
+        await wait_ended(core, "p")
+        assert (await core.scheduler.view("p.one")).priority == priority
 
 
 @pytest.mark.parametrize("how", ["cancel", "fail"])

@@ -7,7 +7,7 @@ left alone: they are what a run was asked to make, and their pieces must stay th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,10 @@ from penstock.log.writes import (
     Complete,
     Enqueue,
     NewEvent,
+    Park,
     Release,
+    RequestCancel,
+    SetPause,
     Write,
 )
 from penstock.words.errors import StartRefused
@@ -28,60 +31,75 @@ from penstock.words.errors import StartRefused
 REDACTED = "[redacted]"
 
 Redact = Callable[[Write], Write]
+_Patterns = Sequence[re.Pattern[str]]
 
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
 
 def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Redact:
     """What takes these out of a decision. StartRefused names a pattern that is none."""
-    words = [re.escape(secret) for secret in secrets if secret]
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            why = f"redact: {pattern!r} is not a regular expression: {error}"
-            raise StartRefused(why) from None
-        words.append(f"(?:{pattern})")
-    if not words:
+    wanted = [re.compile(re.escape(secret)) for secret in secrets if secret]
+    wanted += [_compiled(pattern) for pattern in patterns]
+    if not wanted:
         return _nothing
-    wanted = re.compile("|".join(words))
     return lambda write: _redacted(write, wanted)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """One pattern, on its own: joined with others its groups would have other numbers."""
+    try:
+        # Inside a group a flag for the whole pattern is an error: it would reach no further than
+        # its author sees, and `(?i:...)` says how far.
+        re.compile(f"(?:{pattern})")
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        hint = "; write (?i:...) for (?i)..." if "global flags" in str(error) else ""
+        why = f"redact: {pattern!r} is not a regular expression that can be used: {error}{hint}"
+        raise StartRefused(why) from None
 
 
 def _nothing(write: Write) -> Write:
     return write
 
 
-def _redacted(write: Write, wanted: re.Pattern[str]) -> Write:
-    if isinstance(write, Append):
-        new_events = tuple(_draft(new_event, wanted) for new_event in write.new_events)
-        return (
-            write
-            if new_events == write.new_events
-            else replace(write, new_events=new_events)
-        )
-    if isinstance(write, Complete | Release):
-        return replace(write, new_event=_draft(write.new_event, wanted))
-    if isinstance(write, Enqueue):
-        shown = _clean(write.spec.shown, wanted)
-        return replace(write, spec=replace(write.spec, shown=shown))
-    if isinstance(write, Answer):
-        return replace(write, answer=wanted.sub(REDACTED, write.answer))
-    return write
+def _redacted(write: Write, wanted: _Patterns) -> Write:
+    match write:
+        case Append(new_events=before):
+            new_events = tuple(_draft(new_event, wanted) for new_event in before)
+            return (
+                write if new_events == before else replace(write, new_events=new_events)
+            )
+        case Complete(new_event=before) | Release(new_event=before):
+            return replace(write, new_event=_draft(before, wanted))
+        case Enqueue(spec=spec):
+            shown, labels = _clean(spec.shown, wanted), _clean(spec.labels, wanted)
+            return replace(write, spec=replace(spec, shown=shown, labels=labels))
+        case Answer(answer=text):
+            return replace(write, answer=_clean(text, wanted))
+        case RequestCancel(reason=text) | SetPause(reason=text) | Park(reason=text):
+            return replace(write, reason=_clean(text, wanted))
+        case _:
+            # Ids, times and numbers: the others hold no word of anybody.
+            return write
 
 
-def _draft(new_event: NewEvent, wanted: re.Pattern[str]) -> NewEvent:
+def _draft(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
+    if new_event.type in _ARTIFACTS:
+        return new_event
     # Most facts hold no secret: one look at their JSON tells, and only the others are taken apart.
-    if new_event.type in _ARTIFACTS or not wanted.search(new_event.body.decode()):
+    text = new_event.body.decode()
+    if not any(pattern.search(text) for pattern in wanted):
         return new_event
     event = from_json(new_event.body)
     kept = {"type": event.pop("type"), **_clean(event, wanted)}
     return new_event._replace(body=to_json(kept))
 
 
-def _clean(value: Any, wanted: re.Pattern[str]) -> Any:
+def _clean(value: Any, wanted: _Patterns) -> Any:
     if isinstance(value, str):
-        return wanted.sub(REDACTED, value)
+        for pattern in wanted:
+            value = pattern.sub(REDACTED, value)
+        return value
     if isinstance(value, Mapping):
         return {key: _clean(item, wanted) for key, item in value.items()}
     if isinstance(value, list | tuple):

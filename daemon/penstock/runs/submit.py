@@ -10,32 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-import pydantic_core
-import trio
-from pydantic import ValidationError
-from penstock.log.projections import RunView, fold
-from penstock.log.recorder import Recorder
-from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
-from penstock.runs.reader import Reader
-from penstock.runs.run import Inputs, Kind, digest_inputs, encode_inputs
-from penstock.words.api import SubmitRequest, refused
-from penstock.words.config import Config
-from penstock.words.errors import (
-    NotAvailable,
-    QueueFull,
-    Refused,
-    RunNotFound,
-    ShuttingDown,
-    StoreUnavailable,
-)
-from penstock.words.priority import Priority
-from penstock.words.values import new_event_id
-
-import difflib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 
 import pydantic_core
 import trio
@@ -52,7 +26,7 @@ from penstock.runs.run import (
     digest_inputs,
     encode_inputs,
 )
-from penstock.words.api import RunReply, SubmitRequest
+from penstock.words.api import RunReply, SubmitRequest, refused
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
