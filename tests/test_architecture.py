@@ -191,6 +191,19 @@ def swallows(source: str) -> list[int]:
     return found
 
 
+def prints(source: str) -> list[int]:
+    """Lines that write to the terminal themselves."""
+    named = {
+        "click.echo", "click.secho", "click.style", "print", "sys.stdout.write", "sys.stderr.write",
+        "sys.stdout.buffer.write", "sys.stdout.writelines", "sys.stderr.writelines",
+    }  # fmt: skip
+    return [
+        node.lineno
+        for _, node in walk(source)
+        if isinstance(node, ast.Call) and dotted(node.func) in named
+    ]
+
+
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=name_of)
 
 
@@ -222,6 +235,20 @@ def test_terminals_are_made_in_one_place(path: Path) -> None:
     assert makes_terminals(source) == []
     if not name_of(path).startswith("log/"):
         assert not calls_terminal(source)
+
+
+#: May print: the one way out, and click's own help, before any of ours is imported.
+PRINTERS = {"cli/output.py": None, "cli/main.py": 1}
+
+
+@EVERY_FILE
+def test_what_is_said_goes_out_in_one_place(path: Path) -> None:
+    """TU-04: it is made harmless there, and every verb uses it."""
+    if name_of(path).startswith("drills/"):
+        pytest.skip("its processes speak to the drill, through pipes")
+    found = prints(path.read_text())
+    most = PRINTERS.get(name_of(path), 0)
+    assert most is None or len(found) <= most, found
 
 
 @EVERY_FILE
@@ -302,6 +329,8 @@ def test_the_document_names_only_tests_that_exist() -> None:
         (makes_terminals, "events.RunCancelled(reason='x')"),
         (makes_terminals, "events.RunCompleted.model_construct()"),
         (calls_terminal, "lifecycle.terminal('failed')"),
+        (prints, "import click\nclick.echo('x')"),
+        (prints, "import sys\nsys.stdout.write('x')"),
         (sleeps, "async def f():\n    await trio.sleep(1)"),
         (swallows, "try:\n    x()\nexcept BaseException:\n    pass"),
         (swallows, "try:\n    x()\nexcept:\n    pass"),

@@ -66,6 +66,19 @@ async def test_the_overview_shows_what_the_daemon_does(busy: DaemonProcess) -> N
 
 
 @aio
+async def test_no_widget_commands_the_terminal(busy: DaemonProcess) -> None:
+    """TU-04: nor turns a line around, even one that shows a text as it came."""
+    async with dashboard(busy.address) as (app, _):
+        await shows(app, "● live")
+        app.notify("say \x1b]0;owned\x07 \x9b2J \u202eright\u2066", markup=False)
+        app.screen.query_one(KeyLine).border_title = "\x9b\u202e"
+        await shows(app, "say ␛]0;owned")
+        app.push_screen(SayDialog("run", "about \x1b[2J\u202e"))
+        await shows(app, "about ␛[2J\ufffd")
+        assert not [c for c in text_of(app) if c != "\n" and not c.isprintable()]
+
+
+@aio
 async def test_the_filter_zoom_sort_and_panels(busy: DaemonProcess) -> None:
     async with dashboard(busy.address) as (app, pilot):
         await shows(app, "Runs 92/92")

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.words.text import Utf8Decoder, break_lines, cut, neutralise
+from penstock.words.text import Utf8Decoder, break_lines, cut, escape_json, neutralise
 
 
 def test_escape_sequences_become_visible() -> None:
     """TU-04"""
     assert neutralise("\x1b[31mred\x1b[0m\x07") == "␛[31mred␛[0m␇"
     assert neutralise("\x9b31m\x7f\x00\r") == "␛[31m␡␀␍"
+
+
+def test_what_turns_a_line_around_is_replaced() -> None:
+    """TU-04: a line reads as it is, in the order in which it was written."""
+    turns = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    assert {neutralise(chr(code)) for code in turns} == {"\ufffd"}
+
+
+def test_json_keeps_its_meaning_when_it_is_escaped() -> None:
+    """TU-04 CL-01"""
+    value = {"a\x9b": ["\u202e\x7f\x1b", "tab\t", "日本"]}
+    line = escape_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(line) == value
+    assert neutralise(line) == line
 
 
 def test_newlines_tabs_and_letters_stay() -> None:

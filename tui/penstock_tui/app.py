@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, ClassVar
@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 from textual.app import ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
+from penstock_tui.harmless import HARMLESS
 from penstock_tui.heading import farewell, place_of, top_line
 from penstock_tui.keys import CHANGING, REPLAY_KEYS
 from penstock_tui.model import DashboardState
@@ -85,6 +87,10 @@ class Dashboard(QueueDeeds):
         self.paused: int | None = None
         self._drawn = -1
         self._second = -1
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What each line passes on its way to the terminal, whatever drew it."""
+        return (*super().get_line_filters(), HARMLESS)
 
     # -- life
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from penstock.unforeseen import guarded, open_streams
 from penstock.words.errors import PenstockError, Refused, Unauthorised
+from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.words.address import Address
@@ -98,7 +99,7 @@ def on_terminal() -> bool:
 
 
 def _fail(error: Exception | str, code: int) -> int:
-    sys.stderr.write(f"penstock tui: {error}\n")
+    sys.stderr.write(f"penstock tui: {neutralise(str(error))}\n")
     return code
 
 
@@ -129,7 +130,7 @@ def show(
         )
     app.run()
     if app.return_code == 0 and (said := app.farewell()):
-        sys.stdout.write(f"penstock tui: {said}\n")
+        sys.stdout.write(f"penstock tui: {neutralise(said)}\n")
     return app.return_code or 0
 
 

@@ -44,14 +44,8 @@ LONGEST_LINE = 4000
 CHARACTERS_PER_TOKEN = 4
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# What `neutralise` leaves: line ends, tabs, and marks that turn the direction of text around.
-_REST: dict[int, str] = {
-    **dict.fromkeys(
-        (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "\ufffd"
-    ),
-    0x09: " ",
-    0x0A: "⏎",
-}
+# What `neutralise` leaves: line ends, tabs, and marks without a width that have a direction.
+_REST: dict[int, str] = {0x200E: "\ufffd", 0x200F: "\ufffd", 0x09: " ", 0x0A: "⏎"}
 
 
 def plain(text: str) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from typing import Any, BinaryIO
 
 import click
 
 from penstock.cli.completing import complete_run
 from penstock.cli.history import RunSource, ask_source
-from penstock.cli.output import emit, say, table
+from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.events import ArtifactPartial
-from penstock.words.text import neutralise
 
 
 @click.command()
@@ -43,10 +41,7 @@ def artifacts(
     elif out is not None:
         out.write(text.encode())
     else:
-        # A pipe gets the text as it is, which takes bytes: click changes what is text. A terminal
-        # must not obey what a program wrote.
-        shown = neutralise(text) if sys.stdout.isatty() else text
-        click.echo(shown.encode(), nl=False)
+        put_document(text)
     if told["size"] is None:
         say(f"{name} is not whole: these are the first {len(text)} characters")
 

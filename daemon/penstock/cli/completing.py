@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
+from penstock.words.text import neutralise
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
@@ -24,5 +25,7 @@ def complete_run(
     return [
         CompletionItem(row["run_id"], help=f"{row['kind']} {row['state']}")
         for row in page["runs"]
+        # The shell shows them as they are: what could turn a line around is not offered.
         if row["run_id"].startswith(incomplete)
+        and neutralise(row["run_id"]) == row["run_id"]
     ][:MOST_OFFERED]

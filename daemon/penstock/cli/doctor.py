@@ -9,13 +9,12 @@ import click
 
 from penstock.cli import checks, daemon_checks
 from penstock.cli.checks import Box, CheckResult, Findings
-from penstock.cli.output import colour_wanted, emit
+from penstock.cli.output import Word, emit, show_line
 from penstock.cli.serve import read_pid
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, StartRefused
 from penstock.words.problems import Exit
-from penstock.words.text import neutralise
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 
@@ -43,12 +42,10 @@ def doctor(session: Session, as_json: bool) -> None:
         if as_json:
             emit(asdict(finding))
             continue
-        state = finding.state.ljust(7)
-        if colour_wanted():
-            state = click.style(state, fg=_COLOURS[finding.state])
-        click.echo(f"{state}  {finding.check.ljust(14)}  {neutralise(finding.found)}")
+        state = Word(finding.state.ljust(7), _COLOURS[finding.state])
+        show_line(state, f"  {finding.check.ljust(14)}  {finding.found}")
         if finding.fix:
-            click.echo(f"{' ' * 25}{neutralise(finding.fix)}")
+            show_line(f"{' ' * 25}{finding.fix}")
     raise click.exceptions.Exit(Exit.RUN_FAILED if failures else Exit.OK)
 
 

@@ -13,12 +13,11 @@ from urllib.parse import unquote
 import click
 
 from penstock.cli.flags import Finite
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, json_lines, say, show_line
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import LogDamaged, PenstockError, StartRefused
 from penstock.words.problems import Exit
-from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
@@ -56,7 +55,7 @@ def export(
 
     path = database or session.paths().database
     with readable(path):
-        count = export_file(path, out, with_secrets=with_secrets)
+        count = export_file(path, json_lines(out), with_secrets=with_secrets)
     without = "" if with_secrets else ", without the values of --env (--with-secrets)"
     say(f"{count} facts exported{without}")
 
@@ -105,7 +104,7 @@ def audit(session: Session, database: Path | None, as_json: bool) -> None:
         emit({"facts": checked.facts, "findings": findings})
     else:
         for finding in findings:
-            click.echo(neutralise(finding))
+            show_line(finding)
         say(f"{checked.facts} facts, {len(findings)} findings")
     if findings:
         raise click.exceptions.Exit(Exit.RUN_FAILED)

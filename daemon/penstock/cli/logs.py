@@ -19,7 +19,7 @@ from penstock.cli.journal import (
 )
 from penstock.log_writer import DescriptorHandler, LogWriter
 from penstock.stopping import LAST_WORDS_SECONDS
-from penstock.words.text import neutralise
+from penstock.words.text import escape_json, neutralise
 
 if TYPE_CHECKING:
     from penstock.words.config import Config
@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return escape_json(json.dumps(line, ensure_ascii=False))
 
 
 def set_up_logging(

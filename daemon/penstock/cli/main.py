@@ -93,11 +93,11 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         # Not at the top: help needs none of it. The sentence may quote what others wrote.
-        from penstock.words.text import neutralise
+        from penstock.cli.output import say
 
         # Where it cannot be said, the exit code says it.
         with suppress(OSError):
-            click.echo(f"penstock: {neutralise(self.message)}", err=True)
+            say(self.message)
 
 
 class LazyGroup(click.Group):

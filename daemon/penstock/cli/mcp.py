@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import say
+from penstock.cli.output import say, show_line
 from penstock.cli.session import Session, pass_session, run_async
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def serve_stdio(session: Session) -> None:
 @pass_session
 def config(session: Session, client: str, http: bool) -> None:
     """Print what to paste so that an agent finds the daemon."""
-    click.echo(
-        http_snippet(client, session) if http else stdio_snippet(client, session)
-    )
+    show_line(http_snippet(client, session) if http else stdio_snippet(client, session))
     if http:
         say("the agent needs PENSTOCK_TOKEN; `penstock token show --show` prints it")
 

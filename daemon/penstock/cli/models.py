@@ -8,10 +8,9 @@ import click
 
 from penstock.cli.completing import complete_run
 from penstock.cli.history import RunSource, ask_source
-from penstock.cli.output import emit, say, table
+from penstock.cli.output import emit, say, show_line, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.errors import DaemonUnreachable
-from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.llm.context import Layers
@@ -61,11 +60,11 @@ def context(
         emit(shown)
         return
     for layer in shown["layers"]:
-        click.echo(f"--- {layer['name']}: {layer['tokens']} tokens")
+        show_line(f"--- {layer['name']}: {layer['tokens']} tokens")
         if layer["text"] and not counts:
-            click.echo(neutralise(layer["text"]))
+            show_line(layer["text"])
     target = f", for {shown['model']}" if shown["model"] else ""
-    click.echo(f"--- together: {shown['tokens']} tokens{target}")
+    show_line(f"--- together: {shown['tokens']} tokens{target}")
 
 
 async def _configured(session: Session) -> list[dict[str, Any]]:

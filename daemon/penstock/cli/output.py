@@ -1,4 +1,8 @@
-"""How data looks on stdout, and everything else on stderr."""
+"""How data looks on stdout, and everything else on stderr: the one way out of every verb.
+
+What goes to a terminal was written by programs, models and strangers: here, and only here, it is
+made harmless. A pipe or a file gets the text as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO, TextIO, cast
 
 import click
 
-from penstock.words.text import neutralise
+from penstock.words.text import escape_json, neutralise
 
 _COLOURS = {
     "completed": "green",
@@ -22,9 +27,71 @@ _COLOURS = {
 }
 
 
-def emit(data: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of a line in a colour, where colours are wanted."""
+
+    text: str
+    colour: str | None
+
+    def __str__(self) -> str:
+        if self.colour is None or not colour_wanted():
+            return self.text
+        return click.style(neutralise(self.text), fg=self.colour)
+
+
+def show_line(*pieces: str | Word, err: bool = False) -> None:
+    """A line on stdout, or on stderr, at once."""
+    on_terminal = _stream(err=err).isatty()
+    shown = [
+        neutralise(piece) if on_terminal and isinstance(piece, str) else str(piece)
+        for piece in pieces
+    ]
+    click.echo("".join(shown), err=err)
+
+
+def emit(data: Any, *, indent: int | None = None) -> None:
     """One JSON value on a line of stdout, at once."""
-    click.echo(json.dumps(data, ensure_ascii=False))
+    line = json.dumps(data, ensure_ascii=False, indent=indent)
+    click.echo(escape_json(line) if sys.stdout.isatty() else line)
+
+
+def put(text: str, *, err: bool = False) -> None:
+    """A part of what a program said, without a line's end; `flush` brings it out."""
+    stream = _stream(err=err)
+    stream.write(neutralise(text) if stream.isatty() else text)
+
+
+def put_json(line: str) -> None:
+    """A line that is JSON already; `flush` brings it out."""
+    sys.stdout.write(escape_json(line) if sys.stdout.isatty() else line)
+
+
+def flush() -> None:
+    """Bring out what was put."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def put_document(text: str) -> None:
+    """A text whole, at once. A pipe gets its bytes: click, or a locale, would change what is text."""
+    click.echo((neutralise(text) if sys.stdout.isatty() else text).encode(), nl=False)
+
+
+def json_lines(out: BinaryIO) -> BinaryIO:
+    """Where whole lines of JSON may be written that are meant for `out`, should it be a terminal."""
+    # Whole lines are written, and nothing else is asked of it.
+    return cast("BinaryIO", TerminalLines(out)) if out.isatty() else out
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalLines:
+    """Writes whole lines of JSON to a terminal, as `emit` does."""
+
+    out: BinaryIO
+
+    def write(self, line: bytes) -> int:
+        return self.out.write(escape_json(line.decode()).encode())
 
 
 def say(text: str) -> None:
@@ -48,10 +115,9 @@ def local_time(moment: str | None) -> str:
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def state_word(state: str, width: int = 0) -> str:
-    """A state in its colour, where colours are wanted."""
-    word = state.ljust(width)
-    return click.style(word, fg=_COLOURS.get(state)) if colour_wanted() else word
+def state_word(state: str, width: int = 0) -> Word:
+    """A state in its colour."""
+    return Word(state.ljust(width), _COLOURS.get(state))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -62,7 +128,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         if number and "STATE" in heads:
             place = heads.index("STATE")
-            padded[place] = state_word(row[place], widths[place])
+            padded[place] = str(state_word(row[place], widths[place]))
+        # Each cell is harmless by now, and colours are ours.
         click.echo("  ".join(padded).rstrip())
 
 
@@ -79,6 +146,10 @@ def fields(pairs: Mapping[str, Any]) -> None:
             value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         )
         click.echo(f"{name.ljust(width)}  {neutralise(text)}")
+
+
+def _stream(*, err: bool) -> TextIO:
+    return sys.stderr if err else sys.stdout
 
 
 def _cell(text: str) -> str:

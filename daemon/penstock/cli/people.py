@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from penstock.cli.completing import complete_run
-from penstock.cli.output import emit, local_time, table
+from penstock.cli.output import emit, local_time, show_line, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client import Client
 from penstock.words.errors import AskNotFound
@@ -104,8 +104,26 @@ def _choose(
         return ask["name"], words[0]
     if not sys.stdin.isatty():
         raise click.UsageError(f"an answer to {ask['name']!r} is missing")
-    click.echo(neutralise(ask["question"]), err=True)
-    choices = click.Choice(ask["choices"]) if ask["choices"] else None
+    show_line(ask["question"], err=True)
     # The person's terminal is not in the loop's way: nothing else goes on in this process.
-    text = click.prompt("answer", type=choices, default=ask["default"], err=True)
+    text = click.prompt(
+        _wording(ask),
+        default=ask["default"],
+        show_default=False,
+        value_proc=lambda said: _chosen(said, ask["choices"]),
+        err=True,
+    )
     return ask["name"], str(text)
+
+
+def _wording(ask: dict[str, Any]) -> str:
+    """What stands before the cursor: the run's own words, which the terminal must not obey."""
+    choices = f" ({', '.join(ask['choices'])})" if ask["choices"] else ""
+    default = f" [{ask['default']}]" if ask["default"] is not None else ""
+    return neutralise(f"answer{choices}{default}")
+
+
+def _chosen(said: str, choices: list[str]) -> str:
+    if choices and said not in choices:
+        raise click.BadParameter(neutralise(f"it is one of {', '.join(choices)}"))
+    return said

@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from penstock.cli.completing import complete_run
-from penstock.cli.output import emit, fields, say, table
+from penstock.cli.output import emit, fields, say, show_line, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.text import neutralise
 
 group_option = click.option(
     "--group", "-g", help="Only this group of the configuration."
@@ -95,9 +94,9 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
     if as_json:
         emit(told)
         return
-    click.echo(f"{told['run_id']} is {told['state']}.")
+    show_line(f"{told['run_id']} is {told['state']}.")
     for reason in told["reasons"]:
-        click.echo(neutralise(reason["text"]))
+        show_line(reason["text"])
 
 
 def _tell(told: dict[str, Any], as_json: bool) -> None:

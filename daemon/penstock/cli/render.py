@@ -11,10 +11,12 @@ from typing import Any, Literal, Protocol
 
 import trio
 
+from penstock.cli.output import flush, put, put_json
 from penstock.words.recorded import Recorded
 from penstock.words.text import neutralise
 
-Piece = tuple[Literal["stdout", "stderr"], str]
+#: Where a piece goes, and what it is: `json` is stdout too.
+Piece = tuple[Literal["stdout", "stderr", "json"], str]
 
 
 class Teller(Protocol):
@@ -38,7 +40,7 @@ class PieceTeller:
 
 def as_json(fact: Recorded) -> Piece:
     """The envelope as a line of NDJSON."""
-    return "stdout", fact.wire().decode() + "\n"
+    return "json", fact.wire().decode() + "\n"
 
 
 def only_types(
@@ -199,6 +201,8 @@ def _line(fact: Recorded, text: str) -> Piece:
 
 def _write(pieces: list[Piece]) -> None:
     for stream, text in pieces:
-        (sys.stdout if stream == "stdout" else sys.stderr).write(text)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        if stream == "json":
+            put_json(text)
+        else:
+            put(text, err=stream == "stderr")
+    flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +15,7 @@ from penstock.cli.caller import caller_environment
 from penstock.cli.connect import check_new, open_place
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.options import Wishes, common_options, common_parameters, take_wishes
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.cli.render import Ended, Teller, ended, open_teller
 from penstock.cli.session import Session, run_async, session_of
 from penstock.client import (
@@ -46,7 +45,7 @@ def submit_only(session: Session, request: dict[str, Any], wishes: Wishes) -> in
     if wishes.as_json:
         emit(reply)
     else:
-        click.echo(reply["run_id"])
+        show_line(reply["run_id"])
     return Exit.OK
 
 
@@ -97,7 +96,7 @@ class FollowedRun:
     def show_result(self) -> None:
         """The result, as the data of this command."""
         if self._end is not None and self._end.result is not None:
-            click.echo(json.dumps(self._end.result, indent=2, ensure_ascii=False))
+            emit(self._end.result, indent=2)
 
     async def _tell(self, teller: Teller) -> Ended | None:
         try:

@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.completing import complete_run
 from penstock.cli.history import ask_source, list_source
-from penstock.cli.output import emit, fields, local_time, say, table
+from penstock.cli.output import emit, fields, local_time, say, show_line, table
 from penstock.cli.run import receipt_line
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client import Client
@@ -114,7 +114,7 @@ def cancel(
         if as_json:
             emit(receipt)
         else:
-            click.echo(receipt_line(receipt))
+            show_line(receipt_line(receipt))
     if any(receipt["survivors"] for receipt in receipts):
         raise click.exceptions.Exit(Exit.RUN_FAILED)
 
@@ -140,7 +140,7 @@ def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
             if as_json:
                 emit(reply)
             else:
-                click.echo(reply["run_id"])
+                show_line(reply["run_id"])
 
     session.ask(work)
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.output import emit, say, table
+from penstock.cli.output import emit, say, show_line, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound
 from penstock.words.problems import Exit
@@ -59,7 +59,9 @@ def token(ctx: click.Context) -> None:
 def path(session: Session, as_json: bool = False) -> None:
     """The file that holds it."""
     file = session.paths().token
-    emit({"path": str(file), "exists": file.exists()}) if as_json else click.echo(file)
+    emit({"path": str(file), "exists": file.exists()}) if as_json else show_line(
+        str(file)
+    )
 
 
 @token.command()
@@ -74,7 +76,7 @@ def show(session: Session, show: bool) -> None:
     secret = read_token(session.paths().token)
     if secret is None:
         raise NotFound("there is no token yet; `penstock serve` makes one")
-    click.echo(secret)
+    show_line(secret)
 
 
 @token.command()
@@ -102,7 +104,7 @@ def completions(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.exceptions.Exit(Exit.USAGE)
-    click.echo(kind(cli, {}, "penstock", "_PENSTOCK_COMPLETE").source())
+    show_line(kind(cli, {}, "penstock", "_PENSTOCK_COMPLETE").source())
 
 
 def _tell_file(session: Session) -> None:

@@ -10,7 +10,7 @@ import trio
 
 from penstock.cli.completing import complete_run
 from penstock.cli.history import RunSource, ask_source, open_source
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.cli.render import (
     Ended,
     PieceTeller,
@@ -109,7 +109,7 @@ def wait(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             emit(view)
         else:
-            click.echo(f"{run_id}  {view['state']}")
+            show_line(f"{run_id}  {view['state']}")
 
     async def end_of(run_id: str) -> dict[str, Any]:
         async with open_source(session, run_id) as source:
