@@ -53,9 +53,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         re.compile(f"(?:{pattern})")
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        hint = "; write (?i:...) for (?i)..." if "global flags" in str(error) else ""
-        why = f"redact: {pattern!r} is not a regular expression that can be used: {error}{hint}"
-        raise StartRefused(why) from None
+        why = f"is not a regular expression that can be used: {error}"
+        if "global flags" in str(error):
+            why = "has a flag for the whole pattern, as (?i)...; write (?i:...) for it"
+        raise StartRefused(f"redact: {pattern!r} {why}") from None
 
 
 def _nothing(write: Write) -> Write:
