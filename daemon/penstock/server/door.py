@@ -50,6 +50,8 @@ _PERHAPS_WEBSOCKET = re.compile(rb"GET (?:http://[^/ ]*)?/ws", re.IGNORECASE)
 _WEBSOCKET_PATH = re.compile(r"/ws(?:/.*)?")
 # Bytes asked for at once while a head is read.
 _CHUNK = 4096
+# Seconds for a socket to close, which waits for nobody: the limit is for a fault of ours.
+_CLOSE_SECONDS = 1.0
 
 
 async def serve_door(
@@ -213,7 +215,8 @@ class _HttpConnection(TCPServer):
             # The peer left before it could be asked for its address.
             pass
         finally:
-            await self._close()
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await self._close()
 
     async def _idle_timeout(self) -> None:
         if not self._begun:
