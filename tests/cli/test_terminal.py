@@ -147,7 +147,7 @@ class Screen(io.BytesIO):
 
 
 def test_an_export_to_a_terminal_is_harmless_and_to_a_file_exact() -> None:
-    """TU-04 EX-01"""
+    """TU-04 CL-01"""
     line = json.dumps({"a": HOSTILE}, ensure_ascii=False).encode() + b"\n"
     screen, file = Screen(), io.BytesIO()
     for out in (screen, file):

@@ -114,7 +114,7 @@ async def test_what_people_say_is_redacted(
 async def test_inputs_are_shown_redacted_and_kept_whole(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """API-07 RT-01: whoever tries the run again needs them as they were."""
+    """API-07: whoever tries the run again needs them as they were."""
     environment = replace(fake_environment(), redact=make_redaction(["1[0-9]{3}"]))
     heard: list[str] = []
 
