@@ -20,11 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.environment import real_environment
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.runs.run import Kind
+from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.config import Config
 from penstock.words.events import TERMINAL_TYPES

@@ -25,7 +25,7 @@ import trio
 from bench._shared import ROOT, Row, in_turns, scratch, share
 
 from penstock.runs.core import Core, utc_now
-from penstock.service import open_daemon
+from penstock.service.daemon import open_daemon
 from penstock.words.config import Config
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id

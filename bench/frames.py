@@ -28,7 +28,7 @@ from bench.broadcast import TEXT, connect, say
 from penstock.runs.core import Core
 from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.server.listeners import open_tcp, tcp_addresses
-from penstock.service import open_servers
+from penstock.service.daemon import open_servers
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded

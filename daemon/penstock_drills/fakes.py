@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
+from penstock.concurrency.threads import RunBlocking
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     AskRow,
@@ -28,7 +29,6 @@ from penstock.log.writes import (
 from penstock.processes.process import Proof
 from penstock.runs.core import Environment
 from penstock.runs.run import Executor
-from penstock.threads import RunBlocking
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded

@@ -13,7 +13,7 @@ import pytest
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
 from penstock.cli import checks
-from penstock.machine import kernel_of
+from penstock.service.machine import kernel_of
 
 Look = Callable[[], dict[str, dict[str, str]]]
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.environment import real_environment
 from penstock.kinds.coding import dead_code, pipeline
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
@@ -21,6 +20,7 @@ from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
+from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Models

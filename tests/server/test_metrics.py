@@ -26,8 +26,8 @@ from penstock.runs.core import Core
 from penstock.runs.run import Run
 from penstock.server.meter import Distribution, Meter, attach_meter
 from penstock.server.metrics import make_renderer
-from penstock.service import open_daemon
-from penstock.watchdog import WatchdogStatistics
+from penstock.service.daemon import open_daemon
+from penstock.service.watchdog import WatchdogStatistics
 from penstock.words.address import read_token
 from penstock.words.config import Config, Group
 from penstock.words.events import Log

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from penstock.client.rest import Client, open_client
-from penstock.service import open_daemon
+from penstock.service.daemon import open_daemon
 from penstock.words.address import Address, read_token
 from penstock.words.api import WhyReply
 from penstock.words.config import Config, Group

@@ -14,7 +14,7 @@ import trio.testing
 
 from penstock.client.rest import Client, open_client
 from penstock.client.stream import Facts, open_stream
-from penstock.service import Daemon, open_daemon
+from penstock.service.daemon import Daemon, open_daemon
 from penstock.words.address import Address, read_token
 from penstock.words.config import Config
 from penstock.words.errors import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.cli.session import Session
-from penstock.machine import KILLS_CGROUPS, check_machine, kernel_of
+from penstock.service.machine import KILLS_CGROUPS, check_machine, kernel_of
 from penstock.words.address import Paths
 from penstock.words.config import GIB, Config, mistyped
 from penstock.words.errors import StartRefused

@@ -15,9 +15,9 @@ from penstock.cli.archives import find_log, is_known, one_form
 from penstock.cli.logs import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
-from penstock.holder import Holder, read_holder
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import Conflict, DaemonUnreachable
+from penstock.words.holder import Holder, read_holder
 
 #: Seconds in which an embedded daemon has surely begun to answer, or has ended.
 PASSING_SECONDS = 10.0
@@ -47,7 +47,7 @@ async def open_place(
         async with open_client(address) as client:
             yield client
         return
-    from penstock.embedded import open_embedded
+    from penstock.service.embedded import open_embedded
 
     run_id = request["run_id"] = one_form(wanted)
     config, sources = session.config()

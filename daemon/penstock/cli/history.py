@@ -206,7 +206,7 @@ async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
         async with open_client(address) as client:
             yield LiveSource(client)
         return
-    from penstock.embedded import repair_left
+    from penstock.service.embedded import repair_left
 
     config, _ = session.config()
     async with open_file(path, life=f"reader/{secrets.token_hex(8)}") as store:

@@ -168,8 +168,8 @@ async def _prune(
     store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
 ) -> list[str]:
     """As many of the daemon's own rounds as there are."""
-    from penstock.environment import remove_folder
     from penstock.runs.pruning import Pruning, newest_fact_at
+    from penstock.service.environment import remove_folder
 
     async def decide(decision: Prune) -> Result:
         [outcome] = await store.commit([decision])
@@ -205,8 +205,8 @@ def forget_embedded(paths: Paths, before: datetime) -> list[str]:
 
     What a killed one left of its run's folder goes with the log.
     """
-    from penstock.environment import remove_tree
     from penstock.log.sqlite.database import hold_inode, hold_lock
+    from penstock.service.environment import remove_tree
 
     removed: list[str] = []
     for file in sorted(paths.embedded.glob("*.db")):

@@ -17,8 +17,8 @@ from penstock.cli.journal import (
     priority_of,
     stderr_is_journal,
 )
-from penstock.log_writer import DescriptorHandler, LogWriter
-from penstock.stopping import LAST_WORDS_SECONDS
+from penstock.service.log_writer import DescriptorHandler, LogWriter
+from penstock.service.stopping import LAST_WORDS_SECONDS
 from penstock.words.text import escape_json, neutralise
 
 if TYPE_CHECKING:

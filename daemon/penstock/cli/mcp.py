@@ -118,7 +118,7 @@ async def open_daemon(session: Session) -> AsyncIterator[Address]:
     if address is not None:
         yield address
         return
-    from penstock.embedded import open_embedded
+    from penstock.service.embedded import open_embedded
 
     say("no daemon is running; runs live as long as this agent stays")
     config, _ = session.config()

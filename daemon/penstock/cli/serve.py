@@ -16,8 +16,8 @@ from penstock.cli.output import emit, fields, local_time, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.cli.units import SERVICE, SOCKET, unit_folder
 from penstock.client import Client
-from penstock.holder import read_holder
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused
+from penstock.words.holder import read_holder
 from penstock.words.problems import Exit
 
 #: Seconds a stop may take: the daemon's own bounds add up to less.
@@ -37,8 +37,8 @@ SHUTDOWN_SECONDS = 30.0
 def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> None:
     """Run the daemon in the foreground until SIGTERM, a hang-up or Ctrl-C."""
     from penstock.cli.logs import open_log_writer
-    from penstock.service import serve as serve_daemon
-    from penstock.systemd import take_supervision
+    from penstock.service.daemon import serve as serve_daemon
+    from penstock.service.systemd import take_supervision
 
     supervision = take_supervision(os.environ)
     flags |= {

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import trio
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.unfinished import hidden_name
-from penstock.threads import run_in_thread
 from penstock.words.errors import NotAvailable
 
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import trio
 
-from penstock.late import import_late
+from penstock.concurrency.late import import_late
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import trio
 
-from penstock.enduring import endure
+from penstock.concurrency.enduring import endure
 from penstock.log.store import Store
 from penstock.log.writes import (
     Answer,

@@ -14,8 +14,8 @@ from typing import Literal
 
 import trio
 
-from penstock.deferred import DeferredFailure
-from penstock.processes.shielding import shield_until
+from penstock.concurrency.deferred import DeferredFailure
+from penstock.concurrency.shielding import shield_until
 from penstock.words.config import KIB
 from penstock.words.events import Log, LogTruncated
 from penstock.words.text import Utf8Decoder, break_lines, neutralise

@@ -20,13 +20,13 @@ from typing import Any, Literal
 import trio
 
 import penstock
+from penstock.concurrency.shielding import shield_until
+from penstock.concurrency.threads import run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.orphans import end_orphans
-from penstock.processes.shielding import shield_until
 from penstock.processes.termination import KILL_SECONDS
-from penstock.threads import run_in_thread
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import StoreUnavailable
 from penstock.words.events import AnyEvent, ArtifactCompleted, ArtifactPartial
 from penstock.words.throttle import Throttle

@@ -18,8 +18,8 @@ from typing import Any
 import trio
 
 import penstock
-from penstock.deferred import DeferredFailure
-from penstock.enduring import endure
+from penstock.concurrency.deferred import DeferredFailure
+from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder, open_recorder

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Complete,

@@ -160,8 +160,7 @@ async def post(
 ) -> None:
     """Send the event. HookFailed unless the answer is a success; redirects are none."""
     # Imported late: a daemon without such hooks does not need it.
-    from penstock.bodies import read_bounded
-    from penstock.outgoing import world_client
+    from penstock.outgoing import read_bounded, world_client
 
     headers = {
         "content-type": "application/json",

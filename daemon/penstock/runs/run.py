@@ -16,7 +16,7 @@ from uuid import UUID
 import trio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.bus import Bus
 from penstock.log.left_out import left_out
 from penstock.log.projections import RunView

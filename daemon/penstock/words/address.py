@@ -18,8 +18,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from penstock.holder import Holder, read_holder
 from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
+from penstock.words.holder import Holder, read_holder
 
 #: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
 LONGEST_SOCKET_PATH = 107

@@ -15,7 +15,7 @@ from fakes.coding import Place, slug_script, story
 from fakes.model_server import ModelServer, start_model_server
 from penstock.server.mcp.arguments import CodingTask, OneTask
 from penstock.server.mcp.calls import Caller, tool_calls
-from penstock.service import Daemon, open_daemon
+from penstock.service.daemon import Daemon, open_daemon
 from penstock.words.address import read_token
 from penstock.words.config import Config, Models
 from penstock.words.errors import StartRefused

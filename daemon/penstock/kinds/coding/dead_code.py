@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import trio
 from pydantic import AfterValidator, Field
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.inputs import AbsolutePath
 from penstock.kinds.coding.names import Names, find_dead_code
 from penstock.kinds.coding.plan import check_path
 from penstock.kinds.coding.tree import list_files
 from penstock.kinds.strangers import read_confined
 from penstock.runs.run import Inputs, Kind, Output
-from penstock.threads import run_in_thread
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run

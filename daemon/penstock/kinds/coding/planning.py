@@ -9,11 +9,11 @@ from typing import Any
 
 import trio
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.plan import Plan, make_plan
 from penstock.kinds.coding.tree import list_files
 from penstock.kinds.coding.work import Work, run_tests
 from penstock.log.writes import Answer
-from penstock.threads import run_in_thread
 from penstock.words.errors import AlreadyAnswered
 from penstock.words.events import AskRaised, PlanCompleted
 from penstock.words.values import new_event_id

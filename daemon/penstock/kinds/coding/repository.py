@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.tree import WorkTree, make_fresh, put_in_place, remove
 from penstock.kinds.git import SHALLOW_CLONE, run_git
-from penstock.threads import run_in_thread
 from penstock.words.errors import SourceUnusable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.kinds.coding.deciding import mark_of
 from penstock.kinds.coding.work import Work
 from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.llm.run_models import OnDelta
 from penstock.runs.artifact import Artifact, open_artifact
 

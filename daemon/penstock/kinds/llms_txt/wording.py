@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from penstock.concurrency.late import import_late
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.tree import SourceTree, read_text
-from penstock.late import import_late
 from penstock.llm.context import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused

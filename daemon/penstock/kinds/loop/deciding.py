@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock.concurrency.late import import_late
 from penstock.kinds.loop.inputs import LoopInputs
-from penstock.late import import_late
 from penstock.llm.context import read_layers
 from penstock.llm.run_models import load_programs
 from penstock.words.errors import Refused

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.holder import MOST_BYTES, parse_holder
 from penstock.log.sqlite.rows import find_meta
 from penstock.log.sqlite.schema import check_tables, check_version, create, create_file
 from penstock.words.address import open_plain
 from penstock.words.errors import LogDamaged, StartRefused
+from penstock.words.holder import MOST_BYTES, parse_holder
 
 #: Tries to take the lock, and seconds between them: a client that looks who holds it holds it too,
 #: for some microseconds.

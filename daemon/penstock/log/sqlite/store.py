@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 import trio
 
+from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
@@ -45,7 +46,6 @@ from penstock.log.writes import (
     TreeRun,
     Write,
 )
-from penstock.threads import RunBlocking, run_in_thread
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from penstock.enduring import endure
-from penstock.late import import_late
+from penstock.concurrency.enduring import endure
+from penstock.concurrency.late import import_late
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.shutdown import Shutdown

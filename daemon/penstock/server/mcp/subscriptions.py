@@ -32,7 +32,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.filters import parse_filter
 from penstock.server.mcp.resources import parse_uri
 from penstock.server.shutdown import Shutdown

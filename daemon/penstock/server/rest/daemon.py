@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import SubscriberStatistics
 from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.health import HealthOf
@@ -15,7 +16,6 @@ from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
 from penstock.server.replies import kind_json
 from penstock.server.routes import Call, Handler
-from penstock.threads import run_in_thread
 from penstock.words.api import GroupRequest, PauseRequest, read_json
 from penstock.words.errors import NotAvailable
 from penstock.words.values import format_time

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import PenstockError
 
 log = logging.getLogger("penstock")

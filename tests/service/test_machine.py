@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from penstock.embedded import open_embedded
-from penstock.machine import check_machine, make_state
-from penstock.service import open_daemon
+from penstock.service.daemon import open_daemon
+from penstock.service.embedded import open_embedded
+from penstock.service.machine import check_machine, make_state
 from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused
@@ -74,7 +74,7 @@ def test_a_folder_into_which_others_could_write_is_closed(
     folder = tmp_path / "state" / name
     folder.mkdir(parents=True)
     folder.chmod(mode)
-    make_state(Paths(tmp_path / "state", tmp_path / "run"))
+    make_state(Paths(tmp_path / "state", tmp_path / "run", tmp_path / "cache"))
     assert folder.stat().st_mode & 0o7777 == 0o700
     assert f"others could write into {folder}" in caplog.text
 
@@ -83,7 +83,7 @@ def test_a_folder_or_a_file_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ST-07 What others put there while they could is not trusted afterwards."""
-    paths = Paths(tmp_path / "state", tmp_path / "run")
+    paths = Paths(tmp_path / "state", tmp_path / "run", tmp_path / "cache")
     make_state(paths)
     paths.lock.touch()
     make_state(paths)

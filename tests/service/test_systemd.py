@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fakes.service_manager import Notices, listening_sockets, open_notices, start_with
-from penstock.systemd import (
+from penstock.service.systemd import (
     NAMES,
     UNSUPERVISED,
     Reporter,
@@ -134,7 +134,7 @@ def test_children_get_neither_names_nor_sockets(home: Path) -> None:
     """SY-01"""
     code = (
         "import json, os\n"
-        "from penstock.systemd import take_supervision\n"
+        "from penstock.service.systemd import take_supervision\n"
         "given = take_supervision(os.environ)\n"
         "open('told', 'w').write(json.dumps([given.sockets, given.address,"
         " [os.get_inheritable(fd) for fd in given.sockets], dict(os.environ)]))\n"

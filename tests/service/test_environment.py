@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.environment import remove_folder
+from penstock.service.environment import remove_folder
 
 #: Nobody's user id, where the tests are root's and could write anything.
 NOBODY = 65534

@@ -13,7 +13,7 @@ import select
 import threading
 from queue import Empty, Full, Queue
 
-from penstock.threads import start_thread
+from penstock.concurrency.threads import start_thread
 
 
 class DescriptorHandler(logging.Handler):

@@ -11,8 +11,8 @@ import trio
 import trio.testing
 from trio._core import _thread_cache
 
-from penstock import threads
-from penstock.threads import open_threads, run_in_thread
+from penstock.concurrency import threads
+from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.words.errors import NoProcess, StartRefused
 
 

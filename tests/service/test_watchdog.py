@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from penstock.watchdog import Watchdog, open_watchdog
+from penstock.service.watchdog import Watchdog, open_watchdog
 
 #: Long enough that a loaded machine does not stall the loop by itself.
 STALL = 0.5
@@ -37,7 +37,7 @@ async def test_a_blocked_loop_is_told_with_its_stacks(
         def emit(self, record: logging.LogRecord) -> None:
             told.append(f"{blocked}: {record.getMessage()}")
 
-    logger = logging.getLogger("penstock.watchdog")
+    logger = logging.getLogger("penstock.service.watchdog")
     keep = Keep()
     logger.addHandler(keep)
     blocked = False

@@ -19,15 +19,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.environment import open_daemon_models, real_environment
-from penstock.holder import tell_address
+from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.log.watching import one_broken_store, watching
-from penstock.log_writer import LogWriter
-from penstock.machine import check_machine, make_state
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.server.guard import check_exposure, make_guard
@@ -39,13 +36,16 @@ from penstock.server.listeners import (
 )
 from penstock.server.shutdown import Shutdown
 from penstock.server.token import ensure_token
-from penstock.stopping import LAST_WORDS_SECONDS, LastResort, Stop, heed_signals
-from penstock.systemd import UNSUPERVISED, Reporter, Supervision
-from penstock.threads import open_threads, run_in_thread
-from penstock.watchdog import WatchdogStatistics, open_watchdog
+from penstock.service.environment import open_daemon_models, real_environment
+from penstock.service.log_writer import LogWriter
+from penstock.service.machine import check_machine, make_state
+from penstock.service.stopping import LAST_WORDS_SECONDS, LastResort, Stop, heed_signals
+from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
+from penstock.service.watchdog import WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError
+from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.deferred import DeferredFailure
-from penstock.enduring import HEALED_SECONDS, LONGEST_PAUSE, endure
+from penstock.concurrency.deferred import DeferredFailure
+from penstock.concurrency.enduring import HEALED_SECONDS, LONGEST_PAUSE, endure
 from penstock.words.errors import StoreUnavailable
 
 Clock = trio.testing.MockClock

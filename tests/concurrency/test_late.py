@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.late import import_late
+from penstock.concurrency.late import import_late
 
 
 @pytest.fixture

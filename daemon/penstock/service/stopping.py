@@ -20,7 +20,7 @@ from types import FrameType
 
 import trio
 
-from penstock.threads import start_thread
+from penstock.concurrency.threads import start_thread
 
 log = logging.getLogger("penstock")
 

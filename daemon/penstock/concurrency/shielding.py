@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 
 
 @asynccontextmanager

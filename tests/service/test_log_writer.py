@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from penstock.log_writer import DescriptorHandler, LogWriter
+from penstock.service.log_writer import DescriptorHandler, LogWriter
 
 #: Seconds for anything here; a loaded box may take its time.
 PATIENCE = 30.0

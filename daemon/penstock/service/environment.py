@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import Environment, new_run_id, utc_now
 from penstock.runs.run import Executor, ModelAccess
-from penstock.threads import run_in_thread
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.processes.shielding import shield_until
+from penstock.concurrency.shielding import shield_until
 
 
 async def test_work_goes_on_after_a_cancel_until_its_bound(

@@ -8,19 +8,19 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from penstock.environment import end_last_life, open_daemon_models
-from penstock.holder import tell_address
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.watching import one_broken_store
-from penstock.machine import check_machine, make_state
 from penstock.runs.core import utc_now
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
-from penstock.service import open_servers, open_stored_core
+from penstock.service.daemon import open_servers, open_stored_core
+from penstock.service.environment import end_last_life, open_daemon_models
+from penstock.service.machine import check_machine, make_state
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused, StoreUnavailable
+from penstock.words.holder import tell_address
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.holder import Holder, parse_holder, read_holder, tell_address
 from penstock.log.sqlite.database import hold_lock
 from penstock.words.address import find_address, find_paths
 from penstock.words.errors import DaemonUnreachable, StartRefused
+from penstock.words.holder import Holder, parse_holder, read_holder, tell_address
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import trio
 
-from penstock.threads import start_thread
+from penstock.concurrency.threads import start_thread
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from penstock.threads import run_in_thread
+from penstock.concurrency.threads import run_in_thread
 
 
 async def import_late(name: str) -> ModuleType:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-from penstock.deferred import DeferredFailure
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import NoProcess, StartRefused
 
 T = TypeVar("T")
