@@ -4,6 +4,6 @@
 #   words      errors config clocks priority events wire address
 #   decisions  lifecycle staleness throttle watermark
 #   record     what happened: store, recorder, bus, views
-#   runs       what is happening: run, admission, scheduler, processes
+#   runs       what is happening: run, admission, queue, control
 #   llm, pipelines, server, client, service, cli
 __version__ = "0.1.0"

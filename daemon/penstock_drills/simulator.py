@@ -152,7 +152,7 @@ class Stage:
         await trio.sleep(seconds)
         self.broken.append("something hangs in a shield")
         while self.up and trio.current_time() < seconds + LAST_HANG_SECONDS:
-            self.core.scheduler.table.abandon()
+            self.core.table.abandon()
             await trio.sleep(TRY_AGAIN)
         print("a drill hangs: ", *self.broken, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
         os._exit(70)
@@ -180,7 +180,7 @@ class Stage:
         """One of the runs that execute now; None if there is none."""
         if not self.up:
             return None
-        executions = list(self.core.scheduler.table.executions.values())
+        executions = list(self.core.table.executions.values())
         return executions[number % len(executions)] if executions else None
 
     async def submit(
@@ -194,7 +194,7 @@ class Stage:
             "run_id": run_id,
         }
         request = SubmitRequest(**fields, **others)
-        submitted = await self.core.scheduler.submit(request, wait=True)
+        submitted = await self.core.submitter.submit(request, wait=True)
         self._noted(submitted)
         return submitted.view.run_id
 
@@ -213,7 +213,7 @@ class Stage:
 
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel and wait for the receipt; what it calls gone must be, with all that is below it."""
-        receipt = await self.core.scheduler.cancel(run_id, reason, wait=True)
+        receipt = await self.core.control.cancel(run_id, reason, wait=True)
         if receipt.gone_at is None:
             return
         for alive in self.processes.alive.values():
@@ -248,7 +248,7 @@ class Stage:
     async def until_ended(self, *run_ids: str, seconds: float = 60.0) -> None:
         """Wait until these runs have ended, at most so many virtual seconds."""
         with trio.move_on_after(seconds) as limit:
-            while any(map(self.core.scheduler.reader.is_open, run_ids)):
+            while any(map(self.core.reader.is_open, run_ids)):
                 await self.core.bus.wait_published(None)
         if limit.cancelled_caught and self.undisturbed:
             self.broken.append(f"of {run_ids} some have not ended")

@@ -48,12 +48,12 @@ async def log(tmp_path: Path, autojump_clock: object) -> Path:
             environment=fake_environment(),
         ) as core,
     ):
-        await core.scheduler.submit(request("text", "a"))
-        await core.scheduler.submit(request(run_id="b", fail=True))
-        await core.scheduler.submit(request(run_id="c", after=("b",)))
+        await core.submitter.submit(request("text", "a"))
+        await core.submitter.submit(request(run_id="b", fail=True))
+        await core.submitter.submit(request(run_id="c", after=("b",)))
         await wait_ended(core, "a", "b", "c")
-        await core.scheduler.submit(request(run_id="d", seconds=9))
-        await core.scheduler.submit(request(run_id="e"))
+        await core.submitter.submit(request(run_id="d", seconds=9))
+        await core.submitter.submit(request(run_id="e"))
     return path
 
 

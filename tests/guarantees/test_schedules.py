@@ -57,11 +57,11 @@ async def test_a_cancel_of_a_released_run_waits_for_the_one_claimed_anew(
             stage.choose_execution(0).preempt("a drill")
             # Its release is being committed, and the claim after it is in the same batch.
             await trio.sleep(0.05)
-            receipt = await stage.core.scheduler.cancel("a", "enough", wait=True)
+            receipt = await stage.core.control.cancel("a", "enough", wait=True)
             assert receipt.gone_at is not None
             assert receipt.gone_at >= receipt.requested_at
             assert not stage.processes.alive
-            await stage.core.scheduler.shutdown(cancel_queued=True)
+            await stage.core.shutdown(cancel_queued=True)
 
         assert await stage.live(play)
         assert stage.broken == []

@@ -21,11 +21,11 @@ async def test_an_idle_daemon_takes_runs_a_second_after_the_store_is_back(
         async with open_fake_core(store=faulty) as core:
             fault = faulty.fault = StoreFault("outage", faulty.calls + 1)
             with pytest.raises(StoreUnavailable) as tried:
-                await core.scheduler.submit(request())
+                await core.submitter.submit(request())
             assert not isinstance(tried.value, StoreAway)
             assert fault.since is not None
             with pytest.raises(StoreAway):
-                await core.scheduler.submit(request())
+                await core.submitter.submit(request())
             await trio.sleep(fault.since + LONG_OUTAGE + 1 - trio.current_time())
-            await core.scheduler.submit(request(run_id="third"))
+            await core.submitter.submit(request(run_id="third"))
             await wait_ended(core, "third")
