@@ -57,7 +57,7 @@ MAY_SLEEP = {
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
-        "service/stopping.py",
+        "service/signals.py",
         "_wait",
     ): "in a thread: the time that the end of the process has",
     (

@@ -208,8 +208,8 @@ MUTANTS = (
     Mutant(
         "children refused during a stop",
         "runs/submit.py",
-        "if self.stopping is not None and not child:",
-        "if self.stopping is not None:",
+        "if self.stop.reason is not None and not child:",
+        "if self.stop.reason is not None:",
         "tree",
         "stop the daemon",
     ),
@@ -296,7 +296,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody is asked to give way",
-        "runs/table.py",
+        "runs/preemptor.py",
         "        if not (self.table.claiming and self.table.moved):\n",
         "        if self.table.claiming or not self.table.moved:\n",
         "preemption",
@@ -313,6 +313,13 @@ MUTANTS = (
 )
 
 TESTED_MUTANTS = (
+    TestedMutant(
+        "the last word to stop counts",
+        "runs/stop.py",
+        "        if self.reason is not None:\n            return False\n",
+        "",
+        "runs/test_stop.py::test_the_first_word_to_stop_is_what_everybody_says",
+    ),
     TestedMutant(
         "the mark is ahead of the log",
         "log/high_water.py",

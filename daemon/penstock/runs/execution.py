@@ -129,7 +129,7 @@ async def open_execution(
     except BaseException as raised:  # noqa: ASYNC103, BLE001  (Cancelled is in `rest`)
         error, rest = split_failure(raised)
         if error is not None:
-            _tell(execution.run_id, error)
+            _log_failure(execution.run_id, error)
         if rest is not None:
             # It passed the run's own scope, so it is the daemon that ends, and not this run.
             execution.stopping = execution.stopping or execution.row.on_restart
@@ -139,7 +139,7 @@ async def open_execution(
         conclude_with(_conclusion(execution, error, execution.gone_at))
 
 
-def _tell(run_id: str, error: BaseException) -> None:
+def _log_failure(run_id: str, error: BaseException) -> None:
     """An error of our own says all in its sentence; anybody else's comes with its traceback."""
     trace = None if isinstance(error, PenstockError) else error
     log.warning("run %s failed: %s", run_id, describe(error), exc_info=trace)
@@ -305,3 +305,16 @@ class Parking:
             await self.execution.unparked.wait()
             self.parked = False
             self.execution.run_clock()
+
+
+@asynccontextmanager
+async def open_parking(
+    execution: Execution, recorder: Recorder, now: Callable[[], datetime]
+) -> AsyncIterator[Parking]:
+    """The slot of an execution while its pipeline runs; a failure of the block leaves it as it was."""
+    failed = DeferredFailure()
+    async with trio.open_nursery() as slot_nursery:
+        with failed:
+            yield Parking(execution, recorder, now, slot_nursery)
+        slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
+    failed.reraise()
