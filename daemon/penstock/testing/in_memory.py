@@ -93,11 +93,11 @@ class InMemoryCore:
         request = SubmitRequest(
             kind=kind, inputs=dict(inputs or {}), run_id=run_id, **others
         )
-        return (await self.core.scheduler.submit(request)).view.run_id
+        return (await self.core.submitter.submit(request)).view.run_id
 
     async def view(self, run_id: str) -> RunView:
         """The run as its recorded facts tell it now. RunNotFound."""
-        return await self.core.scheduler.view(run_id)
+        return await self.core.reader.view(run_id)
 
     async def wait_ended(self, run_id: str) -> RunView:
         """The run after its terminal event. RunNotFound."""
@@ -134,11 +134,11 @@ class InMemoryCore:
 
     async def answer(self, run_id: str, name: str, answer: str) -> None:
         """Answer a question as a person does. AlreadyAnswered, AskNotFound, Refused."""
-        await self.core.scheduler.answer(run_id, name, answer, "test")
+        await self.core.control.answer(run_id, name, answer, "test")
 
     async def cancel(self, run_id: str, reason: str = "a test") -> CancelReceipt:
         """Cancel a run and wait until what becomes of it is known. RunNotFound."""
-        return await self.core.scheduler.cancel(run_id, reason, wait=True)
+        return await self.core.control.cancel(run_id, reason, wait=True)
 
 
 @asynccontextmanager
