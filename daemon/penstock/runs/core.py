@@ -64,7 +64,7 @@ class Environment:
     host: str = ""
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
-    redact: Redact = lambda decision: decision
+    redact: Redact = lambda write: write
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,9 @@ class Core:
     store: Store
     #: Id of this daemon's life, which its claims carry.
     life: str
+    environment: Environment
     started_at: datetime
-    now: Callable[[], datetime]
-    #: None while no model is configured.
-    models: ModelAccess | None
     stop: Stop
-    bus: Bus
     table: RunTable
     recorder: Recorder
     reader: Reader
@@ -95,6 +92,19 @@ class Core:
     def epoch(self) -> str:
         """Id of the log."""
         return self.store.epoch
+
+    @property
+    def bus(self) -> Bus:
+        """Where the table publishes what was recorded."""
+        return self.table.bus
+
+    @property
+    def models(self) -> ModelAccess | None:
+        """None while no model is configured."""
+        return self.environment.models
+
+    def now(self) -> datetime:
+        return self.environment.now()
 
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
@@ -161,9 +171,8 @@ async def open_core(
         "calling hooks": hooks.watch,
     }
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
-        repaired = await _repair(core, environment.end_orphans)
-        started = _started(core, repaired, put_back)
-        async with _open_watchers(watchers), _open_runs(core, environment, started):
+        started = _started(core, await _repair(core), put_back)
+        async with _open_watchers(watchers), _open_runs(core, started):
             yield core
 
 
@@ -186,11 +195,9 @@ def _make_core(
         kinds=kinds,
         store=store,
         life=life,
+        environment=environment,
         started_at=now(),
-        now=now,
-        models=environment.models,
         stop=stop,
-        bus=table.bus,
         table=table,
         recorder=recorder,
         reader=reader,
@@ -250,26 +257,19 @@ def _make_log(
     environment: Environment,
     bounds: Bounds,
 ) -> tuple[RunTable, Recorder]:
-    """The recorder, and what follows it: the table of runs, which publishes on the bus."""
-    bus = Bus(
-        store,
-        head=bounds.head,
-        floor=bounds.floor,
-        ring_events=config.ring_events,
-        ring_bytes=config.ring_bytes,
-        frame_events=config.frame_events,
-        frame_bytes=config.frame_bytes,
-        now=environment.now,
-        on_drop=lambda name, count: recorder.note(
+    """The recorder, and what follows it: the table of runs, which publishes on a bus."""
+
+    def note_drop(name: str, count: int) -> None:
+        recorder.note(
             f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
-        ),
-    )
+        )
+
     table = RunTable(
         life=life,
         host=environment.host,
         slots=config.max_concurrent,
         kinds=frozenset(kinds),
-        bus=bus,
+        bus=_make_bus(config, store, bounds, environment.now, note_drop),
         now=environment.now,
         aging=config.aging_seconds,
         group_slots={name: group.slots for name, group in config.groups.items()},
@@ -284,6 +284,26 @@ def _make_log(
         redact=environment.redact,
     )
     return table, recorder
+
+
+def _make_bus(
+    config: Config,
+    store: Store,
+    bounds: Bounds,
+    now: Callable[[], datetime],
+    on_drop: Callable[[str, int], None],
+) -> Bus:
+    return Bus(
+        store,
+        head=bounds.head,
+        floor=bounds.floor,
+        ring_events=config.ring_events,
+        ring_bytes=config.ring_bytes,
+        frame_events=config.frame_events,
+        frame_bytes=config.frame_bytes,
+        now=now,
+        on_drop=on_drop,
+    )
 
 
 def _make_gauges(core: Core) -> Gauges:
@@ -309,7 +329,7 @@ def _make_gauges(core: Core) -> Gauges:
     return gauges
 
 
-async def _repair(core: Core, end_orphans: EndOrphans) -> Repaired:
+async def _repair(core: Core) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
     rows = await core.store.open_runs()
@@ -323,7 +343,7 @@ async def _repair(core: Core, end_orphans: EndOrphans) -> Repaired:
         life=core.life,
         max_attempts=core.config.max_attempts,
         now=core.now,
-        end_orphans=end_orphans,
+        end_orphans=core.environment.end_orphans,
     )
 
 
@@ -340,14 +360,12 @@ async def _open_watchers(
 
 
 @asynccontextmanager
-async def _open_runs(
-    core: Core, environment: Environment, started: DaemonStarted
-) -> AsyncIterator[None]:
+async def _open_runs(core: Core, started: DaemonStarted) -> AsyncIterator[None]:
     """Claim and execute runs; leaving the block stops them, within the time they have."""
     async with trio.open_nursery() as runs_nursery:
         worker = Worker(
-            _make_tools(core, environment),
-            environment.remove_folder,
+            _make_tools(core),
+            core.environment.remove_folder,
             tidy_seconds=core.config.cancel_sla,
             nursery=runs_nursery,
         )
@@ -364,7 +382,8 @@ async def _open_runs(
             core.table.abandon()
 
 
-def _make_tools(core: Core, environment: Environment) -> Tools:
+def _make_tools(core: Core) -> Tools:
+    environment = core.environment
     return Tools(
         config=core.config,
         kinds=core.kinds,

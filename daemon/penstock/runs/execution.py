@@ -181,8 +181,8 @@ def _conclusion(
     )
     event = conclude(ending)
     made = new_event(execution.run_id, event, now=at)
-    decision = Complete if event.type in TERMINAL_TYPES else Release
-    return decision(execution.fence, made, execution.used_seconds, proven.to_json())
+    write = Complete if event.type in TERMINAL_TYPES else Release
+    return write(execution.fence, made, execution.used_seconds, proven.to_json())
 
 
 def _details(

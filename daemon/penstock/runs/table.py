@@ -187,7 +187,7 @@ class RunTable:
         )
 
     def apply(self, write: Write, outcome: Answered) -> None:
-        """Take note of one decision's outcome."""
+        """Take note of what one write led to."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return

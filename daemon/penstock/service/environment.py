@@ -40,7 +40,7 @@ def real_environment(
     epoch: str,
     url: str,
     models: ModelAccess | None = None,
-    redact: Redact = lambda decision: decision,
+    redact: Redact = lambda write: write,
 ) -> Environment:
     """The world of a daemon with these folders.
 

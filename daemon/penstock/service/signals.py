@@ -109,10 +109,16 @@ def heed_signals(ask: Callable[[str], None]) -> Iterator[None]:
             return
 
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    for number in (*STOPS, *MEANINGLESS):
-        if number != signal.SIGHUP or hangs_up:
-            signal.signal(number, take)
-    yield
+    taken = [n for n in (*STOPS, *MEANINGLESS) if n != signal.SIGHUP or hangs_up]
+    for number in taken:
+        signal.signal(number, take)
+    try:
+        yield
+    finally:
+        # While the interpreter ends it puts every handler of ours back to the default, which would
+        # end the process with the wrong status. What is ignored stays ignored.
+        for number in taken:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _main_stack() -> str:
