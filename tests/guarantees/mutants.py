@@ -316,8 +316,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "the last word to stop counts",
         "runs/stop.py",
-        "        if self.reason is not None:\n            return False\n",
-        "",
+        "        if self.reason is None:\n",
+        "        if True:\n",
         "runs/test_stop.py::test_the_first_word_to_stop_is_what_everybody_says",
     ),
     TestedMutant(

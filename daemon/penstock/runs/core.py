@@ -407,9 +407,9 @@ async def _stop(core: Core) -> None:
 
     The bound counts from the first word to stop: who stopped the servers may have waited already.
     """
-    core.stop.ask("stop")
+    by = core.stop.ask("stop")
     reason = core.stop.reason or "stop"
-    with trio.CancelScope(deadline=core.stop.deadline, shield=True):
+    with trio.CancelScope(deadline=by, shield=True):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_announce, core, DaemonStopping(reason=reason))
             await core.shutdown(reason=reason)

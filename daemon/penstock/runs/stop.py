@@ -5,7 +5,6 @@ One object knows, from the signal to the last word on a stream. Everybody else a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import trio
@@ -21,18 +20,17 @@ class Stop:
     run_seconds: float
     #: Why it stops, once it does.
     reason: str | None = None
-    #: Trio's time by which the runs are to have ended; whoever waits for them shares it.
-    deadline: float = math.inf
+    # Set by the first word.
+    _deadline: float = 0.0
     _asked: trio.Event = field(default_factory=trio.Event)
 
-    def ask(self, reason: str) -> bool:
-        """Stop. False if that was said before: then its reason and its deadline stay."""
-        if self.reason is not None:
-            return False
-        self.reason = reason
-        self.deadline = trio.current_time() + self.run_seconds
-        self._asked.set()
-        return True
+    def ask(self, reason: str) -> float:
+        """Stop. Gives Trio's time by which the runs are to have ended; whoever waits shares it."""
+        if self.reason is None:
+            self.reason = reason
+            self._deadline = trio.current_time() + self.run_seconds
+            self._asked.set()
+        return self._deadline
 
     async def wait_asked(self) -> None:
         await self._asked.wait()

@@ -83,9 +83,10 @@ async def serve(
     last_resort = LastResort(config.shutdown_last_resort, flush)
 
     def on_signal(name: str) -> None:
-        if not stop.ask(name):
+        if stop.reason is not None:
             log.info("%s: stopping already", name)
             return
+        stop.ask(name)
         log.info("stopping: %s", name)
         reporter.stopping(name)
         last_resort.arm()
@@ -311,7 +312,6 @@ async def open_servers(
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:
     """No new connections, then the end of the runs, bounded, and a word to every client."""
     last_words.stop_accepting()
-    core.stop.ask("stop")
-    with trio.CancelScope(deadline=core.stop.deadline, shield=True):
+    with trio.CancelScope(deadline=core.stop.ask("stop"), shield=True):
         await core.shutdown()
     last_words.end_streams()
