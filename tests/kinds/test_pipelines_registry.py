@@ -17,7 +17,7 @@ from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.registry import GROUP, load_kinds
 
 if TYPE_CHECKING:
-    from penstock.runs.run import Run
+    from penstock.pipeline import Run
 
 THIRD_PARTY = Path(__file__).parent / "thirdparty"
 
@@ -57,7 +57,7 @@ def test_the_document_shows_the_pipeline_that_is_tested() -> None:
 
 BROKEN = {
     "gone": "no_such_module:KIND",
-    "no_attribute": "penstock.runs.run:NOTHING",
+    "no_attribute": "penstock.pipeline:NOTHING",
     "no_kind": "penstock.words.config:MIB",
     "raises": "raising_plugin:KIND",
     "exits": "exiting_plugin:KIND",

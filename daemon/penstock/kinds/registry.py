@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
-from penstock.runs.run import Kind
+from penstock.pipeline import Kind
 
 #: The entry-point group; each entry's value is `module:KIND`.
 GROUP = "penstock.pipelines"

@@ -37,10 +37,12 @@ from penstock.runs.control import Control, Pausing
 from penstock.runs.execution import Execution, Parking, open_execution
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
+from penstock.runs.kind import Kind, check_whole
+from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
-from penstock.runs.run import Executor, Kind, ModelAccess, Run, Tools, check_whole
+from penstock.runs.run import ModelAccess, Run, Tools
 from penstock.runs.submit import Admission, Submitted, Submitter
 from penstock.runs.table import Preempting, RunTable
 from penstock.runs.watermark import Level
@@ -322,7 +324,7 @@ class Executing:
                 async with open_slot_nursery() as slot_nursery:
                     run = self._run(execution, slot_nursery)
                     output = await run.kind.pipeline(run, run.inputs)
-                    await run.parking.wait_slot()
+                    await run.wait_slot()
                 execution.result = output.model_dump(mode="json")
                 execution.returned = True
         finally:
@@ -341,7 +343,7 @@ class Executing:
         check_whole(execution.row.inputs)
         inputs = kind.inputs.model_validate_json(execution.row.inputs)
         parking = Parking(execution, self.recorder, self.now, slot_nursery)
-        return Run(execution, kind, inputs, self.tools, parking)
+        return Run(kind, inputs, execution, self.tools, parking)
 
     async def _tidy(self, run_id: str) -> None:
         """Remove the run's own folder; a fault in that is told and changes no outcome."""
