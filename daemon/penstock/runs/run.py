@@ -51,6 +51,7 @@ from penstock.words.lifecycle import OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import check_json, new_event_id
+from penstock.words.waiting import Waiting
 
 
 class ModelAccess(Protocol):
@@ -349,7 +350,7 @@ class Run:
             return answer
         if self._tools.parked() >= self.config.max_parked_asks:
             return await self._wait_answered(name)
-        async with self._parking.open_parked(f"asks: {name}"):
+        async with self._parking.open_parked(Waiting("ask", name)):
             answer = await self._wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
 
@@ -427,7 +428,7 @@ class Run:
         )
         await self._tools.submit_child(request, self.run_id)
         if self.is_open(child_id):
-            async with self._parking.open_parked(f"child: {name}"):
+            async with self._parking.open_parked(Waiting("child", name)):
                 while self.is_open(child_id):
                     await self._tools.bus.wait_published(child_id)
         child = await self.reads.view(child_id)
