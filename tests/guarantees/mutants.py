@@ -241,8 +241,8 @@ MUTANTS = (
     Mutant(
         "an expiry that wants to be first",
         "runs/run.py",
-        "    with suppress(AlreadyAnswered):\n",
-        "    with suppress():\n",
+        "        with suppress(AlreadyAnswered):\n",
+        "        with suppress():\n",
         "slow cancel",
         "none",
     ),
@@ -439,8 +439,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a child does not inherit its priority",
         "runs/run.py",
-        "        priority=Priority(run.execution.row.priority),\n",
-        "        priority=Priority.MEDIUM,\n",
+        "            priority=self.priority if priority is None else priority,\n",
+        "            priority=Priority.MEDIUM,\n",
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
 )

@@ -20,7 +20,7 @@ from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
-from penstock.runs.run import Executor
+from penstock.runs.program import Executor
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook, load_config
 from penstock.words.errors import StartRefused

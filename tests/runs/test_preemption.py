@@ -28,6 +28,7 @@ from fakes.cores import (
 )
 from fakes.stores import at, inline_store
 from penstock.log.writes import Complete, Fence, Release
+from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.queue import (
@@ -39,7 +40,6 @@ from penstock.runs.queue import (
     grant,
     in_order,
 )
-from penstock.runs.run import Run
 from penstock.words.config import Group
 from penstock.words.priority import Priority
 

@@ -21,15 +21,22 @@ from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.store import Store
-from penstock.log.writes import Append, Bounds, RequestCancel, new_event
+from penstock.log.writes import (
+    Append,
+    Bounds,
+    RequestCancel,
+    new_event,
+)
 from penstock.runs.control import Control, QueueControl
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
+from penstock.runs.kind import Kind
 from penstock.runs.preemptor import Preemptor
+from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
-from penstock.runs.run import Executor, Kind, ModelAccess, Tools
+from penstock.runs.run import ModelAccess, Tools
 from penstock.runs.statistics import QueueStatistics, take_statistics
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter

@@ -18,14 +18,8 @@ from pydantic import ValidationError
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
+from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
-from penstock.runs.run import (
-    Inputs,
-    Kind,
-    check_whole,
-    digest_inputs,
-    encode_inputs,
-)
 from penstock.runs.stop import Stop
 from penstock.words.api import RunReply, SubmitRequest, refused
 from penstock.words.config import Config

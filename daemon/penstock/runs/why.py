@@ -22,8 +22,8 @@ from penstock.runs.queue import (
     in_order,
     startable,
 )
-from penstock.words.lifecycle import waits_for_restart_ask
 from penstock.words.priority import Priority, may_preempt
+from penstock.words.waiting import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",
@@ -97,24 +97,25 @@ def _running(view: RunView, now: datetime) -> Reason:
 
 def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
     """A run that gave its slot back until something happens."""
-    what, _, name = view.reason.partition(": ")
-    if waits_for_restart_ask(view.reason):
-        why = f"A restart interrupted it; it waits for an answer to {view.reason!r}."
-        return Reason("ask", why)
-    if what == "asks":
-        return Reason("ask", f"It waits, without a slot, for an answer to {name!r}.")
-    if what == "child":
-        child = f"{view.run_id}.{name}"
-        state = queue.states.get(child, "ended")
-        why = f"It waits, without a slot, for its child {child} ({state})."
-        return Reason("child", why, (child,))
+    match view.waiting:
+        case Waiting("restart", name):
+            why = f"A restart interrupted it; it waits for an answer to {name!r}."
+            return Reason("ask", why)
+        case Waiting("ask", name):
+            why = f"It waits, without a slot, for an answer to {name!r}."
+            return Reason("ask", why)
+        case Waiting("child", name):
+            child = f"{view.run_id}.{name}"
+            state = queue.states.get(child, "ended")
+            why = f"It waits, without a slot, for its child {child} ({state})."
+            return Reason("child", why, (child,))
     return Reason("waiting", f"It waits, without a slot: {view.reason}.")
 
 
 def _history(view: RunView) -> list[Reason]:
-    if view.state != "preempted":
+    if view.preempted_by is None:
         return []
-    by = view.reason.removeprefix("preempted by ")
+    by = view.preempted_by
     return [Reason("preempted", f"It gave its slot to {by} and goes on later.", (by,))]
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import trio
 
 from penstock.runs.execution import Execution, open_execution, open_parking
-from penstock.runs.run import Kind, Run, Tools, check_whole
+from penstock.runs.kind import Kind, check_whole
+from penstock.runs.run import Run, Tools
 from penstock.words.errors import Refused
 
 log = logging.getLogger("penstock.run")
@@ -41,7 +42,7 @@ class Worker:
             ):
                 async with open_parking(execution, recorder, now) as parking:
                     kind, inputs = self._read_inputs(execution)
-                    run = Run(execution, kind, inputs, self.tools, parking)
+                    run = Run(kind, inputs, execution, self.tools, parking)
                     output = await kind.pipeline(run, inputs)
                     await parking.wait_slot()
                 execution.result = output.model_dump(mode="json")

@@ -18,7 +18,8 @@ from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import Environment
-from penstock.runs.run import Executor, ModelAccess
+from penstock.runs.program import Executor
+from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
