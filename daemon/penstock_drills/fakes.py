@@ -34,6 +34,7 @@ from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Result)
 
 #: The time at which the stories of drills begin.
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -126,7 +127,7 @@ class FaultyStore:
     def damage(self) -> str | None:
         return self.store.damage
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         return await self._call(self.store.commit, batch)
 
     async def read(self, *args: Any, **named: Any) -> list[Recorded]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from fakes.stores import (
     fact,
 )
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Complete, Result, RunRow, Write
+from penstock.log.writes import (
+    Complete,
+    Result,
+    RunRow,
+    Write,
+)
+from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import terminal
 
+R = TypeVar("R", bound=Result)
 
-async def one(store: SqliteStore, decision: Write) -> Any:
+
+async def one(store: SqliteStore, decision: Write[R]) -> R:
     """The outcome of a commit of one decision; a refusal is raised."""
     (outcome,) = await store.commit([decision])
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, PenstockError):
         raise outcome
-    assert isinstance(outcome, Result)
     await check_log(store)
     return outcome
 

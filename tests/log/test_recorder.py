@@ -46,11 +46,13 @@ class ScriptedStore:
     """Commits every decision after `seconds`, unless `fault` has something to say first."""
 
     seconds: float = 0.0
-    fault: Callable[[Sequence[Write]], Exception | None] = lambda _batch: None
-    batches: list[list[Write]] = field(default_factory=list)
+    fault: Callable[[Sequence[Write[Result]]], Exception | None] = lambda _batch: None
+    batches: list[list[Write[Result]]] = field(default_factory=list)
     epoch: str = "epoch"
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(
+        self, batch: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
         await trio.sleep(self.seconds)
         if (error := self.fault(batch)) is not None:
             raise error
@@ -71,12 +73,12 @@ class Witness:
     abandoned: int = 0
     head: int = 0
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         if not (self.wants_claim or forced):
             return None
         return Claim("life", 5, frozenset(), virtual_now())
 
-    def apply(self, write: Write, outcome: object) -> None:
+    def apply(self, write: Write[Result], outcome: object) -> None:
         self.told.append(type(write).__name__)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
@@ -316,7 +318,7 @@ async def test_an_idle_recorder_probes_an_unavailable_store_every_second(
     """ST-06: new runs are refused while it is unavailable, so nothing else would ask it again."""
     asked: list[float] = []
 
-    def fault(batch: Sequence[Write]) -> Exception | None:
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
         asked.append(trio.current_time())
         return StoreUnavailable("disk full") if trio.current_time() < 20.5 else None
 
@@ -459,7 +461,9 @@ async def test_a_refusal_reaches_its_own_waiter_alone(
     """ST-10"""
 
     class Refusing(ScriptedStore):
-        async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+        async def commit(
+            self, batch: Sequence[Write[Result]]
+        ) -> list[Result | PenstockError]:
             await super().commit(batch)
             return [
                 Conflict("stale") if n == 0 else Appended() for n in range(len(batch))

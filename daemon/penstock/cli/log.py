@@ -21,7 +21,10 @@ from penstock.words.problems import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
-    from penstock.log.writes import Prune, Result
+    from penstock.log.writes import (
+        Prune,
+        Pruned,
+    )
     from penstock.words.config import Config
 
 #: A date of so many days ago exists; no log is as old.
@@ -171,7 +174,7 @@ async def _prune(
     from penstock.runs.pruning import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
 
-    async def decide(decision: Prune) -> Result:
+    async def decide(decision: Prune) -> Pruned:
         [outcome] = await store.commit([decision])
         if isinstance(outcome, PenstockError):
             raise outcome

@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
 from penstock.concurrency.enduring import endure
+from penstock.log.redaction import Redact
 from penstock.log.store import Store
 from penstock.log.writes import (
     Answer,
@@ -51,6 +52,8 @@ from penstock.words.errors import (
 from penstock.words.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
 from penstock.words.recorded import Recorded
 
+R = TypeVar("R", bound=Result)
+
 Answered = Result | PenstockError
 
 
@@ -62,14 +65,14 @@ class Projection(Protocol):
         """Position of the newest fact that was folded."""
         ...
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
 
         `forced`: look even though nothing in the batch says so.
         """
         ...
 
-    def apply(self, write: Write, outcome: Answered) -> None:
+    def apply(self, write: Write[Result], outcome: Answered) -> None:
         """Take note of one decision's outcome, in batch order."""
         ...
 
@@ -83,16 +86,16 @@ class Projection(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Pending:
+class Pending(Generic[R]):
     """One decision on its way; `settled` is shared by all that entered for the same batch."""
 
-    write: Write
+    write: Write[Result]
     settled: trio.Event
     since: float
     counted: bool
     #: A commit with it got no answer, and may have been done.
     tried: bool = False
-    answer: Answered | None = None
+    answer: R | PenstockError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,12 @@ def retry_delay(waited: float) -> float:
     return min(_LONGEST_RETRY, max(_FIRST_RETRY, waited / 4))
 
 
-def longest_wait(entries: Sequence[Pending], *, now: float) -> float:
+def longest_wait(entries: Sequence[Pending[Any]], *, now: float) -> float:
     """Seconds that the oldest has waited; a claim alone, which nobody waits for, counts as 1 s."""
     return max((now - entry.since for entry in entries), default=1.0)
 
 
-def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
+def gives_up(entry: Pending[Any], *, now: float, patience: float) -> bool:
     """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
     if not entry.counted:
         return False
@@ -146,7 +149,7 @@ def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
     return now - entry.since >= patience
 
 
-def answer_without_store(entry: Pending, why: str) -> Answered:
+def answer_without_store(entry: Pending[Any], why: str) -> Answered:
     """What one who gave up is told: facts that may be dropped are taken as recorded.
 
     That the outcome is unknown is said only if a commit with it may have been done.
@@ -156,7 +159,7 @@ def answer_without_store(entry: Pending, why: str) -> Answered:
     return StoreUnavailable(why) if entry.tried else StoreAway(why)
 
 
-def _droppable(write: Write) -> bool:
+def _droppable(write: Write[Result]) -> bool:
     return isinstance(write, Append) and all(
         d.type in DROPPABLE_TYPES for d in write.new_events
     )
@@ -181,7 +184,7 @@ class Commits:
     #: Whether the last commit without an answer may have been done.
     tried: bool = False
 
-    async def commit(self, writes: Sequence[Write]) -> list[Answered] | None:
+    async def commit(self, writes: Sequence[Write[Result]]) -> list[Answered] | None:
         """The store's answers, or None while it is unavailable.
 
         No decisions at all: whether it takes writes again.
@@ -223,13 +226,13 @@ class Commits:
         if head > self.head():
             raise StoreBroken("the store wrote facts and did not say so")
 
-    async def _commit_shielded(self, writes: Sequence[Write]) -> list[Answered]:
+    async def _commit_shielded(self, writes: Sequence[Write[Result]]) -> list[Answered]:
         # A commit that is not waited for would be a commit of unknown outcome.
         with trio.CancelScope(shield=True):
             answers = await self.store.commit(writes)
         return answers  # noqa: RET504  (left the scope first)
 
-    async def _commit_alone(self, write: Write) -> Answered:
+    async def _commit_alone(self, write: Write[Result]) -> Answered:
         try:
             return (await self._commit_shielded([write]))[0]
         except (StoreBroken, StoreUnavailable):
@@ -285,11 +288,11 @@ class Recorder:
     note_interval: float
     now: Callable[[], datetime]
     #: Takes secrets out of what is to be recorded.
-    redact: Callable[[Write], Write] = lambda write: write
+    redact: Redact = lambda write: write
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     counters: Counters = field(default_factory=Counters)
     _commits: Commits = field(init=False)
-    _pending: list[Pending] = field(default_factory=list)
+    _pending: list[Pending[Any]] = field(default_factory=list)
     _ordinary: int = 0
     _settled: trio.Event = field(default_factory=trio.Event)
     _work: trio.Event = field(default_factory=trio.Event)
@@ -312,7 +315,7 @@ class Recorder:
         """Why the store does not answer; None while it does."""
         return self._commits.unavailable
 
-    async def record(self, write: Write) -> Result:
+    async def record(self, write: Write[R]) -> R:
         """Record a decision: wait for room, then for its commit, and return its outcome.
 
         Raises what the store refused it with; Terminal if the run's execution has concluded
@@ -329,9 +332,9 @@ class Recorder:
         entry = self._enter(write, counted=True)
         while entry.answer is None:
             await entry.settled.wait()
-        if isinstance(entry.answer, Result):
-            return entry.answer
-        raise entry.answer
+        if isinstance(entry.answer, PenstockError):
+            raise entry.answer
+        return entry.answer
 
     def conclude(self, write: Complete | Release) -> None:
         """Record the end of an execution. Never waits; follows every append already queued."""
@@ -366,9 +369,10 @@ class Recorder:
             c.dropped, self.unavailable,
         )  # fmt: skip
 
-    def _enter(self, write: Write, *, counted: bool) -> Pending:
-        write = self.redact(write)
-        entry = Pending(write, self._settled, trio.current_time(), counted)
+    def _enter(self, write: Write[R], *, counted: bool) -> Pending[R]:
+        entry: Pending[R] = Pending(
+            self.redact(write), self._settled, trio.current_time(), counted
+        )
         self._pending.append(entry)
         self._ordinary += counted
         self._work.set()
@@ -420,7 +424,7 @@ class Recorder:
 
     async def _write_batch(self) -> None:
         began = trio.current_time()
-        entries: list[Pending] = []
+        entries: list[Pending[Any]] = []
         while True:
             entries += self._take()
             writes = [entry.write for entry in entries]
@@ -438,22 +442,22 @@ class Recorder:
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
 
-    def _take(self) -> list[Pending]:
+    def _take(self) -> list[Pending[Any]]:
         entries, self._pending = self._pending, []
         self._settled = trio.Event()
         return entries
 
-    def _take_out(self, entries: Sequence[Pending]) -> None:
+    def _take_out(self, entries: Sequence[Pending[Any]]) -> None:
         self._ordinary -= sum(entry.counted for entry in entries)
 
-    def _wake(self, entries: Sequence[Pending]) -> None:
+    def _wake(self, entries: Sequence[Pending[Any]]) -> None:
         """Let others take the room and wake the waiters; one event serves a whole batch."""
         self._room.unpark(count=sum(entry.counted for entry in entries))
         # No set: its order is by address, and a numbered schedule would not replay.
         for settled in dict.fromkeys(entry.settled for entry in entries):
             settled.set()
 
-    async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
+    async def _wait_for_store(self, entries: list[Pending[Any]]) -> list[Pending[Any]]:
         """Wait a little, give up on what has waited long enough, and return the rest."""
         for entry in entries:
             entry.tried = entry.tried or self._commits.tried
@@ -476,7 +480,7 @@ class Recorder:
         return kept
 
     def _settle(
-        self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
+        self, entries: list[Pending[Any]], claim: Claim | None, answers: list[Answered]
     ) -> None:
         """Outcomes, then views and ring, then waiters; no checkpoint in here."""
         # First of all: who samples how full the recorder is does so while the facts are folded.
@@ -492,7 +496,9 @@ class Recorder:
             self._apply(claim, answers[-1], facts)
         self.projection.fold(facts)
 
-    def _apply(self, write: Write, answer: Answered, facts: list[Recorded]) -> None:
+    def _apply(
+        self, write: Write[Result], answer: Answered, facts: list[Recorded]
+    ) -> None:
         if isinstance(write, (Complete, Release)):
             self._concluding.discard(write.fence)
         if isinstance(answer, Result) and not getattr(answer, "duplicate", False):

@@ -7,7 +7,7 @@ learns of a commit it learns from the outcomes, so that memory never knows more 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from penstock.log.writes import (
     AskRow,
@@ -22,6 +22,8 @@ from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
 
+R = TypeVar("R", bound=Result)
+
 
 class Store(Protocol):
     """One log, one queue, one set of guards, because they must commit together."""
@@ -34,7 +36,7 @@ class Store(Protocol):
         """What was found damaged in the log so far, in one sentence; None: nothing."""
         ...
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         """Judge and write all decisions in order, in one transaction.
 
         StoreUnavailable: outcome unknown, nothing was published, try the same batch again.

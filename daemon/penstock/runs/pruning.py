@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from penstock.log.store import Store
-from penstock.log.writes import Prune
+from penstock.log.writes import Prune, Pruned
 from penstock.words.config import Config
 
 log = logging.getLogger("penstock.retention")
@@ -26,7 +25,7 @@ class Pruning:
     """Forgets runs and removes their folders. `decide` commits a decision and gives its outcome."""
 
     config: Config
-    decide: Callable[[Prune], Awaitable[Any]]
+    decide: Callable[[Prune], Awaitable[Pruned]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
     #: The folders that could not be removed; each is told once.

@@ -21,6 +21,7 @@ from penstock.log.writes import (
     Park,
     Release,
     RequestPreempt,
+    Result,
     RunRow,
     SetPause,
     Unpark,
@@ -183,7 +184,7 @@ class RunTable:
         """Position of the newest fact that was folded and published."""
         return self.bus.head
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
             return None
@@ -205,7 +206,7 @@ class RunTable:
             aging=self.aging,
         )
 
-    def apply(self, write: Write, outcome: Answered) -> None:
+    def apply(self, write: Write[Result], outcome: Answered) -> None:
         """Take note of one decision's outcome."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from penstock.log.sqlite.handle_claim import claim
@@ -66,20 +66,23 @@ from penstock.words.events import (
 from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
 from penstock.words.recorded import Recorded
 
+R = TypeVar("R", bound=Result)
+
 #: Facts that raise the run's code version.
 CODE_TYPES = frozenset({"code.generated", "correction.completed"})
 LARGEST_VERSION = 2**63 - 1
 
 
-def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
-    """Write one decision whole, or refuse it alone.
+def handle(transaction: Transaction, write: Write[R]) -> R | PenstockError:
+    """Do one write whole, or refuse it alone.
 
-    Each function checks before it writes; one that did not would leave half a decision, so its
-    refusal undoes the batch.
+    Each handler checks before it writes; one that did not would leave half of it, so its refusal
+    undoes the batch.
     """
     before = transaction.writes
     try:
-        return HANDLERS[type(write)](transaction, write)
+        # The table was checked line by line: what stands beside this type answers an R.
+        result: R = HANDLERS[type(write)](transaction, write)
     except PenstockError as refusal:
         if isinstance(refusal, LogDamaged):
             raise
@@ -88,9 +91,10 @@ def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
                 f"{type(write).__name__} was refused after it wrote"
             ) from refusal
         return refusal
+    return result
 
 
-def event_ids(batch: Sequence[Write]) -> Iterator[UUID]:
+def event_ids(batch: Sequence[Write[Result]]) -> Iterator[UUID]:
     """The ids under which the decisions' facts may be known already."""
     for write in batch:
         match write:
@@ -265,17 +269,19 @@ def set_pause(transaction: Transaction, d: SetPause) -> Appended:
     return Appended((transaction.make(transaction.daemon(), event, d.at),))
 
 
-HANDLERS: Mapping[type[Any], Callable[[Transaction, Any], Result]] = {
-    Enqueue: enqueue,
-    Claim: claim,
-    Append: append,
-    Answer: answer,
-    Park: park,
-    Unpark: unpark,
-    Release: release,
-    Complete: complete,
-    RequestCancel: request_cancel,
-    RequestPreempt: request_preempt,
-    SetPause: set_pause,
-    Prune: prune,
-}
+HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict(
+    (
+        Enqueue.handled_by(enqueue),
+        Claim.handled_by(claim),
+        Append.handled_by(append),
+        Answer.handled_by(answer),
+        Park.handled_by(park),
+        Unpark.handled_by(unpark),
+        Release.handled_by(release),
+        Complete.handled_by(complete),
+        RequestCancel.handled_by(request_cancel),
+        RequestPreempt.handled_by(request_preempt),
+        SetPause.handled_by(set_pause),
+        Prune.handled_by(prune),
+    )
+)

@@ -59,6 +59,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Result)
 
 #: Reads that go on at once; each has a connection of its own.
 READERS = 4
@@ -169,10 +170,10 @@ class SqliteStore:
         #: Made with the log, and kept when its epoch changes.
         self.log_id: str = _log_id(self._db) or self.epoch
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         return await self._run_blocking(self._commit, batch)
 
-    def _commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         if self._broken is not None:
             raise StoreBroken(self._broken)
         transaction = self._ledger
