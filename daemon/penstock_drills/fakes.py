@@ -151,9 +151,6 @@ class FaultyStore:
     async def asks(self, *args: Any, **named: Any) -> list[AskRow]:
         return await self._call(self.store.asks, *args, **named)
 
-    async def depth(self) -> tuple[int, int]:
-        return await self._call(self.store.depth)
-
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)
 

@@ -89,7 +89,11 @@ class Witness:
 
 
 def recorder(store: Any, witness: Witness | None = None, **others: Any) -> Recorder:
-    settings: dict[str, Any] = {"capacity": 4, "patience": 30.0, "note_interval": 1.0}
+    settings: dict[str, Any] = {
+        "capacity": 4,
+        "patience": 30.0,
+        "coalesce_seconds": 1.0,
+    }
     return Recorder(
         store=store,
         projection=witness or Witness(),
@@ -169,14 +173,18 @@ async def test_a_conclusion_follows_what_was_queued_and_closes_the_door(
             refused.append(str(number))
 
     async with open_recorder(rec, drain_seconds=50):
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
-            for number in range(8):
+            # Four are being committed, four stand in the channel, and four wait for room.
+            for number in range(12):
                 nursery.start_soon(say, number)
             await trio.testing.wait_all_tasks_blocked()
             rec.conclude(complete())
-    flat = [d for batch in store.batches for d in batch]
-    assert isinstance(flat[-1], Complete)
-    assert len(flat) == 5
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(refused) == 4
+            assert trio.current_time() < 1
+    assert [len(batch) for batch in store.batches] == [4, 5]
+    assert isinstance(store.batches[-1][-1], Complete)
     assert len(refused) == 4
 
 
@@ -187,13 +195,15 @@ async def test_a_waiter_cancelled_before_it_was_queued_wrote_nothing(
     store = ScriptedStore(seconds=1)
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=50):
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
-            for _ in range(4):
+            # Four are being committed, and four stand in the channel.
+            for _ in range(8):
                 nursery.start_soon(rec.record, append())
             await trio.testing.wait_all_tasks_blocked()
             with trio.move_on_after(0.1):
                 await rec.record(append())
-    assert sum(len(batch) for batch in store.batches) == 4
+    assert sum(len(batch) for batch in store.batches) == 8
 
 
 async def test_a_waiter_cancelled_later_loses_only_the_acknowledgement(
@@ -290,6 +300,34 @@ async def test_facts_that_come_while_the_store_is_away_are_judged_by_their_own_a
         await trio.sleep(20)
         await rec.record(append(Milestone(name="late"), None))
     assert len(store.batches[0]) == 2
+
+
+async def test_an_outage_holds_no_more_than_a_batch_and_a_full_channel(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BP-04 D-16 CC-05: the others wait for room, and an end behind what was sent before it."""
+    tried: list[int] = []
+
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
+        tried.append(len(batch))
+        return StoreUnavailable("x") if trio.current_time() < 5 else None
+
+    store = ScriptedStore(fault=fault)
+    rec = recorder(store)
+    other = Fence("other", "life", 1)
+    async with open_recorder(rec, drain_seconds=500):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(rec.record, append())
+            await trio.sleep(1)
+            assert rec.statistics().pending == 4
+            assert rec.statistics().waiting == 12
+            rec.conclude(
+                Complete(other, new_event("other", RunCompleted(), now=virtual_now()))
+            )
+    assert max(tried) <= 5
+    assert [type(d) for d in store.batches[1]] == [Append] * 4 + [Complete]
+    assert sum(len(batch) for batch in store.batches) == 21
 
 
 async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
@@ -430,7 +468,7 @@ async def test_notes_come_once_per_key_and_second_and_the_newest_wins(
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=5):
         for number in range(35):
-            rec.note("lag", SubscriberLagged(subscriber="s", dropped=number))
+            rec.coalesce("lag", SubscriberLagged(subscriber="s", dropped=number))
             await trio.sleep(0.1)
         await trio.sleep(2)
     dropped = [

@@ -7,7 +7,7 @@ Memory is bounded by what is open and by the number of events (one id each), not
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,12 +322,3 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise NotFound(f"there is no database {path}")
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None)
-
-
-def findings_by_law(findings: Iterable[Finding]) -> Iterator[tuple[str, int, Finding]]:
-    """Each broken law, how often it is broken, and the first place."""
-    laws: dict[str, list[Finding]] = {}
-    for finding in findings:
-        laws.setdefault(finding.law, []).append(finding)
-    for law, found in laws.items():
-        yield law, len(found), found[0]

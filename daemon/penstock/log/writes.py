@@ -322,7 +322,7 @@ class Claim(Write[Claimed]):
 class Append(Write[Appended]):
     """Record facts about one run, or about the daemon: Appended.
 
-    Idempotent by event id. With `fence`, Fenced unless it names the owner. A draft whose type is
+    Idempotent by event id. With `fence`, Fenced unless it names the owner. An event whose type is
     `code.generated` or `correction.completed` and whose `code_version` does not exceed the run's
     (0 is taken once, while nothing is recorded) is a Conflict, and so is a known event id with
     another body. Terminal once the run has ended; RunNotFound without one. An `ask.raised` opens
@@ -382,8 +382,8 @@ class Complete(Write[Concluded]):
 
     The same commit counts down or cancels its dependants, closes its questions, and, unless it
     completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
-    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
-    says, with `receipt`. Fenced or Terminal if the run has moved on. Boot repair presents
+    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the
+    event says, with `receipt`. Fenced or Terminal if the run has moved on. Boot repair presents
     the fence of the old owner, which the row names.
     """
 

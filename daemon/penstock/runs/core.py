@@ -386,7 +386,7 @@ class Parts:
             projection=self.table,
             capacity=config.recorder_capacity,
             patience=config.store_patience,
-            note_interval=config.note_seconds,
+            coalesce_seconds=config.note_seconds,
             now=environment.now,
             redact=environment.redact,
         )
@@ -407,7 +407,7 @@ class Parts:
             environment.remove_folder,
             environment.workspace_of,
         )
-        self.gauges = Gauges(self._levels(), self.recorder.note)
+        self.gauges = Gauges(self._levels(), self.recorder.coalesce)
         self.preempting = Preempting(self.table, self.recorder)
         self.pausing = Pausing(
             self.table, self.recorder, config.groups, environment.now
@@ -426,7 +426,7 @@ class Parts:
             frame_events=config.frame_events,
             frame_bytes=config.frame_bytes,
             now=self.environment.now,
-            on_drop=lambda name, count: self.recorder.note(
+            on_drop=lambda name, count: self.recorder.coalesce(
                 f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
             ),
         )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
-from penstock.log.recorder import Answered, Recorder
+from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Accepted,
     Append,
@@ -36,6 +36,7 @@ from penstock.runs.queue import (
     choose_preemption,
 )
 from penstock.runs.reader import RunTerms, terms_of
+from penstock.words.errors import PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
@@ -206,7 +207,7 @@ class RunTable:
             aging=self.aging,
         )
 
-    def apply(self, write: Write[Result], outcome: Answered) -> None:
+    def apply(self, write: Write[Result], outcome: Result | PenstockError) -> None:
         """Take note of one decision's outcome."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
@@ -273,7 +274,9 @@ class RunTable:
             if self.stopping:
                 execution.stop()
 
-    def _conclude(self, write: Complete | Release, outcome: Answered) -> None:
+    def _conclude(
+        self, write: Complete | Release, outcome: Result | PenstockError
+    ) -> None:
         self.unparking.discard(write.fence.run_id)
         execution = self.executions.get(write.fence.run_id)
         if execution is not None and execution.fence == write.fence:
