@@ -329,10 +329,12 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
-        "who stands behind a full batch wakes nobody",
+        "who waited for room wakes nobody",
         "log/recorder.py",
-        "        if self._reserved or self.pending:\n",
-        "        if not taken:\n",
+        "            await self._send_when_room(entry)\n        self._work.set()\n",
+        "            await self._send_when_room(entry)\n"
+        "        else:\n"
+        "            self._work.set()\n",
         "log/test_recorder.py"
         "::test_a_full_recorder_makes_pipelines_wait_and_drops_nothing",
     ),

@@ -131,12 +131,13 @@ async def test_a_full_recorder_makes_pipelines_wait_and_drops_nothing(
     rec = recorder(store)
     most = 0
     async with open_recorder(rec, drain_seconds=5):
-        async with trio.open_nursery() as nursery:
-            for _ in range(20):
-                nursery.start_soon(rec.record, append())
-            for _ in range(4):
-                await trio.sleep(0.5)
-                most = max(most, rec.statistics().pending)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(rec.record, append())
+                for _ in range(4):
+                    await trio.sleep(0.5)
+                    most = max(most, rec.statistics().pending)
     assert most <= 4
     assert sum(len(batch) for batch in store.batches) == 20
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -338,21 +338,20 @@ class Recorder:
 
     def _take(self, room: int) -> list[Pending[Any]]:
         """What is written next: `room` ordinary ones at most, and each reserved one in its place."""
-        taken: list[Pending[Any]] = []
-        while True:
-            while self._reserved and self._reserved[0][0] <= self._received:
-                taken.append(self._reserved.popleft()[1])
-            try:
-                if not room:
-                    break
+        taken = self._take_reserved()
+        with suppress(trio.WouldBlock):
+            for _ in range(room):
                 taken.append(self._receive.receive_nowait())
-            except trio.WouldBlock:
-                break
-            self._received += 1
-            room -= 1
-        if self._reserved or self.pending:
-            # Those who waited for room stand in the channel now, and wake nobody.
-            self._work.set()
+                self._received += 1
+                if self._reserved:
+                    taken += self._take_reserved()
+        return taken
+
+    def _take_reserved(self) -> list[Pending[Any]]:
+        """Those that stand behind no more than was received so far."""
+        taken: list[Pending[Any]] = []
+        while self._reserved and self._reserved[0][0] <= self._received:
+            taken.append(self._reserved.popleft()[1])
         return taken
 
     async def _wait_for_store(self, entries: list[Pending[Any]]) -> list[Pending[Any]]:
