@@ -20,13 +20,13 @@ from penstock.words.lifecycle import terminal
 R = TypeVar("R", bound=Result)
 
 
-async def one(store: SqliteStore, decision: Write[R]) -> R:
-    """The outcome of a commit of one decision; a refusal is raised."""
-    (outcome,) = await store.commit([decision])
-    if isinstance(outcome, PenstockError):
-        raise outcome
+async def one(store: SqliteStore, write: Write[R]) -> R:
+    """The result of a commit of one write; a refusal is raised."""
+    (result,) = await store.commit([write])
+    if isinstance(result, PenstockError):
+        raise result
     await check_log(store)
-    return outcome
+    return result
 
 
 async def check_log(store: SqliteStore) -> None:

@@ -178,7 +178,7 @@ class RunTable:
             aging=self.aging,
         )
 
-    # -- the recorder's follower
+    # -- the recorder's projection
 
     @property
     def head(self) -> int:
@@ -207,29 +207,29 @@ class RunTable:
             aging=self.aging,
         )
 
-    def apply(self, write: Write[Result], outcome: Result | PenstockError) -> None:
-        """Take note of one decision's outcome."""
+    def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
+        """Take note of one write's result."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return
-        if isinstance(outcome, Accepted) and isinstance(write, Enqueue):
+        if isinstance(result, Accepted) and isinstance(write, Enqueue):
             spec = write.spec
             self.terms[spec.run_id] = RunTerms(spec.on_restart)
-        elif isinstance(outcome, Claimed):
-            self._claimed(outcome)
+        elif isinstance(result, Claimed):
+            self._claimed(result)
         elif isinstance(write, Complete | Release):
-            self._conclude(write, outcome)
-        elif isinstance(write, Unpark) and not isinstance(outcome, Exception):
+            self._conclude(write, result)
+        elif isinstance(write, Unpark) and not isinstance(result, Exception):
             self.unparking.add(write.fence.run_id)
             self.moved = True
-        elif isinstance(outcome, CancelAnswer):
-            for run_id in outcome.signalled:
+        elif isinstance(result, CancelAnswer):
+            for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
         elif isinstance(write, RequestPreempt):
             self.interrupting.discard(write.run_id)
             self.moved = True
             execution = self.executions.get(write.run_id)
-            if execution is not None and not isinstance(outcome, Exception):
+            if execution is not None and not isinstance(result, Exception):
                 execution.preempt(write.by)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
@@ -261,12 +261,12 @@ class RunTable:
             self.paused.pop(event.group, None)
             self.moved = True
 
-    def _claimed(self, outcome: Claimed) -> None:
-        for row in outcome.unparked:
+    def _claimed(self, result: Claimed) -> None:
+        for row in result.unparked:
             self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
                 execution.unparked.set()
-        for row in outcome.started:
+        for row in result.started:
             # The scope exists from here on: no cancel falls between the claim and the first step.
             execution = Execution(row, row.fence)
             self.executions[row.run_id] = execution
@@ -275,17 +275,17 @@ class RunTable:
                 execution.stop()
 
     def _conclude(
-        self, write: Complete | Release, outcome: Result | PenstockError
+        self, write: Complete | Release, result: Result | PenstockError
     ) -> None:
         self.unparking.discard(write.fence.run_id)
         execution = self.executions.get(write.fence.run_id)
         if execution is not None and execution.fence == write.fence:
             del self.executions[write.fence.run_id]
             execution.concluded.set()
-        if isinstance(outcome, Concluded):
+        if isinstance(result, Concluded):
             self._use(write.fence.run_id, write.used_seconds)
             reason = f"the run {write.fence.run_id} ended"
-            for run_id in outcome.signalled:
+            for run_id in result.signalled:
                 self.cancel(run_id, reason)
         else:
             self.late_outcomes += 1
@@ -315,7 +315,7 @@ class RunTable:
 
 @dataclass(eq=False, slots=True)
 class Preempting:
-    """Looks after each commit. The request is a decision, so that the log has the last word."""
+    """Looks after each commit. The request is a write, so that the log has the last word."""
 
     table: RunTable
     recorder: Recorder
