@@ -40,10 +40,12 @@ log = logging.getLogger("penstock.recorder")
 
 @dataclass(eq=False, slots=True)
 class Pending(Generic[R]):
-    """One write on its way. `ordinary`: it came through the channel, and may be given up."""
+    """One write on its way to its commit."""
 
     write: Write[Result]
+    #: Seconds of Trio's clock.
     since: float
+    #: It came through the channel, and may be given up.
     ordinary: bool
     #: A commit with it got no answer, and may have been done.
     tried: bool = False
