@@ -26,7 +26,7 @@ MAY_SLEEP = {
         "log/sqlite/database.py",
         "_lock",
     ): "before a start; clients look at the lock for a moment",
-    ("log/recorder.py", "write"): "the least time between two events of one gauge",
+    ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "server/mcp/subscriptions.py",

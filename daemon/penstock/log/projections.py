@@ -63,7 +63,7 @@ class RunView:
     last_at: datetime | None = None
     code_version: int = 0
     code_hash: str | None = None
-    #: The vector clock at the newest code: what a bug report is judged against.
+    #: The vector clock at the newest code: what a bug report is held against.
     code_clock: Mapping[str, int] = field(default_factory=dict)
     sequence: int = 0
     position: int = 0
@@ -166,7 +166,7 @@ class RunView:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunView:
-        """The view that `to_json` told, ready for the facts after its `sequence`.
+        """The view that `to_json` wrote, ready for the facts after its `sequence`.
 
         Recorded step results are not part of it: only the run itself needs them.
         """

@@ -15,6 +15,7 @@ from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Answer,
     Append,
+    CancelAnswer,
     RequestCancel,
     SetPause,
     TreeRun,
@@ -205,7 +206,7 @@ class Control:
         deadline: float,
     ) -> str:
         """Record the request. The SLA bounds it: the scope is cancelled already."""
-        outcome: Any = None
+        outcome: CancelAnswer | None = None
         with trio.move_on_at(deadline):
             outcome = await self.recorder.record(RequestCancel(run_id, reason, at))
         if outcome is None:
@@ -215,7 +216,7 @@ class Control:
             if row is not None and row.state == "cancelled":
                 # It ended by our own cancel, before the request was written down.
                 return "signalled"
-        return str(outcome.outcome)
+        return outcome.outcome
 
     async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
         """Answer a question, once. AskNotFound, AlreadyAnswered, Refused outside its choices."""

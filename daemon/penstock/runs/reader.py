@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
-from penstock.log.recorder import retry_delay
 from penstock.log.store import Store
 from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.api import RunReply, RunSummary

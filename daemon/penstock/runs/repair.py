@@ -17,6 +17,7 @@ from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import (
     Complete,
+    Concluded,
     Release,
     RequestCancel,
     RunRow,
@@ -98,7 +99,7 @@ async def end_all(
     every = list(chain.from_iterable(started.values()))
     await end_orphans(every, [row.run_id for row in rows])
     at = now()
-    ends: list[Write] = [
+    ends: list[Write[Concluded]] = [
         _decision(
             row,
             "fail" if row.cancel_requested is None else "cancel",

@@ -142,7 +142,7 @@ class Config(Section):
     groups: dict[str, Group] = {}
 
     # -- recording and streams
-    #: Ordinary entries pending at the recorder; pipelines wait beyond it.
+    #: Ordinary writes in the recorder's channel, and in one commit; pipelines wait beyond it.
     recorder_capacity: Count = 1024
     #: Seconds a fact waits for an unavailable store before it is dropped or fails its run (D-16).
     store_patience: Seconds = 30.0
