@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from penstock.log.projections import RunView
@@ -40,6 +41,7 @@ class RunStory:
     whole: set[str] = field(default_factory=set)
     _positions: dict[UUID, int] = field(default_factory=dict)
     _attempts: dict[str, int] = field(default_factory=dict)
+    _inputs: Mapping[str, Any] = field(default_factory=dict)
     _version: int = 0
 
     def take(self, facts: Iterable[Recorded]) -> None:
@@ -56,11 +58,17 @@ class RunStory:
         elif fact.type == "artifact.partial":
             self._partial(fact)
         else:
-            self.timeline.append(timeline_line(fact))
+            self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
             if fact.type == "artifact.completed":
                 self.whole.add(getattr(fact.event, "artifact_id", ""))
         if fact.type not in _QUIET:
             self.causality.append(self._cause_line(fact))
+
+    def _inputs_at(self, fact: Recorded) -> Mapping[str, Any]:
+        """What the run was asked for, as its first fact said."""
+        if fact.type == "run.queued" and isinstance(event := fact.event, e.RunQueued):
+            self._inputs = event.inputs
+        return self._inputs
 
     def _log(self, fact: Recorded) -> None:
         event = fact.event

@@ -317,7 +317,6 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
 def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
     view.started_at = fact.at
-    view.inputs = event.inputs
     view.reason = ""
 
 

@@ -160,7 +160,10 @@ class Overview(Screen[None]):
             self._events_seen = model.tail_count
             # More than one screenful at once would only be scrolled over.
             new = min(new, max(self.events.size.height, 50))
-            self.events.extend(event_line(fact) for fact in list(model.tail)[-new:])
+            self.events.extend(
+                event_line(fact, model.inputs_of(fact.run_id))
+                for fact in list(model.tail)[-new:]
+            )
 
     def refresh_order(self) -> None:
         """Order and filter the runs now, whatever the pause says."""

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic_core import from_json
-
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, check_move
 from penstock.log.writes import Claim, Claimed, RunRow
@@ -100,8 +98,7 @@ def _start(
     if head.attempt > 0:
         event: RunStarted | RunResumed = RunResumed(attempt=head.attempt + 1)
     else:
-        inputs = from_json(columns["shown"])
-        event = RunStarted(kind=columns["kind"], inputs=inputs, attempt=1)
+        event = RunStarted(kind=columns["kind"])
         changes["started_at"] = to_micros(d.at)
     changes["state"] = check_move(head, event.type)
     transaction.update(head, **changes)
