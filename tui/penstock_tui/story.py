@@ -9,13 +9,14 @@ from uuid import UUID
 
 from penstock.log.projections import RunView
 from penstock.words import events as e
+from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import timeline_line
 from penstock_tui.model import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,
-    GLYPHS,
+    LOOKS,
     bar,
     lines_of,
     model_use,
@@ -136,14 +137,14 @@ def facts_of(view: RunView, why: str = "") -> str:
             if view.reason
             else f"{CROSS} {view.error}"
         )
-    elif view.state == "cancelled":
-        parts.append(f"■ {view.reason}")
+    elif view.state == CANCELLED:
+        parts.append(f"{LOOKS[CANCELLED].glyph} {view.reason}")
     elif why:
         parts.append(why)
     elif view.reason:
         parts.append(view.reason)
     if view.ended and view.result is not None:
-        parts.append(f"✓ {view.result}")
+        parts.append(f"{LOOKS[COMPLETED].glyph} {view.result}")
     if used := model_use(view):
         parts.append(used)
     return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
@@ -182,9 +183,9 @@ def _branch(
     if run is None or depth > DEEPEST_TREE:
         return
     view = run.view
-    state = view.state or "queued"
+    state = view.state or FIRST_STATE
     here = "▸ " if run_id == root else "  "
-    text = f"{here}{'   ' * depth}{GLYPHS[state]} {plain(run_id)}  {plain(view.kind)}  {state}"
+    text = f"{here}{'   ' * depth}{LOOKS[state].glyph} {plain(run_id)}  {plain(view.kind)}  {state}"
     if not view.ended and view.progress is not None:
         text += f"  {bar(view.progress, 8)}"
     lines.append(Line(f"{text}  {title_of(view)}", "primary" if run_id == root else ""))

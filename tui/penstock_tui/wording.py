@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.log.projections import RunView
+from penstock.words.lifecycle import State
 from penstock.words.priority import Priority
 from penstock.words.sentences import about, number
 from penstock.words.text import neutralise
 
 #: Ballot crosses are missing from many fonts for terminals.
 CROSS = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown: its glyph, its colour as the name of a theme variable."""
+
+    glyph: str
+    tone: str
+    #: Whether how far the run has come is still, or already, worth a bar.
+    progress: bool = True
+
+
 #: State is told by glyph and by word, never by colour alone.
-GLYPHS = {
-    "queued": "…",
-    "running": "▶",
-    "waiting": "○",
-    "preempted": "←",
-    "completed": "✓",
-    "failed": CROSS,
-    "cancelled": "■",
+LOOKS: Mapping[State, Look] = {
+    "queued": Look("…", "dim", progress=False),
+    "running": Look("▶", "primary"),
+    "waiting": Look("○", "warning"),
+    "preempted": Look("←", "warning"),
+    "completed": Look("✓", "success"),
+    "failed": Look(CROSS, "error", progress=False),
+    "cancelled": Look("■", "dim", progress=False),
 }
 PRIORITY_WORDS = {
     Priority.CRITICAL: "CRIT",

@@ -55,7 +55,7 @@ from penstock.words.events import (
     DaemonStopping,
     SubscriberLagged,
 )
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import Judgement
@@ -209,7 +209,7 @@ class Scheduler:
         if groups:
             for view in self.table.views.values():
                 counts = groups.get(view.group or "")
-                if counts is not None and view.state == "running":
+                if counts is not None and view.state in SLOT_STATES:
                     counts["running"] += 1
                 elif counts is not None and view.state in QUEUED_STATES:
                     counts["queued"] += 1

@@ -48,7 +48,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
-from penstock.words.lifecycle import OnRestart
+from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import check_json, new_event_id
@@ -494,7 +494,7 @@ async def spawn_child(
             while run.tools.is_open(child_id):
                 await run.tools.bus.wait_published(child_id)
     child = await run.tools.reads.view(child_id)
-    if check and child.state != "completed":
+    if check and child.state != COMPLETED:
         error = child.error or child.reason
         raise ChildNotCompleted(
             f"the child run {child_id} ended {child.state}: {error}",

@@ -41,7 +41,7 @@ from penstock.words.events import (
     QueuePaused,
     QueueResumed,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES
+from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.priority import may_preempt
 from penstock.words.recorded import Recorded
 
@@ -81,7 +81,7 @@ class Standings:
 
     def running(self) -> Iterator[RunView]:
         """The runs that have a slot."""
-        return (view for view in self.views.values() if view.state == "running")
+        return (view for view in self.views.values() if view.state in SLOT_STATES)
 
     def slot_holders(self) -> list[SlotHolder]:
         """The runs that have a slot, and what may become of it."""

@@ -22,7 +22,12 @@ from penstock.runs.queue import (
     in_order,
     startable,
 )
-from penstock.words.lifecycle import waits_for_restart_ask
+from penstock.words.lifecycle import (
+    FIRST_STATE,
+    PREEMPTED,
+    SLOT_STATES,
+    waits_for_restart_ask,
+)
 from penstock.words.priority import Priority, may_preempt
 
 Code = Literal[
@@ -76,14 +81,14 @@ class QueueSnapshot:
 
 def explain(view: RunView, line: QueueSnapshot) -> Why:
     """Why this run is in its state."""
-    state = view.state or "queued"
+    state = view.state or FIRST_STATE
     candidate = next((w for w in line.candidates if w.run_id == view.run_id), None)
     reasons: list[Reason]
     if view.ended:
         reasons = [_ended(view)]
     elif candidate is not None:
         reasons = [*_history(view), *_in_line(candidate, line)]
-    elif state == "running":
+    elif state in SLOT_STATES:
         reasons = [_running(view, line.now)]
     else:
         reasons = [_waiting(view, line)]
@@ -126,7 +131,7 @@ def _waiting(view: RunView, line: QueueSnapshot) -> Reason:
 
 
 def _history(view: RunView) -> list[Reason]:
-    if view.state != "preempted":
+    if view.state != PREEMPTED:
         return []
     by = view.reason.removeprefix("preempted by ")
     return [Reason("preempted", f"It gave its slot to {by} and goes on later.", (by,))]

@@ -129,10 +129,9 @@ class Overview(Screen[None]):
         if changed:
             self.table.set_rows(self.listing.rows())
         self._take_tails(model)
-        running = self.listing.counts["running"]
         self.rate.show(Rate(tuple(model.history), model.missed))
         self.daemon.show(
-            daemon_lines(model.queue, model.clients, model.health, running)
+            daemon_lines(model.queue, model.clients, model.health, self.listing.running)
         )
 
     def _start_over(self, model: DashboardState) -> None:

@@ -32,6 +32,7 @@ from penstock.words.errors import (
     TurnFailed,
 )
 from penstock.words.events import StepCompleted, StepFailed
+from penstock.words.lifecycle import COMPLETED
 
 if TYPE_CHECKING:
     from penstock.runs.run import Run
@@ -139,7 +140,7 @@ async def _act(run: Run, inputs: LoopInputs, turn: int, act: Act) -> None:
     except (Refused, NotAvailable) as error:
         await _fail(run, name, child_id, str(error), keep_going=False)
         return
-    if child.state == "completed":
+    if child.state == COMPLETED:
         result = {"state": child.state, "result": child.result}
         await run.emit(StepCompleted(name=name, result=result, child_id=child_id))
     else:

@@ -40,7 +40,13 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import RESTART_ASK, State, terminal
+from penstock.words.lifecycle import (
+    COMPLETED,
+    PARKED_STATES,
+    RESTART_ASK,
+    State,
+    terminal,
+)
 from penstock.words.recorded import Recorded
 
 _DROP_OWNER = (
@@ -142,7 +148,7 @@ def cascade_from(
     while waiting:
         head, cause = waiting.popleft()
         state = head.state if head.ended else "being cancelled"
-        if head.state == "completed":
+        if head.state == COMPLETED:
             _count_down(transaction, head)
             continue
         if head.ended:
@@ -285,7 +291,7 @@ def release(transaction: Transaction, d: Release) -> Concluded:
     state = check_move(head, new_event.type)
     facts = [transaction.record(head, new_event)]
     drop_owner(transaction, head, d.used_seconds, state=state, reason=_reason(facts[0]))
-    if state == "waiting":
+    if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
 

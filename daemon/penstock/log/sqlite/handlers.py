@@ -63,7 +63,13 @@ from penstock.words.events import (
     RunRequeued,
     RunWaiting,
 )
-from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
+from penstock.words.lifecycle import (
+    MOVING_TYPES,
+    PARKED_STATES,
+    RESTART_ASK,
+    SLOT_STATES,
+    terminal,
+)
 from penstock.words.recorded import Recorded
 
 #: Facts that raise the run's code version.
@@ -215,7 +221,7 @@ def park(transaction: Transaction, d: Park) -> Appended:
     """The run waits and gives its slot back."""
     head = transaction.get(d.fence.run_id)
     head.check(d.fence)
-    if head.state != "running":
+    if head.state not in SLOT_STATES:
         raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
     event = RunWaiting(reason=d.reason)
     transaction.update(
@@ -228,7 +234,7 @@ def unpark(transaction: Transaction, d: Unpark) -> Appended:
     """The run wants its slot again."""
     head = transaction.get(d.fence.run_id)
     head.check(d.fence)
-    if head.state == "waiting":
+    if head.state in PARKED_STATES:
         transaction.update(head, wants_slot=1)
     return Appended()
 
@@ -238,7 +244,7 @@ def request_preempt(transaction: Transaction, d: RequestPreempt) -> Appended:
     head = transaction.get(d.run_id)
     if head.ended:
         raise Terminal(f"the run {d.run_id} has ended", run_id=d.run_id)
-    if head.state != "running":
+    if head.state not in SLOT_STATES:
         raise Fenced(f"the run {d.run_id} is {head.state}", run_id=d.run_id)
     return Appended()
 

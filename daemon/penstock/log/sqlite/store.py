@@ -25,6 +25,8 @@ from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.rows import (
+    HOLDS_SLOT,
+    IN_LINE,
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
     SELECT_RUNS,
@@ -393,12 +395,8 @@ def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[Run
 
 
 def _depth(db: sqlite3.Connection) -> tuple[int, int]:
-    (queued,) = db.execute(
-        "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted')"
-    ).fetchone()
-    (running,) = db.execute(
-        "SELECT count(*) FROM runs WHERE ended_at IS NULL AND state = 'running'"
-    ).fetchone()
+    (queued,) = db.execute(f"SELECT count(*) FROM runs WHERE {IN_LINE}").fetchone()
+    (running,) = db.execute(f"SELECT count(*) FROM runs WHERE {HOLDS_SLOT}").fetchone()
     return queued, running
 
 
