@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from penstock.words.lifecycle import STATES
+from penstock.cli.output import COLOURS
+from penstock.log.sqlite.rows import IN_LINE
+from penstock.log.sqlite.schema import TABLES as SCHEMA
+from penstock.runs.hooks import WORDS
+from penstock.words.config import Hook
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.lifecycle import (
+    ENDS,
+    ROLES,
+    STATES,
+    TERMINAL_STATES,
+    TRANSITIONS,
+    Role,
+    State,
+)
+from penstock_tui.rows import RANKS
+from penstock_tui.wording import LOOKS
 
 ROOT = Path(__file__).parent.parent
 LIFECYCLE = ROOT / "daemon" / "penstock" / "words" / "lifecycle.py"
@@ -31,6 +48,11 @@ MAY_SPELL = {
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",
+}
+#: file -> what it has a row of for each state.
+TABLES: Mapping[str, Mapping[Any, object]] = {
+    "penstock/cli/output.py": COLOURS,
+    "penstock_tui/wording.py": LOOKS,
 }
 _IN_SQL = re.compile(rf"'({'|'.join(STATES)})'")
 
@@ -77,14 +99,35 @@ def _found() -> Iterator[tuple[str, list[int]]]:
 def test_no_state_is_spelled_but_where_it_is_said() -> None:
     """CC-06: whoever adds a state changes the table of the lifecycle, and what really differs."""
     found = dict(_found())
-    assert {
-        name: found[name] for name in found.keys() - TABLES - MAY_SPELL.keys()
-    } == {}
-    assert found.keys() >= MAY_SPELL.keys(), "a reason without its file"
+    allowed = MAY_SPELL.keys() | TABLES.keys()
+    assert {name: found[name] for name in found.keys() - allowed} == {}
+    assert found.keys() >= allowed, "a reason without its file"
 
 
-#: Where a table has a row for each state.
-TABLES = {"penstock/cli/output.py", "penstock_tui/wording.py"}
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_row_for_each_state(name: str) -> None:
+    """CC-06: no state is shown without its glyph, its colour and its place."""
+    assert set(TABLES[name]) == set(STATES)
+
+
+def test_every_state_has_its_role_and_its_moves() -> None:
+    """CC-06"""
+    assert set(STATES) == set(get_args(State))
+    assert set(TRANSITIONS) == {None, *STATES}
+    assert set(ROLES.values()) == set(get_args(Role)) == set(RANKS)
+
+
+def test_every_end_is_one_that_a_hook_may_wait_for() -> None:
+    """CC-06: the words of the configuration are the states', and two more."""
+    words = set(get_args(get_args(Hook.model_fields["on"].annotation)[0]))
+    assert words == set(WORDS.values()) == {*ENDS.values(), "ask", "backpressure"}
+    assert set(ENDS.values()) == set(TERMINAL_STATES)
+    assert set(ENDS) == TERMINAL_TYPES
+
+
+def test_the_index_of_the_line_is_that_of_the_states_in_line() -> None:
+    """CC-06: one more of them needs a new index, and so a new version of the schema."""
+    assert SCHEMA.count(f" WHERE {IN_LINE};") == 1
 
 
 @pytest.mark.parametrize(

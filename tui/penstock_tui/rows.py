@@ -43,7 +43,7 @@ COLUMNS = (
 SORTS = ("attention", "newest", "priority", "elapsed")
 
 #: Whose turn to be looked at comes first.
-_RANKS: Mapping[Role, int] = {"slot": 3, "parked": 4, "in line": 5, "ended": 7}
+RANKS: Mapping[Role, int] = {"slot": 3, "parked": 4, "in line": 5, "ended": 7}
 
 
 def is_stuck(view: RunView, now: datetime) -> bool:
@@ -68,12 +68,12 @@ def attention(run: ShownRun, now: datetime) -> tuple[int, int, int]:
     ):
         return (1, 0, -view.position)
     if view.ended:
-        return (_RANKS["ended"], 0, -_place(view))
+        return (RANKS["ended"], 0, -_place(view))
     if run.failing:
         return (1, 1, _place(view))
     if is_stuck(view, now):
         return (2, view.priority, _place(view))
-    rank = _RANKS[ROLES[view.state or FIRST_STATE]]
+    rank = RANKS[ROLES[view.state or FIRST_STATE]]
     return (rank, view.priority, _place(view))
 
 
