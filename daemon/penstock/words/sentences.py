@@ -112,9 +112,9 @@ def _begin(event: e.RunQueued | e.RunStarted, inputs: Mapping[str, Any]) -> str:
     return f"{event.kind}  {about(inputs)}  {rest}".strip()
 
 
-def _milestone(event: e.Milestone) -> str:
+def _milestone(event: e.Milestone, between: str = " ") -> str:
     pairs = (f"{key}={_json(value)}" for key, value in event.metadata.items())
-    return " ".join([event.name, *pairs])
+    return between.join([event.name, *pairs])
 
 
 def _progress(event: e.Progress) -> str:
@@ -201,7 +201,7 @@ SENTENCES: Mapping[str, Sentence] = {
     "analysis.completed": Sentence(_pairs),
     "step.completed": Sentence(_pairs),
     "step.failed": Sentence(_pairs, lambda e: f"step {e.name} failed: {e.error}"),
-    "milestone": Sentence(_milestone, _milestone),
+    "milestone": Sentence(lambda e: _milestone(e, "  "), _milestone),
     "progress": Sentence(_progress, _progress),
     "artifact.partial": Sentence(
         lambda e: f"{e.artifact_id}  +{len(e.text)} characters"
