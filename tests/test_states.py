@@ -77,6 +77,12 @@ def _spells(node: ast.AST) -> bool:
             return _is_state(node.value)
         case ast.Call(func=ast.Attribute(attr="count" | "index")):
             return any(map(_is_state, node.args))
+        case ast.Tuple(elts=items):
+            # `(*QUEUED_STATES, "waiting")`: a set that is added to.
+            starred = any(isinstance(item, ast.Starred) for item in items)
+            return starred and _is_state(node)
+        case ast.Subscript(value=ast.Name(id="TRANSITIONS")):
+            return _is_state(node.slice)
         case ast.Dict():
             # A table by state, unless it is only one word of several.
             return sum(map(_is_state, node.keys)) > 2
@@ -138,6 +144,8 @@ def test_the_index_of_the_line_is_that_of_the_states_in_line() -> None:
         "'failed' != state",
         "state or 'queued'",
         "states.count('running')",
+        "(*QUEUED_STATES, 'waiting')",
+        "TRANSITIONS['queued']",
         "match state:\n    case 'failed':\n        pass",
         "sql = \"SELECT 1 FROM runs WHERE state = 'waiting'\"",
         "sql = f\"SELECT {x} FROM runs WHERE state IN ('queued', 'preempted')\"",
