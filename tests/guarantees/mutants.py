@@ -281,7 +281,7 @@ MUTANTS = (
     Mutant(
         "dependants of a failed run go on",
         "log/sqlite/handle_end.py",
-        '        if head.state == "completed":\n',
+        "        if head.state == COMPLETED:\n",
         "        if head.ended:\n",
         "dependencies",
         "none",

@@ -37,6 +37,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import (
     MOVING_TYPES,
+    QUEUED_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -193,7 +194,7 @@ class Audit:
                 f"the row says {kept or row.state}, its facts {expected or 'nothing'}"
             )
             self._row_finding(row, what)
-        if (ended or row.state in {"queued", "preempted"}) and row.life is not None:
+        if (ended or row.state in QUEUED_STATES) and row.life is not None:
             self._row_finding(row, f"it is {row.state} and owned by {row.life}")
 
     def _row_finding(self, row: RunRow, what: str) -> None:

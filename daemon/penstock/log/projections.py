@@ -18,6 +18,7 @@ from penstock.words.events import UnknownEvent
 from penstock.words.lifecycle import (
     MOVING_TYPES,
     QUEUED_STATES,
+    SLOT_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -238,7 +239,7 @@ class QueueView:
         if state in QUEUED_STATES:
             self.queued += by
             self.queued_by_priority[priority] += by
-        elif state == "running":
+        elif state in SLOT_STATES:
             self.running += by
         else:
             self.waiting += by
@@ -322,7 +323,6 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
 def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
     view.started_at = fact.at
-    view.inputs = event.inputs
     view.reason = ""
 
 

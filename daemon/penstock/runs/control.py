@@ -34,7 +34,7 @@ from penstock.words.errors import (
     Terminal,
 )
 from penstock.words.events import BugReported, InterventionReceived
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark, Judgement, judge
 from penstock.words.values import check_run_id, new_event_id
@@ -213,7 +213,7 @@ class Control:
             return "signalled"
         if outcome.outcome == "already_terminal" and execution is not None:
             row = await self.reader.store.run(run_id)
-            if row is not None and row.state == "cancelled":
+            if row is not None and row.state == CANCELLED:
                 # It ended by our own cancel, before the request was written down.
                 return "signalled"
         return outcome.outcome

@@ -41,7 +41,7 @@ from penstock.words.events import (
     QueuePaused,
     QueueResumed,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES
+from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
@@ -111,14 +111,14 @@ class RunTable:
     def snapshot(self) -> QueueSnapshot:
         """Who wants a slot and who has one now."""
         parents = {view.parent_id for view in self.views.values()}
-        running = [view for view in self.views.values() if view.state == "running"]
+        holding = [v for v in self.views.values() if v.state in SLOT_STATES]
         return QueueSnapshot(
             candidates=[
                 self._candidate(view)
                 for view in self.views.values()
                 if view.state in QUEUED_STATES or view.run_id in self.unparking
             ],
-            slot_holders=[self._slot_holder(view, parents) for view in running],
+            slot_holders=[self._slot_holder(view, parents) for view in holding],
             rules=self.rules(),
             now=self.now(),
             claiming=self.claiming,

@@ -10,6 +10,7 @@ from penstock.log.bus import Gap, Overflow
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
 from penstock.words.events import DAEMON_STREAM
+from penstock.words.lifecycle import FIRST_STATE
 from penstock.words.priority import Priority
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def head_of(core: Core, stream: str) -> int:
 
 def task_reply(run: RunReply, base: str) -> TaskReply:
     """The task that a run is; `base` is how the caller addresses the daemon."""
-    status = "created" if run.state == "queued" else run.state
+    status = "created" if run.state == FIRST_STATE else run.state
     return TaskReply(
         **dict(run),
         task_id=run.run_id,

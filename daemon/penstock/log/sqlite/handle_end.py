@@ -40,7 +40,7 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import State, terminal
+from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.waiting import RESTART_ASK
 
@@ -143,7 +143,7 @@ def cascade_from(
     while waiting:
         head, cause = waiting.popleft()
         state = head.state if head.ended else "being cancelled"
-        if head.state == "completed":
+        if head.state == COMPLETED:
             _count_down(transaction, head)
             continue
         if head.ended:
@@ -291,7 +291,7 @@ def release(transaction: Transaction, write: Release) -> Concluded:
     drop_owner(
         transaction, head, write.used_seconds, state=state, reason=_reason(facts[0])
     )
-    if state == "waiting":
+    if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
 

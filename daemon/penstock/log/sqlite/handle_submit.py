@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.log.sqlite.handle_end import end
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
 from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
 from penstock.words.errors import (
@@ -23,9 +23,9 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import terminal
+from penstock.words.lifecycle import COMPLETED, FIRST_STATE, terminal
 
-_COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
+_COUNT_LINE = f"SELECT count(*) FROM runs WHERE {IN_LINE} AND parent_id IS NULL"
 # The root counts too; the index of trees holds children only.
 _COUNT_TREE = (
     "SELECT (SELECT count(*) FROM runs WHERE root_id = ? AND parent_id IS NOT NULL"
@@ -34,7 +34,7 @@ _COUNT_TREE = (
 _INSERT_RUN = (
     "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
-    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -137,7 +137,7 @@ def _born_ended(
             "cancelled", reason=f"its parent {parent.run_id} is being cancelled"
         )
     for head in prerequisites:
-        if head.ended and head.state != "completed":
+        if head.ended and head.state != COMPLETED:
             return terminal(
                 "cancelled", reason=f"its prerequisite {head.run_id} is {head.state}"
             )

@@ -63,7 +63,7 @@ from penstock.words.events import (
     RunRequeued,
     RunWaiting,
 )
-from penstock.words.lifecycle import MOVING_TYPES, terminal
+from penstock.words.lifecycle import MOVING_TYPES, PARKED_STATES, SLOT_STATES, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.waiting import RESTART_ASK
 
@@ -222,7 +222,7 @@ def park(transaction: Transaction, write: Park) -> Appended:
     """The run waits and gives its slot back."""
     head = transaction.get(write.fence.run_id)
     head.check(write.fence)
-    if head.state != "running":
+    if head.state not in SLOT_STATES:
         raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
     event = RunWaiting.of(write.waiting)
     transaction.update(
@@ -235,7 +235,7 @@ def unpark(transaction: Transaction, write: Unpark) -> Appended:
     """The run wants its slot again."""
     head = transaction.get(write.fence.run_id)
     head.check(write.fence)
-    if head.state == "waiting":
+    if head.state in PARKED_STATES:
         transaction.update(head, wants_slot=1)
     return Appended()
 
@@ -245,7 +245,7 @@ def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended
     head = transaction.get(write.run_id)
     if head.ended:
         raise Terminal(f"the run {write.run_id} has ended", run_id=write.run_id)
-    if head.state != "running":
+    if head.state not in SLOT_STATES:
         raise Fenced(f"the run {write.run_id} is {head.state}", run_id=write.run_id)
     return Appended()
 

@@ -47,6 +47,9 @@ from penstock.words.events import (
     parse_event,
 )
 from penstock.words.lifecycle import (
+    EXECUTING_STATES,
+    FIRST_STATE,
+    PARKED_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -90,7 +93,7 @@ class RunHead:
     @property
     def executing(self) -> bool:
         """Whether a task holds the run; one that waits for a person after a restart has no life."""
-        return self.life is not None and self.state in ("running", "waiting")
+        return self.life is not None and self.state in EXECUTING_STATES
 
     def check(self, fence: Fence) -> None:
         """Terminal once the run has ended; Fenced unless `fence` names its owner."""
@@ -102,7 +105,7 @@ class RunHead:
 
 def new_head(key: int, run_id: str) -> RunHead:
     """A run that was just put into the tables."""
-    return RunHead(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
+    return RunHead(key, run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, {})
 
 
 def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
@@ -467,7 +470,7 @@ def check_answer(transaction: Transaction, head: RunHead, write: Answer) -> None
 
 def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
     """Whether this question is the daemon's own, about a run that nobody executes."""
-    if head.executing or head.state != "waiting":
+    if head.executing or head.state not in PARKED_STATES:
         return False
     sql = "SELECT reason FROM runs WHERE key = ?"
     (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()

@@ -28,6 +28,7 @@ from penstock.log.projections import AskView
 from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
+from penstock.words.lifecycle import CANCELLED, COMPLETED
 from penstock.words.values import check_run_id, format_time
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def question(ask: AskView) -> dict[str, Any]:
 
 
 def _status(view: RunView) -> Status:
-    if view.state == "cancelled":
+    if view.state == CANCELLED:
         return "cancelled"
     if view.ended:
         return "completed"
@@ -134,7 +135,7 @@ def _result(told: TaskReply) -> dict[str, Any]:
         "resultType": "complete",
         "content": [{"type": "text", "text": told.model_dump_json()}],
         "structuredContent": told.model_dump(mode="json"),
-        "isError": told.state != "completed",
+        "isError": told.state != COMPLETED,
     }
 
 
