@@ -14,6 +14,9 @@ from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
 FILES = sorted(DAEMON.rglob("*.py"))
+EVERYWHERE = sorted(
+    p for name in ("daemon", "tui") for p in (ROOT / name).rglob("*.py")
+)
 TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
@@ -292,6 +295,25 @@ def test_who_is_dead_is_decided_in_one_place() -> None:
     states = '"Z' + 'X"'
     found = {path.name for path in (*FILES, *tests) if states in path.read_text()}
     assert found == {"liveness.py"}
+
+
+def takes_reasons_apart(source: str) -> list[int]:
+    """Lines that look for values in what a reason says in words."""
+    apart = {"partition", "split", "startswith", "removeprefix", "endswith"}
+    return [
+        node.lineno
+        for _, node in walk(source)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in apart
+        and dotted(node.func.value).rpartition(".")[2] == "reason"
+    ]
+
+
+def test_reasons_are_taken_apart_in_one_place() -> None:
+    """EV-04: what a run waits for is a value; words are for people, and for logs of old."""
+    found = {path.name for path in EVERYWHERE if takes_reasons_apart(path.read_text())}
+    assert found == {"waiting.py"}
 
 
 def test_nothing_waits_for_a_state_by_sleeping() -> None:
