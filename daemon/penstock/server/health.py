@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
+from penstock.runs.core import Core
 from penstock.words.api import HealthReply
 from penstock.words.errors import PenstockError
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 HealthOf = Callable[[], Awaitable[HealthReply]]
 #: What is wrong with the models, if anything is, and what may be told about them.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 from mcp.server.connection import Connection
@@ -34,13 +34,10 @@ from mcp.types import (
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.filters import parse_filter
+from penstock.runs.core import Core
 from penstock.server.mcp.resources import parse_uri
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotFound, PenstockError, StoreUnavailable
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
-
 
 Notify = Callable[[ServerEvent], Awaitable[None]]
 #: What may have changed, each with a value that differs when it has.
@@ -153,7 +150,7 @@ class Subscriptions:
     def __init__(
         self, core: Core, shutdown: Shutdown, pumps_nursery: trio.Nursery
     ) -> None:
-        self._core, self._closing = core, shutdown
+        self._core, self._shutdown = core, shutdown
         self._pumps_nursery = pumps_nursery
         #: Pumps that run, or are about to.
         self.count = 0
@@ -239,7 +236,7 @@ class Subscriptions:
                     )
                 if honoured.resources_list_changed:
                     nursery.start_soon(follow_list, self._core, notify, after)
-                await self._closing.wait_streams_ending()
+                await self._shutdown.wait_streams_ending()
                 nursery.cancel_scope.cancel(reason="the daemon is stopping")
         return SubscriptionsListenResult(_meta=meta)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -24,15 +24,12 @@ from mcp.types import (
 )
 from pydantic import Field, ValidationError
 
-from penstock.log.projections import AskView
+from penstock.log.projections import AskView, RunView
+from penstock.runs.core import Core
 from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.values import check_run_id, format_time
-
-if TYPE_CHECKING:
-    from penstock.log.projections import RunView
-    from penstock.runs.core import Core
 
 
 class RunTasks:

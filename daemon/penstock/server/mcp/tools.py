@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.types import Tool as WireTool
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
+from penstock.runs.run import Kind
 from penstock.server.mcp import arguments as a
 from penstock.words.api import (
     CancelReceipt,
@@ -20,10 +21,6 @@ from penstock.words.api import (
     SubmitRequest,
     TaskReply,
 )
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Kind
-
 
 #: What a submit's fields mean, for a model that has read nothing else of us.
 FIELDS: Mapping[str, str] = {
