@@ -35,6 +35,7 @@ from penstock.server.rest.events import event_handlers
 from penstock.server.rest.runs import (
     ask_handlers,
     control_handlers,
+    look_handlers,
     run_handlers,
     task_handlers,
 )
@@ -71,6 +72,7 @@ def rest_handlers(
     """What answers each route, by the route's name."""
     return {
         **run_handlers(core),
+        **look_handlers(core),
         **control_handlers(core),
         **ask_handlers(core),
         **event_handlers(core, shutdown),

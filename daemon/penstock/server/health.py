@@ -14,6 +14,8 @@ from penstock.words.errors import PenstockError
 HealthOf = Callable[[], Awaitable[HealthReply]]
 #: What is wrong with the models, if anything is, and what may be told about them.
 ProbeModels = Callable[[], Awaitable[tuple[str | None, Mapping[str, Any]]]]
+#: What is told of how full the daemon is.
+_COUNTS = ("queued", "capacity", "running", "slots")
 
 
 def make_health(
@@ -28,16 +30,8 @@ def make_health(
     """
 
     async def health_of() -> HealthReply:
-        reasons = []
+        reasons = _known_reasons(core, complain)
         models: Mapping[str, Any] = {}
-        if why := core.scheduler.submitter.stopping:
-            reasons.append(f"the daemon is stopping ({why})")
-        if why := core.retention.obstacle():
-            reasons.append(why)
-        if why := complain():
-            reasons.append(why)
-        if core.store.damage is not None:
-            reasons.append(core.store.damage)
         size = None
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")
@@ -53,15 +47,20 @@ def make_health(
             version=core.version,
             epoch=core.epoch,
             uptime=(core.now() - core.started_at).total_seconds(),
-            queue={
-                name: statistics[name]
-                for name in ("queued", "capacity", "running", "slots")
-            },
+            queue={name: statistics[name] for name in _COUNTS},
             models=dict(models),
             store={} if size is None else {"size": size},
         )
 
     return health_of
+
+
+def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
+    """What is known to be wrong, without asking anybody."""
+    why = core.scheduler.submitter.stopping
+    stopping = f"the daemon is stopping ({why})" if why else None
+    found = (stopping, core.retention.obstacle(), complain(), core.store.damage)
+    return [reason for reason in found if reason]
 
 
 async def _store_size(core: Core) -> int | None:

@@ -37,7 +37,8 @@ def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
     """What each tool does, by its name."""
     return {
         **_submit_calls(core, shutdown),
-        **_run_calls(core),
+        **_look_calls(core),
+        **_control_calls(core),
         **_daemon_calls(core),
         **_task_calls(core),
     }
@@ -61,7 +62,7 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     return {"start_run": start_run, "retry_run": retry_run, "wait_run": wait_run}
 
 
-def _run_calls(core: Core) -> dict[str, ToolCall]:
+def _look_calls(core: Core) -> dict[str, ToolCall]:
     scheduler = core.scheduler
 
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
@@ -71,14 +72,6 @@ def _run_calls(core: Core) -> dict[str, ToolCall]:
         wanted = parse_filter(args.q, before=args.before, limit=args.limit)
         runs, following = await scheduler.list(wanted)
         return {"runs": runs, "next": following}
-
-    async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
-        receipt = await scheduler.cancel(args.run_id, args.reason, wait=args.wait)
-        return receipt.model_dump(mode="json")
-
-    async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
-        await scheduler.answer(args.run_id, args.name, args.answer, by="mcp")
-        return args.model_dump(mode="json")
 
     async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
         page = await read_page(
@@ -91,13 +84,21 @@ def _run_calls(core: Core) -> dict[str, ToolCall]:
         )
         return dict(from_json(page))
 
-    return {
-        "get_run": get_run,
-        "list_runs": list_runs,
-        "cancel_run": cancel_run,
-        "answer_ask": answer_ask,
-        "read_events": read_events,
-    }
+    return {"get_run": get_run, "list_runs": list_runs, "read_events": read_events}
+
+
+def _control_calls(core: Core) -> dict[str, ToolCall]:
+    scheduler = core.scheduler
+
+    async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
+        receipt = await scheduler.cancel(args.run_id, args.reason, wait=args.wait)
+        return receipt.model_dump(mode="json")
+
+    async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
+        await scheduler.answer(args.run_id, args.name, args.answer, by="mcp")
+        return args.model_dump(mode="json")
+
+    return {"cancel_run": cancel_run, "answer_ask": answer_ask}
 
 
 def _daemon_calls(core: Core) -> dict[str, ToolCall]:

@@ -77,10 +77,10 @@ class Handlers:
     ) -> wire.CallToolResult | dict[str, Any]:
         caller = Caller(self._base_of(ctx), lambda n, text: _report(ctx, n, text))
         arguments = TOOLS[params.name].takes.model_validate(params.arguments or {})
-        told = await self._calls[params.name](arguments, caller)
+        given = await self._calls[params.name](arguments, caller)
         if params.name in _STARTERS and declared(ctx):
-            return created(await self._tasks.look(told["run_id"]))
-        return _result(told)
+            return created(await self._tasks.look(given["run_id"]))
+        return _result(given)
 
     def _base_of(self, ctx: Context) -> str:
         """How this caller addresses the daemon."""
@@ -126,10 +126,10 @@ async def _report(ctx: Context, number: int, text: str) -> None:
     await ctx.session.report_progress(float(number), message=text)
 
 
-def _result(told: dict[str, Any]) -> wire.CallToolResult:
-    text = json.dumps(told, ensure_ascii=False)
+def _result(given: dict[str, Any]) -> wire.CallToolResult:
+    text = json.dumps(given, ensure_ascii=False)
     return wire.CallToolResult(
-        content=[wire.TextContent(text=text)], structured_content=told
+        content=[wire.TextContent(text=text)], structured_content=given
     )
 
 

@@ -53,8 +53,8 @@ def start_run_schema(kinds: Iterable[Kind]) -> dict[str, Any]:
     properties = schema["properties"]
     properties["kind"] = {"type": "string", "enum": [kind.name for kind in kinds]}
     properties["inputs"] = {"anyOf": forms}
-    for name, told in FIELDS.items():
-        properties[name]["description"] = told
+    for name, meaning in FIELDS.items():
+        properties[name]["description"] = meaning
     about = " ".join(f"{kind.name}: {kind.summary}" for kind in kinds)
     properties["kind"]["description"] = f"{FIELDS['kind']} {about}"
     schema["required"] = ["kind", "inputs"]

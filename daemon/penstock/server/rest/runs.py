@@ -39,7 +39,7 @@ def task_handlers(core: Core) -> dict[str, Handler]:
 
 
 def run_handlers(core: Core) -> dict[str, Handler]:
-    """The handlers that submit and look at runs, by the name of their route."""
+    """The handlers that submit runs, by the name of their route."""
     scheduler = core.scheduler
 
     async def submit(call: Call) -> HttpAnswer:
@@ -50,6 +50,13 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     async def retry(call: Call) -> HttpAnswer:
         submitted = await scheduler.retry(call.run_id, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
+
+    return {"submit": submit, "retry": retry}
+
+
+def look_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers that look at runs, by the name of their route."""
+    scheduler = core.scheduler
 
     async def list_runs(call: Call) -> HttpAnswer:
         query = call.query
@@ -64,13 +71,7 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         reasons = await scheduler.why(call.run_id)
         return json_answer(reasons.to_json())
 
-    return {
-        "submit": submit,
-        "retry": retry,
-        "list_runs": list_runs,
-        "get_run": get_run,
-        "why": why,
-    }
+    return {"list_runs": list_runs, "get_run": get_run, "why": why}
 
 
 def control_handlers(core: Core) -> dict[str, Handler]:
