@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from penstock.log.bus import Gap, Overflow, SubscriberStatistics
+from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.projections import AskView, RunView
 from penstock.log.writes import AskRow
 from penstock.runs.run import Kind
@@ -75,6 +75,12 @@ def ask_json(row: AskRow) -> dict[str, Any]:
         "answered_by": row.answered_by,
         "raised_at": format_time(row.raised_at),
     }
+
+
+def clients_json(bus: Bus) -> dict[str, Any]:
+    """Who reads streams, and where the log ends that they read."""
+    rows = [client_json(row) for row in bus.subscribers()]
+    return {"clients": rows, "head": bus.head}
 
 
 def client_json(row: SubscriberStatistics) -> dict[str, Any]:

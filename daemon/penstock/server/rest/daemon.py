@@ -13,7 +13,7 @@ from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
-from penstock.server.replies import client_json, kinds_json
+from penstock.server.replies import clients_json, kinds_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import GroupRequest, PauseRequest, read_json
 from penstock.words.errors import NotAvailable
@@ -99,10 +99,7 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         return json_answer(kinds_json(core.kinds.values()))
 
     def clients(_call: Call) -> HttpAnswer:
-        rows = core.bus.subscribers()
-        return json_answer(
-            {"clients": [client_json(row) for row in rows], "head": core.bus.head}
-        )
+        return json_answer(clients_json(core.bus))
 
     def openapi(_call: Call) -> HttpAnswer:
         return json_answer(describe(core.version, core.kinds.values()))
