@@ -21,9 +21,9 @@ from statistics import median
 from typing import Any, TypeVar
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.pipeline import Kind
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
-from penstock.runs.run import Kind
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.config import Config
@@ -155,7 +155,7 @@ async def wait_idle(core: Core, count: int) -> None:
     with core.bus.subscribe(None, 0) as subscription:
         async for batch in subscription:
             ended += sum(fact.type in TERMINAL_TYPES for fact in batch.facts)
-            if ended >= count and not core.scheduler.statistics().open_runs:
+            if ended >= count and not core.statistics().open_runs:
                 return
 
 

@@ -22,11 +22,11 @@ from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.log.sqlite.transaction import INSERT_EVENT
 from penstock.log.writes import Append, new_event
-from penstock.runs.core import utc_now
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded
+from penstock.words.values import utc_now
 
 WRITERS = 100
 #: Runs that the writers share, as many as have a slot.
@@ -65,9 +65,9 @@ async def ours(folder: Path, each: int) -> tuple[float, float]:
         began = time.perf_counter()
         for _ in range(RUNS):
             request = SubmitRequest(kind="writers", inputs={"each": each})
-            await core.scheduler.submit(request)
+            await core.submitter.submit(request)
         # Nobody reads meanwhile: what readers cost is another row's business.
-        for execution in list(core.scheduler.table.executions.values()):
+        for execution in list(core.table.executions.values()):
             await execution.concluded.wait()
         seconds = time.perf_counter() - began
     return len(waits) / seconds, share(waits, 0.99) * 1000

@@ -25,8 +25,8 @@ import trio
 from bench._shared import ROOT, Row, open_bench_core, scratch, share, wait_ended
 from bench.broadcast import TEXT, connect, say
 
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
-from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.server.listeners import open_tcp, tcp_addresses
 from penstock.service.daemon import open_servers
 from penstock.words.api import SubmitRequest
@@ -60,7 +60,7 @@ async def serve() -> None:
                 say(port=port)
                 await trio.to_thread.run_sync(sys.stdin.readline)
                 request = SubmitRequest(kind="steady", inputs={}, run_id="steady")
-                await core.scheduler.submit(request)
+                await core.submitter.submit(request)
                 await wait_ended(core, "steady")
                 # Told when the clients have everything: it is more than a pipe holds.
                 await trio.to_thread.run_sync(sys.stdin.readline)

@@ -26,6 +26,7 @@ from penstock.runs.core import Core
 from penstock.runs.queue import Candidate, ClaimRules, grant, in_order, rank
 from penstock.words.events import RunPreempted
 from penstock.words.priority import Priority
+from penstock.words.waiting import Waiting
 
 Clock = trio.testing.MockClock
 GROUPS = {"g": 1, "h": 2, "None": 1}
@@ -35,9 +36,9 @@ async def keep_busy(core: Core, stop_at: float) -> None:
     """HIGH runs of a second each, always ten of them in line."""
     number = 0
     while trio.current_time() < stop_at:
-        while core.scheduler.statistics().queued_by_priority["HIGH"] < 10:
+        while core.statistics().queued_by_priority["HIGH"] < 10:
             number += 1
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(run_id=f"high{number}", seconds=1, priority="HIGH")
             )
         await trio.sleep(0.5)
@@ -56,9 +57,9 @@ async def test_with_aging_the_least_important_starts_in_the_end(
         nursery.start_soon(keep_busy, core, 300)
         await trio.sleep(1)
         low = request(run_id="b", seconds=1, priority="BACKGROUND")
-        await core.scheduler.submit(low)
+        await core.submitter.submit(low)
         await trio.sleep(250)
-        view = await core.scheduler.view("b")
+        view = await core.reader.view("b")
         if aging is None:
             assert view.state == "queued"
         else:
@@ -100,7 +101,7 @@ async def fill_line(store: SqliteStore, rng: random.Random) -> set[str]:
             fact = new_event(row.run_id, RunPreempted(by="x"), now=at())
             await store.commit([Release(row.fence, fact)])
         elif what != "runs":
-            await store.commit([Park(row.fence, "asks: x", at())])
+            await store.commit([Park(row.fence, Waiting("ask", "x"), at())])
         if what == "wants":
             await store.commit([Unpark(row.fence)])
             wanting.add(row.run_id)

@@ -18,13 +18,14 @@ import trio.testing
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
-from penstock.runs.core import Core, utc_now
+from penstock.runs.core import Core
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
-from penstock.runs.run import Executor
+from penstock.runs.program import Executor
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook, load_config
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
+from penstock.words.values import utc_now
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 
@@ -32,7 +33,7 @@ ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 async def submit(core: Core, seconds: float = 0, *, fail: bool = False) -> str:
     inputs = {"seconds": seconds, "fail": fail}
     return (
-        await core.scheduler.submit(SubmitRequest(kind="sleep", inputs=inputs))
+        await core.submitter.submit(SubmitRequest(kind="sleep", inputs=inputs))
     ).view.run_id
 
 
@@ -77,7 +78,7 @@ async def test_a_hook_is_called_for_what_it_waits_for(
         await submit(core)
         await submit(core, fail=True)
         third = await submit(core, 1000)
-        await core.scheduler.cancel(third, "user", wait=True)
+        await core.control.cancel(third, "user", wait=True)
 
     wanted = Hook(on=("failed", "cancelled"), url="http://h")
     await with_hooks(called, story, wanted)

@@ -18,8 +18,8 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
+from penstock.pipeline import Run
 from penstock.runs.reader import PatientReads, Reader
-from penstock.runs.run import Run
 from penstock.words.errors import RunNotFound, StoreUnavailable
 
 Clock = trio.testing.MockClock
@@ -62,7 +62,7 @@ async def test_a_parent_reads_how_its_child_ended_when_the_store_answers_again(
         async with open_fake_core(
             kind("parent", parent), store=deaf, store_patience=30.0
         ) as core:
-            await core.scheduler.submit(request("parent", "p"))
+            await core.submitter.submit(request("parent", "p"))
             deaf.hears_at = trio.current_time() + silence
             await trio.sleep(silence + 60)
             assert (await types_of(core, "p"))[-1] == end

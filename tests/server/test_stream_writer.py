@@ -213,7 +213,7 @@ async def test_the_end_of_a_run_is_a_word_where_no_body_ends(
 ) -> None:
     """WS-06 BUS-04: over HTTP the body's end says it."""
     async with open_writer(encoder, run_id="r") as (core, _, writer):
-        await core.scheduler.submit(request("sleep", "r"))
+        await core.submitter.submit(request("sleep", "r"))
         told = kinds(read(encoder, b"".join([chunk async for chunk in writer])))
         assert (told[-1] == "bye") == (encoder is WEBSOCKET)
         assert told.count("fact") == 3

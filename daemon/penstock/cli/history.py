@@ -119,8 +119,8 @@ class FileSource:
             raise PenstockError(
                 f"the embedded daemon of {run_id} holds its log and does not answer"
             )
-        from penstock.runs.core import utc_now
         from penstock.runs.receipts import end_of_row, make_receipt
+        from penstock.words.values import utc_now
 
         tree = await self.store.tree(view["run_id"])
         receipt = make_receipt(
@@ -201,7 +201,12 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
 @asynccontextmanager
 async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
     """The embedded daemon that works on this log, else the file."""
-    address = await embedded(path)
+    address = None
+    try:
+        address = await embedded(path)
+    except DaemonUnreachable as error:
+        # It holds its log all the same, which tells how far it has come.
+        say(f"{error}; this is what its log holds now")
     if address is not None:
         async with open_client(address) as client:
             yield LiveSource(client)

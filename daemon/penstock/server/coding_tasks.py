@@ -31,9 +31,9 @@ class CodingTasks:
         """Submit a task, with `wait` once there is room. NotAvailable, or what a submit raises."""
         if TASK_KIND not in self.core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
-        submitted = await self.core.scheduler.submit(submit_request(request), wait=wait)
+        submitted = await self.core.submitter.submit(submit_request(request), wait=wait)
         return task_reply(submitted.reply(), base)
 
     async def look(self, task_id: str, base: str) -> TaskReply:
         """The task as it stands now. RunNotFound."""
-        return task_reply(await self.core.scheduler.reply(task_id), base)
+        return task_reply(await self.core.reader.reply(task_id), base)

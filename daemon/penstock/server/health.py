@@ -40,7 +40,7 @@ def make_health(
         if probe_models is not None:
             why, models = await _ask(probe_models, core.config.health_timeout)
             reasons += [why] if why else []
-        statistics = core.scheduler.statistics().to_json()
+        statistics = core.statistics().to_json()
         return HealthReply(
             status="degraded" if reasons else "ok",
             reasons=tuple(reasons),
@@ -57,7 +57,7 @@ def make_health(
 
 def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
     """What is known to be wrong, without asking anybody."""
-    why = core.scheduler.submitter.stopping
+    why = core.stop.reason
     stopping = f"the daemon is stopping ({why})" if why else None
     found = (stopping, core.retention.obstacle(), complain(), core.store.damage)
     return [reason for reason in found if reason]

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.projections import AskView, RunView
 from penstock.log.writes import AskRow
-from penstock.runs.run import Kind
+from penstock.runs.kind import Kind
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
 from penstock.words.priority import Priority

@@ -45,15 +45,14 @@ def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
 
 
 def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
-    scheduler = core.scheduler
     waiting = Waiting(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
-        submitted = await scheduler.submit(request)
+        submitted = await core.submitter.submit(request)
         return submit_json(submitted.view, caller.base)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
-        submitted = await scheduler.retry(args.run_id)
+        submitted = await core.submitter.retry(args.run_id)
         return submit_json(submitted.view, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
@@ -63,14 +62,12 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
 
 
 def _look_calls(core: Core) -> dict[str, ToolCall]:
-    scheduler = core.scheduler
-
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
-        return (await scheduler.reply(args.run_id)).model_dump(mode="json")
+        return (await core.reader.reply(args.run_id)).model_dump(mode="json")
 
     async def list_runs(args: a.ListRuns, _caller: Caller) -> dict[str, Any]:
         wanted = parse_filter(args.q, before=args.before, limit=args.limit)
-        runs, following = await scheduler.list(wanted)
+        runs, following = await core.reader.list(wanted)
         return {"runs": runs, "next": following}
 
     async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
@@ -88,14 +85,12 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
 
 
 def _control_calls(core: Core) -> dict[str, ToolCall]:
-    scheduler = core.scheduler
-
     async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
-        receipt = await scheduler.cancel(args.run_id, args.reason, wait=args.wait)
+        receipt = await core.control.cancel(args.run_id, args.reason, wait=args.wait)
         return receipt.model_dump(mode="json")
 
     async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
-        await scheduler.answer(args.run_id, args.name, args.answer, by="mcp")
+        await core.control.answer(args.run_id, args.name, args.answer, by="mcp")
         return args.model_dump(mode="json")
 
     return {"cancel_run": cancel_run, "answer_ask": answer_ask}
@@ -108,7 +103,7 @@ def _daemon_calls(core: Core) -> dict[str, ToolCall]:
 
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
-        return core.scheduler.statistics().to_json()
+        return core.statistics().to_json()
 
     return {"list_pipelines": list_pipelines, "queue_status": queue_status}
 
@@ -139,7 +134,7 @@ class Waiting:
 
     async def wait(self, args: a.WaitRun, caller: Caller) -> RunReply:
         """The run when it has ended, asks something, its seconds are over, or the daemon stops."""
-        view_of, run_id = self._core.scheduler.view, args.run_id
+        view_of, run_id = self._core.reader.view, args.run_id
         view = await view_of(run_id)
         deadline = trio.current_time() + args.seconds
         with self._core.bus.subscribe(
@@ -158,7 +153,7 @@ class Waiting:
                 if batch.facts:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
-        return await self._core.scheduler.reply(run_id)
+        return await self._core.reader.reply(run_id)
 
 
 def _is_over(view: RunView, until: str) -> bool:

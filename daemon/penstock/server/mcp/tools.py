@@ -10,7 +10,7 @@ from mcp.types import Tool as WireTool
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
-from penstock.runs.run import Kind
+from penstock.runs.kind import Kind
 from penstock.server.mcp import arguments as a
 from penstock.words.api import (
     CancelReceipt,

@@ -40,15 +40,14 @@ def task_handlers(core: Core) -> dict[str, Handler]:
 
 def run_handlers(core: Core) -> dict[str, Handler]:
     """The handlers that submit runs, by the name of their route."""
-    scheduler = core.scheduler
 
     async def submit(call: Call) -> HttpAnswer:
         request = read_json(SubmitRequest, call.body)
-        submitted = await scheduler.submit(request, wait=call.query["wait"])
+        submitted = await core.submitter.submit(request, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
     async def retry(call: Call) -> HttpAnswer:
-        submitted = await scheduler.retry(call.run_id, wait=call.query["wait"])
+        submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
     return {"submit": submit, "retry": retry}
@@ -56,19 +55,18 @@ def run_handlers(core: Core) -> dict[str, Handler]:
 
 def look_handlers(core: Core) -> dict[str, Handler]:
     """The handlers that look at runs, by the name of their route."""
-    scheduler = core.scheduler
 
     async def list_runs(call: Call) -> HttpAnswer:
         query = call.query
         wanted = parse_filter(query["q"], before=query["before"], limit=query["limit"])
-        runs, following = await scheduler.list(wanted)
+        runs, following = await core.reader.list(wanted)
         return json_answer({"runs": runs, "next": following})
 
     async def get_run(call: Call) -> HttpAnswer:
-        return json_answer(await scheduler.reply(call.run_id))
+        return json_answer(await core.reader.reply(call.run_id))
 
     async def why(call: Call) -> HttpAnswer:
-        reasons = await scheduler.why(call.run_id)
+        reasons = await core.why(call.run_id)
         return json_answer(reasons.to_json())
 
     return {"list_runs": list_runs, "get_run": get_run, "why": why}
@@ -76,23 +74,22 @@ def look_handlers(core: Core) -> dict[str, Handler]:
 
 def control_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of what is said to a run, by the name of their route."""
-    scheduler = core.scheduler
 
     async def cancel(call: Call) -> HttpAnswer:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
-        receipt = await scheduler.cancel(call.run_id, request.reason, wait=wait)
+        receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
         under_way = receipt.outcome == "cancelled" and receipt.gone_at is None
         return json_answer(receipt, 202 if under_way and not wait else 200)
 
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)
-        recorded = await scheduler.intervene(call.run_id, request.text)
+        recorded = await core.control.intervene(call.run_id, request.text)
         return json_answer(recorded.wire(), 202)
 
     async def report_bug(call: Call) -> HttpAnswer:
         request = read_json(BugReportRequest, call.body)
-        recorded, judgement = await scheduler.report_bug(call.run_id, request)
+        recorded, judgement = await core.control.report_bug(call.run_id, request)
         return json_answer({**judgement.shown(), "position": recorded.position})
 
     return {"cancel": cancel, "intervene": intervene, "report_bug": report_bug}
@@ -100,15 +97,14 @@ def control_handlers(core: Core) -> dict[str, Handler]:
 
 def ask_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of questions, by the name of their route."""
-    scheduler = core.scheduler
 
     async def list_asks(_call: Call) -> HttpAnswer:
-        rows = await scheduler.asks()
+        rows = await core.reader.asks()
         return json_answer({"asks": [ask_json(row) for row in rows]})
 
     async def get_ask(call: Call) -> HttpAnswer:
         name = call.path["name"]
-        rows = await scheduler.asks(call.run_id, only_open=False)
+        rows = await core.reader.asks(call.run_id, only_open=False)
         for row in rows:
             if row.name == name:
                 return json_answer(ask_json(row))
@@ -117,7 +113,7 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     async def answer(call: Call) -> HttpAnswer:
         request = read_json(AnswerRequest, call.body)
         run_id, name = call.run_id, call.path["name"]
-        await scheduler.answer(run_id, name, request.answer, by="rest")
+        await core.control.answer(run_id, name, request.answer, by="rest")
         return json_answer({"run_id": run_id, "name": name, "answer": request.answer})
 
     return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}
