@@ -55,7 +55,7 @@ MAY_SLEEP = {
     ): "between two looks at a disk that others fill",
     (
         "server/mcp/subscriptions.py",
-        "_tell_changes",
+        "_announce_changes",
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     (

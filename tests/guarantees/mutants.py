@@ -470,6 +470,21 @@ TESTED_MUTANTS = (
         "log/test_bus.py::test_a_slow_reader_gets_what_its_policy_says",
     ),
     TestedMutant(
+        "a client is written to while it is full",
+        "server/stream_writer.py",
+        "                if chunk and not write(chunk):\n                    return False\n",
+        "                if chunk:\n                    write(chunk)\n",
+        "server/test_stream_writer.py"
+        "::test_a_client_that_is_full_is_not_written_to_and_misses_nothing",
+    ),
+    TestedMutant(
+        "a stop takes no last look",
+        "server/stream_writer.py",
+        'self._encode(batch) if batch else b"")',
+        'b"")',
+        "server/test_stream_writer.py::test_every_form_says_the_same_of_a_stop",
+    ),
+    TestedMutant(
         "a child does not inherit its priority",
         "runs/run.py",
         "            priority=self.priority if priority is None else priority,\n",
