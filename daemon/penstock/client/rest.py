@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.client.failures import error_of
 from penstock.client.stream import EventStream, open_stream, put_back
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
+from penstock.words.problems import error_of
 
 if TYPE_CHECKING:
     import httpx

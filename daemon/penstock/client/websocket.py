@@ -19,8 +19,8 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from penstock.client.failures import error_of
 from penstock.words.address import Address
+from penstock.words.problems import error_of
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
 CONNECT_SECONDS = 5.0
