@@ -203,13 +203,14 @@ def test_a_log_that_was_put_back_is_shown_anew(real_daemon: RealDaemon) -> None:
 
         stream = LiveStream(lambda: found(real_daemon), model, count)
         task = asyncio.create_task(stream.run())
-        await until(lambda: model.phase == "live" and model.event_id != "")
-        head, mine = model.position, model.event_id
+        mark = stream.reader.cursor
+        await until(lambda: model.phase == "live" and mark.event_id is not None)
+        head, mine = model.position, mark.event_id
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        model.event_id = str(uuid4())
+        mark.event_id = str(uuid4())
         task = asyncio.create_task(stream.run())
-        await until(lambda: model.event_id == mine)
+        await until(lambda: mark.event_id == mine)
         assert (lists, model.position, len(model.tail)) == (2, head, head)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

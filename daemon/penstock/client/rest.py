@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.client.stream import EventStream, open_stream, put_back
+from penstock.client.log_reader import put_back
+from penstock.client.stream import EventStream, open_stream
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.problems import error_of
