@@ -133,15 +133,15 @@ async def open_connection(
         "ping_interval": PING_SECONDS,
         "ping_timeout": PING_SECONDS,
     }
-    url = address.websocket_url(**place)
+    url = address.websocket_url(None, **place)
     if address.socket is not None:
         opening = unix_connect(str(address.socket), uri=url, **options)
     else:
         # A proxy of the environment is for the world, not for a daemon on this box.
         opening = connect(url, proxy=None, **options)
     async with opening as socket:
-        if (opening := first_message(address, place)) is not None:
-            await socket.send(opening)
+        if (first := first_message(address, place)) is not None:
+            await socket.send(first)
         try:
             yield socket
         finally:
