@@ -112,7 +112,7 @@ HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "quart
 LIGHT = [
     "penstock.words.errors",
     "penstock.words.problems",
-    "penstock.words.states",
+    "penstock.words.ends",
     "penstock.words.address",
     "penstock.words.holder",
     "penstock.words.text",

@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from penstock.words.states import TERMINAL_TYPES as TERMINAL_TYPES
+from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
 from penstock.words.values import (
     JsonObject,
     JsonValue,

@@ -19,12 +19,10 @@ from penstock.words.events import (
     RunWaiting,
     Terminal,
 )
-from penstock.words.states import ENDS
-from penstock.words.states import OPEN_STATES as OPEN_STATES
-from penstock.words.states import QUEUED_STATES as QUEUED_STATES
-from penstock.words.states import TERMINAL_STATES as TERMINAL_STATES
-from penstock.words.states import State as State
 
+State = Literal[
+    "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
+]
 OnRestart = Literal["requeue", "fail", "ask"]
 
 #: What the names of the daemon's own questions begin with; a run's questions never do.
@@ -33,6 +31,18 @@ OWN_ASKS = "daemon:"
 RESTART_ASK = f"{OWN_ASKS}restart"
 #: Its name in logs of old. A run's own question may be named so today.
 OLD_RESTART_ASK = "restart"
+
+#: States in which a run has not ended.
+OPEN_STATES: tuple[State, ...] = ("queued", "running", "waiting", "preempted")
+#: States in which a run stands in line for a slot.
+QUEUED_STATES: tuple[State, ...] = ("queued", "preempted")
+TERMINAL_STATES: tuple[State, ...] = ("completed", "failed", "cancelled")
+
+_ENDS: dict[str, State] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+}
 
 #: state -> event type -> next state. An event type that appears nowhere here moves nothing.
 TRANSITIONS: dict[State | None, dict[str, State]] = {
@@ -47,7 +57,7 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
         "run.requeued": "queued",
-        **ENDS,
+        **_ENDS,
     },
     "waiting": {
         "run.resumed": "running",
@@ -55,7 +65,7 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
         "run.requeued": "queued",
-        **ENDS,
+        **_ENDS,
     },
     "preempted": {
         "run.resumed": "running",
