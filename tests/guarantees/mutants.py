@@ -491,4 +491,25 @@ TESTED_MUTANTS = (
         "            priority=Priority.MEDIUM,\n",
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
+    TestedMutant(
+        "a reader takes what comes again",
+        "client/log_reader.py",
+        '            if fact["position"] <= self.position:\n                continue\n',
+        "",
+        "client/test_log_reader.py::test_what_comes_again_after_a_loss_is_told_once",
+    ),
+    TestedMutant(
+        "a reader goes on in the middle of another log",
+        "client/log_reader.py",
+        '        if known in ("", greeting.epoch):',
+        "        if True:",
+        "client/test_log_reader.py::test_another_log_is_read_from_its_beginning_on_a_new_connection",
+    ),
+    TestedMutant(
+        "a caller is not told that its place is of another log",
+        "client/log_reader.py",
+        "        if self.cursor.given:",
+        "        if False:",
+        "client/test_log_reader.py::test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
+    ),
 )

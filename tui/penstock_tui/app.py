@@ -198,8 +198,9 @@ class Dashboard(QueueDeeds):
         more = self.feed is not None
         while more:
             assert self.feed is not None
-            page, after, more = await self.feed.actions.facts(run_id, after)
-            yield [Recorded.from_wire(data) for data in page]
+            page = await self.feed.actions.events(run_id, after=after)
+            after, more = page["next"], page.get("more", False)
+            yield [Recorded.from_wire(data) for data in page["events"]]
 
     # -- what keys do
 

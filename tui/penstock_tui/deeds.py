@@ -43,7 +43,7 @@ class Deeds(App[None]):
         if self.feed is None:
             return
         try:
-            kinds = await self.feed.actions.pipelines()
+            kinds = (await self.feed.actions.get("pipelines"))["pipelines"]
         except PenstockError as error:
             self.tell(str(error), severity="error")
             return
@@ -64,7 +64,9 @@ class Deeds(App[None]):
         about = title_of(run.view) if run else ""
         self.push_screen(
             CancelDialog(
-                run_id, about, lambda: feed.actions.cancel(run_id, "dashboard")
+                run_id,
+                about,
+                lambda: feed.actions.cancel(run_id, "dashboard", wait=True),
             )
         )
 
@@ -124,7 +126,7 @@ class Deeds(App[None]):
         if not isinstance(text, str) or self.feed is None:
             return
         try:
-            await self.feed.actions.say(run_id, text)
+            await self.feed.actions.intervene(run_id, text)
         except PenstockError as error:
             self.tell(str(error), severity="error")
         else:

@@ -28,7 +28,7 @@ class QueueDeeds(Deeds):
             "Start no more runs?\nThose that execute go on; new ones may still be submitted.",
             "Pause the queue",
         )
-        self._change_queue(dialog, lambda: actions.pause_queue("dashboard"))
+        self._change_queue(dialog, lambda: actions.pause(None, "dashboard"))
 
     def action_resume_queue(self) -> None:
         if self.feed is None:
@@ -39,7 +39,8 @@ class QueueDeeds(Deeds):
         dialog = ConfirmDialog(
             "Resume the queue", "Start runs again?", "Resume the queue"
         )
-        self._change_queue(dialog, self.feed.actions.resume_queue)
+        actions = self.feed.actions
+        self._change_queue(dialog, lambda: actions.resume(None))
 
     def _change_queue(self, dialog: ConfirmDialog, change: Change) -> None:
         self.run_worker(self._ask_and_change(dialog, change), group="dialog")

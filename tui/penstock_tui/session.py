@@ -61,7 +61,7 @@ class Feed:
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.actions.runs()
+        rows = await self.actions.shown_runs()
         self.model.seed(rows)
         for row in rows:
             if row["state"] in EXECUTING_STATES:
@@ -89,10 +89,11 @@ class Feed:
                         or loop.time() - looked >= HEALTH_SECONDS
                     ):
                         position = model.position
-                        model.queue = await self.actions.queue()
+                        model.queue = await self.actions.get("queue")
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        model.clients = list(await self.actions.clients())
+                        told = await self.actions.get("clients")
+                        model.clients = list(told["clients"])
                         model.health = await self.actions.health()
                         model.health_at = monotonic()
                     if model.broken:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
 from penstock.words.values import (
     JsonObject,
     JsonValue,
@@ -440,7 +441,6 @@ AnyEvent = KnownEvent | UnknownEvent
 EVENT_CLASSES: dict[str, type[Fact]] = {
     cls.model_fields["type"].default: cls for cls in get_args(KnownEvent)
 }
-TERMINAL_TYPES = frozenset({"run.completed", "run.failed", "run.cancelled"})
 
 #: May be coalesced, and dropped while the store is unavailable; no other fact may.
 DROPPABLE_TYPES = frozenset({"log", "progress", "artifact.partial"})

@@ -125,7 +125,8 @@ class RunScreen(Screen[None]):
             run = self.app.model.runs.get(self.run_id)
             if run is not None and run.view.state in STANDING:
                 with suppress(PenstockError):  # the top line tells of a lost daemon
-                    self._why = await self.app.feed.actions.why(self.run_id)
+                    told = await self.app.feed.actions.why(self.run_id)
+                    self._why = str(told["text"])
             await asyncio.sleep(WHY_SECONDS)
 
     # -- drawing

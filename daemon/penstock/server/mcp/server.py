@@ -27,10 +27,10 @@ from penstock.server.mcp.subscriptions import open_subscriptions as open_subscri
 from penstock.server.mcp.tasks import RunTasks, created, declared, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import refused
+from penstock.words.api import problem_of, refused
 from penstock.words.config import Config
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.problems import problem_of, row_of
+from penstock.words.problems import row_of
 
 Context = ServerRequestContext[Any, Any]
 _log = logging.getLogger("penstock.mcp")
