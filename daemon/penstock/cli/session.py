@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from penstock.words.address import Address, Paths, find_address, find_paths
+from penstock.words.errors import DaemonUnreachable
+from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
     from penstock.client import Client
@@ -88,6 +90,16 @@ def session_of(ctx: click.Context) -> Session:
     return Session(
         os.environ, url=given.get("url"), config_file=given.get("config_file")
     )
+
+
+def read_pid(lock: Path) -> int:
+    """The process that holds the daemon's lock. DaemonUnreachable if nobody does."""
+    holder = read_holder(lock)
+    if holder is None:
+        raise DaemonUnreachable("no daemon is running")
+    if holder.pid is None:
+        raise DaemonUnreachable(f"the lock {lock} is held, and does not say by whom")
+    return holder.pid
 
 
 pass_session = click.make_pass_decorator(Session)
