@@ -10,6 +10,7 @@ import click
 
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.config_reference import Setting, find_setting
 from penstock.words.errors import NotFound
 
 #: Settings whose values are nobody's business on a screen.
@@ -24,7 +25,12 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
     """Every setting with its value and where it came from; or one, by its name."""
     values, sources = session.config()
     rows = [
-        {"key": name, "value": value, "source": _source(name, sources)}
+        {
+            "key": name,
+            "value": value,
+            "source": _source(name, sources),
+            **_about(find_setting(name)),
+        }
         for name, value in _flat(values.model_dump(mode="json"))
         if key is None or name == key or name.startswith(f"{key}.")
     ]
@@ -35,6 +41,8 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
             emit(row)
         return
     _say_file(session)
+    if key is not None and (told := find_setting(key)) is not None:
+        say(f"{told.key}: {told.reason} ({told.unit}; default: {told.default})")
     table(
         ("KEY", "VALUE", "SOURCE"),
         (
@@ -44,9 +52,16 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
     )
 
 
+def _about(told: Setting | None) -> dict[str, str]:
+    """What a setting is, beside its value."""
+    if told is None:
+        return {}
+    return {"unit": told.unit, "default": told.default, "reason": told.reason}
+
+
 def _say_file(session: Session) -> None:
     """Where the config file is, or would be."""
-    from penstock.words.config import config_path
+    from penstock.words.config_sources import config_path
 
     file = Path(session.config_file or config_path(session.environ))
     say(

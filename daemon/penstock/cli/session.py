@@ -40,7 +40,7 @@ class Session:
         self, flags: Mapping[str, object] | None = None
     ) -> tuple[Config, dict[str, str]]:
         """The configuration, and where each value that is no default came from."""
-        from penstock.words.config import load_config
+        from penstock.words.config_sources import load_config
 
         path = None if self.config_file is None else Path(self.config_file)
         return load_config(self.environ, flags, path)
