@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from penstock.words.config_reference import Setting, settings
+from penstock.words.config_reference import ConfigKey, config_keys
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -54,17 +54,17 @@ def document() -> str:
     """The whole document."""
     parts = [INTRODUCTION]
     for name, heading in TABLES.items():
-        rows = [s for s in settings() if table_of(s) == name]
+        rows = [s for s in config_keys() if table_of(s) == name]
         parts += [f"## {heading}\n", table(rows)]
     return "\n".join(parts)
 
 
-def table_of(setting: Setting) -> str:
+def table_of(setting: ConfigKey) -> str:
     """The table of the file that a setting stands in."""
     return setting.key.rpartition(".")[0].removesuffix(".*")
 
 
-def table(rows: Iterable[Setting]) -> str:
+def table(rows: Iterable[ConfigKey]) -> str:
     """One row per setting."""
     lines = ["| setting | unit | default | what it is |", "|---|---|---|---|"]
     for row in rows:
@@ -75,7 +75,7 @@ def table(rows: Iterable[Setting]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_short(row: Setting) -> str:
+def in_short(row: ConfigKey) -> str:
     """A large number of bytes or seconds as a person says it; "" for another value."""
     steps = {
         "bytes": ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from configuration_document import DOCUMENT, document
 from penstock.words.config import Config
-from penstock.words.config_reference import find_setting, settings
+from penstock.words.config_reference import config_keys, find_key
 from penstock.words.config_sources import config_path, load_config
 from penstock.words.errors import StartRefused
 
@@ -176,7 +176,7 @@ def test_the_fixed_figures_are_these() -> None:
 
 def test_every_setting_says_its_unit_and_its_reason() -> None:
     """Design 3: in its field, where `penstock config` and the document have it from."""
-    found = list(settings())
+    found = list(config_keys())
     assert [s.key for s in found if not s.reason.endswith(".")] == []
     assert [s.key for s in found if s.unit == "number"] == []
     assert {s.key.split(".")[0] for s in found} == set(Config.model_fields)
@@ -200,5 +200,5 @@ def test_the_document_of_the_settings_is_up_to_date() -> None:
 def test_a_key_below_a_name_of_the_users_is_that_of_its_table(
     key: str, told: str | None
 ) -> None:
-    found = find_setting(key)
+    found = find_key(key)
     assert (found.key if found else None) == told

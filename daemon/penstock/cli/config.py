@@ -10,7 +10,7 @@ import click
 
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.config_reference import Setting, find_setting
+from penstock.words.config_reference import ConfigKey, find_key
 from penstock.words.errors import NotFound
 
 #: Settings whose values are nobody's business on a screen.
@@ -29,7 +29,7 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
             "key": name,
             "value": value,
             "source": _source(name, sources),
-            **_about(find_setting(name)),
+            **_about(find_key(name)),
         }
         for name, value in _flat(values.model_dump(mode="json"))
         if key is None or name == key or name.startswith(f"{key}.")
@@ -41,7 +41,7 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
             emit(row)
         return
     _say_file(session)
-    if key is not None and (told := find_setting(key)) is not None:
+    if key is not None and (told := find_key(key)) is not None:
         say(f"{told.key}: {told.reason} ({told.unit}; default: {told.default})")
     table(
         ("KEY", "VALUE", "SOURCE"),
@@ -52,7 +52,7 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
     )
 
 
-def _about(told: Setting | None) -> dict[str, str]:
+def _about(told: ConfigKey | None) -> dict[str, str]:
     """What a setting is, beside its value."""
     if told is None:
         return {}

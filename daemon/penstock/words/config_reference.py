@@ -14,7 +14,7 @@ from penstock.words.config import Config, Section, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ConfigKey:
     """What is said of one setting. `*` in a key stands for a name, or for each of a list."""
 
     key: str
@@ -25,24 +25,26 @@ class Setting:
     reason: str
 
 
-def settings(section: type[Section] = Config, prefix: str = "") -> Iterator[Setting]:
+def config_keys(
+    section: type[Section] = Config, prefix: str = ""
+) -> Iterator[ConfigKey]:
     """Every setting, in the order of the fields; a table's own come after it."""
     for name, field in section.model_fields.items():
         inner, many = _section_in(field.annotation)
         if inner is None or many:
-            yield Setting(
+            yield ConfigKey(
                 prefix + name,
                 _unit_of(field),
                 "required" if field.is_required() else _text(field.default),
                 field.description or "",
             )
         if inner is not None:
-            yield from settings(inner, f"{prefix}{name}.{'*.' if many else ''}")
+            yield from config_keys(inner, f"{prefix}{name}.{'*.' if many else ''}")
 
 
-def find_setting(key: str) -> Setting | None:
+def find_key(key: str) -> ConfigKey | None:
     """What is said of this key, or of the table that it stands in."""
-    known = list(settings())
+    known = list(config_keys())
     fitting = [s for s in known if fnmatchcase(key, s.key)]
     around = [s for s in known if key.startswith(f"{s.key}.")]
     return next(iter(fitting or around), None)
