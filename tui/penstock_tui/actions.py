@@ -1,193 +1,192 @@
-"""What the dashboard asks of the daemon: one shared HTTP client, made off the first picture."""
+"""What the user can do to runs and to the queue; each key and each offer of the palette ends here."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from textual.app import App
 
-if TYPE_CHECKING:
-    import httpx
+from penstock.words.errors import PenstockError
+from penstock_tui.export import export_facts
+from penstock_tui.figures import is_paused
+from penstock_tui.monitor import Monitor
+from penstock_tui.screens.answer import AnswerDialog
+from penstock_tui.screens.cancel import CancelDialog
+from penstock_tui.screens.confirm import ConfirmDialog
+from penstock_tui.screens.say import SayDialog
+from penstock_tui.screens.submit import SubmitDialog
+from penstock_tui.wording import plain, title_of
 
-#: Seconds for an answer; a cancel that waits for its proof may take the daemon's SLA and more.
-TIMEOUT = 10.0
-CANCEL_TIMEOUT = 60.0
-#: Runs asked for in one page, and pages of ended ones.
-PAGE = 500
-ENDED_PAGES = 2
-#: Facts asked for in one page of a run's history.
-FACTS_PAGE = 500
-
-
-class ActionRefused(PenstockError):
-    """The daemon refused; `status` is the HTTP status, the sentence its own."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail or f"the daemon answered {status}")
-        self.status = status
+Change = Callable[[], Awaitable[dict[str, Any]]]
 
 
-class Actions:
-    """Requests to the daemon. Every method raises DaemonUnreachable or ActionRefused."""
+class Actions(App[None]):
+    """What the app can do at the daemon. The app itself says to which run."""
 
-    def __init__(self, find: Callable[[], Address]) -> None:
-        self._find = find
-        self._client: httpx.AsyncClient | None = None
-        self._address: Address | None = None
-        self._making = asyncio.Lock()
+    monitor: Monitor
 
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+    def current_run(self) -> str | None:
+        """The run that the keys are about."""
+        raise NotImplementedError
 
-    async def _ready(self) -> tuple[httpx.AsyncClient, Address]:
-        async with self._making:
-            address = self._find()
-            if self._client is None or address != self._address:
-                await self.aclose()
-                # Importing and building it costs 0.8 s of CPU: not on the loop that draws.
-                self._client = await asyncio.to_thread(_make_client, address)
-                self._address = address
-            return self._client, address
+    def announce(self, text: str, *, severity: str = "information") -> None:
+        """A note in the corner; never read as markup."""
+        self.notify(plain(text), severity=severity, markup=False)  # type: ignore[arg-type]
 
-    async def _ask(
-        self,
-        method: str,
-        *parts: str,
-        body: Mapping[str, Any] | None = None,
-        seconds: float = TIMEOUT,
-        **query: object,
-    ) -> Any:
-        client, address = await self._ready()
-        import httpx
+    def action_submit(self) -> None:
+        self.run_worker(self._submit(), group="dialog", exclusive=True)
 
+    async def _submit(self) -> None:
+        if self.monitor.session is None:
+            return
         try:
-            reply = await client.request(
-                method, address.url(*parts, **query), json=body, timeout=seconds
+            kinds = await self.monitor.session.requests.pipelines()
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+            return
+        reply = await self.push_screen_wait(
+            SubmitDialog(kinds, self.monitor.session.requests.submit)
+        )
+        if isinstance(reply, Mapping):
+            self.announce(f"{reply['run_id']} {reply['state']}")
+
+    def action_cancel_run(self) -> None:
+        run_id, session = self.current_run(), self.monitor.session
+        if run_id is None or session is None:
+            return
+        run = self.monitor.model.runs.get(run_id)
+        if run is not None and run.view.ended:
+            self.announce(f"{run_id} has ended already: {run.view.state}")
+            return
+        about = title_of(run.view) if run else ""
+        self.push_screen(
+            CancelDialog(
+                run_id, about, lambda: session.requests.cancel(run_id, "dashboard")
             )
-            data = reply.json() if reply.content else None
-        except httpx.TimeoutException:
-            raise DaemonUnreachable("the daemon does not answer") from None
-        except (httpx.HTTPError, OSError):
-            raise DaemonUnreachable() from None
-        except ValueError:
-            raise ActionRefused(reply.status_code, "the answer is not JSON") from None
-        if reply.status_code >= 400 and parts != ("health",):
-            detail = (
-                data.get("detail") or data.get("title")
-                if isinstance(data, dict)
-                else ""
+        )
+
+    def action_retry_run(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.run_worker(self._retry(run_id))
+
+    async def _retry(self, run_id: str) -> None:
+        if self.monitor.session is None:
+            return
+        try:
+            reply = await self.monitor.session.requests.retry(run_id)
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+        else:
+            self.announce(f"{run_id} again as {reply['run_id']}")
+
+    def action_answer_run(self) -> None:
+        """The question of this run, or else of the first run that has one."""
+        run_id = self.current_run()
+        run = self.monitor.model.runs.get(run_id) if run_id else None
+        if run is None or not run.asks:
+            run = next(
+                (run for run in self.monitor.model.runs.values() if run.asks), None
             )
-            raise ActionRefused(reply.status_code, str(detail or ""))
-        return data
+        if run is None:
+            self.announce("no run asks anything")
+            return
+        self.run_worker(self._answer(run.view.run_id), group="dialog", exclusive=True)
 
-    # -- what there is
-
-    async def runs(self) -> list[dict[str, Any]]:
-        """Every open run, and the newest ended ones."""
-        rows = await self._pages("state:open", pages=100)
-        rows += await self._pages("state:ended", pages=ENDED_PAGES)
-        return rows
-
-    async def _pages(self, wanted: str, *, pages: int) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        before: int | None = None
-        for _ in range(pages):
-            page = await self._ask("GET", "runs", q=wanted, limit=PAGE, before=before)
-            rows += page["runs"]
-            before = page.get("next")
-            if before is None:
-                break
-        return rows
-
-    async def run(self, run_id: str) -> dict[str, Any]:
-        reply: dict[str, Any] = await self._ask("GET", "runs", run_id)
-        return reply
-
-    async def facts(
-        self, run_id: str, after: int
-    ) -> tuple[list[dict[str, Any]], int, bool]:
-        """A page of a run's history: envelopes, the next `after`, whether there is more."""
-        page = await self._ask(
-            "GET", "runs", run_id, "events", after=after, limit=FACTS_PAGE
+    async def _answer(self, run_id: str) -> None:
+        ask = next(
+            ask
+            for ask in self.monitor.model.runs[run_id].view.asks.values()
+            if ask.open
         )
-        return page["events"], page["next"], page.get("more", False)
+        answer = await self.push_screen_wait(AnswerDialog(run_id, ask))
+        if not isinstance(answer, str) or self.monitor.session is None:
+            return
+        try:
+            await self.monitor.session.requests.answer(run_id, ask.name, answer)
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+        else:
+            self.announce(f"{run_id}: {answer}")
 
-    async def queue(self) -> dict[str, Any]:
-        reply: dict[str, Any] = await self._ask("GET", "queue")
-        return reply
+    def action_say(self) -> None:
+        """Say something to the run, if it still listens."""
+        run_id = self.current_run()
+        run = self.monitor.model.runs.get(run_id) if run_id else None
+        if run is None:
+            return
+        if run.view.ended:
+            self.announce(f"{run_id} has ended already: {run.view.state}")
+            return
+        dialog = SayDialog(run.view.run_id, title_of(run.view))
+        self.run_worker(self._say(run.view.run_id, dialog), group="dialog")
 
-    async def clients(self) -> list[dict[str, Any]]:
-        reply = await self._ask("GET", "clients")
-        clients: list[dict[str, Any]] = (
-            reply["clients"] if isinstance(reply, dict) else reply
+    async def _say(self, run_id: str, dialog: SayDialog) -> None:
+        text = await self.push_screen_wait(dialog)
+        if not isinstance(text, str) or self.monitor.session is None:
+            return
+        try:
+            await self.monitor.session.requests.say(run_id, text)
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+        else:
+            self.announce(f"said to {run_id}: {text}")
+
+    def action_copy_id(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.copy_to_clipboard(run_id)
+            self.announce(f"copied {run_id}")
+
+    def action_export_run(self) -> None:
+        if (run_id := self.current_run()) is not None:
+            self.run_worker(self._export(run_id))
+
+    async def _export(self, run_id: str) -> None:
+        try:
+            path, count = await export_facts(run_id, self.monitor.history(run_id, 0))
+        except (PenstockError, OSError) as error:
+            self.announce(str(error), severity="error")
+        else:
+            self.announce(f"{count} facts in {path}")
+
+    # -- the queue: everybody who submits would notice, so it is asked before it is done
+
+    def action_pause_queue(self) -> None:
+        if self.monitor.session is None:
+            return
+        if is_paused(self.monitor.model.queue):
+            self.announce("the queue is paused already")
+            return
+        requests = self.monitor.session.requests
+        dialog = ConfirmDialog(
+            "Pause the queue",
+            "Start no more runs?\nThose that execute go on; new ones may still be submitted.",
+            "Pause the queue",
         )
-        return clients
+        self._change_queue(dialog, lambda: requests.pause_queue("dashboard"))
 
-    async def health(self) -> dict[str, Any]:
-        reply: dict[str, Any] = await self._ask("GET", "health")
-        return reply
-
-    async def pipelines(self) -> list[dict[str, Any]]:
-        reply = await self._ask("GET", "pipelines")
-        kinds: list[dict[str, Any]] = (
-            reply["pipelines"] if isinstance(reply, dict) else reply
+    def action_resume_queue(self) -> None:
+        if self.monitor.session is None:
+            return
+        if not is_paused(self.monitor.model.queue) and not self.monitor.model.queue.get(
+            "draining"
+        ):
+            self.announce("the queue is not paused")
+            return
+        dialog = ConfirmDialog(
+            "Resume the queue", "Start runs again?", "Resume the queue"
         )
-        return kinds
+        self._change_queue(dialog, self.monitor.session.requests.resume_queue)
 
-    async def why(self, run_id: str) -> str:
-        """Why the run is where it is, in sentences."""
-        reply = await self._ask("GET", "runs", run_id, "why")
-        return str(reply["text"])
+    def _change_queue(self, dialog: ConfirmDialog, change: Change) -> None:
+        self.run_worker(self._ask_and_change(dialog, change), group="dialog")
 
-    # -- what is done
-
-    async def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        reply: dict[str, Any] = await self._ask("POST", "runs", body=request)
-        return reply
-
-    async def cancel(self, run_id: str, reason: str) -> dict[str, Any]:
-        """Cancel and wait for the proof: the receipt."""
-        reply: dict[str, Any] = await self._ask(
-            "POST",
-            "runs",
-            run_id,
-            "cancel",
-            body={"reason": reason},
-            seconds=CANCEL_TIMEOUT,
-            wait=1,
-        )
-        return reply
-
-    async def retry(self, run_id: str) -> dict[str, Any]:
-        reply: dict[str, Any] = await self._ask("POST", "runs", run_id, "retry")
-        return reply
-
-    async def answer(self, run_id: str, name: str, answer: str) -> None:
-        await self._ask("POST", "runs", run_id, "asks", name, body={"answer": answer})
-
-    async def say(self, run_id: str, text: str) -> None:
-        """Tell a run something; what it makes of it is its own affair."""
-        await self._ask("POST", "runs", run_id, "interventions", body={"text": text})
-
-    async def pause_queue(self, reason: str) -> dict[str, Any]:
-        """Start no more runs: how the queue is then."""
-        body = {"reason": reason}
-        reply: dict[str, Any] = await self._ask("POST", "queue", "pause", body=body)
-        return reply
-
-    async def resume_queue(self) -> dict[str, Any]:
-        """Start runs again: how the queue is then."""
-        reply: dict[str, Any] = await self._ask("POST", "queue", "resume", body={})
-        return reply
-
-
-def _make_client(address: Address) -> httpx.AsyncClient:
-    from penstock.outgoing import daemon_client
-
-    # Textual redraws in between, so one slow answer must not hold the others.
-    return daemon_client(address, TIMEOUT)
+    async def _ask_and_change(self, dialog: ConfirmDialog, change: Change) -> None:
+        if await self.push_screen_wait(dialog) is not True:
+            return
+        try:
+            self.monitor.model.queue = await change()
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+        else:
+            self.monitor.model.version += 1

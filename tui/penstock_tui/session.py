@@ -9,8 +9,8 @@ from time import monotonic
 
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
-from penstock_tui.actions import Actions
 from penstock_tui.model import DashboardState
+from penstock_tui.requests import Requests
 from penstock_tui.stream import LiveStream
 
 #: Seconds between two looks at the queue while facts arrive, and at clients and health.
@@ -22,17 +22,17 @@ CLOSE_SECONDS = 0.2
 MOST_VIEWS = 50
 
 
-class Feed:
+class LiveSession:
     """Keeps a model up to date. `start` and `aclose` belong to the app's own start and end."""
 
     def __init__(self, find: Callable[[], Address], model: DashboardState) -> None:
         self.model = model
-        self.actions = Actions(find)
+        self.requests = Requests(find)
         self._stream = LiveStream(find, model, self._list_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, failed: Callable[[BaseException], None]) -> None:
-        """Begin; `failed` is told of an error that nobody foresaw, which ends the feed."""
+        """Begin; `failed` is told of an error that nobody foresaw, which ends this."""
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -56,11 +56,11 @@ class Feed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self.actions.aclose()
+                await self.requests.aclose()
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.actions.runs()
+        rows = await self.requests.runs()
         self.model.seed(rows)
         for row in rows:
             if row["state"] in ("running", "waiting"):
@@ -70,7 +70,7 @@ class Feed:
     async def _ask_for_broken(self) -> None:
         for run_id in list(self.model.broken)[:MOST_VIEWS]:
             try:
-                self.model.seed([await self.actions.run(run_id)])
+                self.model.seed([await self.requests.run(run_id)])
             except PenstockError:
                 # Forgotten by the daemon meanwhile, or the daemon is gone: the stream will tell.
                 self.model.broken.discard(run_id)
@@ -88,11 +88,11 @@ class Feed:
                         or loop.time() - looked >= HEALTH_SECONDS
                     ):
                         position = model.position
-                        model.queue = await self.actions.queue()
+                        model.queue = await self.requests.queue()
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        model.clients = list(await self.actions.clients())
-                        model.health = await self.actions.health()
+                        model.clients = list(await self.requests.clients())
+                        model.health = await self.requests.health()
                         model.health_at = monotonic()
                     if model.broken:
                         await self._ask_for_broken()
