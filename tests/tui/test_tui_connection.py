@@ -16,8 +16,8 @@ from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire, scripted_daemon
 from penstock.words.address import Address, find_address, find_paths
 from penstock_tui.app import Dashboard
+from penstock_tui.daemon_calls import ActionRefused
 from penstock_tui.model import DashboardState
-from penstock_tui.requests import ActionRefused
 from penstock_tui.stream import LiveStream
 
 #: Seconds quitting may take; the aim is 0.5, and the box under test is shared.
@@ -60,7 +60,7 @@ async def test_a_cut_wire_is_resumed_without_gap_or_repeat() -> None:
             }
             assert app.session is not None
             for run_id in list(views)[:3]:
-                told = await app.session.requests.run(run_id)
+                told = await app.session.calls.run(run_id)
                 assert told["sequence"] >= views[run_id] > 0
 
 
@@ -275,7 +275,7 @@ def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
             await shows(app, "‖ paused: dashboard")
             assert app.session is not None
             inputs = {"argv": ["sleep", "60"]}
-            await app.session.requests.submit(
+            await app.session.calls.submit(
                 {"kind": "command", "inputs": inputs, "run_id": "r"}
             )
             await until(lambda: "r" in app.model.runs, app)
@@ -290,7 +290,7 @@ def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
             await pilot.press("enter")
             await shows(app, "process.started")
             assert not app.model.queue["paused"]
-            await app.session.requests.cancel("r", "done")
+            await app.session.calls.cancel("r", "done")
 
     work()
 
@@ -304,7 +304,7 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await shows(app, "● live")
             assert app.session is not None
             argv = ["printf", "\\033[2J[b]bold[/b]\\nsecond\\n"]
-            reply = await app.session.requests.submit(
+            reply = await app.session.calls.submit(
                 {
                     "kind": "command",
                     "inputs": {"argv": argv},
@@ -324,7 +324,7 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await shows(app, "has ended already")
             assert app.session is not None
             with pytest.raises(ActionRefused) as refused:
-                await app.session.requests.run("nobody")
+                await app.session.calls.run("nobody")
             assert refused.value.status == 404
             app.open_run("nobody")
             await shows(app, "the history cannot be read")
@@ -345,7 +345,7 @@ async def test_a_feed_that_breaks_ends_the_dashboard_and_says_so() -> None:
             assert app.session is not None
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(DashboardState, "feed", broken)
-                await app.session.requests.submit(
+                await app.session.calls.submit(
                     {"kind": "command", "inputs": {"argv": ["true"]}}
                 )
                 await until(lambda: not app.is_running)

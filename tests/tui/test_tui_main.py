@@ -201,7 +201,7 @@ def test_a_copy_of_a_real_database_is_replayed(
         async with dashboard(address) as (app, _):
             await shows(app, "● live")
             assert app.session is not None
-            await app.session.requests.submit(
+            await app.session.calls.submit(
                 {
                     "kind": "command",
                     "inputs": {"argv": ["echo", "hello"]},

@@ -123,7 +123,7 @@ async def test_pause_freezes_the_view_and_counts_what_is_missed(
         await pilot.press("p")
         await shows(app, "PAUSED +0 events")
         assert app.session is not None
-        await app.session.requests.submit(
+        await app.session.calls.submit(
             {"kind": "command", "inputs": {"argv": ["true"]}}
         )
         await until(lambda: len(app.model.runs) == 93, app)

@@ -41,12 +41,12 @@ class Actions(App[None]):
         if self.monitor.session is None:
             return
         try:
-            kinds = await self.monitor.session.requests.pipelines()
+            kinds = await self.monitor.session.calls.pipelines()
         except PenstockError as error:
             self.announce(str(error), severity="error")
             return
         reply = await self.push_screen_wait(
-            SubmitDialog(kinds, self.monitor.session.requests.submit)
+            SubmitDialog(kinds, self.monitor.session.calls.submit)
         )
         if isinstance(reply, Mapping):
             self.announce(f"{reply['run_id']} {reply['state']}")
@@ -62,7 +62,7 @@ class Actions(App[None]):
         about = title_of(run.view) if run else ""
         self.push_screen(
             CancelDialog(
-                run_id, about, lambda: session.requests.cancel(run_id, "dashboard")
+                run_id, about, lambda: session.calls.cancel(run_id, "dashboard")
             )
         )
 
@@ -74,7 +74,7 @@ class Actions(App[None]):
         if self.monitor.session is None:
             return
         try:
-            reply = await self.monitor.session.requests.retry(run_id)
+            reply = await self.monitor.session.calls.retry(run_id)
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
@@ -103,7 +103,7 @@ class Actions(App[None]):
         if not isinstance(answer, str) or self.monitor.session is None:
             return
         try:
-            await self.monitor.session.requests.answer(run_id, ask.name, answer)
+            await self.monitor.session.calls.answer(run_id, ask.name, answer)
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
@@ -126,7 +126,7 @@ class Actions(App[None]):
         if not isinstance(text, str) or self.monitor.session is None:
             return
         try:
-            await self.monitor.session.requests.say(run_id, text)
+            await self.monitor.session.calls.say(run_id, text)
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
@@ -157,13 +157,13 @@ class Actions(App[None]):
         if is_paused(self.monitor.model.queue):
             self.announce("the queue is paused already")
             return
-        requests = self.monitor.session.requests
+        calls = self.monitor.session.calls
         dialog = ConfirmDialog(
             "Pause the queue",
             "Start no more runs?\nThose that execute go on; new ones may still be submitted.",
             "Pause the queue",
         )
-        self._change_queue(dialog, lambda: requests.pause_queue("dashboard"))
+        self._change_queue(dialog, lambda: calls.pause_queue("dashboard"))
 
     def action_resume_queue(self) -> None:
         if self.monitor.session is None:
@@ -176,7 +176,7 @@ class Actions(App[None]):
         dialog = ConfirmDialog(
             "Resume the queue", "Start runs again?", "Resume the queue"
         )
-        self._change_queue(dialog, self.monitor.session.requests.resume_queue)
+        self._change_queue(dialog, self.monitor.session.calls.resume_queue)
 
     def _change_queue(self, dialog: ConfirmDialog, change: Change) -> None:
         self.run_worker(self._ask_and_change(dialog, change), group="dialog")

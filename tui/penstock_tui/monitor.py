@@ -81,9 +81,9 @@ class Monitor:
         more = self.session is not None
         while more:
             assert self.session is not None
-            page, after, more = await self.session.requests.facts(run_id, after)
+            page, after, more = await self.session.calls.facts(run_id, after)
             yield [Recorded.from_wire(data) for data in page]
 
     async def why(self, run_id: str) -> str:
         """Why a run stands where it does; "" of a copied log. PenstockError without an answer."""
-        return "" if self.session is None else await self.session.requests.why(run_id)
+        return "" if self.session is None else await self.session.calls.why(run_id)

@@ -9,8 +9,8 @@ from time import monotonic
 
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
+from penstock_tui.daemon_calls import DaemonCalls
 from penstock_tui.model import DashboardState
-from penstock_tui.requests import Requests
 from penstock_tui.stream import LiveStream
 
 #: Seconds between two looks at the queue while facts arrive, and at clients and health.
@@ -27,7 +27,7 @@ class LiveSession:
 
     def __init__(self, find: Callable[[], Address], model: DashboardState) -> None:
         self.model = model
-        self.requests = Requests(find)
+        self.calls = DaemonCalls(find)
         self._stream = LiveStream(find, model, self._list_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -56,11 +56,11 @@ class LiveSession:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self.requests.aclose()
+                await self.calls.aclose()
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.requests.runs()
+        rows = await self.calls.runs()
         self.model.seed(rows)
         for row in rows:
             if row["state"] in ("running", "waiting"):
@@ -70,7 +70,7 @@ class LiveSession:
     async def _ask_for_broken(self) -> None:
         for run_id in list(self.model.broken)[:MOST_VIEWS]:
             try:
-                self.model.seed([await self.requests.run(run_id)])
+                self.model.seed([await self.calls.run(run_id)])
             except PenstockError:
                 # Forgotten by the daemon meanwhile, or the daemon is gone: the stream will tell.
                 self.model.broken.discard(run_id)
@@ -88,11 +88,11 @@ class LiveSession:
                         or loop.time() - looked >= HEALTH_SECONDS
                     ):
                         position = model.position
-                        model.queue = await self.requests.queue()
+                        model.queue = await self.calls.queue()
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        model.clients = list(await self.requests.clients())
-                        model.health = await self.requests.health()
+                        model.clients = list(await self.calls.clients())
+                        model.health = await self.calls.health()
                         model.health_at = monotonic()
                     if model.broken:
                         await self._ask_for_broken()

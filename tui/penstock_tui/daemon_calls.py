@@ -30,7 +30,7 @@ class ActionRefused(PenstockError):
         self.status = status
 
 
-class Requests:
+class DaemonCalls:
     """Requests to the daemon. Every method raises DaemonUnreachable or ActionRefused."""
 
     def __init__(self, find: Callable[[], Address]) -> None:
