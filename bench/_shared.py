@@ -155,7 +155,7 @@ async def wait_idle(core: Core, count: int) -> None:
     with core.bus.subscribe(None, 0) as subscription:
         async for batch in subscription:
             ended += sum(fact.type in TERMINAL_TYPES for fact in batch.facts)
-            if ended >= count and not core.scheduler.statistics().open_runs:
+            if ended >= count and not core.statistics().open_runs:
                 return
 
 

@@ -65,9 +65,9 @@ async def ours(folder: Path, each: int) -> tuple[float, float]:
         began = time.perf_counter()
         for _ in range(RUNS):
             request = SubmitRequest(kind="writers", inputs={"each": each})
-            await core.scheduler.submit(request)
+            await core.submitter.submit(request)
         # Nobody reads meanwhile: what readers cost is another row's business.
-        for execution in list(core.scheduler.table.executions.values()):
+        for execution in list(core.table.executions.values()):
             await execution.concluded.wait()
         seconds = time.perf_counter() - began
     return len(waits) / seconds, share(waits, 0.99) * 1000

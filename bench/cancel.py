@@ -43,8 +43,8 @@ async def ours(folder: Path) -> float:
         async with trio.open_nursery() as nursery:
             for _ in range(RUNS):
                 request = SubmitRequest(kind="sleep", inputs={})
-                nursery.start_soon(core.scheduler.submit, request)
-        while core.scheduler.statistics().running < RUNS:
+                nursery.start_soon(core.submitter.submit, request)
+        while core.statistics().running < RUNS:
             await core.bus.wait_published(None)
         await trio.testing.wait_all_tasks_blocked(0.01)
         began = time.perf_counter()
@@ -71,13 +71,13 @@ async def stubborn_tree(folder: Path) -> float:
     async with open_bench_core(folder, KIND, kill_grace=GRACE) as core:
         inputs = {"argv": ["sh", "-c", STUBBORN], "cwd": str(folder)}
         request = SubmitRequest(kind="command", inputs=inputs)
-        run_id = (await core.scheduler.submit(request)).view.run_id
+        run_id = (await core.submitter.submit(request)).view.run_id
         with core.bus.subscribe(run_id, 0) as subscription:
             async for batch in subscription:
                 if any(fact.type == "log" for fact in batch.facts):
                     break
         began = time.perf_counter()
-        receipt = await core.scheduler.cancel(run_id, "bench", wait=True)
+        receipt = await core.control.cancel(run_id, "bench", wait=True)
         assert receipt.survivors == (), receipt
         return (time.perf_counter() - began - GRACE) * 1000
 

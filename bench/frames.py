@@ -60,7 +60,7 @@ async def serve() -> None:
                 say(port=port)
                 await trio.to_thread.run_sync(sys.stdin.readline)
                 request = SubmitRequest(kind="steady", inputs={}, run_id="steady")
-                await core.scheduler.submit(request)
+                await core.submitter.submit(request)
                 await wait_ended(core, "steady")
                 # Told when the clients have everything: it is more than a pipe holds.
                 await trio.to_thread.run_sync(sys.stdin.readline)

@@ -45,7 +45,7 @@ async def ours(folder: Path, count: int) -> float:
         began = time.perf_counter()
         for _ in range(count):
             request = SubmitRequest(kind="noop", inputs={})
-            await core.scheduler.submit(request, wait=True)
+            await core.submitter.submit(request, wait=True)
         # Nobody reads while runs are submitted, as with huey: each of both asks for its ends then.
         await wait_idle(core, count)
         return count / (time.perf_counter() - began)
@@ -85,7 +85,7 @@ async def start_waits(folder: Path, count: int) -> list[float]:
         for _ in range(count):
             asked = time.perf_counter()
             request = SubmitRequest(kind="noop", inputs={})
-            accepted = await core.scheduler.submit(request)
+            accepted = await core.submitter.submit(request)
             await wait_ended(core, accepted.view.run_id)
             waits.append((begun[-1] - asked) * 1000)
     return waits

@@ -36,7 +36,7 @@ async def statistics_p99(folder: Path) -> float:
     times = []
     async with open_bench_core(folder, kind, max_concurrent=EXECUTING) as core:
         submit = partial(
-            core.scheduler.submit, SubmitRequest(kind="sleep", inputs={}), wait=True
+            core.submitter.submit, SubmitRequest(kind="sleep", inputs={}), wait=True
         )
         for _ in range(EXECUTING + QUEUED):
             await submit()
@@ -46,7 +46,7 @@ async def statistics_p99(folder: Path) -> float:
             await trio.testing.wait_all_tasks_blocked(0.01)
             for _ in range(1000):
                 began = time.perf_counter()
-                seen = core.scheduler.statistics()
+                seen = core.statistics()
                 times.append((time.perf_counter() - began) * 1000)
             nursery.cancel_scope.cancel()
         counts = (seen.running, seen.queued, seen.waiting_submits)

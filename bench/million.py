@@ -142,7 +142,7 @@ async def start(folder: Path) -> tuple[float, float]:
     async with open_bench_core(folder) as core:
         work, seconds = time.process_time() - work, time.perf_counter() - began
         assert len(core.repaired.requeued) == EXECUTING, core.repaired
-        assert core.scheduler.statistics().queued == EXECUTING + PREEMPTED
+        assert core.statistics().queued == EXECUTING + PREEMPTED
     return work * 1000, seconds
 
 

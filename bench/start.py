@@ -90,7 +90,7 @@ async def run_many(count: int) -> tuple[float, float]:
             async def submit(runs: int) -> float:
                 for _ in range(runs):
                     request = SubmitRequest(kind="noop", inputs={})
-                    await core.scheduler.submit(request, wait=True)
+                    await core.submitter.submit(request, wait=True)
                 return resident("self")
 
             return await submit(WARM_UP), await submit(count)

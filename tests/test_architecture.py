@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lifecycle_table import DOCUMENT, renewed, table
+from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
 
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
@@ -54,6 +55,12 @@ MAY_SLEEP = {
         "_tell_changes",
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
+    (
+        "testing/programs.py",
+        "__call__",
+    ): "as long as a fake program lasts, and takes to end",
+    ("testing/faulty_store.py", "run"): "as long as a call of a store is to take",
+    ("testing/programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
         "service/stopping.py",
@@ -213,6 +220,20 @@ def prints(source: str) -> list[int]:
     ]
 
 
+def defines(path: Path, name: str) -> bool:
+    """Whether a file has this function or class, or this method of that class."""
+    if not path.exists():
+        return False
+    body = ast.parse(path.read_text()).body
+    for part in name.split("."):
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        found = [n for n in body if isinstance(n, kinds) and n.name == part]
+        if not found:
+            return False
+        body = found[0].body
+    return True
+
+
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=name_of)
 
 
@@ -299,11 +320,24 @@ def test_the_roots_of_the_source_are_no_packages() -> None:
         assert not (ROOT / folder / "__init__.py").exists()
 
 
-def test_the_lifecycle_table_of_the_document_is_up_to_date() -> None:
-    """CC-06: run tests/lifecycle_table.py to renew it."""
+def test_the_tables_of_the_document_are_up_to_date() -> None:
+    """CC-06: run tests/document_tables.py to renew them."""
     text = DOCUMENT.read_text()
     assert renewed(text) == text
-    assert "run.cancelled" in table()
+    assert "run.cancelled" in lifecycle_table()
+    assert "| `runs/` |" in rooms_table()
+
+
+def test_every_hop_of_the_document_is_in_the_code() -> None:
+    """`room/file.py:Name.name` is a definition of that file."""
+    hops = re.findall(r"([a-z_/]+\.py):(\w+(?:\.\w+)?)", DOCUMENT.read_text())
+    assert len(hops) > 20
+    assert [hop for hop in hops if not defines(DAEMON / hop[0], hop[1])] == []
+
+
+def test_every_room_says_what_it_is() -> None:
+    """A folder without a line of its own is a row without words."""
+    assert "|  |" not in rooms_table()
 
 
 def test_a_document_without_markers_is_refused() -> None:

@@ -1,9 +1,6 @@
-"""Penstock: meters work into processes and language models, and proves how each run ended."""
+"""Penstock: meters work into processes and language models, and proves how each run ended.
 
-# General layout, bottom to top; a module imports only what stands below it:
-#   words      errors config clocks priority events wire address
-#   decisions  lifecycle staleness throttle watermark
-#   record     what happened: store, recorder, bus, views
-#   runs       what is happening: run, admission, scheduler, processes
-#   llm, pipelines, server, client, service, cli
+docs/architecture.md has a line for each room.
+"""
+
 __version__ = "0.1.0"

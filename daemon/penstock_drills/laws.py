@@ -132,7 +132,7 @@ def _check_texts(stage: Stage) -> None:
 
 def check_views(stage: Stage) -> None:
     """Live views are what folding the log gives, as far as it is published."""
-    table, head = stage.core.scheduler.table, stage.core.bus.head
+    table, head = stage.core.table, stage.core.bus.head
     facts = [fact for fact in log_of(stage) if fact.position <= head]
     stories: dict[str, list[Recorded]] = {}
     for fact in facts:
@@ -162,7 +162,7 @@ async def settle(stage: Stage) -> None:
         stage.broken.append(f"only {notes.probing} of {slots} slots can be used")
     check_views(stage)
     with trio.move_on_after(SETTLING_SECONDS) as ending:
-        await stage.core.scheduler.shutdown(cancel_queued=True)
+        await stage.core.shutdown(cancel_queued=True)
     if ending.cancelled_caught:
         stage.broken.append("the runs cannot be ended")
         return
@@ -174,10 +174,10 @@ async def settle(stage: Stage) -> None:
 async def _answer_restarts(stage: Stage) -> None:
     """A run that waits for a person, and those that wait for it, may fill the queue for ever."""
     with stage.person("answers restarts"):
-        for ask in await stage.core.scheduler.asks():
+        for ask in await stage.core.reader.asks():
             if ask.name == RESTART_ASK:
                 by = "a person"
-                await stage.core.scheduler.answer(ask.run_id, ask.name, "fail", by)
+                await stage.core.control.answer(ask.run_id, ask.name, "fail", by)
 
 
 def _check_slots(stage: Stage) -> None:
@@ -194,13 +194,13 @@ async def _probe(stage: Stage, run_id: str) -> None:
 def _check_memory(stage: Stage) -> None:
     """Nothing is remembered of runs that have ended."""
     core = stage.core
-    told = core.scheduler.statistics()
+    told = core.statistics()
     for what, left in {
-        "views": dict(core.scheduler.table.views),
-        "executions": dict(core.scheduler.table.executions),
+        "views": dict(core.table.views),
+        "executions": dict(core.table.executions),
         "subscribers": core.bus.subscribers(),
         "submits in line": told.waiting_submits,
-        "entering submits": core.scheduler.submitter.admission.statistics().entering,
+        "entering submits": core.submitter.admission.statistics().entering,
         "pending decisions": core.recorder.statistics().pending,
     }.items():
         if left:

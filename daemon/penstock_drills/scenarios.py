@@ -126,7 +126,7 @@ async def doubts(stage: Stage) -> None:
 async def _answer(stage: Stage, run_id: str, seconds: float) -> None:
     await trio.sleep(seconds)
     with stage.person(f"answers {run_id}"):
-        await stage.core.scheduler.answer(run_id, "q", "yes", "a person")
+        await stage.core.control.answer(run_id, "q", "yes", "a person")
 
 
 async def tree(stage: Stage) -> None:
@@ -250,7 +250,7 @@ async def slow_stop(stage: Stage) -> None:
         # One call for whether the id is known; in the middle of the next one, the commit.
         await trio.sleep(SLOW_STORE * 1.5)
         asked = trio.current_time()
-        await stage.core.scheduler.shutdown()
+        await stage.core.shutdown()
         if stage.undisturbed and trio.current_time() > asked + 5:
             stage.broken.append("the stop waited for a run that it should have ended")
         stage.stop()
@@ -266,7 +266,7 @@ async def slow_cancel(stage: Stage) -> None:
             nursery.start_soon(_answer_late, stage)
             await trio.sleep_until(begun + 2 - SLOW_STORE / 2)
             nursery.cancel_scope.cancel(reason="it is too late to answer")
-        await stage.core.scheduler.shutdown(cancel_queued=True)
+        await stage.core.shutdown(cancel_queued=True)
     stage.stop()
     await trio.sleep_forever()
 
@@ -274,14 +274,14 @@ async def slow_cancel(stage: Stage) -> None:
 async def _answer_late(stage: Stage) -> None:
     """Answer so shortly before the expiry that both are on their way at once."""
     with stage.person("answers q"):
-        view = await stage.core.scheduler.view("q")
+        view = await stage.core.reader.view("q")
         while "q" not in view.asks:
             await stage.core.bus.wait_published("q")
         expires = view.asks["q"].expires_at
         assert expires is not None
         left = (expires - stage.core.now()).total_seconds()
         await trio.sleep(left - SLOW_STORE / 2)
-        await stage.core.scheduler.answer("q", "q", "yes", "a person")
+        await stage.core.control.answer("q", "q", "yes", "a person")
 
 
 async def cancel_all(stage: Stage) -> None:
@@ -291,7 +291,7 @@ async def cancel_all(stage: Stage) -> None:
         await stage.submit(["artifact", "x", ["text", "more"], 0.01], ["sleep", 9])
         await stage.submit(["sleep", 9], run_id="c", after=("a",))
         await trio.sleep(1)
-    await stage.core.scheduler.shutdown(cancel_queued=True)
+    await stage.core.shutdown(cancel_queued=True)
     stage.stop()
     await trio.sleep_forever()
 
@@ -330,7 +330,7 @@ async def interrupted(stage: Stage) -> None:
 async def repaired(stage: Stage) -> None:
     """The life after a kill: what was interrupted goes on, or is asked about."""
     with stage.person("submitter"):
-        await stage.core.scheduler.answer("b", RESTART_ASK, "requeue", "a person")
+        await stage.core.control.answer("b", RESTART_ASK, "requeue", "a person")
     await stage.until_ended("a", "b", "c", "d", "e")
 
 

@@ -18,18 +18,14 @@ from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
+from penstock.testing.faulty_store import FaultyStore, StoreFault, inline
+from penstock.testing.in_memory import memory_environment
+from penstock.testing.programs import FakeProcesses
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.values import new_event_id
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
-from penstock_drills.fakes import (
-    FakeProcesses,
-    FaultyStore,
-    StoreFault,
-    fake_environment,
-    inline,
-)
 from penstock_drills.scripts import Notes, Op, drill_kinds
 
 #: Virtual seconds that a client looks again after an outage.
@@ -112,7 +108,7 @@ class Stage:
                     store=self.store,
                     kinds=drill_kinds(self.notes),
                     life=f"life-{self.lives}",
-                    environment=fake_environment(self.processes),
+                    environment=memory_environment(self.processes),
                 ) as core:
                     self._core = core
                     await play(self)
@@ -152,7 +148,7 @@ class Stage:
         await trio.sleep(seconds)
         self.broken.append("something hangs in a shield")
         while self.up and trio.current_time() < seconds + LAST_HANG_SECONDS:
-            self.core.scheduler.table.abandon()
+            self.core.table.abandon()
             await trio.sleep(TRY_AGAIN)
         print("a drill hangs: ", *self.broken, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
         os._exit(70)
@@ -180,7 +176,7 @@ class Stage:
         """One of the runs that execute now; None if there is none."""
         if not self.up:
             return None
-        executions = list(self.core.scheduler.table.executions.values())
+        executions = list(self.core.table.executions.values())
         return executions[number % len(executions)] if executions else None
 
     async def submit(
@@ -194,7 +190,7 @@ class Stage:
             "run_id": run_id,
         }
         request = SubmitRequest(**fields, **others)
-        submitted = await self.core.scheduler.submit(request, wait=True)
+        submitted = await self.core.submitter.submit(request, wait=True)
         self._noted(submitted)
         return submitted.view.run_id
 
@@ -213,7 +209,7 @@ class Stage:
 
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel and wait for the receipt; what it calls gone must be, with all that is below it."""
-        receipt = await self.core.scheduler.cancel(run_id, reason, wait=True)
+        receipt = await self.core.control.cancel(run_id, reason, wait=True)
         if receipt.gone_at is None:
             return
         for alive in self.processes.alive.values():
@@ -248,7 +244,7 @@ class Stage:
     async def until_ended(self, *run_ids: str, seconds: float = 60.0) -> None:
         """Wait until these runs have ended, at most so many virtual seconds."""
         with trio.move_on_after(seconds) as limit:
-            while any(map(self.core.scheduler.reader.is_open, run_ids)):
+            while any(map(self.core.reader.is_open, run_ids)):
                 await self.core.bus.wait_published(None)
         if limit.cancelled_caught and self.undisturbed:
             self.broken.append(f"of {run_ids} some have not ended")

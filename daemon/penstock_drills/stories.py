@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from penstock_drills.fakes import FaultMode, StoreFault
+from penstock.testing.faulty_store import FaultMode, StoreFault
 from penstock_drills.laws import settle
 from penstock_drills.scripts import Op
 from penstock_drills.simulator import Stage
@@ -168,7 +168,7 @@ async def _cancel(stage: Stage, *, run_id: str, at: float) -> None:
 async def _answer(stage: Stage, *, run_id: str, at: float) -> None:
     await trio.sleep(at)
     with stage.person(f"answers {run_id}"):
-        fact = await stage.core.scheduler.answer(run_id, "q", "yes", "a person")
+        fact = await stage.core.control.answer(run_id, "q", "yes", "a person")
         stage.notes.told(fact)
 
 

@@ -281,6 +281,9 @@ def test_a_run_that_its_embedded_daemon_executes_is_left_alone(
     [socket] = (home / "run" / "penstock" / "embedded").iterdir()
     socket.unlink()
     assert json_of("show", "e")[0]["state"] == "running"
+    done = call("follow", "e", code=1)
+    assert "does not answer" in done.stderr
+    assert "has not ended, as far as its log goes" in done.stderr
     running.terminate()
     assert running.wait(PATIENCE) == 143
 
@@ -326,7 +329,7 @@ def test_a_killed_command_leaves_no_process_and_an_honest_story(
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
     done = call("follow", "k", code=1)
-    assert "left unfinished" in done.stderr
+    assert "the daemon died during the run" in done.stderr
 
 
 def test_prune_forgets_what_has_ended_and_spares_what_goes_on(

@@ -265,8 +265,8 @@ class RecordingScheduler:
         if group is not None:
             raise Refused("group", "there is none")
 
-    async def wait_drained(self, _group: str | None) -> None:
-        await trio.lowlevel.checkpoint()
+    async def drain(self, group: str | None) -> None:
+        await self.resume(group)
 
     # The last, since below it `list` is no type in here.
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
@@ -305,6 +305,8 @@ class FakeCore:
         self.store = MemoryLog(self.config)
         self.bus = self.store.bus
         self.scheduler = RecordingScheduler(self.store, self.kinds)
+        self.submitter = self.reader = self.control = self.queue = self.scheduler
+        self.why, self.statistics = self.scheduler.why, self.scheduler.statistics
         self.healthy = True
 
     async def health(self) -> HealthReply:

@@ -21,9 +21,9 @@ from penstock.log.audit import audit_file, findings_by_law
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.runs.core import open_core
 from penstock.runs.run import Kind, Output, Run
+from penstock.testing.faulty_store import inline
 from penstock.words.config import Config
 from penstock.words.errors import NotFound
-from penstock_drills.fakes import inline
 
 
 async def _write_artifact(run: Run, _inputs: Seconds) -> Output:
@@ -48,12 +48,12 @@ async def log(tmp_path: Path, autojump_clock: object) -> Path:
             environment=fake_environment(),
         ) as core,
     ):
-        await core.scheduler.submit(request("text", "a"))
-        await core.scheduler.submit(request(run_id="b", fail=True))
-        await core.scheduler.submit(request(run_id="c", after=("b",)))
+        await core.submitter.submit(request("text", "a"))
+        await core.submitter.submit(request(run_id="b", fail=True))
+        await core.submitter.submit(request(run_id="c", after=("b",)))
         await wait_ended(core, "a", "b", "c")
-        await core.scheduler.submit(request(run_id="d", seconds=9))
-        await core.scheduler.submit(request(run_id="e"))
+        await core.submitter.submit(request(run_id="d", seconds=9))
+        await core.submitter.submit(request(run_id="e"))
     return path
 
 

@@ -12,11 +12,10 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.testing.virtual_time import START, deterministic
 from penstock.words.events import RunFailed
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
-from penstock_drills.determinism import deterministic
-from penstock_drills.fakes import START
 from penstock_drills.laws import check_errors
 from penstock_drills.schedules import run_schedule
 from penstock_drills.simulator import Stage, open_stage
@@ -57,11 +56,11 @@ async def test_a_cancel_of_a_released_run_waits_for_the_one_claimed_anew(
             stage.choose_execution(0).preempt("a drill")
             # Its release is being committed, and the claim after it is in the same batch.
             await trio.sleep(0.05)
-            receipt = await stage.core.scheduler.cancel("a", "enough", wait=True)
+            receipt = await stage.core.control.cancel("a", "enough", wait=True)
             assert receipt.gone_at is not None
             assert receipt.gone_at >= receipt.requested_at
             assert not stage.processes.alive
-            await stage.core.scheduler.shutdown(cancel_queued=True)
+            await stage.core.shutdown(cancel_queued=True)
 
         assert await stage.live(play)
         assert stage.broken == []

@@ -61,11 +61,11 @@ async def describe(
     """A run `r` to its end: its view, its llms.txt, its facts."""
     out = tree.parent / "out"
     with trio.fail_after(60):
-        await core.scheduler.submit(
+        await core.submitter.submit(
             request("llms-txt", "r", source=str(tree), out=str(out), **inputs)
         )
         await wait_ended(core, "r")
-    view = await core.scheduler.reader.view("r")
+    view = await core.reader.view("r")
     assert view.state == "completed", view.error
     facts = await core.store.read("r")
     return view, (out / "llms.txt").read_text(), facts
@@ -171,7 +171,7 @@ async def test_a_model_can_be_declined_or_insisted_on(
     assert model_server.log() == []
     async with open_fake_core(KIND) as core:
         with pytest.raises(PenstockError, match="need a model"):
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request("llms-txt", "r", source=str(tree), model=True)
             )
 
@@ -206,7 +206,7 @@ async def test_what_the_model_said_is_not_asked_for_again(
         ) as core:
             with trio.fail_after(60):
                 await wait_ended(core, "r")
-            view = await core.scheduler.reader.view("r")
+            view = await core.reader.view("r")
     assert view.state == "completed"
     asked = ["\n".join(m["content"] for m in seen["messages"]) for seen in model_server.log()]  # fmt: skip
     assert [HEAD in text for text in asked] == [True, False, False]
@@ -217,5 +217,5 @@ async def _stop_in_the_middle(
 ) -> None:
     async with open_model_core(model_server.url, KIND, store=store) as core:
         asked = request("llms-txt", "r", source=str(tree), out=str(tree.parent / "out"))
-        await core.scheduler.submit(asked)
+        await core.submitter.submit(asked)
         await model_server.wait_log(1, "generating", sent=3)

@@ -41,9 +41,9 @@ DONE = {"fields": {"reason": "it is warm", "done": "True", "kind": "none", "inpu
 async def take(core: Core, **inputs: Any) -> RunView:
     """A loop `r` to its end."""
     with trio.fail_after(60):
-        await core.scheduler.submit(request("loop", "r", goal="it is warm", **inputs))
+        await core.submitter.submit(request("loop", "r", goal="it is warm", **inputs))
         await wait_ended(core, "r")
-    return await core.scheduler.reader.view("r")
+    return await core.reader.view("r")
 
 
 def texts(model_server: ModelServer) -> list[str]:
@@ -62,7 +62,7 @@ async def test_the_model_chooses_each_turn_until_it_is_content(
     )
     async with open_model_core(model_server.url, LOOP) as core:
         view = await take(core, kinds=["sleep"])
-        first = await core.scheduler.reader.view("r.turn-1")
+        first = await core.reader.view("r.turn-1")
     assert view.result == {"turns": 2, "reached": "goal", "reason": "it is warm"}
     assert first.inputs == {"seconds": 0.01, "fail": False}
     assert view.steps["decide 1"]["reason"] == "not yet"
@@ -170,17 +170,17 @@ async def test_a_decision_is_not_paid_twice(model_server: ModelServer) -> None:
     model_server.script(choice("sleep", '{"seconds": 0.5}'), DONE)
     async with inline_store() as store:
         async with open_model_core(model_server.url, LOOP, store=store) as core:
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request("loop", "r", goal="it is warm", kinds=["sleep"])
             )
             with trio.fail_after(60):
-                while not core.scheduler.reader.is_open("r.turn-1"):
+                while not core.reader.is_open("r.turn-1"):
                     await core.bus.wait_published("r")
         async with open_model_core(
             model_server.url, LOOP, store=store, life="life-2"
         ) as core:
             with trio.fail_after(60):
                 await wait_ended(core, "r")
-            view = await core.scheduler.reader.view("r")
+            view = await core.reader.view("r")
     assert view.result["turns"] == 1
     assert len(model_server.log()) == 2

@@ -30,6 +30,7 @@ from penstock.log.projections import RunView
 from penstock.log.store import Store
 from penstock.runs.core import Core
 from penstock.runs.run import Kind, Run
+from penstock.testing.faulty_store import FaultyStore, StoreFault
 from penstock.words.errors import PenstockError, Refused, StoreBroken
 from penstock.words.events import (
     ModelUsed,
@@ -39,7 +40,6 @@ from penstock.words.events import (
     StepFailed,
 )
 from penstock.words.lifecycle import RESTART_ASK
-from penstock_drills.fakes import FaultyStore, StoreFault
 
 Clock = trio.testing.MockClock
 
@@ -87,7 +87,7 @@ async def run_loop(
     """A loop `r` from its start to its end."""
     shell = Shell(codes=codes)
     async with inline_store() as store, loops(store, shell) as core:
-        await core.scheduler.submit(request("loop", "r", **inputs))
+        await core.submitter.submit(request("loop", "r", **inputs))
         view = await ended(core)
         view.details = {**view.details, "log": await whole_log(store)}
         return view, core, shell
@@ -96,7 +96,7 @@ async def run_loop(
 async def ended(core: Core) -> RunView:
     with trio.fail_after(1_000_000):
         await wait_ended(core, "r")
-    return await core.scheduler.reader.view("r")
+    return await core.reader.view("r")
 
 
 SLEEP = {"kind": "sleep", "inputs": {"seconds": 10}}
@@ -164,7 +164,7 @@ async def test_while_a_turn_runs_the_loop_is_not_woken(autojump_clock: Clock) ->
     ):
         act = {"kind": "sleep", "inputs": {"seconds": 86_400}}
         asked = request("loop", "r", until="check", act=act, max_seconds=100_000)
-        await core.scheduler.submit(asked)
+        await core.submitter.submit(asked)
         # The turn sleeps, and the loop waits for its end.
         await trio.sleep(60)
         steps = Steps("run r")
@@ -185,10 +185,10 @@ async def test_a_cancel_ends_the_turn_and_starts_no_other(
         inline_store() as store,
         loops(store, Shell(codes={"check": [1]})) as core,
     ):
-        await core.scheduler.submit(request("loop", "r", until="check", act=SLEEP))
+        await core.submitter.submit(request("loop", "r", until="check", act=SLEEP))
         await trio.sleep(15)
         before = trio.current_time()
-        await core.scheduler.control.cancel("r", "by a person", wait=True)
+        await core.control.cancel("r", "by a person", wait=True)
         await wait_ended(core, "r.turn-2")
         assert trio.current_time() - before < 1
         await trio.sleep(1000)
@@ -223,7 +223,7 @@ async def test_time_is_bounded_and_the_turn_under_way_ends(
         inline_store() as store,
         loops(store, Shell(codes={"check": [1]})) as core,
     ):
-        await core.scheduler.submit(
+        await core.submitter.submit(
             request("loop", "r", until="check", act=SLEEP, max_seconds=25)
         )
         view = await ended(core)
@@ -239,7 +239,7 @@ async def test_time_goes_on_over_a_restart(autojump_clock: Clock) -> None:
     shell = Shell(codes={"check": [1]})
     async with inline_store() as store:
         async with loops(store, shell) as core:
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request("loop", "r", until="check", act=SLEEP, max_seconds=25)
             )
             await trio.sleep(15)
@@ -285,7 +285,7 @@ async def test_a_failed_turn_is_followed_by_the_next_if_asked(
     async with inline_store() as store:
         async with loops(store, shell) as core:
             asked = request("loop", "r", until="check", act="fix", keep_going=True)
-            await core.scheduler.submit(asked)
+            await core.submitter.submit(asked)
             with core.bus.subscribe("r", 0) as subscription:
                 async for batch in subscription:
                     if any(fact.type == "step.failed" for fact in batch.facts):
@@ -307,7 +307,7 @@ async def test_what_is_recorded_is_not_repeated_after_a_stop(
     shell = Shell(codes={"check": [1, 1, 1, 0]})
     async with inline_store() as store:
         async with loops(store, shell) as core:
-            await core.scheduler.submit(request("loop", "r", until="check", act=SLEEP))
+            await core.submitter.submit(request("loop", "r", until="check", act=SLEEP))
             await trio.sleep(stop_at)
         async with loops(store, shell, "life-2") as core:
             view = await ended(core)
@@ -367,10 +367,10 @@ async def test_folder_and_variables_are_handed_to_its_commands(
 async def test_a_rule_needs_no_model_and_a_goal_does(autojump_clock: Clock) -> None:
     """APP-03: told at submit, before anything is recorded."""
     async with inline_store() as store, loops(store, Shell()) as core:
-        await core.scheduler.submit(request("loop", "r", until="check", act="fix"))
+        await core.submitter.submit(request("loop", "r", until="check", act="fix"))
         await ended(core)
         with pytest.raises(PenstockError, match="need a model"):
-            await core.scheduler.submit(request("loop", "s", goal="peace", act="fix"))
+            await core.submitter.submit(request("loop", "s", goal="peace", act="fix"))
         assert await store.run("s") is None
 
 
@@ -433,7 +433,7 @@ async def live_until_death(store: Store, shell: Shell, note: Kind) -> None:
     try:
         async with loops(store, shell, "life-1", note) as core:
             act = {"kind": "note"}
-            await core.scheduler.submit(request("loop", "r", until="check", act=act))
+            await core.submitter.submit(request("loop", "r", until="check", act=act))
             await ended(core)
     except* StoreBroken:
         pass
@@ -468,18 +468,18 @@ async def test_the_loop_says_what_a_restart_does_to_its_turn(
         )
         try:
             async with loops(dying, shell, "life-1", once) as core:
-                await core.scheduler.submit(asked)
+                await core.submitter.submit(asked)
                 await trio.sleep(5)
                 dying.dead = True
-                await core.scheduler.intervene("r", "you are dead")
+                await core.control.intervene("r", "you are dead")
         except* StoreBroken:
             pass
         async with loops(store, shell, "life-2", once) as core:
             if answer is not None:
-                assert core.scheduler.table.executions == {}
-                await core.scheduler.answer("r", RESTART_ASK, answer, "a person")
+                assert core.table.executions == {}
+                await core.control.answer("r", RESTART_ASK, answer, "a person")
             view = await ended(core)
-            assert await core.scheduler.asks() == []
+            assert await core.reader.asks() == []
         turn = await store.run("r.turn-1")
     assert (view.state, len(begun)) == (end, 2 if end == "completed" else 1)
     assert turn is not None

@@ -210,7 +210,7 @@ async def test_dead_code_is_looked_for_in_a_contained_process(
     async with open_coding(place(tmp_path / "state", "http://127.0.0.1:1")) as core:
         inputs = {"folder": str(root), "files": ["a.py", "b.py", "d.py"]}
         request = SubmitRequest(kind="dead-code", run_id="dead", inputs=inputs)
-        await core.scheduler.submit(request)
+        await core.submitter.submit(request)
         with trio.fail_after(60), core.bus.subscribe("dead", 0) as subscription:
             facts = [fact async for batch in subscription for fact in batch.facts]
     assert facts[-1].type == "run.completed"

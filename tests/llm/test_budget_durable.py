@@ -80,7 +80,7 @@ async def core_with(
 async def ended(core: Core, run_id: str) -> RunView:
     with trio.fail_after(10_000):
         await wait_ended(core, run_id)
-    return await core.scheduler.reader.view(run_id)
+    return await core.reader.view(run_id)
 
 
 async def answer(core: Core, run_id: str, word: str) -> None:
@@ -90,7 +90,7 @@ async def answer(core: Core, run_id: str, word: str) -> None:
             async for batch in subscription:
                 if any(fact.type == "ask.raised" for fact in batch.facts):
                     break
-    await core.scheduler.control.answer(run_id, ASK, word, "a person")
+    await core.control.answer(run_id, ASK, word, "a person")
 
 
 async def test_what_is_spent_is_a_fact_and_stands_in_the_view(
@@ -100,7 +100,7 @@ async def test_what_is_spent_is_a_fact_and_stands_in_the_view(
         inline_store() as store,
         core_with(chain_of(CountingEngine()), store) as core,
     ):
-        await core.scheduler.submit(request("asks", "r"))
+        await core.submitter.submit(request("asks", "r"))
         view = await ended(core, "r")
     assert (view.tokens_in, view.tokens_out) == (270, 30)
     assert (view.cost, view.model_seconds) == (3.0, 3.0)
@@ -112,7 +112,7 @@ async def test_the_hard_line_refuses_the_next_request(autojump_clock: Clock) -> 
     engine = CountingEngine()
     chain = chain_of(engine, run_budget=Budget(tokens=200, soft=1.0))
     async with inline_store() as store, core_with(chain, store) as core:
-        await core.scheduler.submit(request("asks", "r"))
+        await core.submitter.submit(request("asks", "r"))
         view = await ended(core, "r")
     assert view.state == "failed"
     assert (
@@ -127,7 +127,7 @@ async def test_a_restart_forgets_nothing_that_was_spent(autojump_clock: Clock) -
     chain = chain_of(engine, run_budget=Budget(tokens=200, soft=1.0))
     async with inline_store() as store:
         async with core_with(chain, store) as core:
-            await core.scheduler.submit(request("asks", "r"))
+            await core.submitter.submit(request("asks", "r"))
             # In the middle of the second request.
             await trio.sleep(15)
         async with core_with(chain, store, "life-2") as core:
@@ -145,10 +145,10 @@ async def test_what_was_cut_off_is_paid_for(autojump_clock: Clock) -> None:
         inline_store() as store,
         core_with(chain_of(engine), store) as core,
     ):
-        await core.scheduler.submit(request("asks", "r"))
+        await core.submitter.submit(request("asks", "r"))
         await engine.begun.wait()
-        await core.scheduler.control.cancel("r", "by a person", wait=True)
-        view = await core.scheduler.reader.view("r")
+        await core.control.cancel("r", "by a person", wait=True)
+        view = await core.reader.view("r")
     assert view.state == "cancelled"
     assert view.tokens_in > 0
     assert view.tokens_out > 0
@@ -162,11 +162,11 @@ async def test_a_tree_pays_for_its_children_over_a_restart(
     chain = chain_of(engine, tree_budget=Budget(tokens=650, soft=1.0))
     async with inline_store() as store:
         async with core_with(chain, store) as core:
-            await core.scheduler.submit(request("parent", "r"))
+            await core.submitter.submit(request("parent", "r"))
             await ended(core, "r.0")
         async with core_with(chain, store, "life-2") as core:
             view = await ended(core, "r")
-            third = await core.scheduler.reader.view("r.2")
+            third = await core.reader.view("r.2")
     assert view.state == "failed"
     assert "tree of runs" in str(third.error)
     assert engine.asked == 7
@@ -179,7 +179,7 @@ async def test_at_the_soft_line_a_person_decides_for_the_whole_tree(
     engine = CountingEngine()
     chain = chain_of(engine, tree_budget=Budget(tokens=10_000, soft=0.02))
     async with inline_store() as store, core_with(chain, store) as core:
-        await core.scheduler.submit(request("parent", "r"))
+        await core.submitter.submit(request("parent", "r"))
         await answer(core, "r.0", word)
         view = await ended(core, "r")
     assert view.state == ("completed" if word == GO_ON else "failed")
@@ -193,7 +193,7 @@ async def test_the_answer_at_the_soft_line_outlives_a_restart(
     chain = chain_of(engine, tree_budget=Budget(tokens=10_000, soft=0.01))
     async with inline_store() as store:
         async with core_with(chain, store) as core:
-            await core.scheduler.submit(request("parent", "r"))
+            await core.submitter.submit(request("parent", "r"))
             await answer(core, "r.0", GO_ON)
             await trio.sleep(5)
         async with core_with(chain, store, "life-2") as core:
@@ -210,7 +210,7 @@ class PreemptAtStep(trio.abc.Instrument):
         self.done = False
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        execution = self._core.scheduler.table.executions.get("r")
+        execution = self._core.table.executions.get("r")
         if execution is None or self.done:
             return
         self._left -= 1
@@ -228,7 +228,7 @@ async def test_each_request_is_told_once_wherever_its_run_is_interrupted(
         async with inline_store() as store, core_with(chain_of(engine), store) as core:
             instrument = PreemptAtStep(core, step)
             trio.lowlevel.add_instrument(instrument)
-            await core.scheduler.submit(request("asks", "r"))
+            await core.submitter.submit(request("asks", "r"))
             view = await ended(core, "r")
             trio.lowlevel.remove_instrument(instrument)
             facts = await store.read("r")

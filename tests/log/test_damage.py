@@ -178,10 +178,10 @@ async def test_a_lost_page_of_an_ended_run_fails_the_reads_of_that_run_alone(
     lose_page_of_old(log)
     async with opened(log) as store, open_fake_core(store=store) as core:
         with pytest.raises(LogDamaged, match="'old'"):
-            await core.scheduler.view("old")
-        assert (await core.scheduler.view("before")).ended
-        assert (await core.scheduler.view("after")).ended
-        await core.scheduler.submit(request(run_id="new"))
+            await core.reader.view("old")
+        assert (await core.reader.view("before")).ended
+        assert (await core.reader.view("after")).ended
+        await core.submitter.submit(request(run_id="new"))
         await wait_ended(core, "new")
         assert (await types_of(core, "new"))[-1] == "run.completed"
         told = await make_health(core)()
@@ -222,7 +222,7 @@ async def test_a_prune_that_meets_damage_fails_alone(log: Path) -> None:
         )
         with pytest.raises(LogDamaged):
             await core.recorder.record(prune)
-        await core.scheduler.submit(request(run_id="new"))
+        await core.submitter.submit(request(run_id="new"))
         await wait_ended(core, "new")
         assert store.damage is not None
 

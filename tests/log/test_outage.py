@@ -8,8 +8,8 @@ import trio.testing
 
 from fakes.cores import open_fake_core, request, wait_ended
 from fakes.stores import inline_store
+from penstock.testing.faulty_store import LONG_OUTAGE, FaultyStore, StoreFault
 from penstock.words.errors import StoreAway, StoreUnavailable
-from penstock_drills.fakes import LONG_OUTAGE, FaultyStore, StoreFault
 
 
 async def test_an_idle_daemon_takes_runs_a_second_after_the_store_is_back(
@@ -21,11 +21,11 @@ async def test_an_idle_daemon_takes_runs_a_second_after_the_store_is_back(
         async with open_fake_core(store=faulty) as core:
             fault = faulty.fault = StoreFault("outage", faulty.calls + 1)
             with pytest.raises(StoreUnavailable) as tried:
-                await core.scheduler.submit(request())
+                await core.submitter.submit(request())
             assert not isinstance(tried.value, StoreAway)
             assert fault.since is not None
             with pytest.raises(StoreAway):
-                await core.scheduler.submit(request())
+                await core.submitter.submit(request())
             await trio.sleep(fault.since + LONG_OUTAGE + 1 - trio.current_time())
-            await core.scheduler.submit(request(run_id="third"))
+            await core.submitter.submit(request(run_id="third"))
             await wait_ended(core, "third")

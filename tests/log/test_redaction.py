@@ -50,7 +50,7 @@ async def test_a_secret_is_in_no_fact_but_an_artifact(
     redact = make_redaction([r"password=\S+"], [SECRET])
     environment = replace(fake_environment(), redact=redact)
     async with open_fake_core(kind("tell", tell), environment=environment) as core:
-        await core.scheduler.submit(request("tell", "t"))
+        await core.submitter.submit(request("tell", "t"))
         await wait_ended(core, "t")
         bodies = {fact.type: fact.body.decode() for fact in await whole_log(core.store)}
         assert f"the token is {REDACTED}, and {REDACTED}" in bodies["log"]
@@ -78,28 +78,27 @@ async def test_what_people_say_is_redacted(
     """API-07: inputs, labels, an answer, an intervention, a report, the reason of a cancel or pause."""
     environment = replace(fake_environment(), redact=make_redaction([], [SECRET]))
     async with open_fake_core(kind("ask", ask_twice), environment=environment) as core:
-        scheduler = core.scheduler
         labels = {"ticket": f"see {SECRET}"}
-        await scheduler.submit(request("ask", "a", labels=labels))
+        await core.submitter.submit(request("ask", "a", labels=labels))
         with core.bus.subscribe("a", 0) as subscription:
             async for batch in subscription:
                 if any(fact.type == "ask.raised" for fact in batch.facts):
                     break
-        await scheduler.intervene("a", f"use {SECRET}")
+        await core.control.intervene("a", f"use {SECRET}")
         report = BugReportRequest(text=f"{SECRET} fails", version=0)
-        await scheduler.report_bug("a", report)
-        await scheduler.answer("a", "word", f"it is {SECRET}", "me")
+        await core.control.report_bug("a", report)
+        await core.control.answer("a", "word", f"it is {SECRET}", "me")
         await wait_ended(core, "a")
-        await scheduler.pause(None, f"for {SECRET}")
-        await scheduler.submit(request("sleep", "b", seconds=1000))
-        await scheduler.cancel("b", f"{SECRET} is known", wait=True)
-        await scheduler.cancel("c", f"{SECRET} is known", wait=True)
-        await scheduler.resume(None)
-        assert (await scheduler.submit(request("sleep", "c"))).view.ended
-        await scheduler.submit(request("sleep", "d", seconds=1000))
-        await scheduler.cancel("d", f"{SECRET} is known", wait=True)
+        await core.queue.pause(None, f"for {SECRET}")
+        await core.submitter.submit(request("sleep", "b", seconds=1000))
+        await core.control.cancel("b", f"{SECRET} is known", wait=True)
+        await core.control.cancel("c", f"{SECRET} is known", wait=True)
+        await core.queue.resume(None)
+        assert (await core.submitter.submit(request("sleep", "c"))).view.ended
+        await core.submitter.submit(request("sleep", "d", seconds=1000))
+        await core.control.cancel("d", f"{SECRET} is known", wait=True)
         facts = await whole_log(core.store)
-        views = [await scheduler.view(run_id) for run_id in "abcd"]
+        views = [await core.reader.view(run_id) for run_id in "abcd"]
     told = {fact.type: fact.body.decode() for fact in facts if fact.run_id != "b"}
     for kind_of_fact in (
         "ask.answered", "intervention.received", "bug.reported", "queue.paused",
@@ -124,11 +123,11 @@ async def test_inputs_are_shown_redacted_and_kept_whole(
 
     say = Kind("say", "say", Words, Nothing, listen)
     async with open_fake_core(say, environment=environment) as core:
-        await core.scheduler.submit(request("say", "s", text="pin 1234"))
+        await core.submitter.submit(request("say", "s", text="pin 1234"))
         await wait_ended(core, "s")
-        assert (await core.scheduler.view("s")).inputs == {"text": f"pin {REDACTED}"}
+        assert (await core.reader.view("s")).inputs == {"text": f"pin {REDACTED}"}
         assert not [f for f in await whole_log(core.store) if "1234" in f.body.decode()]
-        again = await core.scheduler.retry("s")
+        again = await core.submitter.retry("s")
         await wait_ended(core, again.view.run_id)
     assert heard == ["pin 1234"] * 2
 

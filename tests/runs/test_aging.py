@@ -35,9 +35,9 @@ async def keep_busy(core: Core, stop_at: float) -> None:
     """HIGH runs of a second each, always ten of them in line."""
     number = 0
     while trio.current_time() < stop_at:
-        while core.scheduler.statistics().queued_by_priority["HIGH"] < 10:
+        while core.statistics().queued_by_priority["HIGH"] < 10:
             number += 1
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(run_id=f"high{number}", seconds=1, priority="HIGH")
             )
         await trio.sleep(0.5)
@@ -56,9 +56,9 @@ async def test_with_aging_the_least_important_starts_in_the_end(
         nursery.start_soon(keep_busy, core, 300)
         await trio.sleep(1)
         low = request(run_id="b", seconds=1, priority="BACKGROUND")
-        await core.scheduler.submit(low)
+        await core.submitter.submit(low)
         await trio.sleep(250)
-        view = await core.scheduler.view("b")
+        view = await core.reader.view("b")
         if aging is None:
             assert view.state == "queued"
         else:

@@ -55,10 +55,10 @@ async def test_a_receipt_proves_that_scope_and_processes_are_gone(
     async with open_fake_core(
         kind("program", program), environment=fake_environment(processes)
     ) as core:
-        await core.scheduler.submit(request("program", "p", seconds=1000))
+        await core.submitter.submit(request("program", "p", seconds=1000))
         await trio.sleep(1)
         assert processes.running == 1
-        receipt = await core.scheduler.cancel("p", "enough", wait=True)
+        receipt = await core.control.cancel("p", "enough", wait=True)
         assert (receipt.outcome, receipt.method, receipt.survivors) == (
             "cancelled",
             "subreaper",
@@ -68,8 +68,8 @@ async def test_a_receipt_proves_that_scope_and_processes_are_gone(
         assert receipt.gone_at is not None
         assert receipt.gone_at >= receipt.requested_at
         assert processes.running == 0
-        assert core.scheduler.table.executions == {}
-        again = await core.scheduler.cancel("p", "again", wait=True)
+        assert core.table.executions == {}
+        again = await core.control.cancel("p", "again", wait=True)
         assert (again.outcome, again.method, again.pids) == (
             "already_terminal",
             "subreaper",
@@ -90,9 +90,9 @@ async def test_survivors_are_listed_and_never_called_gone(
     async with open_fake_core(
         kind("program", program), environment=environment
     ) as core:
-        await core.scheduler.submit(request("program", "p", seconds=1000))
+        await core.submitter.submit(request("program", "p", seconds=1000))
         await trio.sleep(1)
-        receipt = await core.scheduler.cancel("p", "enough", wait=True)
+        receipt = await core.control.cancel("p", "enough", wait=True)
         assert receipt.survivors == "unknown"
         assert receipt.gone_at is None
 
@@ -102,9 +102,9 @@ async def test_a_queued_run_is_cancelled_without_ever_starting(
 ) -> None:
     """CN-02"""
     async with open_fake_core(max_concurrent=1) as core:
-        await core.scheduler.submit(request(seconds=100))
-        await core.scheduler.submit(request(seconds=1, run_id="q"))
-        receipt = await core.scheduler.cancel("q", "no", wait=True)
+        await core.submitter.submit(request(seconds=100))
+        await core.submitter.submit(request(seconds=1, run_id="q"))
+        receipt = await core.control.cancel("q", "no", wait=True)
         assert (receipt.outcome, receipt.method) == ("cancelled", "none")
         assert receipt.gone_at is not None
         assert await types_of(core, "q") == ["run.queued", "run.cancelled"]
@@ -113,9 +113,9 @@ async def test_a_queued_run_is_cancelled_without_ever_starting(
 async def test_cancel_before_submit_leaves_a_tombstone(autojump_clock: Clock) -> None:
     """CN-02: stop works before start."""
     async with open_fake_core() as core:
-        receipt = await core.scheduler.cancel("later", "never mind", wait=True)
+        receipt = await core.control.cancel("later", "never mind", wait=True)
         assert (receipt.outcome, receipt.gone_at) == ("tombstoned", None)
-        submitted = await core.scheduler.submit(request(seconds=1, run_id="later"))
+        submitted = await core.submitter.submit(request(seconds=1, run_id="later"))
         assert submitted.view.state == "cancelled"
         assert await types_of(core, "later") == ["run.queued", "run.cancelled"]
 
@@ -125,7 +125,7 @@ async def test_many_cancels_at_once_record_one_request_and_one_end(
 ) -> None:
     """CN-03"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(request(seconds=1000, run_id="a"))
+        await core.submitter.submit(request(seconds=1000, run_id="a"))
         await settle()
         async with trio.open_nursery() as nursery:
             for _ in range(20):
@@ -136,7 +136,7 @@ async def test_many_cancels_at_once_record_one_request_and_one_end(
 
 
 async def cancel(core: Core, run_id: str) -> None:
-    receipt = await core.scheduler.cancel(run_id, "x", wait=True)
+    receipt = await core.control.cancel(run_id, "x", wait=True)
     assert receipt.outcome in {"cancelled", "already_terminal"}
 
 
@@ -147,13 +147,13 @@ async def test_cancel_of_a_run_that_ends_in_the_same_moment_says_what_happened(
     async with open_fake_core() as core:
         for number in range(20):
             run_id = f"r{number}"
-            await core.scheduler.submit(request(seconds=1, run_id=run_id))
+            await core.submitter.submit(request(seconds=1, run_id=run_id))
             began = trio.current_time()
             with trio.move_on_at(began + 1 + (number - 10) * 0.0001):
                 await trio.sleep_forever()
-            receipt = await core.scheduler.cancel(run_id, "x", wait=True)
+            receipt = await core.control.cancel(run_id, "x", wait=True)
             await wait_ended(core, run_id)
-            view = await core.scheduler.view(run_id)
+            view = await core.reader.view(run_id)
             assert (receipt.outcome == "cancelled") == (view.state == "cancelled")
 
 
@@ -162,7 +162,7 @@ async def test_a_malformed_id_is_refused(run_id: str, autojump_clock: Clock) -> 
     """EV-06 ER-02"""
     async with open_fake_core() as core:
         with pytest.raises(Refused):
-            await core.scheduler.cancel(run_id, "x", wait=True)
+            await core.control.cancel(run_id, "x", wait=True)
 
 
 async def test_cancel_is_not_delayed_by_a_full_recorder(autojump_clock: Clock) -> None:
@@ -183,10 +183,10 @@ async def test_cancel_is_not_delayed_by_a_full_recorder(autojump_clock: Clock) -
         inline_store(delay=lambda: 0.001) as store,
         open_fake_core(chattering, store=store, recorder_capacity=2) as core,
     ):
-        await core.scheduler.submit(request("chatter", "c"))
+        await core.submitter.submit(request("chatter", "c"))
         await trio.sleep(0.1)
         with trio.fail_after(5):
-            receipt = await core.scheduler.cancel("c", "quiet", wait=True)
+            receipt = await core.control.cancel("c", "quiet", wait=True)
         assert receipt.gone_at is not None
 
 
@@ -201,14 +201,14 @@ async def test_cancel_of_a_run_that_will_not_unwind_says_so_after_the_sla(
         return Nothing()
 
     async with open_fake_core(kind("stubborn", stubborn)) as core:
-        await core.scheduler.submit(request("stubborn", "s"))
+        await core.submitter.submit(request("stubborn", "s"))
         await settle()
         began = trio.current_time()
-        receipt = await core.scheduler.cancel("s", "now", wait=True)
+        receipt = await core.control.cancel("s", "now", wait=True)
         assert trio.current_time() - began <= 5.1
         assert receipt.gone_at is None
         await wait_ended(core, "s")
-        assert (await core.scheduler.view("s")).state == "cancelled"
+        assert (await core.reader.view("s")).state == "cancelled"
 
 
 async def test_an_answer_counts_once(autojump_clock: Clock) -> None:
@@ -222,18 +222,18 @@ async def test_an_answer_counts_once(autojump_clock: Clock) -> None:
 
     async def answer(core: Core, text: str) -> None:
         try:
-            await core.scheduler.answer("a", "colour", text, "tester")
+            await core.control.answer("a", "colour", text, "tester")
             wins.append(text)
         except AlreadyAnswered:
             pass
 
     async with open_fake_core(kind("question", question)) as core:
-        await core.scheduler.submit(request("question", "a"))
+        await core.submitter.submit(request("question", "a"))
         await settle()
         with pytest.raises(Refused):
-            await core.scheduler.answer("a", "colour", "green", "tester")
+            await core.control.answer("a", "colour", "green", "tester")
         with pytest.raises(AskNotFound):
-            await core.scheduler.answer("a", "shape", "round", "tester")
+            await core.control.answer("a", "shape", "round", "tester")
         async with trio.open_nursery() as nursery:
             for text in ("red", "blue") * 10:
                 nursery.start_soon(answer, core, text)
@@ -247,20 +247,20 @@ async def test_the_daemons_own_stream_is_no_run(autojump_clock: Clock) -> None:
     """TM-04"""
     async with open_fake_core() as core:
         with pytest.raises(RunNotFound):
-            await core.scheduler.view("daemon")
+            await core.reader.view("daemon")
 
 
 async def test_an_intervention_is_recorded_until_the_end(autojump_clock: Clock) -> None:
     """API-10 CC-04"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(request(seconds=5, run_id="a"))
-        fact = await core.scheduler.intervene("a", "faster")
+        await core.submitter.submit(request(seconds=5, run_id="a"))
+        fact = await core.control.intervene("a", "faster")
         assert fact.type == "intervention.received"
         await wait_ended(core, "a")
         with pytest.raises(Terminal):
-            await core.scheduler.intervene("a", "too late")
+            await core.control.intervene("a", "too late")
         with pytest.raises(RunNotFound):
-            await core.scheduler.intervene("nobody", "hello")
+            await core.control.intervene("nobody", "hello")
 
 
 async def test_a_bug_report_gets_its_verdict(autojump_clock: Clock) -> None:
@@ -273,7 +273,7 @@ async def test_a_bug_report_gets_its_verdict(autojump_clock: Clock) -> None:
         return Nothing()
 
     async with open_fake_core(kind("code", code)) as core:
-        await core.scheduler.submit(request("code", "c", seconds=50))
+        await core.submitter.submit(request("code", "c", seconds=50))
         await trio.sleep(1)
         for version, code_hash, verdict in (
             (2, "h2", "valid"),
@@ -283,7 +283,7 @@ async def test_a_bug_report_gets_its_verdict(autojump_clock: Clock) -> None:
             report = BugReportRequest(
                 text="it breaks", version=version, code_hash=code_hash
             )
-            fact, judgement = await core.scheduler.report_bug("c", report)
+            fact, judgement = await core.control.report_bug("c", report)
             assert judgement.verdict == verdict
             assert fact.event.verdict == verdict  # type: ignore[union-attr]
-        assert (await core.scheduler.view("c")).code_version == 2
+        assert (await core.reader.view("c")).code_version == 2

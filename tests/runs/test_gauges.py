@@ -25,7 +25,7 @@ async def told(core: Core) -> list[tuple[str, str, int]]:
 
 async def fill(core: Core, *numbers: int) -> None:
     for number in numbers:
-        await core.scheduler.submit(request(seconds=1e6, run_id=f"n{number}"))
+        await core.submitter.submit(request(seconds=1e6, run_id=f"n{number}"))
 
 
 async def test_a_filling_queue_is_told_at_80_and_at_100_percent(
@@ -52,7 +52,7 @@ async def test_swinging_around_the_mark_is_told_once_and_a_drain_within_a_second
         await fill(core, *range(81))
         await trio.sleep(2)
         for number in range(100, 110):
-            await core.scheduler.cancel(f"n{number - 20}", "swing")
+            await core.control.cancel(f"n{number - 20}", "swing")
             await trio.sleep(0.5)
             await fill(core, number)
             await trio.sleep(0.5)
@@ -60,7 +60,7 @@ async def test_swinging_around_the_mark_is_told_once_and_a_drain_within_a_second
             "warning"
         ]
         for number in range(1, 80):
-            await core.scheduler.cancel(f"n{number}", "drain")
+            await core.control.cancel(f"n{number}", "drain")
         await trio.sleep(1)
         assert [level for gauge, level, _ in await told(core) if gauge == "queue"] == [
             "warning",

@@ -33,7 +33,7 @@ ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 async def submit(core: Core, seconds: float = 0, *, fail: bool = False) -> str:
     inputs = {"seconds": seconds, "fail": fail}
     return (
-        await core.scheduler.submit(SubmitRequest(kind="sleep", inputs=inputs))
+        await core.submitter.submit(SubmitRequest(kind="sleep", inputs=inputs))
     ).view.run_id
 
 
@@ -78,7 +78,7 @@ async def test_a_hook_is_called_for_what_it_waits_for(
         await submit(core)
         await submit(core, fail=True)
         third = await submit(core, 1000)
-        await core.scheduler.cancel(third, "user", wait=True)
+        await core.control.cancel(third, "user", wait=True)
 
     wanted = Hook(on=("failed", "cancelled"), url="http://h")
     await with_hooks(called, story, wanted)

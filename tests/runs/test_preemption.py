@@ -194,11 +194,11 @@ class Worker:
 
 async def submit(core: Core, run_id: str, priority: Priority, **others: Any) -> None:
     what = others.pop("kind", "work")
-    await core.scheduler.submit(request(what, run_id, priority=priority, **others))
+    await core.submitter.submit(request(what, run_id, priority=priority, **others))
 
 
 async def state(core: Core, run_id: str) -> str | None:
-    return (await core.scheduler.view(run_id)).state
+    return (await core.reader.view(run_id)).state
 
 
 async def test_an_interrupted_run_goes_on_where_it_was(autojump_clock: Clock) -> None:
@@ -223,7 +223,7 @@ async def test_an_interrupted_run_goes_on_where_it_was(autojump_clock: Clock) ->
             "run.completed",
         ]
         assert [n for run_id, n in worker.done if run_id == "low"] == [0, 1, 2, 3, 4]
-        view = await core.scheduler.view("low")
+        view = await core.reader.view("low")
         assert (view.state, view.attempt) == ("completed", 2)
         # Half a second of the third step was lost, and nothing else.
         assert trio.current_time() == pytest.approx(7.5)
@@ -282,7 +282,7 @@ async def test_one_waiting_run_interrupts_one_run_once(autojump_clock: Clock) ->
         await trio.sleep(0.5)
         await submit(core, "now", CRITICAL, seconds=3)
         for _ in range(10):
-            await core.scheduler.intervene("low0", "a fact that makes a commit")
+            await core.control.intervene("low0", "a fact that makes a commit")
         await wait_ended(core, "now", *(f"low{number}" for number in range(5)))
         facts = await core.store.read_all(0, 500)
         released = [fact.run_id for fact in facts if fact.type == "run.preempted"]
@@ -370,7 +370,7 @@ async def test_cancel_of_a_run_that_gives_way_ends_it_cancelled(
         await trio.sleep(1)
         await submit(core, "now", CRITICAL, kind="sleep", seconds=10)
         await trio.sleep(1)
-        receipt = await core.scheduler.cancel("one", "no more", wait=True)
+        receipt = await core.control.cancel("one", "no more", wait=True)
         assert receipt.gone_at is not None
         assert (await types_of(core, "one"))[-1] == "run.cancelled"
         assert "run.preempted" not in await types_of(core, "one")
@@ -382,7 +382,7 @@ async def test_cancel_of_a_run_that_gives_way_ends_it_cancelled(
         await submit(core, "again", CRITICAL, kind="sleep", seconds=10)
         await trio.sleep(3)
         assert await state(core, "two") == "preempted"
-        await core.scheduler.cancel("two", "no more", wait=True)
+        await core.control.cancel("two", "no more", wait=True)
         assert (await types_of(core, "two"))[-2:] == ["run.preempted", "run.cancelled"]
 
 
@@ -407,7 +407,7 @@ async def test_a_run_whose_cause_is_cancelled_goes_on_at_once(
         await trio.sleep(1)
         await submit(core, "now", CRITICAL, kind="sleep", seconds=10)
         await trio.sleep(1)
-        await core.scheduler.cancel("now", "changed my mind", wait=True)
+        await core.control.cancel("now", "changed my mind", wait=True)
         await wait_ended(core, "low")
         assert trio.current_time() == pytest.approx(3)
         assert (await types_of(core, "low"))[-3:] == [
@@ -557,7 +557,7 @@ async def test_nothing_is_left_to_interrupt_once_all_is_quiet(
     async with open_fake_core(
         *kinds, max_concurrent=3, groups=groups, aging_seconds=aging
     ) as core:
-        table = core.scheduler.table
+        table = core.table
         names = [f"r{number}" for number in range(25)]
         for number, name in enumerate(names):
             await trio.sleep(rng.choice([0, 0.3, 2]))
@@ -571,7 +571,7 @@ async def test_nothing_is_left_to_interrupt_once_all_is_quiet(
                 after=rng.sample(names[:number], min(number, rng.choice([0, 0, 1]))),
             )
             if rng.random() < 0.1:
-                await core.scheduler.cancel(rng.choice(names[: number + 1]), "no")
+                await core.control.cancel(rng.choice(names[: number + 1]), "no")
             await trio.testing.wait_all_tasks_blocked()
             assert table.interrupting == set()
             standings = table.standings

@@ -62,7 +62,7 @@ async def test_a_parent_reads_how_its_child_ended_when_the_store_answers_again(
         async with open_fake_core(
             kind("parent", parent), store=deaf, store_patience=30.0
         ) as core:
-            await core.scheduler.submit(request("parent", "p"))
+            await core.submitter.submit(request("parent", "p"))
             deaf.hears_at = trio.current_time() + silence
             await trio.sleep(silence + 60)
             assert (await types_of(core, "p"))[-1] == end

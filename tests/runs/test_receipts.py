@@ -73,7 +73,7 @@ def nested(depth: int) -> Kind:
 
 
 async def begin(core: Core, seconds: float = 1000) -> None:
-    await core.scheduler.submit(request("nested", "top", seconds=seconds))
+    await core.submitter.submit(request("nested", "top", seconds=seconds))
     await trio.sleep(1)
 
 
@@ -89,8 +89,8 @@ async def test_a_receipt_waits_for_what_runs_below(
         await begin(core)
         assert processes.running == 1
         began = virtual_now()
-        receipt = await core.scheduler.cancel("top", "enough", wait=True)
-        assert core.scheduler.table.executions == {}
+        receipt = await core.control.cancel("top", "enough", wait=True)
+        assert core.table.executions == {}
         assert (receipt.outcome, receipt.method) == ("cancelled", "subreaper")
         assert (receipt.pids, receipt.survivors) == ((1001,), ())
         assert receipt.gone_at is not None
@@ -106,16 +106,16 @@ async def test_a_receipt_that_does_not_wait_claims_no_end_of_what_runs_below(
         nested(1), environment=fake_environment(StubbornProcesses())
     ) as core:
         await begin(core)
-        receipt = await core.scheduler.cancel("top", "enough", wait=False)
+        receipt = await core.control.cancel("top", "enough", wait=False)
         assert receipt.gone_at is None
         await trio.sleep(0.5)
-        assert not core.scheduler.reader.is_open("top")
-        again = await core.scheduler.cancel("top", "again", wait=False)
+        assert not core.reader.is_open("top")
+        again = await core.control.cancel("top", "again", wait=False)
         assert (again.outcome, again.gone_at) == ("already_terminal", None)
-        last = await core.scheduler.cancel("top", "at last", wait=True)
+        last = await core.control.cancel("top", "at last", wait=True)
         assert (last.outcome, last.pids) == ("already_terminal", (1001,))
         assert last.gone_at is not None
-        assert core.scheduler.table.executions == {}
+        assert core.table.executions == {}
 
 
 async def test_what_a_child_may_have_left_is_told_by_every_receipt_above(
@@ -128,7 +128,7 @@ async def test_what_a_child_may_have_left_is_told_by_every_receipt_above(
     async with open_fake_core(nested(2), environment=environment) as core:
         await begin(core)
         for outcome in ("cancelled", "already_terminal"):
-            receipt = await core.scheduler.cancel("top", "enough", wait=True)
+            receipt = await core.control.cancel("top", "enough", wait=True)
             assert receipt.outcome == outcome
             assert (receipt.survivors, receipt.gone_at) == ("unknown", None)
             assert receipt.pids == (1001,)
@@ -150,10 +150,10 @@ async def test_what_a_child_left_that_ended_by_itself_is_not_forgotten(
     async with open_fake_core(
         nested(0), kind("mother", mother), environment=environment
     ) as core:
-        await core.scheduler.submit(request("mother", "m", seconds=1000))
+        await core.submitter.submit(request("mother", "m", seconds=1000))
         await wait_ended(core, "m.child")
-        assert (await core.scheduler.view("m.child")).state == "completed"
-        receipt = await core.scheduler.cancel("m", "enough", wait=True)
+        assert (await core.reader.view("m.child")).state == "completed"
+        receipt = await core.control.cancel("m", "enough", wait=True)
         assert (receipt.survivors, receipt.gone_at) == ((77,), None)
 
 
@@ -175,10 +175,10 @@ async def test_a_tree_that_will_not_unwind_is_told_after_the_sla(
 
     kinds = (kind("stubborn", stubborn), kind("mother", mother))
     async with open_fake_core(*kinds) as core:
-        await core.scheduler.submit(request("mother", "m"))
+        await core.submitter.submit(request("mother", "m"))
         await trio.sleep(1)
         began = trio.current_time()
-        receipt = await core.scheduler.cancel("m", "now", wait=True)
+        receipt = await core.control.cancel("m", "now", wait=True)
         assert trio.current_time() - began <= core.config.cancel_sla + 0.1
         assert receipt.gone_at is None
 
@@ -193,10 +193,10 @@ async def test_a_store_that_cannot_tell_the_tree_proves_nothing(
         raise StoreUnavailable("a test")
 
     async with inline_store() as store, open_fake_core(store=store) as core:
-        await core.scheduler.submit(request(seconds=1000, run_id="a"))
+        await core.submitter.submit(request(seconds=1000, run_id="a"))
         await trio.sleep(1)
         monkeypatch.setattr(store, "tree", silent)
-        receipt = await core.scheduler.cancel("a", "enough", wait=True)
+        receipt = await core.control.cancel("a", "enough", wait=True)
         assert (receipt.outcome, receipt.gone_at) == ("cancelled", None)
 
 

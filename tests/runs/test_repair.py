@@ -86,12 +86,10 @@ async def test_each_run_gets_what_its_on_restart_says(autojump_clock: Clock) -> 
             assert told.ended_pids == (77,)
             assert ended == [([START_FACT], ["r0", "r1", "r2"])]
             await wait_ended(core, "r0", "r1")
-            assert (await core.scheduler.view("r0")).state == "completed"
-            failed = await core.scheduler.view("r1")
+            assert (await core.reader.view("r0")).state == "completed"
+            failed = await core.reader.view("r1")
             assert (failed.state, failed.reason) == ("failed", "crashed")
-            assert [ask.name for ask in await core.scheduler.asks("r2")] == [
-                RESTART_ASK
-            ]
+            assert [ask.name for ask in await core.reader.asks("r2")] == [RESTART_ASK]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +103,10 @@ async def test_the_answer_about_a_restart_is_acted_on(
         async with open_fake_core(store=store, life="life-2"):
             pass
         async with open_fake_core(store=store, life="life-3") as core:
-            assert [ask.run_id for ask in await core.scheduler.asks()] == ["r0"]
-            await core.scheduler.answer("r0", RESTART_ASK, answer, "me")
+            assert [ask.run_id for ask in await core.reader.asks()] == ["r0"]
+            await core.control.answer("r0", RESTART_ASK, answer, "me")
             await wait_ended(core, "r0")
-            assert (await core.scheduler.view("r0")).state == end
+            assert (await core.reader.view("r0")).state == end
 
 
 async def test_a_run_whose_cancel_was_requested_ends_cancelled(
@@ -118,7 +116,7 @@ async def test_a_run_whose_cancel_was_requested_ends_cancelled(
     async with crashed({"on_restart": "requeue"}, cancel="r0") as store:
         async with open_fake_core(store=store, life="life-2") as core:
             await wait_ended(core, "r0")
-            assert (await core.scheduler.view("r0")).state == "cancelled"
+            assert (await core.reader.view("r0")).state == "cancelled"
 
 
 @pytest.mark.parametrize("cancel", ["r0", None])
@@ -129,7 +127,7 @@ async def test_what_a_crash_left_is_never_told_as_gone(
     async with crashed({"on_restart": "fail"}, cancel=cancel) as store:
         async with open_fake_core(store=store, life="life-2") as core:
             await wait_ended(core, "r0")
-            receipt = await core.scheduler.cancel("r0", "again", wait=True)
+            receipt = await core.control.cancel("r0", "again", wait=True)
     assert receipt.outcome == "already_terminal"
     assert (receipt.method, receipt.pids) == ("subreaper", (77,))
     assert receipt.survivors == "unknown"
@@ -153,7 +151,7 @@ async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> 
             await store.commit([Release(row.fence, made_draft)])
         await store.commit([claim(kinds=("sleep",), life="life-1")])
         async with open_fake_core(store=store, life="life-2") as core:
-            view = await core.scheduler.view("r")
+            view = await core.reader.view("r")
             assert (view.state, view.reason) == ("failed", "crashed")
             assert "3 times" in (view.error or "")
 
@@ -162,10 +160,10 @@ async def test_queued_runs_are_left_alone_and_start(autojump_clock: Clock) -> No
     """D-14: a stop never loses queued work."""
     async with inline_store() as store:
         async with open_fake_core(store=store, life="life-1", max_concurrent=1) as core:
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(seconds=99, run_id="a", on_restart="requeue")
             )
-            await core.scheduler.submit(request(seconds=2, run_id="b"))
+            await core.submitter.submit(request(seconds=2, run_id="b"))
         async with open_fake_core(store=store, life="life-2") as core:
             await wait_ended(core, "a", "b")
             assert (await types_of(core, "b")) == [
@@ -184,16 +182,16 @@ async def test_views_after_a_restart_equal_those_before(autojump_clock: Clock) -
     """VW-08 RS-01"""
     async with inline_store() as store:
         async with open_fake_core(store=store, life="life-1", max_concurrent=1) as core:
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(seconds=99, run_id="a", on_restart="fail")
             )
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(seconds=2, run_id="b", labels={"k": "v"})
             )
-            before = (await core.scheduler.view("b")).to_json()
+            before = (await core.reader.view("b")).to_json()
         async with open_fake_core(store=store, life="life-2", max_concurrent=1) as core:
-            core.scheduler.table.claiming = False
-            after = (await core.scheduler.view("b")).to_json()
+            core.table.claiming = False
+            after = (await core.reader.view("b")).to_json()
             assert {
                 k: after[k] for k in ("kind", "labels", "priority", "created_at")
             } == {k: before[k] for k in ("kind", "labels", "priority", "created_at")}
@@ -253,6 +251,6 @@ async def test_a_crash_proves_no_end_of_processes(autojump_clock: Clock) -> None
     """CN-06 law 5: what is looked for and not found may be hidden."""
     async with crashed({"on_restart": "fail"}) as store:
         async with open_fake_core(store=store, life="life-2") as core:
-            receipt = await core.scheduler.cancel("r0", "is it gone?", wait=True)
+            receipt = await core.control.cancel("r0", "is it gone?", wait=True)
             assert (receipt.outcome, receipt.gone_at) == ("already_terminal", None)
             assert (receipt.survivors, receipt.pids) == ("unknown", (77,))

@@ -31,7 +31,7 @@ Clock = trio.testing.MockClock
 
 async def run_to_the_end(core: Core, *run_ids: str) -> None:
     for run_id in run_ids:
-        await core.scheduler.submit(request(seconds=0.1, run_id=run_id))
+        await core.submitter.submit(request(seconds=0.1, run_id=run_id))
         await wait_ended(core, run_id)
 
 
@@ -61,7 +61,7 @@ async def test_the_oldest_ended_runs_beyond_the_number_are_forgotten(
         ]
         assert positions == list(range(highest + 1, head + 1))
         with pytest.raises(RunNotFound):
-            await core.scheduler.view("a")
+            await core.reader.view("a")
         await run_to_the_end(core, "d")
         assert core.bus.head > head
 
@@ -69,11 +69,11 @@ async def test_the_oldest_ended_runs_beyond_the_number_are_forgotten(
 async def test_open_runs_are_never_forgotten(autojump_clock: Clock) -> None:
     """RS-05"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(request(seconds=1000, run_id="open"))
+        await core.submitter.submit(request(seconds=1000, run_id="open"))
         await run_to_the_end(core, "ended")
         await trio.sleep(100)
         assert await core.retention.prune(older_than=1, keep=1) == ["ended"]
-        assert (await core.scheduler.view("open")).state == "running"
+        assert (await core.reader.view("open")).state == "running"
 
 
 async def test_runs_older_than_the_limit_are_forgotten_by_themselves(
@@ -83,21 +83,21 @@ async def test_runs_older_than_the_limit_are_forgotten_by_themselves(
     async with open_fake_core(retention_seconds=3600.0) as core:
         await run_to_the_end(core, "a")
         await trio.sleep(1800)
-        assert (await core.scheduler.view("a")).state == "completed"
+        assert (await core.reader.view("a")).state == "completed"
         await trio.sleep(1900)
-        rows, _ = await core.scheduler.list(RunFilter())
+        rows, _ = await core.reader.list(RunFilter())
         assert rows == []
 
 
 async def test_a_tombstone_lives_for_a_day(autojump_clock: Clock) -> None:
     """CN-02 RS-05"""
     async with open_fake_core() as core:
-        await core.scheduler.cancel("soon", "x")
-        await core.scheduler.cancel("late", "x")
-        soon = await core.scheduler.submit(request(seconds=0.1, run_id="soon"))
+        await core.control.cancel("soon", "x")
+        await core.control.cancel("late", "x")
+        soon = await core.submitter.submit(request(seconds=0.1, run_id="soon"))
         assert soon.view.state == "cancelled"
         await trio.sleep(25 * 3600)
-        late = await core.scheduler.submit(request(seconds=0.1, run_id="late"))
+        late = await core.submitter.submit(request(seconds=0.1, run_id="late"))
         assert late.view.state == "queued"
 
 
@@ -111,15 +111,15 @@ async def test_running_runs_go_on_when_the_disk_runs_low(autojump_clock: Clock) 
 
     environment = replace(fake_environment(), free_bytes=free_bytes)
     async with open_fake_core(environment=environment) as core:
-        await core.scheduler.submit(request(seconds=30, run_id="a"))
+        await core.submitter.submit(request(seconds=30, run_id="a"))
         free = 1
         await trio.sleep(10)
         with pytest.raises(NotAvailable, match="0 MiB"):
-            await core.scheduler.submit(request(seconds=1, run_id="b"))
+            await core.submitter.submit(request(seconds=1, run_id="b"))
         await wait_ended(core, "a")
         free = 2**40
         await trio.sleep(10)
-        assert (await core.scheduler.submit(request(seconds=1, run_id="b"))).created
+        assert (await core.submitter.submit(request(seconds=1, run_id="b"))).created
 
 
 class StuckFolders:
@@ -153,9 +153,9 @@ async def test_a_folder_that_cannot_be_removed_ends_nothing(
     environment = replace(fake_environment(), remove_folder=folders.remove)
     async with open_fake_core(environment=environment, retention_runs=1) as core:
         await run_to_the_end(core, "a", "b", "c")
-        await core.scheduler.submit(request(seconds=1000, run_id="open"))
+        await core.submitter.submit(request(seconds=1000, run_id="open"))
         await trio.sleep(200)
-        rows, _ = await core.scheduler.list(RunFilter())
+        rows, _ = await core.reader.list(RunFilter())
         assert sorted(row["run_id"] for row in rows) == ["c", "open"]
         told = [r for r in caplog.records if "is left" in r.getMessage()]
         assert len(told) == 2
@@ -163,7 +163,7 @@ async def test_a_folder_that_cannot_be_removed_ends_nothing(
         folders.tried.clear()
         await trio.sleep(200)
         assert sorted(folders.tried) == ["a", "b"]
-        assert (await core.scheduler.view("open")).state == "running"
+        assert (await core.reader.view("open")).state == "running"
 
 
 async def test_a_watch_that_fails_ends_nothing(
@@ -185,7 +185,7 @@ async def test_a_watch_that_fails_ends_nothing(
         threads = 1
         await trio.sleep(100)
         with pytest.raises(NotAvailable, match="0 MiB"):
-            await core.scheduler.submit(request(seconds=1, run_id="b"))
+            await core.submitter.submit(request(seconds=1, run_id="b"))
     told = [r for r in caplog.records if "watching the disk" in r.getMessage()]
     assert len(told) == 1
 
@@ -202,11 +202,11 @@ async def test_a_workspace_that_cannot_be_tidied_ends_nothing(
         return Nothing()
 
     async with open_fake_core(kind("make", make), environment=environment) as core:
-        await core.scheduler.submit(request("make", run_id="a"))
+        await core.submitter.submit(request("make", run_id="a"))
         await wait_ended(core, "a")
         await trio.sleep(1)
         assert folders.tried == ["a"]
-        await core.scheduler.submit(request("make", run_id="b"))
+        await core.submitter.submit(request("make", run_id="b"))
         await wait_ended(core, "b")
 
 
@@ -234,7 +234,7 @@ async def test_a_clock_ahead_for_a_while_makes_nothing_old(
         assert await core.retention.prune() == []
         clock.ahead = timedelta()
         await trio.sleep(300)
-        rows, _ = await core.scheduler.list(RunFilter())
+        rows, _ = await core.reader.list(RunFilter())
         assert sorted(row["run_id"] for row in rows) == ["a", "b", "c"]
     told = [r.getMessage() for r in caplog.records if "time of day" in r.getMessage()]
     assert len(told) == 1

@@ -63,7 +63,7 @@ async def test_only_declared_milestones_may_be_reported(autojump_clock: Clock) -
     async with open_fake_core(
         kind("report", report, milestones=frozenset({"begun"}))
     ) as core:
-        await core.scheduler.submit(request("report", "r"))
+        await core.submitter.submit(request("report", "r"))
         await wait_ended(core, "r")
         found = [e for e in await events(core, "r") if isinstance(e, Milestone)]
         assert [(m.name, m.metadata) for m in found] == [("begun", {"count": 1})]
@@ -88,15 +88,15 @@ async def test_a_resumed_run_does_no_recorded_step_again(autojump_clock: Clock) 
     async with inline_store() as store:
         with trio.CancelScope() as death:
             async with open_fake_core(stepper, store=store, life="life-1") as core:
-                await core.scheduler.submit(request("steps", "s"))
+                await core.submitter.submit(request("steps", "s"))
                 await trio.sleep(1)
-                core.scheduler.table.claiming = False
-                await core.scheduler.shutdown(reason="upgrade")
+                core.table.claiming = False
+                await core.shutdown(reason="upgrade")
                 death.cancel()
         async with open_fake_core(stepper, store=store, life="life-2") as core:
             await wait_ended(core, "s")
             assert done == ["one", "two"]
-            view = await core.scheduler.view("s")
+            view = await core.reader.view("s")
             assert (view.state, view.attempt) == ("completed", 2)
 
 
@@ -111,7 +111,7 @@ async def test_a_failed_step_is_told_and_raised(autojump_clock: Clock) -> None:
         return Nothing()
 
     async with open_fake_core(kind("steps", steps)) as core:
-        await core.scheduler.submit(request("steps", "s"))
+        await core.submitter.submit(request("steps", "s"))
         await wait_ended(core, "s")
         assert (await types_of(core, "s"))[-2:] == ["step.failed", "run.failed"]
 
@@ -128,9 +128,9 @@ async def test_names_are_unique_within_a_run(autojump_clock: Clock) -> None:
         return Nothing()
 
     async with open_fake_core(kind("steps", steps)) as core:
-        await core.scheduler.submit(request("steps", "s"))
+        await core.submitter.submit(request("steps", "s"))
         await wait_ended(core, "s")
-        assert "same" in ((await core.scheduler.view("s")).error or "")
+        assert "same" in ((await core.reader.view("s")).error or "")
 
 
 async def test_a_question_gives_the_slot_back_and_takes_it_again(
@@ -143,14 +143,14 @@ async def test_a_question_gives_the_slot_back_and_takes_it_again(
         return Nothing()
 
     async with open_fake_core(kind("question", question), max_concurrent=1) as core:
-        await core.scheduler.submit(request("question", "q"))
-        await core.scheduler.submit(request(seconds=10, run_id="other"))
+        await core.submitter.submit(request("question", "q"))
+        await core.submitter.submit(request(seconds=10, run_id="other"))
         await trio.sleep(1)
-        assert (await core.scheduler.view("q")).state == "waiting"
-        assert (await core.scheduler.view("other")).state == "running"
-        await core.scheduler.answer("q", "go", "yes", "me")
+        assert (await core.reader.view("q")).state == "waiting"
+        assert (await core.reader.view("other")).state == "running"
+        await core.control.answer("q", "go", "yes", "me")
         await trio.sleep(1)
-        assert (await core.scheduler.view("q")).state == "waiting"
+        assert (await core.reader.view("q")).state == "waiting"
         await wait_ended(core, "q")
         assert await types_of(core, "q") == [
             "run.queued", "run.started", "ask.raised", "run.waiting", "ask.answered",
@@ -174,11 +174,11 @@ async def test_an_expired_question_takes_its_default(
         return Nothing()
 
     async with open_fake_core(kind("question", question)) as core:
-        await core.scheduler.submit(request("question", "q"))
+        await core.submitter.submit(request("question", "q"))
         await wait_ended(core, "q")
         assert caught == [default or "expired"]
         assert trio.current_time() >= 60
-        assert (await core.scheduler.view("q")).state == "completed"
+        assert (await core.reader.view("q")).state == "completed"
 
 
 async def test_a_question_outlives_a_restart_and_may_be_answered_meanwhile(
@@ -194,13 +194,13 @@ async def test_a_question_outlives_a_restart_and_may_be_answered_meanwhile(
     asker = kind("question", question)
     async with inline_store() as store:
         async with open_fake_core(asker, store=store, life="life-1") as core:
-            await core.scheduler.submit(request("question", "q"))
+            await core.submitter.submit(request("question", "q"))
             await trio.sleep(1)
         async with open_fake_core(
             asker, store=store, life="life-2", max_concurrent=1
         ) as core:
-            assert [ask.name for ask in await core.scheduler.asks()] == ["name"]
-            await core.scheduler.answer("q", "name", "me", "tester")
+            assert [ask.name for ask in await core.reader.asks()] == ["name"]
+            await core.control.answer("q", "name", "me", "tester")
             await wait_ended(core, "q")
     assert answers == ["me"]
 
@@ -216,11 +216,11 @@ async def test_the_time_of_a_waiting_run_does_not_run_out(
         return Nothing()
 
     async with open_fake_core(kind("question", question)) as core:
-        await core.scheduler.submit(request("question", "q", timeout=2.0))
+        await core.submitter.submit(request("question", "q", timeout=2.0))
         await trio.sleep(100)
-        await core.scheduler.answer("q", "go", "yes", "me")
+        await core.control.answer("q", "go", "yes", "me")
         await wait_ended(core, "q")
-        assert (await core.scheduler.view("q")).state == "completed"
+        assert (await core.reader.view("q")).state == "completed"
         row = await core.store.run("q")
         assert row is not None
         assert 1.5 <= row.used_seconds < 2
@@ -245,13 +245,13 @@ async def test_a_task_that_gives_up_its_question_takes_the_slot_again(
         return Nothing()
 
     async with open_fake_core(kind("question", question), max_concurrent=1) as core:
-        await core.scheduler.submit(request("question", "q"))
-        await core.scheduler.submit(request(seconds=10, run_id="other"))
+        await core.submitter.submit(request("question", "q"))
+        await core.submitter.submit(request(seconds=10, run_id="other"))
         await trio.sleep(9)
         if patience > 9:
-            await core.scheduler.answer("q", "go", "yes", "me")
+            await core.control.answer("q", "go", "yes", "me")
         await wait_ended(core, "q")
-        view = await core.scheduler.view("other")
+        view = await core.reader.view("other")
         assert view.ended_at is not None
         assert computed == [pytest.approx(10, abs=0.1)]
         row = await core.store.run("q")
@@ -271,14 +271,14 @@ async def test_a_run_whose_task_gave_up_its_question_ends_with_its_slot(
         return Nothing()
 
     async with open_fake_core(kind("question", question), max_concurrent=1) as core:
-        await core.scheduler.submit(request("question", "q"))
-        await core.scheduler.submit(request(seconds=1000, run_id="other"))
+        await core.submitter.submit(request("question", "q"))
+        await core.submitter.submit(request(seconds=1000, run_id="other"))
         await trio.sleep(6)
-        assert (await core.scheduler.view("q")).state == "waiting"
+        assert (await core.reader.view("q")).state == "waiting"
         with trio.fail_after(1):
-            receipt = await core.scheduler.cancel("q", "enough", wait=True)
+            receipt = await core.control.cancel("q", "enough", wait=True)
         assert receipt.outcome == "cancelled"
-        assert (await core.scheduler.view("other")).state == "running"
+        assert (await core.reader.view("other")).state == "running"
 
 
 async def test_a_child_runs_in_the_parents_slot_and_is_found_again(
@@ -294,10 +294,10 @@ async def test_a_child_runs_in_the_parents_slot_and_is_found_again(
         return Nothing()
 
     async with open_fake_core(kind("parent", parent), max_concurrent=1) as core:
-        await core.scheduler.submit(request("parent", "p"))
+        await core.submitter.submit(request("parent", "p"))
         await wait_ended(core, "p")
-        assert (await core.scheduler.view("p")).state == "completed"
-        assert (await core.scheduler.view("p.one")).parent_id == "p"
+        assert (await core.reader.view("p")).state == "completed"
+        assert (await core.reader.view("p.one")).parent_id == "p"
         facts = {(f.run_id, f.type): f.position for f in await whole_log(core.store)}
         assert facts["p.one", "run.completed"] < facts["p.two", "run.queued"]
 
@@ -313,9 +313,9 @@ async def test_a_child_is_as_important_as_its_parent(
         return Nothing()
 
     async with open_fake_core(kind("parent", parent)) as core:
-        await core.scheduler.submit(request("parent", "p", priority=priority))
+        await core.submitter.submit(request("parent", "p", priority=priority))
         await wait_ended(core, "p")
-        assert (await core.scheduler.view("p.one")).priority == priority
+        assert (await core.reader.view("p.one")).priority == priority
 
 
 @pytest.mark.parametrize("how", ["cancel", "fail"])
@@ -336,15 +336,15 @@ async def test_children_are_cancelled_with_their_parent(
         return Nothing()
 
     async with open_fake_core(kind("parent", parent), max_concurrent=2) as core:
-        await core.scheduler.submit(request("parent", "p"))
+        await core.submitter.submit(request("parent", "p"))
         await trio.sleep(2)
         if how == "cancel":
-            await core.scheduler.cancel("p", "enough", wait=True)
+            await core.control.cancel("p", "enough", wait=True)
         await wait_ended(core, "p", "p.0", "p.1", "p.2")
-        assert {(await core.scheduler.view(f"p.{n}")).state for n in range(3)} == {
+        assert {(await core.reader.view(f"p.{n}")).state for n in range(3)} == {
             "cancelled"
         }
-        assert core.scheduler.table.executions == {}
+        assert core.table.executions == {}
 
 
 async def test_a_tree_of_runs_is_bounded(autojump_clock: Clock) -> None:
@@ -355,10 +355,10 @@ async def test_a_tree_of_runs_is_bounded(autojump_clock: Clock) -> None:
         return Nothing()
 
     async with open_fake_core(kind("endless", endless), max_tree_depth=4) as core:
-        await core.scheduler.submit(request("endless", "e"))
+        await core.submitter.submit(request("endless", "e"))
         await wait_ended(core, "e")
-        assert (await core.scheduler.view("e")).state == "failed"
-        assert "deep" in ((await core.scheduler.view("e.next.next.next")).error or "")
+        assert (await core.reader.view("e")).state == "failed"
+        assert "deep" in ((await core.reader.view("e.next.next.next")).error or "")
 
 
 async def partials(core: Core, run_id: str) -> str:
@@ -379,7 +379,7 @@ async def test_an_artifacts_pieces_joined_are_the_whole(autojump_clock: Clock) -
         return Nothing()
 
     async with open_fake_core(kind("write", write)) as core:
-        await core.scheduler.submit(request("write", "w"))
+        await core.submitter.submit(request("write", "w"))
         await wait_ended(core, "w")
         assert await partials(core, "w") == text
         completed = [
@@ -405,10 +405,10 @@ async def test_held_text_goes_out_before_any_terminal(
         return Nothing()
 
     async with open_fake_core(kind("write", write), throttle_seconds=60) as core:
-        await core.scheduler.submit(request("write", "w"))
+        await core.submitter.submit(request("write", "w"))
         await trio.sleep(1)
         if how == "cancel":
-            await core.scheduler.cancel("w", "x", wait=True)
+            await core.control.cancel("w", "x", wait=True)
         await wait_ended(core, "w")
         assert await partials(core, "w") == "one two three"
         types = await types_of(core, "w")
@@ -463,7 +463,7 @@ async def test_pieces_are_spaced_and_a_milestone_flushes_them(
         return Nothing()
 
     async with open_fake_core(kind("write", write)) as core:
-        await core.scheduler.submit(request("write", "w"))
+        await core.submitter.submit(request("write", "w"))
         await wait_ended(core, "w")
         types = await types_of(core, "w")
         assert 9 <= types[: types.index("milestone")].count("artifact.partial") <= 13
@@ -484,9 +484,9 @@ async def test_a_code_version_must_grow(autojump_clock: Clock) -> None:
         return Nothing()
 
     async with open_fake_core(kind("code", code)) as core:
-        await core.scheduler.submit(request("code", "c"))
+        await core.submitter.submit(request("code", "c"))
         await wait_ended(core, "c")
-        view = await core.scheduler.view("c")
+        view = await core.reader.view("c")
         assert (view.state, view.code_version) == ("completed", 3)
 
 
@@ -502,6 +502,6 @@ async def test_a_fact_that_is_too_large_is_refused_and_the_run_goes_on(
         return Nothing()
 
     async with open_fake_core(kind("shout", shout)) as core:
-        await core.scheduler.submit(request("shout", "s"))
+        await core.submitter.submit(request("shout", "s"))
         await wait_ended(core, "s")
-        assert (await core.scheduler.view("s")).state == "completed"
+        assert (await core.reader.view("s")).state == "completed"

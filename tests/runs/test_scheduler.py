@@ -42,13 +42,13 @@ async def submit_many(
 ) -> list[str]:
     ids = []
     for _ in range(count):
-        submitted = await core.scheduler.submit(request(seconds=seconds, **others))
+        submitted = await core.submitter.submit(request(seconds=seconds, **others))
         ids.append(submitted.view.run_id)
     return ids
 
 
 async def state(core: Core, run_id: str) -> str | None:
-    return (await core.scheduler.view(run_id)).state
+    return (await core.reader.view(run_id)).state
 
 
 async def test_a_run_goes_from_queued_to_its_one_terminal(
@@ -56,7 +56,7 @@ async def test_a_run_goes_from_queued_to_its_one_terminal(
 ) -> None:
     """TM-01 TM-02 CC-02 SC-03"""
     async with open_fake_core() as core:
-        submitted = await core.scheduler.submit(request(seconds=2))
+        submitted = await core.submitter.submit(request(seconds=2))
         assert submitted.created
         assert submitted.view.state == "queued"
         await wait_ended(core, submitted.view.run_id)
@@ -65,8 +65,8 @@ async def test_a_run_goes_from_queued_to_its_one_terminal(
             "run.started",
             "run.completed",
         ]
-        assert core.scheduler.table.executions == {}
-        assert core.scheduler.table.views == {}
+        assert core.table.executions == {}
+        assert core.table.views == {}
 
 
 async def test_never_more_than_the_slots_execute(autojump_clock: Clock) -> None:
@@ -83,7 +83,7 @@ async def test_never_more_than_the_slots_execute(autojump_clock: Clock) -> None:
 
     async with open_fake_core(kind("count", count)) as core:
         ids = [
-            (await core.scheduler.submit(request("count"))).view.run_id
+            (await core.submitter.submit(request("count"))).view.run_id
             for _ in range(10)
         ]
         await wait_ended(core, *ids)
@@ -97,11 +97,11 @@ async def test_the_101st_is_refused_or_waits(autojump_clock: Clock) -> None:
         held = await submit_many(core, FIVE)
         await submit_many(core, 100)
         with pytest.raises(QueueFull):
-            await core.scheduler.submit(request(seconds=1))
+            await core.submitter.submit(request(seconds=1))
         entered: list[int] = []
 
         async def wait_in_line(number: int) -> None:
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(seconds=1, run_id=f"w{number}"), wait=True
             )
             entered.append(number)
@@ -110,13 +110,13 @@ async def test_the_101st_is_refused_or_waits(autojump_clock: Clock) -> None:
             for number in range(FIVE):
                 nursery.start_soon(wait_in_line, number)
                 await trio.testing.wait_all_tasks_blocked()
-            statistics = core.scheduler.statistics()
+            statistics = core.statistics()
             assert (statistics.queued, statistics.waiting_submits) == (100, 5)
             for number, run_id in enumerate(held, 1):
-                await core.scheduler.cancel(run_id, "make room", wait=True)
+                await core.control.cancel(run_id, "make room", wait=True)
                 await trio.testing.wait_all_tasks_blocked()
                 assert entered == list(range(number))
-                assert core.scheduler.statistics().queued == 100
+                assert core.statistics().queued == 100
 
 
 async def test_a_cancelled_submitter_leaves_no_run_and_no_place(
@@ -126,12 +126,12 @@ async def test_a_cancelled_submitter_leaves_no_run_and_no_place(
     async with open_fake_core(queue_capacity=1, max_concurrent=1) as core:
         held = await submit_many(core, 2)
         with trio.move_on_after(1):
-            await core.scheduler.submit(request(seconds=1, run_id="gone"), wait=True)
-        await core.scheduler.cancel(held[0], "x", wait=True)
-        assert core.scheduler.statistics().waiting_submits == 0
-        await core.scheduler.submit(request(seconds=1, run_id="next"))
+            await core.submitter.submit(request(seconds=1, run_id="gone"), wait=True)
+        await core.control.cancel(held[0], "x", wait=True)
+        assert core.statistics().waiting_submits == 0
+        await core.submitter.submit(request(seconds=1, run_id="next"))
         with pytest.raises(RunNotFound):
-            await core.scheduler.view("gone")
+            await core.reader.view("gone")
 
 
 async def test_the_most_important_goes_first_and_equals_in_order(
@@ -150,7 +150,7 @@ async def test_the_most_important_goes_first_and_equals_in_order(
         for run_id, priority in (
             ("low", "LOW"), ("critical", "CRITICAL"), ("high", "HIGH"), ("high2", "HIGH"),
         ):  # fmt: skip
-            await core.scheduler.submit(request("note", run_id, priority=priority))
+            await core.submitter.submit(request("note", run_id, priority=priority))
         await wait_ended(core, "low", "critical", "high", "high2")
     assert order == ["critical", "high", "high2", "low"]
 
@@ -169,11 +169,11 @@ async def test_a_run_that_raises_fails_alone(autojump_clock: Clock) -> None:
     async with open_fake_core(kind("explode", explode), kind("leave", leave)) as core:
         good = await submit_many(core, 1, seconds=5)
         for name in ("explode", "leave"):
-            await core.scheduler.submit(request(name, name))
+            await core.submitter.submit(request(name, name))
             await wait_ended(core, name)
-            view = await core.scheduler.view(name)
+            view = await core.reader.view(name)
             assert (view.state, view.reason) == ("failed", "error")
-        assert "in a group" in ((await core.scheduler.view("explode")).error or "")
+        assert "in a group" in ((await core.reader.view("explode")).error or "")
         await wait_ended(core, *good)
         assert await state(core, good[0]) == "completed"
 
@@ -193,11 +193,11 @@ async def test_a_deadline_ends_the_run_and_its_process(
         kind("program", program), environment=fake_environment(processes)
     ) as core:
         began = trio.current_time()
-        await core.scheduler.submit(
+        await core.submitter.submit(
             request("program", "p", seconds=seconds, timeout=1.0)
         )
         await wait_ended(core, "p")
-        view = await core.scheduler.view("p")
+        view = await core.reader.view("p")
         assert view.state == expected
         if expected == "failed":
             assert view.reason == "timeout"
@@ -210,7 +210,7 @@ async def test_a_timeout_of_0_fails_at_once_without_executing(
 ) -> None:
     """SC-06"""
     async with open_fake_core() as core:
-        submitted = await core.scheduler.submit(
+        submitted = await core.submitter.submit(
             request(seconds=1, timeout=0.0, run_id="z")
         )
         assert submitted.view.state == "failed"
@@ -222,8 +222,8 @@ async def test_dependencies_start_after_their_prerequisites(
 ) -> None:
     """SC-09"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(request(seconds=5, run_id="first"))
-        await core.scheduler.submit(request(seconds=1, run_id="then", after=("first",)))
+        await core.submitter.submit(request(seconds=5, run_id="first"))
+        await core.submitter.submit(request(seconds=1, run_id="then", after=("first",)))
         await wait_ended(core, "then")
         starts = {
             f.run_id: f for f in await whole_log(core.store) if f.type == "run.started"
@@ -241,11 +241,11 @@ async def test_a_prerequisite_that_did_not_complete_ends_its_dependants(
 ) -> None:
     """SC-09 CN-05"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(request(seconds=5, fail=True, run_id="first"))
-        await core.scheduler.submit(request(seconds=1, run_id="then", after=("first",)))
-        await core.scheduler.submit(request(seconds=1, run_id="last", after=("then",)))
+        await core.submitter.submit(request(seconds=5, fail=True, run_id="first"))
+        await core.submitter.submit(request(seconds=1, run_id="then", after=("first",)))
+        await core.submitter.submit(request(seconds=1, run_id="last", after=("then",)))
         await wait_ended(core, "last")
-        then = await core.scheduler.view("then")
+        then = await core.reader.view("then")
         assert then.state == "cancelled"
         assert "first" in then.reason
         assert await types_of(core, "last") == ["run.queued", "run.cancelled"]
@@ -256,19 +256,19 @@ async def test_a_prerequisite_must_exist(after: str, autojump_clock: Clock) -> N
     """SC-09"""
     async with open_fake_core() as core:
         with pytest.raises(UnknownPrerequisite):
-            await core.scheduler.submit(request(run_id="x", after=(after,)))
+            await core.submitter.submit(request(run_id="x", after=(after,)))
 
 
 async def test_the_same_id_and_inputs_are_the_same_run(autojump_clock: Clock) -> None:
     """SC-12 D-20"""
     async with open_fake_core() as core:
-        first = await core.scheduler.submit(request(seconds=1, run_id="a"))
-        again = await core.scheduler.submit(request(seconds=1, run_id="a"))
+        first = await core.submitter.submit(request(seconds=1, run_id="a"))
+        again = await core.submitter.submit(request(seconds=1, run_id="a"))
         assert (first.created, again.created) == (True, False)
         with pytest.raises(OtherInputs):
-            await core.scheduler.submit(request(seconds=2, run_id="a"))
+            await core.submitter.submit(request(seconds=2, run_id="a"))
         await wait_ended(core, "a")
-        assert not (await core.scheduler.submit(request(seconds=1, run_id="a"))).created
+        assert not (await core.submitter.submit(request(seconds=1, run_id="a"))).created
 
 
 async def test_simultaneous_submits_of_one_id_make_one_run(
@@ -280,7 +280,7 @@ async def test_simultaneous_submits_of_one_id_make_one_run(
 
         async def submit() -> None:
             created.append(
-                (await core.scheduler.submit(request(seconds=1, run_id="a"))).created
+                (await core.submitter.submit(request(seconds=1, run_id="a"))).created
             )
 
         async with trio.open_nursery() as nursery:
@@ -293,8 +293,8 @@ async def test_a_known_id_skips_the_line(autojump_clock: Clock) -> None:
     """SC-12: asking again for a queued run must not wait behind it."""
     async with open_fake_core(queue_capacity=1, max_concurrent=1) as core:
         await submit_many(core, 1)
-        await core.scheduler.submit(request(seconds=1, run_id="queued"))
-        again = await core.scheduler.submit(request(seconds=1, run_id="queued"))
+        await core.submitter.submit(request(seconds=1, run_id="queued"))
+        again = await core.submitter.submit(request(seconds=1, run_id="queued"))
         assert not again.created
 
 
@@ -305,13 +305,13 @@ async def test_rapid_submits_all_end(autojump_clock: Clock) -> None:
             for number in range(300):
                 nursery.start_soon(submit_waiting, core, number)
         await wait_ended(core, *(f"n{n}" for n in range(300)))
-        rows, _ = await core.scheduler.list(RunFilter(limit=1000))
+        rows, _ = await core.reader.list(RunFilter(limit=1000))
         assert {row["state"] for row in rows} == {"completed"}
         assert len(rows) == 300
 
 
 async def submit_waiting(core: Core, number: int) -> None:
-    await core.scheduler.submit(request(seconds=0.01, run_id=f"n{number}"), wait=True)
+    await core.submitter.submit(request(seconds=0.01, run_id=f"n{number}"), wait=True)
 
 
 async def test_shutdown_that_cancels_everything(autojump_clock: Clock) -> None:
@@ -328,16 +328,16 @@ async def test_shutdown_that_cancels_everything(autojump_clock: Clock) -> None:
 
     async with open_fake_core(kind("witness", witness)) as core:
         for _ in range(25):
-            await core.scheduler.submit(request("witness"))
+            await core.submitter.submit(request("witness"))
         await trio.testing.wait_all_tasks_blocked()
-        await core.scheduler.shutdown(cancel_queued=True, reason="shutdown")
+        await core.shutdown(cancel_queued=True, reason="shutdown")
         facts = await whole_log(core.store)
         ends = [f for f in facts if f.type == "run.cancelled"]
         assert len(ends) == 25
         assert {f.event.reason for f in ends} == {"shutdown"}  # type: ignore[union-attr]
         assert seen == ["cancelled"] * 5
         with pytest.raises(ShuttingDown):
-            await core.scheduler.submit(request(seconds=1))
+            await core.submitter.submit(request(seconds=1))
 
 
 async def test_who_stands_in_line_is_told_of_the_shutdown(
@@ -348,7 +348,7 @@ async def test_who_stands_in_line_is_told_of_the_shutdown(
 
     async def wait_in_line(core: Core) -> None:
         try:
-            await core.scheduler.submit(request(seconds=1), wait=True)
+            await core.submitter.submit(request(seconds=1), wait=True)
         except ShuttingDown as error:
             told.append(str(error))
 
@@ -358,9 +358,9 @@ async def test_who_stands_in_line_is_told_of_the_shutdown(
             for _ in range(3):
                 nursery.start_soon(wait_in_line, core)
             await trio.testing.wait_all_tasks_blocked()
-            await core.scheduler.shutdown(reason="upgrade")
+            await core.shutdown(reason="upgrade")
         assert told == ["the daemon is stopping: upgrade"] * 3
-        assert core.scheduler.submitter.admission.statistics().entering == 0
+        assert core.submitter.admission.statistics().entering == 0
 
 
 @pytest.mark.parametrize(
@@ -372,11 +372,11 @@ async def test_a_stop_keeps_the_queue_and_ends_executions_by_their_kind(
 ) -> None:
     """SC-08 D-14 QA-08"""
     async with open_fake_core(max_concurrent=1) as core:
-        await core.scheduler.submit(
+        await core.submitter.submit(
             request(seconds=99, run_id="a", on_restart=on_restart)
         )
-        await core.scheduler.submit(request(seconds=99, run_id="b"))
-        await core.scheduler.shutdown(reason="SIGTERM")
+        await core.submitter.submit(request(seconds=99, run_id="b"))
+        await core.shutdown(reason="SIGTERM")
         assert (await types_of(core, "a"))[-1] == left
         assert await types_of(core, "b") == ["run.queued"]
 
@@ -396,9 +396,9 @@ async def test_what_does_not_fit_is_refused_before_anything_is_recorded(
             (request("needy"), Refused),
         ):
             with pytest.raises(error):
-                await core.scheduler.submit(bad)
+                await core.submitter.submit(bad)
         with pytest.raises(Refused, match="did you mean 'sleep'"):
-            await core.scheduler.submit(request("slep"))
+            await core.submitter.submit(request("slep"))
         assert len(await whole_log(core.store)) == before
 
 
@@ -409,7 +409,7 @@ async def test_too_little_disk_refuses_new_runs_and_says_so(
     async with open_fake_core(min_free_bytes=2**50) as core:
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(NotAvailable, match="MiB of disk"):
-            await core.scheduler.submit(request(seconds=1))
+            await core.submitter.submit(request(seconds=1))
 
 
 async def test_a_retry_is_a_new_run_that_names_the_old_one(
@@ -417,18 +417,18 @@ async def test_a_retry_is_a_new_run_that_names_the_old_one(
 ) -> None:
     """API-10"""
     async with open_fake_core() as core:
-        await core.scheduler.submit(
+        await core.submitter.submit(
             request(seconds=1, fail=True, run_id="a", labels={"k": "v"})
         )
         with pytest.raises(Refused):
-            await core.scheduler.retry("a")
+            await core.submitter.retry("a")
         await wait_ended(core, "a")
-        retried = (await core.scheduler.retry("a")).view
+        retried = (await core.submitter.retry("a")).view
         assert retried.retry_of == "a"
         assert retried.run_id != "a"
         assert retried.labels == {"k": "v"}
         with pytest.raises(RunNotFound):
-            await core.scheduler.retry("nobody")
+            await core.submitter.retry("nobody")
 
 
 async def test_statistics_wait_for_nothing(autojump_clock: Clock) -> None:
@@ -437,7 +437,7 @@ async def test_statistics_wait_for_nothing(autojump_clock: Clock) -> None:
         await submit_many(core, 8)
         await trio.testing.wait_all_tasks_blocked()
         with trio.testing.assert_no_checkpoints():
-            statistics = core.scheduler.statistics().to_json()
+            statistics = core.statistics().to_json()
         assert statistics["queued_by_priority"]["MEDIUM"] == 3
         assert (statistics["running"], statistics["slots"]) == (5, 5)
 
@@ -445,7 +445,7 @@ async def test_statistics_wait_for_nothing(autojump_clock: Clock) -> None:
 async def test_two_cores_share_nothing(autojump_clock: Clock) -> None:
     """APP-08 BP-03"""
     async with open_fake_core() as one, open_fake_core() as other:
-        await one.scheduler.submit(request(seconds=1, run_id="a"))
+        await one.submitter.submit(request(seconds=1, run_id="a"))
         await wait_ended(one, "a")
         with pytest.raises(RunNotFound):
-            await other.scheduler.view("a")
+            await other.reader.view("a")

@@ -23,12 +23,12 @@ Clock = trio.testing.MockClock
 
 
 async def submit(core: Core, run_id: str, **others: Any) -> None:
-    await core.scheduler.submit(request(run_id=run_id, **others))
+    await core.submitter.submit(request(run_id=run_id, **others))
 
 
 async def told(core: Core, run_id: str) -> list[tuple[str, str]]:
     """The codes and sentences of a run's explanation."""
-    why = await core.scheduler.why(run_id)
+    why = await core.why(run_id)
     told = why.to_json()
     assert json.loads(json.dumps(told)) == told
     assert told["text"] == " ".join(reason.text for reason in why.reasons)
@@ -39,7 +39,7 @@ async def test_an_unknown_id_is_not_found(autojump_clock: Clock) -> None:
     """SC-14"""
     async with open_fake_core() as core:
         with pytest.raises(RunNotFound):
-            await core.scheduler.why("nobody")
+            await core.why("nobody")
 
 
 async def test_slots_and_place_are_told(autojump_clock: Clock) -> None:
@@ -59,7 +59,7 @@ async def test_slots_and_place_are_told(autojump_clock: Clock) -> None:
             taken,
             ("ahead", "2 runs go first: high (HIGH) and new (MEDIUM)."),
         ]
-        why = await core.scheduler.why("low")
+        why = await core.why("low")
         assert [reason.runs for reason in why.reasons] == [("a", "b"), ("high", "new")]
 
 
@@ -105,8 +105,8 @@ async def test_pauses_and_groups_are_told(autojump_clock: Clock) -> None:
             ("group_slots", full),
             ("first", "It is the first in line."),
         ]
-        await core.scheduler.pause("gpu", "driver update")
-        await core.scheduler.pause()
+        await core.queue.pause("gpu", "driver update")
+        await core.queue.pause()
         assert await told(core, "b") == [
             ("paused", "The queue is paused."),
             ("group_paused", "Its group 'gpu' is paused (driver update)."),
@@ -156,7 +156,7 @@ async def test_waiting_for_people_and_children_is_told(autojump_clock: Clock) ->
             ("ask", "It waits, without a slot, for an answer to 'which'.")
         ]
         await submit(core, "other", seconds=5)
-        await core.scheduler.answer("r", "which", "this", "test")
+        await core.control.answer("r", "which", "this", "test")
         await trio.testing.wait_all_tasks_blocked()
         assert await told(core, "r") == [
             ("slots", "The only slot is taken, by other (MEDIUM)."),
@@ -192,7 +192,7 @@ async def test_preemption_is_told_on_both_sides(autojump_clock: Clock) -> None:
             ("slots", "The only slot is taken, by now (CRITICAL)."),
             ("first", "It is the first in line."),
         ]
-        await core.scheduler.cancel("now", "enough", wait=True)
+        await core.control.cancel("now", "enough", wait=True)
         await trio.sleep(3)
         assert await told(core, "low") == [
             (
@@ -224,7 +224,7 @@ async def test_a_cancel_under_way_is_told(autojump_clock: Clock) -> None:
     async with open_fake_core(kind("stubborn", stubborn)) as core:
         await submit(core, "r", kind="stubborn")
         await trio.sleep(1)
-        await core.scheduler.cancel("r", "enough")
+        await core.control.cancel("r", "enough")
         assert (await told(core, "r"))[0] == (
             "cancelling",
             "It was asked to end: enough.",

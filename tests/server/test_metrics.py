@@ -77,8 +77,8 @@ async def test_times_of_runs_are_those_of_the_log(autojump_clock: Clock) -> None
     async with open_fake_core(SLOW, max_concurrent=1) as core:
         meter = attach_meter(core)
         for name, seconds in (("a", 4), ("b", 20)):
-            await core.scheduler.submit(request(run_id=name, seconds=seconds))
-        await core.scheduler.submit(request(run_id="bad", fail=True, priority="LOW"))
+            await core.submitter.submit(request(run_id=name, seconds=seconds))
+        await core.submitter.submit(request(run_id="bad", fail=True, priority="LOW"))
         await wait_ended(core, "a", "b", "bad")
         seen = read(core, meter)
     waited = "penstock_run_wait_seconds"
@@ -96,13 +96,13 @@ async def test_cancels_and_preemptions_are_counted(autojump_clock: Clock) -> Non
     """QA-06: from the request of an executing run to its end; a queued run has no such time."""
     async with open_fake_core(SLOW, max_concurrent=1) as core:
         meter = attach_meter(core)
-        await core.scheduler.submit(request("slow", "low", seconds=9, priority="LOW"))
+        await core.submitter.submit(request("slow", "low", seconds=9, priority="LOW"))
         await trio.sleep(1)
-        await core.scheduler.submit(request("slow", "now", seconds=9, priority=0))
+        await core.submitter.submit(request("slow", "now", seconds=9, priority=0))
         await trio.sleep(1)
-        await core.scheduler.submit(request("slow", "queued", seconds=9))
-        await core.scheduler.cancel("queued", "no")
-        await core.scheduler.cancel("now", "no", wait=True)
+        await core.submitter.submit(request("slow", "queued", seconds=9))
+        await core.control.cancel("queued", "no")
+        await core.control.cancel("now", "no", wait=True)
         seen = read(core, meter)
         assert seen["penstock_preemptions_total"] == 1
         assert seen["penstock_cancel_seconds_count"] == 1
@@ -118,10 +118,10 @@ async def test_levels_are_those_of_now(autojump_clock: Clock) -> None:
     async with open_fake_core(groups=groups, max_concurrent=2) as core:
         meter = attach_meter(core)
         for priority in ("HIGH", "HIGH", "LOW", "LOW", "LOW"):
-            await core.scheduler.submit(
+            await core.submitter.submit(
                 request(seconds=99, priority=priority, group="gpu")
             )
-        await core.scheduler.pause("gpu")
+        await core.queue.pause("gpu")
         seen = read(core, meter, lambda: LATE)
         assert seen["penstock_running_runs"] == seen["penstock_slots"] == 2
         assert seen["penstock_queued_runs{priority=LOW}"] == 3
@@ -136,7 +136,7 @@ async def test_levels_are_those_of_now(autojump_clock: Clock) -> None:
         assert seen["penstock_loop_lag_seconds"] == 0.25
         assert seen["penstock_loop_longest_stall_seconds"] == 7.5
         assert seen["penstock_loop_stalls_total"] == 2
-        await core.scheduler.resume("gpu")
+        await core.queue.resume("gpu")
         assert "penstock_paused{group=gpu}" not in read(core, meter)
 
 
@@ -146,7 +146,7 @@ async def test_slow_readers_are_seen_and_their_losses_counted(
     """BP-03: a loss stays counted after its reader has left."""
     async with open_fake_core(ring_events=8) as core:
         meter = attach_meter(core)
-        await core.scheduler.submit(request(run_id="r", seconds=999))
+        await core.submitter.submit(request(run_id="r", seconds=999))
         policy: Any = {"overflow": "drop_oldest", "kind": "ws", "name": "slow"}
         with core.bus.subscribe("r", 0, **policy) as reader:
             while not (await anext(reader)).live:
@@ -172,7 +172,7 @@ async def test_commits_are_measured(autojump_clock: Clock) -> None:
         async with trio.open_nursery() as nursery:
             for number in range(30):
                 made = request(run_id=f"r{number}", seconds=1)
-                nursery.start_soon(core.scheduler.submit, made)
+                nursery.start_soon(core.submitter.submit, made)
         seen = read(core, meter)
         assert seen["penstock_commit_decisions_sum"] >= 30
         assert (
@@ -191,7 +191,7 @@ async def test_two_daemons_count_apart(autojump_clock: Clock) -> None:
     """BP-03"""
     async with open_fake_core() as one, open_fake_core() as other:
         meters = [attach_meter(core) for core in (one, other)]
-        await one.scheduler.submit(request(run_id="r"))
+        await one.submitter.submit(request(run_id="r"))
         await wait_ended(one, "r")
         ended = "penstock_runs_ended_total{kind=sleep,state=completed}"
         assert read(one, meters[0])[ended] == 1

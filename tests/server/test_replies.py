@@ -124,19 +124,19 @@ async def test_what_no_event_tells_is_told_at_every_time_of_a_run(
 ) -> None:
     """API-03: what a restart does to it, and what it has used, in memory and in the store."""
     async with open_fake_core(WORK, max_concurrent=1) as core:
-        await core.scheduler.submit(request("work", "r", priority="LOW"))
+        await core.submitter.submit(request("work", "r", priority="LOW"))
         await trio.sleep(1)
-        assert (await core.scheduler.reply("r")).on_restart == "ask"
-        core.scheduler.table.executions["r"].preempt("a test")
-        await core.scheduler.submit(request("sleep", "s", seconds=60, priority="HIGH"))
+        assert (await core.reader.reply("r")).on_restart == "ask"
+        core.table.executions["r"].preempt("a test")
+        await core.submitter.submit(request("sleep", "s", seconds=60, priority="HIGH"))
         await trio.sleep(1)
-        between = await core.scheduler.reply("r")
+        between = await core.reader.reply("r")
         row = await core.store.run("r")
         assert row is not None
         assert between.state == "preempted"
         assert between.used_seconds == row.used_seconds > 0.9
         await wait_ended(core, "r")
-        done, row = await core.scheduler.reply("r"), await core.store.run("r")
+        done, row = await core.reader.reply("r"), await core.store.run("r")
         assert row is not None
         assert done.used_seconds == row.used_seconds > between.used_seconds
-        assert core.scheduler.table.terms == {}
+        assert core.table.terms == {}

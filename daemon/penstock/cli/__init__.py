@@ -1,0 +1,1 @@
+"""`penstock`, a verb a file."""

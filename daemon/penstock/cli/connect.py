@@ -104,7 +104,7 @@ async def embedded(database: Path) -> Address | None:
     if holder is None:
         return None
     raise DaemonUnreachable(
-        f"the embedded daemon ({holder}) of {database} does not answer; try again"
+        f"the embedded daemon ({holder}) of {database} does not answer"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 
 import click
 
@@ -31,12 +32,20 @@ CHECKS: tuple[Callable[[Box], Findings], ...] = (
 
 
 @click.command()
+@click.option(
+    "--prove-cancel",
+    is_flag=True,
+    help="Also cancel a loop whose turn will not go, and look what is left of it.",
+)
 @json_option
 @pass_session
-def doctor(session: Session, as_json: bool) -> None:
+def doctor(session: Session, prove_cancel: bool, as_json: bool) -> None:
     """What is amiss on this box, each with its fix; exits 1 if something must be mended."""
+    from penstock.cli import proof
+
     failures = 0
-    for finding in look_at(session):
+    proven = proof.prove_cancel(session) if prove_cancel else ()
+    for finding in chain(look_at(session), proven):
         failures += finding.state == "failure"
         if as_json:
             emit(asdict(finding))

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from penstock.cli.archives import find_log, one_form
 from penstock.cli.connect import embedded
+from penstock.cli.output import say
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client, put_back
-from penstock.words.errors import PenstockError
+from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
     from penstock.log.sqlite.store import SqliteStore
     from penstock.runs.reader import Reader
 
-
 T = TypeVar("T")
-
 
 #: Facts in one page of history.
 PAGE = 500
@@ -150,7 +149,12 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
 @asynccontextmanager
 async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
     """The embedded daemon that works on this log, else the file."""
-    address = await embedded(path)
+    address = None
+    try:
+        address = await embedded(path)
+    except DaemonUnreachable as error:
+        # It holds its log all the same, which tells how far it has come.
+        say(f"{error}; this is what its log holds now")
     if address is not None:
         async with open_client(address) as client:
             yield LiveSource(client)

@@ -74,7 +74,7 @@ def notice(news: News) -> None:
 def exit_of(end: Ended | None) -> int:
     """The exit code of a run's end, after its sentence; a story without an end is a failure."""
     if end is None:
-        say("the run was left unfinished; the daemon that had it is gone")
+        say("the run has not ended, as far as its log goes")
         return Exit.RUN_FAILED
     if end.sentence:
         say(end.sentence)

@@ -1,0 +1,1 @@
+"""Idioms of Trio that several rooms share: shielding, threads kept, failures past a nursery."""

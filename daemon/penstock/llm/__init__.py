@@ -1,0 +1,1 @@
+"""How models are asked: routing, context, budgets, and the two protocols of their servers."""

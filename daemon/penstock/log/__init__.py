@@ -1,0 +1,1 @@
+"""What happened: the recorder writes it, the bus streams it, projections fold it."""

@@ -1,0 +1,1 @@
+"""Contained process trees and their proven end; knows no run and no log."""

@@ -1,0 +1,1 @@
+"""What is happening: admission, the table of open runs, executions, receipts, boot repair."""

@@ -40,8 +40,8 @@ from penstock.words.values import check_run_id, new_event_id
 
 
 @dataclass(eq=False, slots=True)
-class Pausing:
-    """See the module's text. A group of None is the whole queue."""
+class QueueControl:
+    """Pauses and drains the queue, or a group of it; a group of None is the whole queue."""
 
     table: RunTable
     recorder: Recorder
@@ -51,12 +51,12 @@ class Pausing:
     draining: set[str | None] = field(default_factory=set)
     _waiting: dict[trio.CancelScope, str | None] = field(default_factory=dict)
 
-    async def pause(self, group: str | None, reason: str) -> None:
+    async def pause(self, group: str | None = None, reason: str = "") -> None:
         """Start nothing more of it. Twice is once; Refused for an unknown group."""
         self._check(group)
         await self.recorder.record(SetPause(True, self.now(), group, reason))
 
-    async def resume(self, group: str | None) -> None:
+    async def resume(self, group: str | None = None) -> None:
         """Start, and take in, what belongs to it again; ends a drain too."""
         if group not in self.table.paused:
             # A paused group may have gone from the configuration since.
@@ -67,7 +67,16 @@ class Pausing:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
 
-    def drain(self, group: str | None) -> None:
+    async def drain(self, group: str | None = None) -> None:
+        """Take nothing new in, and wait until none of its runs is open.
+
+        Returns also when `resume` ends the drain. Conflict as `start_drain`; ShuttingDown if the
+        daemon stops first.
+        """
+        self.start_drain(group)
+        await self._wait_drained(group)
+
+    def start_drain(self, group: str | None = None) -> None:
         """Take nothing new in until `resume`. Conflict if what is queued could never start."""
         self._check(group)
         held = [name for name in (None, group) if name in self.table.paused]
@@ -77,11 +86,7 @@ class Pausing:
             )
         self.draining.add(group)
 
-    async def wait_drained(self, group: str | None) -> None:
-        """Wait until none of its runs is open. ShuttingDown if the daemon stops first.
-
-        Returns also when the drain was ended by `resume`.
-        """
+    async def _wait_drained(self, group: str | None) -> None:
         with trio.CancelScope() as scope:
             self._waiting[scope] = group
             try:
@@ -117,7 +122,7 @@ def name_of(group: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """See the module's text."""
+    """Cancels runs, and takes what is said to them."""
 
     recorder: Recorder
     reader: Reader
@@ -126,7 +131,9 @@ class Control:
     #: Seconds a waiting cancel may take before its receipt lists what is left.
     cancel_sla: float
 
-    async def cancel(self, run_id: str, reason: str, *, wait: bool) -> CancelReceipt:
+    async def cancel(
+        self, run_id: str, reason: str, *, wait: bool = False
+    ) -> CancelReceipt:
         """Cancel a run, or an id that is not seen yet; the receipt says what became of its tree.
 
         With `wait` it is given when the scopes of the run and of all below it have unwound and

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,19 +21,16 @@ import penstock
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
-from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
-    AskRow,
     Bounds,
     RequestCancel,
-    RunFilter,
     new_event,
 )
-from penstock.runs.control import Control, Pausing
+from penstock.runs.control import Control, QueueControl
 from penstock.runs.execution import Execution, Parking, open_execution
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
@@ -41,11 +38,10 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import Executor, Kind, ModelAccess, Run, Tools, check_whole
-from penstock.runs.submit import Admission, Submitted, Submitter
+from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import Preempting, RunTable
 from penstock.runs.watermark import Level
 from penstock.runs.why import QueueSnapshot, Why, explain
-from penstock.words.api import BugReportRequest, CancelReceipt, RunReply, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import Refused
 from penstock.words.events import (
@@ -57,12 +53,10 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.priority import Priority
-from penstock.words.recorded import Recorded
-from penstock.words.staleness import Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerStatistics:
+class QueueStatistics:
     """A snapshot; reading it waits for nothing."""
 
     queued: int
@@ -83,159 +77,6 @@ class SchedulerStatistics:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduler:
-    """See the module's text. Made by `open_core`."""
-
-    submitter: Submitter
-    reader: Reader
-    control: Control
-    table: RunTable
-    recorder: Recorder
-    pausing: Pausing
-
-    async def submit(
-        self, request: SubmitRequest, *, wait: bool = False, retry_of: str | None = None
-    ) -> Submitted:
-        """See `Submitter.submit`."""
-        return await self.submitter.submit(request, wait=wait, retry_of=retry_of)
-
-    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
-        """See `Submitter.retry`."""
-        return await self.submitter.retry(run_id, wait=wait)
-
-    async def cancel(
-        self, run_id: str, reason: str, *, wait: bool = False
-    ) -> CancelReceipt:
-        """See `Control.cancel`."""
-        return await self.control.cancel(run_id, reason, wait=wait)
-
-    async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
-        """See `Control.answer`."""
-        return await self.control.answer(run_id, name, answer, by)
-
-    async def intervene(self, run_id: str, text: str) -> Recorded:
-        """See `Control.intervene`."""
-        return await self.control.intervene(run_id, text)
-
-    async def report_bug(
-        self, run_id: str, report: BugReportRequest
-    ) -> tuple[Recorded, Judgement]:
-        """See `Control.report_bug`."""
-        return await self.control.report_bug(run_id, report)
-
-    async def view(self, run_id: str) -> RunView:
-        """See `Reader.view`."""
-        return await self.reader.view(run_id)
-
-    async def reply(self, run_id: str) -> RunReply:
-        """See `Reader.reply`."""
-        return await self.reader.reply(run_id)
-
-    async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
-        """See `Reader.list`."""
-        return await self.reader.list(wanted)
-
-    async def asks(
-        self, run_id: str | None = None, *, only_open: bool = True
-    ) -> Sequence[AskRow]:
-        """See `Reader.asks`."""
-        return await self.reader.asks(run_id, only_open=only_open)
-
-    async def why(self, run_id: str) -> Why:
-        """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
-        view = await self.reader.view(run_id)
-        table, standings = self.table, self.table.standings
-        line = QueueSnapshot(
-            standings.candidates(),
-            standings.slot_holders(),
-            table.rules(),
-            self.submitter.now(),
-            table.claiming,
-            {open_id: str(other.state) for open_id, other in table.views.items()},
-        )
-        return explain(view, line)
-
-    async def pause(self, group: str | None = None, reason: str = "") -> None:
-        """See `Pausing.pause`."""
-        await self.pausing.pause(group, reason)
-
-    async def resume(self, group: str | None = None) -> None:
-        """See `Pausing.resume`."""
-        await self.pausing.resume(group)
-
-    def start_drain(self, group: str | None = None) -> None:
-        """See `Pausing.drain`."""
-        self.pausing.drain(group)
-
-    async def wait_drained(self, group: str | None = None) -> None:
-        """See `Pausing.wait_drained`."""
-        await self.pausing.wait_drained(group)
-
-    async def drain(self, group: str | None = None) -> None:
-        """Take nothing new in, and wait until nothing runs or is queued."""
-        self.start_drain(group)
-        await self.wait_drained(group)
-
-    def statistics(self) -> SchedulerStatistics:
-        """How full everything is now, at any load without waiting (SC-11)."""
-        queue = self.table.queue
-        admission = self.submitter.admission.statistics()
-        return SchedulerStatistics(
-            queued=queue.queued,
-            capacity=self.submitter.config.queue_capacity,
-            queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
-            running=queue.running,
-            slots=self.table.slots,
-            parked=queue.waiting,
-            waiting_submits=admission.waiting,
-            late_outcomes=self.table.late_outcomes,
-            open_runs=len(self.table.views),
-            paused=tuple(
-                {"group": group, "reason": reason}
-                for group, reason in self.table.paused.items()
-            ),
-            draining=tuple(self.pausing.draining),
-            groups=self._groups(),
-        )
-
-    def _groups(self) -> dict[str, dict[str, int]]:
-        groups = {
-            name: {"slots": slots, "running": 0, "queued": 0}
-            for name, slots in self.table.group_slots.items()
-        }
-        if groups:
-            for view in self.table.views.values():
-                counts = groups.get(view.group or "")
-                if counts is not None and view.state == "running":
-                    counts["running"] += 1
-                elif counts is not None and view.state in QUEUED_STATES:
-                    counts["queued"] += 1
-        return groups
-
-    async def shutdown(
-        self, *, cancel_queued: bool = False, reason: str = "shutdown"
-    ) -> None:
-        """Take no more work in, end all executions, and wait for their conclusions.
-
-        With `cancel_queued` every open run ends cancelled; else the queue stays, and what executes
-        is requeued or ended as its `on_restart` says.
-        """
-        self.submitter.stopping = reason
-        self.submitter.admission.close(reason)
-        self.table.claiming = False
-        if cancel_queued:
-            await self.recorder.record(
-                RequestCancel("", reason, self.submitter.now(), all_open=True)
-            )
-        else:
-            self.table.stop()
-        # A claim may be on its way: its runs begin after this, and end as the others do.
-        await self.recorder.wait_applied()
-        for execution in list(self.table.executions.values()):
-            await execution.concluded.wait()
 
 
 def utc_now() -> datetime:
@@ -277,7 +118,11 @@ class Core:
     store: Store
     recorder: Recorder
     bus: Bus
-    scheduler: Scheduler
+    submitter: Submitter
+    reader: Reader
+    control: Control
+    queue: QueueControl
+    table: RunTable
     retention: Retention
     life: str
     started_at: datetime
@@ -291,6 +136,78 @@ class Core:
     def epoch(self) -> str:
         """Id of the log."""
         return self.store.epoch
+
+    async def why(self, run_id: str) -> Why:
+        """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
+        view = await self.reader.view(run_id)
+        table, standings = self.table, self.table.standings
+        line = QueueSnapshot(
+            standings.candidates(),
+            standings.slot_holders(),
+            table.rules(),
+            self.now(),
+            table.claiming,
+            {open_id: str(other.state) for open_id, other in table.views.items()},
+        )
+        return explain(view, line)
+
+    def statistics(self) -> QueueStatistics:
+        """How full everything is now, at any load without waiting (SC-11)."""
+        queue = self.table.queue
+        admission = self.submitter.admission.statistics()
+        return QueueStatistics(
+            queued=queue.queued,
+            capacity=self.config.queue_capacity,
+            queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
+            running=queue.running,
+            slots=self.table.slots,
+            parked=queue.waiting,
+            waiting_submits=admission.waiting,
+            late_outcomes=self.table.late_outcomes,
+            open_runs=len(self.table.views),
+            paused=tuple(
+                {"group": group, "reason": reason}
+                for group, reason in self.table.paused.items()
+            ),
+            draining=tuple(self.queue.draining),
+            groups=self._groups(),
+        )
+
+    def _groups(self) -> dict[str, dict[str, int]]:
+        groups = {
+            name: {"slots": slots, "running": 0, "queued": 0}
+            for name, slots in self.table.group_slots.items()
+        }
+        if groups:
+            for view in self.table.views.values():
+                counts = groups.get(view.group or "")
+                if counts is not None and view.state == "running":
+                    counts["running"] += 1
+                elif counts is not None and view.state in QUEUED_STATES:
+                    counts["queued"] += 1
+        return groups
+
+    async def shutdown(
+        self, *, cancel_queued: bool = False, reason: str = "shutdown"
+    ) -> None:
+        """Take no more work in, end all executions, and wait for their conclusions.
+
+        With `cancel_queued` every open run ends cancelled; else the queue stays, and what executes
+        is requeued or ended as its `on_restart` says.
+        """
+        self.submitter.stopping = reason
+        self.submitter.admission.close(reason)
+        self.table.claiming = False
+        if cancel_queued:
+            await self.recorder.record(
+                RequestCancel("", reason, self.now(), all_open=True)
+            )
+        else:
+            self.table.stop()
+        # A claim may be on its way: its runs begin after this, and end as the others do.
+        await self.recorder.wait_applied()
+        for execution in list(self.table.executions.values()):
+            await execution.concluded.wait()
 
 
 log = logging.getLogger("penstock.run")
@@ -409,7 +326,7 @@ class Parts:
         )
         self.gauges = Gauges(self._levels(), self.recorder.note)
         self.preempting = Preempting(self.table, self.recorder)
-        self.pausing = Pausing(
+        self.queue = QueueControl(
             self.table, self.recorder, config.groups, environment.now
         )
         self.hooks = Hooks(config, bus, caller(environment.executor))
@@ -504,7 +421,17 @@ class Parts:
             store=self.store,
             recorder=self.recorder,
             bus=self.bus,
-            scheduler=self._make_scheduler(submitter),
+            submitter=submitter,
+            reader=self.reader,
+            control=Control(
+                self.recorder,
+                self.reader,
+                self.table,
+                self.environment.now,
+                self.config.cancel_sla,
+            ),
+            queue=self.queue,
+            table=self.table,
             retention=self.retention,
             life=self.life,
             started_at=self.environment.now(),
@@ -523,7 +450,7 @@ class Parts:
             now=self.environment.now,
             new_run_id=self.environment.new_run_id,
             obstacle=self.retention.obstacle,
-            drained=self.pausing.drained,
+            drained=self.queue.drained,
             has_models=self.environment.models is not None,
         )
 
@@ -546,12 +473,6 @@ class Parts:
             models=environment.models,
         )
 
-    def _make_scheduler(self, submitter: Submitter) -> Scheduler:
-        table, recorder = self.table, self.recorder
-        patience = self.config.cancel_sla
-        control = Control(recorder, self.reader, table, self.environment.now, patience)
-        return Scheduler(submitter, self.reader, control, table, recorder, self.pausing)
-
     async def tell(self, event: AnyEvent) -> None:
         made = new_event(DAEMON_STREAM, event, now=self.environment.now())
         await self.recorder.record(Append((made,)))
@@ -569,7 +490,7 @@ async def open_core(
 ) -> AsyncIterator[Core]:
     """Repair what the last life left, then run the core. `put_back`: why the log has a new epoch.
 
-    Leaving the block without `scheduler.shutdown` is a stop: executions end as their `on_restart`
+    Leaving the block without `shutdown` is a stop: executions end as their `on_restart`
     says, and what they said last is committed.
     """
     parts = Parts(config, kinds, store, life, environment, await store.bounds())
@@ -601,12 +522,12 @@ async def _stop(core: Core, parts: Parts) -> None:
 
     The bound counts from the first word to stop: who stopped the servers may have waited already.
     """
-    reason = core.scheduler.submitter.stopping or "stop"
-    by = core.scheduler.submitter.begin_stop(reason)
+    reason = core.submitter.stopping or "stop"
+    by = core.submitter.begin_stop(reason)
     with trio.CancelScope(deadline=by, shield=True):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(parts.tell, DaemonStopping(reason=reason))
-            await core.scheduler.shutdown(reason=reason)
+            await core.shutdown(reason=reason)
 
 
 def _started(core: Core, put_back: str) -> DaemonStarted:

@@ -1,0 +1,1 @@
+"""Who may ask, and in which protocol: door, guard, and the surfaces behind them."""

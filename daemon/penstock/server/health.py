@@ -32,7 +32,7 @@ def make_health(
     async def health_of() -> HealthReply:
         reasons = []
         models: Mapping[str, Any] = {}
-        if why := core.scheduler.submitter.stopping:
+        if why := core.submitter.stopping:
             reasons.append(f"the daemon is stopping ({why})")
         if why := core.retention.obstacle():
             reasons.append(why)
@@ -48,7 +48,7 @@ def make_health(
         if probe_models is not None:
             why, models = await _ask(probe_models, core.config.health_timeout)
             reasons += [why] if why else []
-        statistics = core.scheduler.statistics().to_json()
+        statistics = core.statistics().to_json()
         return HealthReply(
             status="degraded" if reasons else "ok",
             reasons=tuple(reasons),

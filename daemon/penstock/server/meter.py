@@ -150,5 +150,5 @@ def attach_meter(core: Core) -> Meter:
     """A meter that counts what this core does from now on."""
     meter = Meter()
     core.recorder.on_commit = meter.committed
-    core.scheduler.table.on_move = meter.moved
+    core.table.on_move = meter.moved
     return meter

@@ -74,7 +74,7 @@ class DaemonCollector(Collector):
         )
 
     def _queue(self) -> Iterator[Metric]:
-        now = self.core.scheduler.statistics()
+        now = self.core.statistics()
         yield gauges(
             "queued_runs",
             "Runs in line for a slot.",
@@ -96,7 +96,7 @@ class DaemonCollector(Collector):
         )
 
     def _groups(self) -> Iterator[Metric]:
-        now = self.core.scheduler.statistics()
+        now = self.core.statistics()
         for name, about in (
             ("slots", "Slots of a group."),
             ("running", "Runs of a group that have a slot."),

@@ -58,7 +58,7 @@ async def head_of(core: Core, stream: str) -> int:
     """Position of the newest fact of a run, or of the daemon's own stream. RunNotFound."""
     if stream == DAEMON_STREAM:
         return core.bus.head
-    view = await core.scheduler.view(stream)
+    view = await core.reader.view(stream)
     return view.position
 
 

@@ -120,12 +120,12 @@ async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     gc.freeze()
     reporter.ready(partial(status_of, core))
     await stop.wait_asked()
-    core.scheduler.submitter.stopping = stop.reason
+    core.submitter.stopping = stop.reason
 
 
 def status_of(core: Core) -> str:
     """What the daemon does now, as the service manager shows it."""
-    now = core.scheduler.statistics()
+    now = core.statistics()
     return f"{now.running} running, {now.queued} queued"
 
 
@@ -299,8 +299,8 @@ async def open_servers(
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:
     """No new connections, then the end of the runs, bounded, and a word to every client."""
     last_words.stop_accepting()
-    reason = core.scheduler.submitter.stopping or "stop"
-    by = core.scheduler.submitter.begin_stop(reason)
+    reason = core.submitter.stopping or "stop"
+    by = core.submitter.begin_stop(reason)
     with trio.CancelScope(deadline=by, shield=True):
-        await core.scheduler.shutdown(reason=reason)
+        await core.shutdown(reason=reason)
     last_words.end_streams()

@@ -1,0 +1,1 @@
+"""What is said: events, states, requests and replies, errors, limits; values in, values out."""

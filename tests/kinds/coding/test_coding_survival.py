@@ -96,7 +96,7 @@ async def live_until(where: Place, point: str) -> None:
             async with open_coding_core(
                 where, dying, "life-1", shutdown_runs=0.1, shutdown_recorder=0.1
             ) as core:
-                await core.scheduler.submit(coding())
+                await core.submitter.submit(coding())
                 await trio.sleep(30)
         except* StoreBroken:
             pass
@@ -122,7 +122,7 @@ async def test_a_run_whose_daemon_dies_behind_any_point_ends_the_same(
         open_coding_core(where, store, "life-2") as core,
     ):
         if point is None:
-            await core.scheduler.submit(coding())
+            await core.submitter.submit(coding())
         facts = await history(core)
     assert facts[-1].type == "run.completed"
     assert len(model_server.log()) == CALLS
@@ -183,7 +183,7 @@ async def test_a_store_that_stumbles_does_not_fail_the_run(
         async with open_coding_core(
             where, stumbling, page_events=StumblingStore.PAGE
         ) as core:
-            await core.scheduler.submit(coding())
+            await core.submitter.submit(coding())
             facts = await history(core)
     assert facts[-1].type == "run.completed"
     assert stumbling.reads > 10
@@ -216,7 +216,7 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
             inputs["tests"] = HANGS
     model_server.script(*script)
     async with open_coding(where) as core:
-        await core.scheduler.submit(coding(**inputs))
+        await core.submitter.submit(coding(**inputs))
         match stage:
             case "ask":
                 await wait_fact(core, "run.waiting")
@@ -225,9 +225,9 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
             case _:
                 await model_server.wait_log(number, "done", "generating", sent=3)
         with trio.fail_after(5):
-            receipt = await core.scheduler.cancel("task", "enough", wait=True)
+            receipt = await core.control.cancel("task", "enough", wait=True)
         facts = await history(core)
-        assert core.scheduler.statistics().running == 0
+        assert core.statistics().running == 0
     assert receipt.gone_at is not None
     assert receipt.survivors == ()
     assert bool(receipt.pids) == (stage in {"tests", "correct"})
@@ -256,16 +256,16 @@ async def test_a_preempted_run_goes_on_where_it_was(
         request = coding(tests=["sh", "-c", tests]).model_copy(
             update={"priority": Priority.LOW}
         )
-        await core.scheduler.submit(request)
+        await core.submitter.submit(request)
         await wait_fact(core, "log")
-        await core.scheduler.submit(
+        await core.submitter.submit(
             SubmitRequest(
                 kind="dead-code", run_id="urgent", priority=Priority.CRITICAL,
                 inputs={"folder": str(tmp_path), "files": []},
             )
         )  # fmt: skip
         facts = await history(core)
-        urgent = await core.scheduler.view("urgent")
+        urgent = await core.reader.view("urgent")
     assert "run.preempted" in story(facts)
     assert one_terminal(facts) == "run.completed"
     assert urgent.ended_at is not None

@@ -63,7 +63,7 @@ def is_there(pid: str) -> bool:
 
 
 async def do(core: Core, prompt: str = "Do it.", **inputs: Any) -> list[Recorded]:
-    await core.scheduler.submit(coding(prompt, **inputs))
+    await core.submitter.submit(coding(prompt, **inputs))
     return await history(core)
 
 
@@ -244,7 +244,7 @@ async def test_tests_that_hang_are_ended_with_their_children(
     async with open_coding(where, max_concurrent=len(names)) as core:
         for name in names:
             # Not less: the interpreters start at once, and they must get as far as to hang.
-            await core.scheduler.submit(coding(run_id=name, test_timeout=3.0))
+            await core.submitter.submit(coding(run_id=name, test_timeout=3.0))
         for name in names:
             facts = await history(core, name)
             assert body(facts, "test.failed", 0).reason == "timeout after 3 s"
@@ -313,9 +313,9 @@ async def test_a_valid_bug_report_leads_to_a_correction_and_others_change_nothin
     slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
     verdicts = []
     async with open_coding(where) as core:
-        await core.scheduler.submit(coding(tests=slow))
+        await core.submitter.submit(coding(tests=slow))
         await wait_fact(core, "test.started")
-        view = await core.scheduler.view("task")
+        view = await core.reader.view("task")
         for version, code_hash, text in (
             (0, None, "about nothing"),
             (7, None, "about the future"),
@@ -323,7 +323,7 @@ async def test_a_valid_bug_report_leads_to_a_correction_and_others_change_nothin
             (1, view.code_hash, "é is lost"),
         ):
             report = BugReportRequest(text=text, version=version, code_hash=code_hash)
-            _, judged = await core.scheduler.report_bug("task", report)
+            _, judged = await core.control.report_bug("task", report)
             verdicts.append(judged.verdict)
         facts = await history(core)
     assert verdicts == ["stale", "invalid", "stale", "valid"]
@@ -352,7 +352,7 @@ async def test_a_reviewer_reports_bugs_about_what_it_has_seen(
     late = {**once(REVIEW, findings='["the last word is wrong"]'), "delay": 0.1}
     model_server.script(late, *cli_script())
     async with open_coding(where) as core:
-        await core.scheduler.submit(coding(run_id="second", review=True))
+        await core.submitter.submit(coding(run_id="second", review=True))
         facts = await history(core, "second")
     assert body(facts, "bug.reported").verdict == "stale"
     assert versions(facts) == [1, 2, 3]
@@ -365,11 +365,11 @@ async def test_questions_take_the_request_s_answers_first_and_then_ask(
     questions = ("Which case?", "Which joiner?", "Any limit?", "Any more?")
     model_server.script(once(PLAN, **plan(SLUG_PLAN, *questions)), *slug_script())
     async with open_coding(where) as core:
-        await core.scheduler.submit(
+        await core.submitter.submit(
             coding(answers=["Lower.", "Dashes."], answer_within=2.0)
         )
         await wait_fact(core, "ask.raised", count=3)
-        await core.scheduler.answer("task", "question 3", "None.", "ann")
+        await core.control.answer("task", "question 3", "None.", "ann")
         facts = await history(core)
     answered = [f.event for f in facts if f.type == "ask.answered"]
     assert [(a.answer, a.by) for a in answered] == [  # type: ignore[union-attr]
@@ -412,9 +412,9 @@ async def test_a_person_s_word_is_taken_at_the_next_step(
     )
     async with open_coding(where) as core:
         slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
-        await core.scheduler.submit(coding(tests=slow))
+        await core.submitter.submit(coding(tests=slow))
         await wait_fact(core, "test.started")
-        await core.scheduler.intervene("task", "At most 20 characters.")
+        await core.control.intervene("task", "At most 20 characters.")
         facts = await history(core)
     assert versions(facts) == [1, 2]
     assert (

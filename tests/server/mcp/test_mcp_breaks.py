@@ -36,7 +36,7 @@ async def test_an_mcp_server_that_breaks_ends_nobody_else(
             async with mcp as ask:
                 await ask({"type": "http", "method": "POST"}, receive, send)
                 assert answers[0]["status"] == 503
-                await core.scheduler.submit(request(run_id="a"))
+                await core.submitter.submit(request(run_id="a"))
                 await wait_ended(core, "a")
     told = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert "serving MCP failed" in told[0].getMessage()

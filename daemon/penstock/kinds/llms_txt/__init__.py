@@ -1,0 +1,1 @@
+"""The kind that describes a source tree."""

@@ -1,0 +1,1 @@
+"""The kind that observes, decides and acts, a run for each turn."""

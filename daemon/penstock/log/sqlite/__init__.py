@@ -1,0 +1,1 @@
+"""The store on SQLite: one transaction a commit, a handler for each write."""

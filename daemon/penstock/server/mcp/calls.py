@@ -55,34 +55,33 @@ def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
 
 
 def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
-    scheduler = core.scheduler
     waiting = Waiting(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
-        submitted = await scheduler.submit(request)
+        submitted = await core.submitter.submit(request)
         return submit_json(submitted.view, caller.base)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
-        submitted = await scheduler.retry(args.run_id)
+        submitted = await core.submitter.retry(args.run_id)
         return submit_json(submitted.view, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")
 
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
-        return (await scheduler.reply(args.run_id)).model_dump(mode="json")
+        return (await core.reader.reply(args.run_id)).model_dump(mode="json")
 
     async def list_runs(args: a.ListRuns, _caller: Caller) -> dict[str, Any]:
         wanted = parse_filter(args.q, before=args.before, limit=args.limit)
-        runs, following = await scheduler.list(wanted)
+        runs, following = await core.reader.list(wanted)
         return {"runs": runs, "next": following}
 
     async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
-        receipt = await scheduler.cancel(args.run_id, args.reason, wait=args.wait)
+        receipt = await core.control.cancel(args.run_id, args.reason, wait=args.wait)
         return receipt.model_dump(mode="json")
 
     async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
-        await scheduler.answer(args.run_id, args.name, args.answer, by="mcp")
+        await core.control.answer(args.run_id, args.name, args.answer, by="mcp")
         return args.model_dump(mode="json")
 
     return {
@@ -108,7 +107,7 @@ def _other_calls(core: Core) -> dict[str, ToolCall]:
 
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
-        return core.scheduler.statistics().to_json()
+        return core.statistics().to_json()
 
     return {
         "read_events": read_events,
@@ -122,14 +121,14 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
         if TASK_KIND not in core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
         inputs = {"prompt": args.prompt, "answers": list(args.answers)}
-        submitted = await core.scheduler.submit(
+        submitted = await core.submitter.submit(
             SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=args.priority)
         )
         task = task_reply(submitted.reply(), caller.base)
         return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:
-        run = await core.scheduler.reply(args.task_id)
+        run = await core.reader.reply(args.task_id)
         return task_reply(run, caller.base).model_dump(mode="json")
 
     return {
@@ -161,7 +160,7 @@ class Waiting:
 
     async def wait(self, args: a.WaitRun, caller: Caller) -> RunReply:
         """The run when it has ended, asks something, its seconds are over, or the daemon stops."""
-        view_of, run_id = self._core.scheduler.view, args.run_id
+        view_of, run_id = self._core.reader.view, args.run_id
         view = await view_of(run_id)
         deadline = trio.current_time() + args.seconds
         with self._core.bus.subscribe(
@@ -180,7 +179,7 @@ class Waiting:
                 if batch.facts:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
-        return await self._core.scheduler.reply(run_id)
+        return await self._core.reader.reply(run_id)
 
 
 def _is_over(view: RunView, until: str) -> bool:

@@ -95,13 +95,13 @@ async def read_resource(core: Core, uri: str) -> tuple[str, str]:
     if parts.part == "events":
         page = await read_page(core, parts.run_id, parts.after, LONGEST_PAGE)
         return "application/json", page.decode()
-    run = await core.scheduler.reply(parts.run_id)
+    run = await core.reader.reply(parts.run_id)
     return "application/json", run.model_dump_json()
 
 
 async def read_artifact(core: Core, run_id: str, artifact_id: str) -> str:
     """The text of an artifact so far, put together from the pieces of its newest attempt."""
-    view = await core.scheduler.view(run_id)
+    view = await core.reader.view(run_id)
     artifact = view.artifacts.get(artifact_id)
     if artifact is None:
         raise NotFound(f"the run {run_id!r} has no artifact {artifact_id!r}")
@@ -134,7 +134,7 @@ async def list_resources(
         before = None if cursor is None else _cursor(cursor)
     except ValueError:
         raise NotFound("the cursor is not one of ours") from None
-    rows, following = await core.scheduler.list(
+    rows, following = await core.reader.list(
         parse_filter("", before=before, limit=LISTED_RUNS)
     )
     return [_resource(row) for row in rows], None if following is None else str(

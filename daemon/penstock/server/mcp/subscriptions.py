@@ -62,7 +62,7 @@ async def follow_run(
     wanted = {uri: parse_uri(uri).artifact_id for uri in uris}
 
     async def look() -> Marks:
-        view = await core.scheduler.view(run_id)
+        view = await core.reader.view(run_id)
         return {
             ResourceUpdated(uri): view.artifacts.get(name) if name else view.position
             for uri, name in wanted.items()
@@ -75,7 +75,7 @@ async def follow_list(core: Core, notify: Notify, after: int) -> None:
     """Tell when there is another run."""
 
     async def look() -> Marks:
-        rows, _ = await core.scheduler.list(parse_filter("", limit=1))
+        rows, _ = await core.reader.list(parse_filter("", limit=1))
         return {ResourcesListChanged(): rows[0]["run_id"] if rows else None}
 
     await _follow(core, None, look, notify, after, [ResourcesListChanged()])

@@ -43,7 +43,7 @@ class RunTasks:
 
     async def look(self, task_id: str) -> Task:
         view = await self._view(task_id)
-        told = task_reply(await self._core.scheduler.reply(view.run_id), self._base)
+        told = task_reply(await self._core.reader.reply(view.run_id), self._base)
         keep = self._core.config.retention_seconds
         return run_task(view, told, ttl_ms=int(keep * 1000))
 
@@ -56,7 +56,7 @@ class RunTasks:
                 continue
             try:
                 answer = AnswerRequest(answer=answer).answer
-                await self._core.scheduler.answer(task_id, name, answer, by="mcp")
+                await self._core.control.answer(task_id, name, answer, by="mcp")
             except ValidationError as error:
                 raise MCPError(INVALID_PARAMS, str(refused(error, at=name))) from None
             except Refused as error:
@@ -68,11 +68,11 @@ class RunTasks:
     async def cancel(self, task_id: str) -> None:
         view = await self._view(task_id)
         if not view.ended:
-            await self._core.scheduler.cancel(task_id, "cancelled as a task")
+            await self._core.control.cancel(task_id, "cancelled as a task")
 
     async def _view(self, task_id: str) -> RunView:
         try:
-            view = await self._core.scheduler.view(check_run_id(task_id))
+            view = await self._core.reader.view(check_run_id(task_id))
         except (NotFound, ValueError):
             raise KeyError(task_id) from None
         if view.state is None:

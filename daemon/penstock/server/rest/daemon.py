@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 def queue_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/queue`, by the name of their route; each answers how the queue is now."""
-    scheduler = core.scheduler
 
     def queue(_call: Call) -> HttpAnswer:
         # Waits for nothing, whatever the load.
-        return json_answer(scheduler.statistics().to_json())
+        return json_answer(core.statistics().to_json())
 
     async def pause(call: Call) -> HttpAnswer:
         request = read_json(PauseRequest, call.body, empty=b"{}")
-        await scheduler.pause(request.group, request.reason)
+        await core.queue.pause(request.group, request.reason)
         return queue(call)
 
     async def resume(call: Call) -> HttpAnswer:
         request = read_json(GroupRequest, call.body, empty=b"{}")
-        await scheduler.resume(request.group)
+        await core.queue.resume(request.group)
         return queue(call)
 
     async def drain(call: Call) -> HttpAnswer:
         request = read_json(GroupRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
-        scheduler.start_drain(request.group)
         if wait:
-            await scheduler.wait_drained(request.group)
-        return json_answer(scheduler.statistics().to_json(), 200 if wait else 202)
+            await core.queue.drain(request.group)
+        else:
+            core.queue.start_drain(request.group)
+        return json_answer(core.statistics().to_json(), 200 if wait else 202)
 
     return {"queue": queue, "pause": pause, "resume": resume, "drain": drain}
 

@@ -38,13 +38,13 @@ def task_handlers(core: Core) -> dict[str, Handler]:
         request = read_json(TaskRequest, call.body)
         if TASK_KIND not in core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
-        submitted = await core.scheduler.submit(
+        submitted = await core.submitter.submit(
             submit_request(request), wait=call.query["wait"]
         )
         return json_answer(task_reply(submitted.reply(), call.base))
 
     async def get_task(call: Call) -> HttpAnswer:
-        run = await core.scheduler.reply(call.run_id)
+        run = await core.reader.reply(call.run_id)
         return json_answer(task_reply(run, call.base))
 
     return {"create_task": create_task, "get_task": get_task}
@@ -58,45 +58,44 @@ def submit_request(request: TaskRequest) -> SubmitRequest:
 
 def run_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/runs`, by the name of their route."""
-    scheduler = core.scheduler
 
     async def submit(call: Call) -> HttpAnswer:
         request = read_json(SubmitRequest, call.body)
-        submitted = await scheduler.submit(request, wait=call.query["wait"])
+        submitted = await core.submitter.submit(request, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
     async def retry(call: Call) -> HttpAnswer:
-        submitted = await scheduler.retry(call.run_id, wait=call.query["wait"])
+        submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
 
     async def list_runs(call: Call) -> HttpAnswer:
         query = call.query
         wanted = parse_filter(query["q"], before=query["before"], limit=query["limit"])
-        runs, following = await scheduler.list(wanted)
+        runs, following = await core.reader.list(wanted)
         return json_answer({"runs": runs, "next": following})
 
     async def get_run(call: Call) -> HttpAnswer:
-        return json_answer(await scheduler.reply(call.run_id))
+        return json_answer(await core.reader.reply(call.run_id))
 
     async def why(call: Call) -> HttpAnswer:
-        told = await scheduler.why(call.run_id)
+        told = await core.why(call.run_id)
         return json_answer(told.to_json())
 
     async def cancel(call: Call) -> HttpAnswer:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
-        receipt = await scheduler.cancel(call.run_id, request.reason, wait=wait)
+        receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
         under_way = receipt.outcome == "cancelled" and receipt.gone_at is None
         return json_answer(receipt, 202 if under_way and not wait else 200)
 
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)
-        recorded = await scheduler.intervene(call.run_id, request.text)
+        recorded = await core.control.intervene(call.run_id, request.text)
         return json_answer(recorded.wire(), 202)
 
     async def report_bug(call: Call) -> HttpAnswer:
         request = read_json(BugReportRequest, call.body)
-        recorded, judgement = await scheduler.report_bug(call.run_id, request)
+        recorded, judgement = await core.control.report_bug(call.run_id, request)
         return json_answer({**judgement.shown(), "position": recorded.position})
 
     return {
@@ -113,15 +112,14 @@ def run_handlers(core: Core) -> dict[str, Handler]:
 
 def ask_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of questions, by the name of their route."""
-    scheduler = core.scheduler
 
     async def list_asks(_call: Call) -> HttpAnswer:
-        rows = await scheduler.asks()
+        rows = await core.reader.asks()
         return json_answer({"asks": [ask_json(row) for row in rows]})
 
     async def get_ask(call: Call) -> HttpAnswer:
         name = call.path["name"]
-        rows = await scheduler.asks(call.run_id, only_open=False)
+        rows = await core.reader.asks(call.run_id, only_open=False)
         for row in rows:
             if row.name == name:
                 return json_answer(ask_json(row))
@@ -130,7 +128,7 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     async def answer(call: Call) -> HttpAnswer:
         request = read_json(AnswerRequest, call.body)
         run_id, name = call.run_id, call.path["name"]
-        await scheduler.answer(run_id, name, request.answer, by="rest")
+        await core.control.answer(run_id, name, request.answer, by="rest")
         return json_answer({"run_id": run_id, "name": name, "answer": request.answer})
 
     return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}

@@ -1,0 +1,102 @@
+"""A cancel put to the test on this box: a loop whose turn will not go, and what is left of it.
+
+What containment can promise depends on the box: cgroups, who is whose parent, what /proc shows. The
+proof uses the daemon that runs, since it is that daemon's containment which counts, and one of its own
+where there is none. It looks for what is left by itself, and does not take the receipt's word.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from penstock.cli.checks import CheckResult, Findings
+from penstock.cli.connect import open_daemon_for
+from penstock.cli.session import Session, run_async
+from penstock.client import Client, Facts
+from penstock.words.errors import PenstockError
+
+#: Seconds in which the turn has begun; a queue that is full or paused makes it wait longer.
+START_SECONDS = 30.0
+#: Says that it is there and will not go, with a child that has left its session. The last word is
+#: the mark by which all of them are found.
+_STUBBORN = (
+    'trap "" TERM; setsid sh -c \'trap "" TERM; while :; do sleep 1; done\' "$0" & '
+    "echo ready; while :; do sleep 1; done"
+)
+
+
+def prove_cancel(session: Session) -> Findings:
+    """One finding: how long a parent's stubborn child outlived the cancel, and that nothing is left."""
+    mark = f"penstock-proof-{secrets.token_hex(6)}"
+    try:
+        receipt = run_async(lambda: _cancelled(session, mark))
+    except PenstockError as error:
+        yield CheckResult("cancel", "failure", str(error), "see why, and try again")
+        return
+    yield finding_of(receipt, sorted(marked(mark)))
+
+
+def finding_of(receipt: Mapping[str, Any], left: Sequence[int]) -> CheckResult:
+    """What a receipt and the pids that are left say together; the pids have the last word."""
+    if left:
+        pids = " ".join(map(str, left))
+        found = f"{len(left)} processes outlived their cancel: {pids}"
+        return CheckResult("cancel", "failure", found, f"`kill -9 {pids}`")
+    if receipt["gone_at"] is None:
+        found = f"nothing is left, but that is not proven (by {receipt['method']})"
+        return CheckResult("cancel", "warning", found, "see the line on containment")
+    found = (
+        f"a loop and its stubborn turn were cancelled, proven by {receipt['method']}"
+    )
+    return CheckResult("cancel", "ok", f"{found}: nothing is left")
+
+
+async def _cancelled(session: Session, mark: str) -> dict[str, Any]:
+    """The receipt of a loop that was cancelled while its turn would not go."""
+    turn = {"argv": ["/bin/sh", "-c", _STUBBORN, mark], "cwd": "/"}
+    act = {"kind": "command", "inputs": turn}
+    request = {"kind": "loop", "run_id": mark, "inputs": {"until": "false", "act": act}}
+    async with open_daemon_for(session, request) as client:
+        run = await client.submit(request)
+        run_id = run["run_id"]
+        try:
+            with trio.move_on_after(START_SECONDS) as patience:
+                await _ready(client, run_id, after=run["position"])
+        finally:
+            # Whatever went wrong, nothing of it may stay.
+            with trio.CancelScope(shield=True):
+                receipt = await client.cancel(run_id, "the proof", wait=True)
+        if patience.cancelled_caught:
+            why = (await client.why(run_id))["text"]
+            raise PenstockError(f"the proof did not begin in time: {why}")
+        return receipt
+
+
+async def _ready(client: Client, run_id: str, after: int) -> None:
+    """Wait until the turn says that it is there."""
+    async with client.follow(after=after) as news:
+        async for piece in news:
+            if not isinstance(piece, Facts):
+                continue
+            for fact in piece.facts:
+                said = getattr(fact.event, "text", "")
+                if fact.run_id.startswith(run_id) and "ready" in said:
+                    return
+
+
+def marked(mark: str) -> Iterator[int]:
+    """The pids of processes that carry the mark, as far as /proc shows them."""
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if mark.encode() in (folder / "cmdline").read_bytes():
+                yield int(folder.name)
+        except OSError:
+            continue
