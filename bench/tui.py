@@ -33,10 +33,11 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Static
 
 from fakes.tui_processes import DaemonProcess, scripted_daemon
-from penstock_tui.app import FRAME, utc_now
+from penstock_tui.app import FRAME
 from penstock_tui.model import DashboardState
+from penstock_tui.monitor import utc_now
 from penstock_tui.rows import COLUMNS, row_of
-from penstock_tui.session import Feed
+from penstock_tui.session import LiveSession
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.run_table import Row, RunList
 
@@ -114,14 +115,14 @@ async def cost_of_a_frame(own: bool, dirty: int) -> float:
 
 
 class Naive(App[None]):
-    """The same model and feed, shown in a DataTable."""
+    """The same model and session, shown in a DataTable."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("p", "pause", "Pause")]
 
     def __init__(self, daemon: DaemonProcess) -> None:
         super().__init__()
         self.model = DashboardState()
-        self.feed = Feed(lambda: daemon.address, self.model)
+        self.session = LiveSession(lambda: daemon.address, self.model)
         self.table: DataTable[str] = DataTable()
         self.known: set[str] = set()
         self.top = Static("live")
@@ -135,11 +136,11 @@ class Naive(App[None]):
         self.columns = self.table.add_columns(
             *(column.title or "state" for column in COLUMNS)
         )
-        self.feed.start(lambda error: self.exit(message=repr(error)))
+        self.session.start(lambda error: self.exit(message=repr(error)))
         self.set_interval(FRAME, self.draw)
 
     async def on_unmount(self) -> None:
-        await self.feed.aclose()
+        await self.session.aclose()
 
     def draw(self) -> None:
         if self.paused:

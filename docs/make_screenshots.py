@@ -41,7 +41,7 @@ def main() -> None:
             )
             # The port is another one each time, and a picture should not be.
             app.model.history.extend(HISTORY)
-            app.shown_address = "127.0.0.1:9876"
+            app.monitor.shown_address = "127.0.0.1:9876"
             take_picture(app, FOLDER / f"{name}.svg", size, run_id=run_id)
             sys.stdout.write(f"{name}.svg\n")
 

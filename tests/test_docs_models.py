@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.llm.models import open_models
-from penstock.words.config import load_config
+from penstock.words.config_sources import load_config
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "models.md"
 EXAMPLES = re.findall(

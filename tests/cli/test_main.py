@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
 from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import ScriptedDaemon
-from penstock.cli.main import VERBS
+from penstock.cli import main
+from penstock.cli.main import VERBS, cli
 
+EVERY_VERB = [verb for verbs in VERBS.values() for verb in verbs]
 # `tui` becomes another program, and is tested where that stands.
-ALL_VERBS = [verb for verbs in VERBS.values() for verb in verbs if verb != "tui"]
+ALL_VERBS = [verb for verb in EVERY_VERB if verb != "tui"]
+#: The word that Python keeps for itself.
+VERB_FILES = {"import": "import_"}
 
 
 def test_the_bare_command_shows_help(penstock: Penstock) -> None:
@@ -43,6 +50,28 @@ def test_every_listed_verb_exists_and_explains_itself(
     result = penstock(verb, "--help")
     assert result.exit_code == 0
     assert "Usage: penstock " + verb in result.stdout
+
+
+def test_a_verb_is_the_file_of_its_name_and_no_verb_leans_on_another() -> None:
+    """CL-01: what two verbs share stands in a file of its own."""
+    folder = Path(main.__file__).parent
+    files = {verb: folder / f"{VERB_FILES.get(verb, verb)}.py" for verb in EVERY_VERB}
+    assert [str(file) for file in files.values() if not file.is_file()] == []
+    verbs = {f"penstock.cli.{file.stem}" for file in files.values()}
+    leaning = [
+        (verb, node.module)
+        for verb, file in files.items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module in verbs
+    ]
+    assert leaning == []
+
+
+@pytest.mark.parametrize("verb", EVERY_VERB)
+def test_the_command_of_a_verb_has_its_name(verb: str) -> None:
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    assert command.name == verb
 
 
 @pytest.mark.parametrize(

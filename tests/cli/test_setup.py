@@ -30,6 +30,18 @@ def test_every_setting_tells_where_it_came_from(
     assert penstock("config", "no_such_key").exit_code == 3
 
 
+def test_a_setting_that_is_named_says_what_it_is(penstock: Penstock) -> None:
+    """CL-01: on stderr, since it is no data; with --json beside the value."""
+    told = penstock("config", "cancel_sla")
+    assert told.stdout.splitlines()[1].split() == ["cancel_sla", "5.0", "default"]
+    about = "penstock: cancel_sla: Time from a cancel to its proof; "
+    assert about in told.stderr
+    assert "(seconds; default: 5.0)" in told.stderr
+    row = json.loads(penstock("config", "cancel_sla", "--json").stdout)
+    assert (row["unit"], row["default"]) == ("seconds", "5.0")
+    assert row["reason"].startswith("Time from a cancel to its proof")
+
+
 def test_the_place_of_the_config_file_is_told_also_before_there_is_one(
     penstock: Penstock, home: Path
 ) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from textual.pilot import Pilot
 
 from penstock.words.address import Address
-from penstock_tui.app import Dashboard, utc_now
+from penstock_tui.app import Dashboard
+from penstock_tui.monitor import utc_now
 from penstock_tui.screens.overview import Overview
 from penstock_tui.settings import Settings
 

@@ -328,7 +328,7 @@ def test_a_lock_that_is_a_fifo_is_refused(tmp_path: Path) -> None:
 
 _READS = {
     "token": "from penstock.words.address import read_token; read_token(path)",
-    "lock": "from penstock.cli.serve import read_pid; read_pid(path)",
+    "lock": "from penstock.cli.session import read_pid; read_pid(path)",
     "export": "from penstock.log.export import export_file; export_file(path, None)",
     "audit": "from penstock.log.audit import audit_file; audit_file(path)",
 }

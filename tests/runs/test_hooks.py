@@ -22,7 +22,8 @@ from penstock.runs.core import Core
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
 from penstock.runs.program import Executor
 from penstock.words.api import SubmitRequest
-from penstock.words.config import Config, Hook, load_config
+from penstock.words.config import Config, Hook
+from penstock.words.config_sources import load_config
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
 from penstock.words.values import utc_now

@@ -58,9 +58,9 @@ async def test_a_cut_wire_is_resumed_without_gap_or_repeat() -> None:
             views = {
                 run_id: run.view.sequence for run_id, run in app.model.runs.items()
             }
-            assert app.feed is not None
+            assert app.session is not None
             for run_id in list(views)[:3]:
-                told = await app.feed.actions.run(run_id)
+                told = await app.session.calls.run(run_id)
                 assert told["sequence"] >= views[run_id] > 0
 
 
@@ -274,9 +274,9 @@ def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
             await shows(app, "Start no more runs?")
             await pilot.press("enter")
             await shows(app, "‖ paused: dashboard")
-            assert app.feed is not None
+            assert app.session is not None
             inputs = {"argv": ["sleep", "60"]}
-            await app.feed.actions.submit(
+            await app.session.calls.submit(
                 {"kind": "command", "inputs": inputs, "run_id": "r"}
             )
             await until(lambda: "r" in app.model.runs, app)
@@ -291,7 +291,7 @@ def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
             await pilot.press("enter")
             await shows(app, "process.started")
             assert not app.model.queue["paused"]
-            await app.feed.actions.cancel("r", "done", wait=True)
+            await app.session.calls.cancel("r", "done", wait=True)
 
     work()
 
@@ -303,9 +303,9 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
     async def look() -> None:
         async with dashboard(found(real_daemon)) as (app, pilot):
             await shows(app, "● live")
-            assert app.feed is not None
+            assert app.session is not None
             argv = ["printf", "\\033[2J[b]bold[/b]\\nsecond\\n"]
-            reply = await app.feed.actions.submit(
+            reply = await app.session.calls.submit(
                 {
                     "kind": "command",
                     "inputs": {"argv": argv},
@@ -323,9 +323,9 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await until(lambda: len(app.model.runs) == 2, app)
             await pilot.press("i")
             await shows(app, "has ended already")
-            assert app.feed is not None
+            assert app.session is not None
             with pytest.raises(RunNotFound):
-                await app.feed.actions.run("nobody")
+                await app.session.calls.run("nobody")
             app.open_run("nobody")
             await shows(app, "the history cannot be read")
 
@@ -342,10 +342,10 @@ async def test_a_feed_that_breaks_ends_the_dashboard_and_says_so() -> None:
             def broken(*_: object) -> None:
                 raise ZeroDivisionError("out of the blue")
 
-            assert app.feed is not None
+            assert app.session is not None
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(DashboardState, "feed", broken)
-                await app.feed.actions.submit(
+                await app.session.calls.submit(
                     {"kind": "command", "inputs": {"argv": ["true"]}}
                 )
                 await until(lambda: not app.is_running)

@@ -200,8 +200,8 @@ def test_a_copy_of_a_real_database_is_replayed(
     async def work() -> None:
         async with dashboard(address) as (app, _):
             await shows(app, "● live")
-            assert app.feed is not None
-            await app.feed.actions.submit(
+            assert app.session is not None
+            await app.session.calls.submit(
                 {
                     "kind": "command",
                     "inputs": {"argv": ["echo", "hello"]},

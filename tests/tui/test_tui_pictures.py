@@ -83,7 +83,7 @@ def test_a_screen_looks_as_it_did(
             app,
             pilot,
         ):
-            app.shown_address = "127.0.0.1:9876"
+            app.monitor.shown_address = "127.0.0.1:9876"
             await settle(app)
             if screen in KEYS:
                 await pilot.press(KEYS[screen])

@@ -122,8 +122,10 @@ async def test_pause_freezes_the_view_and_counts_what_is_missed(
         await shows(app, "Runs 92/92")
         await pilot.press("p")
         await shows(app, "PAUSED +0 events")
-        assert app.feed is not None
-        await app.feed.actions.submit({"kind": "command", "inputs": {"argv": ["true"]}})
+        assert app.session is not None
+        await app.session.calls.submit(
+            {"kind": "command", "inputs": {"argv": ["true"]}}
+        )
         await until(lambda: len(app.model.runs) == 93, app)
         await until(lambda: "PAUSED +0" not in text_of(app), app)
         assert "Runs 92/92" in text_of(app)

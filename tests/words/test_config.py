@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from penstock.words.config import Config, config_path, load_config
+from configuration_document import DOCUMENT, document
+from penstock.words.config import Config
+from penstock.words.config_reference import config_keys, find_key
+from penstock.words.config_sources import config_path, load_config
 from penstock.words.errors import StartRefused
 
 
@@ -171,17 +174,31 @@ def test_the_fixed_figures_are_these() -> None:
     assert {name: getattr(config, name) for name in figures} == figures
 
 
-def test_every_key_says_its_unit_or_reason() -> None:
-    """Design 3: every limit is a named value with a comment."""
-    source = Path(__file__).parents[2] / "daemon" / "penstock" / "words/config.py"
-    lines = source.read_text().splitlines()
-    limits = ("Seconds", "Count", "Bytes")
-    for number, line in enumerate(lines):
-        if line.startswith("    ") and any(f": {limit} =" in line for limit in limits):
-            above = next(
-                text
-                for text in reversed(lines[:number])
-                if not any(f": {limit} =" in text for limit in limits)
-            )
-            named = line.split(":")[0].strip() == "slots"
-            assert named or above.strip().startswith(("#", '"""')), line
+def test_every_setting_says_its_unit_and_its_reason() -> None:
+    """Design 3: in its field, where `penstock config` and the document have it from."""
+    found = list(config_keys())
+    assert [s.key for s in found if not s.reason.endswith(".")] == []
+    assert [s.key for s in found if s.unit == "number"] == []
+    assert {s.key.split(".")[0] for s in found} == set(Config.model_fields)
+
+
+def test_the_document_of_the_settings_is_up_to_date() -> None:
+    """CL-01: run tests/configuration_document.py to renew it."""
+    assert DOCUMENT.read_text() == document()
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("port", "port"),
+        ("groups.disk.slots", "groups.*.slots"),
+        ("models.windows.qwen2.5:7b", "models.windows"),
+        ("models.run_budget.soft", "models.run_budget.soft"),
+        ("no_such_key", None),
+    ],
+)
+def test_a_key_below_a_name_of_the_users_is_that_of_its_table(
+    key: str, told: str | None
+) -> None:
+    found = find_key(key)
+    assert (found.key if found else None) == told

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from time import monotonic
 from typing import Any, ClassVar
 
+from textual import on
 from textual.app import ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
@@ -14,36 +15,28 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from penstock.words.address import Address
-from penstock.words.errors import PenstockError
-from penstock.words.recorded import Recorded
+from penstock_tui.actions import Actions
 from penstock_tui.harmless import HARMLESS
-from penstock_tui.heading import farewell, place_of, top_line
+from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, REPLAY_KEYS
-from penstock_tui.model import DashboardState
+from penstock_tui.monitor import Monitor, utc_now
 from penstock_tui.palette import OFFERS, key_rows
-from penstock_tui.queue_deeds import QueueDeeds
 from penstock_tui.replay import Replay
 from penstock_tui.screens.help import HelpDialog
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.small import TooSmall, too_small
-from penstock_tui.session import Feed
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.signals import on_quit_signals
 from penstock_tui.theme import DARK, LIGHT
-from penstock_tui.widgets.scrubber import ReplayState
-from penstock_tui.widgets.top_bar import TopLine
+from penstock_tui.widgets.run_table import RunList
 from penstock_tui.wording import plain
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
 FRAME = 0.1
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Dashboard(QueueDeeds):
+class Dashboard(Actions):
     """A client of one daemon, or of a copied log. Quitting leaves the daemon alone."""
 
     TITLE = "penstock"
@@ -75,16 +68,13 @@ class Dashboard(QueueDeeds):
     ) -> None:
         super().__init__()
         self.settings = settings or Settings()
-        self.read_only = read_only or self.settings.read_only or replay is not None
-        self.replay = replay
-        self.model = replay.model if replay else DashboardState()
-        self.now: Callable[[], datetime] = replay.now if replay else now
-        self.find = find
-        self.feed = Feed(find, self.model) if find else None
-        #: Stands for the address on frozen pictures.
-        self.shown_address = ""
-        #: Facts seen when the view was paused; None: it is not.
-        self.paused: int | None = None
+        self.monitor = Monitor(
+            find=find,
+            replay=replay,
+            read_only=read_only or self.settings.read_only,
+            now=now,
+        )
+        self.model, self.session = self.monitor.model, self.monitor.session
         self._drawn = -1
         self._second = -1
 
@@ -100,27 +90,27 @@ class Dashboard(QueueDeeds):
         wanted = self.settings.theme
         self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
         self.set_keymap(dict(self.settings.keys))
-        self.push_screen(Overview())
-        if self.feed is not None:
-            self.feed.start(self._feed_failed)
+        self.push_screen(Overview(self.monitor))
+        if self.session is not None:
+            self.session.start(self._session_failed)
         self._timer = self.set_interval(FRAME, self._draw)
         on_quit_signals(self.exit)
 
-    def _feed_failed(self, error: BaseException) -> None:
-        """A dashboard that is fed no more must not look alive."""
+    def _session_failed(self, error: BaseException) -> None:
+        """A dashboard that learns nothing more must not look alive."""
         self.exit(return_code=1, message=plain(f"the dashboard failed: {error!r}"))
 
     async def action_quit(self) -> None:
         """Leave: a flood that is still being taken in must not hold the screen."""
-        if self.feed is not None:
-            self.feed.stop()
+        if self.session is not None:
+            self.session.stop()
         self.exit()
 
     async def on_unmount(self) -> None:
         self._timer.stop()
         on_quit_signals(None)
-        if self.feed is not None:
-            await self.feed.aclose()
+        if self.session is not None:
+            await self.session.aclose()
 
     # -- drawing
 
@@ -146,30 +136,6 @@ class Dashboard(QueueDeeds):
         self._second = -1
         self._draw()
 
-    def top_line(self) -> TopLine:
-        return top_line(
-            self.model,
-            where=self.where(),
-            paused=self.paused,
-            read_only=self.read_only and self.replay is None,
-            now=self.now(),
-        )
-
-    def where(self) -> str:
-        """The daemon's address, or the log's name."""
-        if self.shown_address:
-            return self.shown_address
-        if self.replay is not None:
-            return plain(self.replay.name)
-        try:
-            address = self.find() if self.find else None
-        except PenstockError:
-            return ""
-        return "" if address is None else place_of(address)
-
-    def replay_state(self) -> ReplayState | None:
-        return self.replay.state() if self.replay else None
-
     def on_resize(self, event: Resize) -> None:
         """Too small is said instead of drawn badly."""
         small = too_small(event.size.width, event.size.height)
@@ -180,39 +146,29 @@ class Dashboard(QueueDeeds):
         if small and not isinstance(top, TooSmall):
             notice = TooSmall()
             self.push_screen(notice)
-            self.call_after_refresh(notice.tell, event.size.width, event.size.height)
+            self.call_after_refresh(
+                notice.show_size, event.size.width, event.size.height
+            )
         elif small and isinstance(top, TooSmall):
-            top.tell(event.size.width, event.size.height)
+            top.show_size(event.size.width, event.size.height)
         elif isinstance(top, TooSmall):
             top.dismiss(None)
-
-    # -- history
-
-    async def history(  # noqa: ASYNC900  (it holds nothing open)
-        self, run_id: str, after: int
-    ) -> AsyncIterator[list[Recorded]]:
-        """The recorded facts of a run, page by page."""
-        if self.replay is not None:
-            yield self.replay.facts(run_id)
-            return
-        more = self.feed is not None
-        while more:
-            assert self.feed is not None
-            page = await self.feed.actions.events(run_id, after=after)
-            after, more = page["next"], page.get("more", False)
-            yield [Recorded.from_wire(data) for data in page["events"]]
 
     # -- what keys do
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in CHANGING and self.read_only:
+        if action in CHANGING and self.monitor.read_only:
             return False
         if action == "scrub":
-            return self.replay is not None
+            return self.monitor.replay is not None
         return super().check_action(action, parameters)
 
+    @on(RunList.Opened)
+    def _run_chosen(self, event: RunList.Opened) -> None:
+        self.open_run(event.key)
+
     def open_run(self, run_id: str) -> None:
-        self.push_screen(RunScreen(run_id))
+        self.push_screen(RunScreen(run_id, self.monitor))
 
     def current_run(self) -> str | None:
         """The run the screen is about, or the one under the cursor."""
@@ -220,7 +176,7 @@ class Dashboard(QueueDeeds):
         return screen.run_id if isinstance(screen, Overview | RunScreen) else None
 
     def action_pause(self) -> None:
-        self.paused = self.model.tail_count if self.paused is None else None
+        self.monitor.pause_or_go_on()
         self.redraw()
 
     def action_next_theme(self) -> None:
@@ -230,11 +186,11 @@ class Dashboard(QueueDeeds):
         )
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
         self.settings.keep_theme(self.theme)
-        self.tell(f"theme {self.theme}")
+        self.announce(f"theme {self.theme}")
 
     def action_scrub(self, by: int) -> None:
-        if self.replay is not None:
-            self.replay.move(by)
+        if self.monitor.replay is not None:
+            self.monitor.replay.move(by)
             self.redraw()
 
     def action_keys(self) -> None:
@@ -251,4 +207,6 @@ class Dashboard(QueueDeeds):
 
     def farewell(self) -> str:
         """What is said in the terminal after quitting."""
-        return "" if self.replay is not None else farewell(self.model, self.where())
+        if self.monitor.replay is not None:
+            return ""
+        return farewell(self.model, self.monitor.where())

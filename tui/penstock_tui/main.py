@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 def run(asked: argparse.Namespace) -> int:
     """The exit code. Sentences go to stderr, but not while Textual draws there."""
     from penstock.words.address import find_address, find_paths
-    from penstock.words.config import load_config
+    from penstock.words.config_sources import load_config
     from penstock_tui.settings import load_settings
 
     try:

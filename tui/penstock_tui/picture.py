@@ -48,7 +48,7 @@ def take_picture(
 
 
 async def _settle(app: Dashboard) -> None:
-    if app.replay is not None:
+    if app.monitor.replay is not None:
         return
     try:
         async with asyncio.timeout(PATIENCE):

@@ -10,7 +10,7 @@ from time import monotonic
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import EXECUTING_STATES
-from penstock_tui.actions import Actions
+from penstock_tui.daemon_calls import DaemonCalls
 from penstock_tui.model import DashboardState
 from penstock_tui.stream import LiveStream
 
@@ -23,17 +23,17 @@ CLOSE_SECONDS = 0.2
 MOST_VIEWS = 50
 
 
-class Feed:
+class LiveSession:
     """Keeps a model up to date. `start` and `aclose` belong to the app's own start and end."""
 
     def __init__(self, find: Callable[[], Address], model: DashboardState) -> None:
         self.model = model
-        self.actions = Actions(find)
+        self.calls = DaemonCalls(find)
         self._stream = LiveStream(find, model, self._list_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, failed: Callable[[BaseException], None]) -> None:
-        """Begin; `failed` is told of an error that nobody foresaw, which ends the feed."""
+        """Begin; `failed` is told of an error that nobody foresaw, which ends this."""
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -57,11 +57,11 @@ class Feed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self.actions.aclose()
+                await self.calls.aclose()
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.actions.shown_runs()
+        rows = await self.calls.shown_runs()
         self.model.seed(rows)
         for row in rows:
             if row["state"] in EXECUTING_STATES:
@@ -71,7 +71,7 @@ class Feed:
     async def _ask_for_broken(self) -> None:
         for run_id in list(self.model.broken)[:MOST_VIEWS]:
             try:
-                self.model.seed([await self.actions.run(run_id)])
+                self.model.seed([await self.calls.run(run_id)])
             except PenstockError:
                 # Forgotten by the daemon meanwhile, or the daemon is gone: the stream will tell.
                 self.model.broken.discard(run_id)
@@ -89,12 +89,12 @@ class Feed:
                         or loop.time() - looked >= HEALTH_SECONDS
                     ):
                         position = model.position
-                        model.queue = await self.actions.get("queue")
+                        model.queue = await self.calls.get("queue")
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        told = await self.actions.get("clients")
+                        told = await self.calls.get("clients")
                         model.clients = list(told["clients"])
-                        model.health = await self.actions.health()
+                        model.health = await self.calls.health()
                         model.health_at = monotonic()
                     if model.broken:
                         await self._ask_for_broken()

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from penstock.cli.completing import complete_run
 from penstock.cli.history import RunSource, ask_source
+from penstock.cli.options import run_argument
 from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
@@ -17,7 +17,7 @@ from penstock.words.events import ArtifactPartial
 
 
 @click.command()
-@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@run_argument
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option(
     "--out", "-o", type=click.File("wb", atomic=True), help="A file instead of stdout."

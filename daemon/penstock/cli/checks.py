@@ -15,7 +15,8 @@ from typing import Literal
 from penstock.cli.session import Session
 from penstock.service.machine import KILLS_CGROUPS, check_machine, kernel_of
 from penstock.words.address import Paths
-from penstock.words.config import GIB, Config, mistyped
+from penstock.words.config import GIB, Config
+from penstock.words.config_sources import mistyped
 from penstock.words.errors import StartRefused
 
 #: Seconds for a program that only tells its version.

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from penstock.cli.archives import find_log, is_known, one_form
-from penstock.cli.logs import set_up_logging
+from penstock.cli.daemon_log import set_up_logging
 from penstock.cli.session import Session
 from penstock.client import Client, open_client
 from penstock.words.address import Address, socket_address
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def open_place(
+async def open_daemon_for(
     session: Session, request: dict[str, Any]
 ) -> AsyncIterator[Client]:
     """The running daemon; without one, an embedded one for as long as this is open.

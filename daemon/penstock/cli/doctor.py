@@ -11,8 +11,7 @@ import click
 from penstock.cli import checks, daemon_checks
 from penstock.cli.checks import Box, CheckResult, Findings
 from penstock.cli.output import Word, emit, show_line
-from penstock.cli.serve import read_pid
-from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, StartRefused
 from penstock.words.problems import Exit

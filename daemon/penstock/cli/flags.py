@@ -2,57 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from penstock.cli.options import Finite, JsonText
 from penstock.words.errors import Refused
 
 Schema = Mapping[str, Any]
-
-
-class JsonText(click.ParamType[Any]):
-    """A JSON value, or the name of a file that holds one after `@`."""
-
-    name = "JSON|@file"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            text = (
-                Path(value[1:]).read_text(encoding="utf-8")
-                if value[:1] == "@"
-                else value
-            )
-            return json.loads(text, parse_constant=_no_number)
-        except RecursionError:
-            self.fail("lists and objects stand too deep in one another", param, ctx)
-        except (OSError, ValueError) as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
-
-
-class Finite(click.FloatRange):
-    """A number that JSON can say: not `inf`, not `nan`."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
-        return number
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
 
 
 def options_of(schema: Schema, *, skip: Iterable[str] = ()) -> list[click.Parameter]:

@@ -6,22 +6,15 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from penstock.cli.archives import find_log, last_written, log_files, one_form
+from penstock.cli.archives import find_log, one_form
 from penstock.cli.connect import embedded
 from penstock.cli.output import say
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, open_client, put_back
-from penstock.words.errors import (
-    DaemonUnreachable,
-    PenstockError,
-    Refused,
-    StartRefused,
-    StoreBroken,
-)
+from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -139,51 +132,6 @@ def ask_source(
             return await work(source)
 
     return run_async(opened)
-
-
-def list_source(
-    session: Session, q: str, limit: int, *, everywhere: bool = False
-) -> list[dict[str, Any]]:
-    """The daemon's newest runs; `everywhere`: and those that were made without it.
-
-    Without a daemon these alone, if there are any.
-    """
-    if everywhere and session.named:
-        raise Refused("--all", "reads the logs of this box; leave the address out")
-    files = [] if session.named else log_files(session.paths())
-    try:
-        rows = session.ask(lambda client: LiveSource(client).runs(q, limit))
-    except DaemonUnreachable:
-        if not files:
-            raise
-        say("no daemon is running; these are the runs that were made without one")
-        rows, everywhere = [], True
-    if everywhere:
-        rows += run_async(lambda: _rows_of(session, files, q, limit))
-    return sorted(rows, key=_created, reverse=True)[:limit] if everywhere else rows
-
-
-async def _rows_of(
-    session: Session, files: list[Path], q: str, limit: int
-) -> list[dict[str, Any]]:
-    """The newest runs of these logs, of which the last written come first."""
-    rows: list[dict[str, Any]] = []
-    for file in files:
-        newest = sorted(map(_created, rows), reverse=True)[:limit]
-        if len(newest) == limit and newest[-1].timestamp() > last_written(file):
-            # No run of this log, or of those that follow, is as new.
-            break
-        try:
-            async with open_log(session, file) as source:
-                rows += await source.runs(q, limit)
-        except (DaemonUnreachable, StartRefused, StoreBroken) as error:
-            # The others are listed all the same.
-            say(str(error))
-    return rows
-
-
-def _created(row: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(row["created_at"])
 
 
 @asynccontextmanager

@@ -1,136 +1,41 @@
-"""The daemon's own log: lines on stderr, for a person, for journald or for a program."""
+"""`penstock logs`: what a run printed."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+import click
 
-from penstock.cli.journal import (
-    JOURNAL,
-    JournalHandler,
-    priority_of,
-    stderr_is_journal,
-)
-from penstock.service.log_writer import DescriptorHandler, LogWriter
-from penstock.service.signals import LAST_WORDS_SECONDS
-from penstock.words.text import escape_json, neutralise
+from penstock.cli.history import open_source
+from penstock.cli.interrupts import run_detachable
+from penstock.cli.options import after_option, run_argument
+from penstock.cli.relay import write_recorded, write_to_end
+from penstock.cli.render import PieceWriter, as_output, only_types
+from penstock.cli.render import as_json as to_json
+from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.problems import Exit
 
-if TYPE_CHECKING:
-    from penstock.words.config import Config
+#: What `logs` is about.
+LOGS = frozenset({"log", "log.truncated"})
 
 
-class PlainFormatter(logging.Formatter):
-    """Time, level and message; one record is one line, whatever it says."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created).astimezone()
-        text = (
-            f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()} {_message(record)}"
-        )
-        return _one_line(text)
-
-
-class JournalFormatter(logging.Formatter):
-    """`<6>message`: journald knows the time and reads the level."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{priority_of(record.levelno)}>{_one_line(_message(record))}"
-
-
-class MessageFormatter(logging.Formatter):
-    """The message alone: the journal's own records keep the rest as fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return neutralise(_message(record))
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per line, times in UTC."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = (
-            datetime.fromtimestamp(record.created, UTC)
-            .isoformat()
-            .replace("+00:00", "Z")
-        )
-        line = {
-            "at": at,
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": _message(record),
-        }
-        return escape_json(json.dumps(line, ensure_ascii=False))
-
-
-def set_up_logging(
-    config: Config, environ: Mapping[str, str], stream: TextIO | None = None
+@click.command()
+@run_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@after_option
+@json_option
+@pass_session
+def logs(
+    session: Session, run_id: str, follow: bool, after: int, as_json: bool
 ) -> None:
-    """Send the log to stderr (or `stream`) in the form that suits its reader."""
-    plain = logging.StreamHandler(stream or sys.stderr)
-    _install(config, _formatted(config, environ, plain))
+    """What a run printed: its stdout on stdout, the rest on stderr."""
+    writer = PieceWriter(only_types(LOGS, to_json) if as_json else as_output)
 
+    async def work() -> int:
+        async with open_source(session, run_id) as source:
+            await source.view(run_id)
+            if follow:
+                await write_to_end(source, run_id, writer, after)
+            else:
+                await write_recorded(source, run_id, writer, after)
+        return Exit.OK
 
-@contextmanager
-def open_log_writer(config: Config, environ: Mapping[str, str]) -> Iterator[LogWriter]:
-    """Send the log to stderr by a thread, so that no reader of it holds who logs.
-
-    What was said last is written before this is left, if it is taken in time.
-    """
-    plain = DescriptorHandler(sys.stderr.fileno())
-    writer = LogWriter(_formatted(config, environ, plain), config.log_lines)
-    _install(config, writer)
-    writer.start()
-    try:
-        yield writer
-    finally:
-        writer.flush_within(LAST_WORDS_SECONDS)
-
-
-def _formatted(
-    config: Config, environ: Mapping[str, str], handler: logging.Handler
-) -> logging.Handler:
-    """The handler, or one for the journal in its place, with the form that suits its reader."""
-    journal = not config.log_json and stderr_is_journal(environ)
-    handler.setFormatter(_formatter(config, journal=journal))
-    if journal and os.path.exists(JOURNAL):
-        handler = JournalHandler(handler)
-        handler.setFormatter(MessageFormatter())
-    return handler
-
-
-def _install(config: Config, handler: logging.Handler) -> None:
-    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
-    # What libraries say about each connection is noise below a warning, and may quote headers.
-    for name in (
-        "httpx",
-        "httpcore",
-        "hypercorn",
-        "quart",
-        "trio-websocket",
-        "wsproto",
-        "mcp",
-    ):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _formatter(config: Config, *, journal: bool) -> logging.Formatter:
-    if config.log_json:
-        return JsonFormatter()
-    return JournalFormatter() if journal else PlainFormatter()
-
-
-def _message(record: logging.LogRecord) -> str:
-    text = record.getMessage()
-    if record.exc_info:
-        text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return text
-
-
-def _one_line(text: str) -> str:
-    return neutralise(text).replace("\n", "\n  ")
+    raise click.exceptions.Exit(run_detachable(work, run_id))

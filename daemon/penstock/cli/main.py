@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import os
 import signal
 import sys
 from contextlib import suppress
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,64 +21,62 @@ from penstock.words.errors import PenstockError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: verb -> (where it stands, what it does); the heading groups them in the help.
-VERBS: dict[str, dict[str, tuple[str, str]]] = {
+#: verb -> what it does; the heading groups them in the help. Each is a file of its own, of its name.
+VERBS: dict[str, dict[str, str]] = {
     "Runs": {
-        "run": ("run:run", "Start a run, follow it to its end, and end as it did."),
-        "submit": ("run:submit", "Start a run and print its id."),
-        "list": ("runs:list_runs", "The runs, newest first."),
-        "show": ("runs:show", "One run as it stands."),
-        "logs": ("watch:logs", "What a run printed."),
-        "artifacts": ("artifacts:artifacts", "The texts that a run makes, or one of them."),
-        "follow": ("watch:follow", "A run from its beginning to its end, live."),
-        "wait": ("watch:wait", "Wait until runs have ended."),
-        "cancel": ("runs:cancel", "Cancel runs, and prove that they are gone."),
-        "retry": ("runs:retry", "The same inputs again, as a new run."),
-        "why": ("queue:why", "Why a run waits, and what stands before it."),
+        "run": "Start a run, follow it to its end, and end as it did.",
+        "submit": "Start a run and print its id.",
+        "list": "The runs, newest first.",
+        "show": "One run as it stands.",
+        "logs": "What a run printed.",
+        "artifacts": "The texts that a run makes, or one of them.",
+        "follow": "A run from its beginning to its end, live.",
+        "wait": "Wait until runs have ended.",
+        "cancel": "Cancel runs, and prove that they are gone.",
+        "retry": "The same inputs again, as a new run.",
+        "why": "Why a run waits, and what stands before it.",
     },
     "The queue": {
-        "queue": ("queue:queue", "How many runs queue and execute, and what is paused."),
-        "pause": ("queue:pause", "Start no more runs, of all or of a group."),
-        "resume": ("queue:resume", "Start and take in runs again."),
-        "drain": ("queue:drain", "Take no new runs in, and wait for those there are."),
+        "queue": "How many runs queue and execute, and what is paused.",
+        "pause": "Start no more runs, of all or of a group.",
+        "resume": "Start and take in runs again.",
+        "drain": "Take no new runs in, and wait for those there are.",
     },
     "People": {
-        "asks": ("people:asks", "The questions that wait for an answer."),
-        "answer": ("people:answer", "Answer a run's question."),
-        "intervene": ("people:intervene", "Tell a run something."),
+        "asks": "The questions that wait for an answer.",
+        "answer": "Answer a run's question.",
+        "intervene": "Tell a run something.",
     },
     "The log": {
-        "events": ("watch:events", "The recorded facts, as NDJSON, and those to come."),
-        "export": ("log:export", "Write the log as NDJSON."),
-        "audit": ("log:audit", "Check that the log keeps every law."),
-        "prune": ("log:prune", "Forget old ended runs."),
-        "import": ("log:import_", "Read such an export into an empty log."),
+        "events": "The recorded facts, as NDJSON, and those to come.",
+        "export": "Write the log as NDJSON.",
+        "audit": "Check that the log keeps every law.",
+        "prune": "Forget old ended runs.",
+        "import": "Read such an export into an empty log.",
     },
     "Models": {
-        "models": ("models:models", "The models there are, and how fast they answer."),
-        "context": ("models:context", "What a model would be told of a run."),
+        "models": "The models there are, and how fast they answer.",
+        "context": "What a model would be told of a run.",
     },
     "The daemon": {
-        "serve": ("serve:serve", "Run the daemon in the foreground."),
-        "shutdown": ("serve:shutdown", "Stop the daemon; queued runs are kept."),
-        "tui": ("tui:tui", "Watch and steer the daemon on the terminal."),
-        "mcp": ("mcp:mcp", "Serve MCP on stdin and stdout, for agents."),
-        "health": ("serve:health", "Whether the daemon is well, and what ails it."),
-        "clients": ("serve:clients", "Who reads the log now, and how far behind."),
-        "service": ("service:service", "The daemon as a user service of systemd."),
-        "doctor": ("doctor:doctor", "What is amiss on this box, and how to put it right."),
-        "config": ("setup:config", "Every setting, and where it came from."),
-        "token": ("setup:token", "The secret that clients over TCP show."),
-        "completions": ("setup:completions", "A completion script for your shell."),
+        "serve": "Run the daemon in the foreground.",
+        "shutdown": "Stop the daemon; queued runs are kept.",
+        "tui": "Watch and steer the daemon on the terminal.",
+        "mcp": "Serve MCP on stdin and stdout, for agents.",
+        "health": "Whether the daemon is well, and what ails it.",
+        "clients": "Who reads the log now, and how far behind.",
+        "service": "The daemon as a user service of systemd.",
+        "doctor": "What is amiss on this box, and how to put it right.",
+        "config": "Every setting, and where it came from.",
+        "token": "The secret that clients over TCP show.",
+        "completions": "A completion script for your shell.",
     },
 }  # fmt: skip
-_PLACES = {
-    verb: place for verbs in VERBS.values() for verb, (place, _) in verbs.items()
+_SUMMARIES = {
+    verb: summary for verbs in VERBS.values() for verb, summary in verbs.items()
 }
 #: Entry points of this group are verbs of other packages: `name = "module:command"`.
 VERB_GROUP = "penstock.verbs"
-
-
 #: The exit code of a command that was called wrongly, as click has it.
 USAGE = 2
 #: Characters told before and after one that is none.
@@ -104,26 +104,20 @@ class LazyGroup(click.Group):
     """Verbs from the table above, so that `--help` imports none of them; then those of others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_PLACES, *_verbs_of_others()]
+        return [*_SUMMARIES, *_verbs_of_others()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _PLACES:
-            point = _verbs_of_others().get(cmd_name)
-            return point.load() if point else None
-        module, name = _PLACES[cmd_name].split(":")
-        command: click.Command = getattr(
-            importlib.import_module(f"penstock.cli.{module}"), name
-        )
-        return command
+        if cmd_name in _SUMMARIES:
+            return _load(cmd_name)
+        point = _verbs_of_others().get(cmd_name)
+        return point.load() if point else None
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         for heading, verbs in VERBS.items():
             with formatter.section(heading):
-                formatter.write_dl(
-                    [(verb, summary) for verb, (_, summary) in verbs.items()]
-                )
+                formatter.write_dl(list(verbs.items()))
         if others := _verbs_of_others():
             with formatter.section("Of other packages"):
                 formatter.write_dl(
@@ -151,6 +145,15 @@ class LazyGroup(click.Group):
             around = error.object[max(0, error.start - AROUND) : error.end + AROUND]
             why = f"{around!r} is not UTF-8; arguments and values must be"
             raise Failure(why, USAGE) from None
+
+
+def _load(verb: str) -> click.Command:
+    """The command of this name in the file of this name; `_` follows a word that Python has itself."""
+    file = f"{verb}_" if iskeyword(verb) else verb
+    module = importlib.import_module(f"penstock.cli.{file}")
+    own = iskeyword(verb) or hasattr(builtins, verb)
+    command: click.Command = getattr(module, f"{verb}_" if own else verb)
+    return command
 
 
 def _verbs_of_others() -> dict[str, EntryPoint]:

@@ -1,20 +1,14 @@
-"""The models there are, and what one would be told of a run."""
+"""`penstock models`: the models there are, and how fast they answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from penstock.cli.completing import complete_run
-from penstock.cli.history import RunSource, ask_source
-from penstock.cli.output import emit, say, show_line, table
+from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.errors import DaemonUnreachable
-
-if TYPE_CHECKING:
-    from penstock.llm.context import Layers
-    from penstock.llm.routing import Window
 
 
 @click.command()
@@ -41,82 +35,11 @@ def models(session: Session, as_json: bool) -> None:
     table(("MODEL", "WINDOW", "TOKENS/S", "REQUESTS", "SERVER", "ANSWERS"), map(_cells, rows))  # fmt: skip
 
 
-@click.command()
-@click.argument("run_id", metavar="ID", shell_complete=complete_run)
-@click.option("--at", metavar="TYPE", help="As at the run's newest event of this type.")
-@click.option("--counts", is_flag=True, help="Only how many tokens each layer has.")
-@json_option
-@pass_session
-def context(
-    session: Session, run_id: str, at: str | None, counts: bool, as_json: bool
-) -> None:
-    """What a model would be told of a run, layer by layer, with its size in tokens.
-
-    Token counts are estimates; what a pipeline asks comes on top.
-    """
-    layers = ask_source(session, run_id, lambda source: _layers(source, run_id, at))
-    shown = _shown(run_id, layers, run_async(lambda: _windows(session)))
-    if as_json:
-        emit(shown)
-        return
-    for layer in shown["layers"]:
-        show_line(f"--- {layer['name']}: {layer['tokens']} tokens")
-        if layer["text"] and not counts:
-            show_line(layer["text"])
-    target = f", for {shown['model']}" if shown["model"] else ""
-    show_line(f"--- together: {shown['tokens']} tokens{target}")
-
-
 async def _configured(session: Session) -> list[dict[str, Any]]:
     from penstock.llm.models import list_models, open_models, probe
 
     async with open_models(session.config()[0].models, session.environ) as chain:
         return [] if chain is None else list_models(chain, await probe(chain))
-
-
-async def _windows(session: Session) -> tuple[Window, ...]:
-    """The configured chain; nothing is connected to."""
-    from penstock.llm.models import open_models
-
-    async with open_models(session.config()[0].models, session.environ) as chain:
-        return () if chain is None else chain.windows()
-
-
-async def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
-    from penstock.llm.context import TOLD_TYPES, layers_at
-
-    facts, after = [], 0
-    while page := await source.page(run_id, after):
-        facts += [fact for fact in page if fact.type in TOLD_TYPES]
-        after = page[-1].position
-    if not facts:
-        # Tells apart a run without a history and one that is not there.
-        await source.view(run_id)
-    return layers_at(facts, at or (facts[-1].type if facts else None))
-
-
-def _shown(run_id: str, layers: Layers, windows: tuple[Window, ...]) -> dict[str, Any]:
-    from penstock.llm.routing import choose
-    from penstock.words.errors import ContextTooLarge
-
-    sizes = layers.counts()
-    texts = (layers.system, layers.state, layers.events, layers.current)
-    total = sum(sizes.values())
-    model = None
-    if windows:
-        try:
-            model = choose(windows, lambda _model: total).model
-        except ContextTooLarge as error:
-            say(str(error))
-    return {
-        "run_id": run_id,
-        "layers": [
-            {"name": name, "tokens": tokens, "text": text}
-            for (name, tokens), text in zip(sizes.items(), texts, strict=True)
-        ],
-        "tokens": total,
-        "model": model,
-    }
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -1,111 +1,91 @@
-"""What can be asked of every run, whatever its kind."""
+"""Arguments and options that several verbs take, and the types of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
-from penstock.cli.flags import Finite, JsonText
-from penstock.words.errors import Refused
+from penstock.cli.session import session_of
+from penstock.words.errors import PenstockError
+from penstock.words.text import neutralise
 
-_PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """The common options of `run` and `submit`."""
-
-    inputs: Mapping[str, Any]
-    priority: str
-    run_id: str | None
-    after: tuple[str, ...]
-    timeout: float | None
-    labels: tuple[str, ...]
-    group: str | None
-    on_restart: str | None
-    env: tuple[str, ...]
-    cwd: str | None
-    block: bool
-    detach: bool
-    as_json: bool
-    quiet: bool
-
-    def request(self, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The body of `POST /runs`; what was not said is left to the daemon's defaults."""
-        said = {
-            "run_id": self.run_id,
-            "after": list(self.after),
-            "timeout": self.timeout,
-            "labels": dict(_pair(label) for label in self.labels),
-            "group": self.group,
-            "on_restart": self.on_restart,
-        }
-        return {
-            "kind": kind,
-            "inputs": {**self.inputs, **inputs},
-            "priority": self.priority,
-            **{
-                name: value
-                for name, value in said.items()
-                if value not in (None, [], {})
-            },
-        }
+#: Ids offered: more than fit a screen help nobody.
+MOST_OFFERED = 50
 
 
-_OPTIONS: list[Callable[..., Any]] = [
-    click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
-                 help="Inputs as one JSON object; flags go before it."),
-    click.option("--priority", type=click.Choice(_PRIORITIES, case_sensitive=False),
-                 default="MEDIUM", show_default=True),
-    click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run."),
-    click.option("--after", multiple=True, metavar="ID", help="Start when this run has completed."),
-    click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
-    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
-    click.option("--group", metavar="NAME", help="Share the slots of this group."),
-    click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
-                 help="What becomes of it when the daemon restarts."),
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Pass this variable on."),
-    click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
-    click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
-    click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),
-    click.option("--json", "as_json", is_flag=True, help="Facts as NDJSON on stdout."),
-    click.option("--quiet", "-q", is_flag=True, help="No progress; only data and failures."),
-]  # fmt: skip
-NAMES = tuple(Wishes.__dataclass_fields__)
+def complete_run(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ids of the newest runs that begin like this, with their state."""
+    session = session_of(ctx)
+    try:
+        page = session.ask(lambda client: client.runs(limit=500))
+    except PenstockError:
+        return []
+    return [
+        CompletionItem(row["run_id"], help=f"{row['kind']} {row['state']}")
+        for row in page["runs"]
+        # The shell shows them as they are: what could turn a line around is not offered.
+        if row["run_id"].startswith(incomplete)
+        and neutralise(row["run_id"]) == row["run_id"]
+    ][:MOST_OFFERED]
 
 
-def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+run_argument = click.argument("run_id", metavar="ID", shell_complete=complete_run)
+runs_argument = click.argument(
+    "run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_run
+)
+after_option = click.option(
+    "--after",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Only facts above position N.",
+)
+group_option = click.option(
+    "--group", "-g", help="Only this group of the configuration."
+)
 
 
-def common_parameters() -> list[click.Parameter]:
-    """The same as parameters, for commands that are put together at run time."""
+class JsonText(click.ParamType[Any]):
+    """A JSON value, or the name of a file that holds one after `@`."""
 
-    @common_options
-    def holder() -> None: ...
+    name = "JSON|@file"
 
-    parameters: list[click.Parameter] = list(
-        reversed(getattr(holder, "__click_params__", []))
-    )
-    return parameters
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            text = (
+                Path(value[1:]).read_text(encoding="utf-8")
+                if value[:1] == "@"
+                else value
+            )
+            return json.loads(text, parse_constant=_no_number)
+        except RecursionError:
+            self.fail("lists and objects stand too deep in one another", param, ctx)
+        except (OSError, ValueError) as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
 
 
-def take_wishes(values: dict[str, Any]) -> Wishes:
-    """The wishes out of a command's values; what remains belongs to the kind."""
-    wishes = Wishes(**{name: values.pop(name) for name in NAMES})
-    if not isinstance(wishes.inputs, dict):
-        raise Refused("--inputs", "must be a JSON object")
-    return wishes
+class Finite(click.FloatRange):
+    """A number that JSON can say: not `inf`, not `nan`."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
-def _pair(label: str) -> tuple[str, str]:
-    key, given, value = label.partition("=")
-    if not given or not key:
-        raise Refused("--label", f"{label!r} is not KEY=VALUE")
-    return key, value
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from penstock.cli.checks import CheckResult, Findings
-from penstock.cli.connect import open_place
+from penstock.cli.connect import open_daemon_for
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, Facts
 from penstock.words.errors import PenstockError
@@ -62,7 +62,7 @@ async def _cancelled(session: Session, mark: str) -> dict[str, Any]:
     turn = {"argv": ["/bin/sh", "-c", _STUBBORN, mark], "cwd": "/"}
     act = {"kind": "command", "inputs": turn}
     request = {"kind": "loop", "run_id": mark, "inputs": {"until": "false", "act": act}}
-    async with open_place(session, request) as client:
+    async with open_daemon_for(session, request) as client:
         run = await client.submit(request)
         run_id = run["run_id"]
         try:

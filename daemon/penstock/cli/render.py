@@ -20,19 +20,19 @@ from penstock.words.text import neutralise
 Piece = tuple[Literal["stdout", "stderr", "json"], str]
 
 
-class Teller(Protocol):
+class FactWriter(Protocol):
     """Tells facts as they come."""
 
-    async def tell(self, facts: Iterable[Recorded]) -> None: ...
+    async def write(self, facts: Iterable[Recorded]) -> None: ...
 
 
 @dataclass(frozen=True)
-class PieceTeller:
+class PieceWriter:
     """Writes what `render` makes of each fact."""
 
     render: Callable[[Recorded], Piece | None]
 
-    async def tell(self, facts: Iterable[Recorded]) -> None:
+    async def write(self, facts: Iterable[Recorded]) -> None:
         """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
         pieces = [piece for fact in facts if (piece := self.render(fact)) is not None]
         if pieces:
@@ -88,13 +88,13 @@ def make_story() -> Callable[[Recorded], Piece | None]:
 
 
 @dataclass
-class ProgressTeller:
+class ProgressWriter:
     """A bar on a terminal, with the milestones above it."""
 
     progress: Any
     task: Any
 
-    async def tell(self, facts: Iterable[Recorded]) -> None:
+    async def write(self, facts: Iterable[Recorded]) -> None:
         await trio.lowlevel.checkpoint()
         for fact in facts:
             event: Any = fact.event
@@ -110,16 +110,16 @@ class ProgressTeller:
 
 
 @asynccontextmanager
-async def open_teller(
+async def open_writer(
     kind: str, *, json_wanted: bool, quiet: bool
-) -> AsyncIterator[Teller]:
+) -> AsyncIterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
     if json_wanted:
-        yield PieceTeller(as_json)
+        yield PieceWriter(as_json)
     elif kind == "command":
-        yield PieceTeller(as_output)
+        yield PieceWriter(as_output)
     elif quiet:
-        yield PieceTeller(lambda fact: None)
+        yield PieceWriter(lambda fact: None)
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -132,9 +132,9 @@ async def open_teller(
         with Progress(
             *columns, console=Console(stderr=True), transient=True
         ) as progress:
-            yield ProgressTeller(progress, progress.add_task(kind, total=1.0))
+            yield ProgressWriter(progress, progress.add_task(kind, total=1.0))
     else:
-        yield PieceTeller(make_story())
+        yield PieceWriter(make_story())
 
 
 @dataclass(frozen=True, slots=True)

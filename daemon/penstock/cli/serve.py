@@ -1,27 +1,17 @@
-"""The daemon itself: run it, stop it, ask how it is."""
+"""`penstock serve`: the daemon, in the foreground."""
 
 from __future__ import annotations
 
 import faulthandler
 import logging
 import os
-import select
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from penstock.cli.output import emit, fields, local_time, say, table
-from penstock.cli.session import Session, json_option, pass_session, run_async
-from penstock.cli.units import SERVICE, SOCKET, unit_folder
-from penstock.client import Client
-from penstock.words.errors import DaemonUnreachable, PenstockError, Refused
-from penstock.words.holder import read_holder
-from penstock.words.problems import Exit
-
-#: Seconds a stop may take: the daemon's own bounds add up to less.
-SHUTDOWN_SECONDS = 30.0
+from penstock.cli.session import Session, pass_session, run_async
+from penstock.words.errors import PenstockError
 
 
 @click.command()
@@ -36,7 +26,7 @@ SHUTDOWN_SECONDS = 30.0
 @pass_session
 def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> None:
     """Run the daemon in the foreground until SIGTERM, a hang-up or Ctrl-C."""
-    from penstock.cli.logs import open_log_writer
+    from penstock.cli.daemon_log import open_log_writer
     from penstock.service.daemon import serve as serve_daemon
     from penstock.service.systemd import take_supervision
 
@@ -59,103 +49,3 @@ def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> N
             # The sentence at the end is for a person; whoever mends it reads the log.
             logging.getLogger("penstock").critical("not foreseen", exc_info=True)
             raise
-
-
-@click.command()
-@click.option(
-    "--cancel-all", is_flag=True, help="Cancel every run first, queued ones too."
-)
-@json_option
-@pass_session
-def shutdown(session: Session, cancel_all: bool, as_json: bool) -> None:
-    """Stop the daemon of this state folder; queued runs are kept for its next start."""
-    if session.named:
-        raise Refused(
-            "--url", "a daemon is stopped on its own box; leave the address out"
-        )
-    pid = read_pid(session.paths().lock)
-    cancelled = session.ask(_cancel_all) if cancel_all else 0
-    stop(pid)
-    if as_json:
-        emit({"pid": pid, "cancelled": cancelled})
-    else:
-        say(f"the daemon (pid {pid}) has stopped")
-        if (unit_folder(session.environ) / SOCKET).exists():
-            how = f"`systemctl --user stop {SOCKET} {SERVICE}` keeps it down"
-            say(f"the next client starts it again, since it is a service; {how}")
-
-
-@click.command()
-@json_option
-@pass_session
-def health(session: Session, as_json: bool) -> None:
-    """Whether the daemon is well; exits 1 if it is not."""
-    told = session.ask(lambda client: client.health())
-    if as_json:
-        emit(told)
-    else:
-        fields(told)
-    raise click.exceptions.Exit(Exit.OK if told["status"] == "ok" else Exit.RUN_FAILED)
-
-
-@click.command()
-@json_option
-@pass_session
-def clients(session: Session, as_json: bool) -> None:
-    """Who reads the log now, and how far behind."""
-    rows = session.ask(lambda client: client.get("clients"))["clients"]
-    if as_json:
-        for row in rows:
-            emit(row)
-        return
-    heads = ("NAME", "KIND", "RUN", "CURSOR", "LAG", "DROPPED", "SINCE")
-    table(
-        heads,
-        (
-            (
-                row["name"],
-                row["kind"],
-                row["run_id"] or "all",
-                str(row["cursor"]),
-                str(row["lag"]),
-                str(row["dropped"]),
-                local_time(row["since"]),
-            )
-            for row in rows
-        ),
-    )
-
-
-def read_pid(lock: Path) -> int:
-    """The process that holds the daemon's lock. DaemonUnreachable if nobody does."""
-    holder = read_holder(lock)
-    if holder is None:
-        raise DaemonUnreachable("no daemon is running")
-    if holder.pid is None:
-        raise DaemonUnreachable(f"the lock {lock} is held, and does not say by whom")
-    return holder.pid
-
-
-def stop(pid: int) -> None:
-    """End a process and see it gone; by a handle, so that no stranger with its pid is hit."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
-        gone, _, _ = select.select([handle], [], [], SHUTDOWN_SECONDS)
-    finally:
-        os.close(handle)
-    if not gone:
-        raise DaemonUnreachable(f"the daemon (pid {pid}) does not stop; see its log")
-
-
-async def _cancel_all(client: Client) -> int:
-    """Cancel what is open until nothing is; how many that were."""
-    count = 0
-    while rows := (await client.runs("state:open", limit=500))["runs"]:
-        for row in rows:
-            await client.cancel(row["run_id"], "shutdown", wait=True)
-        count += len(rows)
-    return count

@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.output import emit, fields, say
-from penstock.cli.serve import read_pid
-from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.cli.systemctl import lingers, require_manager, show_unit, systemctl
 from penstock.cli.units import SERVICE, SOCKET, UNITS, render_units, unit_folder
 from penstock.words.address import Paths

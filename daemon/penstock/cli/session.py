@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from penstock.words.address import Address, Paths, find_address, find_paths
+from penstock.words.errors import DaemonUnreachable
+from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
     from penstock.client import Client
@@ -38,7 +40,7 @@ class Session:
         self, flags: Mapping[str, object] | None = None
     ) -> tuple[Config, dict[str, str]]:
         """The configuration, and where each value that is no default came from."""
-        from penstock.words.config import load_config
+        from penstock.words.config_sources import load_config
 
         path = None if self.config_file is None else Path(self.config_file)
         return load_config(self.environ, flags, path)
@@ -88,6 +90,16 @@ def session_of(ctx: click.Context) -> Session:
     return Session(
         os.environ, url=given.get("url"), config_file=given.get("config_file")
     )
+
+
+def read_pid(lock: Path) -> int:
+    """The process that holds the daemon's lock. DaemonUnreachable if nobody does."""
+    holder = read_holder(lock)
+    if holder is None:
+        raise DaemonUnreachable("no daemon is running")
+    if holder.pid is None:
+        raise DaemonUnreachable(f"the lock {lock} is held, and does not say by whom")
+    return holder.pid
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import clock_time, plain
 
 
@@ -38,7 +38,7 @@ class AnswerDialog(Dialog):
 
     def contents(self) -> Iterable[Widget]:
         ask = self._ask
-        yield said(f"{plain(self._run_id)} asks:\n{plain(ask.question)}")
+        yield label(f"{plain(self._run_id)} asks:\n{plain(ask.question)}")
         if ask.choices:
             yield OptionList(
                 *(Option(_literal(choice)) for choice in ask.choices), id="choices"
@@ -48,7 +48,7 @@ class AnswerDialog(Dialog):
         told = [f"default {plain(ask.default)}"] if ask.default else []
         if ask.expires_at:
             told.append(f"taken at {clock_time(ask.expires_at)}")
-        yield said("  ".join(told) or "enter sends it", hint=True)
+        yield label("  ".join(told) or "enter sends it", hint=True)
 
     def on_mount(self) -> None:
         (

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from penstock.words.errors import PenstockError
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, clock_time, plain
 
 #: Seconds between two pictures of the waiting time.
@@ -30,11 +30,11 @@ class CancelDialog(Dialog):
         super().__init__()
         self._run_id, self._about, self._cancel = run_id, about, cancel
         self._asked: float | None = None
-        self._told: str | None = None
+        self._outcome: str | None = None
 
     def contents(self) -> Iterable[Widget]:
-        yield said(f"Cancel {plain(self._run_id)}?\n{self._about}")
-        yield said("", name="receipt")
+        yield label(f"Cancel {plain(self._run_id)}?\n{self._about}")
+        yield label("", name="receipt")
         yield Horizontal(
             Button("Cancel the run", variant="error", id="yes"),
             Button("Leave it", id="no"),
@@ -60,21 +60,21 @@ class CancelDialog(Dialog):
         try:
             receipt = await self._cancel()
         except PenstockError as error:
-            self._tell(f"{CROSS} {error}")
+            self._show_outcome(f"{CROSS} {error}")
         else:
-            self._tell("\n".join(receipt_lines(receipt)))
+            self._show_outcome("\n".join(receipt_lines(receipt)))
 
     def _beat(self) -> None:
-        if self._told is not None:
+        if self._outcome is not None:
             # A text that grows while the screen is being arranged can keep its old height.
-            self._show(self._told)
+            self._show(self._outcome)
         elif self._asked is not None:
             self._show(
                 f"… waiting for the proof that it is gone   {monotonic() - self._asked:.1f} s"
             )
 
-    def _tell(self, text: str) -> None:
-        self._told = text
+    def _show_outcome(self, text: str) -> None:
+        self._outcome = text
         self._show(text)
 
     def _show(self, text: str) -> None:

@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button
 
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 
 
 class ConfirmDialog(Dialog):
@@ -19,7 +19,7 @@ class ConfirmDialog(Dialog):
         self.heading, self._question, self._yes = heading, question, yes
 
     def contents(self) -> Iterable[Widget]:
-        yield said(self._question)
+        yield label(self._question)
         yield Horizontal(
             Button(self._yes, variant="warning", id="yes"),
             Button("Leave it", id="no"),

@@ -36,6 +36,6 @@ class Dialog(ModalScreen[object]):
         self.dismiss(None)
 
 
-def said(text: str, *, name: str | None = None, hint: bool = False) -> Static:
+def label(text: str, *, name: str | None = None, hint: bool = False) -> Static:
     """A text that is never read as markup."""
-    return Static(text, markup=False, id=name, classes="hint" if hint else "said")
+    return Static(text, markup=False, id=name, classes="hint" if hint else "label")

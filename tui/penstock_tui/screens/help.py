@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 
 #: Columns of the screen from which the keys stand in two.
 TWO_COLUMNS_FROM = 80
@@ -37,9 +37,9 @@ class HelpDialog(Dialog):
         text = Text("\n".join(lines))
         yield VerticalScroll(
             Static(text),
-            said(""),
-            said(FILTER_HELP, hint=True),
-            said(
+            label(""),
+            label(FILTER_HELP, hint=True),
+            label(
                 "Quitting leaves the daemon and its runs alone. Keys: tui.toml, [keys].",
                 hint=True,
             ),

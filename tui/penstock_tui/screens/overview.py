@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,6 +20,7 @@ from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.lines import alert_line, event_line
 from penstock_tui.listing import Listing
 from penstock_tui.model import MOST_ALERTS, MOST_TAIL, DashboardState
+from penstock_tui.monitor import Monitor
 from penstock_tui.rows import COLUMNS, SORTS
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.panels import (
@@ -32,9 +33,6 @@ from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.top_bar import TopBar
-
-if TYPE_CHECKING:
-    from penstock_tui.app import Dashboard
 
 NO_RUNS = "no runs yet: n makes one"
 
@@ -54,10 +52,10 @@ class Overview(Screen[None]):
         Binding("2", "panel('alerts')", "Alerts", show=False, id="panel.alerts"),
         Binding("3", "panel('events')", "Events", show=False, id="panel.events"),
     ]
-    app: Dashboard
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: Monitor) -> None:
         super().__init__(id="overview")
+        self.monitor = monitor
         self.top = TopBar()
         self.gauge = QueueGauge(id="queue", classes="box")
         self.rate = RatePanel(id="rate", classes="box")
@@ -101,7 +99,7 @@ class Overview(Screen[None]):
     def on_mount(self) -> None:
         self.ready = True
         self.table.focus()
-        self.redraw(self.app.model)
+        self.redraw(self.monitor.model)
 
     def on_unmount(self) -> None:
         self.ready = False
@@ -117,15 +115,15 @@ class Overview(Screen[None]):
         """Bring the screen up to date; `whole` draws every row anew (a second has passed)."""
         if not self.ready:
             return  # a timer may fire while widgets are still coming, or already going
-        self.top.show(self.app.top_line())
-        self.scrubber.show(self.app.replay_state())
-        if self.app.paused is not None:
+        self.top.show(self.monitor.top_line())
+        self.scrubber.show(self.monitor.replay_state())
+        if self.monitor.paused is not None:
             return
         if model.epoch != self._epoch:
             self._start_over(model)
-        changed, reordered = self.listing.take(model, self.app.now(), whole=whole)
+        changed, reordered = self.listing.take(model, self.monitor.now(), whole=whole)
         if reordered:
-            self._tell_counts(model)
+            self._show_counts(model)
         if changed:
             self.table.set_rows(self.listing.rows())
         self._take_tails(model)
@@ -143,7 +141,7 @@ class Overview(Screen[None]):
         self.alerts.replace([])
         self.events.replace([])
 
-    def _tell_counts(self, model: DashboardState) -> None:
+    def _show_counts(self, model: DashboardState) -> None:
         self.table.border_title = self.listing.title(model, self.entry.value)
         self.table.border_subtitle = self._mistake or self.listing.subtitle()
         queued = tuple(self.listing.queued[priority] for priority in Priority)
@@ -166,15 +164,11 @@ class Overview(Screen[None]):
 
     def refresh_order(self) -> None:
         """Order and filter the runs now, whatever the pause says."""
-        self.listing.reorder(self.app.model, self.app.now())
-        self._tell_counts(self.app.model)
+        self.listing.reorder(self.monitor.model, self.monitor.now())
+        self._show_counts(self.monitor.model)
         self.table.set_rows(self.listing.rows())
 
     # -- keys
-
-    @on(RunList.Opened)
-    def _open(self, event: RunList.Opened) -> None:
-        self.app.open_run(event.key)
 
     def action_filter(self) -> None:
         self.entry.add_class("-on")
@@ -241,4 +235,4 @@ class Overview(Screen[None]):
             self.set_class(panel == name, f"-zoom-{panel}")
         self.set_class(name is not None, "-zoom")
         self._zoomed = name
-        self._events_seen = min(self._events_seen, self.app.model.tail_count)
+        self._events_seen = min(self._events_seen, self.monitor.model.tail_count)

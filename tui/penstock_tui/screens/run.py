@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
@@ -18,18 +18,16 @@ from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import DashboardState
+from penstock_tui.monitor import Monitor
 from penstock_tui.rows import row_of
+from penstock_tui.screens.run_tabs import RunTabs
 from penstock_tui.story import RunStory, facts_of, tree_lines
 from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine
-from penstock_tui.widgets.run_tabs import RunTabs
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Line, Tail
 from penstock_tui.widgets.top_bar import TopBar
 from penstock_tui.wording import plain, priority_word, title_of
-
-if TYPE_CHECKING:
-    from penstock_tui.app import Dashboard
 
 #: Facts of the run that are fetched when its screen opens; the newest ones.
 MOST_FACTS = 20_000
@@ -58,10 +56,10 @@ class RunScreen(Screen[None]):
         Binding("right_square_bracket", "tab(1)", "Tab", show=False, id="tab.next"),
         Binding("p", "app.pause", "Pause", show=False, id="view.pause"),
     ]
-    app: Dashboard
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, monitor: Monitor) -> None:
         super().__init__()
+        self.monitor = monitor
         self.run_id = run_id
         self.top = TopBar()
         self.story = RunStory()
@@ -87,20 +85,20 @@ class RunScreen(Screen[None]):
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        self.app.model.watch(self.run_id)
+        self.monitor.model.watch(self.run_id)
         self.ready = True
         self.tabs.timeline.focus()
-        self.redraw(self.app.model)
+        self.redraw(self.monitor.model)
         self.run_worker(self._load(), exclusive=True)
         self.run_worker(self._ask_why(), group="why")
 
     def on_unmount(self) -> None:
         self.ready = False
-        self.app.model.unwatch(self.run_id)
+        self.monitor.model.unwatch(self.run_id)
 
     async def _load(self) -> None:
         """The run's history. What arrives meanwhile waits in the model."""
-        run = self.app.model.runs.get(self.run_id)
+        run = self.monitor.model.runs.get(self.run_id)
         view = run.view if run else None
         after = (
             max(0, view.position - MOST_FACTS)
@@ -110,7 +108,7 @@ class RunScreen(Screen[None]):
         if after:
             self.tabs.timeline.extend([Line("… earlier facts: penstock events", "dim")])
         try:
-            async for facts in self.app.history(self.run_id, after):
+            async for facts in self.monitor.history(self.run_id, after):
                 self.story.take(facts)
                 await self._show_story()
         except PenstockError as error:
@@ -121,12 +119,11 @@ class RunScreen(Screen[None]):
 
     async def _ask_why(self) -> None:
         """Keep asking the daemon why the run stands where it does, while it stands."""
-        while self.app.feed is not None:
-            run = self.app.model.runs.get(self.run_id)
+        while self.monitor.session is not None:
+            run = self.monitor.model.runs.get(self.run_id)
             if run is not None and run.view.state in STANDING:
                 with suppress(PenstockError):  # the top line tells of a lost daemon
-                    told = await self.app.feed.actions.why(self.run_id)
-                    self._why = str(told["text"])
+                    self._why = await self.monitor.why(self.run_id)
             await asyncio.sleep(WHY_SECONDS)
 
     # -- drawing
@@ -135,9 +132,9 @@ class RunScreen(Screen[None]):
         """Bring the screen up to date; called by the app's timer."""
         if not self.ready:
             return  # a timer may fire while widgets are still coming, or already going
-        self.top.show(self.app.top_line())
-        self.scrubber.show(self.app.replay_state())
-        if self.app.paused is not None:
+        self.top.show(self.monitor.top_line())
+        self.scrubber.show(self.monitor.replay_state())
+        if self.monitor.paused is not None:
             return
         run = model.runs.get(self.run_id)
         if run is not None:
@@ -156,7 +153,7 @@ class RunScreen(Screen[None]):
     def _show_head(self, model: DashboardState) -> None:
         run = model.runs[self.run_id]
         view = run.view
-        row = row_of(run, self.app.now())
+        row = row_of(run, self.monitor.now())
         tones = tones_of(self.crumb)
         text = Text(" ◀ ", style=tones.colour("dim"))
         text.append(plain(self.run_id), style="bold")

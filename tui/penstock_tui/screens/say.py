@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.widget import Widget
 from textual.widgets import Input
 
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import plain
 
 
@@ -21,9 +21,9 @@ class SayDialog(Dialog):
         self._run_id, self._about = run_id, about
 
     def contents(self) -> Iterable[Widget]:
-        yield said(f"To {plain(self._run_id)}:\n{self._about}")
+        yield label(f"To {plain(self._run_id)}:\n{self._about}")
         yield Input(placeholder="what it should know or do", id="text")
-        yield said("enter sends it; the run reads it at its next step", hint=True)
+        yield label("enter sends it; the run reads it at its next step", hint=True)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

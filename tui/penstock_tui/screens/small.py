@@ -23,7 +23,7 @@ class TooSmall(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
 
-    def tell(self, width: int, height: int) -> None:
+    def show_size(self, width: int, height: int) -> None:
         """Say what there is and what is needed."""
         wanted = f"need {LEAST_WIDTH}x{LEAST_HEIGHT}"
         self.query_one(Static).update(

@@ -13,7 +13,7 @@ from textual.widgets import Input, Select, Static
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.priority import Priority
 from penstock_tui.form import HINTS, FormField, fields_of, inputs_of, read
-from penstock_tui.screens.dialog import Dialog, said
+from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, plain
 
 #: What every run may be given beside its kind's inputs.
@@ -56,10 +56,10 @@ class SubmitDialog(Dialog):
                 names, value=names[0][1], allow_blank=False, compact=True, id="kind"
             ),
         )
-        yield said("", name="about", hint=True)
+        yield label("", name="about", hint=True)
         yield VerticalScroll(id="form", can_focus=False)
-        yield said("", name="problem")
-        yield said("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
+        yield label("", name="problem")
+        yield label("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
 
     def on_mount(self) -> None:
         self._make_form(next(iter(self._kinds)))
@@ -82,7 +82,7 @@ class SubmitDialog(Dialog):
         self._fields = fields
         await form.remove_children()
         await form.mount_all([_row("input", field) for field in fields])
-        await form.mount(said("── options", hint=True))
+        await form.mount(label("── options", hint=True))
         await form.mount_all([_row("option", field) for field in OPTIONS])
         self._first().focus()
 
@@ -96,16 +96,16 @@ class SubmitDialog(Dialog):
         try:
             request = self._request()
         except Refused as error:
-            self._tell(f"{CROSS} {error}")
+            self._show_problem(f"{CROSS} {error}")
             return
-        self._tell("… submitting")
+        self._show_problem("… submitting")
         self.run_worker(self._send(request), exclusive=True)
 
     async def _send(self, request: Mapping[str, Any]) -> None:
         try:
             reply = await self._submit(request)
         except PenstockError as error:
-            self._tell(f"{CROSS} {error}")
+            self._show_problem(f"{CROSS} {error}")
         else:
             self.dismiss(reply)
 
@@ -128,7 +128,7 @@ class SubmitDialog(Dialog):
         assert isinstance(widget, Select)
         return "" if widget.is_blank() else str(widget.value)
 
-    def _tell(self, text: str) -> None:
+    def _show_problem(self, text: str) -> None:
         self.query_one("#problem", Static).update(plain(text))
 
 

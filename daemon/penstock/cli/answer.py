@@ -1,4 +1,4 @@
-"""Questions of runs, their answers, and what people say unasked."""
+"""`penstock answer`: answer a run's question."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from penstock.cli.completing import complete_run
-from penstock.cli.output import emit, local_time, show_line, table
+from penstock.cli.options import run_argument
+from penstock.cli.output import emit, show_line
+from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client import Client
 from penstock.words.errors import AskNotFound
@@ -16,33 +17,7 @@ from penstock.words.text import neutralise
 
 
 @click.command()
-@json_option
-@pass_session
-def asks(session: Session, as_json: bool) -> None:
-    """The questions that wait for an answer."""
-    rows = session.ask(_open_asks)
-    if as_json:
-        for row in rows:
-            emit(row)
-        return
-    table(
-        ("RUN", "NAME", "QUESTION", "CHOICES", "DEFAULT", "EXPIRES"),
-        (
-            (
-                row["run_id"],
-                row["name"],
-                row["question"],
-                " ".join(row["choices"]),
-                row["default"] or "",
-                local_time(row["expires_at"]),
-            )
-            for row in rows
-        ),
-    )
-
-
-@click.command()
-@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@run_argument
 @click.argument("words", metavar="[[NAME] ANSWER]", nargs=-1)
 @json_option
 @pass_session
@@ -59,29 +34,13 @@ def answer(
         )
 
     async def work(client: Client) -> Any:
-        waiting = [ask for ask in await _open_asks(client) if ask["run_id"] == run_id]
+        waiting = [ask for ask in await open_asks(client) if ask["run_id"] == run_id]
         name, text = _choose(run_id, waiting, words)
         return await client.answer(run_id, name, text)
 
     reply = session.ask(work)
     if as_json:
         emit(reply)
-
-
-@click.command()
-@click.argument("run_id", metavar="ID", shell_complete=complete_run)
-@click.argument("text")
-@json_option
-@pass_session
-def intervene(session: Session, run_id: str, text: str, as_json: bool) -> None:
-    """Tell a run something; it is recorded at once and heeded by the run's own lights."""
-    reply = session.ask(lambda client: client.intervene(run_id, text))
-    if as_json:
-        emit(reply)
-
-
-async def _open_asks(client: Client) -> list[dict[str, Any]]:
-    return list((await client.get("asks"))["asks"])
 
 
 def _choose(

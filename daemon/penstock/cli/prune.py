@@ -1,23 +1,21 @@
-"""The log as a whole: written to a file and back, shortened, checked."""
+"""`penstock prune`: forget old ended runs while no daemon runs."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import click
 
-from penstock.cli.flags import Finite
-from penstock.cli.output import emit, json_lines, say, show_line
+from penstock.cli.options import Finite
+from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
-from penstock.words.errors import LogDamaged, PenstockError, StartRefused
-from penstock.words.problems import Exit
+from penstock.words.errors import PenstockError, StartRefused
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
@@ -27,90 +25,9 @@ if TYPE_CHECKING:
     )
     from penstock.words.config import Config
 
+
 #: A date of so many days ago exists; no log is as old.
 MOST_DAYS = 36_500
-
-_database = click.option(
-    "--database",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="This file instead of the daemon's own.",
-)
-
-
-@click.command()
-@click.argument("out", type=click.File("wb", lazy=True), default="-")
-@_database
-@click.option(
-    "--with-secrets", is_flag=True, help="With the values of --env, as runs got them."
-)
-@click.option(
-    "--json", is_flag=True, expose_value=False, help="It is NDJSON in any case."
-)
-@pass_session
-def export(
-    session: Session, out: BinaryIO, database: Path | None, with_secrets: bool
-) -> None:
-    """Write the log as NDJSON to OUT, or stdout; the daemon may be running.
-
-    Values of inputs that are shown nowhere, such as those of --env, are left out.
-    """
-    from penstock.log.export import export_file
-
-    path = database or session.paths().database
-    with readable(path):
-        count = export_file(path, json_lines(out), with_secrets=with_secrets)
-    without = "" if with_secrets else ", without the values of --env (--with-secrets)"
-    say(f"{count} facts exported{without}")
-
-
-@click.command("import")
-@click.argument("source", type=click.File("rb"), default="-")
-@_database
-@json_option
-@pass_session
-def import_(
-    session: Session, source: BinaryIO, database: Path | None, as_json: bool
-) -> None:
-    """Read an export into an empty log, of a daemon that is not running."""
-    from penstock.log.export import import_file
-    from penstock.log.sqlite.database import hold_lock
-
-    paths = session.paths()
-    path = database or paths.database
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Another file than the daemon's own is nobody's but ours.
-    lock = paths.lock if database is None else path.with_name(f"{path.name}.lock")
-    with hold_lock(lock), readable(path):
-        count = import_file(path, source)
-    if as_json:
-        emit({"database": str(path), "events": count})
-    else:
-        say(f"{count} facts imported into {path}")
-
-
-@click.command()
-@_database
-@json_option
-@pass_session
-def audit(session: Session, database: Path | None, as_json: bool) -> None:
-    """Read the whole log and check that every law was kept; the daemon may be running.
-
-    Exits 1 if one was not.
-    """
-    from penstock.log.audit import audit_file
-
-    path = database or session.paths().database
-    with readable(path):
-        checked = audit_file(path)
-    findings = [str(finding) for finding in checked.findings]
-    if as_json:
-        emit({"facts": checked.facts, "findings": findings})
-    else:
-        for finding in findings:
-            show_line(finding)
-        say(f"{checked.facts} facts, {len(findings)} findings")
-    if findings:
-        raise click.exceptions.Exit(Exit.RUN_FAILED)
 
 
 @click.command()
@@ -190,17 +107,6 @@ async def _prune(
         some, more = await pruning.round(reference, older_than=older_than, keep=keep)
         forgotten += some
     return forgotten
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """What is amiss with a file that SQLite cannot use, as a sentence that names the file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StartRefused(f"the log {path} cannot be read: {error}") from None
-    except LogDamaged as error:
-        raise LogDamaged(f"{path}: {error}") from None
 
 
 def forget_embedded(paths: Paths, before: datetime) -> list[str]:

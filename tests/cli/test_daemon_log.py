@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.cli import logs
-from penstock.cli.logs import set_up_logging
+from penstock.cli import daemon_log
+from penstock.cli.daemon_log import set_up_logging
 from penstock.words.config import Config
 
 
@@ -43,7 +43,7 @@ def test_journald_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         found = os.fstat(stderr.fileno())
-        monkeypatch.setattr(logs, "JOURNAL", "/nowhere")
+        monkeypatch.setattr(daemon_log, "JOURNAL", "/nowhere")
         environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
         assert logged(Config(), environ).startswith("<4>bad")
 

@@ -1,0 +1,43 @@
+"""`penstock cancel`: end runs, and prove that they are gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penstock.cli.history import ask_source
+from penstock.cli.options import runs_argument
+from penstock.cli.output import emit, show_line
+from penstock.cli.replies import receipt_line
+from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.problems import Exit
+
+
+@click.command()
+@runs_argument
+@click.option("--reason", default="requested", show_default=True)
+@click.option("--wait", is_flag=True, help="Until nothing of the run is left.")
+@json_option
+@pass_session
+def cancel(
+    session: Session, run_ids: tuple[str, ...], reason: str, wait: bool, as_json: bool
+) -> None:
+    """Cancel runs; the receipt says what became of each.
+
+    An id that is not known is remembered for a day: such a run will not start.
+    """
+
+    def work(run_id: str) -> dict[str, Any]:
+        return ask_source(
+            session, run_id, lambda s: s.cancel(run_id, reason, wait=wait)
+        )
+
+    receipts = list(map(work, run_ids))
+    for receipt in receipts:
+        if as_json:
+            emit(receipt)
+        else:
+            show_line(receipt_line(receipt))
+    if any(receipt["survivors"] for receipt in receipts):
+        raise click.exceptions.Exit(Exit.RUN_FAILED)

@@ -1,0 +1,131 @@
+"""The daemon's own log: lines on stderr, for a person, for journald or for a program."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+from penstock.cli.journal import JOURNAL, JournalHandler, priority_of, stderr_is_journal
+from penstock.service.log_writer import DescriptorHandler, LogWriter
+from penstock.service.signals import LAST_WORDS_SECONDS
+from penstock.words.text import escape_json, neutralise
+
+if TYPE_CHECKING:
+    from penstock.words.config import Config
+
+
+class PlainFormatter(logging.Formatter):
+    """Time, level and message; one record is one line, whatever it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        text = (
+            f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()} {_message(record)}"
+        )
+        return _one_line(text)
+
+
+class JournalFormatter(logging.Formatter):
+    """`<6>message`: journald knows the time and reads the level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{priority_of(record.levelno)}>{_one_line(_message(record))}"
+
+
+class MessageFormatter(logging.Formatter):
+    """The message alone: the journal's own records keep the rest as fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return neutralise(_message(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, times in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = (
+            datetime.fromtimestamp(record.created, UTC)
+            .isoformat()
+            .replace("+00:00", "Z")
+        )
+        line = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        return escape_json(json.dumps(line, ensure_ascii=False))
+
+
+def set_up_logging(
+    config: Config, environ: Mapping[str, str], stream: TextIO | None = None
+) -> None:
+    """Send the log to stderr (or `stream`) in the form that suits its reader."""
+    plain = logging.StreamHandler(stream or sys.stderr)
+    _install(config, _formatted(config, environ, plain))
+
+
+@contextmanager
+def open_log_writer(config: Config, environ: Mapping[str, str]) -> Iterator[LogWriter]:
+    """Send the log to stderr by a thread, so that no reader of it holds who logs.
+
+    What was said last is written before this is left, if it is taken in time.
+    """
+    plain = DescriptorHandler(sys.stderr.fileno())
+    writer = LogWriter(_formatted(config, environ, plain), config.log_lines)
+    _install(config, writer)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.flush_within(LAST_WORDS_SECONDS)
+
+
+def _formatted(
+    config: Config, environ: Mapping[str, str], handler: logging.Handler
+) -> logging.Handler:
+    """The handler, or one for the journal in its place, with the form that suits its reader."""
+    journal = not config.log_json and stderr_is_journal(environ)
+    handler.setFormatter(_formatter(config, journal=journal))
+    if journal and os.path.exists(JOURNAL):
+        handler = JournalHandler(handler)
+        handler.setFormatter(MessageFormatter())
+    return handler
+
+
+def _install(config: Config, handler: logging.Handler) -> None:
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+    # What libraries say about each connection is noise below a warning, and may quote headers.
+    for name in (
+        "httpx",
+        "httpcore",
+        "hypercorn",
+        "quart",
+        "trio-websocket",
+        "wsproto",
+        "mcp",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _formatter(config: Config, *, journal: bool) -> logging.Formatter:
+    if config.log_json:
+        return JsonFormatter()
+    return JournalFormatter() if journal else PlainFormatter()
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info:
+        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    return text
+
+
+def _one_line(text: str) -> str:
+    return neutralise(text).replace("\n", "\n  ")

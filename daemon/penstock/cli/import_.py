@@ -1,0 +1,37 @@
+"""`penstock import`: an export, read into an empty log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from penstock.cli.log_file import database_option, readable
+from penstock.cli.output import emit, say
+from penstock.cli.session import Session, json_option, pass_session
+
+
+@click.command("import")
+@click.argument("source", type=click.File("rb"), default="-")
+@database_option
+@json_option
+@pass_session
+def import_(
+    session: Session, source: BinaryIO, database: Path | None, as_json: bool
+) -> None:
+    """Read an export into an empty log, of a daemon that is not running."""
+    from penstock.log.export import import_file
+    from penstock.log.sqlite.database import hold_lock
+
+    paths = session.paths()
+    path = database or paths.database
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Another file than the daemon's own is nobody's but ours.
+    lock = paths.lock if database is None else path.with_name(f"{path.name}.lock")
+    with hold_lock(lock), readable(path):
+        count = import_file(path, source)
+    if as_json:
+        emit({"database": str(path), "events": count})
+    else:
+        say(f"{count} facts imported into {path}")

@@ -1,0 +1,198 @@
+"""A command per kind of run, below `penstock run` and `penstock submit`; flags are its schema's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+
+from penstock.cli.connect import check_new
+from penstock.cli.flags import absolute, options_of, path_names
+from penstock.cli.output import emit, show_line
+from penstock.cli.run_options import (
+    RunOptions,
+    common_options,
+    common_parameters,
+    take_options,
+)
+from penstock.cli.session import Session, session_of
+from penstock.client import Client
+from penstock.words.errors import DaemonUnreachable, Refused
+from penstock.words.inherited import passed_on
+from penstock.words.problems import Exit
+
+#: Kinds come by this group of entry points; the built-in ones too.
+ENTRY_POINTS = "penstock.pipelines"
+
+Execute = Callable[[Session, dict[str, Any], RunOptions], int]
+
+
+class Kinds(click.Group):
+    """A command per kind; flags are made when the kind is named, not before."""
+
+    def __init__(self, execute: Execute, **attributes: Any) -> None:
+        super().__init__(subcommand_metavar="KIND [OPTIONS] ...", **attributes)
+        #: What becomes of the request that such a command makes; its exit code.
+        self.execute = execute
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "command":
+            return _command_of_programs(self.execute)
+        found = find_kind(session_of(ctx), cmd_name)
+        return None if found is None else _command_of(self.execute, cmd_name, *found)
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        # Summaries would need every kind imported; `run KIND --help` tells them.
+        with formatter.section("Kinds"):
+            formatter.write_text(", ".join(self.list_commands(ctx)))
+
+
+def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
+    """A kind's summary and input schema: as the running daemon has it, else as installed here."""
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        kind = entry.load()
+        return kind.summary, kind.inputs.model_json_schema()
+    try:
+        known = session.ask(lambda client: client.get("pipelines"))
+    except DaemonUnreachable:
+        if session.named:
+            raise
+        return None
+    for told in known["pipelines"]:
+        if told["name"] == name:
+            return told["summary"], told["inputs"]
+    return None
+
+
+def _command_of(
+    execute: Execute, name: str, summary: str, schema: dict[str, Any]
+) -> click.Command:
+    """The command of a kind whose flags are those of its schema."""
+    skip = {"env", "cwd", *RunOptions.__dataclass_fields__}
+    parameters = options_of(schema, skip=skip)
+    paths = path_names(schema)
+    if name == "llms-txt":
+        parameters = options_of(schema, skip={*skip, "source"})
+        parameters.append(click.Argument(["source"], metavar="PATH_OR_URL"))
+        paths |= {"source", "out"}
+
+    @click.pass_context
+    def callback(ctx: click.Context, /, **values: Any) -> None:
+        options = take_options(values)
+        inputs = {
+            key: value for key, value in values.items() if value not in (None, ())
+        }
+        for key in paths & inputs.keys():
+            inputs[key] = _located(inputs[key])
+        if {"cwd", "env"} & schema.get("properties", {}).keys():
+            inputs |= _surroundings(session_of(ctx), options)
+        ctx.exit(execute(session_of(ctx), options.request(name, inputs), options))
+
+    return click.Command(
+        name,
+        params=[*parameters, *common_parameters()],
+        callback=callback,
+        help=summary,
+    )
+
+
+def _command_of_programs(execute: Execute) -> click.Command:
+    """The command of the kind `command`, whose flags end where the program begins."""
+
+    @click.command(
+        "command",
+        context_settings={
+            "ignore_unknown_options": False,
+            "allow_interspersed_args": False,
+        },
+    )
+    @click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]...")
+    @click.option("--shell", metavar="LINE", help="Give this line to /bin/sh instead.")
+    @common_options
+    @click.pass_context
+    def command(
+        ctx: click.Context, /, argv: tuple[str, ...], shell: str | None, **values: Any
+    ) -> None:
+        """Run a program here, with its output on stdout and stderr.
+
+        No shell sees the arguments; `--shell 'a | b'` asks for one.
+        """
+        options = take_options(values)
+        if bool(argv) == bool(shell) and not options.inputs:
+            raise click.UsageError("give a program after `--`, or a line to --shell")
+        session = session_of(ctx)
+        inputs: dict[str, Any] = (
+            {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
+        )
+        inputs |= _surroundings(session, options)
+        ctx.exit(execute(session, options.request("command", inputs), options))
+
+    return command
+
+
+def submit_only(session: Session, request: dict[str, Any], options: RunOptions) -> int:
+    """Submit to the running daemon; the id is the data."""
+
+    async def work(client: Client) -> dict[str, Any]:
+        await check_new(session, request)
+        return await client.submit(request, wait=options.block)
+
+    reply = session.ask(work)
+    if options.as_json:
+        emit(reply)
+    else:
+        show_line(reply["run_id"])
+    return Exit.OK
+
+
+def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
+    """The caller's folder and environment."""
+    cwd = absolute(options.cwd or ".")
+    if not os.path.isdir(cwd):
+        raise Refused("--cwd", f"there is no folder {cwd}")
+    return {"cwd": cwd, "env": caller_environment(session.environ, options.env)}
+
+
+def _located(text: str) -> str:
+    """A path made absolute; what names another place is left as it is."""
+    if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
+        return text
+    return absolute(text)
+
+
+def caller_environment(
+    environ: Mapping[str, str], wanted: Iterable[str]
+) -> dict[str, str]:
+    """The allow-listed values, and those asked for by `--env NAME` or `--env NAME=VALUE`.
+
+    Refused if a name alone is not set here.
+    """
+    passed = passed_on(environ)
+    for text in wanted:
+        name, given, value = text.partition("=")
+        if not name:
+            raise Refused("--env", f"{text!r} has no name")
+        if not given and name not in environ:
+            raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
+        passed[name] = value if given else environ[name]
+    for name, value in passed.items():
+        if not _is_text(name + value):
+            raise Refused("--env", f"the value of {name!r} is not UTF-8; set another")
+    return passed
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent; bytes that are no text became halves of surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

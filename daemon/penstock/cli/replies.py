@@ -1,0 +1,55 @@
+"""The daemon's replies in words, where several verbs show them: a receipt, the queue, open questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.cli.output import emit, say
+from penstock.client import Client
+
+
+def receipt_line(receipt: dict[str, Any]) -> str:
+    """A receipt in a sentence; it never claims more than was proven."""
+    run_id, outcome = receipt["run_id"], receipt["outcome"]
+    survivors = receipt["survivors"]
+    if outcome == "already_terminal":
+        left = f", but is not proven gone; survivors: {survivors}" if survivors else ""
+        return f"{run_id} had ended before{left}"
+    if outcome == "tombstoned":
+        return (
+            f"{run_id} is not known; if it is submitted within a day it will not start"
+        )
+    if survivors:
+        return f"{run_id} cancelled, but not proven gone; survivors: {survivors}"
+    if receipt["gone_at"] is None:
+        return f"{run_id}: cancel requested"
+    pids = " ".join(map(str, receipt["pids"]))
+    proof = f" ({receipt['method']}: {pids})" if pids else ""
+    return f"{run_id} cancelled, nothing of it is left{proof}"
+
+
+def show_queue_change(told: dict[str, Any], as_json: bool) -> None:
+    """How the queue is after a change."""
+    if as_json:
+        emit(told)
+        return
+    say(f"{told['running']} running, {told['queued']} queued")
+    say_held(told)
+
+
+def say_held(told: dict[str, Any]) -> None:
+    """What keeps runs from starting, or from being taken in."""
+    for row in told["paused"]:
+        because = f": {row['reason']}" if row["reason"] else ""
+        say(f"{_name(row['group'])} is paused{because}")
+    for group in told["draining"]:
+        say(f"{_name(group)} is drained; `penstock resume` takes runs in again")
+
+
+def _name(group: str | None) -> str:
+    return "the queue" if group is None else f"the group {group}"
+
+
+async def open_asks(client: Client) -> list[dict[str, Any]]:
+    """The questions that wait for an answer."""
+    return list((await client.get("asks"))["asks"])

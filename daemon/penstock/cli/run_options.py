@@ -1,0 +1,113 @@
+"""What can be asked of every run, whatever its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from penstock.cli.options import Finite, JsonText
+from penstock.words.errors import Refused
+
+_PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The common options of `run` and `submit`."""
+
+    inputs: Mapping[str, Any]
+    priority: str
+    run_id: str | None
+    after: tuple[str, ...]
+    timeout: float | None
+    labels: tuple[str, ...]
+    group: str | None
+    on_restart: str | None
+    env: tuple[str, ...]
+    cwd: str | None
+    block: bool
+    detach: bool
+    as_json: bool
+    quiet: bool
+
+    def request(self, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of `POST /runs`; what was not said is left to the daemon's defaults."""
+        said = {
+            "run_id": self.run_id,
+            "after": list(self.after),
+            "timeout": self.timeout,
+            "labels": dict(_pair(label) for label in self.labels),
+            "group": self.group,
+            "on_restart": self.on_restart,
+        }
+        return {
+            "kind": kind,
+            "inputs": {**self.inputs, **inputs},
+            "priority": self.priority,
+            **{
+                name: value
+                for name, value in said.items()
+                if value not in (None, [], {})
+            },
+        }
+
+
+_OPTIONS: list[Callable[..., Any]] = [
+    click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
+                 help="Inputs as one JSON object; flags go before it."),
+    click.option("--priority", type=click.Choice(_PRIORITIES, case_sensitive=False),
+                 default="MEDIUM", show_default=True),
+    click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run."),
+    click.option("--after", multiple=True, metavar="ID", help="Start when this run has completed."),
+    click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
+    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
+    click.option("--group", metavar="NAME", help="Share the slots of this group."),
+    click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
+                 help="What becomes of it when the daemon restarts."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Pass this variable on."),
+    click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
+    click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
+    click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),
+    click.option("--json", "as_json", is_flag=True, help="Facts as NDJSON on stdout."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress; only data and failures."),
+]  # fmt: skip
+
+
+NAMES = tuple(RunOptions.__dataclass_fields__)
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add them to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def common_parameters() -> list[click.Parameter]:
+    """The same as parameters, for commands that are put together at run time."""
+
+    @common_options
+    def holder() -> None: ...
+
+    parameters: list[click.Parameter] = list(
+        reversed(getattr(holder, "__click_params__", []))
+    )
+    return parameters
+
+
+def take_options(values: dict[str, Any]) -> RunOptions:
+    """The options out of a command's values; what remains belongs to the kind."""
+    options = RunOptions(**{name: values.pop(name) for name in NAMES})
+    if not isinstance(options.inputs, dict):
+        raise Refused("--inputs", "must be a JSON object")
+    return options
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, given, value = label.partition("=")
+    if not given or not key:
+        raise Refused("--label", f"{label!r} is not KEY=VALUE")
+    return key, value

@@ -1,0 +1,149 @@
+"""Where the configuration comes from: flag > environment > config file > default.
+
+In the environment a setting is `PENSTOCK_PORT`, nested by `__`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.words.config import Config, Models
+from penstock.words.errors import StartRefused
+
+#: Environment names that are not keys of Config.
+_NOT_KEYS = frozenset({
+    "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED",
+})  # fmt: skip
+
+
+def load_config(
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    path: Path | None = None,
+) -> tuple[Config, dict[str, str]]:
+    """The configuration and, by key, where each value that is not a default came from.
+
+    StartRefused says in one sentence which file or key is wrong, and names the nearest key.
+    """
+    path = path or config_path(environ)
+    sources: dict[str, str] = {}
+    merged: dict[str, Any] = {}
+    for source, values in (
+        (str(path), _read_file(path, required="PENSTOCK_CONFIG" in environ)),
+        ("environment", _read_environment(environ)),
+        ("flag", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ):
+        _merge(merged, values)
+        sources.update(dict.fromkeys(_keys(values), source))
+    try:
+        return Config.model_validate(merged), sources
+    except ValidationError as error:
+        raise StartRefused(_explain(error, sources)) from None
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the config file is looked for."""
+    if named := environ.get("PENSTOCK_CONFIG"):
+        return Path(named).expanduser()
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(
+        environ.get("HOME", "/"), ".config"
+    )
+    return Path(home) / "penstock" / "config.toml"
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise StartRefused(f"the config file {path} does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartRefused(f"the config file {path} cannot be read: {error}") from None
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    # Sorted, so that a whole table comes before the keys that change it.
+    for name, text in sorted(environ.items()):
+        if (
+            not name.startswith("PENSTOCK_")
+            or name.removeprefix("PENSTOCK_") in _NOT_KEYS
+        ):
+            continue
+        keys = name.removeprefix("PENSTOCK_").lower().split("__")
+        if keys[0] not in Config.model_fields:
+            # An unknown name may belong to another program; a mistyped one is told by `doctor`.
+            continue
+        table = values
+        for key in keys[:-1]:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise StartRefused(f"environment: {name}: {key!r} has a value already")
+        table[keys[-1]] = _value(text)
+    return values
+
+
+def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
+    """Names that look like ours and mean nothing, each with the nearest that does ("" for none)."""
+    known = [f"PENSTOCK_{x.upper()}" for x in (*Config.model_fields, *_NOT_KEYS)]
+    found = {}
+    for name in sorted(environ):
+        head = name.split("__")[0]
+        if name.startswith("PENSTOCK_") and head not in known:
+            near = difflib.get_close_matches(head, known, n=1)
+            found[name] = near[0] if near else ""
+    return found
+
+
+def _value(text: str) -> Any:
+    """Lists, tables and numbers are written as JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        keys += (
+            _keys(value, f"{name}.") if isinstance(value, Mapping) and value else [name]
+        )
+    return keys
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    where = sources.get(key) or next(
+        (s for k, s in sources.items() if k.startswith(key)), "flag"
+    )
+    if first["type"] == "extra_forbidden":
+        known = list(Config.model_fields) + [
+            f"models.{name}" for name in Models.model_fields
+        ]
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{where}: unknown key {key!r}{hint}"
+    if first["type"] in ("model_type", "dict_type"):
+        # Pydantic's own words are those of Python, not of the file.
+        return f"{where}: {key}: must be a table, as [{key}] begins one"
+    return f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"

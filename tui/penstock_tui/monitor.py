@@ -1,0 +1,92 @@
+"""What the dashboard looks at: a daemon that lives, or a copied log. Screens are given one, and know no app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from penstock.words.address import Address
+from penstock.words.errors import PenstockError
+from penstock.words.recorded import Recorded
+from penstock_tui.heading import place_of, top_line
+from penstock_tui.model import DashboardState
+from penstock_tui.replay import Replay
+from penstock_tui.session import LiveSession
+from penstock_tui.widgets.scrubber import ReplayState
+from penstock_tui.widgets.top_bar import TopLine
+from penstock_tui.wording import plain
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Monitor:
+    """The model, what keeps it up to date, and whether the view of it stands still."""
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[], Address] | None = None,
+        replay: Replay | None = None,
+        read_only: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.replay = replay
+        self.read_only = read_only or replay is not None
+        self.model = replay.model if replay else DashboardState()
+        self.now: Callable[[], datetime] = replay.now if replay else now
+        self.session = LiveSession(find, self.model) if find else None
+        #: Stands for the address on frozen pictures.
+        self.shown_address = ""
+        #: Facts seen when the view was paused; None: it is not.
+        self.paused: int | None = None
+        self._find = find
+
+    def pause_or_go_on(self) -> None:
+        """Freeze the view, or let it go on."""
+        self.paused = self.model.tail_count if self.paused is None else None
+
+    def top_line(self) -> TopLine:
+        return top_line(
+            self.model,
+            where=self.where(),
+            paused=self.paused,
+            read_only=self.read_only and self.replay is None,
+            now=self.now(),
+        )
+
+    def where(self) -> str:
+        """The daemon's address, or the log's name."""
+        if self.shown_address:
+            return self.shown_address
+        if self.replay is not None:
+            return plain(self.replay.name)
+        try:
+            address = self._find() if self._find else None
+        except PenstockError:
+            return ""
+        return "" if address is None else place_of(address)
+
+    def replay_state(self) -> ReplayState | None:
+        return self.replay.state() if self.replay else None
+
+    async def history(  # noqa: ASYNC900  (it holds nothing open)
+        self, run_id: str, after: int
+    ) -> AsyncIterator[list[Recorded]]:
+        """The recorded facts of a run, page by page."""
+        if self.replay is not None:
+            yield self.replay.facts(run_id)
+            return
+        more = self.session is not None
+        while more:
+            assert self.session is not None
+            page = await self.session.calls.events(run_id, after=after)
+            after, more = page["next"], page.get("more", False)
+            yield [Recorded.from_wire(data) for data in page["events"]]
+
+    async def why(self, run_id: str) -> str:
+        """Why a run stands where it does; "" of a copied log. PenstockError without an answer."""
+        if self.session is None:
+            return ""
+        return str((await self.session.calls.why(run_id))["text"])
