@@ -19,7 +19,7 @@ import trio
 
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
-from penstock_drills.determinism import deterministic
+from penstock.testing.virtual_time import deterministic
 from penstock_drills.scratch import open_keeper
 
 #: Decides in which order Trio lets the tasks of a test go on, the same way each time; another

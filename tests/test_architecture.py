@@ -54,6 +54,12 @@ MAY_SLEEP = {
         "_tell_changes",
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
+    (
+        "testing/programs.py",
+        "__call__",
+    ): "as long as a fake program lasts, and takes to end",
+    ("testing/faulty_store.py", "run"): "as long as a call of a store is to take",
+    ("testing/programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
         "service/stopping.py",

@@ -14,9 +14,9 @@ from functools import partial
 import trio
 import trio.testing
 
+from penstock.testing.faulty_store import FaultMode, StoreFault
+from penstock.testing.virtual_time import deterministic
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
-from penstock_drills.determinism import deterministic
-from penstock_drills.fakes import FaultMode, StoreFault
 from penstock_drills.laws import check_log, check_stopped, settle
 from penstock_drills.scenarios import Scenario
 from penstock_drills.simulator import Stage, open_stage

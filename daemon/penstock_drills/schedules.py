@@ -16,8 +16,8 @@ from typing import Any
 import trio
 import trio.testing
 
+from penstock.testing.virtual_time import deterministic
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
-from penstock_drills.determinism import deterministic
 from penstock_drills.laws import check_log, check_stopped, settle
 from penstock_drills.simulator import Stage, open_stage
 from penstock_drills.stories import MOMENTS, Story, draw_story

@@ -18,18 +18,14 @@ from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
+from penstock.testing.faulty_store import FaultyStore, StoreFault, inline
+from penstock.testing.in_memory import memory_environment
+from penstock.testing.programs import FakeProcesses
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.values import new_event_id
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
-from penstock_drills.fakes import (
-    FakeProcesses,
-    FaultyStore,
-    StoreFault,
-    fake_environment,
-    inline,
-)
 from penstock_drills.scripts import Notes, Op, drill_kinds
 
 #: Virtual seconds that a client looks again after an outage.
@@ -112,7 +108,7 @@ class Stage:
                     store=self.store,
                     kinds=drill_kinds(self.notes),
                     life=f"life-{self.lives}",
-                    environment=fake_environment(self.processes),
+                    environment=memory_environment(self.processes),
                 ) as core:
                     self._core = core
                     await play(self)

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from penstock_drills.fakes import FaultMode, StoreFault
+from penstock.testing.faulty_store import FaultMode, StoreFault
 from penstock_drills.laws import settle
 from penstock_drills.scripts import Op
 from penstock_drills.simulator import Stage

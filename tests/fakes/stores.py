@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from penstock.log.sqlite.store import SqliteStore, open_sqlite
+from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     Append,
     Claim,
@@ -22,9 +21,9 @@ from penstock.log.writes import (
     RunSpec,
     new_event,
 )
+from penstock.testing import START, open_memory_store
 from penstock.words.events import AnyEvent
 from penstock.words.values import new_event_id
-from penstock_drills.fakes import START, inline
 
 LIFE = "life-1"
 
@@ -34,13 +33,8 @@ def at(seconds: float = 0.0) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-@asynccontextmanager
-async def inline_store(
-    *, life: str = LIFE, delay: Callable[[], float] | None = None
-) -> AsyncIterator[SqliteStore]:
-    """A store in memory without threads, for tests under a mock clock."""
-    async with open_sqlite(":memory:", life=life, run_blocking=inline(delay)) as store:
-        yield store
+#: A store in memory without threads, for tests under a mock clock.
+inline_store = open_memory_store
 
 
 def spec(

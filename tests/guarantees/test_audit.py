@@ -21,9 +21,9 @@ from penstock.log.audit import audit_file, findings_by_law
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.runs.core import open_core
 from penstock.runs.run import Kind, Output, Run
+from penstock.testing.faulty_store import inline
 from penstock.words.config import Config
 from penstock.words.errors import NotFound
-from penstock_drills.fakes import inline
 
 
 async def _write_artifact(run: Run, _inputs: Seconds) -> Output:

@@ -7,9 +7,9 @@ import trio
 from fakes.stores import append, inline_store, start
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.writes import Append, Complete, new_event
+from penstock.testing.virtual_time import virtual_now
 from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted
-from penstock_drills.fakes import virtual_now
 
 
 class _Follower:

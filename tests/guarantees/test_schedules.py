@@ -12,11 +12,10 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.testing.virtual_time import START, deterministic
 from penstock.words.events import RunFailed
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
-from penstock_drills.determinism import deterministic
-from penstock_drills.fakes import START
 from penstock_drills.laws import check_errors
 from penstock_drills.schedules import run_schedule
 from penstock_drills.simulator import Stage, open_stage

@@ -30,6 +30,7 @@ from penstock.log.projections import RunView
 from penstock.log.store import Store
 from penstock.runs.core import Core
 from penstock.runs.run import Kind, Run
+from penstock.testing.faulty_store import FaultyStore, StoreFault
 from penstock.words.errors import PenstockError, Refused, StoreBroken
 from penstock.words.events import (
     ModelUsed,
@@ -39,7 +40,6 @@ from penstock.words.events import (
     StepFailed,
 )
 from penstock.words.lifecycle import RESTART_ASK
-from penstock_drills.fakes import FaultyStore, StoreFault
 
 Clock = trio.testing.MockClock
 

@@ -13,10 +13,10 @@ import trio.testing
 
 from penstock.log.bus import Bus, Gap, Lagged, Overflow
 from penstock.log.writes import RunRow
+from penstock.testing.virtual_time import START
 from penstock.words.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
-from penstock_drills.fakes import START
 
 
 class LogHistory:

@@ -8,8 +8,8 @@ import trio.testing
 
 from fakes.cores import open_fake_core, request, wait_ended
 from fakes.stores import inline_store
+from penstock.testing.faulty_store import LONG_OUTAGE, FaultyStore, StoreFault
 from penstock.words.errors import StoreAway, StoreUnavailable
-from penstock_drills.fakes import LONG_OUTAGE, FaultyStore, StoreFault
 
 
 async def test_an_idle_daemon_takes_runs_a_second_after_the_store_is_back(

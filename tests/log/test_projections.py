@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.log.projections import BrokenStory, QueueView, RunView, fold
+from penstock.testing.virtual_time import START
 from penstock.words.events import (
     EVENT_CLASSES,
     AnyEvent,
@@ -29,7 +30,6 @@ from penstock.words.events import (
 )
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
-from penstock_drills.fakes import START
 
 QUEUED = RunQueued(kind="sleep", priority=20)
 

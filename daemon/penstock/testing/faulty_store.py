@@ -1,22 +1,16 @@
-"""A store that can fail and processes that can be orphaned, for a core on virtual time.
-
-Under a mock clock nothing may use threads, so the store is run on the loop, and the processes are
-entries in a table.
-"""
+"""A store in memory on the loop, since a mock clock bears no threads, and one that fails as told."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import count
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import trio
 
 from penstock.concurrency.threads import RunBlocking
-from penstock.log.sqlite.store import SqliteStore
+from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -26,28 +20,15 @@ from penstock.log.writes import (
     TreeRun,
     Write,
 )
-from penstock.processes.process import Proof
-from penstock.runs.core import Environment
-from penstock.runs.run import Executor
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
-from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
 
-#: The time at which the stories of drills begin.
-START = datetime(2030, 1, 1, tzinfo=UTC)
-#: Virtual seconds that a fake process takes to end when it is told to.
-ENDING_SECONDS = 0.01
 #: Virtual seconds of an outage that outlasts the patience of every fact.
 LONG_OUTAGE = 45.0
 
 FaultMode = Literal["once", "lost answer", "outage", "broken"]
-
-
-def virtual_now() -> datetime:
-    """The time of day in a story whose clock is Trio's."""
-    return START + timedelta(seconds=trio.current_time())
 
 
 def inline(delay: Callable[[], float] | None = None) -> RunBlocking:
@@ -67,6 +48,18 @@ def inline(delay: Callable[[], float] | None = None) -> RunBlocking:
         return result
 
     return run
+
+
+@asynccontextmanager
+async def open_memory_store(
+    *, life: str = "life-1", delay: Callable[[], float] | None = None
+) -> AsyncIterator[SqliteStore]:
+    """A store that is gone when the block is left; several lives of a core may share it in turn.
+
+    `delay` gives the virtual seconds each call takes.
+    """
+    async with open_sqlite(":memory:", life=life, run_blocking=inline(delay)) as store:
+        yield store
 
 
 @dataclass(slots=True)
@@ -164,86 +157,3 @@ class FaultyStore:
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
-
-
-@dataclass(eq=False, slots=True)
-class FakeProcesses:
-    """Programs that last as many seconds as their last word says. `alive`: run ids by pid.
-
-    After `crash` nobody of the daemon ends them any more; only the next life can.
-    """
-
-    alive: dict[int, str] = field(default_factory=dict)
-    orphans: dict[int, str] = field(default_factory=dict)
-    _pids: Any = field(default_factory=lambda: count(1000))
-
-    async def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        run_id: str,
-        on_started: Callable[[ProcessStarted], Awaitable[None]],
-        on_output: Callable[[Any, bytes], Awaitable[None]],
-        on_proof: Callable[[Proof], None],
-        **_others: Any,
-    ) -> ProcessExited:
-        pid = next(self._pids)
-        self.alive[pid] = run_id
-        started = ProcessStarted(
-            pid=pid, start_time=1, boot_id="drill", method="subreaper", argv=tuple(argv)
-        )
-        try:
-            await on_started(started)
-            await on_output("stdout", b"begun\n")
-            await trio.sleep(float(argv[-1]))
-            await on_output("stdout", b"done\n")
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(ENDING_SECONDS)
-            self.alive.pop(pid, None)
-            on_proof(Proof("subreaper", (pid,), (), virtual_now()))
-        return ProcessExited(pid=pid, exit_code=0)
-
-    def crash(self) -> None:
-        """The daemon is gone at once; its processes are not."""
-        self.orphans.update(self.alive)
-
-    async def end_orphans(
-        self, started: Iterable[ProcessStarted], run_ids: Collection[str]
-    ) -> Sequence[int]:
-        """End what is left of a previous life: what was recorded, and what carries a run's id."""
-        await trio.lowlevel.checkpoint()
-        recorded = {event.pid for event in started}
-        found = [
-            pid
-            for pid, run_id in self.orphans.items()
-            if pid in recorded or run_id in run_ids
-        ]
-        for pid in found:
-            del self.orphans[pid]
-        return found
-
-
-async def _folderless(_folder: Path) -> None:
-    await trio.lowlevel.checkpoint()
-
-
-async def _plenty() -> int:
-    await trio.lowlevel.checkpoint()
-    return 2**40
-
-
-def fake_environment(processes: FakeProcesses) -> Environment:
-    """A world in which nothing outside this process happens."""
-    ids = count(1)
-    nowhere = Path("/nowhere")
-    return Environment(
-        now=virtual_now,
-        new_run_id=lambda: f"r-{next(ids)}",
-        executor=Executor(processes, {}, nowhere),
-        workspace_of=lambda run_id: nowhere / run_id,
-        make_folder=_folderless,
-        remove_folder=_folderless,
-        free_bytes=_plenty,
-        end_orphans=processes.end_orphans,
-    )

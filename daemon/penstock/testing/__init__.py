@@ -1,0 +1,26 @@
+"""Public: a core in memory with virtual time, for tests of plug-ins; see docs/pipelines.md."""
+
+from penstock.testing.faulty_store import FaultyStore, StoreFault, open_memory_store
+from penstock.testing.in_memory import InMemoryCore, memory_environment, open_test_core
+from penstock.testing.programs import FakeProcesses, FakeProgram
+from penstock.testing.virtual_time import (
+    START,
+    deterministic,
+    run_in_virtual_time,
+    virtual_now,
+)
+
+__all__ = [
+    "START",
+    "FakeProcesses",
+    "FakeProgram",
+    "FaultyStore",
+    "InMemoryCore",
+    "StoreFault",
+    "deterministic",
+    "memory_environment",
+    "open_memory_store",
+    "open_test_core",
+    "run_in_virtual_time",
+    "virtual_now",
+]

@@ -1,0 +1,202 @@
+"""Programs for a core in memory: entries in a table, which fail as they are told to."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Literal
+
+import trio
+
+from penstock.kinds.confined import Limits, serve
+from penstock.processes.process import Proof
+from penstock.testing.virtual_time import virtual_now
+from penstock.words.events import ProcessExited, ProcessStarted
+
+#: Seconds that a fake process takes to end when it is told to.
+ENDING_SECONDS = 0.01
+
+OnStarted = Callable[[ProcessStarted], Awaitable[None]]
+OnOutput = Callable[[Any, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeProgram:
+    """What a program says, how long it lasts, and how it ends.
+
+    It says everything at its beginning. `seconds` of None: it lasts until it is ended. With neither
+    `exit_code` nor `signal` nobody knows how it ended.
+    """
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    seconds: float | None = 0.0
+    exit_code: int | None = 0
+    signal: int | None = None
+    #: What is left of it after it was ended.
+    survivors: tuple[int, ...] | Literal["unknown"] = ()
+
+    @classmethod
+    def failing(cls, exit_code: int = 1, stderr: bytes = b"") -> FakeProgram:
+        """Ends at once, with this code."""
+        return cls(stderr=stderr, exit_code=exit_code)
+
+    @classmethod
+    def hanging(cls, stdout: bytes = b"") -> FakeProgram:
+        """Never ends by itself."""
+        return cls(stdout=stdout, seconds=None)
+
+    @classmethod
+    def killed(cls, signal: int, seconds: float = 0.0) -> FakeProgram:
+        """Is ended by a signal from elsewhere, after so many seconds."""
+        return cls(seconds=seconds, exit_code=None, signal=signal)
+
+    @classmethod
+    def surviving(cls, *pids: int) -> FakeProgram:
+        """Never ends by itself, and what it started outlives being ended."""
+        return cls(seconds=None, survivors=pids)
+
+    @classmethod
+    def lost(cls) -> FakeProgram:
+        """Nobody saw how it ended, nor whether anything is left of it."""
+        return cls(exit_code=None, survivors="unknown")
+
+
+@dataclass(eq=False)
+class FakeProcesses:
+    """Runs programs by their first word, as `programs` has them.
+
+    Any other program says "begun", lasts as many seconds as its last word says (0 if that is no
+    number), says "done", and exits with 0. A program that reads strangers' files for a kind of the
+    daemon's own is answered as the real one would. After `crash` nobody of this life ends what is
+    alive any more; only the next life can.
+    """
+
+    programs: dict[str, FakeProgram] = field(default_factory=dict)
+    #: What was started, in order.
+    started: list[tuple[str, ...]] = field(default_factory=list)
+    #: The run of every process that is alive, by its pid.
+    alive: dict[int, str] = field(default_factory=dict)
+    orphans: dict[int, str] = field(default_factory=dict)
+    proofs: list[Proof] = field(default_factory=list)
+    _pids: Any = field(default_factory=lambda: count(1001))
+
+    @property
+    def running(self) -> int:
+        """How many are alive."""
+        return len(self.alive)
+
+    async def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        run_id: str,
+        stdin: bytes = b"",
+        on_started: OnStarted,
+        on_output: OnOutput,
+        on_proof: Callable[[Proof], None],
+        **_others: Any,
+    ) -> ProcessExited:
+        self.started.append(tuple(argv))
+        pid = next(self._pids)
+        program = self.programs.get(argv[0])
+        self.alive[pid] = run_id
+        try:
+            await on_started(
+                ProcessStarted(
+                    pid=pid,
+                    start_time=1,
+                    boot_id="boot",
+                    method="subreaper",
+                    argv=tuple(argv),
+                )
+            )
+            if program is not None:
+                await _perform(program, on_output)
+            elif (read := _read_inline(argv, stdin)) is not None:
+                await on_output("stdout", read)
+            else:
+                await on_output("stdout", b"begun\n")
+                await trio.sleep(_seconds(argv[-1]))
+                await on_output("stdout", b"done\n")
+        finally:
+            # As long as it takes to end a process, and no cancel shortens that.
+            with trio.CancelScope(shield=True):
+                await trio.sleep(ENDING_SECONDS)
+            self.alive.pop(pid, None)
+            proof = self.prove(pid)
+            if program is not None and program.survivors:
+                proof = replace(proof, survivors=program.survivors, gone_at=None)
+            self.proofs.append(proof)
+            on_proof(proof)
+        ended = program or FakeProgram()
+        return ProcessExited(
+            pid=pid,
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            survivors=ended.survivors,
+        )
+
+    def prove(self, pid: int) -> Proof:
+        """What is known of the end of a process; override to know less."""
+        return Proof("subreaper", (pid,), (), virtual_now())
+
+    def crash(self) -> None:
+        """The daemon is gone at once; its processes are not."""
+        self.orphans.update(self.alive)
+
+    async def end_orphans(
+        self, started: Iterable[ProcessStarted], run_ids: Collection[str]
+    ) -> Sequence[int]:
+        """End what is left of a previous life: what was recorded, and what carries a run's id."""
+        await trio.lowlevel.checkpoint()
+        recorded = {event.pid for event in started}
+        found = [
+            pid
+            for pid, run_id in self.orphans.items()
+            if pid in recorded or run_id in run_ids
+        ]
+        for pid in found:
+            del self.orphans[pid]
+        return found
+
+
+async def _perform(program: FakeProgram, on_output: OnOutput) -> None:
+    if program.stdout:
+        await on_output("stdout", program.stdout)
+    if program.stderr:
+        await on_output("stderr", program.stderr)
+    if program.seconds is None:
+        await trio.sleep_forever()
+    else:
+        await trio.sleep(program.seconds)
+
+
+def _seconds(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return 0.0
+
+
+class _Unlimited(Limits):
+    """Leaves this process as it is."""
+
+    def begin(self, memory: int) -> None: ...
+
+    def allow(self, cpu: float, wall: float) -> None: ...
+
+    def rest(self) -> None: ...
+
+
+def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes | None:
+    """What the program that reads strangers' files would answer; None if these words start another."""
+    if not any("penstock.kinds.confined" in word for word in argv):
+        return None
+    replies = io.BytesIO()
+    make_answer = importlib.import_module(argv[-1]).make_answer
+    serve(make_answer, stdin.splitlines(keepends=True), replies, _Unlimited())
+    return replies.getvalue()
