@@ -36,6 +36,7 @@ def test_no_test_sees_the_users_own_home(home: Path) -> None:
     ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "body",
     [

@@ -165,6 +165,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("lines", [1, 2, 5])
 def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, lines: int) -> None:
     """ML-04 kill -9 in the middle of writing: never a half file in place."""

@@ -7,17 +7,12 @@ import re
 import sys
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import pytest
-import trio
 
-from fakes.pipeline_run import FakeRun
+from fakes.kind_runs import run_kind
 from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.registry import GROUP, load_kinds
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
 
 THIRD_PARTY = Path(__file__).parent / "thirdparty"
 
@@ -38,11 +33,9 @@ async def test_a_third_party_pipeline_is_found_and_runs(
     ]
     kind = load_kinds(found)["greet"]
     assert load_kinds()["greet"] is kind
-    run = FakeRun(tmp_path, kind.milestones)
-    with trio.fail_after(30):
-        output = await kind.pipeline(cast("Run", run), kind.parse({"name": "you"}))
-    assert output.model_dump() == {"text": "Hello, you"}
-    assert run.names() == ["greeted"]
+    ended = await run_kind(kind, {"name": "you"}, tmp_path)
+    assert ended.view.result == {"text": "Hello, you"}
+    assert ended.names() == ["greeted"]
     sys.modules.pop("greet")
 
 
