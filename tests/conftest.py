@@ -27,9 +27,6 @@ from penstock_drills.scratch import open_keeper
 #: number tries other orders.
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
 
-#: How the id of a test ends beside which nothing runs.
-ALONE = "@alone"
-
 
 def pytest_report_header() -> str:
     return f"order of tasks: PENSTOCK_TEST_SEED={SEED}"
@@ -215,8 +212,7 @@ PROGRAMS = {"start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a test's fixtures start is its own doing.
 
-    Of several workers each begins with the slow modules, so that they end together; and what must be
-    alone says so in its id, which is all that the scheduler sees.
+    Several workers begin with the slow modules, so that they end together.
     """
     for item in items:
         if PROGRAMS & set(getattr(item, "fixturenames", ())):
@@ -224,9 +220,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
-        for item in items:
-            if item.get_closest_marker("alone"):
-                item._nodeid += ALONE  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -234,7 +227,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Modules go to whoever is free; what must be alone comes when nothing else runs any more."""
     from parallel import Scheduling
 
-    return Scheduling(config, log, alone=ALONE)
+    return Scheduling(config, log)
 
 
 # -- where nothing may be skipped, a skip is a failure that tells its reason
