@@ -24,6 +24,8 @@ class TroubledStore:
         #: A commit that was done is answered when this is set.
         self.answering = trio.Event()
         self.answering.set()
+        #: Set when a commit was done and waits for that.
+        self.done = trio.Event()
         #: Called in the step in which a commit is answered.
         self.on_answer: Callable[[], object] | None = None
 
@@ -40,6 +42,8 @@ class TroubledStore:
 
     async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
         answers = await self._store.commit(batch)
+        if not self.answering.is_set():
+            self.done.set()
         await self.answering.wait()
         if self.on_answer is not None:
             self.on_answer()

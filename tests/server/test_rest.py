@@ -281,8 +281,8 @@ async def test_a_page_ends_with_what_everybody_has_seen() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(house.record, "r", Log(text="x"))
             with trio.fail_after(10):
-                while (await house.store.bounds()).head == 3:
-                    await trio.lowlevel.checkpoint()
+                await house.store.done.wait()
+            assert (await house.core.store.bounds()).head == 4
             page = (await client.get("/events")).json()
             house.store.answering.set()
         assert [event["position"] for event in page["events"]] == [1, 2, 3]
