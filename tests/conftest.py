@@ -1,9 +1,10 @@
 """What every test gets: a home of its own, tasks in an order that repeats, no threads under a mock
-clock, and skips that are told.
+clock, no processes without a mark, and skips that are told.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -52,12 +53,18 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders without end; pytest would look through all there are for the next number."""
+    above = tmp_path_factory.mktemp("homes", numbered=False)
+    return (above / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def home(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that is new for each test; nothing of the user's own environment is seen."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(homes)
+    home.mkdir(mode=0o700)
     for name in list(os.environ):
         if name.startswith(("PENSTOCK_", "XDG_")) and name != "PENSTOCK_NO_SKIPS":
             monkeypatch.delenv(name)
@@ -93,9 +100,28 @@ def no_threads_under_a_mock_clock(
     monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
 
 
+@pytest.fixture(autouse=True)
+def no_processes_without_their_mark(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast tests are those without a mark; what starts a program is not one of them."""
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if marks & {"processes", "slow", "alone"}:
+        return
+
+    def refuse(
+        _process: object, args: object, *_others: Any, **_named: Any
+    ) -> NoReturn:
+        raise AssertionError(f"{args!r} would be started without the mark `processes`")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+
+
 @pytest.fixture(scope="session")
 def free_ports() -> Iterator[int]:
-    """Ports that nobody listens on now; none twice in a session."""
+    """Ports that nobody listens on now; none twice in a session, nor in two workers of one."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
     def ports() -> Iterator[int]:
         given: set[int] = set()
@@ -103,7 +129,7 @@ def free_ports() -> Iterator[int]:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
-            if port not in given:
+            if port % workers == worker and port not in given:
                 given.add(port)
                 yield port
 
@@ -173,6 +199,35 @@ def ended_together(daemons: list[RealDaemon]) -> Iterator[None]:
     finally:
         for daemon in daemons:
             daemon.stop()
+
+
+# -- which tests go together
+
+#: Fixtures that start programs.
+PROGRAMS = {"start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", "node"}
+
+
+# First, since tests are chosen by their marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test's fixtures start is its own doing.
+
+    Several workers begin with the slow modules, so that they end together.
+    """
+    for item in items:
+        if PROGRAMS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("processes")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Modules go to whoever is free; what must be alone comes when nothing else runs any more."""
+    from parallel import Scheduling
+
+    return Scheduling(config, log)
 
 
 # -- where nothing may be skipped, a skip is a failure that tells its reason

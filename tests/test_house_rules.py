@@ -36,6 +36,7 @@ def test_no_test_sees_the_users_own_home(home: Path) -> None:
     ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "body",
     [
@@ -81,3 +82,58 @@ def test_where_nothing_may_be_skipped_a_skip_fails_with_its_reason(
     assert "no tmux here" in done.stdout
     environ.pop("PENSTOCK_NO_SKIPS", None)
     assert run().returncode in (0, 5)
+
+
+def test_a_program_is_not_started_without_the_mark_that_says_so() -> None:
+    with pytest.raises(AssertionError, match="without the mark `processes`"):
+        subprocess.run(["true"], check=False)
+
+
+@pytest.mark.processes
+def test_one_with_the_mark_is() -> None:
+    assert subprocess.run(["true"], check=False).returncode == 0
+
+
+RECORDING = """
+import os, time, pytest
+from pathlib import Path
+
+def pytest_xdist_make_scheduler(config, log):
+    from parallel import Scheduling
+    return Scheduling(config, log)
+
+@pytest.fixture(autouse=True)
+def record(request):
+    begin = time.monotonic()
+    yield
+    line = f"{request.node.name} {begin} {time.monotonic()}\\n"
+    with Path(os.environ["RECORD"]).open("a") as file:
+        file.write(line)
+"""
+
+
+@pytest.mark.processes
+def test_what_must_be_alone_runs_when_nothing_else_does(tmp_path: Path) -> None:
+    """Of two workers one has nothing to do then."""
+    shutil.copy(TESTS / "parallel.py", tmp_path)
+    (tmp_path / "conftest.py").write_text(RECORDING)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\npythonpath = .\ntestpaths = .\nmarkers = alone: x\n"
+    )
+    body = "import time\nimport pytest\n{}\n\n@pytest.mark.parametrize('n', range(4))\ndef test_{}(n):\n    time.sleep(0.02)\n"
+    for name in ("a", "c"):
+        mark = "pytestmark = pytest.mark.alone"
+        (tmp_path / f"test_{name}.py").write_text(body.format(mark, "alone"))
+    for name in ("b", "d", "e"):
+        (tmp_path / f"test_{name}.py").write_text(body.format("", "other"))
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-n", "2"]
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "RECORD": str(tmp_path / "record")},
+    )  # fmt: skip
+    assert "20 passed" in done.stdout, done.stdout
+    ran = [line.split() for line in (tmp_path / "record").read_text().splitlines()]
+    alone = [float(begin) for name, begin, _ in ran if "alone" in name]
+    others = [float(end) for name, _, end in ran if "other" in name]
+    assert len(alone) == 8
+    assert max(others) < min(alone)

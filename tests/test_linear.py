@@ -152,6 +152,7 @@ def check(read: Callable[[str], object], *texts: str) -> None:
         assert quick, (text[:20], text[-20:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", SHORT_READERS | LONG_READERS)
 def test_a_file_is_read_in_linear_time(reader: str) -> None:
     """QA-08 As much of it as is ever read of one file's beginning."""
@@ -172,6 +173,7 @@ _pieces = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(head=_pieces, piece=_pieces, tail=_pieces)
 def test_no_repetition_is_read_in_more_than_linear_time(

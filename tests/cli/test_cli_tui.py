@@ -53,6 +53,7 @@ def test_without_the_extra_it_says_how_to_install_it(
         verb.find_program()
 
 
+@pytest.mark.processes
 def test_the_dashboards_own_help_is_shown() -> None:
     program = Path(sys.executable).with_name("penstock")
     if not program.exists():

@@ -15,6 +15,8 @@ from fakes.real_daemon import RealDaemon
 from penstock.cli import checks
 from penstock.service.machine import kernel_of
 
+pytestmark = pytest.mark.processes
+
 Look = Callable[[], dict[str, dict[str, str]]]
 
 

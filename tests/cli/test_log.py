@@ -39,6 +39,7 @@ def test_what_is_no_export_is_refused_and_nothing_is_written(
     assert "import" in result.stderr
 
 
+@pytest.mark.processes
 def test_import_and_prune_keep_off_a_log_that_a_daemon_has_open(
     home: Path, penstock: Penstock
 ) -> None:

@@ -30,6 +30,7 @@ def test_the_bare_command_shows_help(penstock: Penstock) -> None:
     assert all(verb in result.stdout for verb in ALL_VERBS)
 
 
+@pytest.mark.processes
 def test_help_imports_nothing_heavy() -> None:
     """Help must be there at once; an import of any of these costs more than all the rest."""
     code = (
@@ -133,6 +134,7 @@ def test_usage_errors_are_2(penstock: Penstock) -> None:
         assert result.stdout == ""
 
 
+@pytest.mark.processes
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`penstock … | head`: no trace on stderr, and the exit code that the shell knows."""
     reading, writing = os.pipe()

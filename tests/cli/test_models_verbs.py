@@ -44,6 +44,7 @@ def test_models_are_listed_with_their_measured_speed(
     assert json.loads(penstock("models", "--json").stdout) == ROW
 
 
+@pytest.mark.processes
 def test_without_a_daemon_the_configuration_is_asked(
     penstock: Penstock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from fakes import systemctl
 from fakes.penstock_command import Penstock
 from penstock.cli.units import SERVICE, SOCKET, quoted
 
+pytestmark = pytest.mark.processes
+
 
 class Books:
     """What the fake was told, and what it is to answer."""

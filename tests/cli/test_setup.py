@@ -78,6 +78,7 @@ def test_the_token_is_shown_only_on_request_and_replaced_by_rotation(
     assert penstock("token", "show", "--show").stdout.strip() != secret
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_completion(penstock: Penstock, shell: str) -> None:
     result = penstock("completions", shell)

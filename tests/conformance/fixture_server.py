@@ -27,16 +27,17 @@ from conformance import fixture_questions as questions
 from conformance import fixture_results as results
 from conformance.fixture_tasks import JOBS, Jobs, work_of
 from conformance.fixture_tools import SCHEMAS, old_questions, tell
-from fakes.core import FakeCore
+from fakes.cores import open_fake_core
+from penstock.runs.core import Core
 from penstock.server.app import open_app
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
+from penstock.server.health import make_health
 from penstock.server.listeners import open_listeners
 from penstock.server.mcp.lazy import open_mcp
 from penstock.server.mcp.tasks import created, declared, install_tasks, require
 from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
-from penstock.words.config import Config
 
 Context = ServerRequestContext[Any, Any]
 
@@ -221,12 +222,15 @@ def build_fixtures(
 async def main(port: int) -> None:
     """Serve until SIGTERM."""
     origin = f"http://127.0.0.1:{port}"
-    config = Config(
-        port=port, auth=False, allowed_origins=(origin, f"http://localhost:{port}")
-    )
-    shutdown = Shutdown()
+    allowed = (origin, f"http://localhost:{port}")
+    async with open_fake_core(port=port, auth=False, allowed_origins=allowed) as core:
+        await serve(core, origin)
+
+
+async def serve(core: Core, origin: str) -> None:
+    """The daemon's door before this core."""
+    config, shutdown = core.config, Shutdown()
     guard = make_guard(config, None)
-    core: Any = FakeCore(config)
     listeners = await open_listeners(config.host, config.port, None)
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
@@ -237,10 +241,10 @@ async def main(port: int) -> None:
                     guard=guard,
                     shutdown=shutdown,
                     base=origin,
-                    health_of=core.health,
+                    health_of=make_health(core),
                     mcp=mcp,
                 )
-                serve = partial(
+                serve_core = partial(
                     serve_door,
                     listeners,
                     app=app,
@@ -249,7 +253,7 @@ async def main(port: int) -> None:
                     shutdown=shutdown,
                 )
                 async with trio.open_nursery() as door_nursery:
-                    await door_nursery.start(serve)
+                    await door_nursery.start(serve_core)
                     async for _ in signals:
                         break
                     shutdown.end_streams()

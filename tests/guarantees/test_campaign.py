@@ -23,6 +23,8 @@ from penstock_drills.crash import Chance
 from penstock_drills.schedules import STORIES
 from penstock_drills.sweeps import NUMBERS_AT_ONCE, _firsts
 
+pytestmark = pytest.mark.alone
+
 #: Seconds for a drill to have done something, and for what it started to be gone.
 DRILL_SECONDS = 90
 

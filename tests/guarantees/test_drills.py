@@ -13,6 +13,8 @@ import pytest
 from penstock_drills.escapes import judge
 from penstock_drills.listeners import Listener
 
+pytestmark = pytest.mark.alone
+
 #: Seconds for a short drill on a loaded box.
 DRILL_SECONDS = 120
 

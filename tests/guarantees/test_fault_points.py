@@ -33,6 +33,7 @@ def test_a_story_without_a_fault_keeps_every_law(scenario: str) -> None:
     assert told.broken == (), str(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_law_holds_after_a_fault_at_any_point(scenario: str, fault: str) -> None:
@@ -45,6 +46,7 @@ def test_every_law_holds_after_a_fault_at_any_point(scenario: str, fault: str) -
     assert swept.points or first > stride // 2
 
 
+@pytest.mark.slow
 def test_a_seed_tells_every_story_again_in_the_same_order() -> None:
     """DT-05: else a failure's point would be another moment of another schedule."""
     story = SCENARIOS["slow stop"]

@@ -90,6 +90,7 @@ def test_a_number_replays_to_the_same_log() -> None:
     assert len({told.digest for told in first}) == 5
 
 
+@pytest.mark.processes
 def test_a_number_replays_in_another_process() -> None:
     """DT-05: nothing hangs on the hashes of this process."""
     code = (

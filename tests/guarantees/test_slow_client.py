@@ -19,6 +19,8 @@ from penstock_drills.publisher import Publish, publish
 from penstock_drills.raw_clients import Ear, Ears, split_frame
 from penstock_drills.slow_client import least_seconds
 
+pytestmark = pytest.mark.alone
+
 
 def _frame(*positions: int, text: str = "") -> bytes:
     fact = '{"position":%d,"run_id":"r","sequence":1,"text":"%s"}'

@@ -120,6 +120,7 @@ async def test_a_link_in_place_is_replaced_and_not_followed(tmp_path: Path) -> N
     assert not (folder / "llms.txt").is_symlink()
 
 
+@pytest.mark.processes
 async def test_what_a_kill_left_is_used_up_by_the_next_execution(
     tmp_path: Path,
 ) -> None:
@@ -165,6 +166,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("lines", [1, 2, 5])
 def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, lines: int) -> None:
     """ML-04 kill -9 in the middle of writing: never a half file in place."""

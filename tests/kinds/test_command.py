@@ -1,4 +1,4 @@
-"""SC-05, ER-02: the kind `command`, with a run in memory and real, harmless programs."""
+"""SC-05, ER-02: the kind `command`, with real, harmless programs on a core in memory."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from fakes.pipeline_run import FakeRun
-from penstock.kinds.command import KIND, CommandInputs, CommandOutput
+from fakes.kind_runs import Ended, RealPrograms, run_kind
+from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
-from penstock.words.errors import ProcessFailed, Refused
+from penstock.words.errors import Refused
+from penstock.words.events import RunFailed
+
+pytestmark = pytest.mark.processes
 
 
-async def run(tmp_path: Path, **inputs: Any) -> CommandOutput:
-    with trio.fail_after(30):
-        output = await KIND.pipeline(FakeRun(tmp_path), KIND.parse(inputs))
-    assert isinstance(output, CommandOutput)
-    return output
+async def run(tmp_path: Path, **inputs: Any) -> Ended:
+    return await run_kind(KIND, inputs, tmp_path, programs=RealPrograms())
 
 
 async def test_a_program_that_succeeds_completes_the_run(tmp_path: Path) -> None:
-    assert await run(tmp_path, argv=["true"]) == CommandOutput(exit_code=0)
+    ended = await run(tmp_path, argv=["true"])
+    assert (ended.view.state, ended.view.result) == ("completed", {"exit_code": 0})
 
 
 async def test_a_shell_line_is_given_to_a_shell(tmp_path: Path) -> None:
-    assert (await run(tmp_path, shell="true | true")).exit_code == 0
+    ended = await run(tmp_path, shell="true | true")
+    assert ended.view.result == {"exit_code": 0}
 
 
 async def test_a_status_that_is_not_expected_fails_the_run_and_is_told(
     tmp_path: Path,
 ) -> None:
     """SC-05"""
-    with pytest.raises(ProcessFailed, match="exit status 3") as failed:
-        await run(tmp_path, shell="exit 3")
-    assert failed.value.facts == {"exit_code": 3, "signal": None}
+    [failed] = (await run(tmp_path, shell="exit 3")).of(RunFailed)
+    assert "exit status 3" in failed.error
+    assert failed.details == {"exit_code": 3, "signal": None}
 
 
 async def test_an_expected_status_completes_the_run(tmp_path: Path) -> None:
-    assert (await run(tmp_path, shell="exit 3", exit_codes_ok=[0, 3])).exit_code == 3
+    ended = await run(tmp_path, shell="exit 3", exit_codes_ok=[0, 3])
+    assert ended.view.result == {"exit_code": 3}
 
 
 @pytest.mark.parametrize(

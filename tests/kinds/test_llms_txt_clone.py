@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
-import trio
 from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
-from fakes.pipeline_run import FakeRun
+from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.git import git_environment
-from penstock.kinds.llms_txt.pipeline import KIND, LlmsTxtOutput
-from penstock.words.errors import NotAvailable, SourceUnusable
+from penstock.kinds.llms_txt.pipeline import KIND
 
-if TYPE_CHECKING:
-    from penstock.pipeline import Run
+pytestmark = pytest.mark.processes
 
 HOSTILE_NAME = "we](ird\n# name (x).md"
 
@@ -66,22 +65,27 @@ def bare(home: Path, tmp_path: Path) -> Path:
     return tmp_path / "thing.git"
 
 
-async def _run(run: FakeRun, source: str, **inputs: Any) -> LlmsTxtOutput:
-    parsed = KIND.parse({"source": source, **inputs})
-    with trio.fail_after(30):
-        output = await KIND.pipeline(cast("Run", run), parsed)
-    return cast("LlmsTxtOutput", output)
+async def _run(
+    tmp_path: Path, source: str, programs: RealPrograms | None = None, **inputs: Any
+) -> Ended:
+    programs = programs or RealPrograms()
+    home = tmp_path / "runs"
+    return await run_kind(KIND, {"source": source, **inputs}, home, programs=programs)
+
+
+def _result(ended: Ended) -> dict[str, Any]:
+    assert ended.view.state == "completed", ended.view.error
+    return dict(ended.view.result or {})
 
 
 async def test_a_bare_repository_is_cloned_and_described(
     bare: Path, tmp_path: Path
 ) -> None:
     """ML-04 One commit, hostile names; the link out of the tree is not followed."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    output = await _run(run, f"file://{bare}", out=str(tmp_path / "out"))
+    output = _result(await _run(tmp_path, f"file://{bare}", out=str(tmp_path / "out")))
     text = (tmp_path / "out" / "llms.txt").read_text()
     read = parse_llms_file(text)
-    assert (read.title, output.files, output.links) == ("Cloned", 4, 4)
+    assert (read.title, output["files"], output["links"]) == ("Cloned", 4, 4)
     assert sum(len(links) for links in read.sections.values()) == 4
     assert "we%5D%28ird%0A%23%20name%20%28x%29.md" in text
     assert "bad%FF.py" in text
@@ -93,8 +97,7 @@ async def test_a_bare_repository_is_cloned_and_described(
 
 async def test_no_hook_of_the_user_runs(bare: Path, tmp_path: Path) -> None:
     """ML-03 The same clone by plain git leaves the hook's mark, so the hook is a real one."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(run, f"file://{bare}")
+    _result(await _run(tmp_path, f"file://{bare}"))
     assert not (tmp_path / "ran").exists()
     _git("clone", "-q", str(bare), str(tmp_path / "plain"), cwd=tmp_path)
     assert (tmp_path / "ran").exists()
@@ -117,11 +120,10 @@ async def test_no_program_of_a_local_repository_runs(
     monitor.chmod(0o755)
     _git("config", "core.fsmonitor", str(monitor), cwd=work)
     index = (work / ".git" / "index").read_bytes()
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    output = await _run(run, str(work), out=str(tmp_path / "out"))
+    output = _result(await _run(tmp_path, str(work), out=str(tmp_path / "out")))
     assert not (tmp_path / "ran").exists()
     assert (work / ".git" / "index").read_bytes() == index
-    assert output.files == 3
+    assert output["files"] == 3
     assert "ignored.md" not in (tmp_path / "out" / "llms.txt").read_text()
     _git("status", cwd=work)
     assert (tmp_path / "ran").exists()
@@ -131,12 +133,12 @@ async def test_a_clone_that_fails_says_where_git_s_words_are(
     home: Path, tmp_path: Path
 ) -> None:
     """ML-04 No such repository: a sentence, git's words in the log, no file."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    with pytest.raises(
-        SourceUnusable, match=r"git could not clone .*gone\.git \(status 128\)"
-    ):
-        await _run(run, f"file://{tmp_path}/gone.git", out=str(tmp_path / "out"))
-    assert any("does not" in getattr(fact, "text", "") for fact in run.facts)
+    gone = f"file://{tmp_path}/gone.git"
+    ended = await _run(tmp_path, gone, out=str(tmp_path / "out"))
+    assert ended.view.state == "failed"
+    why = r"git could not clone .*gone\.git \(status 128\)"
+    assert re.search(why, ended.view.error or "")
+    assert "does not" in ended.log()
     assert not (tmp_path / "out").exists()
 
 
@@ -145,14 +147,16 @@ async def test_a_repository_without_commits_fails_with_a_sentence(
 ) -> None:
     """ML-04 There is nothing to describe."""
     _git("init", "-q", "--bare", str(tmp_path / "void.git"), cwd=tmp_path)
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    with pytest.raises(SourceUnusable, match="has no files to describe"):
-        await _run(run, f"file://{tmp_path}/void.git")
+    ended = await _run(tmp_path, f"file://{tmp_path}/void.git")
+    assert ended.view.state == "failed"
+    assert "has no files to describe" in (ended.view.error or "")
 
 
-def _git_commands(run: FakeRun) -> list[tuple[tuple[str, ...], dict[str, str]]]:
+def _git_commands(
+    programs: RealPrograms,
+) -> list[tuple[tuple[str, ...], Mapping[str, str]]]:
     """What was run of git; the rest reads the tree."""
-    return [command for command in run.commands if command[0][0] == "git"]
+    return [command for command in programs.commands if command[0][0] == "git"]
 
 
 async def test_without_git_an_address_is_refused_and_a_folder_is_walked(
@@ -160,30 +164,28 @@ async def test_without_git_an_address_is_refused_and_a_folder_is_walked(
 ) -> None:
     """ML-04 Git is needed for git addresses only."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    with pytest.raises(NotAvailable, match="git is not installed"):
-        await _run(run, f"file://{bare}")
-    output = await _run(run, str(tmp_path / "work"))
-    assert output.files == 4
-    assert _git_commands(run) == []
+    programs = RealPrograms()
+    ended = await _run(tmp_path, f"file://{bare}", programs)
+    assert "git is not installed" in (ended.view.error or "")
+    assert _result(await _run(tmp_path, str(tmp_path / "work"), programs))["files"] == 4
+    assert _git_commands(programs) == []
 
 
 async def test_an_interrupted_clone_is_begun_anew(bare: Path, tmp_path: Path) -> None:
     """ML-04 What a killed execution left in the workspace is not taken for a tree."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    left = await run.workspace() / "tree" / "half"
+    left = tmp_path / "runs" / "run-1" / "tree" / "half"
     left.mkdir(parents=True)
     (left / "README.md").write_text("# Half\n")
-    assert (await _run(run, f"file://{bare}")).files == 4
+    assert _result(await _run(tmp_path, f"file://{bare}"))["files"] == 4
 
 
 async def test_git_is_told_to_speak_one_transport_and_ask_nobody(
     bare: Path, tmp_path: Path
 ) -> None:
     """ML-03 The address comes after `--`; the environment wins over any configuration."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(run, f"file://{bare}")
-    (clone, environ), (listing, list_environ) = _git_commands(run)
+    programs = RealPrograms()
+    _result(await _run(tmp_path, f"file://{bare}", programs))
+    (clone, environ), (listing, list_environ) = _git_commands(programs)
     assert clone[-3:-1] == ("--", f"file://{bare}")
     assert {"--depth", "--no-tags", "--single-branch", "--no-recurse-submodules"} < set(
         clone

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 import trio
 from llms_txt import parse_llms_file  # type: ignore[import-untyped]
 
-from fakes.pipeline_run import FakeRun
-from penstock.kinds.llms_txt.pipeline import KIND, LlmsTxtOutput
-from penstock.words.config import Config
-from penstock.words.errors import NotAvailable, SourceUnusable
-from penstock.words.events import Fact, Milestone, Progress
-
-if TYPE_CHECKING:
-    from penstock.pipeline import Run
+from fakes.kind_runs import (
+    Ended,
+    RunWithFault,
+    ended,
+    open_kinds,
+    run_in,
+    run_kind,
+    with_fault,
+)
+from penstock.kinds.llms_txt.pipeline import KIND
+from penstock.words.events import Milestone, Progress
 
 MILESTONES = [
     "repo_fetched",
@@ -47,12 +49,20 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-async def _run(run: FakeRun, source: Path | str, **inputs: Any) -> LlmsTxtOutput:
-    parsed = KIND.parse({"source": str(source), **inputs})
-    with trio.fail_after(30):
-        output = await KIND.pipeline(cast("Run", run), parsed)
-    assert isinstance(output, LlmsTxtOutput)
-    return output
+async def _run(
+    tmp_path: Path,
+    source: Path | str,
+    *,
+    settings: dict[str, Any] | None = None,
+    **inputs: Any,
+) -> Ended:
+    inputs["source"] = str(source)
+    return await run_kind(KIND, inputs, tmp_path / "runs", **(settings or {}))
+
+
+def _result(run: Ended) -> dict[str, Any]:
+    assert run.view.state == "completed", run.view.error
+    return dict(run.view.result or {})
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -65,20 +75,20 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 async def test_a_tree_becomes_two_files(tree: Path, tmp_path: Path) -> None:
     """ML-01 ML-04 Milestones in order; the files parse; the output tells sizes and counts."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
     out = tmp_path / "out"
-    output = await _run(run, tree, out=str(out))
+    run = await _run(tmp_path, tree, out=str(out))
+    output = _result(run)
     assert run.names() == MILESTONES
     text = (out / "llms.txt").read_text()
     read = parse_llms_file(text)
     assert (read.title, read.summary) == ("thing", "Do things")
-    assert sum(len(links) for links in read.sections.values()) == output.links == 6
+    assert sum(len(links) for links in read.sections.values()) == output["links"] == 6
     assert [link.url for link in read.sections["Docs"]] == [
         "README.md",
         "docs/guide%20%28old%29.md",
     ]
     assert read.sections["Code"][0].desc == "Do things, ümlauts too."
-    assert output.model_dump() == {
+    assert output == {
         "title": "thing",
         "llms_txt": str(out / "llms.txt"),
         "llms_txt_bytes": (out / "llms.txt").stat().st_size,
@@ -91,14 +101,14 @@ async def test_a_tree_becomes_two_files(tree: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(out)) == ["llms-full.txt", "llms.txt"]
 
 
-@pytest.mark.parametrize("hold", [0, 37, 10**9])
+@pytest.mark.parametrize("held", [200, 10**6])
 async def test_partials_joined_are_the_artifact_and_the_file(
-    tree: Path, tmp_path: Path, hold: int
+    tree: Path, tmp_path: Path, held: int
 ) -> None:
     """ML-04 However the text is throttled, and complete only once the file is in place."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones, hold=hold)
     out = tmp_path / "out"
-    await _run(run, tree, out=str(out))
+    settings = {"throttle_bytes": held, "throttle_seconds": 0.001}
+    run = await _run(tmp_path, tree, settings=settings, out=str(out))
     for name in ("llms.txt", "llms-full.txt"):
         data = (out / name).read_bytes()
         assert run.text_of(name).encode() == data
@@ -111,12 +121,12 @@ async def test_the_same_tree_gives_the_same_facts_and_bytes(
     tree: Path, tmp_path: Path
 ) -> None:
     """ML-02 ML-03 Run into the tree itself, twice: the first result is not part of the second."""
-    first, second = (FakeRun(tmp_path / "runs", KIND.milestones) for _ in range(2))
-    await _run(first, tree, out=str(tree))
+    first = await _run(tmp_path, tree, out=str(tree))
     after_first = _contents(tree)
-    await _run(second, tree, out=str(tree))
+    second = await _run(tmp_path, tree, out=str(tree))
     assert _contents(tree) == after_first
-    assert first.facts == second.facts
+    assert first.view.state == "completed"
+    assert first.events == second.events
 
 
 async def test_nothing_is_written_but_in_the_output_folder(
@@ -124,8 +134,7 @@ async def test_nothing_is_written_but_in_the_output_folder(
 ) -> None:
     """ML-03 The source stays as it was; no code of it ran."""
     before = _contents(tree)
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(run, tree, out=str(tmp_path / "out"))
+    _result(await _run(tmp_path, tree, out=str(tmp_path / "out")))
     assert _contents(tree) == before
     assert sorted(os.listdir(tmp_path)) == ["out", "tree"]
 
@@ -134,16 +143,14 @@ async def test_without_an_output_folder_the_workspace_is_used(
     tree: Path, tmp_path: Path
 ) -> None:
     """ML-04 `out` null."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    output = await _run(run, tree)
-    assert output.llms_txt == str(tmp_path / "runs" / "run-1" / "llms.txt")
+    output = _result(await _run(tmp_path, tree))
+    assert output["llms_txt"] == str(tmp_path / "runs" / "run-1" / "llms.txt")
 
 
 async def test_links_stand_behind_a_base_url(tree: Path, tmp_path: Path) -> None:
     """ML-04 Absolute links when an address is known."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
     await _run(
-        run,
+        tmp_path,
         tree,
         out=str(tmp_path),
         base_url="https://example.org/blob/HEAD",
@@ -156,23 +163,18 @@ async def test_links_stand_behind_a_base_url(tree: Path, tmp_path: Path) -> None
 
 async def test_the_byte_cap_comes_from_the_config(tree: Path, tmp_path: Path) -> None:
     """ML-04 Beyond `llms_full_bytes` files are named and not quoted."""
-    run = FakeRun(
-        tmp_path / "runs", KIND.milestones, config=Config(llms_full_bytes=800)
-    )
-    output = await _run(run, tree, out=str(tmp_path))
+    settings = {"llms_full_bytes": 800}
+    output = _result(await _run(tmp_path, tree, settings=settings, out=str(tmp_path)))
     text = (tmp_path / "llms-full.txt").read_text()
-    assert output.llms_full_bytes == len(text.encode()) <= 800
+    assert output["llms_full_bytes"] == len(text.encode()) <= 800
     assert "## README.md" in text
     assert text.endswith("## Not quoted\n\n- src/thing/core.py\n")
 
 
 async def test_progress_grows_within_each_part(tree: Path, tmp_path: Path) -> None:
     """ML-01 A person sees what is being done and how much of it is."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(run, tree, out=str(tmp_path))
-    told = [
-        (fact.step, fact.fraction) for fact in run.facts if isinstance(fact, Progress)
-    ]
+    run = await _run(tmp_path, tree, out=str(tmp_path))
+    told = [(fact.step, fact.fraction) for fact in run.of(Progress)]
     for step in ("analyse", "render"):
         fractions = [
             fraction for name, fraction in told if name == step and fraction is not None
@@ -191,10 +193,10 @@ async def test_a_source_without_files_fails_with_a_sentence(
         (source / "__pycache__").mkdir(parents=True)
     if case == "a file":
         source.write_text("x")
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    match = "has no files to describe" if case == "empty" else "is not a folder"
-    with pytest.raises(SourceUnusable, match=match):
-        await _run(run, source, out=str(tmp_path / "out"))
+    run = await _run(tmp_path, source, out=str(tmp_path / "out"))
+    why = "has no files to describe" if case == "empty" else "is not a folder"
+    assert run.view.state == "failed"
+    assert why in (run.view.error or "")
     assert run.names() == []
     assert not (tmp_path / "out").exists()
 
@@ -204,54 +206,45 @@ async def test_an_output_folder_that_is_a_file_fails_with_a_sentence(
 ) -> None:
     """ML-04 The artifact is not called complete."""
     (tmp_path / "out").write_text("x")
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    with pytest.raises(NotAvailable, match=r"llms\.txt cannot be written"):
-        await _run(run, tree, out=str(tmp_path / "out"))
+    run = await _run(tmp_path, tree, out=str(tmp_path / "out"))
+    assert run.view.state == "failed"
+    assert "llms.txt cannot be written" in (run.view.error or "")
     assert run.completed("llms.txt") == []
-
-
-@dataclass
-class CancelledAtFact(FakeRun):
-    """Is cancelled while its nth fact is recorded."""
-
-    nth: int = 0
-    scope: trio.CancelScope | None = None
-
-    async def emit(self, event: Fact) -> None:
-        if len(self.facts) >= self.nth and self.scope is not None:
-            self.scope.cancel(reason="user")
-        await super().emit(event)
 
 
 async def test_a_cancel_at_any_fact_leaves_whole_files_or_none(
     tree: Path, tmp_path: Path
 ) -> None:
     """ML-04 QA-10 At every fact once: nothing unfinished in place or beside it."""
-    whole = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(whole, tree, out=str(tmp_path / "whole"))
-    expected = _contents(tmp_path / "whole")
-    for nth in range(len(whole.facts) + 1):
-        out = tmp_path / f"out-{nth}"
-        with trio.fail_after(30), trio.CancelScope() as scope:
-            run = CancelledAtFact(
-                tmp_path / "runs", KIND.milestones, nth=nth, scope=scope
-            )
-            await _run(run, tree, out=str(out))
-        found = _contents(out)
-        assert found.items() <= expected.items()
-        for name in ("llms.txt", "llms-full.txt"):
-            assert not run.completed(name) or name in found
-        assert scope.cancelled_caught == (nth < len(whole.facts))
+    states = set()
+    async with open_kinds(KIND, home=tmp_path / "runs") as core:
+        given = {"source": str(tree), "out": str(tmp_path / "whole")}
+        whole = await run_in(core, KIND, given, "whole")
+        expected = _contents(tmp_path / "whole")
+        for nth in range(1, len(whole.events)):
+            out, run_id = tmp_path / f"out-{nth}", f"run-{nth}"
+            await core.submit(KIND.name, {**given, "out": str(out)}, run_id=run_id)
+            with trio.fail_after(30):
+                while (await core.view(run_id)).sequence < nth:
+                    await core.core.bus.wait_published(run_id)
+                await core.cancel(run_id)
+                await core.wait_ended(run_id)
+            run, found = await ended(core, run_id), _contents(out)
+            states.add(run.view.state)
+            assert found.items() <= expected.items()
+            for name in ("llms.txt", "llms-full.txt"):
+                assert not run.completed(name) or name in found
+            assert (run.view.state == "completed") <= (found == expected)
+    assert "cancelled" in states
 
 
-@dataclass
-class DiesWhileStreaming(FakeRun):
-    """Recording fails once some text of the second file is written: the store is gone."""
+class DiesWhileStreaming(RunWithFault):
+    """It fails once some text of the second file is written."""
 
     async def progress(self, step: str, fraction: float | None = None) -> None:
         if step == "render":
             raise ZeroDivisionError
-        await super().progress(step, fraction)
+        await self.real.progress(step, fraction)
 
 
 async def test_a_failure_while_streaming_keeps_the_old_file(
@@ -261,9 +254,11 @@ async def test_a_failure_while_streaming_keeps_the_old_file(
     out = tmp_path / "out"
     out.mkdir()
     (out / "llms-full.txt").write_text("old")
-    run = DiesWhileStreaming(tmp_path / "runs", KIND.milestones)
-    with pytest.raises(ZeroDivisionError):
-        await _run(run, tree, out=str(out))
+    dying = with_fault(KIND, DiesWhileStreaming)
+    given = {"source": str(tree), "out": str(out)}
+    run = await run_kind(dying, given, tmp_path / "runs")
+    assert run.view.state == "failed"
+    assert "ZeroDivisionError" in (run.view.error or "")
     assert (out / "llms-full.txt").read_text() == "old"
     assert sorted(os.listdir(out)) == ["llms-full.txt", "llms.txt"]
     assert run.text_of("llms-full.txt").startswith("# thing\n")
@@ -273,11 +268,8 @@ async def test_a_failure_while_streaming_keeps_the_old_file(
 
 async def test_milestones_carry_json(tree: Path, tmp_path: Path) -> None:
     """ML-01 Metadata is JSON and says how much there is."""
-    run = FakeRun(tmp_path / "runs", KIND.milestones)
-    await _run(run, tree, out=str(tmp_path))
-    said = {
-        fact.name: fact.metadata for fact in run.facts if isinstance(fact, Milestone)
-    }
+    run = await _run(tmp_path, tree, out=str(tmp_path))
+    said = {fact.name: fact.metadata for fact in run.of(Milestone)}
     assert said["repo_fetched"] == {"files": 7, "cut": False}
     assert said["analysis_completed"] == {
         "links": 6,

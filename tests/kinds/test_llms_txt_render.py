@@ -64,6 +64,7 @@ def _read(outline: Outline, base_url: str = "") -> tuple[str, Any]:
     return text, parse_llms_file(text)
 
 
+@pytest.mark.slow
 @given(outlines, st.sampled_from(["", "https://example.org/tree/"]))
 @settings(deadline=None)
 @example(Outline("", "", (), {}), "")

@@ -7,23 +7,28 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 import trio
 
 from fakes.coding import open_coding, place
-from fakes.pipeline_run import Executed, FakeRun
+from fakes.kind_runs import (
+    Ended,
+    RealPrograms,
+    RunWithFault,
+    processes_of,
+    run_kind,
+    with_fault,
+)
 from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.strangers import MOST_BROKEN, read_confined
+from penstock.pipeline import Executed, Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
-from penstock.words.config import Config
-from penstock.words.events import Log, ProcessExited
+from penstock.words.events import ProcessExited
 
-if TYPE_CHECKING:
-    from penstock.pipeline import Run
+pytestmark = pytest.mark.processes
 
 #: A reader with the real limits, whose requests say what becomes of it.
 READER = """
@@ -52,8 +57,7 @@ serve(make_answer, sys.stdin.buffer, sys.stdout.buffer, Limits())
 """
 
 
-@dataclass
-class BreakableReader(FakeRun):
+class BreakableReader(RunWithFault):
     """Reads by the program above."""
 
     async def exec(
@@ -62,15 +66,13 @@ class BreakableReader(FakeRun):
         path = str(Path(sys.modules["penstock"].__path__[0]).parent)
         code = f"import sys; sys.path.append({path!r})\n{READER}"
         argv = [*argv[:-2], code]
-        return await super().exec(argv, on_stdout=on_stdout, **options)
+        return await self.real.exec(argv, on_stdout=on_stdout, **options)
 
 
 async def ask(
     tmp_path: Path, *paths: str, **settings: Any
 ) -> tuple[list[Any], list[str], int]:
     """The answers, the log, and how many processes there were."""
-    config = Config.model_validate({"reader_cpu_seconds": 1, **settings})
-    run = BreakableReader(tmp_path, config=config)
     answers: list[Any] = []
 
     async def take(number: int, reply: Any) -> None:
@@ -78,16 +80,31 @@ async def ask(
         assert number == len(answers)
         answers.append(reply)
 
+    run = await read(tmp_path, *paths, take=take, **settings)
+    assert run.view.state == "completed", run.view.error
+    return answers, run.log().splitlines(), len(processes_of(run))
+
+
+async def read(
+    tmp_path: Path,
+    *paths: str,
+    take: Callable[[int, Any], Awaitable[None]],
+    **settings: Any,
+) -> Ended:
+    """A run that asks the breakable reader for these and hands over what it says."""
     rounds = iter(range(1000))
 
     def common() -> Mapping[str, Any]:
         return {"round": next(rounds)}
 
-    with trio.fail_after(60):
+    async def pipeline(run: Any, _inputs: Inputs) -> Output:
         requests = [{"path": path} for path in paths]
-        await read_confined(cast("Run", run), "none", requests, take, common)
-    told = "".join(fact.text for fact in run.facts if isinstance(fact, Log))
-    return answers, told.splitlines(), len(run.commands)
+        await read_confined(run, "none", requests, take, common)
+        return Output()
+
+    kind = with_fault(Kind("read", "Read", Inputs, Output, pipeline), BreakableReader)
+    settings = {"reader_cpu_seconds": 1, **settings}
+    return await run_kind(kind, {}, tmp_path, programs=RealPrograms(), **settings)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +166,9 @@ async def test_what_the_taker_raises_comes_as_it_is(tmp_path: Path) -> None:
         await trio.lowlevel.checkpoint()
         raise KeyError(number)
 
-    run = cast("Run", BreakableReader(tmp_path))
-    with trio.fail_after(60), pytest.raises(KeyError):
-        await read_confined(run, "none", [{"path": "a"}], refuse, lambda: {"round": 0})
+    run = await read(tmp_path, "a", take=refuse)
+    assert (run.view.state, run.view.error) == ("failed", "KeyError: 0")
+    assert len(run.of(ProcessExited)) == 0
 
 
 def hostile_files() -> dict[str, str]:
@@ -170,12 +187,12 @@ def hostile_files() -> dict[str, str]:
     }  # fmt: skip
 
 
-async def _describe(run: FakeRun, source: Path, out: Path) -> float:
+async def _describe(home: Path, source: Path, out: Path) -> float:
     """Seconds of CPU of this process, children apart."""
     begin = time.process_time()
-    with trio.fail_after(120):
-        parsed = KIND.parse({"source": str(source), "out": str(out), "model": False})
-        await KIND.pipeline(cast("Run", run), parsed)
+    given = {"source": str(source), "out": str(out), "model": False}
+    run = await run_kind(KIND, given, home, programs=RealPrograms())
+    assert run.view.state == "completed", run.view.error
     return time.process_time() - begin
 
 
@@ -190,8 +207,7 @@ async def test_a_hostile_tree_costs_the_daemon_no_more_than_a_plain_one(
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             said = text if kind == "hostile" or path.endswith("good.py") else "words\n"
             (root / path).write_text(said)
-        run = FakeRun(tmp_path / "runs", KIND.milestones)
-        took = await _describe(run, root, tmp_path / f"out-{kind}")
+        took = await _describe(tmp_path / "runs", root, tmp_path / f"out-{kind}")
         spent[kind] = min(took, spent.get(kind, took))
         assert "Does what is good." in (tmp_path / f"out-{kind}/llms.txt").read_text()
     assert spent["hostile"] < 3 * spent["plain"] + 0.2

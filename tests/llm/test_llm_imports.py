@@ -12,6 +12,8 @@ import pytest
 
 import penstock.llm
 
+pytestmark = pytest.mark.processes
+
 FOLDER = Path(next(iter(penstock.llm.__path__)))
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 

@@ -334,6 +334,7 @@ _READS = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("what", sorted(_READS))
 def test_a_fifo_in_the_place_of_a_file_hangs_nobody(tmp_path: Path, what: str) -> None:
     """CL-01: in a process of its own, since whoever waits for a FIFO cannot be called off."""

@@ -86,6 +86,7 @@ async def test_a_file_that_cannot_be_looked_up_is_not_called_gone(
     assert too_long.change() is None
 
 
+@pytest.mark.processes
 def test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file(
     tmp_path: Path,
 ) -> None:
@@ -107,6 +108,7 @@ def test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file(
     trio.run(open_it)
 
 
+@pytest.mark.processes
 def test_the_lock_leaves_the_locks_of_sqlite_alone(tmp_path: Path) -> None:
     """ST-03: closing a descriptor of the file would drop them, and the log could be cut short."""
     path = tmp_path / "p.db"

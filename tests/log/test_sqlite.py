@@ -344,6 +344,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="another user is needed to lack a permission"
 )

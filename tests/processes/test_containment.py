@@ -23,6 +23,8 @@ from penstock.processes.containment import (
 )
 from penstock.words.errors import StartRefused
 
+pytestmark = pytest.mark.alone
+
 CONTAINED = Path(__file__).parents[1] / "contained"
 KINDS = [
     "plain",

@@ -36,6 +36,8 @@ from penstock.processes.process import (
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 
+pytestmark = pytest.mark.processes
+
 #: The tests of two sessions must not find each other's processes.
 RUN_ID = f"run-of-test-{os.getpid()}"
 SUBREAPER = Containment("subreaper")

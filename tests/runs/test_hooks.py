@@ -150,6 +150,7 @@ async def test_a_core_calls_its_hooks(
     assert processes.started == [("tell", "3")]
 
 
+@pytest.mark.processes
 async def test_a_program_gets_the_event(tmp_path: Path) -> None:
     async def start(argv: object, **others: object) -> object:
         return await run_process(

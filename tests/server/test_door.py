@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.core import TOKEN, House, open_house
+from fakes.house import TOKEN, House, open_house
 from fakes.real_daemon import RealDaemon
 from penstock.server.door import Door
 from penstock.server.door_stream import DoorStream
@@ -247,8 +247,7 @@ def test_a_connection_ends_with_its_client(
 async def test_a_client_that_takes_nothing_is_cut() -> None:
     """WS-03, law 6: Hypercorn would wait for it for ever."""
     async with open_house(stall_timeout=0.3) as house:
-        for number in range(500):
-            house.queued("r") if number == 0 else house.record("r", *[log_line()] * 4)
+        await fill(house, 500)
         async with await house.raw() as stream:
             extra = "Accept: application/x-ndjson\r\n"
             await stream.send_all(request(house, "/events", extra=extra))
@@ -256,8 +255,11 @@ async def test_a_client_that_takes_nothing_is_cut() -> None:
             await house.wait_subscribers(0)
 
 
-def log_line() -> Log:
-    return Log(text="x" * 10_000)
+async def fill(house: House, commits: int) -> None:
+    """More than a socket holds: four facts of 10 kB in each commit."""
+    await house.start("r")
+    for _ in range(commits):
+        await house.record("r", *[Log(text="x" * 10_000) for _ in range(4)])
 
 
 async def test_the_unix_socket_is_private(tmp_path: Path) -> None:
@@ -332,8 +334,7 @@ async def test_a_goodbye_ends_idle_connections_at_once() -> None:
 async def test_a_goodbye_cuts_whoever_stalls() -> None:
     """APP-06, QA-08: bounded by shutdown_servers, though Hypercorn shields its sends."""
     async with open_house(shutdown_servers=0.3) as house:
-        for number in range(300):
-            house.queued("r") if number == 0 else house.record("r", *[log_line()] * 4)
+        await fill(house, 300)
         async with await house.raw() as stalled:
             extra = "Accept: text/event-stream\r\n"
             await stalled.send_all(request(house, "/events", extra=extra))

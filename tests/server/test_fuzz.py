@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fakes.core import open_house
+from fakes.house import open_house
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.routes import ROUTES, Route
 
@@ -64,7 +64,7 @@ async def test_no_request_breaks_the_daemon(seed: int) -> None:
     chance = random.Random(seed)
     statuses = set()
     async with open_house() as house, house.http() as client:
-        house.queued("r")
+        await house.start("r")
         for _ in range(120):
             route = chance.choice(ROUTES)
             path, query = url(route, chance)

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio_websocket import open_websocket_url
 
-from fakes.core import TOKEN, House, open_house
+from fakes.house import TOKEN, House, open_house
 from penstock.words.config import Config
 
 JSON = "Content-Type: application/json\r\n"
@@ -297,7 +297,7 @@ async def test_a_stream_is_known_by_its_first_frame() -> None:
             assert "hello" in await shown.get_message()
             async with await house.raw() as other:
                 assert await ask(house, other) == 200
-            house.queued("a")
+            await house.start("a")
             with trio.fail_after(5):
                 while "run.queued" not in await shown.get_message():
                     pass

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.core import TOKEN, open_house
+from fakes.house import TOKEN, open_house
 from penstock.server.json_meter import JsonMeter
 from penstock.words.errors import Refused, TooLarge
 
@@ -132,7 +132,7 @@ async def test_a_body_of_many_values_is_refused_with_the_limit(
         assert word in document["detail"]
         assert document["limit"] == int(word.split()[0])
         assert TOKEN not in answer.text
-        assert house.core.store.facts == []
+        assert house.core.bus.head == house.opened_at
 
 
 def test_the_error_of_too_many_values_is_told_as_a_size() -> None:

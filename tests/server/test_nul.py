@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from fakes.core import open_house
+from fakes.house import open_house
 from penstock.server.mcp.tools import TOOLS
 from penstock.words.api import Sent, SubmitRequest, read_json
 from penstock.words.errors import Refused
-from penstock.words.events import AskRaised, RunStarted
+from penstock.words.events import RunWaiting
 from penstock.words.text import find_nul
 
 SENT: list[tuple[str, dict[str, Any], str]] = [
@@ -28,7 +28,7 @@ SENT: list[tuple[str, dict[str, Any], str]] = [
     ("/runs/r/interventions", {"text": "a\0b"}, "text"),
     ("/runs/r/bug-reports", {"text": "a\0", "version": 0}, "text"),
     ("/runs/r/bug-reports", {"text": "a", "version": 0, "module": "\0"}, "module"),
-    ("/runs/r/asks/go", {"answer": "\0yes"}, "answer"),
+    ("/runs/r/asks/go%20on%3F", {"answer": "\0yes"}, "answer"),
     ("/tasks", {"prompt": "a\0"}, "prompt"),
     ("/tasks", {"prompt": "a", "answers": ["", "\0"]}, "answers.1"),
     ("/queue/pause", {"reason": "\0"}, "reason"),
@@ -41,14 +41,14 @@ async def test_a_nul_is_refused_by_its_field(
 ) -> None:
     """API-08 ER-02: 400 on every route that takes text, and nothing is recorded."""
     async with open_house() as house, house.http() as client:
-        house.queued("r")
-        house.record("r", RunStarted(kind="echo"), AskRaised(name="go", question="?"))
-        before = len(house.core.store.facts)
+        await house.start("r", "question")
+        await house.wait_fact("r", RunWaiting)
+        before = house.core.bus.head
         answer = await client.post(path, json=body)
         assert answer.status_code == 400, answer.text
         assert answer.json()["detail"].startswith(f"{field}")
         assert "NUL" in answer.json()["detail"]
-        assert len(house.core.store.facts) == before
+        assert house.core.bus.head == before
 
 
 @pytest.mark.parametrize("path", ["/runs?q=a%00b", "/runs/a%00b", "/events?after=%00"])

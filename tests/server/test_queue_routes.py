@@ -18,6 +18,8 @@ from penstock.words.api import WhyReply
 from penstock.words.config import Config, Group
 from penstock.words.errors import Conflict, NotAvailable, NotFound, Refused
 
+pytestmark = pytest.mark.processes
+
 
 @asynccontextmanager
 async def open_daemon_client(folder: Path, **settings: Any) -> AsyncIterator[Client]:

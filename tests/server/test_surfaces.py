@@ -24,6 +24,8 @@ from penstock.words.errors import (
     Unauthorised,
 )
 
+pytestmark = pytest.mark.processes
+
 
 @asynccontextmanager
 async def open_whole(folder: Path, **settings: Any) -> AsyncIterator[Daemon]:

@@ -11,11 +11,11 @@ import trio
 import trio.testing
 import wsproto
 
-from fakes.core import TOKEN, House, open_house
+from fakes.house import TOKEN, House, open_house
 from penstock.words.events import Log
 
 #: So many that no socket holds them.
-FACTS = 1501
+FACTS = 1503
 
 
 class PlainClient:
@@ -95,11 +95,10 @@ async def open_stalled(house: House) -> AsyncIterator[PlainClient]:
     """A client that was sent more than its socket holds."""
     async with open_plain(house) as client:
         await house.wait_subscribers(1)
-        house.queued("r")
-        for number in range(FACTS - 1):
-            house.record("r", Log(text=f"{number:05d}" + "x" * 10_000))
-            if number % 20 == 0:
-                await trio.lowlevel.checkpoint()
+        await house.start("r")
+        for number in range(0, FACTS - 3, 20):
+            texts = [f"{number + n:05d}" + "x" * 10_000 for n in range(20)]
+            await house.record("r", *[Log(text=text) for text in texts])
         await trio.testing.wait_all_tasks_blocked(0.05)
         [row] = house.core.bus.subscribers()
         assert row.lag > 0, "the client has room for everything"
@@ -157,8 +156,9 @@ async def test_a_client_that_catches_up_lets_others_run() -> None:
     """QA-12: each frame is a turn of the loop, though the kernel takes them all at once."""
     async with open_house(frame_events=1) as house, open_plain(house):
         await house.wait_subscribers(1)
+        await house.start("r")
         await trio.testing.wait_all_tasks_blocked(0.02)
-        house.record("r", *[Log(text="x")] * 100)
+        await house.record("r", *[Log(text="x") for _ in range(100)])
         turns = 0
         while house.core.bus.subscribers()[0].lag:
             await trio.lowlevel.checkpoint()

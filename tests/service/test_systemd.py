@@ -130,6 +130,7 @@ def test_only_what_is_meant_for_this_process_counts(
     assert read_supervision(environ, 7) == found
 
 
+@pytest.mark.processes
 def test_children_get_neither_names_nor_sockets(home: Path) -> None:
     """SY-01"""
     code = (
@@ -222,6 +223,7 @@ def test_a_given_socket_that_is_open_to_all_needs_the_token(home: Path) -> None:
     assert not (home / "run" / "penstock" / "daemon.sock").exists()
 
 
+@pytest.mark.processes
 def test_a_descriptor_that_listens_to_nothing_is_refused(home: Path) -> None:
     with socket.socket() as sock:
         with ending(start_with([sock], *SERVE)) as daemon:

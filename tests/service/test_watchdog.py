@@ -12,6 +12,8 @@ import trio.lowlevel
 
 from penstock.service.watchdog import Watchdog, open_watchdog
 
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
+
 #: Long enough that a loaded machine does not stall the loop by itself.
 STALL = 0.5
 

@@ -19,6 +19,8 @@ from penstock.cli.units import SERVICE, SOCKET, read_template, render_units
 from penstock.words.address import find_paths
 from penstock.words.config import Config
 
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
+
 TESTS = Path(__file__).parents[1]
 ENCLOSE = TESTS / "contained" / "enclose.py"
 MANAGER = Path(__file__).with_name("manager.py")

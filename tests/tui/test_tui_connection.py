@@ -20,6 +20,8 @@ from penstock_tui.app import Dashboard
 from penstock_tui.model import DashboardState
 from penstock_tui.stream import LiveStream
 
+pytestmark = pytest.mark.processes
+
 #: Seconds quitting may take; the aim is 0.5, and the box under test is shared.
 QUIT_SECONDS = 2.0
 

@@ -86,6 +86,7 @@ def test_what_cannot_be_done_is_said_and_the_code_tells_the_sort(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_the_dashboard_imports_nothing_heavy_of_the_daemon() -> None:
     """Design 8: a client, light enough to open without a thought."""
     code = (
@@ -101,6 +102,7 @@ def test_the_dashboard_imports_nothing_heavy_of_the_daemon() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.processes
 def test_help_is_there_before_textual() -> None:
     code = "import sys\nfrom penstock_tui.main import parser\nparser().format_help()\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -225,6 +227,7 @@ def test_a_copy_of_a_real_database_is_replayed(
     assert list(tmp_path.iterdir()) == [copy]
 
 
+@pytest.mark.processes
 def test_without_a_terminal_it_says_so_and_leaves() -> None:
     """Drawing into a pipe would go on for ever, and nobody could press a key."""
     done = subprocess.run(

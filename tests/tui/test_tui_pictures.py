@@ -19,6 +19,8 @@ from penstock_tui.picture import size_of, take_picture
 from penstock_tui.settings import Settings
 from penstock_tui.wording import CROSS
 
+pytestmark = pytest.mark.slow
+
 KEPT = Path(__file__).parent / "snapshots"
 SIZES = {"120x40": (120, 40), "80x24": (80, 24)}
 THEMES = ("penstock-dark", "penstock-light")
@@ -140,6 +142,7 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
         size_of(text)
 
 
+@pytest.mark.processes
 def test_without_colour_state_is_still_told(
     frozen: DaemonProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -449,6 +449,7 @@ def test_every_fact_is_one_class_without_methods() -> None:
         ]
 
 
+@pytest.mark.processes
 def test_the_vocabulary_needs_neither_trio_nor_a_store() -> None:
     """EV-04"""
     program = (

@@ -65,6 +65,7 @@ def test_a_lock_that_is_no_file_of_ours_is_nobodys(tmp_path: Path) -> None:
         assert read_holder(tmp_path) is None
 
 
+@pytest.mark.processes
 def test_who_only_looks_keeps_no_daemon_from_its_lock(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.touch()

@@ -54,6 +54,7 @@ async def ended(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
     return task
 
 
+@pytest.mark.processes
 async def test_a_task_over_rest_ends_completed_with_its_whole_history(
     where: Place, model_server: ModelServer
 ) -> None:
@@ -81,6 +82,7 @@ async def test_a_task_over_rest_ends_completed_with_its_whole_history(
     assert {**again, "websocket_url": ""} == {**task, "websocket_url": ""}
 
 
+@pytest.mark.processes
 async def test_an_agent_s_task_is_the_same_run(
     where: Place, model_server: ModelServer
 ) -> None:
@@ -173,6 +175,7 @@ async def test_a_model_the_server_does_not_have_keeps_the_daemon_from_starting(
             raise AssertionError("it started")
 
 
+@pytest.mark.processes
 async def test_a_model_that_goes_away_makes_the_daemon_unwell(tmp_path: Path) -> None:
     """API-06, ER-01: 503 with the address, and the run that needs it fails with it too."""
     with ExitStack() as server:

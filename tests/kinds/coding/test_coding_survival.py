@@ -43,6 +43,8 @@ from penstock.words.events import TERMINAL_TYPES
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 
+pytestmark = pytest.mark.processes
+
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')
 #: The steps of the task below, in order: a daemon may die behind each of them.
 STEPS = (

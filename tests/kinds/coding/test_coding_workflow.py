@@ -44,6 +44,8 @@ from penstock.runs.core import Core
 from penstock.words.api import BugReportRequest
 from penstock.words.recorded import Recorded
 
+pytestmark = pytest.mark.processes
+
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')
 
 
