@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Literal
@@ -12,15 +12,12 @@ from typing import Any, Literal
 import trio
 
 from penstock.kinds.confined import Limits, serve
-from penstock.processes.process import Proof
+from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.events import ProcessExited, ProcessStarted
 
 #: Seconds that a fake process takes to end when it is told to.
 ENDING_SECONDS = 0.01
-
-OnStarted = Callable[[ProcessStarted], Awaitable[None]]
-OnOutput = Callable[[Any, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
