@@ -9,10 +9,10 @@ import trio
 
 from fakes.scripted_daemon import open_scripted_daemon
 from penstock.client import open_client
-from penstock.client.failures import error_of
 from penstock.words import errors
 from penstock.words.address import Address
-from penstock.words.problems import problem_of
+from penstock.words.api import problem_of
+from penstock.words.problems import error_of
 
 
 async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:

@@ -29,12 +29,6 @@ from penstock.client import (
     WentBack,
     open_stream,
 )
-from penstock.client.stream import (
-    LONGEST_DELAY,
-    PATIENCE_SECONDS,
-    Cursor,
-    Patience,
-)
 from penstock.words.address import Address
 from penstock.words.errors import (
     DaemonUnreachable,
@@ -43,7 +37,6 @@ from penstock.words.errors import (
     RunNotFound,
     Unauthorised,
 )
-from penstock.words.recorded import Recorded
 
 LINE = {"type": "log", "text": "x"}
 
@@ -230,32 +223,3 @@ async def test_the_readers_own_error_comes_out_as_itself(tmp_path: Path) -> None
                 async with open_stream(daemon.address, "r") as stream:
                     await anext(stream)
                     raise KeyError("mine")
-
-
-def facts(*numbers: tuple[int, int]) -> list[Recorded]:
-    return [Recorded.from_wire(fact(p, s, LINE)) for p, s in numbers]
-
-
-def test_a_hole_nobody_told_of_is_noticed() -> None:
-    news = Cursor("r").take(facts((1, 1), (4, 3)))
-    assert positions(news) == [1, 4]
-    assert Skipped(2, 3) in news
-    news = Cursor(None, 5).take(facts((7, 1)))
-    assert news[0] == Skipped(6, 6)
-
-
-def test_other_runs_facts_between_are_no_hole() -> None:
-    assert positions(Cursor("r").take(facts((1, 1), (40, 2)))) == [1, 40]
-    assert len(Cursor("r", 30).take(facts((40, 2)))) == 1
-
-
-def test_patience_grows_is_bounded_and_starts_anew_with_each_connection() -> None:
-    patience = Patience()
-    assert patience.delay(0) is None
-    patience.connected()
-    delays = [patience.delay(0) for _ in range(9)]
-    assert delays[:3] == [0.1, 0.2, 0.4]
-    assert delays[-1] == LONGEST_DELAY
-    assert patience.delay(PATIENCE_SECONDS + 1) is None
-    patience.connected()
-    assert patience.delay(10 * PATIENCE_SECONDS) == 0.1

@@ -13,9 +13,9 @@ from penstock.server.guard import (
     make_guard,
 )
 from penstock.server.routes import ROUTES
+from penstock.words.api import problem_of
 from penstock.words.config import Config
 from penstock.words.errors import Forbidden, Refused, StartRefused, Unauthorised
-from penstock.words.problems import problem_of
 
 TOKEN = "right"
 LOCAL = ("127.0.0.1", 9876)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from fakes.tui_scene import FROZEN, World, busy_afternoon
+from penstock.client.log_reader import Backoff, LogReader
 from penstock.log.projections import fold
 from penstock.words import events as e
 from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, DashboardState
@@ -29,11 +30,22 @@ def greeting(epoch: str = "one", head: int = 0) -> dict[str, Any]:
     }
 
 
+def feed(
+    model: DashboardState, *frames: dict[str, Any], now: datetime = FROZEN
+) -> None:
+    """What a reader of the log, which stands where the model does, hears in these frames."""
+    reader = LogReader(Backoff(0.1, 1.0, limit=None))
+    reader.begin(model.epoch, model.position)
+    for frame in frames:
+        for heard in reader.feed(frame):
+            model.feed(heard, now)
+
+
 def followed(world: World) -> DashboardState:
     model = DashboardState()
-    model.feed(greeting(head=len(world.log)), FROZEN)
-    model.feed({"type": "events", "events": wired(world)}, FROZEN)
-    model.feed({"type": "ready", "head": len(world.log)}, FROZEN)
+    feed(model, greeting(head=len(world.log)))
+    feed(model, {"type": "events", "events": wired(world)})
+    feed(model, {"type": "ready", "head": len(world.log)})
     return model
 
 
@@ -53,7 +65,7 @@ def test_facts_that_were_taken_before_are_ignored() -> None:
     world = busy_afternoon(World())
     model = followed(world)
     count, alerts = model.tail_count, model.alert_count
-    model.feed({"type": "events", "events": wired(world)[-40:]}, FROZEN)
+    feed(model, {"type": "events", "events": wired(world)[-40:]})
     assert (model.tail_count, model.alert_count, model.missed) == (count, alerts, 0)
 
 
@@ -66,10 +78,10 @@ def test_a_gap_is_counted_and_breaks_only_the_runs_it_touches() -> None:
     world.record("a", e.Progress(step="x", fraction=0.5))
     facts = wired(world)
     model = DashboardState()
-    model.feed(greeting(), FROZEN)
-    model.feed({"type": "events", "events": facts[:2]}, FROZEN)
-    model.feed({"type": "gap", "first": 3, "last": 3}, FROZEN)
-    model.feed({"type": "events", "events": facts[3:]}, FROZEN)
+    feed(model, greeting())
+    feed(model, {"type": "events", "events": facts[:2]})
+    feed(model, {"type": "gap", "first": 3, "last": 3})
+    feed(model, {"type": "events", "events": facts[3:]})
     assert model.missed == 1
     assert model.broken == {"a"}
     model.seed([world.views["a"].to_json()])
@@ -80,7 +92,7 @@ def test_a_gap_is_counted_and_breaks_only_the_runs_it_touches() -> None:
 def test_another_log_clears_what_was_shown() -> None:
     """TU-01 an epoch change clears."""
     model = followed(busy_afternoon(World()))
-    model.feed(greeting(epoch="two"), FROZEN)
+    feed(model, greeting(epoch="two"))
     assert not model.runs
     assert not model.alerts
     assert (model.position, model.epoch) == (0, "two")
@@ -89,10 +101,10 @@ def test_another_log_clears_what_was_shown() -> None:
 def test_the_list_at_the_start_and_the_stream_do_not_count_twice() -> None:
     world = busy_afternoon(World())
     model = DashboardState()
-    model.feed(greeting(head=len(world.log)), FROZEN)
+    feed(model, greeting(head=len(world.log)))
     model.seed(view.to_json() for view in world.views.values())
     model.position = len(world.log) - 60
-    model.feed({"type": "events", "events": wired(world)[-60:]}, FROZEN)
+    feed(model, {"type": "events", "events": wired(world)[-60:]})
     assert {run_id: run.view.sequence for run_id, run in model.runs.items()} == {
         run_id: view.sequence for run_id, view in world.views.items()
     }
@@ -110,8 +122,8 @@ def test_a_fact_from_a_newer_daemon_changes_nothing_but_the_cursor() -> None:
         "sequence": 2,
         "event": {"type": "run.blessed", "by": "x"},
     }
-    model.feed({"type": "events", "events": [unknown]}, FROZEN)
-    model.feed({"type": "weather", "of": "tomorrow"}, FROZEN)
+    feed(model, {"type": "events", "events": [unknown]})
+    feed(model, {"type": "weather", "of": "tomorrow"})
     assert model.runs["a"].view.sequence == 2
     assert model.position == 2
 
@@ -147,7 +159,7 @@ def test_throughput_counts_what_arrives_live_and_idle_seconds_are_zero() -> None
     model.second(100)
     for _ in range(3):
         world.record("a", e.Log(text="x"))
-    model.feed({"type": "events", "events": wired(world)[1:]}, FROZEN)
+    feed(model, {"type": "events", "events": wired(world)[1:]})
     model.second(101)
     model.second(104)
     assert list(model.history)[-4:] == [3, 0, 0, 0]
@@ -160,8 +172,10 @@ def test_lag_is_the_worst_of_the_last_second() -> None:
     world.submit("a", "command", {}, 20, 0)
     model = followed(world)
     world.record("a", e.Log(text="x"))
-    model.feed(
-        {"type": "events", "events": wired(world)[1:]}, FROZEN + timedelta(seconds=2)
+    feed(
+        model,
+        {"type": "events", "events": wired(world)[1:]},
+        now=FROZEN + timedelta(seconds=2),
     )
     model.second(7)
     assert model.lag == pytest.approx(2.0)

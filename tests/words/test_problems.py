@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from penstock.words import errors
+from penstock.words.api import Problem, problem_of
 from penstock.words.errors import PenstockError, Refused, TooLarge
 from penstock.words.problems import (
+    OWN_MEMBERS,
     PROBLEMS,
     Exit,
     exit_code_of,
     exit_code_of_status,
     headers_of,
-    problem_of,
     type_of,
 )
 
@@ -128,6 +129,11 @@ def test_a_fact_never_replaces_a_member_of_the_document() -> None:
         "Conflict",
         "sentence",
     )
+
+
+def test_what_a_document_names_itself_is_read_as_no_fact() -> None:
+    """API-07: the table knows the members without the model that has them."""
+    assert set(Problem.model_fields) | {"instance"} == OWN_MEMBERS
 
 
 def test_a_full_queue_says_when_to_come_again() -> None:

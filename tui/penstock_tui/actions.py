@@ -41,7 +41,7 @@ class Actions(App[None]):
         if self.monitor.session is None:
             return
         try:
-            kinds = await self.monitor.session.calls.pipelines()
+            kinds = (await self.monitor.session.calls.get("pipelines"))["pipelines"]
         except PenstockError as error:
             self.announce(str(error), severity="error")
             return
@@ -62,7 +62,9 @@ class Actions(App[None]):
         about = title_of(run.view) if run else ""
         self.push_screen(
             CancelDialog(
-                run_id, about, lambda: session.calls.cancel(run_id, "dashboard")
+                run_id,
+                about,
+                lambda: session.calls.cancel(run_id, "dashboard", wait=True),
             )
         )
 
@@ -126,7 +128,7 @@ class Actions(App[None]):
         if not isinstance(text, str) or self.monitor.session is None:
             return
         try:
-            await self.monitor.session.calls.say(run_id, text)
+            await self.monitor.session.calls.intervene(run_id, text)
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
@@ -163,7 +165,7 @@ class Actions(App[None]):
             "Start no more runs?\nThose that execute go on; new ones may still be submitted.",
             "Pause the queue",
         )
-        self._change_queue(dialog, lambda: calls.pause_queue("dashboard"))
+        self._change_queue(dialog, lambda: calls.pause(None, "dashboard"))
 
     def action_resume_queue(self) -> None:
         if self.monitor.session is None:
@@ -176,7 +178,8 @@ class Actions(App[None]):
         dialog = ConfirmDialog(
             "Resume the queue", "Start runs again?", "Resume the queue"
         )
-        self._change_queue(dialog, self.monitor.session.calls.resume_queue)
+        calls = self.monitor.session.calls
+        self._change_queue(dialog, lambda: calls.resume(None))
 
     def _change_queue(self, dialog: ConfirmDialog, change: Change) -> None:
         self.run_worker(self._ask_and_change(dialog, change), group="dialog")

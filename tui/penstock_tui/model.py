@@ -1,4 +1,4 @@
-"""What the dashboard knows: a plain model fed with frames, without a loop, a socket or a widget.
+"""What the dashboard knows: a plain model fed with what was heard, without a loop, a socket or a widget.
 
 The screen reads it some twenty times a second, so `feed` may be called thousands of times between
 two pictures and must be cheap.
@@ -12,6 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from penstock.client.log_reader import (
+    EpochChanged,
+    Events,
+    Greeted,
+    Heard,
+    Parting,
+    Ready,
+    Skipped,
+    WentBack,
+)
 from penstock.log.projections import RunView
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.recorded import Recorded
@@ -62,8 +72,6 @@ class DashboardState:
     head: int = 0
     floor: int = 0
     position: int = 0
-    #: The fact at `position`, if it was sent to us.
-    event_id: str = ""
     #: Facts that were not sent to us, and how often the connection was made anew.
     missed: int = 0
     reconnects: int = 0
@@ -93,31 +101,33 @@ class DashboardState:
     _counted: int = 0
     _worst: float = 0.0
 
-    def feed(self, frame: Mapping[str, Any], now: datetime) -> None:
-        """Take a frame of the stream. Unknown kinds of frames are ignored."""
+    def feed(self, heard: Heard, now: datetime) -> None:
+        """Take what a reader of the log heard."""
         self.version += 1
-        match frame.get("type"):
-            case "events":
-                for data in frame["events"]:
+        match heard:
+            case Events(envelopes=envelopes):
+                for data in envelopes:
                     self.apply(Recorded.from_wire(data))
-                if frame["events"] and self.phase == "live":
-                    at = datetime.fromisoformat(frame["events"][-1]["at"])
+                if self.phase == "live":
+                    at = datetime.fromisoformat(envelopes[-1]["at"])
                     self._worst = max(self._worst, (now - at).total_seconds())
-            case "hello":
-                self._greet(frame)
-            case "gap":
-                self.miss(frame["first"], frame["last"])
-            case "ready":
+            case Greeted():
+                self.greet(heard)
+                self.phase = "catching up"
+            case EpochChanged() | WentBack():
+                self.forget()
+            case Skipped(first=first, last=last):
+                self.miss(first, last)
+            case Ready():
                 self.phase = "live"
-            case "bye":
-                self.problem = str(frame.get("reason", ""))
+            case Parting(reason=reason):
+                self.problem = reason
 
-    def _greet(self, frame: Mapping[str, Any]) -> None:
-        if self.epoch and frame["epoch"] != self.epoch:
-            self.forget()
-        self.daemon, self.epoch = str(frame.get("daemon", "")), frame["epoch"]
-        self.life = str(frame.get("life", ""))
-        self.head, self.floor = frame["head"], frame["floor"]
+    def greet(self, greeting: Greeted) -> None:
+        """There is a daemon, and it has this log."""
+        self.daemon, self.epoch = greeting.daemon, greeting.epoch
+        self.life = greeting.life
+        self.head, self.floor = greeting.head, greeting.floor
         self.problem = ""
 
     def forget(self) -> None:
@@ -129,7 +139,7 @@ class DashboardState:
         for facts in self.watched.values():
             facts.clear()
         self.position = self.missed = 0
-        self.epoch = self.event_id = ""
+        self.epoch = ""
         self.version += 1
 
     def lose(self, problem: str, *, refused: bool = False) -> None:
@@ -143,16 +153,16 @@ class DashboardState:
         first = max(first, self.position + 1)
         if last >= first:
             self.missed += last - first + 1
-            self.position, self.event_id = last, ""
+            self.position = last
         self.version += 1
 
     def apply(self, fact: Recorded) -> None:
-        """Take the next fact; what is at or below our position was taken before."""
+        """Take the next fact. A copy of a log may hold one twice, and have holes of its own."""
         if fact.position <= self.position:
             return
         if self.position and fact.position != self.position + 1:
             self.missed += fact.position - self.position - 1
-        self.position, self.event_id = fact.position, str(fact.event_id)
+        self.position = fact.position
         self.head = max(self.head, fact.position)
         self._counted += self.phase == "live"
         self.tail.append(fact)

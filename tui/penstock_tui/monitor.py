@@ -81,9 +81,12 @@ class Monitor:
         more = self.session is not None
         while more:
             assert self.session is not None
-            page, after, more = await self.session.calls.facts(run_id, after)
-            yield [Recorded.from_wire(data) for data in page]
+            page = await self.session.calls.events(run_id, after=after)
+            after, more = page["next"], page.get("more", False)
+            yield [Recorded.from_wire(data) for data in page["events"]]
 
     async def why(self, run_id: str) -> str:
         """Why a run stands where it does; "" of a copied log. PenstockError without an answer."""
-        return "" if self.session is None else await self.session.calls.why(run_id)
+        if self.session is None:
+            return ""
+        return str((await self.session.calls.why(run_id))["text"])

@@ -60,7 +60,7 @@ class LiveSession:
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.calls.runs()
+        rows = await self.calls.shown_runs()
         self.model.seed(rows)
         for row in rows:
             if row["state"] in ("running", "waiting"):
@@ -88,10 +88,11 @@ class LiveSession:
                         or loop.time() - looked >= HEALTH_SECONDS
                     ):
                         position = model.position
-                        model.queue = await self.calls.queue()
+                        model.queue = await self.calls.get("queue")
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        model.clients = list(await self.calls.clients())
+                        told = await self.calls.get("clients")
+                        model.clients = list(told["clients"])
                         model.health = await self.calls.health()
                         model.health_at = monotonic()
                     if model.broken:

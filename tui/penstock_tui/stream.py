@@ -1,4 +1,4 @@
-"""The connection to the daemon's stream: made, resumed by position, and made again."""
+"""The connection to the daemon's stream on asyncio: made, and made again as the reader of the log says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +14,22 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from penstock.client.log_reader import (
+    LARGEST_FRAME_BYTES,
+    Backoff,
+    LogReader,
+    first_message,
+    greeted,
+    why_closed,
+)
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, PenstockError, Unauthorised
+from penstock.words.errors import (
+    DaemonUnreachable,
+    Forbidden,
+    PenstockError,
+    Unauthorised,
+)
+from penstock.words.problems import error_of
 from penstock_tui.model import DashboardState
 
 #: Seconds before the connection is tried again: the first time, and at most.
@@ -26,20 +40,14 @@ OPEN_TIMEOUT = 5.0
 PING_SECONDS = 10.0
 #: Quitting never waits longer for a daemon that does not say goodbye.
 CLOSE_TIMEOUT = 0.2
-#: A frame of one event of the largest size is accepted.
-LARGEST_FRAME = 16 * 1024 * 1024
 #: Facts before the head that are fetched at the start, so that the tail is not empty.
 TAIL_AT_START = 300
 #: A position no log reaches: the greeting is all that comes.
 NOTHING = 2**53
+#: What is said where trying again is of no use.
+REFUSED = "the daemon refuses our token; set PENSTOCK_TOKEN"
 #: The screen gets its turn after this many frames, even if they never run dry.
 FRAMES_PER_TURN = 16
-
-_UNAUTHORISED = 4401
-
-
-class OtherLog(Exception):
-    """The daemon has another log than the one we followed, or ours was put back."""
 
 
 class LiveStream:
@@ -55,60 +63,53 @@ class LiveStream:
         self._model = model
         #: Seeds the model with the runs there are now.
         self._list_runs = list_runs
+        # A dashboard waits for its daemon as long as somebody looks at it.
+        self.reader = LogReader(Backoff(FIRST_DELAY, LONGEST_DELAY, limit=None))
 
     async def run(self) -> None:
         """Connect, follow, and connect again; ends only by being cancelled."""
-        delay = FIRST_DELAY
         while True:
             refused = False
             try:
                 address = self._find()
-                if not self._model.epoch:
+                if not self._model.epoch or self.reader.step == "reopen":
                     await self._begin(address)
                 await self._follow(address)
+                if self.reader.step == "reopen":
+                    continue
                 problem = self._model.problem or "the daemon closed the connection"
-                delay = FIRST_DELAY
-            except OtherLog:
-                continue
             except PenstockError as error:
                 problem, refused = str(error), isinstance(error, Unauthorised)
             except (OSError, WebSocketException, TimeoutError, EOFError) as error:
-                if self._model.phase == "live":
-                    delay = FIRST_DELAY
                 problem, refused = explain(error)
             self._model.lose(problem, refused=refused)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(LONGEST_DELAY, delay * 2)
+            lost = self.reader.lost(problem, asyncio.get_running_loop().time())
+            await asyncio.sleep(lost.delay * random.uniform(0.5, 1.0))
 
     async def _begin(self, address: Address) -> None:
         """Learn where the log stands, then list its runs, then follow from a little before.
 
         A fact recorded between the two is in both; the model drops it the second time.
         """
-        async with open_connection(address, NOTHING) as socket:
-            greeting = await receive_greeting(socket)
-        self._model.feed(greeting, datetime.now(UTC))
+        async with open_connection(address, {"after": NOTHING}) as socket:
+            greeting = greeted(json.loads(await socket.recv()))
+        self._model.greet(greeting)
         await self._list_runs()
-        start = max(greeting["floor"] - 1, greeting["head"] - TAIL_AT_START, 0)
-        self._model.position, self._model.event_id = start, ""
+        start = max(greeting.floor - 1, greeting.head - TAIL_AT_START, 0)
+        self._model.position = start
+        self.reader.begin(greeting.epoch, start)
 
     async def _follow(self, address: Address) -> None:
-        model, epoch = self._model, self._model.epoch
-        async with open_connection(address, model.position, model.event_id) as socket:
-            greeting = await receive_greeting(socket)
-            if greeting["epoch"] != epoch or greeting["head"] < model.position:
-                model.forget()
-                raise OtherLog
-            model.feed(greeting, datetime.now(UTC))
-            model.phase = "catching up"
+        """Feed the model from one connection, until that is lost or serves no more."""
+        model, reader, frames = self._model, self.reader, 0
+        reader.connecting()
+        async with open_connection(address, reader.place) as socket:
             missed = model.missed
-            frames = 0
             async for message in socket:
-                frame = json.loads(message)
-                if frame.get("type") == "gap" and frame.get("put_back"):
-                    model.forget()
-                    raise OtherLog
-                model.feed(frame, datetime.now(UTC))
+                for heard in reader.feed(json.loads(message)):
+                    model.feed(heard, datetime.now(UTC))
+                if reader.step == "reopen":
+                    return
                 frames += 1
                 if frames % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -119,34 +120,28 @@ class LiveStream:
 
 @asynccontextmanager
 async def open_connection(
-    address: Address, after: int, after_id: str = ""
+    address: Address, place: Mapping[str, object]
 ) -> AsyncIterator[ClientConnection]:
-    """The stream of all runs after a position; its socket is gone when the block ends.
-
-    `after_id` is the fact at that position, if it is known.
-    """
+    """The stream of all runs from a reader's place on; its socket is gone when the block ends."""
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     options: dict[str, Any] = {
         "additional_headers": headers,
         "compression": None,
-        "max_size": LARGEST_FRAME,
+        "max_size": LARGEST_FRAME_BYTES,
         "open_timeout": OPEN_TIMEOUT,
         "close_timeout": CLOSE_TIMEOUT,
         "ping_interval": PING_SECONDS,
         "ping_timeout": PING_SECONDS,
     }
-    place: dict[str, Any] = {"after": after}
-    if after_id:
-        place["after_id"] = after_id
-    url = address.websocket_url(**place)
+    url = address.websocket_url(None, **place)
     if address.socket is not None:
         opening = unix_connect(str(address.socket), uri=url, **options)
     else:
         # A proxy of the environment is for the world, not for a daemon on this box.
         opening = connect(url, proxy=None, **options)
     async with opening as socket:
-        if not address.token:
-            await socket.send(json.dumps({"type": "open", "token": None, **place}))
+        if (first := first_message(address, place)) is not None:
+            await socket.send(first)
         try:
             yield socket
         finally:
@@ -154,24 +149,17 @@ async def open_connection(
             socket.transport.abort()
 
 
-async def receive_greeting(socket: ClientConnection) -> dict[str, Any]:
-    """The first frame. DaemonUnreachable if it is none: a daemon that stops says goodbye instead."""
-    greeting = json.loads(await socket.recv())
-    if not isinstance(greeting, dict) or greeting.get("type") != "hello":
-        raise DaemonUnreachable("the daemon does not greet; it may be stopping")
-    return greeting
-
-
 def explain(error: BaseException) -> tuple[str, bool]:
     """A sentence for the top bar, and whether trying again without a change is useless."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        if status in (401, 403):
-            return "the daemon refuses our token; set PENSTOCK_TOKEN", True
+        if isinstance(error_of(status, None), Unauthorised | Forbidden):
+            return REFUSED, True
         return f"the daemon answered {status}", False
     if isinstance(error, ConnectionClosed):
-        if error.rcvd is not None and error.rcvd.code == _UNAUTHORISED:
-            return "the daemon refuses our token; set PENSTOCK_TOKEN", True
+        code = error.rcvd.code if error.rcvd is not None else None
+        if isinstance(why_closed(code), Unauthorised):
+            return REFUSED, True
         return "the connection was cut", False
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}", False

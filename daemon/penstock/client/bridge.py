@@ -23,7 +23,7 @@ from penstock.client.messages import (
     request_key,
     routing_headers,
 )
-from penstock.client.rest import CONNECT_SECONDS
+from penstock.client.requests import CONNECT_SECONDS
 from penstock.words.address import Address
 
 if TYPE_CHECKING:

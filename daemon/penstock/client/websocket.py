@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import trio
 from pydantic_core import from_json
@@ -19,25 +17,24 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from penstock.client.failures import error_of
+from penstock.client.log_reader import (
+    LARGEST_FRAME_BYTES,
+    LogReader,
+    Lost,
+    first_message,
+    why_closed,
+)
 from penstock.words.address import Address
+from penstock.words.problems import error_of
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
 CONNECT_SECONDS = 5.0
 #: Seconds to say good-bye; the daemon does not mind if it is not heard.
 CLOSE_SECONDS = 1.0
-#: One event may have 8 MiB of text, and JSON escapes may double it.
-LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 #: Reading in pieces of 4 KiB would cost a turn of the loop for each.
 RECEIVE_BYTES = 64 * 1024
 #: Seconds of silence after which TCP asks whether the other box is still there.
 KEEPALIVE_SECONDS = 30
-#: Close codes from here on are HTTP statuses plus 4000.
-FIRST_STATUS_CODE, LAST_STATUS_CODE = 4400, 4599
-
-
-class Lost(Exception):
-    """The connection is gone, or could not be made; another attempt may succeed."""
 
 
 class Socket:
@@ -53,17 +50,13 @@ class Socket:
         except ConnectionClosed as closed:
             reason = closed.reason
         if reason is None:
-            raise Lost("the connection broke")
-        if FIRST_STATUS_CODE <= reason.code <= LAST_STATUS_CODE:
-            raise error_of(reason.code - 4000, {"detail": reason.reason or reason.name})
-        raise Lost(reason.reason or f"the daemon closed the connection ({reason.code})")
+            raise why_closed(None)
+        raise why_closed(reason.code, reason.reason or "")
 
 
 @asynccontextmanager
-async def open_socket(
-    address: Address, run_id: str | None, after: int, after_id: UUID | None = None
-) -> AsyncIterator[Socket]:
-    """A connection that tells the log above the position `after`, whose fact is `after_id`.
+async def open_socket(address: Address, reader: LogReader) -> AsyncIterator[Socket]:
+    """A connection that tells the log from the reader's place on.
 
     Lost if it cannot be made; the daemon's own error if it refuses.
     """
@@ -71,9 +64,7 @@ async def open_socket(
         async with trio.open_nursery() as nursery:
             try:
                 async with await _connect(address) as stream:
-                    connection = await _shake_hands(
-                        nursery, stream, address, run_id, after, after_id
-                    )
+                    connection = await _shake_hands(nursery, stream, address, reader)
                     try:
                         yield Socket(connection)
                     finally:
@@ -116,11 +107,10 @@ async def _shake_hands(
     nursery: trio.Nursery,
     stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
     address: Address,
-    run_id: str | None,
-    after: int,
-    after_id: UUID | None,
+    reader: LogReader,
 ) -> WebSocketConnection:
-    url = urlsplit(address.websocket_url(run_id, after=after, after_id=after_id))
+    place = reader.place
+    url = urlsplit(address.websocket_url(reader.cursor.run_id, **place))
     headers = (
         [(b"Authorization", b"Bearer " + address.token.encode())]
         if address.token
@@ -134,15 +124,11 @@ async def _shake_hands(
                 url.netloc,
                 f"{url.path}?{url.query}",
                 extra_headers=headers,
-                max_message_size=LARGEST_MESSAGE_BYTES,
+                max_message_size=LARGEST_FRAME_BYTES,
                 receive_buffer_size=RECEIVE_BYTES,
             )
-            if not address.token and address.socket is None:
-                # Without a token the daemon says nothing before it has heard this.
-                opening = {"type": "open", "after": after}
-                if after_id is not None:
-                    opening["after_id"] = str(after_id)
-                await connection.send_message(json.dumps(opening))
+            if (opening := first_message(address, place)) is not None:
+                await connection.send_message(opening)
     except trio.TooSlowError:
         raise Lost(f"{address} does not answer") from None
     except (OSError, trio.BrokenResourceError, ConnectionClosed) as error:

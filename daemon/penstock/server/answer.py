@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from penstock.words.api import Problem
+from penstock.words.api import Problem, problem_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import headers_of, problem_of
+from penstock.words.problems import headers_of
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

@@ -21,11 +21,19 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from penstock.words.errors import Refused
+from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
+from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.text import find_nul
-from penstock.words.values import JsonObject, Moment, RunId, VectorClock, Version
+from penstock.words.values import (
+    JsonObject,
+    Moment,
+    RunId,
+    VectorClock,
+    Version,
+    check_json,
+)
 
 
 class Received(BaseModel):
@@ -197,6 +205,34 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = ""
+
+
+def problem_of(error: PenstockError) -> tuple[int, Problem]:
+    """The HTTP status and the document; facts that are JSON become members of it."""
+    row = row_of(error)
+    detail = detail_of(error)
+    members = _members(error.facts) if row.told else {}
+    problem = Problem(
+        type=type_of(type(error)),
+        title=row.title,
+        status=row.status,
+        detail=detail,
+        **members,
+    )
+    return row.status, problem
+
+
+def _members(facts: dict[str, Any]) -> dict[str, Any]:
+    members = {}
+    for name, value in facts.items():
+        if name in OWN_MEMBERS:
+            continue
+        try:
+            members[name] = check_json(value)
+        except ValueError:
+            # A fact that is not JSON is for the log, not for the caller.
+            continue
+    return members
 
 
 # -- frames of a stream

@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
+from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
 from penstock.words.values import (
     JsonObject,
     JsonValue,
@@ -410,7 +411,6 @@ AnyEvent = KnownEvent | UnknownEvent
 EVENT_CLASSES: dict[str, type[Fact]] = {
     cls.model_fields["type"].default: cls for cls in get_args(KnownEvent)
 }
-TERMINAL_TYPES = frozenset({"run.completed", "run.failed", "run.cancelled"})
 
 #: May be coalesced, and dropped while the store is unavailable; no other fact may.
 DROPPABLE_TYPES = frozenset({"log", "progress", "artifact.partial"})

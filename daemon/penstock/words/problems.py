@@ -1,19 +1,19 @@
-"""What an error is on the outside: an HTTP status and a problem document, or an exit code.
+"""What an error is on the outside: an HTTP status, a title and an exit code.
 
-One table, so that REST, MCP and the command line say the same thing of the same error.
+One table, so that REST, MCP and the command line say the same thing of the same error. It is read both
+ways: `api.problem_of` makes the document that is sent, and `error_of` the error again of one that came.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from penstock.words import errors
-from penstock.words.api import Problem
 from penstock.words.errors import PenstockError
-from penstock.words.values import check_json
 
 
 class Exit(IntEnum):
@@ -78,27 +78,13 @@ PROBLEMS: dict[type[PenstockError], ProblemRow] = {
 #: Seconds after which a refused caller may come again, unless the error knows better.
 RETRY_AFTER = 1
 
-_OWN_MEMBERS = frozenset(Problem.model_fields) | {"instance"}
+#: The members of a document that RFC 9457 names; all others are facts of the error.
+OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
 
 
 def row_of(error: PenstockError) -> ProblemRow:
     """The line of the table for an error."""
     return next(PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS)
-
-
-def problem_of(error: PenstockError) -> tuple[int, Problem]:
-    """The HTTP status and the document; facts that are JSON become members of it."""
-    row = row_of(error)
-    detail = detail_of(error)
-    members = _members(error.facts) if row.told else {}
-    problem = Problem(
-        type=type_of(type(error)),
-        title=row.title,
-        status=row.status,
-        detail=detail,
-        **members,
-    )
-    return row.status, problem
 
 
 def detail_of(error: PenstockError) -> str:
@@ -134,14 +120,42 @@ def type_of(error: type[PenstockError]) -> str:
     return "urn:penstock:" + re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
 
 
-def _members(facts: dict[str, Any]) -> dict[str, Any]:
-    members = {}
-    for name, value in facts.items():
-        if name in _OWN_MEMBERS:
-            continue
-        try:
-            members[name] = check_json(value)
-        except ValueError:
-            # A fact that is not JSON is for the log, not for the caller.
-            continue
-    return members
+def error_of(
+    status: int, document: Any, retry_after: str | None = None
+) -> PenstockError:
+    """The error that `document`, the body of an answer with this status, stands for.
+
+    A newer daemon's error is known by its status; what is no problem document by its status alone.
+    """
+    told: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
+    cls = _BY_TYPE.get(str(told.get("type", "")), _by_status(status))
+    detail = str(
+        told.get("detail") or told.get("title") or f"the daemon answered {status}"
+    )
+    facts = {
+        str(name): value for name, value in told.items() if name not in OWN_MEMBERS
+    }
+    if retry_after is not None:
+        facts.setdefault("retry_after", retry_after)
+    # Subclasses put their sentence together in __init__; here it is whole already.
+    error = cls.__new__(cls)
+    PenstockError.__init__(error, detail, **facts)
+    if isinstance(error, errors.Refused):
+        error.field = str(facts.get("field", ""))
+    return error
+
+
+def _by_status(status: int) -> type[PenstockError]:
+    return next(
+        (cls for cls, row in PROBLEMS.items() if row.status == status), PenstockError
+    )
+
+
+def _tree(cls: type[PenstockError]) -> Iterator[type[PenstockError]]:
+    yield cls
+    for below in cls.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from _tree(below)
+
+
+_BY_TYPE = {type_of(cls): cls for cls in _tree(PenstockError)}

@@ -19,9 +19,9 @@ from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.tasks import RunTasks, created, declared
 from penstock.server.mcp.tools import TOOLS, listed_tools
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import refused
+from penstock.words.api import problem_of, refused
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.problems import problem_of, row_of
+from penstock.words.problems import row_of
 
 if TYPE_CHECKING:
     from penstock.runs.core import Core

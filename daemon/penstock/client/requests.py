@@ -1,0 +1,201 @@
+"""What can be asked of a daemon and what its answers mean, without any I/O.
+
+A shell (Trio, asyncio, synchronous) only moves bytes: it sends a `Request` and gives what came to
+`read_answer`. The names of resources, the bodies, what waits, and the errors are said once, here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from penstock.client.log_reader import put_back
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable
+from penstock.words.problems import error_of
+
+R = TypeVar("R")
+
+#: Seconds to reach the daemon: it is on this box or near.
+CONNECT_SECONDS = 5.0
+#: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
+ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `parts` are those of its path, and values of the query that are None are left out."""
+
+    method: str
+    parts: tuple[str, ...]
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: Any = None
+    #: Whether the answer may wait until something happens.
+    patient: bool = False
+    #: Statuses besides 2xx whose body is an answer too.
+    accepted: frozenset[int] = frozenset()
+
+    def url(self, address: Address) -> str:
+        """Where to send it."""
+        return address.url(*self.parts, **self.query)
+
+    def headers(self, address: Address) -> dict[str, str]:
+        """What to send beside the body; a token never goes into an address."""
+        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        if address.token:
+            headers["Authorization"] = f"Bearer {address.token}"
+        return headers
+
+    def content(self) -> bytes | None:
+        """The body as JSON; None if there is none. UnicodeEncodeError for text that is no UTF-8."""
+        if self.body is None:
+            return None
+        return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+
+
+class Calls(Generic[R]):
+    """The requests there are, as methods. A shell sends them: R is what its `send` gives.
+
+    Answers are plain JSON objects, as the daemon sent them. Every method raises the daemon's own
+    error, or DaemonUnreachable.
+    """
+
+    def send(self, request: Request) -> R:
+        """Send it, and give what `read_answer` makes of the answer."""
+        raise NotImplementedError
+
+    def request(
+        self,
+        method: str,
+        *parts: str,
+        body: Any = None,
+        patient: bool = False,
+        **query: object,
+    ) -> R:
+        """Any request; `patient` for those that wait for something to happen."""
+        return self.send(Request(method, parts, query, body, patient))
+
+    def get(self, *parts: str, **query: object) -> R:
+        """Any resource that is only read: queue, pipelines, clients, asks."""
+        return self.send(Request("GET", parts, query))
+
+    # -- runs
+
+    def submit(self, request: Mapping[str, Any], *, wait: bool = False) -> R:
+        """Ask for a run; with `wait` a full queue makes this wait for room."""
+        return self.send(_waits(Request("POST", ("runs",), body=request), wait))
+
+    def run(self, run_id: str) -> R:
+        return self.get("runs", run_id)
+
+    def runs(self, q: str = "", *, limit: int = 100, before: int | None = None) -> R:
+        """A page of runs, newest first: {"runs": […], "next": position or null}."""
+        return self.get("runs", q=q or None, limit=limit, before=before)
+
+    def cancel(
+        self, run_id: str, reason: str = "requested", *, wait: bool = False
+    ) -> R:
+        """Cancel a run: the receipt. With `wait` it is given when nothing of the run is left."""
+        parts = ("runs", run_id, "cancel")
+        return self.send(_waits(Request("POST", parts, body={"reason": reason}), wait))
+
+    def why(self, run_id: str) -> R:
+        """Why the run is where it is: {"reasons": […], "text": …}."""
+        return self.get("runs", run_id, "why")
+
+    def retry(self, run_id: str) -> R:
+        return self.request("POST", "runs", run_id, "retry")
+
+    def answer(self, run_id: str, name: str, answer: str) -> R:
+        return self.request(
+            "POST", "runs", run_id, "asks", name, body={"answer": answer}
+        )
+
+    def intervene(self, run_id: str, text: str) -> R:
+        """Tell a run something; what it makes of it is its own affair."""
+        return self.request(
+            "POST", "runs", run_id, "interventions", body={"text": text}
+        )
+
+    def events(
+        self, run_id: str | None = None, *, after: int = 0, limit: int = 500
+    ) -> R:
+        """A page of the log: {"events": […], "next": …, "more": …}.
+
+        PutBack if the log does not reach the position `after`.
+        """
+        parts = ("events",) if run_id is None else ("runs", run_id, "events")
+        return self.get(*parts, after=after, limit=limit)
+
+    # -- the queue; each answers how it is then
+
+    def pause(self, group: str | None, reason: str) -> R:
+        """Start no more runs, of the queue (None) or of a group."""
+        body = {"group": group, "reason": reason}
+        return self.request("POST", "queue", "pause", body=body)
+
+    def resume(self, group: str | None) -> R:
+        """Start and take in runs again."""
+        return self.request("POST", "queue", "resume", body={"group": group})
+
+    def drain(self, group: str | None, *, wait: bool) -> R:
+        """Take no new runs in; with `wait` this waits until none is left."""
+        parts = ("queue", "drain")
+        return self.send(_waits(Request("POST", parts, body={"group": group}), wait))
+
+    # -- the daemon
+
+    def health(self) -> R:
+        """What `/health` says; a degraded daemon's answer is an answer too."""
+        return self.send(Request("GET", ("health",), accepted=frozenset({503})))
+
+
+def _waits(request: Request, wait: bool) -> Request:
+    if not wait:
+        return request
+    query = {**request.query, "wait": 1}
+    return Request(request.method, request.parts, query, request.body, patient=True)
+
+
+def read_answer(
+    request: Request, status: int, body: bytes, retry_after: str | None = None
+) -> Any:
+    """The document that was asked for; None if there is none.
+
+    Else the daemon's own error is raised, or PutBack for a page that begins at a place which the log
+    does not hold. DaemonUnreachable if what answers is no daemon.
+    """
+    try:
+        document = json.loads(body) if body else None
+    except ValueError:
+        if status in request.accepted or 200 <= status < 300:
+            raise DaemonUnreachable(
+                f"what answers is no daemon: status {status}, and no JSON"
+            ) from None
+        document = None
+    if not (200 <= status < 300 or status in request.accepted):
+        raise error_of(status, document, retry_after)
+    gap = document.get("gap") if isinstance(document, Mapping) else None
+    if gap and gap.get("put_back"):
+        raise put_back(int(str(request.query.get("after") or 0)), gap)
+    return document
+
+
+def not_there(address: Address) -> DaemonUnreachable:
+    """What to raise when no connection could be made."""
+    return DaemonUnreachable(
+        f"no daemon answers at {address}; start one with `penstock serve`"
+    )
+
+
+def silent(address: Address) -> DaemonUnreachable:
+    """What to raise when no answer came in time."""
+    return DaemonUnreachable(f"the daemon at {address} does not answer")
+
+
+def broken(address: Address, error: Exception) -> DaemonUnreachable:
+    """What to raise when the connection was lost before the answer was whole."""
+    why = str(error) or type(error).__name__
+    return DaemonUnreachable(f"the connection to {address} broke: {why}")

@@ -1,0 +1,90 @@
+"""Requests to a daemon without an event loop, for commands that ask one thing and end.
+
+Trio and httpx take ten times the CPU that such a command needs to ask and to print. Nothing else may
+use this: it blocks its thread.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from penstock.client.requests import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    Calls,
+    Request,
+    broken,
+    not_there,
+    read_answer,
+    silent,
+)
+from penstock.words.address import Address
+
+
+class SyncClient(Calls[dict[str, Any]]):
+    """A daemon to ask; every method of `Calls` waits for the answer and returns it.
+
+    Each request has a connection of its own: a command makes one or two.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def send(self, request: Request) -> dict[str, Any]:
+        """See `Calls`."""
+        url = urlsplit(request.url(self.address))
+        connection = _connection(self.address)
+        try:
+            try:
+                connection.connect()
+            except OSError:
+                raise not_there(self.address) from None
+            seconds = None if request.patient else ANSWER_SECONDS
+            connection.sock.settimeout(seconds)
+            try:
+                connection.request(
+                    request.method,
+                    f"{url.path}?{url.query}" if url.query else url.path,
+                    body=request.content(),
+                    headers={**request.headers(self.address), "Connection": "close"},
+                )
+                answer = connection.getresponse()
+                body = answer.read()
+            except TimeoutError:
+                raise silent(self.address) from None
+            except (OSError, http.client.HTTPException) as error:
+                raise broken(self.address, error) from None
+        finally:
+            connection.close()
+        document: dict[str, Any] = read_answer(
+            request, answer.status, body, answer.getheader("Retry-After")
+        )
+        return document
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=CONNECT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT_SECONDS)
+        self.sock.connect(str(self._path))
+
+
+def _connection(address: Address) -> http.client.HTTPConnection:
+    """A connection not yet made. No proxy of the environment is asked: a token must not pass through."""
+    if address.socket is not None:
+        return _UnixConnection(address.socket)
+    url = urlsplit(address.base)
+    host = url.hostname or ""
+    if url.scheme == "https":
+        return http.client.HTTPSConnection(host, url.port, timeout=CONNECT_SECONDS)
+    return http.client.HTTPConnection(host, url.port, timeout=CONNECT_SECONDS)
