@@ -21,9 +21,9 @@ from statistics import median
 from typing import Any, TypeVar
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.pipeline import Kind
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
-from penstock.runs.run import Kind
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.config import Config

@@ -22,11 +22,11 @@ from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
 from penstock.log.sqlite.transaction import INSERT_EVENT
 from penstock.log.writes import Append, new_event
-from penstock.runs.core import utc_now
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded
+from penstock.words.values import utc_now
 
 WRITERS = 100
 #: Runs that the writers share, as many as have a slot.

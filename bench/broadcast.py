@@ -24,11 +24,11 @@ from statistics import median
 import trio
 from bench._shared import ROOT, Row, in_turns, scratch, share
 
-from penstock.runs.core import Core, utc_now
+from penstock.runs.core import Core
 from penstock.service.daemon import open_daemon
 from penstock.words.config import Config
 from penstock.words.recorded import Recorded
-from penstock.words.values import new_event_id
+from penstock.words.values import new_event_id, utc_now
 
 CLIENTS = 100
 FRAME = 16

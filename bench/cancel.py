@@ -16,7 +16,7 @@ from bench._shared import Row, in_turns, open_bench_core, scratch, wait_idle
 
 from penstock.kinds.command import KIND
 from penstock.log.writes import RequestCancel
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 
 RUNS = 1000

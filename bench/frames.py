@@ -25,8 +25,8 @@ import trio
 from bench._shared import ROOT, Row, open_bench_core, scratch, share, wait_ended
 from bench.broadcast import TEXT, connect, say
 
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
-from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.server.listeners import open_tcp, tcp_addresses
 from penstock.service.daemon import open_servers
 from penstock.words.api import SubmitRequest

@@ -24,7 +24,7 @@ from bench._shared import (
 )
 from huey import SqliteHuey  # type: ignore[import-untyped]
 
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 
 SLOTS = 5

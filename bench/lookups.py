@@ -15,7 +15,7 @@ from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch, share
 from bench.cancel import sleep
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
-from penstock.runs.run import Inputs, Kind, Output
+from penstock.pipeline import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 
 EXECUTING, QUEUED, WAITING = 5, 100, 1000

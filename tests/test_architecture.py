@@ -63,7 +63,7 @@ MAY_SLEEP = {
     ("testing/programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
-        "service/stopping.py",
+        "service/signals.py",
         "_wait",
     ): "in a thread: the time that the end of the process has",
     (

@@ -27,7 +27,7 @@ _REQUEST = (
 
 @dataclass(eq=False, slots=True)
 class Crowd:
-    """See `ears`. Made by `open_crowd`."""
+    """Clients in a process of their own, and what they were told. Made by `open_crowd`."""
 
     process: trio.Process
     facts: int = 0

@@ -11,8 +11,9 @@ from penstock.log.projections import fold
 from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
-from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, TERMINAL_STATES
+from penstock.words.lifecycle import MOVING_TYPES, TERMINAL_STATES
 from penstock.words.recorded import Recorded
+from penstock.words.waiting import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 # How many runs hold a slot, and how many could take one.

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from penstock.kinds.registry import GROUP
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.events import Log
 
 NAME = "drill-publisher"

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.errors import AskExpired, ChildNotCompleted
 from penstock.words.events import Log
 from penstock.words.recorded import Recorded

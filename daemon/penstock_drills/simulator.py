@@ -39,7 +39,7 @@ Play = Callable[["Stage"], Awaitable[None]]
 
 @dataclass(eq=False, slots=True)
 class Stage:
-    """See the module's text. Made by `open_stage`; one life after the other on one log."""
+    """One life of the core after the other on one log. Made by `open_stage`."""
 
     config: Config
     db: sqlite3.Connection

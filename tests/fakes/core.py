@@ -19,8 +19,8 @@ import trio.testing
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView, fold
 from penstock.log.writes import AskRow, RunFilter
+from penstock.pipeline import Inputs, Kind, Output
 from penstock.runs.reader import RunTerms, run_reply
-from penstock.runs.run import Inputs, Kind, Output
 from penstock.runs.why import Reason, Why
 from penstock.server.app import open_app
 from penstock.server.door import serve_door

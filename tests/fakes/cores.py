@@ -10,8 +10,8 @@ import trio
 
 from penstock.log.store import Store
 from penstock.log.writes import RunFilter
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core, Environment
-from penstock.runs.run import Inputs, Kind, Output, Run
 from penstock.testing import FakeProcesses as FakeProcesses
 from penstock.testing import memory_environment, open_test_core
 from penstock.testing import virtual_now as virtual_now

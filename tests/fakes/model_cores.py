@@ -12,8 +12,8 @@ from fakes.stores import inline_store
 from penstock.llm.daemon import make_daemon_models
 from penstock.llm.models import open_models
 from penstock.log.store import Store
+from penstock.pipeline import Kind
 from penstock.runs.core import Core
-from penstock.runs.run import Kind
 from penstock.words.config import Models
 
 

@@ -208,8 +208,8 @@ MUTANTS = (
     Mutant(
         "children refused during a stop",
         "runs/submit.py",
-        "if self.stopping is not None and not child:",
-        "if self.stopping is not None:",
+        "if self.stop.reason is not None and not child:",
+        "if self.stop.reason is not None:",
         "tree",
         "stop the daemon",
     ),
@@ -241,8 +241,8 @@ MUTANTS = (
     Mutant(
         "an expiry that wants to be first",
         "runs/run.py",
-        "    with suppress(AlreadyAnswered):\n",
-        "    with suppress():\n",
+        "        with suppress(AlreadyAnswered):\n",
+        "        with suppress():\n",
         "slow cancel",
         "none",
     ),
@@ -296,7 +296,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody is asked to give way",
-        "runs/table.py",
+        "runs/preemptor.py",
         "        if not (self.table.claiming and self.table.moved):\n",
         "        if self.table.claiming or not self.table.moved:\n",
         "preemption",
@@ -313,6 +313,13 @@ MUTANTS = (
 )
 
 TESTED_MUTANTS = (
+    TestedMutant(
+        "the last word to stop counts",
+        "runs/stop.py",
+        "        if self.reason is None:\n",
+        "        if True:\n",
+        "runs/test_stop.py::test_the_first_word_to_stop_is_what_everybody_says",
+    ),
     TestedMutant(
         "the mark is ahead of the log",
         "log/high_water.py",
@@ -432,8 +439,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a child does not inherit its priority",
         "runs/run.py",
-        "        priority=Priority(run.execution.row.priority),\n",
-        "        priority=Priority.MEDIUM,\n",
+        "            priority=self.priority if priority is None else priority,\n",
+        "            priority=Priority.MEDIUM,\n",
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
 )

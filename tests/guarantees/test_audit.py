@@ -19,8 +19,8 @@ from fakes.cores import (
 )
 from penstock.log.audit import audit_file, findings_by_law
 from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.pipeline import Kind, Output, Run
 from penstock.runs.core import open_core
-from penstock.runs.run import Kind, Output, Run
 from penstock.testing.faulty_store import inline
 from penstock.words.config import Config
 from penstock.words.errors import NotFound

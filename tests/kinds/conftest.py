@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+#: A package of somebody else's: its tests are run where it is installed.
+collect_ignore = ["thirdparty"]
+
 
 @pytest.fixture
 def unused_tcp_url() -> Iterator[str]:

@@ -10,13 +10,13 @@ import trio
 
 from fakes.pipeline_run import FakeRun
 from penstock.kinds.command import KIND, CommandInputs, CommandOutput
-from penstock.runs.run import Executed, end_in_words
+from penstock.pipeline import Executed, end_in_words
 from penstock.words.errors import ProcessFailed, Refused
 
 
 async def run(tmp_path: Path, **inputs: Any) -> CommandOutput:
     with trio.fail_after(30):
-        output = await KIND.pipeline(FakeRun(tmp_path), KIND.parse(inputs))  # type: ignore[arg-type]
+        output = await KIND.pipeline(FakeRun(tmp_path), KIND.parse(inputs))
     assert isinstance(output, CommandOutput)
     return output
 

@@ -17,7 +17,7 @@ from penstock.kinds.llms_txt.pipeline import KIND, LlmsTxtOutput
 from penstock.words.errors import NotAvailable, SourceUnusable
 
 if TYPE_CHECKING:
-    from penstock.runs.run import Run
+    from penstock.pipeline import Run
 
 HOSTILE_NAME = "we](ird\n# name (x).md"
 

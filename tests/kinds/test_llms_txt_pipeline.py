@@ -19,7 +19,7 @@ from penstock.words.errors import NotAvailable, SourceUnusable
 from penstock.words.events import Fact, Milestone, Progress
 
 if TYPE_CHECKING:
-    from penstock.runs.run import Run
+    from penstock.pipeline import Run
 
 MILESTONES = [
     "repo_fetched",

@@ -28,8 +28,8 @@ from penstock.kinds.command import KIND as COMMAND
 from penstock.kinds.loop.pipeline import KIND as LOOP
 from penstock.log.projections import RunView
 from penstock.log.store import Store
+from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core
-from penstock.runs.run import Kind, Run
 from penstock.testing.faulty_store import FaultyStore, StoreFault
 from penstock.words.errors import PenstockError, Refused, StoreBroken
 from penstock.words.events import (
@@ -39,7 +39,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
-from penstock.words.lifecycle import RESTART_ASK
+from penstock.words.waiting import RESTART_ASK
 
 Clock = trio.testing.MockClock
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import (
     FakeProcesses,
     FakeProgram,

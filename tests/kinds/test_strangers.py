@@ -23,7 +23,7 @@ from penstock.words.config import Config
 from penstock.words.events import Log, ProcessExited
 
 if TYPE_CHECKING:
-    from penstock.runs.run import Run
+    from penstock.pipeline import Run
 
 #: A reader with the real limits, whose requests say what becomes of it.
 READER = """

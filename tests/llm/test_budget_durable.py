@@ -27,8 +27,8 @@ from penstock.llm.daemon import make_daemon_models
 from penstock.llm.durable import ASK, GO_ON, STOP
 from penstock.log.projections import RunView
 from penstock.log.store import Store
+from penstock.pipeline import Run
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.words.config import Budget
 
 Clock = trio.testing.MockClock

@@ -29,8 +29,8 @@ from penstock.log.high_water import (
 )
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.writes import Result
-from penstock.runs.core import utc_now
 from penstock.words.config import Config
+from penstock.words.values import utc_now
 
 ID, OTHER = UUID(int=1), UUID(int=2)
 MARK = Mark("log", "epoch", 10, str(ID))

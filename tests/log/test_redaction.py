@@ -20,7 +20,7 @@ from fakes.cores import (
 )
 from penstock.log.redaction import REDACTED, make_redaction
 from penstock.log.writes import RequestCancel
-from penstock.runs.run import Inputs, Kind, Run
+from penstock.pipeline import Inputs, Kind, Run
 from penstock.words.api import BugReportRequest
 from penstock.words.errors import PenstockError, StartRefused
 from penstock.words.events import Milestone

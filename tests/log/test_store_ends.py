@@ -32,8 +32,9 @@ from penstock.words.errors import (
     Terminal,
 )
 from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
-from penstock.words.lifecycle import OLD_RESTART_ASK, RESTART_ASK, terminal
+from penstock.words.lifecycle import terminal
 from penstock.words.values import new_event_id
+from penstock.words.waiting import OLD_RESTART_ASK, RESTART_ASK, Waiting
 
 
 async def test_a_run_ends_once(store: SqliteStore) -> None:
@@ -247,7 +248,7 @@ async def test_a_person_decides_about_an_interrupted_run(
 async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
     """Law 5: a stop or a restart may find it parked."""
     row = await start(store)
-    await store.commit([Park(row.fence, "ask", at()), Unpark(row.fence)])
+    await store.commit([Park(row.fence, Waiting("ask", "x"), at()), Unpark(row.fence)])
     await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))
     assert (await one(store, claim())).unparked == ()
     assert (await get(store, "r1")).reason == RESTART_ASK

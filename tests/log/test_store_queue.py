@@ -42,6 +42,7 @@ from penstock.words.events import (
     Log,
     RunPreempted,
 )
+from penstock.words.waiting import Waiting
 
 
 async def test_a_run_is_accepted_once(store: SqliteStore) -> None:
@@ -212,9 +213,9 @@ async def test_a_parked_run_gets_its_slot_before_queued_ones_of_its_priority(
     store: SqliteStore,
 ) -> None:
     row = await start(store, "parked")
-    await one(store, Park(row.fence, "ask", at()))
+    await one(store, Park(row.fence, Waiting("ask", "x"), at()))
     with pytest.raises(Conflict):
-        await one(store, Park(row.fence, "ask", at()))
+        await one(store, Park(row.fence, Waiting("ask", "x"), at()))
     await store.commit([enqueue("equal"), enqueue("better", priority=10)])
     assert await store.depth() == (2, 0)
     assert (await one(store, claim(0))).unparked == ()
@@ -256,7 +257,7 @@ async def test_a_released_run_keeps_its_place_and_gets_a_new_fence(
     for write in (
         append("r1", Log(text="x"), fence=row.fence),
         completed(row),
-        Park(row.fence, "x", at()),
+        Park(row.fence, Waiting("ask", "x"), at()),
     ):
         with pytest.raises(Fenced):
             await one(store, write)

@@ -26,6 +26,7 @@ from penstock.runs.core import Core
 from penstock.runs.queue import Candidate, ClaimRules, grant, in_order, rank
 from penstock.words.events import RunPreempted
 from penstock.words.priority import Priority
+from penstock.words.waiting import Waiting
 
 Clock = trio.testing.MockClock
 GROUPS = {"g": 1, "h": 2, "None": 1}
@@ -100,7 +101,7 @@ async def fill_line(store: SqliteStore, rng: random.Random) -> set[str]:
             fact = new_event(row.run_id, RunPreempted(by="x"), now=at())
             await store.commit([Release(row.fence, fact)])
         elif what != "runs":
-            await store.commit([Park(row.fence, "asks: x", at())])
+            await store.commit([Park(row.fence, Waiting("ask", "x"), at())])
         if what == "wants":
             await store.commit([Unpark(row.fence)])
             wanting.add(row.run_id)

@@ -21,9 +21,9 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
+from penstock.pipeline import Run
 from penstock.processes.process import Proof
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.words.api import BugReportRequest
 from penstock.words.errors import (
     AlreadyAnswered,

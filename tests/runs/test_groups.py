@@ -20,8 +20,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
+from penstock.pipeline import Run
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.words.config import Group
 from penstock.words.errors import Conflict, NotAvailable, Refused
 

@@ -18,14 +18,15 @@ import trio.testing
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
-from penstock.runs.core import Core, utc_now
+from penstock.runs.core import Core
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post
-from penstock.runs.run import Executor
+from penstock.runs.program import Executor
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook
 from penstock.words.config_sources import load_config
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
+from penstock.words.values import utc_now
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 

@@ -28,6 +28,7 @@ from fakes.cores import (
 )
 from fakes.stores import at, inline_store
 from penstock.log.writes import Complete, Fence, Release
+from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.queue import (
@@ -39,7 +40,6 @@ from penstock.runs.queue import (
     grant,
     in_order,
 )
-from penstock.runs.run import Run
 from penstock.words.config import Group
 from penstock.words.priority import Priority
 
@@ -574,10 +574,10 @@ async def test_nothing_is_left_to_interrupt_once_all_is_quiet(
                 await core.control.cancel(rng.choice(names[: number + 1]), "no")
             await trio.testing.wait_all_tasks_blocked()
             assert table.interrupting == set()
-            standings = table.standings
-            line, slot_holders = standings.candidates(), standings.slot_holders()
+            queue = table.snapshot()
+            line, slot_holders = queue.candidates, queue.slot_holders
             assert not any(holder.leaving for holder in slot_holders)
-            rules, now = table.rules(), core.now()
+            rules, now = queue.rules, queue.now
             assert choose_preemption(line, slot_holders, rules, now) is None
             held = Counter(holder.candidate.group for holder in slot_holders)
             assert grant(in_order(line, rules, now), held, rules) == []

@@ -18,8 +18,8 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.store import Store
+from penstock.pipeline import Run
 from penstock.runs.reader import PatientReads, Reader
-from penstock.runs.run import Run
 from penstock.words.errors import RunNotFound, StoreUnavailable
 
 Clock = trio.testing.MockClock

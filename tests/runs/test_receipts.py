@@ -25,6 +25,7 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.log.writes import TreeRun
+from penstock.pipeline import Kind, Run
 from penstock.processes.process import Proof
 from penstock.runs.core import Core
 from penstock.runs.receipts import (
@@ -34,7 +35,6 @@ from penstock.runs.receipts import (
     make_receipt,
     merge_ends,
 )
-from penstock.runs.run import Kind, Run
 from penstock.words.errors import StoreUnavailable
 
 Clock = trio.testing.MockClock

@@ -26,7 +26,7 @@ from penstock.log.store import Store
 from penstock.log.writes import Append, Enqueue, RequestCancel, new_event
 from penstock.runs.repair import end_all, verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
-from penstock.words.lifecycle import RESTART_ASK
+from penstock.words.waiting import RESTART_ASK
 
 Clock = trio.testing.MockClock
 START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")

@@ -22,9 +22,9 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
+from penstock.pipeline import Run
 from penstock.runs.artifact import open_artifact
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.words.errors import (
     AskExpired,
     ChildNotCompleted,

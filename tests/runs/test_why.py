@@ -12,10 +12,10 @@ import trio.testing
 from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
 from fakes.stores import at, enqueue, inline_store
 from penstock.log.projections import RunView
+from penstock.pipeline import Run
 from penstock.runs.core import Core
-from penstock.runs.queue import Candidate, ClaimRules, SlotHolder
-from penstock.runs.run import Run
-from penstock.runs.why import QueueSnapshot, explain
+from penstock.runs.queue import Candidate, ClaimRules, QueueSnapshot, SlotHolder
+from penstock.runs.why import explain
 from penstock.words.config import Group
 from penstock.words.errors import RunNotFound
 

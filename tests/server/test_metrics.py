@@ -22,8 +22,8 @@ from fakes.cores import (
     wait_ended,
 )
 from penstock.log.writes import Append, new_event
+from penstock.pipeline import Run
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.server.meter import Distribution, Meter, attach_meter
 from penstock.server.metrics import make_renderer
 from penstock.service.daemon import open_daemon

@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from fakes.cores import Nothing, kind, open_fake_core, request, wait_ended
+from penstock.pipeline import Inputs, Kind, Run
 from penstock.runs.core import Core
-from penstock.runs.run import Inputs, Kind, Run
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.resources import read_resource
 from penstock.server.mcp.tasks import RunTasks

@@ -20,7 +20,7 @@ import pytest
 
 from fakes.real_daemon import STOP_SECONDS, RealDaemon
 from penstock.log.sqlite.schema import create_file
-from penstock.service.stopping import CUT_SHORT
+from penstock.service.signals import CUT_SHORT
 from penstock_drills.enclosure import open_enclosure, why_not_enclosed
 
 pytestmark = pytest.mark.slow

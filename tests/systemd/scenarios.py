@@ -210,7 +210,7 @@ def hung() -> dict[str, Any]:
     (info / "entry_points.txt").write_text("[penstock.kinds]\nhang = hang:KIND\n")
     (plugins / "hang.py").write_text(
         "import time\n"
-        "from penstock.runs.run import Inputs, Kind, Output\n"
+        "from penstock.pipeline import Inputs, Kind, Output\n"
         "class Seconds(Inputs):\n    seconds: float\n"
         "async def block_the_loop(run, inputs):\n"
         "    time.sleep(inputs.seconds)\n    return Output()\n"

@@ -168,7 +168,7 @@ async def test_a_double_click_opens_the_row() -> None:
     opened: list[str] = []
 
     class Listening(Holder):
-        def on_run_table_opened(self, event: RunList.Opened) -> None:
+        def on_run_list_opened(self, event: RunList.Opened) -> None:
             opened.append(event.key)
 
     table = RunList(COLUMNS, name="t")

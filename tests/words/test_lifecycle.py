@@ -16,7 +16,6 @@ from penstock.words.lifecycle import (
     MOVING_TYPES,
     OPEN_STATES,
     QUEUED_STATES,
-    RESTART_ASK,
     TERMINAL_STATES,
     TRANSITIONS,
     Ending,
@@ -27,6 +26,7 @@ from penstock.words.lifecycle import (
     next_state,
     terminal,
 )
+from penstock.words.waiting import RESTART_ASK
 
 # Written out by hand, so that a change of the table must be made twice.
 LEGAL: dict[tuple[str | None, str], str] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from penstock.cli.journal import JOURNAL, JournalHandler, priority_of, stderr_is_journal
 from penstock.service.log_writer import DescriptorHandler, LogWriter
-from penstock.service.stopping import LAST_WORDS_SECONDS
+from penstock.service.signals import LAST_WORDS_SECONDS
 from penstock.words.text import escape_json, neutralise
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from penstock.cli.history import open_source
+from penstock.cli.interrupts import run_detachable
 from penstock.cli.options import after_option, run_argument
 from penstock.cli.relay import exit_of, write_to_end
 from penstock.cli.render import open_writer
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.signals import run_detachable
 
 
 @click.command()

@@ -112,8 +112,8 @@ class FileSource:
             raise PenstockError(
                 f"the embedded daemon of {run_id} holds its log and does not answer"
             )
-        from penstock.runs.core import utc_now
         from penstock.runs.receipts import end_of_row, make_receipt
+        from penstock.words.values import utc_now
 
         tree = await self.store.tree(view["run_id"])
         receipt = make_receipt(

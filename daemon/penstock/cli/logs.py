@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from penstock.cli.history import open_source
+from penstock.cli.interrupts import run_detachable
 from penstock.cli.options import after_option, run_argument
 from penstock.cli.relay import write_recorded, write_to_end
 from penstock.cli.render import PieceWriter, as_output, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.signals import run_detachable
 from penstock.words.problems import Exit
 
 #: What `logs` is about.

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from penstock.cli.connect import open_daemon_for
+from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.output import emit, say
 from penstock.cli.relay import write_live
@@ -15,7 +16,6 @@ from penstock.cli.render import Ended, FactWriter, open_writer
 from penstock.cli.replies import receipt_line
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
-from penstock.cli.signals import heeded
 from penstock.client import Client
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit

@@ -8,12 +8,12 @@ import click
 import trio
 
 from penstock.cli.history import open_source
+from penstock.cli.interrupts import run_detachable
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.relay import exit_of, write_to_end
 from penstock.cli.render import PieceWriter
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.signals import run_detachable
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit, exit_code_of
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import trio
 
-from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.unfinished import hidden_name
-from penstock.words.errors import NotAvailable
+from penstock.pipeline import NotAvailable, run_in_thread
 
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.
 _CLEAN_UP_SECONDS = 1.0

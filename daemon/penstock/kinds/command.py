@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from penstock.runs.run import Inputs, Kind, Output, end_in_words
-from penstock.words.errors import ProcessFailed
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Inputs, Kind, Output, ProcessFailed, Run, end_in_words
 
 
 def _without_nul(text: str) -> str:

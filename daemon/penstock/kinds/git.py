@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from penstock.words.errors import NotAvailable
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Executed, Run
+from penstock.pipeline import Executed, NotAvailable, Run
 
 #: How git may reach a repository.
 Transport = Literal["https", "ssh", "file"]

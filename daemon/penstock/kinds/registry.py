@@ -1,4 +1,4 @@
-"""Which kinds there are: those installed under the entry-point group `penstock.kinds`.
+"""Which kinds there are: those installed under the entry-point group `penstock.pipelines`.
 
 The daemon's own kinds are found the same way as anybody's. A plug-in that does not work is told in
 the log and left out: one broken package must not keep a daemon from starting.
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
-from penstock.runs.run import Kind
+from penstock.pipeline import Kind
 
 #: The entry-point group; each entry's value is `module:KIND`.
 GROUP = "penstock.pipelines"

@@ -10,15 +10,11 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
-import penstock
-from penstock.runs.run import end_in_words
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Run, end_in_words
 
 #: Files of one tree that may break the process: a tree made of nothing else must end.
 MOST_BROKEN = 20
@@ -29,7 +25,7 @@ GiveUp = Callable[[int, str], Awaitable[None]]
 
 # Its own path is added last, so that a checkout that is not installed finds itself.
 _LAUNCH = (
-    f"import sys; sys.path.append({str(Path(penstock.__file__).parents[1])!r}); "
+    f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
     "from penstock.kinds.confined import main; main()"
 )
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
 from penstock.llm.relevance import LIMIT, relevant
 from penstock.llm.summaries import KEEP, describe, summarise
 from penstock.llm.tokens import estimate
+from penstock.runs.run import Run
 from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.words.recorded import Recorded
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +112,7 @@ async def read_layers(run: Run, *, at: str | None = None) -> Layers:
     The event at hand stays empty: the question itself takes its place.
     """
     facts: list[Recorded] = []
-    read = run.tools.reads.read
+    read = run.reads.read
     after = 0
     while page := await read(run.run_id, after, _PAGE, types=TOLD_TYPES):
         facts += page

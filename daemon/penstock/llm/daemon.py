@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.llm.chain import Chain
 from penstock.llm.durable import DurableModels
 from penstock.llm.models import ModelHealth, list_models
 from penstock.llm.run_models import RunModels
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import trio
@@ -12,11 +11,9 @@ from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
 from penstock.log.writes import RunFilter
+from penstock.runs.reader import PatientReads
+from penstock.runs.run import Run
 from penstock.words.events import AskAnswered, ModelUsed
-
-if TYPE_CHECKING:
-    from penstock.runs.reader import PatientReads
-    from penstock.runs.run import Run
 
 #: The question at a budget's soft line, and the answers a person may give.
 ASK = "model-budget"
@@ -53,11 +50,11 @@ class DurableModels:
     def for_run(self, run: Run) -> RunModels:
         """The models as this run sees them."""
         self._forget_ended(run)
-        root_id = run.execution.row.root_id
+        root_id = run.root_id
         self._served.add(run.run_id)
 
         async def restore() -> None:
-            await self._restore(run.tools.reads, root_id)
+            await self._restore(run.reads, root_id)
 
         async def on_spent(model: str, spent: Spent, event_id: UUID) -> None:
             await run.emit(
@@ -109,7 +106,7 @@ class DurableModels:
         for ended in [
             one
             for one in self._served | self._known
-            if one != run.execution.row.root_id and not run.tools.is_open(one)
+            if one != run.root_id and not run.is_open(one)
         ]:
             self.ledger.forget(ended)
             for remembered in (self._served, self._known, self._going_on):

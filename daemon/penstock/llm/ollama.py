@@ -30,13 +30,13 @@ class OllamaEngine:
         self._api = api
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
-        """See `Engine.chat`. The end marker is `done`, its reason `done_reason`."""
+        """A streamed answer, which ends with `done`; its reason is `done_reason`."""
         return await self._api.ask(
             "/api/chat", _body(request), _OllamaAnswer(), on_text
         )
 
     async def models(self) -> frozenset[str]:
-        """See `Engine.models`; a name without a tag stands for its tag `latest`."""
+        """The names that the server lists; one without a tag stands for its tag `latest`."""
         names = await self._api.names("/api/tags", "models", "name")
         return names | {name.removesuffix(":latest") for name in names}
 

@@ -30,12 +30,12 @@ class OpenAIEngine:
         self._api = api
 
     async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
-        """See `Engine.chat`. End markers are `finish_reason` and `[DONE]`; either will do."""
+        """A streamed answer, which ends with `finish_reason` or `[DONE]`; either will do."""
         path = "/chat/completions"
         return await self._api.ask(path, _body(request), _OpenAIAnswer(), on_text)
 
     async def models(self) -> frozenset[str]:
-        """See `Engine.models`."""
+        """The names that the server lists."""
         return await self._api.names("/models", "data", "id")
 
 

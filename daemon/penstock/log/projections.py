@@ -26,6 +26,7 @@ from penstock.words.lifecycle import (
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import format_time
+from penstock.words.waiting import Waiting
 
 
 class BrokenStory(PenstockError):
@@ -48,6 +49,9 @@ class RunView:
     state: State | None = None
     priority: int = Priority.MEDIUM
     reason: str = ""
+    #: What it waits for without its slot, and the run that took it: `reason` in values.
+    waiting: Waiting | None = None
+    preempted_by: str | None = None
     progress: float | None = None
     step: str | None = None
     result: Any = None
@@ -111,6 +115,7 @@ class RunView:
             effect(self, fact, event)
 
     def _move(self, fact: Recorded) -> None:
+        self.waiting = self.preempted_by = None
         try:
             self.state = next_state(self.state, fact.type)
         except IllegalTransition:
@@ -328,9 +333,11 @@ def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
 
 def _waiting(view: RunView, _fact: Recorded, event: e.RunWaiting) -> None:
     view.reason = event.reason
+    view.waiting = event.waiting
 
 
 def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
+    view.preempted_by = event.by
     view.reason = f"preempted by {event.by}"
 
 

@@ -77,8 +77,11 @@ def _redacted(write: Write, wanted: _Patterns) -> Write:
             return replace(write, spec=replace(spec, shown=shown, labels=labels))
         case Answer(answer=text):
             return replace(write, answer=_clean(text, wanted))
-        case RequestCancel(reason=text) | SetPause(reason=text) | Park(reason=text):
+        case RequestCancel(reason=text) | SetPause(reason=text):
             return replace(write, reason=_clean(text, wanted))
+        case Park(waiting=waiting):
+            subject = _clean(waiting.subject, wanted)
+            return replace(write, waiting=replace(waiting, subject=subject))
         case _:
             # Ids, times and numbers: the others hold no word of anybody.
             return write

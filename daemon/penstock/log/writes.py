@@ -19,6 +19,7 @@ from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
 from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
+from penstock.words.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +333,7 @@ class Park:
     """The run waits and gives its slot back: Appended (`run.waiting`); Fenced."""
 
     fence: Fence
-    reason: str
+    waiting: Waiting
     at: datetime
 
 

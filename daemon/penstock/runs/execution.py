@@ -27,6 +27,7 @@ from penstock.runs.receipts import RunEnd, end_of_proofs
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
+from penstock.words.waiting import Waiting
 
 log = logging.getLogger("penstock.run")
 
@@ -129,7 +130,7 @@ async def open_execution(
     except BaseException as raised:  # noqa: ASYNC103, BLE001  (Cancelled is in `rest`)
         error, rest = split_failure(raised)
         if error is not None:
-            _tell(execution.run_id, error)
+            _log_failure(execution.run_id, error)
         if rest is not None:
             # It passed the run's own scope, so it is the daemon that ends, and not this run.
             execution.stopping = execution.stopping or execution.row.on_restart
@@ -139,7 +140,7 @@ async def open_execution(
         conclude_with(_conclusion(execution, error, execution.gone_at))
 
 
-def _tell(run_id: str, error: BaseException) -> None:
+def _log_failure(run_id: str, error: BaseException) -> None:
     """An error of our own says all in its sentence; anybody else's comes with its traceback."""
     trace = None if isinstance(error, PenstockError) else error
     log.warning("run %s failed: %s", run_id, describe(error), exc_info=trace)
@@ -181,8 +182,8 @@ def _conclusion(
     )
     event = conclude(ending)
     made = new_event(execution.run_id, event, now=at)
-    decision = Complete if event.type in TERMINAL_TYPES else Release
-    return decision(execution.fence, made, execution.used_seconds, proven.to_json())
+    write = Complete if event.type in TERMINAL_TYPES else Release
+    return write(execution.fence, made, execution.used_seconds, proven.to_json())
 
 
 def _details(
@@ -236,7 +237,7 @@ class Parking:
     _back: trio.Event = field(default_factory=_set_event)
 
     @asynccontextmanager
-    async def open_parked(self, reason: str) -> AsyncIterator[None]:
+    async def open_parked(self, waiting: Waiting) -> AsyncIterator[None]:
         """Be without the slot inside the block; have it again after leaving it normally.
 
         While another task of the run still waits in such a block, the run stays without its slot,
@@ -249,7 +250,7 @@ class Parking:
         self._waiting += 1
         try:
             with failed:
-                await self._park_surely(reason)
+                await self._park_surely(waiting)
                 yield
         finally:
             self._waiting -= 1
@@ -262,7 +263,7 @@ class Parking:
         """Return when the slot is here, unless a task of the run gave it up to wait."""
         await self._back.wait()
 
-    async def _park_surely(self, reason: str) -> None:
+    async def _park_surely(self, waiting: Waiting) -> None:
         """Give the slot back though this task is cancelled meanwhile: half given, it would be lost.
 
         The wait needs no limit: it is for a commit, and whatever ends the run ends it.
@@ -273,7 +274,7 @@ class Parking:
         async def park() -> None:
             try:
                 with failed:
-                    await self._park(reason)
+                    await self._park(waiting)
             finally:
                 done.set()
 
@@ -288,13 +289,13 @@ class Parking:
         finally:
             back.set()
 
-    async def _park(self, reason: str) -> None:
+    async def _park(self, waiting: Waiting) -> None:
         async with self._turn:
             if self.parked and not self.execution.unparked.is_set():
                 return
             self.execution.stop_clock()
             self.execution.unparked = trio.Event()
-            await self.recorder.record(Park(self.execution.fence, reason, self.now()))
+            await self.recorder.record(Park(self.execution.fence, waiting, self.now()))
             self.parked = True
 
     async def _unpark(self) -> None:
@@ -305,3 +306,16 @@ class Parking:
             await self.execution.unparked.wait()
             self.parked = False
             self.execution.run_clock()
+
+
+@asynccontextmanager
+async def open_parking(
+    execution: Execution, recorder: Recorder, now: Callable[[], datetime]
+) -> AsyncIterator[Parking]:
+    """The slot of an execution while its pipeline runs; a failure of the block leaves it as it was."""
+    failed = DeferredFailure()
+    async with trio.open_nursery() as slot_nursery:
+        with failed:
+            yield Parking(execution, recorder, now, slot_nursery)
+        slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
+    failed.reraise()

@@ -1,4 +1,4 @@
-"""Gauges: how full the four buffers are, told once when a mark is crossed."""
+"""Gauges: how full the buffers are, noted in the log once when a mark is crossed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 from penstock.runs.watermark import Gauge, Level, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
-Tell = Callable[[str, BackpressureRaised | BackpressureCleared], None]
+Note = Callable[[str, BackpressureRaised | BackpressureCleared], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -18,9 +18,9 @@ class Gauges:
     """Samples named readings when something may have changed, and when a change is due."""
 
     readings: Mapping[str, Callable[[], Level]]
-    tell: Tell
+    note: Note
     _gauges: dict[str, Gauge] = field(default_factory=dict)
-    # When a change that came too soon after the last one is to be told.
+    # When a change that came too soon after the last one is to be noted.
     _due: float | None = None
     _due_changed: trio.Event = field(default_factory=trio.Event)
 
@@ -34,7 +34,7 @@ class Gauges:
             if gauge is not before:
                 self._gauges[name] = gauge
             if edge is not None:
-                self.tell(f"backpressure {name}", edge)
+                self.note(f"backpressure {name}", edge)
             if gauge.due_at is not None:
                 due = gauge.due_at if due is None else min(due, gauge.due_at)
         if due != self._due:

@@ -15,7 +15,7 @@ import trio
 
 from penstock.log.bus import Bus
 from penstock.processes.process import Proof
-from penstock.runs.run import Executor
+from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
 from penstock.words.events import ProcessStarted
 from penstock.words.recorded import Recorded

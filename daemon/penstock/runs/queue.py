@@ -101,15 +101,29 @@ def group_full(
 
 @dataclass(frozen=True, slots=True)
 class SlotHolder:
-    """A run that has a slot, and how it would stand in line without it."""
+    """A run that has a slot, and the place it would queue at without it."""
 
     candidate: Candidate
     #: Its kind allows it, it has no open child, and nothing ends its execution already.
     preemptible: bool = False
     #: Its slot will be free soon: it is cancelled, interrupted or stopped.
     leaving: bool = False
-    #: It will stand in line then.
+    #: It will queue again then.
     returning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    """Who wants a slot and who has one, as a claim would find them now."""
+
+    candidates: Sequence[Candidate]
+    slot_holders: Sequence[SlotHolder]
+    rules: ClaimRules
+    now: datetime
+    #: False while the daemon starts or stops: nothing is claimed.
+    claiming: bool
+    #: State of every open run.
+    states: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,7 @@ def choose_preemption(
 ) -> Preemption | None:
     """The next run to interrupt, if any: the least important one that helps, the latest of equals.
 
-    Aging moves runs within the line and is no reason to interrupt: the points compared are those
+    Aging moves runs within the queue and is no reason to interrupt: the points compared are those
     that the runs were given.
     """
     staying = [holder for holder in slot_holders if not holder.leaving]
@@ -136,12 +150,12 @@ def choose_preemption(
     if not victims or not candidates:
         return None
     back = [holder.candidate for holder in slot_holders if holder.returning]
-    line = [*candidates, *back]
+    queued = [*candidates, *back]
     held = Counter(holder.candidate.group for holder in staying)
-    served = {w.run_id for w in grant(in_order(line, rules, now), held, rules)}
+    served = {w.run_id for w in grant(in_order(queued, rules, now), held, rules)}
     for victim in sorted(victims, key=lambda v: (v.priority, v.place), reverse=True):
         held[victim.group] -= 1
-        for candidate in grant(in_order([*line, victim], rules, now), held, rules):
+        for candidate in grant(in_order([*queued, victim], rules, now), held, rules):
             helped = candidate.run_id not in served
             if helped and may_preempt(candidate.priority, victim.priority):
                 return Preemption(victim.run_id, candidate.run_id)

@@ -27,7 +27,7 @@ DISK_SECONDS = 5.0
 
 @dataclass(eq=False, slots=True)
 class Retention:
-    """See the module's text. `free_bytes` tells the free disk where the log stands."""
+    """Forgets ended runs, and refuses new ones for want of disk; its two tasks are the caller's to run."""
 
     config: Config
     store: Store
@@ -36,6 +36,7 @@ class Retention:
     now: Callable[[], datetime]
     #: Seconds that never go back and go on while the machine sleeps.
     steady: Callable[[], float]
+    #: The free disk where the log stands.
     free_bytes: Callable[[], Awaitable[int]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]

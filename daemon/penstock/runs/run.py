@@ -1,10 +1,7 @@
-"""A run as its pipeline sees it: facts, children, questions, processes; and the kind it is of."""
+"""A run as its pipeline sees it: facts, programs, questions, children."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,18 +11,23 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import trio
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.bus import Bus
-from penstock.log.left_out import left_out
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
-from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
-from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.output import KeptOutput
 from penstock.runs.artifact import Artifact, open_artifact
 from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.kind import Kind
+from penstock.runs.program import (
+    Executed,
+    Executor,
+    OnStdout,
+    RunPrograms,
+    output_limits,
+)
 from penstock.runs.reader import PatientReads
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
@@ -34,7 +36,6 @@ from penstock.words.errors import (
     AskExpired,
     ChildNotCompleted,
     NotAvailable,
-    ProcessFailed,
     Refused,
 )
 from penstock.words.events import (
@@ -42,8 +43,6 @@ from penstock.words.events import (
     AskRaised,
     Log,
     Milestone,
-    ProcessExited,
-    ProcessStarted,
     Progress,
     StepCompleted,
     StepFailed,
@@ -52,82 +51,7 @@ from penstock.words.lifecycle import OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import check_json, new_event_id
-
-
-class Inputs(BaseModel):
-    """Base of every kind's inputs: unknown fields are refused with their name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def shown(self) -> dict[str, Any]:
-        """The inputs as events and surfaces show them; override to leave secrets out."""
-        return self.model_dump(mode="json")
-
-    def needs_model(self) -> bool:
-        """Whether a run with these inputs cannot do without a model; override where it depends."""
-        return False
-
-
-class Output(BaseModel):
-    """Base of every kind's output."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Pipeline = Callable[["Run", Any], Awaitable[Output]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of run.
-
-    `milestones` are the only milestone names its pipeline may report. `on_restart` is what becomes
-    of a run that a restart interrupts. While no model is configured, runs of a kind that
-    `needs_model` are refused at submit, and runs whose inputs say that they do.
-    """
-
-    name: str
-    summary: str
-    inputs: type[Inputs]
-    output: type[Output]
-    pipeline: Pipeline
-    on_restart: OnRestart = "requeue"
-    preemptible: bool = False
-    needs_model: bool = False
-    milestones: frozenset[str] = frozenset()
-
-    def parse(self, data: Mapping[str, Any]) -> Inputs:
-        """The inputs, validated. Refused names the first field that does not fit."""
-        try:
-            return self.inputs.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in ("inputs", *first["loc"]))
-            raise Refused(field, first["msg"].removeprefix("Value error, ")) from None
-
-
-def check_whole(inputs: bytes) -> None:
-    """Refused names what stored inputs are without, since the log came from an export."""
-    if names := left_out(inputs):
-        raise Refused(
-            ", ".join(names),
-            "left out of the export that this run came from; submit it anew, with its values",
-        )
-
-
-def encode_inputs(inputs: Inputs) -> bytes:
-    """The inputs whole, in canonical JSON."""
-    return json.dumps(
-        inputs.model_dump(mode="json"),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
-
-
-def digest_inputs(kind: str, encoded: bytes) -> bytes:
-    """Same kind and same inputs, same digest (SHA-256)."""
-    return hashlib.sha256(kind.encode() + b"\0" + encoded).digest()
+from penstock.words.waiting import Waiting
 
 
 class ModelAccess(Protocol):
@@ -174,67 +98,89 @@ class Run:
     lets these pass.
     """
 
-    execution: Execution
     kind: Kind
     inputs: Any
-    tools: Tools
-    parking: Parking
+    _execution: Execution
+    _tools: Tools
+    _parking: Parking
     _names: set[str] = field(default_factory=set)
     _artifacts: list[Artifact] = field(default_factory=list)
-    _output: KeptOutput | None = None
+    _programs: RunPrograms | None = None
     _lm: Any = None
 
     @property
     def run_id(self) -> str:
-        return self.execution.run_id
+        return self._execution.run_id
 
     @property
     def attempt(self) -> int:
         """The number of this execution, from 1."""
-        return self.execution.row.attempt
+        return self._execution.row.attempt
 
     @property
     def on_restart(self) -> OnRestart:
         """What becomes of the run if a restart interrupts it."""
-        return self.execution.row.on_restart
+        return self._execution.row.on_restart
+
+    @property
+    def root_id(self) -> str:
+        """The run at the top of its tree: its own id unless another run spawned it."""
+        return self._execution.row.root_id
+
+    @property
+    def priority(self) -> Priority:
+        """How important it is."""
+        return Priority(self._execution.row.priority)
 
     @property
     def config(self) -> Config:
-        return self.tools.config
+        """The daemon's settings."""
+        return self._tools.config
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Every installed kind by its name: what `spawn_run` may be given."""
+        return self._tools.kinds
 
     @property
     def view(self) -> RunView:
         """The run as its recorded facts tell it now."""
-        return self.tools.view_of(self.run_id)
+        return self._tools.view_of(self.run_id)
+
+    @property
+    def reads(self) -> PatientReads:
+        """What the log holds: facts, views and lists, of this run or any other."""
+        return self._tools.reads
 
     @property
     def has_models(self) -> bool:
         """Whether any model is configured."""
-        return self.tools.models is not None
+        return self._tools.models is not None
 
     @property
     def lm(self) -> Any:
         """How this run asks models. NotAvailable while none is configured."""
         if self._lm is None:
-            if self.tools.models is None:
+            if self._tools.models is None:
                 raise NotAvailable(
                     "no model is configured; set [models] in the config file"
                 )
-            self._lm = self.tools.models.for_run(self)
+            self._lm = self._tools.models.for_run(self)
         return self._lm
 
-    @property
-    def output(self) -> KeptOutput:
-        """What is kept of the output of all this run's processes together."""
-        if self._output is None:
-            self._output = KeptOutput(output_limits(self.config))
-        return self._output
+    def now(self) -> datetime:
+        """The time of day, as events tell it."""
+        return self._tools.now()
+
+    def is_open(self, run_id: str) -> bool:
+        """Whether there is a run of this id that has not ended."""
+        return self._tools.is_open(run_id)
 
     async def workspace(self) -> Path:
         """The run's own folder: made on first use, removed after the run's end."""
-        folder = self.tools.workspace_of(self.run_id)
-        self.execution.made_folder = True
-        await self.tools.make_folder(folder)
+        folder = self._tools.workspace_of(self.run_id)
+        self._execution.made_folder = True
+        await self._tools.make_folder(folder)
         return folder
 
     # -- facts
@@ -255,14 +201,14 @@ class Run:
         made = new_event(
             self.run_id,
             event,
-            now=self.tools.now(),
+            now=self._tools.now(),
             code_version=code_version,
             clock=clock,
             causation_id=causation_id,
             event_id=event_id,
         )
-        outcome = await self.tools.recorder.record(
-            Append((made,), self.execution.fence)
+        outcome = await self._tools.recorder.record(
+            Append((made,), self._execution.fence)
         )
         return outcome.recorded[0] if outcome.recorded else None
 
@@ -293,13 +239,18 @@ class Run:
         await self.emit(Log(text=text))
 
     @asynccontextmanager
-    async def artifact(self, artifact_id: str) -> AsyncIterator[Artifact]:
-        """A text that streams as it grows; leaving the block normally completes it."""
+    async def artifact(
+        self, artifact_id: str, *, attempt: int | None = None
+    ) -> AsyncIterator[Artifact]:
+        """A text that streams as it grows; leaving the block normally completes it.
+
+        What a higher `attempt` says replaces what a lower one said; None: that of the run.
+        """
         config = self.config
         async with open_artifact(
             artifact_id,
             self.emit,
-            attempt=self.attempt,
+            attempt=self.attempt if attempt is None else attempt,
             interval=config.throttle_seconds,
             capacity=config.throttle_bytes,
         ) as artifact:
@@ -310,6 +261,10 @@ class Run:
                 self._artifacts.remove(artifact)
 
     # -- work
+
+    async def wait_slot(self) -> None:
+        """Return when the run has its slot; while one of its tasks waits without, it has not."""
+        await self._parking.wait_slot()
 
     async def exec(
         self,
@@ -328,9 +283,10 @@ class Run:
         `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
-        await self.parking.wait_slot()
-        return await execute_argv(
-            self,
+        await self.wait_slot()
+        if self._programs is None:
+            self._programs = self._make_programs()
+        return await self._programs.execute(
             argv,
             cwd=cwd,
             env=env,
@@ -340,6 +296,16 @@ class Run:
             on_stdout=on_stdout,
         )
 
+    def _make_programs(self) -> RunPrograms:
+        return RunPrograms(
+            self.run_id,
+            self._tools.executor,
+            KeptOutput(output_limits(self.config)),
+            self.config.output_head_bytes,
+            self.emit,
+            self._execution.proofs.append,
+        )
+
     async def step(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         """Do a named unit at least once and record its JSON result; a resumed run gets the record."""
         self._use_name("step", name)
@@ -347,7 +313,7 @@ class Run:
         if name in steps:
             await trio.lowlevel.checkpoint()
             return steps[name]
-        await self.parking.wait_slot()
+        await self.wait_slot()
         failed = DeferredFailure()
         result = None
         with failed:
@@ -365,14 +331,73 @@ class Run:
         choices: Sequence[str] = (),
         default: str | None = None,
         expires: float | None = None,
+        *,
+        given: str | None = None,
     ) -> str:
         """Ask a person and wait for the answer, which may come after a restart.
 
         `expires`: seconds from the first asking; then the default is taken, and without one
-        AskExpired is raised. The slot is given back meanwhile.
+        AskExpired is raised. The slot is given back meanwhile. `given` is an answer that came with
+        the run's inputs: question and answer are facts, and nobody is waited for.
         """
         self._use_name("ask", name)
-        return await ask_person(self, name, question, choices, default, expires)
+        if name not in self.view.asks:
+            await self._raise_ask(name, question, choices, default, expires)
+        if given is not None:
+            await self._answer(name, given, "request")
+        answer: str | None = self.view.asks[name].answer
+        if answer is not None:
+            return answer
+        if self._tools.parked() >= self.config.max_parked_asks:
+            return await self._wait_answered(name)
+        async with self._parking.open_parked(Waiting("ask", name)):
+            answer = await self._wait_answered(name)
+        return answer  # noqa: RET504  (the slot is taken again before)
+
+    async def _raise_ask(
+        self,
+        name: str,
+        question: str,
+        choices: Sequence[str],
+        default: str | None,
+        expires: float | None,
+    ) -> None:
+        until = None if expires is None else self.now() + timedelta(seconds=expires)
+        await self.emit(
+            AskRaised(
+                name=name,
+                question=question,
+                choices=tuple(choices),
+                default=default,
+                expires_at=until,
+            )
+        )
+
+    async def _wait_answered(self, name: str) -> str:
+        ask = self.view.asks[name]
+        with trio.CancelScope() as scope:
+            if ask.expires_at is not None:
+                left = (ask.expires_at - self.now()).total_seconds()
+                scope.deadline = trio.current_time() + max(left, 0.0)
+            return await self._answer_to(name)
+        if ask.default is None:
+            raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
+        await self._answer(name, ask.default, "default")
+        return await self._answer_to(name)
+
+    async def _answer(self, name: str, text: str, by: str) -> None:
+        answer = Answer(self.run_id, name, text, by, self.now(), new_event_id())
+        # An answer that came in the same moment wins: ours is refused, and theirs is read.
+        with suppress(AlreadyAnswered):
+            await self._tools.recorder.record(answer)
+
+    async def _answer_to(self, name: str) -> str:
+        """Wait on the log: the view is folded in the step in which the answer is published."""
+        while True:
+            answer: str | None = self.view.asks[name].answer
+            if answer is not None:
+                return answer
+            await self._tools.bus.wait_published(self.run_id)
 
     async def spawn_run(
         self,
@@ -383,243 +408,39 @@ class Run:
         timeout: float | None = None,  # noqa: ASYNC109  (the child's own limit)
         check: bool = True,
         on_restart: OnRestart | None = None,
+        priority: Priority | None = None,
     ) -> RunView:
         """Run a child `{run_id}.{name}` and wait for its end, without the slot.
 
         `on_restart` is what becomes of the child that a restart interrupts; None: as its kind has
-        it, whatever becomes of this run.
+        it, whatever becomes of this run. `priority` of None is that of this run. ChildNotCompleted,
+        with the child's state, unless it completed or `check` is off.
         """
         self._use_name("child", name)
-        return await spawn_child(
-            self,
-            name,
-            kind,
-            inputs,
+        child_id = f"{self.run_id}.{name}"
+        request = SubmitRequest(
+            kind=kind,
+            inputs=dict(inputs),
+            run_id=child_id,
+            priority=self.priority if priority is None else priority,
             timeout=timeout,
-            check=check,
             on_restart=on_restart,
         )
+        await self._tools.submit_child(request, self.run_id)
+        if self.is_open(child_id):
+            async with self._parking.open_parked(Waiting("child", name)):
+                while self.is_open(child_id):
+                    await self._tools.bus.wait_published(child_id)
+        child = await self.reads.view(child_id)
+        if check and child.state != "completed":
+            error = child.error or child.reason
+            raise ChildNotCompleted(
+                f"the child run {child_id} ended {child.state}: {error}",
+                child=child_id,
+            )
+        return child
 
     def _use_name(self, what: str, name: str) -> None:
         if f"{what} {name}" in self._names:
             raise Refused("name", f"the {what} {name!r} exists in this run already")
         self._names.add(f"{what} {name}")
-
-
-async def ask_person(
-    run: Run,
-    name: str,
-    question: str,
-    choices: Sequence[str],
-    default: str | None,
-    expires: float | None,
-) -> str:
-    """Raise the question unless it was raised before, and wait for its answer without the slot."""
-    if name not in run.view.asks:
-        until = (
-            None if expires is None else run.tools.now() + timedelta(seconds=expires)
-        )
-        await run.emit(
-            AskRaised(
-                name=name,
-                question=question,
-                choices=tuple(choices),
-                default=default,
-                expires_at=until,
-            )
-        )
-    answer: str | None = run.view.asks[name].answer
-    if answer is not None:
-        return answer
-    if run.tools.parked() >= run.config.max_parked_asks:
-        return await _wait_answered(run, name)
-    async with run.parking.open_parked(f"asks: {name}"):
-        answer = await _wait_answered(run, name)
-    return answer  # noqa: RET504  (the slot is taken again before)
-
-
-async def _wait_answered(run: Run, name: str) -> str:
-    ask = run.view.asks[name]
-    with trio.CancelScope() as scope:
-        if ask.expires_at is not None:
-            left = (ask.expires_at - run.tools.now()).total_seconds()
-            scope.deadline = trio.current_time() + max(left, 0.0)
-        return await _answer_of(run, name)
-    if ask.default is None:
-        raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
-    default = Answer(
-        run.run_id, name, ask.default, "default", run.tools.now(), new_event_id()
-    )
-    # An answer that came in the same moment wins: ours is refused, and theirs is read.
-    with suppress(AlreadyAnswered):
-        await run.tools.recorder.record(default)
-    return await _answer_of(run, name)
-
-
-async def _answer_of(run: Run, name: str) -> str:
-    """Wait on the log: the view is folded in the step in which the answer is published."""
-    while True:
-        answer: str | None = run.view.asks[name].answer
-        if answer is not None:
-            return answer
-        await run.tools.bus.wait_published(run.run_id)
-
-
-async def spawn_child(
-    run: Run,
-    name: str,
-    kind: str,
-    inputs: Mapping[str, Any],
-    *,
-    timeout: float | None,  # noqa: ASYNC109  (the child's own limit, recorded with it)
-    check: bool,
-    on_restart: OnRestart | None = None,
-) -> RunView:
-    """Submit `{run_id}.{name}`, or find it, and wait without the slot for its terminal event.
-
-    ChildNotCompleted, with the child's state, unless it completed or `check` is off.
-    """
-    child_id = f"{run.run_id}.{name}"
-    request = SubmitRequest(
-        kind=kind,
-        inputs=dict(inputs),
-        run_id=child_id,
-        priority=Priority(run.execution.row.priority),
-        timeout=timeout,
-        on_restart=on_restart,
-    )
-    await run.tools.submit_child(request, run.run_id)
-    if run.tools.is_open(child_id):
-        async with run.parking.open_parked(f"child: {name}"):
-            while run.tools.is_open(child_id):
-                await run.tools.bus.wait_published(child_id)
-    child = await run.tools.reads.view(child_id)
-    if check and child.state != "completed":
-        error = child.error or child.reason
-        raise ChildNotCompleted(
-            f"the child run {child_id} ended {child.state}: {error}",
-            child=child_id,
-        )
-    return child
-
-
-#: Takes what a program writes to its standard output.
-OnStdout = Callable[[bytes], Awaitable[None]]
-
-#: Seconds the last of the output may take to be recorded when the run is being cancelled.
-CLOSING_SECONDS = 1.0
-
-
-class StartProcess(Protocol):
-    """Runs a program to the end of its whole tree: `processes.run_process`, or a fake."""
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        run_id: str,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes,
-        on_started: OnStarted,
-        on_output: OnOutput,
-        on_proof: Callable[[Proof], None],
-    ) -> Awaitable[ProcessExited]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Executor:
-    """How this daemon runs programs; `environ` and `home` are what a caller who says nothing gets."""
-
-    start_process: StartProcess
-    environ: Mapping[str, str]
-    home: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """How a program ended; `stdout` only when it was captured, up to the kept beginning."""
-
-    exit_code: int | None
-    signal: int | None
-    stdout: bytes = b""
-
-
-def output_limits(config: Config) -> OutputLimits:
-    """What the configuration keeps of a run's output."""
-    return OutputLimits(
-        head_bytes=config.output_head_bytes,
-        tail_bytes=config.output_tail_bytes,
-        line_bytes=config.output_line_bytes,
-        throttle_seconds=config.throttle_seconds,
-        throttle_bytes=config.throttle_bytes,
-    )
-
-
-async def execute_argv(
-    run: Run,
-    argv: Sequence[str],
-    *,
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    stdin: bytes,
-    check: bool,
-    capture: bool,
-    on_stdout: OnStdout | None = None,
-) -> Executed:
-    """See `Run.exec`."""
-    executor = run.tools.executor
-    captured = _Captured(run.config.output_head_bytes)
-    if capture:
-        on_stdout = captured.add
-    async with open_output(run.output, run.emit, CLOSING_SECONDS) as on_output:
-
-        async def emit_started(event: ProcessStarted) -> None:
-            await run.emit(event)
-
-        async def pass_on(stream: Stream, data: bytes) -> None:
-            if stream == "stdout" and on_stdout is not None:
-                await on_stdout(data)
-            else:
-                await on_output(stream, data)
-
-        exited = await executor.start_process(
-            argv,
-            run_id=run.run_id,
-            cwd=cwd or executor.home,
-            env={**executor.environ, **(env or {})},
-            stdin=stdin,
-            on_started=emit_started,
-            on_output=pass_on,
-            on_proof=run.execution.proofs.append,
-        )
-    await run.emit(exited)
-    if check and exited.exit_code != 0:
-        raise ProcessFailed(
-            end_in_words(exited), exit_code=exited.exit_code, signal=exited.signal
-        )
-    return Executed(exited.exit_code, exited.signal, bytes(captured.data))
-
-
-class _Captured:
-    """The beginning of an output; what is more is not kept."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.data = bytearray()
-
-    async def add(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        self.data += data[: self.limit - len(self.data)]
-
-
-def end_in_words(ended: ProcessExited | Executed) -> str:
-    """How a process ended, as a person says it."""
-    if ended.exit_code is not None:
-        return f"exit status {ended.exit_code}"
-    if ended.signal is None:
-        return "how the process ended is unknown: its supervisor was lost"
-    try:
-        return f"killed by {signal.Signals(ended.signal).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"killed by signal {ended.signal}"

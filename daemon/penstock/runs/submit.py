@@ -1,6 +1,6 @@
 """Taking runs in: every check that needs no log, then admission, then the write.
 
-Admission is a line of submitters in front of a full queue: first come, first served, bounded.
+Admission is where submitters wait in front of a full queue: first come, first served, bounded.
 """
 
 from __future__ import annotations
@@ -18,14 +18,9 @@ from pydantic import ValidationError
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
+from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
-from penstock.runs.run import (
-    Inputs,
-    Kind,
-    check_whole,
-    digest_inputs,
-    encode_inputs,
-)
+from penstock.runs.stop import Stop
 from penstock.words.api import RunReply, SubmitRequest, refused
 from penstock.words.config import Config
 from penstock.words.errors import (
@@ -33,7 +28,6 @@ from penstock.words.errors import (
     QueueFull,
     Refused,
     RunNotFound,
-    ShuttingDown,
     StoreAway,
 )
 from penstock.words.priority import Priority
@@ -42,7 +36,7 @@ from penstock.words.values import new_event_id
 
 @dataclass(frozen=True, slots=True)
 class AdmissionStatistics:
-    """`waiting` of at most `max_waiting` submits stand in line; `entering` have a ticket."""
+    """`waiting` of at most `max_waiting` submits have no room; `entering` have a ticket."""
 
     waiting: int
     max_waiting: int
@@ -56,63 +50,61 @@ class Admission:
     capacity: int
     max_waiting: int
     queued: Callable[[], int]
-    #: Why nobody is let in any more; None: the line is open.
-    closed: str | None = None
+    stop: Stop
     _entering: int = 0
-    _line: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _parked: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     @asynccontextmanager
     async def open_ticket(self, *, wait: bool) -> AsyncIterator[None]:
         """Hold room for one run.
 
-        QueueFull without `wait`, or when the line itself is full; ShuttingDown once it is closed.
+        QueueFull without `wait`, or when too many wait already; ShuttingDown once the daemon stops.
         """
-        if self.closed is None and (self._line or self._free() <= 0):
-            await self._stand_in_line(wait=wait)
+        if self.stop.reason is None and (self._parked or self._free() <= 0):
+            await self._wait_room(wait=wait)
         else:
             self._entering += 1
         try:
             # Who was cancelled in the moment in which it was woken must not submit.
             await trio.lowlevel.checkpoint_if_cancelled()
-            if self.closed is not None:
-                raise ShuttingDown(f"the daemon is stopping: {self.closed}")
+            if self.stop.reason is not None:
+                raise self.stop.refusal()
             yield
         finally:
             self._entering -= 1
-            self.settle()
+            self.let_in()
 
-    async def _stand_in_line(self, *, wait: bool) -> None:
+    async def _wait_room(self, *, wait: bool) -> None:
         if not wait:
             raise QueueFull
-        if len(self._line) >= self.max_waiting:
+        if len(self._parked) >= self.max_waiting:
             raise QueueFull(f"{self.max_waiting} submits wait for room already")
-        # Who is woken was handed a ticket by `settle`, so nobody can take it in between; once
+        # Who is woken was handed a ticket by `let_in`, so nobody can take it in between; once
         # woken, park() returns even if a cancel came meanwhile.
-        await self._line.park()
+        await self._parked.park()
 
-    def settle(self) -> None:
-        """Hand the free tickets to the first in line. Called whenever the queue may have room."""
-        free = min(self._free(), len(self._line))
+    def let_in(self) -> None:
+        """Hand the free tickets to the first that wait. Called whenever the queue may have room."""
+        free = min(self._free(), len(self._parked))
         if free > 0:
             self._entering += free
-            self._line.unpark(count=free)
+            self._parked.unpark(count=free)
 
-    def close(self, reason: str) -> None:
-        """Let nobody in any more; who stands in line is told so."""
-        self.closed = reason
-        self._entering += len(self._line)
-        self._line.unpark_all()
+    def turn_away(self) -> None:
+        """Wake everybody who waits, to be told that the daemon stops."""
+        self._entering += len(self._parked)
+        self._parked.unpark_all()
 
     def _free(self) -> int:
         return self.capacity - self.queued() - self._entering
 
     @property
     def waiting(self) -> int:
-        """Submits that stand in line."""
-        return len(self._line)
+        """Submits that wait for room."""
+        return len(self._parked)
 
     def statistics(self) -> AdmissionStatistics:
-        return AdmissionStatistics(len(self._line), self.max_waiting, self._entering)
+        return AdmissionStatistics(len(self._parked), self.max_waiting, self._entering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +122,14 @@ class Submitted:
 
 @dataclass(eq=False, slots=True)
 class Submitter:
-    """See the module's text."""
+    """Takes new runs, retries and children in."""
 
     config: Config
     kinds: Mapping[str, Kind]
     recorder: Recorder
     reader: Reader
     admission: Admission
+    stop: Stop
     now: Callable[[], datetime]
     new_run_id: Callable[[], str]
     #: Why new work is refused now (the disk, say); None: it is not.
@@ -144,16 +137,6 @@ class Submitter:
     #: Why a new run of this group is refused now, though the daemon works.
     drained: Callable[[str | None], str | None] = lambda _group: None
     has_models: bool = False
-    #: Why the daemon stops, once it does.
-    stopping: str | None = None
-    _stop_by: float | None = None
-
-    def begin_stop(self, reason: str) -> float:
-        """Take nothing more in; Trio's time by which the runs are to have ended, set once."""
-        self.stopping = reason
-        if self._stop_by is None:
-            self._stop_by = trio.current_time() + self.config.shutdown_runs
-        return self._stop_by
 
     async def submit(
         self,
@@ -164,18 +147,18 @@ class Submitter:
     ) -> Submitted:
         """Accept a run, or find the one of the same id and inputs.
 
-        `wait`: stand in line while the queue is full; else QueueFull. Refused names the field;
+        `wait`: wait while the queue is full; else QueueFull. Refused names the field;
         OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
         StoreUnavailable say why nothing was recorded.
         """
         spec = self._spec(request, retry_of=retry_of)
         if request.run_id is not None and await self.reader.known(request.run_id):
-            # A known id skips the line: whatever it leads to, it takes no place.
+            # A known id does not wait: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
         while True:
             self._check_drained(request.group)
             async with self.admission.open_ticket(wait=wait):
-                # A drain may have begun while it stood in line.
+                # A drain may have begun while it waited.
                 self._check_drained(request.group)
                 try:
                     return await self._enqueue(
@@ -256,8 +239,8 @@ class Submitter:
     def _check_open(self, *, child: bool) -> None:
         # A child is part of a run that was accepted. Refused in the moment between a stop and the
         # parent's cancel, it would make the parent fail instead of going on later.
-        if self.stopping is not None and not child:
-            raise ShuttingDown(f"the daemon is stopping: {self.stopping}")
+        if self.stop.reason is not None and not child:
+            raise self.stop.refusal()
         if self.recorder.unavailable is not None and not child:
             raise StoreAway(f"the store does not answer: {self.recorder.unavailable}")
         if (obstacle := self.obstacle()) is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
-from penstock.log.recorder import Answered, Recorder
+from penstock.log.recorder import Answered
 from penstock.log.writes import (
     Accepted,
     Append,
@@ -30,9 +30,8 @@ from penstock.runs.execution import Execution
 from penstock.runs.queue import (
     Candidate,
     ClaimRules,
-    Preemption,
+    QueueSnapshot,
     SlotHolder,
-    choose_preemption,
 )
 from penstock.runs.reader import RunTerms, terms_of
 from penstock.words.events import (
@@ -42,29 +41,91 @@ from penstock.words.events import (
     QueueResumed,
 )
 from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES
-from penstock.words.priority import may_preempt
 from penstock.words.recorded import Recorded
 
+# Decisions after which a run may want a slot, or a slot may be free.
+_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
+_FREES_SLOT = (Complete, Release, Park)
+_MOVES = MOVING_TYPES | {"run.cancel_requested"}
 
-@dataclass(frozen=True, slots=True)
-class Standings:
-    """Looks at a run table; changes nothing. `interrupting`: asked to give way, not yet told."""
 
-    views: Mapping[str, RunView]
-    executions: Mapping[str, Execution]
-    unparking: set[str]
-    interrupting: set[str]
+@dataclass(eq=False, slots=True)
+class RunTable:
+    """Follows the log, as the recorder's projection, and holds every execution of this daemon."""
 
-    def candidates(self) -> list[Candidate]:
-        """Every run that wants a slot and has none, startable or not."""
-        return [
-            self.candidate(view)
-            for view in self.views.values()
-            if view.state in QUEUED_STATES or view.run_id in self.unparking
-        ]
+    life: str
+    host: str
+    slots: int
+    kinds: Collection[str]
+    bus: Bus
+    now: Callable[[], datetime]
+    #: Told of every fact that moves a run or asks for its end, with the view after it.
+    on_move: Callable[[Recorded, RunView], None] = lambda _fact, _view: None
+    #: Called after each commit, when there may be room. What it lets in and interrupts is recorded,
+    #: and the recorder was given this table: the one knot of the core, so it is set afterwards.
+    after_commit: Callable[[], None] = lambda: None
+    aging: float | None = None
+    group_slots: dict[str, int] = field(default_factory=dict)
+    #: False until `begin_claiming`, and again when the daemon stops: nothing is claimed.
+    claiming: bool = False
+    #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
+    stopping: bool = False
+    executions: dict[str, Execution] = field(default_factory=dict)
+    views: dict[str, RunView] = field(default_factory=dict)
+    terms: dict[str, RunTerms] = field(default_factory=dict)
+    queue: QueueView = field(default_factory=QueueView)
+    #: Parked runs that want their slot again and have not got it.
+    unparking: set[str] = field(default_factory=set)
+    #: Runs that were asked to give their slot up and do not know it yet.
+    interrupting: set[str] = field(default_factory=set)
+    #: Why the queue (None) or a group is paused.
+    paused: dict[str | None, str] = field(default_factory=dict)
+    #: The queue or the slots have changed since somebody last looked.
+    moved: bool = True
+    #: Outcomes that came for runs which had ended, or had another owner (CC-04).
+    late_outcomes: int = 0
+    _start: Callable[[Execution], None] | None = None
 
-    def candidate(self, view: RunView) -> Candidate:
-        """A run as it stands in line, or would."""
+    def begin_claiming(self, start: Callable[[Execution], None]) -> None:
+        """Claim runs from now on; `start` begins an execution in the step of its claim."""
+        self._start = start
+        self.claiming = True
+
+    def seed(self, row: RunRow, view: RunView) -> None:
+        """Begin with a run that is open in the store."""
+        self.views[row.run_id] = view
+        self.terms[row.run_id] = terms_of(row)
+        self.queue.seed(row.run_id, row.state, row.priority)
+
+    def rules(self) -> ClaimRules:
+        """What a claim goes by now."""
+        return ClaimRules(
+            slots=self.slots,
+            kinds=frozenset(self.kinds),
+            group_slots=self.group_slots,
+            paused=self.paused,
+            aging=self.aging,
+        )
+
+    def snapshot(self) -> QueueSnapshot:
+        """Who wants a slot and who has one now."""
+        parents = {view.parent_id for view in self.views.values()}
+        running = [view for view in self.views.values() if view.state == "running"]
+        return QueueSnapshot(
+            candidates=[
+                self._candidate(view)
+                for view in self.views.values()
+                if view.state in QUEUED_STATES or view.run_id in self.unparking
+            ],
+            slot_holders=[self._slot_holder(view, parents) for view in running],
+            rules=self.rules(),
+            now=self.now(),
+            claiming=self.claiming,
+            states={run_id: str(view.state) for run_id, view in self.views.items()},
+        )
+
+    def _candidate(self, view: RunView) -> Candidate:
+        """A run as it is queued, or would be."""
         assert view.created_at is not None
         return Candidate(
             run_id=view.run_id,
@@ -79,17 +140,8 @@ class Standings:
             ),
         )
 
-    def running(self) -> Iterator[RunView]:
-        """The runs that have a slot."""
-        return (view for view in self.views.values() if view.state == "running")
-
-    def slot_holders(self) -> list[SlotHolder]:
-        """The runs that have a slot, and what may become of it."""
-        parents = {view.parent_id for view in self.views.values()}
-        return [self._holder(view, parents) for view in self.running()]
-
-    def _holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
-        candidate = self.candidate(view)
+    def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
+        candidate = self._candidate(view)
         execution = self.executions.get(view.run_id)
         if execution is None:
             # Another daemon's.
@@ -105,78 +157,7 @@ class Standings:
             returning=interrupted and not ending,
         )
 
-
-# Decisions after which a run may want a slot, or a slot may be free.
-_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
-_FREES_SLOT = (Complete, Release, Park)
-_MOVES = MOVING_TYPES | {"run.cancel_requested"}
-
-
-def _nothing_to_start(execution: Execution) -> None:
-    raise AssertionError(
-        f"run {execution.run_id} was claimed before runs can be started"
-    )
-
-
-@dataclass(eq=False, slots=True)
-class RunTable:
-    """See the module's text."""
-
-    life: str
-    host: str
-    slots: int
-    kinds: Collection[str]
-    bus: Bus
-    now: Callable[[], datetime]
-    #: Begins a claimed run's execution; nothing is claimed before it is set.
-    start: Callable[[Execution], None] = _nothing_to_start
-    #: Told of every fact that moves a run or asks for its end, with the view after it.
-    on_move: Callable[[Recorded, RunView], None] = lambda _fact, _view: None
-    #: Called after each batch: there may be room now.
-    settle: Callable[[], None] = lambda: None
-    aging: float | None = None
-    group_slots: dict[str, int] = field(default_factory=dict)
-    #: False until boot repair is done, and again when the daemon stops: nothing is claimed.
-    claiming: bool = False
-    #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
-    stopping: bool = False
-    executions: dict[str, Execution] = field(default_factory=dict)
-    views: dict[str, RunView] = field(default_factory=dict)
-    terms: dict[str, RunTerms] = field(default_factory=dict)
-    queue: QueueView = field(default_factory=QueueView)
-    #: Parked runs that want their slot again and have not got it.
-    unparking: set[str] = field(default_factory=set)
-    #: Runs that were asked to give their slot up and do not know it yet.
-    interrupting: set[str] = field(default_factory=set)
-    #: Why the queue (None) or a group is paused.
-    paused: dict[str | None, str] = field(default_factory=dict)
-    #: The line or the slots have changed since somebody last looked.
-    moved: bool = True
-    #: Outcomes that came for runs which had ended, or had another owner (CC-04).
-    late_outcomes: int = 0
-
-    def seed(self, row: RunRow, view: RunView) -> None:
-        """Begin with a run that is open in the store."""
-        self.views[row.run_id] = view
-        self.terms[row.run_id] = terms_of(row)
-        self.queue.seed(row.run_id, row.state, row.priority)
-
-    @property
-    def standings(self) -> Standings:
-        """Who has a slot and who wants one."""
-        return Standings(self.views, self.executions, self.unparking, self.interrupting)
-
-    def rules(self) -> ClaimRules:
-        """What a claim goes by now."""
-        return ClaimRules(
-            slots=self.slots,
-            kinds=frozenset(self.kinds),
-            group_slots=self.group_slots,
-            paused=self.paused,
-            aging=self.aging,
-        )
-
-    # -- the recorder's follower
+    # -- the recorder's projection
 
     @property
     def head(self) -> int:
@@ -206,7 +187,7 @@ class RunTable:
         )
 
     def apply(self, write: Write, outcome: Answered) -> None:
-        """Take note of one decision's outcome."""
+        """Take note of what one write led to."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return
@@ -231,7 +212,7 @@ class RunTable:
                 execution.preempt(write.by)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
-        """Fold and publish; then let whoever waits for room in."""
+        """Fold and publish; then see to who waits for room."""
         for fact in facts:
             if fact.run_id == DAEMON_STREAM:
                 self._fold_own(fact)
@@ -249,7 +230,7 @@ class RunTable:
                 del self.views[fact.run_id]
                 self.terms.pop(fact.run_id, None)
         self.bus.publish(facts)
-        self.settle()
+        self.after_commit()
 
     def _fold_own(self, fact: Recorded) -> None:
         event = fact.event
@@ -260,6 +241,7 @@ class RunTable:
             self.moved = True
 
     def _claimed(self, outcome: Claimed) -> None:
+        assert self._start is not None, "claimed before runs can be started"
         for row in outcome.unparked:
             self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
@@ -268,7 +250,7 @@ class RunTable:
             # The scope exists from here on: no cancel falls between the claim and the first step.
             execution = Execution(row, row.fence)
             self.executions[row.run_id] = execution
-            self.start(execution)
+            self._start(execution)
             if self.stopping:
                 execution.stop()
 
@@ -307,48 +289,3 @@ class RunTable:
         """Cancel an execution of this daemon, if there is one."""
         if execution := self.executions.get(run_id):
             execution.cancel(reason)
-
-
-@dataclass(eq=False, slots=True)
-class Preempting:
-    """Looks after each commit. The request is a decision, so that the log has the last word."""
-
-    table: RunTable
-    recorder: Recorder
-
-    def settle(self) -> None:
-        """Ask for every interruption that the state of the line calls for; never waits."""
-        if not (self.table.claiming and self.table.moved):
-            return
-        self.table.moved = False
-        while (found := self._find()) is not None:
-            self.table.interrupting.add(found.victim)
-            self.recorder.request(
-                RequestPreempt(found.victim, found.by, self.table.now())
-            )
-
-    def _find(self) -> Preemption | None:
-        table = self.table
-        if not self._worth_looking():
-            return None
-        standings = table.standings
-        return choose_preemption(
-            standings.candidates(), standings.slot_holders(), table.rules(), table.now()
-        )
-
-    def _worth_looking(self) -> bool:
-        """Whether anybody who waits is important enough for anybody who may be interrupted.
-
-        Nearly always not.
-        """
-        table = self.table
-        victims = [
-            execution.row.priority
-            for execution in table.executions.values()
-            if execution.row.preemptible
-        ]
-        if not victims:
-            return False
-        waiting = [p for p, count in table.queue.queued_by_priority.items() if count]
-        waiting += [table.views[run_id].priority for run_id in table.unparking]
-        return bool(waiting) and may_preempt(min(waiting), max(victims))

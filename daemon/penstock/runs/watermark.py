@@ -1,7 +1,7 @@
-"""From how full a buffer is to what people are told about it.
+"""From how full a buffer is to what the log says about it.
 
 A gauge is raised at 80 %, is critical at 100 %, and clears only below 75 %: between the marks it
-stays as it was told, so a buffer that swings around one mark is told once.
+stays as it was noted, so a buffer that swings around one mark is noted once.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """What was last told about one buffer. `told_at` and `due_at` are of the caller's clock."""
+    """What was last noted about one buffer. `noted_at` and `due_at` are of the caller's clock."""
 
     name: str
     level: Literal["warning", "critical"] | None = None
-    told_at: float | None = None
-    #: A change came too soon after the last event; sample again at this moment to tell it.
+    noted_at: float | None = None
+    #: A change came too soon after the last event; sample again at this moment to note it.
     due_at: float | None = None
 
 
@@ -81,10 +81,10 @@ def sample(
     if level == gauge.level:
         # Sampled after every commit, and nearly always nothing has changed.
         return gauge if gauge.due_at is None else replace(gauge, due_at=None), None
-    if gauge.told_at is not None and now < gauge.told_at + marks.seconds:
-        return replace(gauge, due_at=gauge.told_at + marks.seconds), None
-    told = replace(gauge, level=level, told_at=now, due_at=None)
-    return told, _edge(told, reading)
+    if gauge.noted_at is not None and now < gauge.noted_at + marks.seconds:
+        return replace(gauge, due_at=gauge.noted_at + marks.seconds), None
+    noted = replace(gauge, level=level, noted_at=now, due_at=None)
+    return noted, _edge(noted, reading)
 
 
 def _level(

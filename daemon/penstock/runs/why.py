@@ -1,13 +1,13 @@
 """Why a run is where it is, in sentences. Values in, values out.
 
-A run that waits for a slot is explained by the rules of the line: the first thing that keeps it from
+A run that waits for a slot is explained by the rules of the queue: the first thing that keeps it from
 being next is told first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,15 +15,15 @@ from typing import Any, Literal
 from penstock.log.projections import RunView
 from penstock.runs.queue import (
     Candidate,
-    ClaimRules,
+    QueueSnapshot,
     SlotHolder,
     grant,
     group_full,
     in_order,
     startable,
 )
-from penstock.words.lifecycle import waits_for_restart_ask
 from penstock.words.priority import Priority, may_preempt
+from penstock.words.waiting import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",
@@ -60,33 +60,19 @@ class Why:
         return {**told, "text": " ".join(reason.text for reason in self.reasons)}
 
 
-@dataclass(frozen=True, slots=True)
-class QueueSnapshot:
-    """The line and the slots, as a claim would find them now."""
-
-    candidates: Sequence[Candidate]
-    slot_holders: Sequence[SlotHolder]
-    rules: ClaimRules
-    now: datetime
-    #: False while the daemon starts or stops: nothing is claimed.
-    claiming: bool
-    #: State of every open run.
-    states: Mapping[str, str]
-
-
-def explain(view: RunView, line: QueueSnapshot) -> Why:
+def explain(view: RunView, queue: QueueSnapshot) -> Why:
     """Why this run is in its state."""
     state = view.state or "queued"
-    candidate = next((w for w in line.candidates if w.run_id == view.run_id), None)
+    candidate = next((w for w in queue.candidates if w.run_id == view.run_id), None)
     reasons: list[Reason]
     if view.ended:
         reasons = [_ended(view)]
     elif candidate is not None:
-        reasons = [*_history(view), *_in_line(candidate, line)]
+        reasons = [*_history(view), *_queued(candidate, queue)]
     elif state == "running":
-        reasons = [_running(view, line.now)]
+        reasons = [_running(view, queue.now)]
     else:
-        reasons = [_waiting(view, line)]
+        reasons = [_waiting(view, queue)]
     if view.cancel_requested is not None and not view.ended:
         why = f"It was asked to end: {view.cancel_requested}."
         reasons.insert(0, Reason("cancelling", why))
@@ -109,51 +95,52 @@ def _running(view: RunView, now: datetime) -> Reason:
     )
 
 
-def _waiting(view: RunView, line: QueueSnapshot) -> Reason:
+def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
     """A run that gave its slot back until something happens."""
-    what, _, name = view.reason.partition(": ")
-    if waits_for_restart_ask(view.reason):
-        why = f"A restart interrupted it; it waits for an answer to {view.reason!r}."
-        return Reason("ask", why)
-    if what == "asks":
-        return Reason("ask", f"It waits, without a slot, for an answer to {name!r}.")
-    if what == "child":
-        child = f"{view.run_id}.{name}"
-        state = line.states.get(child, "ended")
-        why = f"It waits, without a slot, for its child {child} ({state})."
-        return Reason("child", why, (child,))
+    match view.waiting:
+        case Waiting("restart", name):
+            why = f"A restart interrupted it; it waits for an answer to {name!r}."
+            return Reason("ask", why)
+        case Waiting("ask", name):
+            why = f"It waits, without a slot, for an answer to {name!r}."
+            return Reason("ask", why)
+        case Waiting("child", name):
+            child = f"{view.run_id}.{name}"
+            state = queue.states.get(child, "ended")
+            why = f"It waits, without a slot, for its child {child} ({state})."
+            return Reason("child", why, (child,))
     return Reason("waiting", f"It waits, without a slot: {view.reason}.")
 
 
 def _history(view: RunView) -> list[Reason]:
-    if view.state != "preempted":
+    if view.preempted_by is None:
         return []
-    by = view.reason.removeprefix("preempted by ")
+    by = view.preempted_by
     return [Reason("preempted", f"It gave its slot to {by} and goes on later.", (by,))]
 
 
-def _in_line(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
-    hindrances = _hindrances(candidate, line)
-    if not startable(candidate, line.rules):
+def _queued(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
+    hindrances = _hindrances(candidate, queue)
+    if not startable(candidate, queue.rules):
         return hindrances
-    ordered = in_order(line.candidates, line.rules, line.now)
-    held = Counter(holder.candidate.group for holder in line.slot_holders)
-    if candidate in grant(ordered, held, line.rules):
+    ordered = in_order(queue.candidates, queue.rules, queue.now)
+    held = Counter(holder.candidate.group for holder in queue.slot_holders)
+    if candidate in grant(ordered, held, queue.rules):
         if hindrances:
             return hindrances
         return [Reason("next", "A slot is free, and it is about to get it.")]
     return [
         *hindrances,
-        *_taken(candidate, line, held),
-        *_ahead(candidate, ordered, line, held),
+        *_taken(candidate, queue, held),
+        *_ahead(candidate, ordered, queue, held),
     ]
 
 
-def _hindrances(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
+def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
     """What keeps a run from a slot even if there is one."""
     found = []
-    rules, group = line.rules, candidate.group
-    if not line.claiming:
+    rules, group = queue.rules, candidate.group
+    if not queue.claiming:
         found.append(Reason("stopping", "The daemon is stopping and starts nothing."))
     if candidate.parked:
         return found
@@ -167,7 +154,7 @@ def _hindrances(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
     if candidate.prerequisites:
         named = [
-            f"{r} ({line.states.get(r, 'ended')})" for r in candidate.prerequisites
+            f"{r} ({queue.states.get(r, 'ended')})" for r in candidate.prerequisites
         ]
         why = f"It comes after {_list(named)}."
         found.append(Reason("prerequisites", why, candidate.prerequisites))
@@ -175,19 +162,21 @@ def _hindrances(candidate: Candidate, line: QueueSnapshot) -> list[Reason]:
 
 
 def _taken(
-    candidate: Candidate, line: QueueSnapshot, held: Counter[str | None]
+    candidate: Candidate, queue: QueueSnapshot, held: Counter[str | None]
 ) -> list[Reason]:
     """Which slots it lacks, and who has them."""
-    rules, found = line.rules, []
+    rules, found = queue.rules, []
     if group_full(candidate.group, held, rules):
-        members = [h for h in line.slot_holders if h.candidate.group == candidate.group]
+        members = [
+            h for h in queue.slot_holders if h.candidate.group == candidate.group
+        ]
         count = rules.group_slots[candidate.group or ""]
         why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_who(members)}."
         found.append(Reason("group_slots", why, _ids(members)))
     if held.total() >= rules.slots:
-        why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(line.slot_holders)}."
-        found.append(Reason("slots", why, _ids(line.slot_holders)))
-    leaving = [holder for holder in line.slot_holders if holder.leaving]
+        why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(queue.slot_holders)}."
+        found.append(Reason("slots", why, _ids(queue.slot_holders)))
+    leaving = [holder for holder in queue.slot_holders if holder.leaving]
     if leaving:
         why = f"Slots will soon be given up by {_who(leaving)}."
         found.append(Reason("leaving", why, _ids(leaving)))
@@ -197,14 +186,14 @@ def _taken(
 def _ahead(
     candidate: Candidate,
     ordered: Sequence[Candidate],
-    line: QueueSnapshot,
+    queue: QueueSnapshot,
     held: Counter[str | None],
 ) -> list[Reason]:
     """Its place among those that may start."""
     before = [
         w
         for w in ordered[: ordered.index(candidate)]
-        if w.group == candidate.group or not group_full(w.group, held, line.rules)
+        if w.group == candidate.group or not group_full(w.group, held, queue.rules)
     ]
     if before:
         verb = "run goes" if len(before) == 1 else "runs go"
@@ -213,7 +202,7 @@ def _ahead(
         return [Reason("ahead", why, ids)]
     found = [Reason("first", "It is the first in line.")]
     lesser = [
-        h for h in line.slot_holders if _much_less(h, candidate) and not h.leaving
+        h for h in queue.slot_holders if _much_less(h, candidate) and not h.leaving
     ]
     if lesser and not any(h.preemptible for h in lesser):
         why = f"It is far more important than {_who(lesser)}, but may not interrupt."

@@ -32,7 +32,7 @@ def make_health(
     async def health_of() -> HealthReply:
         reasons = []
         models: Mapping[str, Any] = {}
-        if why := core.submitter.stopping:
+        if why := core.stop.reason:
             reasons.append(f"the daemon is stopping ({why})")
         if why := core.retention.obstacle():
             reasons.append(why)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from penstock.runs.run import Kind
+from penstock.runs.kind import Kind
 from penstock.server.answer import PROBLEM
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.routes import ROUTES, Query, Route

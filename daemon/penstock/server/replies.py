@@ -15,7 +15,7 @@ from penstock.words.priority import Priority
 if TYPE_CHECKING:
     from penstock.log.projections import AskView, RunView
     from penstock.runs.core import Core
-    from penstock.runs.run import Kind
+    from penstock.runs.kind import Kind
     from penstock.words.recorded import Recorded
 
 

@@ -27,6 +27,7 @@ from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
+from penstock.runs.stop import Stop
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import (
     adopt_listeners,
@@ -39,7 +40,7 @@ from penstock.server.token import ensure_token
 from penstock.service.environment import open_daemon_models, real_environment
 from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
-from penstock.service.stopping import LAST_WORDS_SECONDS, LastResort, Stop, heed_signals
+from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
 from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.service.watchdog import WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
@@ -76,15 +77,22 @@ async def serve(
     trusted, and only another start can tell what it holds.
     """
     reporter = Reporter(supervision)
+    stop = Stop(config.shutdown_runs)
+    start = Start()
     flush = partial(log_writer.flush_within, LAST_WORDS_SECONDS)
     last_resort = LastResort(config.shutdown_last_resort, flush)
 
-    def on_stop(name: str) -> None:
+    def on_signal(name: str) -> None:
+        if stop.reason is not None:
+            log.info("%s: stopping already", name)
+            return
+        stop.ask(name)
+        log.info("stopping: %s", name)
         reporter.stopping(name)
         last_resort.arm()
+        start.give_up(name)
 
-    stop = Stop(on_stop)
-    with one_broken_store(), heed_signals(stop.ask):
+    with one_broken_store(), heed_signals(on_signal):
         last_resort.start()
         async with open_watchdog(
             config.stall_seconds,
@@ -92,7 +100,7 @@ async def serve(
             on_beat=reporter.beat,
         ) as watchdog:
             try:
-                with stop.start_scope:
+                with start.scope:
                     async with open_daemon(
                         config,
                         environ,
@@ -100,10 +108,12 @@ async def serve(
                         lambda: watchdog.complaint() or log_writer.complaint(),
                         watchdog.statistics,
                         lambda: log_writer.lost,
+                        stop,
                     ) as daemon:
+                        start.over = True
                         await _serve_until(stop, daemon.core, reporter)
             except (PenstockError, ExceptionGroup) as error:
-                if stop.reason is None or stop.started:
+                if stop.reason is None or start.over:
                     raise
                 log.warning("the start was given up: %s", error)
             finally:
@@ -114,13 +124,11 @@ async def serve(
 
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     """The life of a daemon that answers, until it is told to stop."""
-    stop.started = True
     # What the start made stays as long as the process. A collection that looked through all of it
     # now and then would hold the loop for 20 ms each time.
     gc.freeze()
     reporter.ready(partial(status_of, core))
     await stop.wait_asked()
-    core.submitter.stopping = stop.reason
 
 
 def status_of(core: Core) -> str:
@@ -137,11 +145,13 @@ async def open_daemon(
     complain: Callable[[], str | None] = lambda: None,
     read_loop: Callable[[], WatchdogStatistics] | None = None,
     read_lost: Callable[[], int] = lambda: 0,
+    stop: Stop | None = None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
     `sockets` are descriptors that are open already; `complain` says what ails the process,
-    `read_loop` how late its loop is, and `read_lost` how many lines of its log were lost.
+    `read_loop` how late its loop is, and `read_lost` how many lines of its log were lost. `stop` is
+    what a signal asks.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -169,6 +179,7 @@ async def open_daemon(
                     token,
                     lock=paths.lock,
                     mark=paths.mark,
+                    stop=stop,
                 ) as core,
                 open_servers(
                     core,
@@ -197,6 +208,7 @@ async def open_stored_core(
     *,
     lock: Path,
     mark: Path | None = None,
+    stop: Stop | None = None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
@@ -237,6 +249,7 @@ async def open_stored_core(
             life=life,
             environment=environment,
             put_back=watch.put_back,
+            stop=stop,
         ) as core:
             watch.start(core.bus)
             yield core
@@ -299,8 +312,6 @@ async def open_servers(
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:
     """No new connections, then the end of the runs, bounded, and a word to every client."""
     last_words.stop_accepting()
-    reason = core.submitter.stopping or "stop"
-    by = core.submitter.begin_stop(reason)
-    with trio.CancelScope(deadline=by, shield=True):
-        await core.shutdown(reason=reason)
+    with trio.CancelScope(deadline=core.stop.ask("stop"), shield=True):
+        await core.shutdown()
     last_words.end_streams()

@@ -11,7 +11,6 @@ from pathlib import Path
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.watching import one_broken_store
-from penstock.runs.core import utc_now
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
 from penstock.service.daemon import open_servers, open_stored_core
@@ -21,6 +20,7 @@ from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused, StoreUnavailable
 from penstock.words.holder import tell_address
+from penstock.words.values import utc_now
 
 
 @asynccontextmanager

@@ -17,12 +17,14 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
 from penstock.processes.process import Containment, run_process
-from penstock.runs.core import Environment, new_run_id, utc_now
-from penstock.runs.run import Executor, ModelAccess
+from penstock.runs.core import Environment
+from penstock.runs.program import Executor
+from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
 from penstock.words.inherited import passed_on
+from penstock.words.values import new_run_id, utc_now
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels
@@ -39,7 +41,7 @@ def real_environment(
     epoch: str,
     url: str,
     models: ModelAccess | None = None,
-    redact: Redact = lambda decision: decision,
+    redact: Redact = lambda write: write,
 ) -> Environment:
     """The world of a daemon with these folders.
 

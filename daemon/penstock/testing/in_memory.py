@@ -15,7 +15,9 @@ import trio
 from penstock.log.projections import AskView, RunView
 from penstock.log.store import Store
 from penstock.runs.core import Core, Environment, open_core
-from penstock.runs.run import Executor, Kind, ModelAccess
+from penstock.runs.kind import Kind
+from penstock.runs.program import Executor
+from penstock.runs.run import ModelAccess
 from penstock.testing.faulty_store import open_memory_store
 from penstock.testing.programs import FakeProcesses
 from penstock.testing.virtual_time import virtual_now

@@ -7,6 +7,7 @@ sequence, clock) stands around it, in `penstock.words.recorded`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
@@ -26,6 +28,7 @@ from penstock.words.values import (
     VectorClock,
     Version,
 )
+from penstock.words.waiting import Waiting, WaitingKind, read_reason
 
 #: Facts about the daemon itself, and not about one run, stand in this stream.
 DAEMON_STREAM = "daemon"
@@ -73,10 +76,34 @@ class RunResumed(Fact):
 
 
 class RunWaiting(Fact):
-    """The run gave its slot back until something happens."""
+    """The run gave its slot back until something happens; made by `RunWaiting.of`.
+
+    `reason` says in words what `kind` and `subject` say; older versions recorded nothing else.
+    """
 
     type: Literal["run.waiting"] = "run.waiting"
     reason: str
+    kind: WaitingKind = "other"
+    subject: str = ""
+
+    @classmethod
+    def of(cls, waiting: Waiting) -> RunWaiting:
+        """The fact that the run waits for this."""
+        return cls(reason=waiting.reason, kind=waiting.kind, subject=waiting.subject)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_old(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "kind" in data:
+            return data
+        if not isinstance(reason := data.get("reason"), str):
+            return data
+        return {**data, **asdict(read_reason(reason))}
+
+    @property
+    def waiting(self) -> Waiting:
+        """What for."""
+        return Waiting(self.kind, self.subject)
 
 
 class RunPreempted(Fact):

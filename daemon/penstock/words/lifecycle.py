@@ -19,18 +19,12 @@ from penstock.words.events import (
     RunWaiting,
     Terminal,
 )
+from penstock.words.waiting import RESTART_ASK, Waiting
 
 State = Literal[
     "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
 ]
 OnRestart = Literal["requeue", "fail", "ask"]
-
-#: What the names of the daemon's own questions begin with; a run's questions never do.
-OWN_ASKS = "daemon:"
-#: The durable question put to a person about a run that a restart interrupted.
-RESTART_ASK = f"{OWN_ASKS}restart"
-#: Its name in logs of old. A run's own question may be named so today.
-OLD_RESTART_ASK = "restart"
 
 #: States in which a run has not ended.
 OPEN_STATES: tuple[State, ...] = ("queued", "running", "waiting", "preempted")
@@ -118,14 +112,6 @@ class Ending:
     preempted_by: str | None = None
 
 
-def waits_for_restart_ask(reason: str) -> bool:
-    """Whether a waiting run with this reason waits to be told if it is to be repeated.
-
-    One that waits for its own question says so, so that the old name is no other's here.
-    """
-    return reason in {RESTART_ASK, OLD_RESTART_ASK}
-
-
 Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
 
 #: What a model's provider may say of its own end, and what it means for a run that said nothing.
@@ -175,7 +161,7 @@ def _interrupted(
     if on_restart == "requeue":
         return RunRequeued(reason=why)
     if on_restart == "ask":
-        return RunWaiting(reason=RESTART_ASK)
+        return RunWaiting.of(Waiting("restart", RESTART_ASK))
     reason = "crashed" if why == "crash" else "shutdown"
     error = f"{sentence}, and the run is not to be repeated"
     return terminal("failed", reason=reason, error=error, details=details)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import secrets
 import time
 import unicodedata
 from collections.abc import Mapping
@@ -92,6 +93,16 @@ def new_event_id() -> UUID:
         | 0x2 << 62
         | noise & (1 << 62) - 1
     )
+
+
+def new_run_id() -> str:
+    """A short id that is easy to type and hard to guess: `r-` and 48 random bits."""
+    return f"r-{secrets.token_hex(6)}"
+
+
+def utc_now() -> datetime:
+    """The time of day; injected wherever time is recorded."""
+    return datetime.now(UTC)
 
 
 def to_moment(micros: int) -> datetime:

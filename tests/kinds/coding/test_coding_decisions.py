@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,7 +90,7 @@ class SlowLog:
         self.facts = facts
         self.run_id = "r-1"
         self.config = Config()
-        self.tools = SimpleNamespace(reads=self)
+        self.reads = self
 
     async def read(
         self, _run_id: str, after: int, *_: Any, **__: Any

@@ -1,6 +1,6 @@
 """The pipeline of docs/pipelines.md: a whole third-party kind."""
 
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 
 
 class Who(Inputs):

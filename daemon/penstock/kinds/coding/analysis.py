@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.kinds.coding.work import Work
-from penstock.words.api import SubmitRequest
-from penstock.words.errors import ChildNotCompleted, NotAvailable, Refused, ShuttingDown
-from penstock.words.events import AnalysisCompleted
-from penstock.words.priority import Priority
+from penstock.pipeline import (
+    AnalysisCompleted,
+    ChildNotCompleted,
+    NotAvailable,
+    Priority,
+    Refused,
+    ShuttingDown,
+)
 
 
 async def analyse(work: Work) -> list[dict[str, Any]]:
@@ -26,14 +30,7 @@ async def analyse(work: Work) -> list[dict[str, Any]]:
 async def _ask_child(work: Work) -> list[dict[str, Any]]:
     run, name = work.run, f"dead-code-{work.version}"
     inputs = {"folder": str(work.tree.root), "files": sorted(work.tree.files)}
-    # Submitted here for its priority; `spawn_run` finds it and waits for it without the slot.
-    request = SubmitRequest(
-        kind="dead-code",
-        inputs=inputs,
-        run_id=f"{run.run_id}.{name}",
-        priority=max(Priority.LOW, Priority(run.execution.row.priority)),
-    )
-    await run.tools.submit_child(request, run.run_id)
-    child = await run.spawn_run(name, "dead-code", inputs)
+    priority = max(Priority.LOW, run.priority)
+    child = await run.spawn_run(name, "dead-code", inputs, priority=priority)
     found: list[dict[str, Any]] = child.result["findings"]
     return found

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import trio
 from pydantic import AfterValidator, Field
 
-from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.inputs import AbsolutePath
 from penstock.kinds.coding.names import Names, find_dead_code
 from penstock.kinds.coding.plan import check_path
 from penstock.kinds.coding.tree import list_files
 from penstock.kinds.strangers import read_confined
-from penstock.runs.run import Inputs, Kind, Output
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Inputs, Kind, Output, Run, run_in_thread
 
 #: Files of the folder that are searched for uses.
 MOST_FILES = 2000

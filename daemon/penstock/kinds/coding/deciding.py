@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from penstock.words.events import BugReported, InterventionReceived
-from penstock.words.recorded import Recorded
-from penstock.words.staleness import CodeMark, judge
+from penstock.pipeline import (
+    BugReported,
+    CodeMark,
+    InterventionReceived,
+    Recorded,
+    judge_staleness,
+)
 
 #: Causes of a correction, the most urgent first: a person's word goes before everything else.
 CauseKind = Literal["intervention", "bug report", "tests"]
@@ -105,6 +109,6 @@ def _cause_of(fact: Recorded, current: CodeMark) -> Cause | None:
     if not isinstance(event, BugReported) or event.verdict != "valid":
         return None
     mark = CodeMark(event.version, event.clock, event.code_hash)
-    if judge(mark, current).verdict != "valid":
+    if judge_staleness(mark, current).verdict != "valid":
         return None
     return Cause("bug report", event.text, event.module)

@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from penstock.words.events import DROPPABLE_TYPES, AnyEvent, Log
-from penstock.words.recorded import Recorded
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import DROPPABLE_TYPES, AnyEvent, Log, Recorded, Run
 
 _FACTS = UUID("5a4f1c1e-4d0d-5b7e-9c55-6a2b8d1f0e37")
 
@@ -83,6 +78,6 @@ class CodingHistory:
 
     async def _page(self, position: int) -> list[Recorded]:
         config = self.run.config
-        return await self.run.tools.reads.read(
+        return await self.run.reads.read(
             self.run.run_id, position, config.page_events, max_bytes=config.page_bytes
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from penstock.runs.run import Inputs, Output
+from penstock.pipeline import Inputs, Output
 
 #: Needs nothing but Python, and finds every `test*.py` of the workspace.
 DEFAULT_TESTS = ("python3", "-m", "unittest", "discover")

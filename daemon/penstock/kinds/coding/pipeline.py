@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.kinds.coding.analysis import analyse
 from penstock.kinds.coding.deciding import Decision, decide
@@ -23,11 +23,7 @@ from penstock.kinds.coding.reviewing import open_review
 from penstock.kinds.coding.tree import WorkTree
 from penstock.kinds.coding.work import Work
 from penstock.kinds.coding.writing import correct, write_module
-from penstock.runs.run import Kind
-from penstock.words.errors import PenstockError
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Kind, PenstockError, Run
 
 PATCH, REPORT = "changes.patch", "report.md"
 

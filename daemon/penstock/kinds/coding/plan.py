@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.words.errors import Refused
+from penstock.pipeline import Refused
 
 #: Characters of a module's name: it is part of step names.
 LONGEST_NAME = 100

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import trio
 
-from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.plan import Plan, make_plan
 from penstock.kinds.coding.tree import list_files
 from penstock.kinds.coding.work import Work, run_tests
-from penstock.log.writes import Answer
-from penstock.words.errors import AlreadyAnswered
-from penstock.words.events import AskRaised, PlanCompleted
-from penstock.words.values import new_event_id
+from penstock.pipeline import (
+    PlanCompleted,
+    run_in_thread,
+)
 
 #: Questions of one plan: more is an interview.
 MOST_QUESTIONS = 10
@@ -94,23 +92,12 @@ async def _ask_plan(work: Work, name: str, outlook: Mapping[str, str]) -> Plan:
 async def _answer(work: Work, number: int, question: str) -> str:
     """The answer the request brought, or a person's. The question is a fact in either case."""
     run, given = work.run, work.inputs.answers
-    name = f"question {number}"
-    if number <= len(given) and name not in run.view.asks:
-        await run.emit(AskRaised(name=name, question=question))
     if number <= len(given):
-        answer = Answer(
-            run.run_id,
-            name,
-            given[number - 1],
-            "request",
-            run.tools.now(),
-            new_event_id(),
-        )
         # A person was faster, or an earlier execution: that answer holds.
-        with suppress(AlreadyAnswered):
-            await run.tools.recorder.record(answer)
+        name = f"question {number}"
+        return await run.ask(name, question, given=given[number - 1])
     return await run.ask(
-        name,
+        f"question {number}",
         question,
         default=DECIDE_YOURSELF if work.inputs.answer_within is not None else None,
         expires=work.inputs.answer_within,

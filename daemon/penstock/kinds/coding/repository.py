@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.coding.tree import WorkTree, make_fresh, put_in_place, remove
 from penstock.kinds.git import SHALLOW_CLONE, run_git
-from penstock.words.errors import SourceUnusable
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Run, SourceUnusable, run_in_thread
 
 _AUTHOR = (
     "-c", "user.name=Penstock", "-c", "user.email=penstock@localhost", "-c", "commit.gpgSign=false",

@@ -12,13 +12,17 @@ from typing import Any
 
 import trio
 
-from penstock.concurrency.deferred import DeferredFailure
 from penstock.kinds.coding.deciding import mark_of
 from penstock.kinds.coding.work import Work
-from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed
-from penstock.words.events import BugReported
-from penstock.words.recorded import Recorded
-from penstock.words.staleness import judge
+from penstock.pipeline import (
+    BudgetSpent,
+    BugReported,
+    ContextTooLarge,
+    DeferredFailure,
+    ModelFailed,
+    Recorded,
+    judge_staleness,
+)
 
 #: Findings of one review: small models find something wrong with everything.
 MOST_FINDINGS = 5
@@ -61,7 +65,7 @@ async def _review(work: Work, code: Recorded, files: str, reviewed: trio.Event) 
                 version=seen.version,
                 clock=dict(seen.clock),
                 code_hash=seen.code_hash,
-                verdict=judge(seen, work.current_mark()).verdict,
+                verdict=judge_staleness(seen, work.current_mark()).verdict,
             )
             await work.history.tell(f"finding {number}", event, cause=code)
     except (ModelFailed, ContextTooLarge, BudgetSpent) as error:

@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.concurrency.deferred import DeferredFailure
-from penstock.llm.run_models import OnDelta
-from penstock.runs.artifact import Artifact, open_artifact
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Artifact, DeferredFailure, OnDelta, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +64,8 @@ async def _write(run: Run, receive: trio.MemoryReceiveChannel[_Piece]) -> None:
         while piece is not None:
             first = piece
             with suppress(_Superseded):
-                async with open_artifact(
-                    first.artifact_id,
-                    run.emit,
-                    attempt=first.attempt,
-                    interval=run.config.throttle_seconds,
-                    capacity=run.config.throttle_bytes,
+                async with run.artifact(
+                    first.artifact_id, attempt=first.attempt
                 ) as artifact:
                     piece = await _fill(artifact, first, receive)
                     if piece is not None and piece.attempt > first.attempt:

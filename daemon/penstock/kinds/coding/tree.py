@@ -14,11 +14,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.atomic import open_atomic
 from penstock.kinds.coding.names import LARGEST_FILE
 from penstock.kinds.coding.plan import check_path
-from penstock.words.errors import SourceUnusable
+from penstock.pipeline import SourceUnusable, run_in_thread
 
 
 @dataclass(eq=False, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -14,16 +14,20 @@ from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
 from penstock.kinds.coding.streams import open_streams
 from penstock.kinds.coding.tree import WorkTree
-from penstock.llm.context import Layers, build_layers
-from penstock.llm.prompts import PromptCache
-from penstock.llm.run_models import Check, load_programs
-from penstock.runs.run import end_in_words
-from penstock.words.events import TestFailed, TestPassed, TestStarted
-from penstock.words.recorded import Recorded
-from penstock.words.staleness import CodeMark
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import (
+    Check,
+    CodeMark,
+    Layers,
+    PromptCache,
+    Recorded,
+    Run,
+    TestFailed,
+    TestPassed,
+    TestStarted,
+    build_layers,
+    end_in_words,
+    load_programs,
+)
 
 #: Characters of a test run's output that a model is shown: its end, where the summary stands.
 LONGEST_OUTPUT = 6000

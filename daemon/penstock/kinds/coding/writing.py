@@ -10,15 +10,15 @@ from penstock.kinds.coding.deciding import Decision
 from penstock.kinds.coding.plan import Plan, PlannedModule
 from penstock.kinds.coding.tree import plain, show_file
 from penstock.kinds.coding.work import Work
-from penstock.words.errors import Refused
-from penstock.words.events import (
+from penstock.pipeline import (
     CodeGenerated,
     CorrectionCompleted,
     CorrectionStarted,
     ModuleIterated,
     ModuleStarted,
+    Recorded,
+    Refused,
 )
-from penstock.words.recorded import Recorded
 
 #: What a model says of a file that stays as it is.
 UNCHANGED = "unchanged"

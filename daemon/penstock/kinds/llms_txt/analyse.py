@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -29,9 +29,7 @@ from penstock.kinds.llms_txt.outline import (
 )
 from penstock.kinds.llms_txt.tree import SourceTree
 from penstock.kinds.strangers import read_confined
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Run
 
 #: What answers about the files of a tree, in a process of its own.
 ANSWERS = "penstock.kinds.llms_txt.answers"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.kinds.llms_txt.source import Source
 from penstock.kinds.llms_txt.tree import SourceTree, list_tree
-from penstock.words.errors import NotAvailable, SourceUnusable
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import NotAvailable, Run, SourceUnusable
 
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -25,10 +25,7 @@ from penstock.kinds.llms_txt.source import check_absolute, parse_source
 from penstock.kinds.llms_txt.tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.kinds.strangers import read_confined
-from penstock.runs.run import Inputs, Kind, Output
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 
 _BASE_URL = re.compile(r"https?://[^\s()\[\]<>\"'`\\]+")
 

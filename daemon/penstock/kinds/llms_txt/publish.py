@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from penstock.kinds.atomic import AtomicFile, open_atomic
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Run
 
 # Characters handed on at once: nobody waits for a whole quoted file.
 _PART = 32 * 1024

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
-from penstock.concurrency.late import import_late
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.tree import SourceTree, read_text
-from penstock.llm.context import read_layers
-from penstock.llm.run_models import load_programs
-from penstock.words.errors import BudgetSpent, ContextTooLarge, ModelFailed, Refused
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import (
+    BudgetSpent,
+    ContextTooLarge,
+    ModelFailed,
+    Refused,
+    Run,
+    import_late,
+    load_programs,
+    read_layers,
+)
 
 _SIGNATURES = "penstock.kinds.llms_txt.signatures"
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from penstock.concurrency.late import import_late
 from penstock.kinds.loop.inputs import LoopInputs
-from penstock.llm.context import read_layers
-from penstock.llm.run_models import load_programs
-from penstock.words.errors import Refused
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Refused, Run, import_late, load_programs, read_layers
 
 _SIGNATURES = "penstock.kinds.loop.signatures"
 
@@ -50,11 +44,11 @@ def _check(run: Run, inputs: LoopInputs, fields: Mapping[str, Any]) -> None:
     kind = fields["kind"]
     if kind not in inputs.kinds:
         raise Refused("kind", f"must be one of {', '.join(inputs.kinds)}")
-    run.tools.kinds[kind].parse(fields["inputs"])
+    run.kinds[kind].parse(fields["inputs"])
 
 
 def _describe_kinds(run: Run, inputs: LoopInputs) -> str:
-    kinds = [run.tools.kinds[name] for name in inputs.kinds]
+    kinds = [run.kinds[name] for name in inputs.kinds]
     return "\n".join(
         f"{kind.name}: {kind.summary} Inputs: {json.dumps(kind.inputs.model_json_schema())}"
         for kind in kinds

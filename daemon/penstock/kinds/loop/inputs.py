@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from penstock.kinds.command import Name, Word
-from penstock.runs.run import Inputs, Output
+from penstock.pipeline import Inputs, Output
 
 #: Turns when nothing is said: a rule that holds after so many never will.
 TURNS = 20

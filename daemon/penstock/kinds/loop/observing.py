@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.kinds.loop.inputs import LoopInputs
-from penstock.runs.run import end_in_words
-from penstock.words.errors import ProcessFailed
-from penstock.words.events import Log
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
+from penstock.pipeline import Log, ProcessFailed, Run, end_in_words
 
 #: Characters of one output that a model is shown: its end tells what went wrong. A few
 #: observations must fit a small window.
@@ -65,7 +60,7 @@ async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None,
 async def _printed_by(run: Run, run_id: str) -> str:
     """The end of what a run's processes printed."""
     text, after = "", 0
-    read = run.tools.reads.read
+    read = run.reads.read
     while facts := await read(run_id, after, _PAGE, types=frozenset({"log"})):
         for fact in facts:
             event = fact.event

@@ -8,7 +8,7 @@ repeats none of them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid5
 
 import trio
@@ -16,25 +16,24 @@ import trio
 from penstock.kinds.loop.deciding import decide
 from penstock.kinds.loop.inputs import Act, LoopInputs, LoopOutput
 from penstock.kinds.loop.observing import observe
-from penstock.llm.budget import judge
-from penstock.llm.durable import spent_below
-from penstock.log.projections import RunView
-from penstock.runs.run import Kind
-from penstock.words.config import Budget
-from penstock.words.errors import (
+from penstock.pipeline import (
+    Budget,
     BudgetSpent,
     ContextTooLarge,
     GoalNotReached,
+    Kind,
     ModelFailed,
     NotAvailable,
     ProcessFailed,
     Refused,
+    Run,
+    RunView,
+    StepCompleted,
+    StepFailed,
     TurnFailed,
+    judge_budget,
+    spent_below,
 )
-from penstock.words.events import StepCompleted, StepFailed
-
-if TYPE_CHECKING:
-    from penstock.runs.run import Run
 
 # Ids of facts about failed turns are made of the turns' names, so that a resumed loop tells none twice.
 _FAILED_TURNS = UUID("0b0c0d86-6a0e-5c3b-8a9e-3f2d1c7b9e64")
@@ -43,8 +42,8 @@ _FAILED_TURNS = UUID("0b0c0d86-6a0e-5c3b-8a9e-3f2d1c7b9e64")
 async def loop(run: Run, inputs: LoopInputs) -> LoopOutput:
     """See the module's text. GoalNotReached at a limit; TurnFailed names the step that failed."""
     _check_kinds(run, inputs)
-    begun = run.view.started_at or run.tools.now()
-    left = inputs.max_seconds - (run.tools.now() - begun).total_seconds()
+    begun = run.view.started_at or run.now()
+    left = inputs.max_seconds - (run.now() - begun).total_seconds()
     with trio.move_on_after(max(left, 0.0)):
         return await _take_turns(run, inputs)
     raise GoalNotReached(f"the goal was not reached within {inputs.max_seconds:g} s")
@@ -52,7 +51,7 @@ async def loop(run: Run, inputs: LoopInputs) -> LoopOutput:
 
 def _check_kinds(run: Run, inputs: LoopInputs) -> None:
     """Refused before the first turn for a turn that can never start."""
-    kinds = run.tools.kinds
+    kinds = run.kinds
     acts = [inputs.act.kind] if inputs.act is not None else inputs.kinds
     for name in acts:
         if name not in kinds:
@@ -88,9 +87,9 @@ async def _check_budget(run: Run, inputs: LoopInputs) -> None:
     """BudgetSpent if the loop and all its turns have spent what they may."""
     if inputs.max_tokens is None and inputs.max_cost is None:
         return
-    spent = await spent_below(run.tools.reads, run.run_id)
+    spent = await spent_below(run.reads, run.run_id)
     limits = Budget(tokens=inputs.max_tokens, cost=inputs.max_cost, soft=1.0)
-    verdict, why = judge(limits, spent)
+    verdict, why = judge_budget(limits, spent)
     if verdict == "refuse":
         raise BudgetSpent(f"no further turn: {why}")
 
@@ -162,7 +161,7 @@ def _why(child: RunView) -> str:
 
 def _with_surroundings(run: Run, inputs: LoopInputs, act: Act) -> dict[str, Any]:
     """The act's inputs; folder and variables are the loop's unless the act has its own."""
-    known = run.tools.kinds[act.kind].inputs.model_fields
+    known = run.kinds[act.kind].inputs.model_fields
     ours = {"cwd": inputs.cwd, "env": inputs.env}
     return {k: v for k, v in ours.items() if v and k in known} | act.inputs
 

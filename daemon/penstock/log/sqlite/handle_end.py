@@ -40,8 +40,9 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import RESTART_ASK, State, terminal
+from penstock.words.lifecycle import State, terminal
 from penstock.words.recorded import Recorded
+from penstock.words.waiting import RESTART_ASK
 
 _DROP_OWNER = (
     "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"

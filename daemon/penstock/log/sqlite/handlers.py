@@ -63,8 +63,9 @@ from penstock.words.events import (
     RunRequeued,
     RunWaiting,
 )
-from penstock.words.lifecycle import MOVING_TYPES, RESTART_ASK, terminal
+from penstock.words.lifecycle import MOVING_TYPES, terminal
 from penstock.words.recorded import Recorded
+from penstock.words.waiting import RESTART_ASK
 
 #: Facts that raise the run's code version.
 CODE_TYPES = frozenset({"code.generated", "correction.completed"})
@@ -217,9 +218,9 @@ def park(transaction: Transaction, d: Park) -> Appended:
     head.check(d.fence)
     if head.state != "running":
         raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
-    event = RunWaiting(reason=d.reason)
+    event = RunWaiting.of(d.waiting)
     transaction.update(
-        head, state=check_move(head, event.type), reason=d.reason, wants_slot=0
+        head, state=check_move(head, event.type), reason=event.reason, wants_slot=0
     )
     return Appended((transaction.make(head, event, d.at),))
 

@@ -47,14 +47,13 @@ from penstock.words.events import (
     parse_event,
 )
 from penstock.words.lifecycle import (
-    OWN_ASKS,
     TERMINAL_STATES,
     IllegalTransition,
     State,
     next_state,
-    waits_for_restart_ask,
 )
 from penstock.words.recorded import Recorded
+from penstock.words.waiting import OWN_ASKS, Waiting, read_reason
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
@@ -470,7 +469,7 @@ def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
         return False
     sql = "SELECT reason FROM runs WHERE key = ?"
     (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()
-    return bool(reason == name and waits_for_restart_ask(reason))
+    return read_reason(reason) == Waiting("restart", name)
 
 
 def save_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:

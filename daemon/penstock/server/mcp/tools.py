@@ -22,7 +22,7 @@ from penstock.words.api import (
 )
 
 if TYPE_CHECKING:
-    from penstock.runs.run import Kind
+    from penstock.runs.kind import Kind
 
 
 #: What a submit's fields mean, for a model that has read nothing else of us.

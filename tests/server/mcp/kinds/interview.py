@@ -1,6 +1,6 @@
 """A kind that asks a question and writes down the answer, for agents to be tested with."""
 
-from penstock.runs.run import Inputs, Kind, Output, Run
+from penstock.pipeline import Inputs, Kind, Output, Run
 
 
 class Interview(Inputs):

@@ -1,4 +1,4 @@
-"""How a daemon is told to stop, and how it is gone in time whatever holds it.
+"""How signals reach a daemon, and how it is gone in time whatever holds it.
 
 A stop may come at any moment, also while the start still waits for a disk, and more than once. The
 orderly way has its bounds (`shutdown_…` of Config); a thread that needs no loop stands behind it,
@@ -73,31 +73,17 @@ class LastResort:
         os._exit(CUT_SHORT)
 
 
-class Stop:
-    """The word to stop, once it has come. `on_stop` is called with its name, the first time only."""
+class Start:
+    """The start of a daemon, which a word to stop gives up; once it is over, nothing does."""
 
-    def __init__(self, on_stop: Callable[[str], None]) -> None:
-        self._on_stop = on_stop
-        self._asked = trio.Event()
-        #: Around the start; a stop before its end cancels it.
-        self.start_scope = trio.CancelScope()
-        self.started = False
-        self.reason: str | None = None
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.over = False
 
-    def ask(self, name: str) -> None:
-        """Stop; a second word changes nothing."""
-        if self.reason is not None:
-            log.info("%s: stopping already", name)
-            return
-        self.reason = name
-        log.info("stopping: %s", name)
-        self._on_stop(name)
-        self._asked.set()
-        if not self.started:
-            self.start_scope.cancel(reason=name)
-
-    async def wait_asked(self) -> None:
-        await self._asked.wait()
+    def give_up(self, why: str) -> None:
+        """Cancel it, unless it is over."""
+        if not self.over:
+            self.scope.cancel(reason=why)
 
 
 @contextmanager
@@ -123,10 +109,16 @@ def heed_signals(ask: Callable[[str], None]) -> Iterator[None]:
             return
 
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    for number in (*STOPS, *MEANINGLESS):
-        if number != signal.SIGHUP or hangs_up:
-            signal.signal(number, take)
-    yield
+    taken = [n for n in (*STOPS, *MEANINGLESS) if n != signal.SIGHUP or hangs_up]
+    for number in taken:
+        signal.signal(number, take)
+    try:
+        yield
+    finally:
+        # While the interpreter ends it puts every handler of ours back to the default, which would
+        # end the process with the wrong status. What is ignored stays ignored.
+        for number in taken:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _main_stack() -> str:

@@ -21,8 +21,8 @@ from fakes.cores import (
     whole_log,
 )
 from penstock.log.writes import RunFilter
+from penstock.pipeline import Run
 from penstock.runs.core import Core
-from penstock.runs.run import Run
 from penstock.words.errors import (
     NotAvailable,
     OtherInputs,

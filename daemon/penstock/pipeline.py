@@ -1,0 +1,127 @@
+"""Public: all that the kinds of runs are made of. Plug-ins import this and nothing else of Penstock.
+
+The daemon's own kinds do the same. See docs/pipelines.md; `penstock.testing` is for their tests.
+"""
+
+from penstock.concurrency.deferred import DeferredFailure
+from penstock.concurrency.late import import_late
+from penstock.concurrency.threads import run_in_thread
+from penstock.llm.budget import judge as judge_budget
+from penstock.llm.context import Layers, build_layers, read_layers
+from penstock.llm.durable import spent_below
+from penstock.llm.prompts import PromptCache
+from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
+from penstock.log.projections import AskView, RunView
+from penstock.runs.artifact import Artifact
+from penstock.runs.kind import Inputs, Kind, Output
+from penstock.runs.program import Executed, OnStdout, end_in_words
+from penstock.runs.run import Run
+from penstock.words.config import Budget, Config
+from penstock.words.errors import (
+    AskExpired,
+    BudgetSpent,
+    ChildNotCompleted,
+    ContextTooLarge,
+    GoalNotReached,
+    MalformedAnswer,
+    ModelFailed,
+    NotAvailable,
+    PenstockError,
+    ProcessFailed,
+    Refused,
+    ShuttingDown,
+    SourceUnusable,
+    TurnFailed,
+)
+from penstock.words.events import (
+    DROPPABLE_TYPES,
+    AnalysisCompleted,
+    AnyEvent,
+    BugReported,
+    CodeGenerated,
+    CorrectionCompleted,
+    CorrectionStarted,
+    InterventionReceived,
+    Log,
+    Milestone,
+    ModuleIterated,
+    ModuleStarted,
+    PlanCompleted,
+    Progress,
+    StepCompleted,
+    StepFailed,
+    TestFailed,
+    TestPassed,
+    TestStarted,
+)
+from penstock.words.lifecycle import OnRestart
+from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
+from penstock.words.staleness import CodeMark
+from penstock.words.staleness import judge as judge_staleness
+
+__all__ = [
+    "DROPPABLE_TYPES",
+    "AnalysisCompleted",
+    "AnyEvent",
+    "Artifact",
+    "AskExpired",
+    "AskView",
+    "Budget",
+    "BudgetSpent",
+    "BugReported",
+    "Check",
+    "ChildNotCompleted",
+    "CodeGenerated",
+    "CodeMark",
+    "Config",
+    "ContextTooLarge",
+    "CorrectionCompleted",
+    "CorrectionStarted",
+    "DeferredFailure",
+    "Executed",
+    "GoalNotReached",
+    "Inputs",
+    "InterventionReceived",
+    "Kind",
+    "Layers",
+    "Log",
+    "MalformedAnswer",
+    "Milestone",
+    "ModelAnswer",
+    "ModelFailed",
+    "ModuleIterated",
+    "ModuleStarted",
+    "NotAvailable",
+    "OnDelta",
+    "OnRestart",
+    "OnStdout",
+    "Output",
+    "PenstockError",
+    "PlanCompleted",
+    "Priority",
+    "ProcessFailed",
+    "Progress",
+    "PromptCache",
+    "Recorded",
+    "Refused",
+    "Run",
+    "RunView",
+    "ShuttingDown",
+    "SourceUnusable",
+    "StepCompleted",
+    "StepFailed",
+    "TestFailed",
+    "TestPassed",
+    "TestStarted",
+    "TurnFailed",
+    "build_layers",
+    "end_in_words",
+    "import_late",
+    "judge_budget",
+    "judge_staleness",
+    "load_programs",
+    "read_layers",
+    "run_in_thread",
+    "spent_below",
+]

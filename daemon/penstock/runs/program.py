@@ -1,0 +1,153 @@
+"""Programs on behalf of a run: their output is the run's log, their beginning and end are facts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
+from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.runs.artifact import Emit
+from penstock.words.config import Config
+from penstock.words.errors import ProcessFailed
+from penstock.words.events import ProcessExited, ProcessStarted
+
+#: Takes what a program writes to its standard output.
+OnStdout = Callable[[bytes], Awaitable[None]]
+
+#: Seconds the last of the output may take to be recorded when the run is being cancelled.
+CLOSING_SECONDS = 1.0
+
+
+class StartProcess(Protocol):
+    """Runs a program to the end of its whole tree: `processes.run_process`, or a fake."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        run_id: str,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes,
+        on_started: OnStarted,
+        on_output: OnOutput,
+        on_proof: Callable[[Proof], None],
+    ) -> Awaitable[ProcessExited]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """How this daemon runs programs; `environ` and `home` are what a caller who says nothing gets."""
+
+    start_process: StartProcess
+    environ: Mapping[str, str]
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """How a program ended; `stdout` only when it was captured, up to the kept beginning."""
+
+    exit_code: int | None
+    signal: int | None
+    stdout: bytes = b""
+
+
+def output_limits(config: Config) -> OutputLimits:
+    """What the configuration keeps of a run's output."""
+    return OutputLimits(
+        head_bytes=config.output_head_bytes,
+        tail_bytes=config.output_tail_bytes,
+        line_bytes=config.output_line_bytes,
+        throttle_seconds=config.throttle_seconds,
+        throttle_bytes=config.throttle_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunPrograms:
+    """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
+
+    `output` is what is kept of the output of all of them together, `capture_bytes` of what one says
+    when it is captured.
+    """
+
+    run_id: str
+    executor: Executor
+    output: KeptOutput
+    capture_bytes: int
+    emit: Emit
+    on_proof: Callable[[Proof], None]
+
+    async def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+        check: bool,
+        capture: bool,
+        on_stdout: OnStdout | None,
+    ) -> Executed:
+        """Run one to the end of its tree, as `Run.exec` promises."""
+        captured = _Captured(self.capture_bytes)
+        if capture:
+            on_stdout = captured.add
+        async with open_output(self.output, self.emit, CLOSING_SECONDS) as on_output:
+
+            async def emit_started(event: ProcessStarted) -> None:
+                await self.emit(event)
+
+            async def pass_on(stream: Stream, data: bytes) -> None:
+                if stream == "stdout" and on_stdout is not None:
+                    await on_stdout(data)
+                else:
+                    await on_output(stream, data)
+
+            exited = await self.executor.start_process(
+                argv,
+                run_id=self.run_id,
+                cwd=cwd or self.executor.home,
+                env={**self.executor.environ, **(env or {})},
+                stdin=stdin,
+                on_started=emit_started,
+                on_output=pass_on,
+                on_proof=self.on_proof,
+            )
+        await self.emit(exited)
+        if check and exited.exit_code != 0:
+            raise ProcessFailed(
+                end_in_words(exited), exit_code=exited.exit_code, signal=exited.signal
+            )
+        return Executed(exited.exit_code, exited.signal, bytes(captured.data))
+
+
+class _Captured:
+    """The beginning of an output; what is more is not kept."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.data = bytearray()
+
+    async def add(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.data += data[: self.limit - len(self.data)]
+
+
+def end_in_words(ended: ProcessExited | Executed) -> str:
+    """How a process ended, as a person says it."""
+    if ended.exit_code is not None:
+        return f"exit status {ended.exit_code}"
+    if ended.signal is None:
+        return "how the process ended is unknown: its supervisor was lost"
+    try:
+        return f"killed by {signal.Signals(ended.signal).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {ended.signal}"

@@ -1,0 +1,51 @@
+"""What a run that gave its slot back waits for, as a value and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: What the names of the daemon's own questions begin with; a run's questions never do.
+OWN_ASKS = "daemon:"
+#: The durable question put to a person about a run that a restart interrupted.
+RESTART_ASK = f"{OWN_ASKS}restart"
+#: Its name in logs of old. A run's own question may be named so today.
+OLD_RESTART_ASK = "restart"
+
+#: An answer to a question of its own; the end of a child; a person's word whether it is to be
+#: repeated, since a restart interrupted it; something that only words tell.
+WaitingKind = Literal["ask", "child", "restart", "other"]
+
+_WORDS: dict[WaitingKind, str] = {
+    "ask": "asks: ",
+    "child": "child: ",
+    "restart": "",
+    "other": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`subject` is the name of the question or of the child; of a restart, of the daemon's question."""
+
+    kind: WaitingKind
+    subject: str
+
+    @property
+    def reason(self) -> str:
+        """The same in words, as a run's `reason` has always said it."""
+        return f"{_WORDS[self.kind]}{self.subject}"
+
+
+def read_reason(reason: str) -> Waiting:
+    """What a waiting run's reason says: all that a run's row has, and the events of older versions.
+
+    The only place that takes the words apart. A run that waits for its own question says so, so that
+    the old name of the daemon's is no other's here.
+    """
+    if reason in {RESTART_ASK, OLD_RESTART_ASK}:
+        return Waiting("restart", reason)
+    for kind in ("ask", "child"):
+        if reason.startswith(_WORDS[kind]):
+            return Waiting(kind, reason.removeprefix(_WORDS[kind]))
+    return Waiting("other", reason)
