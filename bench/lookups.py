@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import shutdown
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -74,7 +74,7 @@ async def lookup(folder: Path, count: int) -> float:
 
 def fill(path: Path, count: int) -> None:
     """Give an empty log so many ended runs."""
-    with shutdown(sqlite3.connect(path)) as db, db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(_FILL, (count,))
         db.execute(_SPECS)
 

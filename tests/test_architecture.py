@@ -14,6 +14,9 @@ from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
 FILES = sorted(DAEMON.rglob("*.py"))
+EVERYWHERE = sorted(
+    p for name in ("daemon", "tui") for p in (ROOT / name).rglob("*.py")
+)
 TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
@@ -26,7 +29,7 @@ MAY_SLEEP = {
         "log/sqlite/database.py",
         "_lock",
     ): "before a start; clients look at the lock for a moment",
-    ("log/recorder.py", "write"): "the least time between two events of one gauge",
+    ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "server/mcp/subscriptions.py",
@@ -52,7 +55,7 @@ MAY_SLEEP = {
     ): "between two looks at a disk that others fill",
     (
         "server/mcp/subscriptions.py",
-        "_tell_changes",
+        "_announce_changes",
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     (
@@ -292,6 +295,25 @@ def test_who_is_dead_is_decided_in_one_place() -> None:
     states = '"Z' + 'X"'
     found = {path.name for path in (*FILES, *tests) if states in path.read_text()}
     assert found == {"liveness.py"}
+
+
+def takes_reasons_apart(source: str) -> list[int]:
+    """Lines that look for values in what a reason says in words."""
+    apart = {"partition", "split", "startswith", "removeprefix", "endswith"}
+    return [
+        node.lineno
+        for _, node in walk(source)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in apart
+        and dotted(node.func.value).rpartition(".")[2] == "reason"
+    ]
+
+
+def test_reasons_are_taken_apart_in_one_place() -> None:
+    """EV-04: what a run waits for is a value; words are for people, and for logs of old."""
+    found = {path.name for path in EVERYWHERE if takes_reasons_apart(path.read_text())}
+    assert found == {"waiting.py"}
 
 
 def test_nothing_waits_for_a_state_by_sleeping() -> None:

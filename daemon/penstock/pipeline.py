@@ -54,13 +54,14 @@ from penstock.words.events import (
     TestPassed,
     TestStarted,
 )
-from penstock.words.lifecycle import OnRestart
+from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
 from penstock.words.staleness import judge as judge_staleness
 
 __all__ = [
+    "COMPLETED",
     "DROPPABLE_TYPES",
     "AnalysisCompleted",
     "AnyEvent",

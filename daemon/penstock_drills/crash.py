@@ -19,10 +19,11 @@ import trio
 
 from penstock.client import Client
 from penstock.log.audit import audit_file
+from penstock.log.sqlite.rows import state_in
 from penstock.processes.liveness import living_since
 from penstock.words.errors import PenstockError
 from penstock.words.events import ProcessStarted, parse_event
-from penstock.words.lifecycle import TERMINAL_STATES
+from penstock.words.lifecycle import CANCELLED, SLOT_STATES, TERMINAL_STATES
 from penstock_drills.campaign import Tally, save_tally
 from penstock_drills.scratch import Scratch, connected, open_scratch, started
 
@@ -188,7 +189,7 @@ class CrashDrill:
             if places.get(run_id) != position:
                 self.broken.append(f"the accepted run {run_id} is not at {position}")
         for run_id in self.told.cancelled:
-            if rows.get(run_id) != "cancelled":
+            if rows.get(run_id) != CANCELLED:
                 self.broken.append(f"{run_id} was cancelled, and is {rows.get(run_id)}")
 
     def _check_gone(self) -> None:
@@ -206,7 +207,7 @@ class CrashDrill:
         """Processes of runs that nobody owns now, so that none of theirs may be left."""
         rows = self._query(
             "SELECT body FROM events JOIN runs ON runs.key = events.run"
-            " WHERE type = 'process.started' AND runs.state != 'running'"
+            f" WHERE type = 'process.started' AND NOT {state_in(SLOT_STATES)}"
         )
         left = []
         for (body,) in rows:

@@ -8,19 +8,32 @@ import trio
 
 from penstock.log.audit import audit_log
 from penstock.log.projections import fold
-from penstock.log.sqlite.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
+from penstock.log.sqlite.rows import (
+    IN_LINE,
+    SELECT_EVENTS,
+    SELECT_RUNS,
+    recorded,
+    run_row,
+    state_in,
+)
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
-from penstock.words.lifecycle import MOVING_TYPES, TERMINAL_STATES
+from penstock.words.lifecycle import (
+    COMPLETED,
+    MOVING_TYPES,
+    PARKED_STATES,
+    SLOT_STATES,
+    TERMINAL_STATES,
+)
 from penstock.words.recorded import Recorded
 from penstock.words.waiting import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 # How many runs hold a slot, and how many could take one.
 _SLOTS = (
-    "SELECT coalesce(sum(state = 'running'), 0),"
-    " coalesce(sum(state = 'waiting' AND wants_slot"
-    " OR state IN ('queued', 'preempted') AND NOT open_prerequisites), 0)"
+    f"SELECT coalesce(sum({state_in(SLOT_STATES)}), 0),"
+    f" coalesce(sum({state_in(PARKED_STATES)} AND wants_slot"
+    f" OR {IN_LINE} AND NOT open_prerequisites), 0)"
     " FROM runs WHERE ended_at IS NULL AND key > 0"
 )
 
@@ -67,7 +80,7 @@ def check_log(stage: Stage) -> None:
     for run_id in stage.notes.accepted - rows.keys():
         stage.broken.append(f"the accepted run {run_id} is not there")
     for row in rows.values():
-        unmet = [other for other in row.after if rows[other].state != "completed"]
+        unmet = [other for other in row.after if rows[other].state != COMPLETED]
         if row.started_at is not None and unmet:
             stage.broken.append(f"{row.run_id} was started before {unmet}")
 

@@ -14,6 +14,7 @@ import trio
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.errors import AskExpired, ChildNotCompleted
 from penstock.words.events import Log
+from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.recorded import Recorded
 
 Op = list[Any]
@@ -114,7 +115,7 @@ class Player:
         async def compute() -> None:
             # Parked and computing at once would be a slot too many.
             await trio.sleep(1)
-            if run.view.state != "running":
+            if run.view.state not in SLOT_STATES:
                 raise RuntimeError(f"computes while it is {run.view.state}")
 
         await run.step(f"after {name}", compute)

@@ -19,6 +19,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
+from penstock.words.lifecycle import COMPLETED
 from penstock_drills import policies
 from penstock_drills.crowd import Crowd, cpu_seconds, open_crowd
 from penstock_drills.listeners import Listener, open_connection
@@ -138,7 +139,7 @@ class SlowClientDrill:
         if limit.cancelled_caught:
             self.measured.broken.append("a healthy client was not told all in time")
         view = await self.client.run(run_id)
-        if view["state"] != "completed":
+        if view["state"] != COMPLETED:
             self.measured.broken.append(f"{run_id} is {view['state']}: {view['error']}")
             return Slice([0.0], seconds)
         return Slice(

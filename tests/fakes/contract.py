@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from fakes.stores import (
     fact,
 )
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Complete, Result, RunRow, Write
+from penstock.log.writes import (
+    Complete,
+    Result,
+    RunRow,
+    Write,
+)
+from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import terminal
 
+R = TypeVar("R", bound=Result)
 
-async def one(store: SqliteStore, decision: Write) -> Any:
-    """The outcome of a commit of one decision; a refusal is raised."""
-    (outcome,) = await store.commit([decision])
-    if isinstance(outcome, Exception):
-        raise outcome
-    assert isinstance(outcome, Result)
+
+async def one(store: SqliteStore, write: Write[R]) -> R:
+    """The result of a commit of one write; a refusal is raised."""
+    (result,) = await store.commit([write])
+    if isinstance(result, PenstockError):
+        raise result
     await check_log(store)
-    return outcome
+    return result
 
 
 async def check_log(store: SqliteStore) -> None:

@@ -69,20 +69,20 @@ MUTANTS = (
     Mutant(
         "answers before the commit",
         "log/sqlite/store.py",
-        '            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n            tried = True\n            self._db.execute("COMMIT")\n',
-        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            outcomes = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n',
+        '            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            results = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n            tried = True\n            self._db.execute("COMMIT")\n',
+        '            if self._db.in_transaction:\n                self._db.execute("COMMIT")\n            self._db.execute("BEGIN IMMEDIATE")\n            transaction.begin(event_ids(batch))\n            results = [handle(transaction, write) for write in batch]\n            if not batch:\n                # Only what writes finds out whether the store takes writes.\n                transaction.set_meta("head", transaction.next_position - 1)\n            transaction.finish()\n',
         "nested",
         "kill the daemon",
     ),
     Mutant(
         "wake-up before the fold",
         "log/recorder.py",
-        "        self._settle(entries, claim, answers)\n        self._wake(entries)\n",
-        "        for entry, answer in zip(entries, answers, strict=False):\n"
-        "            entry.answer = answer\n"
+        "        self._settle(entries, claim, results)\n        self._wake(entries)\n",
+        "        for entry, result in zip(entries, results, strict=False):\n"
+        "            entry.result = result\n"
         "        self._wake(entries)\n"
         "        await trio.lowlevel.checkpoint()\n"
-        "        self._settle(entries, claim, answers)\n",
+        "        self._settle(entries, claim, results)\n",
         "asks",
         "none",
     ),
@@ -167,23 +167,23 @@ MUTANTS = (
     ),
     Mutant(
         "a conclusion gives up on the store",
-        "log/recorder.py",
-        "    if not entry.counted:\n        return False\n    if isinstance(entry.write, Enqueue)",
+        "log/outage.py",
+        "    if not entry.ordinary:\n        return False\n    if isinstance(entry.write, Enqueue)",
         "    if isinstance(entry.write, Enqueue)",
         "nested",
         "store fails for long",
     ),
     Mutant(
-        "an event replaced under its waiters",
+        "who gave up on the store is not woken",
         "log/recorder.py",
-        "            if entry.settled.is_set():\n",
-        "            if given_up:\n",
+        "        self._wake(given_up)\n",
+        "",
         "processes",
         "store fails for long",
     ),
     Mutant(
         "a lost answer is asked for again",
-        "log/recorder.py",
+        "log/outage.py",
         "        if head > self.head():\n",
         "        if head < 0:\n",
         "full recorder",
@@ -192,8 +192,8 @@ MUTANTS = (
     Mutant(
         "a retried batch is forgotten",
         "log/recorder.py",
-        "            entries += self._take()\n",
-        "            entries = self._take()\n",
+        "            entries += self._take(",
+        "            entries = self._take(",
         "nested",
         "store fails once",
     ),
@@ -281,7 +281,7 @@ MUTANTS = (
     Mutant(
         "dependants of a failed run go on",
         "log/sqlite/handle_end.py",
-        '        if head.state == "completed":\n',
+        "        if head.state == COMPLETED:\n",
         "        if head.ended:\n",
         "dependencies",
         "none",
@@ -321,6 +321,39 @@ TESTED_MUTANTS = (
         "runs/test_stop.py::test_the_first_word_to_stop_is_what_everybody_says",
     ),
     TestedMutant(
+        "a conclusion overtakes what was sent before it",
+        "log/recorder.py",
+        "self._reserved[0][0] <= self._received",
+        "self._reserved[0][0] >= 0",
+        "log/test_recorder.py"
+        "::test_a_conclusion_follows_what_was_queued_and_closes_the_door",
+    ),
+    TestedMutant(
+        "who waits for room speaks after the end",
+        "log/recorder.py",
+        "            if fence == write.fence:\n",
+        "            if fence is None:\n",
+        "guarantees/test_recorder_room.py",
+    ),
+    TestedMutant(
+        "who waited for room wakes nobody",
+        "log/recorder.py",
+        "            await self._send_when_room(entry)\n        self._work.set()\n",
+        "            await self._send_when_room(entry)\n"
+        "        else:\n"
+        "            self._work.set()\n",
+        "log/test_recorder.py"
+        "::test_a_full_recorder_makes_pipelines_wait_and_drops_nothing",
+    ),
+    TestedMutant(
+        "an outage makes a batch of any size",
+        "log/recorder.py",
+        "self._take(self.capacity - sum(e.ordinary for e in entries))",
+        "self._take(self.capacity)",
+        "log/test_recorder.py"
+        "::test_an_outage_holds_no_more_than_a_batch_and_a_full_channel",
+    ),
+    TestedMutant(
         "the mark is ahead of the log",
         "log/high_water.py",
         "self.store.epoch, fact.position, str(fact.event_id)",
@@ -352,8 +385,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "what went into a removed file is acknowledged",
         "log/sqlite/store.py",
-        "        self._check_files()\n        return outcomes\n",
-        "        return outcomes\n",
+        "        self._check_files()\n        return results\n",
+        "        return results\n",
         "log/test_files.py::test_nothing_is_acknowledged_once_a_file_of_the_log_is_gone",
     ),
     TestedMutant(
@@ -425,7 +458,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "facts keep their secrets",
         "log/redaction.py",
-        "            new_events = tuple(_draft(new_event, wanted) for new_event in before)\n",
+        "            new_events = tuple(\n                _redacted_event(new_event, wanted) for new_event in before\n            )\n",
         "            new_events = before\n",
         "log/test_redaction.py::test_what_people_say_is_redacted",
     ),
@@ -437,10 +470,46 @@ TESTED_MUTANTS = (
         "log/test_bus.py::test_a_slow_reader_gets_what_its_policy_says",
     ),
     TestedMutant(
+        "a client is written to while it is full",
+        "server/stream_writer.py",
+        "                if chunk and not write(chunk):\n                    return False\n",
+        "                if chunk:\n                    write(chunk)\n",
+        "server/test_stream_writer.py"
+        "::test_a_client_that_is_full_is_not_written_to_and_misses_nothing",
+    ),
+    TestedMutant(
+        "a stop takes no last look",
+        "server/stream_writer.py",
+        'self._encode(batch) if batch else b"")',
+        'b"")',
+        "server/test_stream_writer.py::test_every_form_says_the_same_of_a_stop",
+    ),
+    TestedMutant(
         "a child does not inherit its priority",
         "runs/run.py",
         "            priority=self.priority if priority is None else priority,\n",
         "            priority=Priority.MEDIUM,\n",
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
+    ),
+    TestedMutant(
+        "a reader takes what comes again",
+        "client/log_reader.py",
+        '            if fact["position"] <= self.position:\n                continue\n',
+        "",
+        "client/test_log_reader.py::test_what_comes_again_after_a_loss_is_told_once",
+    ),
+    TestedMutant(
+        "a reader goes on in the middle of another log",
+        "client/log_reader.py",
+        '        if known in ("", greeting.epoch):',
+        "        if True:",
+        "client/test_log_reader.py::test_another_log_is_read_from_its_beginning_on_a_new_connection",
+    ),
+    TestedMutant(
+        "a caller is not told that its place is of another log",
+        "client/log_reader.py",
+        "        if self.cursor.given:",
+        "        if False:",
+        "client/test_log_reader.py::test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
     ),
 )

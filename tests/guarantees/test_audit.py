@@ -17,7 +17,7 @@ from fakes.cores import (
     request,
     wait_ended,
 )
-from penstock.log.audit import audit_file, findings_by_law
+from penstock.log.audit import audit_file
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.pipeline import Kind, Output, Run
 from penstock.runs.core import open_core
@@ -58,7 +58,7 @@ async def log(tmp_path: Path, autojump_clock: object) -> Path:
 
 
 def _laws(path: Path) -> set[str]:
-    return {law for law, _count, _first in findings_by_law(audit_file(path).findings)}
+    return {finding.law for finding in audit_file(path).findings}
 
 
 async def test_a_good_log_gives_no_finding(log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Room in the recorder that nobody takes is offered to the next in line."""
+"""Room in the recorder goes to the next in line that may still take it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted
 
 
-class _Follower:
-    """A follower that takes note of nothing."""
+class _Forgetful:
+    """A projection that takes note of nothing."""
 
     head = 10**9
 
     def claim(self, _batch: object, *, forced: bool) -> None:
         return None
 
-    def apply(self, _decision: object, _outcome: object) -> None:
+    def apply(self, _write: object, _result: object) -> None:
         return None
 
     def fold(self, _facts: object) -> None:
@@ -30,22 +30,22 @@ class _Follower:
         return None
 
 
-async def test_room_that_a_closed_door_did_not_take_is_passed_on(
+async def test_who_waits_for_room_for_a_concluded_run_is_refused_and_the_next_goes_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """CN-04 BP-04: three wait for two places; the first two belong to a run that has concluded."""
     async with inline_store(delay=lambda: 0.1) as store:
         ending, other = await start(store, "ending"), await start(store, "other")
         recorder = Recorder(
-            store=store, projection=_Follower(), capacity=2, patience=30.0,
-            note_interval=1.0, now=virtual_now,
+            store=store, projection=_Forgetful(), capacity=2, patience=30.0,
+            coalesce_seconds=1.0, now=virtual_now,
         )  # fmt: skip
         refused: list[str] = []
         recorded: list[str] = []
 
-        async def say(decision: Append, name: str) -> None:
+        async def say(write: Append, name: str) -> None:
             try:
-                await recorder.record(decision)
+                await recorder.record(write)
             except Terminal:
                 refused.append(name)
             else:
@@ -56,10 +56,11 @@ async def test_room_that_a_closed_door_did_not_take_is_passed_on(
             open_recorder(recorder, drain_seconds=2.0),
             trio.open_nursery() as all_said,
         ):
-            for number in range(2):
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(4):
                 fact = append("other", Log(text="x"), fence=other.fence)
                 all_said.start_soon(say, fact, f"first {number}")
-            # Both ride one commit, so that both places come free at once.
+            # Two ride a commit and two stand in the channel, so that both places come free at once.
             await trio.testing.wait_all_tasks_blocked()
             for number, fact in enumerate(late):
                 all_said.start_soon(say, fact, f"late {number}")
@@ -69,8 +70,11 @@ async def test_room_that_a_closed_door_did_not_take_is_passed_on(
             await trio.testing.wait_all_tasks_blocked()
             end = new_event("ending", RunCompleted(), now=virtual_now())
             recorder.conclude(Complete(ending.fence, end))
+            await trio.testing.wait_all_tasks_blocked()
+            assert sorted(refused) == ["late 0", "late 1"]
+            assert recorder.statistics().waiting == 1
             with trio.move_on_after(60):
                 await trio.sleep(5)
             all_said.cancel_scope.cancel(reason="who waits now waits for ever")
-    assert sorted(recorded) == ["first 0", "first 1", "third"]
+    assert sorted(recorded) == [*(f"first {number}" for number in range(4)), "third"]
     assert sorted(refused) == ["late 0", "late 1"]

@@ -162,6 +162,24 @@ def test_a_correction_without_its_start_advances_and_is_an_anomaly() -> None:
     assert (view.code_version, view.anomalies) == (1, 1)
 
 
+def test_a_start_of_an_older_log_is_understood_with_its_inputs() -> None:
+    """EV-13: they stood in `run.started` too, and are those of `run.queued`."""
+    inputs = {"seconds": 1}
+    queued, started = story(
+        RunQueued(kind="sleep", priority=20, inputs=inputs), RunStarted(kind="sleep")
+    )
+    body = {"type": "run.started", "kind": "sleep", "inputs": inputs, "attempt": 1}
+    old = Recorded.from_wire(
+        {**json.loads(started.wire()), "sequence": 2, "event": body}
+    )
+    assert isinstance(old.event, RunStarted)
+    assert json.loads(old.wire())["event"] == body
+    for facts in ([queued, old], [queued, started]):
+        view = fold(facts)
+        assert (view.state, view.unknown) == ("running", 0)
+        assert view.inputs == inputs
+
+
 def test_folding_changes_no_fact() -> None:
     """VW-01"""
     facts = story(QUEUED, Milestone(name="m", metadata={"a": [1]}))
@@ -175,7 +193,7 @@ def test_a_view_from_json_goes_on_as_the_live_one(split: int) -> None:
     """VW-01 VW-08: daemon, client and dashboard use the same fold."""
     events: list[AnyEvent] = [
         QUEUED,
-        RunStarted(kind="sleep", inputs={"seconds": 1}),
+        RunStarted(kind="sleep"),
         Progress(step="half", fraction=0.5),
         Milestone(name="m"),
         CodeGenerated(code_hash="h"),

@@ -46,11 +46,13 @@ class ScriptedStore:
     """Commits every decision after `seconds`, unless `fault` has something to say first."""
 
     seconds: float = 0.0
-    fault: Callable[[Sequence[Write]], Exception | None] = lambda _batch: None
-    batches: list[list[Write]] = field(default_factory=list)
+    fault: Callable[[Sequence[Write[Result]]], Exception | None] = lambda _batch: None
+    batches: list[list[Write[Result]]] = field(default_factory=list)
     epoch: str = "epoch"
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(
+        self, batch: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
         await trio.sleep(self.seconds)
         if (error := self.fault(batch)) is not None:
             raise error
@@ -71,12 +73,12 @@ class Witness:
     abandoned: int = 0
     head: int = 0
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         if not (self.wants_claim or forced):
             return None
         return Claim("life", 5, frozenset(), virtual_now())
 
-    def apply(self, write: Write, outcome: object) -> None:
+    def apply(self, write: Write[Result], outcome: object) -> None:
         self.told.append(type(write).__name__)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
@@ -87,7 +89,11 @@ class Witness:
 
 
 def recorder(store: Any, witness: Witness | None = None, **others: Any) -> Recorder:
-    settings: dict[str, Any] = {"capacity": 4, "patience": 30.0, "note_interval": 1.0}
+    settings: dict[str, Any] = {
+        "capacity": 4,
+        "patience": 30.0,
+        "coalesce_seconds": 1.0,
+    }
     return Recorder(
         store=store,
         projection=witness or Witness(),
@@ -125,12 +131,13 @@ async def test_a_full_recorder_makes_pipelines_wait_and_drops_nothing(
     rec = recorder(store)
     most = 0
     async with open_recorder(rec, drain_seconds=5):
-        async with trio.open_nursery() as nursery:
-            for _ in range(20):
-                nursery.start_soon(rec.record, append())
-            for _ in range(4):
-                await trio.sleep(0.5)
-                most = max(most, rec.statistics().pending)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(rec.record, append())
+                for _ in range(4):
+                    await trio.sleep(0.5)
+                    most = max(most, rec.statistics().pending)
     assert most <= 4
     assert sum(len(batch) for batch in store.batches) == 20
 
@@ -167,14 +174,18 @@ async def test_a_conclusion_follows_what_was_queued_and_closes_the_door(
             refused.append(str(number))
 
     async with open_recorder(rec, drain_seconds=50):
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
-            for number in range(8):
+            # Four are being committed, four stand in the channel, and four wait for room.
+            for number in range(12):
                 nursery.start_soon(say, number)
             await trio.testing.wait_all_tasks_blocked()
             rec.conclude(complete())
-    flat = [d for batch in store.batches for d in batch]
-    assert isinstance(flat[-1], Complete)
-    assert len(flat) == 5
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(refused) == 4
+            assert trio.current_time() < 1
+    assert [len(batch) for batch in store.batches] == [4, 5]
+    assert isinstance(store.batches[-1][-1], Complete)
     assert len(refused) == 4
 
 
@@ -185,13 +196,15 @@ async def test_a_waiter_cancelled_before_it_was_queued_wrote_nothing(
     store = ScriptedStore(seconds=1)
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=50):
+        await trio.testing.wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
-            for _ in range(4):
+            # Four are being committed, and four stand in the channel.
+            for _ in range(8):
                 nursery.start_soon(rec.record, append())
             await trio.testing.wait_all_tasks_blocked()
             with trio.move_on_after(0.1):
                 await rec.record(append())
-    assert sum(len(batch) for batch in store.batches) == 4
+    assert sum(len(batch) for batch in store.batches) == 8
 
 
 async def test_a_waiter_cancelled_later_loses_only_the_acknowledgement(
@@ -290,6 +303,34 @@ async def test_facts_that_come_while_the_store_is_away_are_judged_by_their_own_a
     assert len(store.batches[0]) == 2
 
 
+async def test_an_outage_holds_no_more_than_a_batch_and_a_full_channel(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """BP-04 D-16 CC-05: the others wait for room, and an end behind what was sent before it."""
+    tried: list[int] = []
+
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
+        tried.append(len(batch))
+        return StoreUnavailable("x") if trio.current_time() < 5 else None
+
+    store = ScriptedStore(fault=fault)
+    rec = recorder(store)
+    other = Fence("other", "life", 1)
+    async with open_recorder(rec, drain_seconds=500):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(rec.record, append())
+            await trio.sleep(1)
+            assert rec.statistics().pending == 4
+            assert rec.statistics().waiting == 12
+            rec.conclude(
+                Complete(other, new_event("other", RunCompleted(), now=virtual_now()))
+            )
+    assert max(tried) <= 5
+    assert [type(d) for d in store.batches[1]] == [Append] * 4 + [Complete]
+    assert sum(len(batch) for batch in store.batches) == 21
+
+
 async def test_a_new_run_is_refused_at_once_while_the_store_is_away(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -316,7 +357,7 @@ async def test_an_idle_recorder_probes_an_unavailable_store_every_second(
     """ST-06: new runs are refused while it is unavailable, so nothing else would ask it again."""
     asked: list[float] = []
 
-    def fault(batch: Sequence[Write]) -> Exception | None:
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
         asked.append(trio.current_time())
         return StoreUnavailable("disk full") if trio.current_time() < 20.5 else None
 
@@ -428,7 +469,7 @@ async def test_notes_come_once_per_key_and_second_and_the_newest_wins(
     rec = recorder(store)
     async with open_recorder(rec, drain_seconds=5):
         for number in range(35):
-            rec.note("lag", SubscriberLagged(subscriber="s", dropped=number))
+            rec.coalesce("lag", SubscriberLagged(subscriber="s", dropped=number))
             await trio.sleep(0.1)
         await trio.sleep(2)
     dropped = [
@@ -459,7 +500,9 @@ async def test_a_refusal_reaches_its_own_waiter_alone(
     """ST-10"""
 
     class Refusing(ScriptedStore):
-        async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+        async def commit(
+            self, batch: Sequence[Write[Result]]
+        ) -> list[Result | PenstockError]:
             await super().commit(batch)
             return [
                 Conflict("stale") if n == 0 else Appended() for n in range(len(batch))

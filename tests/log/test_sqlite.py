@@ -17,10 +17,11 @@ import trio
 
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
-from penstock.log.sqlite.handlers import handle
+from penstock.log.sqlite.handlers import HANDLERS, handle
 from penstock.log.sqlite.schema import VERSION, check_version
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Appended, Result, Write
+from penstock.log.sqlite.transaction import Transaction
+from penstock.log.writes import Append, Appended, Claim, Claimed
 from penstock.words.errors import (
     Conflict,
     PenstockError,
@@ -197,11 +198,11 @@ async def test_a_bug_in_one_decision_undoes_the_batch(
 ) -> None:
     """ST-10: a decision that was refused after it wrote never stands half."""
 
-    def half_way(transaction: object, write: Write) -> Result | PenstockError:
-        outcome = handle(transaction, write)  # type: ignore[arg-type]
-        if write.new_events[0].body.endswith(b'"bad","stream":"pipeline"}'):  # type: ignore[union-attr]
+    def half_way(transaction: Transaction, write: Append) -> Appended | PenstockError:
+        result = handle(transaction, write)
+        if write.new_events[0].body.endswith(b'"bad","stream":"pipeline"}'):
             raise ZeroDivisionError
-        return outcome
+        return result
 
     async with inline_store() as store:
         await start(store)
@@ -459,16 +460,14 @@ def test_what_was_opened_in_part_is_closed(tmp_path: Path) -> None:
 async def test_a_refusal_after_a_write_is_a_bug() -> None:
     """ST-10"""
 
-    def write_then_refuse(transaction: object, write: Write) -> Result:
-        transaction.update(transaction.get("r1"), reason="half")  # type: ignore[attr-defined]
+    def write_then_refuse(transaction: Transaction, _write: Claim) -> Claimed:
+        transaction.update(transaction.get("r1"), reason="half")
         raise Conflict
 
     async with inline_store() as store:
         await start(store)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(
-                handle.__globals__["HANDLERS"], type(claim()), write_then_refuse
-            )
+            patch.setitem(HANDLERS, Claim, write_then_refuse)
             with pytest.raises(RuntimeError):
                 await store.commit([claim()])
         row = await store.run("r1")

@@ -18,7 +18,7 @@ from penstock.server.mcp.resources import read_resource
 from penstock.server.mcp.tasks import RunTasks
 from penstock.server.mcp.tools import TOOLS
 from penstock.server.openapi import describe
-from penstock.server.rest.runs import run_handlers, task_handlers
+from penstock.server.rest.runs import look_handlers, run_handlers, task_handlers
 from penstock.server.routes import ROUTES, Call
 from penstock.server.shutdown import Shutdown
 
@@ -63,7 +63,8 @@ async def ask(core: Core, name: str, body: Any = None, **fields: Any) -> Any:
     query = {query.name: query.default for query in route.queries}
     query |= fields.pop("query", {})
     call = Call(route, fields, query, {}, json.dumps(body or {}).encode(), BASE)
-    handler: Any = {**run_handlers(core), **task_handlers(core)}[name]
+    handlers = run_handlers(core) | look_handlers(core) | task_handlers(core)
+    handler: Any = handlers[name]
     return json.loads((await handler(call)).body)
 
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from uuid import uuid4
-
 import pytest
 
 from fakes.tui_scene import World
 from penstock.log.projections import RunView
 from penstock.words import events as e
-from penstock.words.recorded import Recorded
-from penstock_tui import sentences, wording
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (1000, "1.0k"),
-        (48_210, "48.2k"),
-        (481_000, "481k"),
-        (1_300_000, "1.3M"),
-    ],
-)
-def test_numbers_are_short(count: int, said: str) -> None:
-    assert wording.number(count) == said
+from penstock_tui import wording
 
 
 @pytest.mark.parametrize(
@@ -58,50 +39,6 @@ def test_plain_text_is_one_harmless_line() -> None:
     assert said.isprintable()
     assert "[31mred" in said
     assert wording.plain("x" * 10_000) == "x" * wording.LONGEST_LINE
-
-
-def test_every_known_fact_can_be_described() -> None:
-    """EV-13 and an unknown one too."""
-    for name, cls in e.EVENT_CLASSES.items():
-        body = _sample(cls)
-        fact = Recorded(1, "r", 1, uuid4(), datetime.now(UTC), {}, None, 0, name, body)
-        assert sentences.describe(fact).isprintable() or sentences.describe(fact) == ""
-    unknown = Recorded(
-        1,
-        "r",
-        1,
-        uuid4(),
-        datetime.now(UTC),
-        {},
-        None,
-        0,
-        "x",
-        b'{"type":"x","a":"\\u001b"}',
-    )
-    assert "x" in sentences.describe(unknown)
-
-
-def _sample(cls: type[e.Fact]) -> bytes:
-    values: dict[str, object] = {}
-    for name, field in cls.model_fields.items():
-        if field.is_required():
-            values[name] = {"float": 0.5}.get(
-                str(field.annotation), _value(str(field.annotation))
-            )
-    return e.encode_event(cls.model_validate(values))  # type: ignore[arg-type]
-
-
-def _value(annotation: str) -> object:
-    for word, value in (
-        ("'shutdown'", "shutdown"),
-        ("'cgroup'", "cgroup"),
-        ("'warning'", "warning"),
-        ("int", 3),
-        ("str", "\x1b[1m text"),
-    ):
-        if word in annotation:
-            return value
-    return None
 
 
 @pytest.mark.parametrize(

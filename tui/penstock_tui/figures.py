@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.words.sentences import number, size
 from penstock_tui.widgets.panels import DaemonState, QueueState
-from penstock_tui.wording import number, size
 
 
 def queue_state(asked: Mapping[str, Any], queued: tuple[int, ...]) -> QueueState:

@@ -6,6 +6,7 @@ from datetime import datetime
 from time import monotonic
 
 from penstock.words.address import Address
+from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock_tui.model import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time
@@ -43,8 +44,9 @@ def farewell(model: DashboardState, where: str) -> str:
     """What is said in the terminal after quitting a live dashboard."""
     if model.phase in ("lost", "refused", "connecting"):
         return f"no daemon was reached: {model.problem or 'still connecting'}"
-    states = [run.view.state for run in model.runs.values() if not run.view.ended]
-    running, queued = states.count("running"), states.count("queued")
+    states = [run.view.state for run in model.runs.values()]
+    running = sum(state in SLOT_STATES for state in states)
+    queued = sum(state in QUEUED_STATES for state in states)
     return f"the daemon at {where} goes on: {running} running, {queued} queued"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.recorded import Recorded
+from penstock.words.sentences import detail_of
 from penstock_tui.alerts import Alert
-from penstock_tui.sentences import describe
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import clock_time, plain
 
@@ -33,21 +36,19 @@ def tone_of(fact: Recorded) -> str:
     return _TONES.get(fact.type, "")
 
 
-def event_line(fact: Recorded) -> Line:
-    """A fact among those of all runs."""
+def event_line(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> Line:
+    """A fact among those of all runs; `inputs` are its run's."""
     who = "" if fact.run_id == DAEMON_STREAM else plain(fact.run_id)
+    said = plain(detail_of(fact, inputs))
     return Line(
-        f"{fact.position:>7}  {fact.type:<18} {who:<14.14} {describe(fact)}",
-        tone_of(fact),
+        f"{fact.position:>7}  {fact.type:<18} {who:<14.14} {said}", tone_of(fact)
     )
 
 
-def timeline_line(fact: Recorded) -> Line:
-    """A fact among those of its own run."""
-    at = clock_time(fact.at, millis=True)
-    return Line(
-        f"{at}  {fact.position:>7}  {fact.type:<20} {describe(fact)}", tone_of(fact)
-    )
+def timeline_line(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> Line:
+    """A fact among those of its own run, whose inputs these are."""
+    at, said = clock_time(fact.at, millis=True), plain(detail_of(fact, inputs))
+    return Line(f"{at}  {fact.position:>7}  {fact.type:<20} {said}", tone_of(fact))
 
 
 def alert_line(alert: Alert) -> Line:

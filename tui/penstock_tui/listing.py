@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from penstock.log.writes import RunFilter
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import FIRST_STATE, QUEUED_STATES, SLOT_STATES
 from penstock_tui.model import DashboardState
 from penstock_tui.rows import SORTS, ordered, row_of
 from penstock_tui.widgets.run_table import Row
@@ -66,10 +66,15 @@ class Listing:
         self._order = [row.key for row in rows]
         self.counts, self.queued = Counter(), Counter()
         for run in runs:
-            self.counts[run.view.state or "queued"] += 1
+            self.counts[run.view.state or FIRST_STATE] += 1
             self.counts["asks"] += run.asks
             if run.view.state in QUEUED_STATES:
                 self.queued[run.view.priority] += 1
+
+    @property
+    def running(self) -> int:
+        """How many runs hold a slot."""
+        return sum(self.counts[state] for state in SLOT_STATES)
 
     def rows(self) -> list[Row]:
         """The rows to show, in order."""
@@ -86,8 +91,7 @@ class Listing:
 
     def subtitle(self) -> str:
         """What the runs do."""
-        counts = self.counts
         return (
-            f"{counts['running']} running · {self.queued.total()} queued"
-            f" · {counts['asks']} asks"
+            f"{self.running} running · {self.queued.total()} queued"
+            f" · {self.counts['asks']} asks"
         )

@@ -230,6 +230,11 @@ class DashboardState:
         self.lag, self._worst = self._worst, 0.0
         self.version += 1
 
+    def inputs_of(self, run_id: str) -> Mapping[str, Any]:
+        """What a run was asked for; nothing if it is not known here."""
+        run = self.runs.get(run_id)
+        return {} if run is None else run.view.inputs
+
     def watch(self, run_id: str) -> deque[Recorded]:
         """From now on the facts of this run, for a screen that takes them off the left end."""
         return self.watched.setdefault(run_id, deque(maxlen=MOST_WATCHED))

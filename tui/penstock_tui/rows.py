@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from penstock.log.filters import matches
 from penstock.log.projections import RunView
 from penstock.log.writes import RunFilter
+from penstock.words.lifecycle import (
+    CANCELLED,
+    FAILED,
+    FIRST_STATE,
+    ROLES,
+    SLOT_STATES,
+    Role,
+)
 from penstock_tui import wording
 from penstock_tui.model import ShownRun
 from penstock_tui.widgets.run_table import Column, Row
@@ -33,21 +42,14 @@ COLUMNS = (
 )
 SORTS = ("attention", "newest", "priority", "elapsed")
 
-_TONES = {
-    "failed": "error",
-    "waiting": "warning",
-    "preempted": "warning",
-    "completed": "success",
-    "running": "primary",
-    "queued": "dim",
-    "cancelled": "dim",
-}
+#: Whose turn to be looked at comes first.
+RANKS: Mapping[Role, int] = {"slot": 3, "parked": 4, "in line": 5, "ended": 7}
 
 
 def is_stuck(view: RunView, now: datetime) -> bool:
     """Whether it runs and has said nothing for too long."""
     return (
-        view.state == "running"
+        view.state in SLOT_STATES
         and view.last_at is not None
         and now - view.last_at > STUCK_AFTER
     )
@@ -59,19 +61,19 @@ def attention(run: ShownRun, now: datetime) -> tuple[int, int, int]:
     if run.asks:
         return (0, view.priority, view.position)
     if (
-        view.state == "failed"
+        view.state == FAILED
         and not run.seen
         and view.ended_at
         and now - view.ended_at < NEWS_FOR
     ):
         return (1, 0, -view.position)
     if view.ended:
-        return (7, 0, -_place(view))
+        return (RANKS["ended"], 0, -_place(view))
     if run.failing:
         return (1, 1, _place(view))
     if is_stuck(view, now):
         return (2, view.priority, _place(view))
-    rank = {"running": 3, "waiting": 4}.get(view.state or "", 5)
+    rank = RANKS[ROLES[view.state or FIRST_STATE]]
     return (rank, view.priority, _place(view))
 
 
@@ -131,16 +133,17 @@ def shown(wanted: RunFilter, run: ShownRun, rows: dict[str, Row]) -> bool:
 
 def _state(run: ShownRun, now: datetime) -> tuple[str, str, str]:
     view = run.view
-    state = view.state or "queued"
+    state = view.state or FIRST_STATE
+    look = wording.LOOKS[state]
     if run.asks:
         return "?", "asks", "warning"
     if view.cancel_requested and not view.ended:
-        return "■", "cancelling", "warning"
+        return wording.LOOKS[CANCELLED].glyph, "cancelling", "warning"
     if is_stuck(view, now):
         return "!", "stuck?", "warning"
     if run.failing and not view.ended:
         return "!", "failing", "error"
-    return wording.GLYPHS[state], state, _TONES[state]
+    return look.glyph, state, look.tone
 
 
 def _title(run: ShownRun) -> str:
@@ -148,13 +151,14 @@ def _title(run: ShownRun) -> str:
     open_ask = next((ask for ask in view.asks.values() if ask.open), None)
     if run.asks and open_ask is not None:
         return wording.plain(f"asks: {open_ask.question}  (a)")
-    if view.state == "failed" and view.error:
+    if view.state == FAILED and view.error:
         return wording.plain(f"{wording.title_of(view)}  {CROSS} {view.error}")
     return wording.title_of(view)
 
 
 def _progress(view: RunView) -> float | None:
-    return None if view.state in ("queued", "cancelled", "failed") else view.progress
+    look = wording.LOOKS[view.state or FIRST_STATE]
+    return view.progress if look.progress else None
 
 
 def _elapsed(view: RunView, now: datetime) -> float:

@@ -9,6 +9,7 @@ from time import monotonic
 
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import EXECUTING_STATES
 from penstock_tui.daemon_calls import DaemonCalls
 from penstock_tui.model import DashboardState
 from penstock_tui.stream import LiveStream
@@ -63,7 +64,7 @@ class LiveSession:
         rows = await self.calls.shown_runs()
         self.model.seed(rows)
         for row in rows:
-            if row["state"] in ("running", "waiting"):
+            if row["state"] in EXECUTING_STATES:
                 self.model.broken.add(row["run_id"])
         await self._ask_for_broken()
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from penstock.log.projections import RunView
 from penstock.words import events as e
+from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import timeline_line
 from penstock_tui.model import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,
-    GLYPHS,
+    LOOKS,
     bar,
     lines_of,
     model_use,
@@ -40,6 +42,7 @@ class RunStory:
     whole: set[str] = field(default_factory=set)
     _positions: dict[UUID, int] = field(default_factory=dict)
     _attempts: dict[str, int] = field(default_factory=dict)
+    _inputs: Mapping[str, Any] = field(default_factory=dict)
     _version: int = 0
 
     def take(self, facts: Iterable[Recorded]) -> None:
@@ -56,11 +59,17 @@ class RunStory:
         elif fact.type == "artifact.partial":
             self._partial(fact)
         else:
-            self.timeline.append(timeline_line(fact))
+            self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
             if fact.type == "artifact.completed":
                 self.whole.add(getattr(fact.event, "artifact_id", ""))
         if fact.type not in _QUIET:
             self.causality.append(self._cause_line(fact))
+
+    def _inputs_at(self, fact: Recorded) -> Mapping[str, Any]:
+        """What the run was asked for, as its first fact said."""
+        if fact.type == "run.queued" and isinstance(event := fact.event, e.RunQueued):
+            self._inputs = event.inputs
+        return self._inputs
 
     def _log(self, fact: Recorded) -> None:
         event = fact.event
@@ -128,14 +137,14 @@ def facts_of(view: RunView, why: str = "") -> str:
             if view.reason
             else f"{CROSS} {view.error}"
         )
-    elif view.state == "cancelled":
-        parts.append(f"■ {view.reason}")
+    elif view.state == CANCELLED:
+        parts.append(f"{LOOKS[CANCELLED].glyph} {view.reason}")
     elif why:
         parts.append(why)
     elif view.reason:
         parts.append(view.reason)
     if view.ended and view.result is not None:
-        parts.append(f"✓ {view.result}")
+        parts.append(f"{LOOKS[COMPLETED].glyph} {view.result}")
     if used := model_use(view):
         parts.append(used)
     return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
@@ -174,9 +183,9 @@ def _branch(
     if run is None or depth > DEEPEST_TREE:
         return
     view = run.view
-    state = view.state or "queued"
+    state = view.state or FIRST_STATE
     here = "▸ " if run_id == root else "  "
-    text = f"{here}{'   ' * depth}{GLYPHS[state]} {plain(run_id)}  {plain(view.kind)}  {state}"
+    text = f"{here}{'   ' * depth}{LOOKS[state].glyph} {plain(run_id)}  {plain(view.kind)}  {state}"
     if not view.ended and view.progress is not None:
         text += f"  {bar(view.progress, 8)}"
     lines.append(Line(f"{text}  {title_of(view)}", "primary" if run_id == root else ""))

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from penstock.log.projections import RunView
+from penstock.words.lifecycle import State
 from penstock.words.priority import Priority
+from penstock.words.sentences import about, number
 from penstock.words.text import neutralise
 
 #: Ballot crosses are missing from many fonts for terminals.
 CROSS = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown: its glyph, its colour as the name of a theme variable."""
+
+    glyph: str
+    tone: str
+    #: Whether how far the run has come is still, or already, worth a bar.
+    progress: bool = True
+
+
 #: State is told by glyph and by word, never by colour alone.
-GLYPHS = {
-    "queued": "…",
-    "running": "▶",
-    "waiting": "○",
-    "preempted": "←",
-    "completed": "✓",
-    "failed": CROSS,
-    "cancelled": "■",
+LOOKS: Mapping[State, Look] = {
+    "queued": Look("…", "dim", progress=False),
+    "running": Look("▶", "primary"),
+    "waiting": Look("○", "warning"),
+    "preempted": Look("←", "warning"),
+    "completed": Look("✓", "success"),
+    "failed": Look(CROSS, "error", progress=False),
+    "cancelled": Look("■", "dim", progress=False),
 }
 PRIORITY_WORDS = {
     Priority.CRITICAL: "CRIT",
@@ -61,27 +74,6 @@ def plain(text: str) -> str:
 def lines_of(text: str) -> list[str]:
     """The lines of a text, each harmless."""
     return [plain(line.removesuffix("\r")) for line in text.split("\n")]
-
-
-def number(count: float) -> str:
-    """A count in at most five characters: 981, 48.2k, 1.3M."""
-    if count < 1000:
-        return f"{count:.0f}"
-    for unit in "kMG":
-        count /= 1000
-        if count < 1000:
-            return f"{count:.1f}{unit}" if count < 100 else f"{count:.0f}{unit}"
-    return f"{count:.0f}T"
-
-
-def size(count: int) -> str:
-    """Bytes: 12 MiB."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
 
 
 def duration(seconds: float) -> str:
@@ -149,14 +141,3 @@ def title_of(view: RunView) -> str:
     """What the run is about, in one line."""
     named = view.labels.get("title")
     return plain(str(named)) if named else plain(about(view.inputs))
-
-
-def about(inputs: Mapping[str, Any]) -> str:
-    """What a run was asked for: its command, prompt or source."""
-    argv = inputs.get("argv")
-    if isinstance(argv, list | tuple) and argv:
-        return shlex.join(str(word) for word in argv)
-    for key in ("prompt", "shell", "source", "repo", "path", "url", "goal", "text"):
-        if isinstance(inputs.get(key), str) and inputs[key]:
-            return str(inputs[key])
-    return next((str(value) for value in inputs.values() if isinstance(value, str)), "")

@@ -18,12 +18,15 @@ import click
 
 from penstock.words.text import escape_json, neutralise
 
-_COLOURS = {
+#: By state; None is the terminal's own.
+COLOURS: Mapping[str, str | None] = {
+    "queued": None,
+    "running": "cyan",
+    "waiting": "magenta",
+    "preempted": None,
     "completed": "green",
     "failed": "red",
     "cancelled": "yellow",
-    "running": "cyan",
-    "waiting": "magenta",
 }
 
 
@@ -117,7 +120,7 @@ def local_time(moment: str | None) -> str:
 
 def state_word(state: str, width: int = 0) -> Word:
     """A state in its colour."""
-    return Word(state.ljust(width), _COLOURS.get(state))
+    return Word(state.ljust(width), COLOURS.get(state))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

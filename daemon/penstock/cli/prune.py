@@ -19,7 +19,10 @@ from penstock.words.errors import PenstockError, StartRefused
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
-    from penstock.log.writes import Prune, Result
+    from penstock.log.writes import (
+        Prune,
+        Pruned,
+    )
     from penstock.words.config import Config
 
 
@@ -88,13 +91,13 @@ async def _prune(
     from penstock.runs.pruning import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
 
-    async def decide(decision: Prune) -> Result:
-        [outcome] = await store.commit([decision])
-        if isinstance(outcome, PenstockError):
-            raise outcome
-        return outcome
+    async def commit(write: Prune) -> Pruned:
+        [result] = await store.commit([write])
+        if isinstance(result, PenstockError):
+            raise result
+        return result
 
-    pruning = Pruning(config, decide, remove_folder, paths.workspace)
+    pruning = Pruning(config, commit, remove_folder, paths.workspace)
     now = datetime.now(UTC)
     # A clock that is ahead must not make everything old.
     reference = min(now, await newest_fact_at(store) or now)

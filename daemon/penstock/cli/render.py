@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -12,7 +11,9 @@ from typing import Any, Literal, Protocol
 import trio
 
 from penstock.cli.output import flush, put, put_json
+from penstock.words.events import TERMINAL_TYPES
 from penstock.words.recorded import Recorded
+from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
 
 #: Where a piece goes, and what it is: `json` is stdout too.
@@ -58,43 +59,16 @@ def as_output(fact: Recorded) -> Piece | None:
             event.text
         )
     if fact.type == "log.truncated":
-        return (
-            "stderr",
-            f"penstock: {event.dropped_bytes} bytes of {event.stream} were not kept\n",
-        )
+        return "stderr", f"penstock: {sentence_of(fact)}\n"
     return None
 
 
 def as_story(fact: Recorded) -> Piece | None:
-    """One line per fact worth a person's time."""
-    event: Any = fact.event
-    text = _STORY.get(fact.type, lambda _: None)(event)
-    if text is None:
+    """One line per fact worth a person's time; `ended` tells the last one."""
+    if fact.type in TERMINAL_TYPES or (said := sentence_of(fact)) is None:
         return None
-    return _line(fact, text)
-
-
-_STORY: dict[str, Callable[[Any], str | None]] = {
-    "run.started": lambda e: "started",
-    "run.resumed": lambda e: f"resumed (attempt {e.attempt})",
-    "run.waiting": lambda e: f"waiting: {e.reason}",
-    "run.preempted": lambda e: f"preempted by {e.by}",
-    "run.requeued": lambda e: f"back in the queue ({e.reason})",
-    "run.cancel_requested": lambda e: f"cancel requested: {e.reason}",
-    "milestone": lambda e: " ".join([e.name, *_facts(e.metadata)]),
-    "progress": lambda e: (
-        e.step if e.fraction is None else f"{e.step} {e.fraction:.0%}"
-    ),
-    "log": lambda e: str(e.text),
-    "artifact.completed": lambda e: f"{e.artifact_id}: {e.size} bytes {e.path or ''}",
-    "plan.completed": lambda e: f"plan: {len(e.modules)} modules {e.summary}",
-    "module.started": lambda e: f"module {e.module}",
-    "test.passed": lambda e: f"tests passed {e.summary}",
-    "test.failed": lambda e: f"tests failed: {e.summary or e.reason}",
-    "ask.raised": lambda e: f"asks {e.name}: {e.question} (penstock answer)",
-    "ask.answered": lambda e: f"{e.name}: {e.answer} (by {e.by})",
-    "step.failed": lambda e: f"step {e.name} failed: {e.error}",
-}
+    hint = " (penstock answer)" if fact.type == "ask.raised" else ""
+    return _line(fact, said + hint)
 
 
 def make_story() -> Callable[[Recorded], Piece | None]:
@@ -174,24 +148,16 @@ class Ended:
 
 def ended(fact: Recorded) -> Ended | None:
     """The end, if this fact is one."""
+    if fact.type not in TERMINAL_TYPES:
+        return None
     event: Any = fact.event
     if fact.type == "run.completed":
         return Ended(0, result=getattr(event, "result", None))
+    sentence = f"{fact.run_id} {sentence_of(fact)}"
     if fact.type == "run.failed":
         code = 124 if getattr(event, "reason", "") == "timeout" else 1
-        return Ended(code, f"{fact.run_id} failed: {getattr(event, 'error', '')}")
-    if fact.type == "run.cancelled":
-        return Ended(
-            143, f"{fact.run_id} was cancelled: {getattr(event, 'reason', '')}"
-        )
-    return None
-
-
-def _facts(metadata: dict[str, Any]) -> list[str]:
-    return [
-        f"{key}={json.dumps(value, ensure_ascii=False)}"
-        for key, value in metadata.items()
-    ]
+        return Ended(code, sentence)
+    return Ended(143, sentence)
 
 
 def _line(fact: Recorded, text: str) -> Piece:

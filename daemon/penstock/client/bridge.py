@@ -25,6 +25,7 @@ from penstock.client.messages import (
 )
 from penstock.client.requests import CONNECT_SECONDS
 from penstock.words.address import Address
+from penstock.words.problems import error_of
 
 if TYPE_CHECKING:
     import httpx
@@ -182,9 +183,7 @@ class Bridge:
                 return ""
             if response.is_success:
                 return ""
-            return str(
-                answer.get("detail") or f"the daemon said {response.status_code}"
-            )
+            return str(error_of(response.status_code, answer))
 
     async def _pass_stream(self, response: httpx.Response, message: Message) -> str:
         answered = False

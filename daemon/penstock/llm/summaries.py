@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.words.errors import Refused
-from penstock.words.lifecycle import TRANSITIONS, State
+from penstock.words.lifecycle import FIRST_STATE, TRANSITIONS, State
 from penstock.words.recorded import Recorded
 
 #: Events at the end that a model sees whole.
@@ -20,7 +20,7 @@ LONGEST_LINE = 56
 LONGEST_VALUE = 24
 
 #: A history may be shown without its beginning.
-_FIRST: Mapping[str, State] = TRANSITIONS[None] | TRANSITIONS["queued"]
+_FIRST: Mapping[str, State] = TRANSITIONS[None] | TRANSITIONS[FIRST_STATE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Re-reading a whole log, and the laws that it must show to have been kept.
 
-A finding is a fact about the log, not an error: the audit reads to the end and tells all of them.
+A finding is a fact about the log, not an error: the audit reads to the end and reports all of them.
 Memory is bounded by what is open and by the number of events (one id each), not by their bodies.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import (
     MOVING_TYPES,
+    QUEUED_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -44,7 +45,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.recorded import Recorded
 
-# Lines of the engine's own check that are told; a torn file gives thousands.
+# Lines of the engine's own check that are reported; a torn file gives thousands.
 _MOST_TOLD = 20
 
 
@@ -176,22 +177,24 @@ class Audit:
     def compare(self, row: RunRow) -> None:
         """One run's row, after all facts."""
         story = self._stories.pop(row.run_id, None)
-        told: dict[str, Any] = {}
+        expected: dict[str, Any] = {}
         if story is not None:
-            told = {
+            expected = {
                 "state": story.state,
                 "sequence": story.sequence,
                 "last_position": story.position,
                 "attempt": story.attempt,
             }
-        kept = {name: getattr(row, name) for name in told}
+        kept = {name: getattr(row, name) for name in expected}
         ended = row.state in TERMINAL_STATES
         whole = (row.ended_at is not None) == ended == (row.outcome is not None)
         asked = story is not None and story.cancel_requested != row.cancel_requested
-        if story is None or kept != told or not whole or asked:
-            what = f"the row says {kept or row.state}, its facts {told or 'nothing'}"
+        if story is None or kept != expected or not whole or asked:
+            what = (
+                f"the row says {kept or row.state}, its facts {expected or 'nothing'}"
+            )
             self._row_finding(row, what)
-        if (ended or row.state in {"queued", "preempted"}) and row.life is not None:
+        if (ended or row.state in QUEUED_STATES) and row.life is not None:
             self._row_finding(row, f"it is {row.state} and owned by {row.life}")
 
     def _row_finding(self, row: RunRow, what: str) -> None:
@@ -276,11 +279,11 @@ def _check_file(db: sqlite3.Connection, audit: Audit) -> None:
         rows = db.execute(f"PRAGMA integrity_check({_MOST_TOLD})").fetchall()
         # One row may hold several lines, under a heading that names the file.
         lines = [line for (text,) in rows for line in text.splitlines()]
-        told = [line for line in lines if not line.startswith("***")]
+        reported = [line for line in lines if not line.startswith("***")]
     except sqlite3.Error as error:
-        told = [str(error)]
-    if told != ["ok"]:
-        audit.findings += [Finding("whole file", "", 0, text) for text in told]
+        reported = [str(error)]
+    if reported != ["ok"]:
+        audit.findings += [Finding("whole file", "", 0, text) for text in reported]
 
 
 def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
@@ -290,7 +293,7 @@ def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
     try:
         audit.take(unchecked(columns))
     except (ValueError, TypeError, AttributeError):
-        # What it holds is no fact; that it is damaged may have been told already.
+        # What it holds is no fact; that it is damaged may have been reported already.
         if why is None:
             audit.unreadable(columns, "is malformed")
 
@@ -322,12 +325,3 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise NotFound(f"there is no database {path}")
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None)
-
-
-def findings_by_law(findings: Iterable[Finding]) -> Iterator[tuple[str, int, Finding]]:
-    """Each broken law, how often it is broken, and the first place."""
-    laws: dict[str, list[Finding]] = {}
-    for finding in findings:
-        laws.setdefault(finding.law, []).append(finding)
-    for law, found in laws.items():
-        yield law, len(found), found[0]

@@ -190,7 +190,7 @@ class Bus:
                 lot.unpark_all()
 
     def forget_below(self, floor: int) -> None:
-        """EventReader below `floor` was pruned."""
+        """What lies below `floor` was pruned."""
         self.floor = max(self.floor, floor)
 
     def _trim(self) -> None:
@@ -294,7 +294,7 @@ class Bus:
             self._subscriptions.discard(subscription)
 
     def dropped(self, name: str, missed: int, count: int) -> None:
-        """A subscriber's policy let it skip facts, `count` by now; the daemon's stream tells it."""
+        """A subscriber's policy let it skip facts, `count` by now; the daemon's stream records it."""
         self._dropped += missed
         self._on_drop(name, count)
 
@@ -337,7 +337,7 @@ class Subscription:
         self.drops = 0
         self._bus = bus
         self._ended = False
-        self._told_live = False
+        self._has_been_live = False
         # A run that ended before we came is known by the store alone; asked once.
         self._asked_store = run_id is None
         # A reader may come with a place that is not of this log.
@@ -367,8 +367,8 @@ class Subscription:
                     return self._note(batch_of(tuple(facts), self.run_id, live=live))
             elif not self._asked_store:
                 await self._ask_store()
-            elif not self._told_live:
-                self._told_live = True
+            elif not self._has_been_live:
+                self._has_been_live = True
                 return Batch(live=self.cursor >= self._bus.head)
             else:
                 await self._bus.wait_published(self.run_id)
@@ -393,7 +393,7 @@ class Subscription:
         bus = self._bus
         if self.run_id is None and self.cursor + 1 < bus.floor:
             return self._jump(bus.floor - 1)
-        behind = self._told_live and self.cursor + 1 < bus.first
+        behind = self._has_been_live and self.cursor + 1 < bus.first
         if not behind or self.overflow == "catch_up":
             return None
         if self.overflow == "disconnect":
@@ -413,7 +413,7 @@ class Subscription:
     def _note(self, batch: Batch) -> Batch:
         """The batch, once what it says of this reader's place is noted."""
         if batch.live:
-            self._told_live = True
+            self._has_been_live = True
         if batch.last:
             self._ended = True
         return batch

@@ -81,7 +81,7 @@ class HighWater:
 
     path: Path
     store: MarkedLog
-    _told: bool = False
+    _warned: bool = False
 
     async def check(self) -> str:
         """Why the log was put back, after it was given a new epoch; empty if it was not."""
@@ -126,15 +126,15 @@ class HighWater:
         try:
             await trio.to_thread.run_sync(write_mark, self.path, mark)
         except OSError as error:
-            if not self._told:
+            if not self._warned:
                 log.warning(
                     "the mark %s cannot be written (%s): a log that is put back may go unnoticed",
                     self.path,
                     error.strerror,
                 )
-            self._told = True
+            self._warned = True
         else:
-            self._told = False
+            self._warned = False
 
 
 def read_mark(path: Path) -> Mark | None:

@@ -18,6 +18,7 @@ from penstock.words.events import UnknownEvent
 from penstock.words.lifecycle import (
     MOVING_TYPES,
     QUEUED_STATES,
+    SLOT_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -63,7 +64,7 @@ class RunView:
     last_at: datetime | None = None
     code_version: int = 0
     code_hash: str | None = None
-    #: The vector clock at the newest code: what a bug report is judged against.
+    #: The vector clock at the newest code: what a bug report is held against.
     code_clock: Mapping[str, int] = field(default_factory=dict)
     sequence: int = 0
     position: int = 0
@@ -166,7 +167,7 @@ class RunView:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunView:
-        """The view that `to_json` told, ready for the facts after its `sequence`.
+        """The view that `to_json` wrote, ready for the facts after its `sequence`.
 
         Recorded step results are not part of it: only the run itself needs them.
         """
@@ -238,7 +239,7 @@ class QueueView:
         if state in QUEUED_STATES:
             self.queued += by
             self.queued_by_priority[priority] += by
-        elif state == "running":
+        elif state in SLOT_STATES:
             self.running += by
         else:
             self.waiting += by
@@ -322,7 +323,6 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
 def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
     view.started_at = fact.at
-    view.inputs = event.inputs
     view.reason = ""
 
 

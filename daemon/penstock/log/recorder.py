@@ -5,53 +5,57 @@ without a checkpoint and in batch order: applies the results, folds the projecti
 ring, and only then wakes the waiters. So nobody sees what a crash could take back, and after a commit
 everybody sees the same.
 
-The queue is a deque with two doors. `record` waits for room, then for its commit. `conclude` is a
-plain function that enters uncounted and never waits, so that no checkpoint lies between choosing an
-outcome and recording it; there is at most one per execution. A waiter cancelled before it was
-queued wrote nothing; later, its write is recorded and only the acknowledgement is lost.
+It has two doors. `record` sends into a memory channel, waits for room in it and then for the commit.
+`conclude` is a plain function that enters a reserved deque and never waits, so that no checkpoint
+lies between choosing an outcome and recording it; there is at most one per execution. It stands
+behind the writes that were in the channel then, and the execution's writes that still wait for room
+are refused. A waiter cancelled before it was sent wrote nothing; later, its write is recorded and
+only the acknowledgement is lost.
 """
 
 from __future__ import annotations
 
-import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import trio
 
 from penstock.concurrency.enduring import endure
+from penstock.log.outage import (
+    PROBE_SECONDS,
+    Committer,
+    Pending,
+    gives_up,
+    longest_wait,
+    result_without_store,
+    retry_delay,
+)
+from penstock.log.redaction import Redact
 from penstock.log.store import Store
 from penstock.log.writes import (
-    Answer,
     Append,
     Appended,
     Claim,
     Complete,
-    Enqueue,
     Fence,
-    Prune,
     Release,
-    RequestCancel,
     RequestPreempt,
     Result,
     Write,
     new_event,
 )
 from penstock.words.errors import (
-    LogDamaged,
     PenstockError,
-    StoreAway,
-    StoreBroken,
-    StoreUnavailable,
     Terminal,
 )
-from penstock.words.events import DAEMON_STREAM, DROPPABLE_TYPES, AnyEvent
+from penstock.words.events import DAEMON_STREAM, AnyEvent
 from penstock.words.recorded import Recorded
 
-Answered = Result | PenstockError
+R = TypeVar("R", bound=Result)
 
 
 class Projection(Protocol):
@@ -62,19 +66,19 @@ class Projection(Protocol):
         """Position of the newest fact that was folded."""
         ...
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
 
         `forced`: look even though nothing in the batch says so.
         """
         ...
 
-    def apply(self, write: Write, outcome: Answered) -> None:
-        """Take note of one decision's outcome, in batch order."""
+    def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
+        """Take note of one write's result, or of its refusal, in batch order."""
         ...
 
     def fold(self, facts: Sequence[Recorded]) -> None:
-        """Fold the batch's facts into the views and publish them, after all outcomes applied."""
+        """Fold the batch's facts into the views and publish them, after all results applied."""
         ...
 
     def abandon(self) -> None:
@@ -82,22 +86,9 @@ class Projection(Protocol):
         ...
 
 
-@dataclass(eq=False, slots=True)
-class Pending:
-    """One decision on its way; `settled` is shared by all that entered for the same batch."""
-
-    write: Write
-    settled: trio.Event
-    since: float
-    counted: bool
-    #: A commit with it got no answer, and may have been done.
-    tried: bool = False
-    answer: Answered | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class RecorderStatistics:
-    """`pending` of `capacity` ordinary entries wait for a commit, `waiting` tasks for room."""
+    """`pending` of `capacity` ordinary writes wait for a commit, `waiting` tasks for room."""
 
     pending: int
     capacity: int
@@ -119,152 +110,27 @@ class Counters:
     dropped: int = 0
 
 
-# Seconds between two tries at an unavailable store: the first, and the longest.
-_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
-
-#: Seconds between two probes of an unavailable store that nobody wants anything of: new runs are
-#: refused until one succeeds, so this is how long they are refused in vain.
-PROBE_SECONDS = 1.0
-
-
-def retry_delay(waited: float) -> float:
-    """Seconds until the next try: a quarter of what was waited already, within bounds."""
-    return min(_LONGEST_RETRY, max(_FIRST_RETRY, waited / 4))
-
-
-def longest_wait(entries: Sequence[Pending], *, now: float) -> float:
-    """Seconds that the oldest has waited; a claim alone, which nobody waits for, counts as 1 s."""
-    return max((now - entry.since for entry in entries), default=1.0)
-
-
-def gives_up(entry: Pending, *, now: float, patience: float) -> bool:
-    """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
-    if not entry.counted:
-        return False
-    if isinstance(entry.write, Enqueue) and entry.write.capacity is not None:
-        return True
-    return now - entry.since >= patience
-
-
-def answer_without_store(entry: Pending, why: str) -> Answered:
-    """What one who gave up is told: facts that may be dropped are taken as recorded.
-
-    That the outcome is unknown is said only if a commit with it may have been done.
-    """
-    if _droppable(entry.write):
-        return Appended()
-    return StoreUnavailable(why) if entry.tried else StoreAway(why)
-
-
-def _droppable(write: Write) -> bool:
-    return isinstance(write, Append) and all(
-        d.type in DROPPABLE_TYPES for d in write.new_events
-    )
-
-
-log = logging.getLogger("penstock.recorder")
-
-# Decisions that look at ended runs too: damage that they meet is their own misfortune. Any other is
-# about what is open, which must be recorded, or the daemon's word is worth nothing.
-_ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
-
-
-@dataclass(eq=False, slots=True)
-class Commits:
-    """See the module's text."""
-
-    store: Store
-    #: Position of the newest fact that we know of.
-    head: Callable[[], int]
-    #: Why the store does not answer; None while it does.
-    unavailable: str | None = None
-    #: Whether the last commit without an answer may have been done.
-    tried: bool = False
-
-    async def commit(self, writes: Sequence[Write]) -> list[Answered] | None:
-        """The store's answers, or None while it is unavailable.
-
-        No decisions at all: whether it takes writes again.
-        """
-        asked = False
-        try:
-            if self.unavailable is not None:
-                await self._check_lost_answer()
-            asked = True
-            try:
-                answers = await self._commit_shielded(writes)
-            except (StoreUnavailable, StoreBroken):
-                raise
-            except Exception as error:
-                log.error(
-                    "a batch could not be judged; trying its decisions one by one",
-                    exc_info=None if isinstance(error, LogDamaged) else error,
-                )
-                answers = [await self._commit_alone(write) for write in writes]
-        except StoreUnavailable as error:
-            if self.unavailable is None:
-                log.error("the store is unavailable: %s", error)
-            self.unavailable = str(error)
-            self.tried = asked and not isinstance(error, StoreAway)
-            return None
-        if self.unavailable is not None:
-            log.warning("the store answers again")
-        self.unavailable = None
-        return answers
-
-    async def _check_lost_answer(self) -> None:
-        """StoreBroken if the commit that got no answer was done all the same.
-
-        Its outcomes, claimed runs above all, cannot be learned by asking again; the next life of the
-        daemon reads them from the log.
-        """
-        with trio.CancelScope(shield=True):
-            head = (await self.store.bounds()).head
-        if head > self.head():
-            raise StoreBroken("the store wrote facts and did not say so")
-
-    async def _commit_shielded(self, writes: Sequence[Write]) -> list[Answered]:
-        # A commit that is not waited for would be a commit of unknown outcome.
-        with trio.CancelScope(shield=True):
-            answers = await self.store.commit(writes)
-        return answers  # noqa: RET504  (left the scope first)
-
-    async def _commit_alone(self, write: Write) -> Answered:
-        try:
-            return (await self._commit_shielded([write]))[0]
-        except (StoreBroken, StoreUnavailable):
-            raise
-        except LogDamaged as error:
-            if not isinstance(write, _ABOUT_THE_PAST):
-                raise StoreBroken(f"what is open cannot be recorded: {error}") from None
-            log.error("the decision %s failed: %s", type(write).__name__, error)
-            return error
-        except Exception as error:
-            log.exception("the decision %s failed", type(write).__name__)
-            return PenstockError(f"the decision failed: {type(error).__name__}")
-
-
 @dataclass(eq=False, slots=True)
 class CoalescedEvents:
-    """Holds back what comes too fast. `note` never waits; the newest of a key wins."""
+    """Holds back what comes too fast: of each key only the newest goes on."""
 
-    #: Seconds between two notes of one key.
+    #: Seconds between two events of one key.
     interval: float
     #: Queues one for the next commit.
     enter: Callable[[AnyEvent], None]
     _newest: dict[str, AnyEvent] = field(default_factory=dict)
-    _noted: trio.Event = field(default_factory=trio.Event)
+    _added: trio.Event = field(default_factory=trio.Event)
 
-    def note(self, key: str, event: AnyEvent) -> None:
-        """Record `event` unless another of its key comes before it can be."""
+    def add(self, key: str, event: AnyEvent) -> None:
+        """Enter `event` unless another of its key comes before it can be; never waits."""
         self._newest[key] = event
-        self._noted.set()
+        self._added.set()
 
-    async def write(self) -> None:
+    async def enter_due(self) -> None:
         """The task that enters them; until cancelled."""
         while True:
-            await self._noted.wait()
-            self._noted = trio.Event()
+            await self._added.wait()
+            self._added = trio.Event()
             newest, self._newest = self._newest, {}
             for event in newest.values():
                 self.enter(event)
@@ -273,29 +139,33 @@ class CoalescedEvents:
 
 @dataclass(eq=False, slots=True)
 class Recorder:
-    """See the module's text. Make one with `open_recorder`."""
+    """Both doors, and the writer behind them. Its tasks run inside `open_recorder`."""
 
     store: Store
     projection: Projection
-    #: Ordinary entries that may be pending; `record` waits beyond it.
+    #: Ordinary writes that may stand in the channel, and in one batch; `record` waits beyond it.
     capacity: int
-    #: Seconds an ordinary entry waits for an unavailable store.
+    #: Seconds an ordinary write waits for an unavailable store.
     patience: float
-    #: Seconds between two notes of one key.
-    note_interval: float
+    #: Seconds between two daemon events of one key.
+    coalesce_seconds: float
     now: Callable[[], datetime]
     #: Takes secrets out of what is to be recorded.
-    redact: Callable[[Write], Write] = lambda write: write
+    redact: Redact = lambda write: write
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     counters: Counters = field(default_factory=Counters)
-    _commits: Commits = field(init=False)
-    _pending: list[Pending] = field(default_factory=list)
-    _ordinary: int = 0
-    _settled: trio.Event = field(default_factory=trio.Event)
-    _work: trio.Event = field(default_factory=trio.Event)
-    _room: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _committer: Committer = field(init=False)
+    _coalesced: CoalescedEvents = field(init=False)
+    _send: trio.MemorySendChannel[Pending[Any]] = field(init=False)
+    _receive: trio.MemoryReceiveChannel[Pending[Any]] = field(init=False)
+    #: How many came out of the channel so far.
+    _received: int = 0
+    #: What never waits for room, each with the number received that it stands behind.
+    _reserved: deque[tuple[int, Pending[Any]]] = field(default_factory=deque)
+    #: Executions whose conclusion is on its way, and who waits for room in whose name.
     _concluding: set[Fence] = field(default_factory=set)
-    _notes: CoalescedEvents = field(init=False)
+    _blocked: dict[trio.CancelScope, Fence | None] = field(default_factory=dict)
+    _work: trio.Event = field(default_factory=trio.Event)
     _kicked: bool = False
     _writing: bool = True
     _in_batch: bool = False
@@ -304,80 +174,87 @@ class Recorder:
     )
 
     def __post_init__(self) -> None:
-        self._commits = Commits(self.store, lambda: self.projection.head)
-        self._notes = CoalescedEvents(self.note_interval, self._enter_note)
+        self._committer = Committer(self.store, lambda: self.projection.head)
+        self._coalesced = CoalescedEvents(self.coalesce_seconds, self._enter_event)
+        self._send, self._receive = trio.open_memory_channel[Pending[Any]](
+            self.capacity
+        )
 
-    @property
-    def unavailable(self) -> str | None:
-        """Why the store does not answer; None while it does."""
-        return self._commits.unavailable
+    # -- for who records
 
-    async def record(self, write: Write) -> Result:
-        """Record a decision: wait for room, then for its commit, and return its outcome.
+    async def record(self, write: Write[R]) -> R:
+        """Record a write: wait for room, then for its commit, and return its result.
 
         Raises what the store refused it with; Terminal if the run's execution has concluded
         meanwhile; StoreUnavailable when the store did not answer within `patience`.
         """
-        while self._ordinary >= self.capacity:
-            await self._room.park()
         # Mostly nothing is being concluded, and a fence is slow to look up.
-        if self._concluding and getattr(write, "fence", None) in self._concluding:
-            # Woken for room that it does not take: the next in line may have it.
-            self._room.unpark()
+        if self._concluding and _fence_of(write) in self._concluding:
             await trio.lowlevel.checkpoint()
             raise Terminal
-        entry = self._enter(write, counted=True)
-        while entry.answer is None:
+        entry: Pending[R] = Pending(self.redact(write), trio.current_time(), True)
+        try:
+            self._send.send_nowait(entry)
+        except trio.WouldBlock:
+            await self._send_when_room(entry)
+        self._work.set()
+        while entry.result is None:
             await entry.settled.wait()
-        if isinstance(entry.answer, Result):
-            return entry.answer
-        raise entry.answer
+        if isinstance(entry.result, PenstockError):
+            raise entry.result
+        return entry.result
+
+    async def _send_when_room(self, entry: Pending[Any]) -> None:
+        """Wait in the channel's line; Terminal if the run's execution concludes meanwhile."""
+        # One for each who waits, since a scope is entered once; `conclude` cancels all of its run.
+        with trio.CancelScope() as scope:
+            self._blocked[scope] = _fence_of(entry.write)
+            try:
+                await self._send.send(entry)
+            finally:
+                del self._blocked[scope]
+        if scope.cancelled_caught:
+            raise Terminal
+        # Waiting for room is no store's fault.
+        entry.since = trio.current_time()
 
     def conclude(self, write: Complete | Release) -> None:
-        """Record the end of an execution. Never waits; follows every append already queued."""
+        """Record the end of an execution. Never waits; follows every append already sent."""
         self._concluding.add(write.fence)
-        self._enter(write, counted=False)
+        # A cancel takes a sender out of the line at once: none can slip in behind the end.
+        for scope, fence in self._blocked.items():
+            if fence == write.fence:
+                scope.cancel(reason="the execution has concluded")
+        self._enter_reserved(write)
         if not self._writing:
             self.projection.abandon()
 
     def request(self, write: RequestPreempt) -> None:
         """Ask to interrupt a run. Never waits; at most one per execution is on its way."""
-        self._enter(write, counted=False)
+        self._enter_reserved(write)
 
-    def note(self, key: str, event: AnyEvent) -> None:
+    def coalesce(self, key: str, event: AnyEvent) -> None:
         """Record a fact about the daemon; never waits, newest of a key wins, at most one a second."""
-        self._notes.note(key, event)
+        self._coalesced.add(key, event)
+
+    def _enter_event(self, event: AnyEvent) -> None:
+        new = new_event(DAEMON_STREAM, event, now=self.now())
+        self._enter_reserved(Append((new,)))
+
+    def _enter_reserved(self, write: Write[Result]) -> None:
+        entry: Pending[Any] = Pending(self.redact(write), trio.current_time(), False)
+        # Whoever stands in the channel now was sent before it.
+        self._reserved.append((self._received + self.pending, entry))
+        self._work.set()
 
     def kick(self) -> None:
         """Let the writer make a batch, with its claim, though nothing is pending."""
         self._kicked = True
         self._work.set()
 
-    @property
-    def pending(self) -> int:
-        """Ordinary entries that wait for a commit."""
-        return self._ordinary
-
-    def statistics(self) -> RecorderStatistics:
-        c = self.counters
-        waiting = len(self._room)
-        return RecorderStatistics(
-            self._ordinary, self.capacity, waiting, c.batches, c.writes, c.largest_batch,
-            c.dropped, self.unavailable,
-        )  # fmt: skip
-
-    def _enter(self, write: Write, *, counted: bool) -> Pending:
-        write = self.redact(write)
-        entry = Pending(write, self._settled, trio.current_time(), counted)
-        self._pending.append(entry)
-        self._ordinary += counted
-        self._work.set()
-        return entry
-
     async def wait_drained(self) -> None:
         """Wait until nothing is pending, or nobody is left to write it."""
-        # Conclusions are not counted, so a batch of them alone is seen by `_in_batch` only.
-        while self._writing and (self._pending or self._ordinary or self._in_batch):
+        while self._writing and (self._reserved or self.pending or self._in_batch):
             await self._batch_done.park()
 
     async def wait_applied(self) -> None:
@@ -385,6 +262,27 @@ class Recorder:
         await trio.lowlevel.checkpoint()
         if self._in_batch:
             await self._batch_done.park()
+
+    # -- for who looks on
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why the store does not answer; None while it does."""
+        return self._committer.unavailable
+
+    @property
+    def pending(self) -> int:
+        """Ordinary writes in the channel; the batch that is being committed is out of it."""
+        return self._receive.statistics().current_buffer_used
+
+    def statistics(self) -> RecorderStatistics:
+        c, channel = self.counters, self._receive.statistics()
+        return RecorderStatistics(
+            channel.current_buffer_used, self.capacity, channel.tasks_waiting_send, c.batches,
+            c.writes, c.largest_batch, c.dropped, self.unavailable,
+        )  # fmt: skip
+
+    # -- the writer
 
     async def write(self) -> None:
         """The writer task. It ends only by being cancelled, or with the daemon."""
@@ -415,97 +313,103 @@ class Recorder:
             with trio.move_on_after(PROBE_SECONDS):
                 await self._work.wait()
                 return
-            await self._commits.commit([])
+            await self._committer.commit([])
         await self._work.wait()
 
     async def _write_batch(self) -> None:
         began = trio.current_time()
-        entries: list[Pending] = []
+        entries: list[Pending[Any]] = []
         while True:
-            entries += self._take()
+            entries += self._take(self.capacity - sum(e.ordinary for e in entries))
             writes = [entry.write for entry in entries]
             claim = self.projection.claim(writes, forced=self._kicked)
             if claim is not None:
                 writes.append(claim)
             if not writes:
                 return
-            answers = await self._commits.commit(writes)
-            if answers is not None:
+            results = await self._committer.commit(writes)
+            if results is not None:
                 break
             entries = await self._wait_for_store(entries)
         self._kicked = False
-        self._settle(entries, claim, answers)
+        self._settle(entries, claim, results)
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
 
-    def _take(self) -> list[Pending]:
-        entries, self._pending = self._pending, []
-        self._settled = trio.Event()
-        return entries
+    def _take(self, room: int) -> list[Pending[Any]]:
+        """What is written next: `room` ordinary ones at most, and each reserved one in its place."""
+        taken = self._take_reserved()
+        with suppress(trio.WouldBlock):
+            for _ in range(room):
+                taken.append(self._receive.receive_nowait())
+                self._received += 1
+                if self._reserved:
+                    taken += self._take_reserved()
+        return taken
 
-    def _take_out(self, entries: Sequence[Pending]) -> None:
-        self._ordinary -= sum(entry.counted for entry in entries)
+    def _take_reserved(self) -> list[Pending[Any]]:
+        """Those that stand behind no more than was received so far."""
+        taken: list[Pending[Any]] = []
+        while self._reserved and self._reserved[0][0] <= self._received:
+            taken.append(self._reserved.popleft()[1])
+        return taken
 
-    def _wake(self, entries: Sequence[Pending]) -> None:
-        """Let others take the room and wake the waiters; one event serves a whole batch."""
-        self._room.unpark(count=sum(entry.counted for entry in entries))
-        # No set: its order is by address, and a numbered schedule would not replay.
-        for settled in dict.fromkeys(entry.settled for entry in entries):
-            settled.set()
-
-    async def _wait_for_store(self, entries: list[Pending]) -> list[Pending]:
+    async def _wait_for_store(self, entries: list[Pending[Any]]) -> list[Pending[Any]]:
         """Wait a little, give up on what has waited long enough, and return the rest."""
         for entry in entries:
-            entry.tried = entry.tried or self._commits.tried
+            entry.tried = entry.tried or self._committer.tried
         waited = longest_wait(entries, now=trio.current_time())
         await trio.sleep(retry_delay(waited))
         now = trio.current_time()
         given_up = [e for e in entries if gives_up(e, now=now, patience=self.patience)]
         for entry in given_up:
-            entry.answer = answer_without_store(entry, self.unavailable or "")
-            self.counters.dropped += isinstance(entry.answer, Appended)
-        kept = [entry for entry in entries if entry.answer is None]
-        self._take_out(given_up)
+            entry.result = result_without_store(entry, self.unavailable or "")
+            self.counters.dropped += isinstance(entry.result, Appended)
         self._wake(given_up)
-        # Those who shared an event with one that gave up wait for a new one. The others still
-        # wait for theirs: another one would be set instead, and never wake them.
-        rest = trio.Event()
-        for entry in kept:
-            if entry.settled.is_set():
-                entry.settled = rest
-        return kept
+        return [entry for entry in entries if entry.result is None]
 
     def _settle(
-        self, entries: list[Pending], claim: Claim | None, answers: list[Answered]
+        self,
+        entries: Sequence[Pending[Any]],
+        claim: Claim | None,
+        results: Sequence[Result | PenstockError],
     ) -> None:
-        """Outcomes, then views and ring, then waiters; no checkpoint in here."""
-        # First of all: who samples how full the recorder is does so while the facts are folded.
-        self._take_out(entries)
+        """Results, then projections and ring, then waiters; no checkpoint in here."""
         self.counters.batches += 1
         self.counters.writes += len(entries)
         self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
         facts: list[Recorded] = []
-        for entry, answer in zip(entries, answers, strict=False):
-            entry.answer = answer
-            self._apply(entry.write, answer, facts)
+        for entry, result in zip(entries, results, strict=False):
+            entry.result = result
+            self._apply(entry.write, result, facts)
         if claim is not None:
-            self._apply(claim, answers[-1], facts)
+            self._apply(claim, results[-1], facts)
         self.projection.fold(facts)
 
-    def _apply(self, write: Write, answer: Answered, facts: list[Recorded]) -> None:
+    def _apply(
+        self,
+        write: Write[Result],
+        result: Result | PenstockError,
+        facts: list[Recorded],
+    ) -> None:
         if isinstance(write, (Complete, Release)):
             self._concluding.discard(write.fence)
-        if isinstance(answer, Result) and not getattr(answer, "duplicate", False):
-            facts.extend(answer.recorded)
-        self.projection.apply(write, answer)
+        if isinstance(result, Result) and not getattr(result, "duplicate", False):
+            facts.extend(result.recorded)
+        self.projection.apply(write, result)
 
-    async def write_notes(self) -> None:
-        """The task that turns notes into facts, at most one of a key per `note_interval`."""
-        await self._notes.write()
+    def _wake(self, entries: Sequence[Pending[Any]]) -> None:
+        for entry in entries:
+            entry.settled.set()
 
-    def _enter_note(self, event: AnyEvent) -> None:
-        note = new_event(DAEMON_STREAM, event, now=self.now())
-        self._enter(Append((note,)), counted=False)
+    async def enter_coalesced(self) -> None:
+        """The task that turns daemon events into facts, one of a key per `coalesce_seconds`."""
+        await self._coalesced.enter_due()
+
+
+def _fence_of(write: Write[Result]) -> Fence | None:
+    fence: Fence | None = getattr(write, "fence", None)
+    return fence
 
 
 @asynccontextmanager
@@ -526,7 +430,7 @@ async def open_recorder(
     async with trio.open_nursery() as writer_nursery:
         # Not by `start`: cancelled in that moment, it would wait for ever for a task in a shield.
         writer_nursery.start_soon(write)  # noqa: ASYNC113
-        writer_nursery.start_soon(endure, "noting", recorder.write_notes)
+        writer_nursery.start_soon(endure, "coalescing", recorder.enter_coalesced)
         try:
             yield recorder
         finally:

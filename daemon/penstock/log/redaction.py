@@ -22,6 +22,7 @@ from penstock.log.writes import (
     Park,
     Release,
     RequestCancel,
+    Result,
     SetPause,
     Write,
 )
@@ -30,14 +31,14 @@ from penstock.words.errors import StartRefused
 #: What stands where a secret stood.
 REDACTED = "[redacted]"
 
-Redact = Callable[[Write], Write]
+Redact = Callable[[Write[Result]], Write[Result]]
 _Patterns = Sequence[re.Pattern[str]]
 
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
 
 def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Redact:
-    """What takes these out of a decision. StartRefused names a pattern that is none."""
+    """What takes these out of a write. StartRefused names a pattern that is none."""
     wanted = [re.compile(re.escape(secret)) for secret in secrets if secret]
     wanted += [_compiled(pattern) for pattern in patterns]
     if not wanted:
@@ -59,19 +60,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise StartRefused(f"redact: {pattern!r} {why}") from None
 
 
-def _nothing(write: Write) -> Write:
+def _nothing(write: Write[Result]) -> Write[Result]:
     return write
 
 
-def _redacted(write: Write, wanted: _Patterns) -> Write:
+def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
     match write:
         case Append(new_events=before):
-            new_events = tuple(_draft(new_event, wanted) for new_event in before)
+            new_events = tuple(
+                _redacted_event(new_event, wanted) for new_event in before
+            )
             return (
                 write if new_events == before else replace(write, new_events=new_events)
             )
         case Complete(new_event=before) | Release(new_event=before):
-            return replace(write, new_event=_draft(before, wanted))
+            return replace(write, new_event=_redacted_event(before, wanted))
         case Enqueue(spec=spec):
             shown, labels = _clean(spec.shown, wanted), _clean(spec.labels, wanted)
             return replace(write, spec=replace(spec, shown=shown, labels=labels))
@@ -87,7 +90,7 @@ def _redacted(write: Write, wanted: _Patterns) -> Write:
             return write
 
 
-def _draft(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
+def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
     if new_event.type in _ARTIFACTS:
         return new_event
     # Most facts hold no secret: one look at their JSON tells, and only the others are taken apart.

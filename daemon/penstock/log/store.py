@@ -1,13 +1,13 @@
 """The store port: what the recorder and the surfaces may ask of a store.
 
-The decisions of one `commit` share one transaction and are judged in order. Whatever the recorder
-learns of a commit it learns from the outcomes, so that memory never knows more than the log.
+The writes of one `commit` share one transaction and are done in order. Whatever the recorder learns
+of a commit it learns from the results, so that memory never knows more than the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from penstock.log.writes import (
     AskRow,
@@ -22,6 +22,8 @@ from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
 
+R = TypeVar("R", bound=Result)
+
 
 class Store(Protocol):
     """One log, one queue, one set of guards, because they must commit together."""
@@ -34,12 +36,12 @@ class Store(Protocol):
         """What was found damaged in the log so far, in one sentence; None: nothing."""
         ...
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
-        """Judge and write all decisions in order, in one transaction.
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
+        """Do all writes in order, in one transaction; a refused one is answered by its error.
 
-        StoreUnavailable: outcome unknown, nothing was published, try the same batch again.
+        StoreUnavailable: result unknown, nothing was published, try the same batch again.
         StoreAway: the same, and nothing was written. StoreBroken: stop using the store. LogDamaged:
-        a decision met damage, nothing was written. An empty batch asks whether it takes writes.
+        a write met damage, nothing was written. An empty batch asks whether it takes writes.
         """
         ...
 
@@ -84,10 +86,6 @@ class Store(Protocol):
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True
     ) -> list[AskRow]: ...
-
-    async def depth(self) -> tuple[int, int]:
-        """How many runs stand in line, how many execute."""
-        ...
 
     async def paused(self) -> Mapping[str | None, str]:
         """Paused groups and why; the key None is the whole queue."""

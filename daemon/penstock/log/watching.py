@@ -53,7 +53,7 @@ async def watching(store: SqliteStore, mark: Path | None) -> AsyncIterator[Watch
 def one_broken_store() -> Iterator[None]:
     """Whoever asks a broken store fails, each in its task: to the outside that is one StoreBroken.
 
-    What else failed on the way down is told in the log.
+    What else failed on the way down goes to the log of messages.
     """
     try:
         yield
@@ -63,10 +63,10 @@ def one_broken_store() -> Iterator[None]:
             raise
         if rest is not None:
             log.error("the store is broken, and more has failed", exc_info=rest)
-        raise StoreBroken(_what_is_said(broken)) from None
+        raise StoreBroken(_first_sentence(broken)) from None
 
 
-def _what_is_said(group: BaseExceptionGroup[BaseException]) -> str:
+def _first_sentence(group: BaseExceptionGroup[BaseException]) -> str:
     """The sentence of the first error inside."""
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):

@@ -6,11 +6,11 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from penstock.words.clocks import Clock
@@ -213,7 +213,7 @@ def new_event(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a decision did; `recorded` is in position order."""
+    """What a write did; `recorded` is in position order."""
 
     recorded: tuple[Recorded, ...] = ()
 
@@ -266,8 +266,26 @@ class Pruned(Result):
     more: bool = False
 
 
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+T = TypeVar("T")
+
+#: A store's function for one kind of write, beside that kind.
+Handler = tuple[type["Write[Result]"], Callable[[T, Any], Result]]
+
+
+class Write(Generic[R_co]):
+    """What a store may be asked to do, whole or not at all; answered by an `R_co` or refused."""
+
+    __slots__ = ()
+
+    @classmethod
+    def handled_by(cls, handler: Callable[[T, Self], R_co]) -> Handler[T]:
+        """A line of a table of handlers; that it takes this write and makes its result is typed."""
+        return cls, handler
+
+
 @dataclass(frozen=True, slots=True)
-class Enqueue:
+class Enqueue(Write[Accepted | Existing]):
     """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
 
     Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
@@ -284,7 +302,7 @@ class Enqueue:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Write[Claimed]):
     """Give free slots to the best startable runs: Claimed.
 
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
@@ -302,10 +320,10 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Append:
+class Append(Write[Appended]):
     """Record facts about one run, or about the daemon: Appended.
 
-    Idempotent by event id. With `fence`, Fenced unless it names the owner. A draft whose type is
+    Idempotent by event id. With `fence`, Fenced unless it names the owner. An event whose type is
     `code.generated` or `correction.completed` and whose `code_version` does not exceed the run's
     (0 is taken once, while nothing is recorded) is a Conflict, and so is a known event id with
     another body. Terminal once the run has ended; RunNotFound without one. An `ask.raised` opens
@@ -317,7 +335,7 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Write[Appended]):
     """Answer an open question: Appended; AskNotFound, AlreadyAnswered, or Refused outside choices."""
 
     run_id: str
@@ -329,7 +347,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Park:
+class Park(Write[Appended]):
     """The run waits and gives its slot back: Appended (`run.waiting`); Fenced."""
 
     fence: Fence
@@ -338,14 +356,14 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpark:
+class Unpark(Write[Appended]):
     """The run wants its slot again: Appended, without an event; a later Claim grants it. Fenced."""
 
     fence: Fence
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class Release(Write[Concluded]):
     """The execution ended and the run goes on later: Concluded.
 
     `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `daemon:restart`
@@ -360,13 +378,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(Write[Concluded]):
     """The run ends: Concluded.
 
     The same commit counts down or cancels its dependants, closes its questions, and, unless it
     completed, cancels its children: queued ones end, executing ones get a cancel request. `details`
-    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the draft
-    says, with `receipt`. Fenced or Terminal if the run has moved on. Boot repair presents
+    of a cancelled end are kept. A run whose cancel was requested ends cancelled, whatever the
+    event says, with `receipt`. Fenced or Terminal if the run has moved on. Boot repair presents
     the fence of the old owner, which the row names.
     """
 
@@ -377,7 +395,7 @@ class Complete:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestCancel:
+class RequestCancel(Write[CancelAnswer]):
     """Cancel a run and its children: CancelAnswer.
 
     Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
@@ -391,7 +409,7 @@ class RequestCancel:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestPreempt:
+class RequestPreempt(Write[Appended]):
     """Note that the run is being interrupted for another: Appended, or Fenced if not running."""
 
     run_id: str
@@ -400,7 +418,7 @@ class RequestPreempt:
 
 
 @dataclass(frozen=True, slots=True)
-class SetPause:
+class SetPause(Write[Appended]):
     """Pause or resume the queue or one group: Appended (`queue.paused` or `queue.resumed`)."""
 
     paused: bool
@@ -410,7 +428,7 @@ class SetPause:
 
 
 @dataclass(frozen=True, slots=True)
-class Prune:
+class Prune(Write[Pruned]):
     """Forget ended runs: Pruned.
 
     Those ended before `before`, the oldest beyond `keep`, and as many of the oldest as bring the
@@ -424,9 +442,3 @@ class Prune:
     tombstones_before: datetime
     max_tombstones: int
     limit: int = 100
-
-
-Write = (
-    Enqueue | Claim | Append | Answer | Park | Unpark | Release | Complete | RequestCancel
-    | RequestPreempt | SetPause | Prune
-)  # fmt: skip

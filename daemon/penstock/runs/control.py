@@ -15,6 +15,7 @@ from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Answer,
     Append,
+    CancelAnswer,
     RequestCancel,
     SetPause,
     TreeRun,
@@ -33,7 +34,7 @@ from penstock.words.errors import (
     Terminal,
 )
 from penstock.words.events import BugReported, InterventionReceived
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark, Judgement, judge
 from penstock.words.values import check_run_id, new_event_id
@@ -205,17 +206,17 @@ class Control:
         deadline: float,
     ) -> str:
         """Record the request. The SLA bounds it: the scope is cancelled already."""
-        outcome: Any = None
+        outcome: CancelAnswer | None = None
         with trio.move_on_at(deadline):
             outcome = await self.recorder.record(RequestCancel(run_id, reason, at))
         if outcome is None:
             return "signalled"
         if outcome.outcome == "already_terminal" and execution is not None:
             row = await self.reader.store.run(run_id)
-            if row is not None and row.state == "cancelled":
+            if row is not None and row.state == CANCELLED:
                 # It ended by our own cancel, before the request was written down.
                 return "signalled"
-        return str(outcome.outcome)
+        return outcome.outcome
 
     async def answer(self, run_id: str, name: str, answer: str, by: str) -> Recorded:
         """Answer a question, once. AskNotFound, AlreadyAnswered, Refused outside its choices."""

@@ -267,7 +267,7 @@ def _make_log(
     """The recorder, and what follows it: the table of runs, which publishes on a bus."""
 
     def note_drop(name: str, count: int) -> None:
-        recorder.note(
+        recorder.coalesce(
             f"lagged {name}", SubscriberLagged(subscriber=name, dropped=count)
         )
 
@@ -286,7 +286,7 @@ def _make_log(
         projection=table,
         capacity=config.recorder_capacity,
         patience=config.store_patience,
-        note_interval=config.note_seconds,
+        coalesce_seconds=config.note_seconds,
         now=environment.now,
         redact=environment.redact,
     )
@@ -323,7 +323,7 @@ def _make_gauges(core: Core) -> Gauges:
             "recorder": lambda: Level(recorder.pending, config.recorder_capacity),
             "submits": lambda: Level(admission.waiting, config.max_waiting_submits),
         },
-        recorder.note,
+        recorder.coalesce,
     )
     preemptor = Preemptor(table, recorder)
 

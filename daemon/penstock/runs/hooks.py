@@ -18,15 +18,14 @@ from penstock.processes.process import Proof
 from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
 from penstock.words.events import ProcessStarted
+from penstock.words.lifecycle import ENDS
 from penstock.words.recorded import Recorded
 
 log = logging.getLogger(__name__)
 
 #: The facts a hook may wait for, by the word its configuration has for them.
 WORDS: Mapping[str, str] = {
-    "run.completed": "completed",
-    "run.failed": "failed",
-    "run.cancelled": "cancelled",
+    **ENDS,
     "ask.raised": "ask",
     "backpressure.raised": "backpressure",
     "backpressure.cleared": "backpressure",

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from penstock.log.store import Store
-from penstock.log.writes import Prune
+from penstock.log.writes import Prune, Pruned
 from penstock.words.config import Config
 
 log = logging.getLogger("penstock.retention")
@@ -23,10 +22,10 @@ MOST_LEFT = 1000
 
 @dataclass(eq=False, slots=True)
 class Pruning:
-    """Forgets runs and removes their folders. `decide` commits a decision and gives its outcome."""
+    """Forgets runs and removes their folders. `commit` commits one write."""
 
     config: Config
-    decide: Callable[[Prune], Awaitable[Any]]
+    commit: Callable[[Prune], Awaitable[Pruned]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
     #: The folders that could not be removed; each is told once.
@@ -46,13 +45,13 @@ class Pruning:
             await self._remove(folder)
         while more and (rest := self.config.prune_runs - len(forgotten)):
             limit = min(rest, COMMIT_RUNS)
-            outcome = await self.decide(
-                self._decision(reference, older_than, keep, limit)
+            pruned = await self.commit(
+                self._next_write(reference, older_than, keep, limit)
             )
-            for run_id in outcome.runs:
+            for run_id in pruned.runs:
                 await self._remove(self.workspace_of(run_id))
-            forgotten += outcome.runs
-            more = outcome.more
+            forgotten += pruned.runs
+            more = pruned.more
         if forgotten:
             rest_told = ", and more are to follow" if more else ""
             log.info("%d ended runs were forgotten%s", len(forgotten), rest_told)
@@ -70,7 +69,7 @@ class Pruning:
             if len(self.left) < MOST_LEFT:
                 self.left.add(folder)
 
-    def _decision(
+    def _next_write(
         self,
         reference: datetime,
         older_than: float | None,

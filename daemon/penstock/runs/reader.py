@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
-from penstock.log.recorder import retry_delay
 from penstock.log.store import Store
 from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
-from penstock.words.lifecycle import OnRestart
+from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 
@@ -118,7 +118,7 @@ def run_reply(view: RunView, terms: RunTerms) -> RunReply:
 def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
     """The one maker of a list's entry; `view` is that of an open run, and knows what it does."""
     outcome = row.outcome or {}
-    done = 1.0 if row.state == "completed" else None
+    done = 1.0 if row.state == COMPLETED else None
     return RunSummary(
         run_id=row.run_id,
         kind=row.kind,

@@ -17,6 +17,7 @@ from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import (
     Complete,
+    Concluded,
     Release,
     RequestCancel,
     RunRow,
@@ -25,7 +26,7 @@ from penstock.log.writes import (
 )
 from penstock.runs.receipts import unproven
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
-from penstock.words.lifecycle import Ending, OnRestart, conclude
+from penstock.words.lifecycle import EXECUTING_STATES, Ending, OnRestart, conclude
 
 Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
 
@@ -48,7 +49,7 @@ class Repaired:
 
 def verdict_on(row: RunRow, life: str, max_attempts: int) -> Verdict:
     """What becomes of one open run (design, law 5)."""
-    if row.state not in {"running", "waiting"} or row.life is None or row.life == life:
+    if row.state not in EXECUTING_STATES or row.life is None or row.life == life:
         return "leave"
     if row.cancel_requested is not None:
         return "cancel"
@@ -98,7 +99,7 @@ async def end_all(
     every = list(chain.from_iterable(started.values()))
     await end_orphans(every, [row.run_id for row in rows])
     at = now()
-    ends: list[Write] = [
+    ends: list[Write[Concluded]] = [
         _decision(
             row,
             "fail" if row.cancel_requested is None else "cancel",

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Accepted, Enqueue, Result, RunSpec
+from penstock.log.writes import Accepted, Enqueue, Existing, RunSpec
 from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.stop import Stop
@@ -270,7 +270,9 @@ class Submitter:
         view, terms = await self.reader.look(spec.run_id)
         return Submitted(view, created=False, terms=terms)
 
-    async def _record(self, spec: RunSpec, *, capacity: int | None) -> Result:
+    async def _record(
+        self, spec: RunSpec, *, capacity: int | None
+    ) -> Accepted | Existing:
         return await self.recorder.record(
             Enqueue(
                 spec,

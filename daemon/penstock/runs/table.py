@@ -8,7 +8,6 @@ from datetime import datetime
 
 from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
-from penstock.log.recorder import Answered
 from penstock.log.writes import (
     Accepted,
     Append,
@@ -21,6 +20,7 @@ from penstock.log.writes import (
     Park,
     Release,
     RequestPreempt,
+    Result,
     RunRow,
     SetPause,
     Unpark,
@@ -34,13 +34,14 @@ from penstock.runs.queue import (
     SlotHolder,
 )
 from penstock.runs.reader import RunTerms, terms_of
+from penstock.words.errors import PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     QueuePaused,
     QueueResumed,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES
+from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
@@ -110,14 +111,14 @@ class RunTable:
     def snapshot(self) -> QueueSnapshot:
         """Who wants a slot and who has one now."""
         parents = {view.parent_id for view in self.views.values()}
-        running = [view for view in self.views.values() if view.state == "running"]
+        holding = [v for v in self.views.values() if v.state in SLOT_STATES]
         return QueueSnapshot(
             candidates=[
                 self._candidate(view)
                 for view in self.views.values()
                 if view.state in QUEUED_STATES or view.run_id in self.unparking
             ],
-            slot_holders=[self._slot_holder(view, parents) for view in running],
+            slot_holders=[self._slot_holder(view, parents) for view in holding],
             rules=self.rules(),
             now=self.now(),
             claiming=self.claiming,
@@ -164,7 +165,7 @@ class RunTable:
         """Position of the newest fact that was folded and published."""
         return self.bus.head
 
-    def claim(self, batch: Sequence[Write], *, forced: bool) -> Claim | None:
+    def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
             return None
@@ -186,29 +187,29 @@ class RunTable:
             aging=self.aging,
         )
 
-    def apply(self, write: Write, outcome: Answered) -> None:
-        """Take note of what one write led to."""
+    def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
+        """Take note of one write's result."""
         if isinstance(write, Append):
             # By far the most; what they record is for the views alone.
             return
-        if isinstance(outcome, Accepted) and isinstance(write, Enqueue):
+        if isinstance(result, Accepted) and isinstance(write, Enqueue):
             spec = write.spec
             self.terms[spec.run_id] = RunTerms(spec.on_restart)
-        elif isinstance(outcome, Claimed):
-            self._claimed(outcome)
+        elif isinstance(result, Claimed):
+            self._claimed(result)
         elif isinstance(write, Complete | Release):
-            self._conclude(write, outcome)
-        elif isinstance(write, Unpark) and not isinstance(outcome, Exception):
+            self._conclude(write, result)
+        elif isinstance(write, Unpark) and not isinstance(result, Exception):
             self.unparking.add(write.fence.run_id)
             self.moved = True
-        elif isinstance(outcome, CancelAnswer):
-            for run_id in outcome.signalled:
+        elif isinstance(result, CancelAnswer):
+            for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
         elif isinstance(write, RequestPreempt):
             self.interrupting.discard(write.run_id)
             self.moved = True
             execution = self.executions.get(write.run_id)
-            if execution is not None and not isinstance(outcome, Exception):
+            if execution is not None and not isinstance(result, Exception):
                 execution.preempt(write.by)
 
     def fold(self, facts: Sequence[Recorded]) -> None:
@@ -240,13 +241,13 @@ class RunTable:
             self.paused.pop(event.group, None)
             self.moved = True
 
-    def _claimed(self, outcome: Claimed) -> None:
+    def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"
-        for row in outcome.unparked:
+        for row in result.unparked:
             self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
                 execution.unparked.set()
-        for row in outcome.started:
+        for row in result.started:
             # The scope exists from here on: no cancel falls between the claim and the first step.
             execution = Execution(row, row.fence)
             self.executions[row.run_id] = execution
@@ -254,16 +255,18 @@ class RunTable:
             if self.stopping:
                 execution.stop()
 
-    def _conclude(self, write: Complete | Release, outcome: Answered) -> None:
+    def _conclude(
+        self, write: Complete | Release, result: Result | PenstockError
+    ) -> None:
         self.unparking.discard(write.fence.run_id)
         execution = self.executions.get(write.fence.run_id)
         if execution is not None and execution.fence == write.fence:
             del self.executions[write.fence.run_id]
             execution.concluded.set()
-        if isinstance(outcome, Concluded):
+        if isinstance(result, Concluded):
             self._use(write.fence.run_id, write.used_seconds)
             reason = f"the run {write.fence.run_id} ended"
-            for run_id in outcome.signalled:
+            for run_id in result.signalled:
                 self.cancel(run_id, reason)
         else:
             self.late_outcomes += 1

@@ -22,6 +22,10 @@ from penstock.runs.queue import (
     in_order,
     startable,
 )
+from penstock.words.lifecycle import (
+    FIRST_STATE,
+    SLOT_STATES,
+)
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.waiting import Waiting
 
@@ -62,14 +66,14 @@ class Why:
 
 def explain(view: RunView, queue: QueueSnapshot) -> Why:
     """Why this run is in its state."""
-    state = view.state or "queued"
+    state = view.state or FIRST_STATE
     candidate = next((w for w in queue.candidates if w.run_id == view.run_id), None)
     reasons: list[Reason]
     if view.ended:
         reasons = [_ended(view)]
     elif candidate is not None:
         reasons = [*_history(view), *_queued(candidate, queue)]
-    elif state == "running":
+    elif state in SLOT_STATES:
         reasons = [_running(view, queue.now)]
     else:
         reasons = [_waiting(view, queue)]

@@ -1,6 +1,6 @@
 """The HTTP application: the route table on Quart-Trio, errors as problem documents.
 
-Handlers know nothing of Quart: they take a Call and give an Answer, or a Stream.
+Handlers know nothing of Quart: they take a Call and give an HttpAnswer, or an HttpStream.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import trio
 from quart import Response, request
@@ -19,6 +19,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from penstock.runs.core import Core
 from penstock.server.answer import (
     HttpAnswer,
     HttpRefused,
@@ -29,14 +30,19 @@ from penstock.server.answer import (
 from penstock.server.asgi import ASGI, asgi_mux, guarded
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
-from penstock.server.rest.handlers import rest_handlers
+from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
+from penstock.server.rest.events import event_handlers
+from penstock.server.rest.runs import (
+    ask_handlers,
+    control_handlers,
+    look_handlers,
+    run_handlers,
+    task_handlers,
+)
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import PenstockError
 from penstock.words.problems import row_of
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 _log = logging.getLogger("penstock.http")
 View = Callable[..., Awaitable[Response]]
@@ -58,6 +64,23 @@ def open_app(
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
     return guarded(asgi_mux(rest, mcp), guard, core.config)
+
+
+def rest_handlers(
+    core: Core, shutdown: Shutdown, health_of: HealthOf, metrics: Handler | None = None
+) -> dict[str, Handler]:
+    """What answers each route, by the route's name."""
+    return {
+        **run_handlers(core),
+        **look_handlers(core),
+        **control_handlers(core),
+        **ask_handlers(core),
+        **event_handlers(core, shutdown),
+        **task_handlers(core),
+        **queue_handlers(core),
+        **daemon_handlers(core, health_of),
+        "metrics": metrics or no_metrics,
+    }
 
 
 def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:

@@ -46,7 +46,7 @@ def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body."""
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
-        request_head = _knock(scope)
+        request_head = _request_head_of(scope)
         refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
         refusal = refusal or _judge_target(scope, request_head)
         if scope["type"] == "websocket":
@@ -79,7 +79,7 @@ async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None
         await state[CONTINUE_STATE]()
 
 
-def _knock(scope: Scope) -> RequestHead:
+def _request_head_of(scope: Scope) -> RequestHead:
     unix = scope["state"].get(UNIX_STATE) is True
     return RequestHead(
         method=scope.get("method", "GET"),

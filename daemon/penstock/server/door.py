@@ -63,7 +63,7 @@ async def serve_door(
     shutdown: Shutdown,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown` has said goodbye and every connection has ended, or was cut.
+    """Serve until `shutdown` ends the streams and every connection has ended, or was cut.
 
     Takes the listeners over and closes them. `ws_handler` gets a handshake that nobody has judged
     yet, and its connection.
@@ -237,7 +237,7 @@ class _HttpConnection(TCPServer):
 
 
 def read_handshake(head: bytes, local: tuple[str, int] | None) -> RequestHead | None:
-    """The knock of a WebSocket handshake for `/ws…`; None for any other request."""
+    """The head of a WebSocket handshake for `/ws…`; None for any other request."""
     if not _PERHAPS_WEBSOCKET.match(head):
         return None
     try:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
+from penstock.runs.core import Core
 from penstock.words.api import HealthReply
 from penstock.words.errors import PenstockError
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 HealthOf = Callable[[], Awaitable[HealthReply]]
 #: What is wrong with the models, if anything is, and what may be told about them.
 ProbeModels = Callable[[], Awaitable[tuple[str | None, Mapping[str, Any]]]]
+#: What is told of how full the daemon is.
+_COUNTS = ("queued", "capacity", "running", "slots")
 
 
 def make_health(
@@ -30,16 +30,8 @@ def make_health(
     """
 
     async def health_of() -> HealthReply:
-        reasons = []
+        reasons = _known_reasons(core, complain)
         models: Mapping[str, Any] = {}
-        if why := core.stop.reason:
-            reasons.append(f"the daemon is stopping ({why})")
-        if why := core.retention.obstacle():
-            reasons.append(why)
-        if why := complain():
-            reasons.append(why)
-        if core.store.damage is not None:
-            reasons.append(core.store.damage)
         size = None
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")
@@ -55,15 +47,20 @@ def make_health(
             version=core.version,
             epoch=core.epoch,
             uptime=(core.now() - core.started_at).total_seconds(),
-            queue={
-                name: statistics[name]
-                for name in ("queued", "capacity", "running", "slots")
-            },
+            queue={name: statistics[name] for name in _COUNTS},
             models=dict(models),
             store={} if size is None else {"size": size},
         )
 
     return health_of
+
+
+def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
+    """What is known to be wrong, without asking anybody."""
+    why = core.stop.reason
+    stopping = f"the daemon is stopping ({why})" if why else None
+    found = (stopping, core.retention.obstacle(), complain(), core.store.damage)
+    return [reason for reason in found if reason]
 
 
 async def _store_size(core: Core) -> int | None:

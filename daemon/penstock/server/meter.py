@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from penstock.log.projections import RunView
+from penstock.runs.core import Core
 from penstock.words.events import TERMINAL_TYPES, RunRequeued
+from penstock.words.lifecycle import CANCELLED
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 #: Upper bounds of a commit, in seconds: one fsync on good to bad disks.
 COMMIT_BOUNDS = (
@@ -142,7 +141,7 @@ class Meter:
                 tally = self.run_seconds[view.kind] = Distribution(RUN_BOUNDS)
             tally.add(max((fact.at - view.started_at).total_seconds(), 0.0))
         asked_at = self._cancelled_at.pop(fact.run_id, None)
-        if asked_at is not None and view.state == "cancelled":
+        if asked_at is not None and view.state == CANCELLED:
             self.cancel_seconds.add(max((fact.at - asked_at).total_seconds(), 0.0))
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -20,10 +19,8 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from penstock.runs.core import Core
 from penstock.server.meter import Distribution, Meter, ReadLoop
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 
 def make_renderer(

@@ -82,7 +82,7 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.name.endswith("events"):
         content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
     statuses = {route.status, 200} if route.body or route.status == 202 else {200}
-    told = {
+    responses = {
         str(s): {"description": HTTPStatus(s).phrase, "content": content}
         for s in statuses
     }
@@ -90,13 +90,13 @@ def _responses(route: Route) -> dict[str, Any]:
     always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
     writes = (408, 413, 415) if route.method == "POST" else ()
     for status in sorted({*always, *writes, *route.errors}):
-        told[str(status)] = {
+        responses[str(status)] = {
             "description": HTTPStatus(status).phrase,
             "content": problem,
         }
     if route.name == "health":
-        told["503"]["content"] = content
-    return told
+        responses["503"]["content"] = content
+    return responses
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Places:
         self._strangers: dict[DoorStream, None] = {}
         self._known: set[DoorStream] = set()
         self._own: set[DoorStream] = set()
-        self._told = False
+        self._warned = False
         self._left = trio.lowlevel.ParkingLot()
 
     def take(self, connection: DoorStream) -> bool:
@@ -55,7 +55,7 @@ class Places:
         self._known.discard(connection)
         self._own.discard(connection)
         if 2 * len(self._strangers) <= self._most_strangers:
-            self._told = False
+            self._warned = False
         self._left.unpark_all()
 
     async def wait_empty(self) -> None:
@@ -72,9 +72,9 @@ class Places:
         first = next(iter(self._strangers))
         del self._strangers[first]
         first.cut()
-        if not self._told:
+        if not self._warned:
             # Once for a flood, however long it lasts.
-            self._told = True
+            self._warned = True
             _log.warning(
                 "%d connections have shown no token; the first of them makes room",
                 self._most_strangers,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from collections.abc import Iterable
+from typing import Any
 
-from penstock.log.bus import Gap, Overflow
+from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
+from penstock.log.projections import AskView, RunView
+from penstock.log.writes import AskRow
+from penstock.runs.kind import Kind
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
-from penstock.words.events import DAEMON_STREAM
+from penstock.words.lifecycle import FIRST_STATE
 from penstock.words.priority import Priority
-
-if TYPE_CHECKING:
-    from penstock.log.projections import AskView, RunView
-    from penstock.runs.core import Core
-    from penstock.runs.kind import Kind
-    from penstock.words.recorded import Recorded
+from penstock.words.values import format_time
 
 
 def open_asks(view: RunView) -> dict[str, AskView]:
@@ -54,23 +51,57 @@ def submit_json(view: RunView, base: str) -> dict[str, Any]:
     return reply.model_dump(mode="json")
 
 
-async def head_of(core: Core, stream: str) -> int:
-    """Position of the newest fact of a run, or of the daemon's own stream. RunNotFound."""
-    if stream == DAEMON_STREAM:
-        return core.bus.head
-    view = await core.reader.view(stream)
-    return view.position
-
-
 def task_reply(run: RunReply, base: str) -> TaskReply:
     """The task that a run is; `base` is how the caller addresses the daemon."""
-    status = "created" if run.state == "queued" else run.state
+    status = "created" if run.state == FIRST_STATE else run.state
     return TaskReply(
         **dict(run),
         task_id=run.run_id,
         status=status,
         websocket_url=websocket_url(base, run.run_id),
     )
+
+
+def ask_json(row: AskRow) -> dict[str, Any]:
+    """A question as surfaces show it."""
+    return {
+        "run_id": row.run_id,
+        "name": row.name,
+        "question": row.question,
+        "choices": list(row.choices),
+        "default": row.default,
+        "expires_at": None if row.expires_at is None else format_time(row.expires_at),
+        "state": row.state,
+        "answer": row.answer,
+        "answered_by": row.answered_by,
+        "raised_at": format_time(row.raised_at),
+    }
+
+
+def clients_json(bus: Bus) -> dict[str, Any]:
+    """Who reads streams, and where the log ends that they read."""
+    rows = [client_json(row) for row in bus.subscribers()]
+    return {"clients": rows, "head": bus.head}
+
+
+def client_json(row: SubscriberStatistics) -> dict[str, Any]:
+    """A reader of a stream."""
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "run_id": row.run_id,
+        "cursor": row.cursor,
+        "lag": row.lag,
+        "overflow": row.overflow,
+        "dropped": row.dropped,
+        "since": format_time(row.since),
+    }
+
+
+def kinds_json(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """What can be run, by name."""
+    by_name = sorted(kinds, key=lambda kind: kind.name)
+    return {"pipelines": [kind_json(kind) for kind in by_name]}
 
 
 def kind_json(kind: Kind) -> dict[str, Any]:
@@ -93,48 +124,3 @@ def gap_reply(gap: Gap, overflow: Overflow = "catch_up") -> GapFrame:
     return GapFrame(
         first=gap.first, last=gap.last, dropped=dropped, put_back=gap.put_back
     )
-
-
-async def read_page(
-    core: Core,
-    run_id: str | None,
-    after: int,
-    limit: int,
-    *,
-    after_id: UUID | None = None,
-    max_bytes: int,
-) -> bytes:
-    """A page of events above `after`, of one run or of all, as JSON. RunNotFound.
-
-    At most `limit` events and, beyond the first, `max_bytes`. `after_id`: the fact that the caller
-    had at `after`, if it knows.
-    """
-    bus, store = core.bus, core.store
-    head = bus.head if run_id is None else await head_of(core, run_id)
-    start, gap = after, None
-    if after and (after > bus.head or after_id):
-        gap = await bus.find_put_back(after, after_id)
-    if gap is not None:
-        start = gap.first - 1
-    if run_id is not None:
-        facts = await store.read(run_id, start, limit, max_bytes=max_bytes)
-    else:
-        # Pruned, if it is not the log that is shorter.
-        if start < bus.floor - 1:
-            gap, start = gap or Gap(start + 1, bus.floor - 1), bus.floor - 1
-        read = await store.read_all(start, limit, max_bytes=max_bytes)
-        # What is committed but not yet published is not yet true for anybody else either.
-        facts = [fact for fact in read if fact.position <= head]
-    told = None if gap is None else gap_reply(gap)
-    return events_page(facts, start, head=head, gap=told)
-
-
-def events_page(
-    facts: Sequence[Recorded], after: int, *, head: int, gap: GapFrame | None = None
-) -> bytes:
-    """A page, put together from bytes that were encoded once; `head` is where the stream ends now."""
-    following = facts[-1].position if facts else after
-    more = b"true" if facts and following < head else b"false"
-    missing = b"" if gap is None else b',"gap":' + gap.model_dump_json().encode()
-    events = b",".join(fact.wire() for fact in facts)
-    return b'{"events":[%b],"next":%d,"more":%b%b}' % (events, following, more, missing)

@@ -139,7 +139,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", errors=(404,)
     ),
     Route(
-        "POST", f"{_RUN}/asks/{{name}}", "answer", "HttpAnswer a question, once",
+        "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
         body=wire.AnswerRequest, errors=(404, 409, 503),
     ),
     Route(

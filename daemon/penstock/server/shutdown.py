@@ -6,15 +6,9 @@ Between the two the runs unwind, and whoever watches them sees how each one ende
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import trio
-
-from penstock.log.bus import Batch, Subscription
-from penstock.words.errors import PenstockError
-
-#: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
-LAST_LOOK_SECONDS = 0.05
 
 
 class Shutdown:
@@ -51,7 +45,7 @@ class Shutdown:
     def until_streams_end(
         self, seconds: float | None = None
     ) -> Iterator[trio.CancelScope]:
-        """A scope that a goodbye cancels, or the deadline if there is one.
+        """A scope that `end_streams` cancels, or the deadline if there is one.
 
         It belongs around a wait for something to send, never around one for the peer to take it:
         half a frame would break the stream.
@@ -67,17 +61,3 @@ class Shutdown:
                 yield scope
         finally:
             self._waits.discard(scope)
-
-
-async def last_look(subscription: Subscription) -> Batch | None:
-    """What came in the moment of the goodbye: how the runs ended that the stop ended.
-
-    The goodbye cuts a wait short even if its end was due; this takes what the wait would have
-    given, once. Who is further behind comes back for the rest.
-    """
-    if subscription.statistics().lag == 0:
-        return None
-    # It ends in any case; why it would have ended otherwise is not worth a word.
-    with suppress(PenstockError), trio.move_on_after(LAST_LOOK_SECONDS):
-        return await anext(subscription, None)
-    return None

@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
-from uuid import UUID
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
-from penstock.log.bus import Lagged, Overflow, Subscription
+from penstock.log.bus import Lagged
+from penstock.runs.core import Core
 from penstock.server.answer import HttpRefused
 from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
-from penstock.server.frames import batch_frames, hello, model_frame
+from penstock.server.encoders import WEBSOCKET
 from penstock.server.guard import Guard, RequestHead
 from penstock.server.json_meter import JsonMeter
 from penstock.server.routes import (
@@ -27,14 +26,16 @@ from penstock.server.routes import (
     parse_query,
     run_id_of,
 )
-from penstock.server.shutdown import Shutdown, last_look
-from penstock.words.api import ByeFrame, OpenFrame, ReadyFrame, read_json
+from penstock.server.shutdown import Shutdown
+from penstock.server.stream_writer import (
+    RUN_ENDED,
+    Ending,
+    SubscribeRequest,
+    open_stream,
+)
+from penstock.words.api import OpenFrame, read_json
 from penstock.words.errors import PenstockError, Refused, Unauthorised
-from penstock.words.problems import detail_of, row_of
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
-
+from penstock.words.problems import row_of
 
 #: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.
 CODE_ENDED, CODE_STOPPING, CODE_LATER = 1000, 1001, 1013
@@ -42,25 +43,6 @@ CODE_ENDED, CODE_STOPPING, CODE_LATER = 1000, 1001, 1013
 FIRST_ERROR_CODE = 4000
 # A close frame has room for 125 bytes, two of them for the code.
 _LONGEST_REASON = 123
-
-
-@dataclass(frozen=True, slots=True)
-class SubscribeRequest:
-    """What a client wants to hear."""
-
-    run_id: str | None
-    after: int
-    #: The fact that it had at `after`, if it knows.
-    after_id: UUID | None
-    overflow: Overflow
-
-
-@dataclass(frozen=True, slots=True)
-class Bye:
-    """How a stream ends: the last frame's reason, and the close code."""
-
-    reason: str
-    code: int
 
 
 class WebSocketSession:
@@ -75,11 +57,10 @@ class WebSocketSession:
         name: str,
     ) -> None:
         self._core = core
-        self._closing = shutdown
+        self._shutdown = shutdown
         self._connection = connection
         self._stream = stream
         self._name = name
-        self._ready = False
 
     async def wait_open(self, guard: Guard) -> OpenFrame | None:
         """The client's first frame; None if it was none, or showed no token, and we hung up."""
@@ -111,55 +92,22 @@ class WebSocketSession:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
             try:
-                bye = await self._tell(wanted)
-                await self._send(model_frame(ByeFrame(reason=bye.reason)))
-                await self._connection.aclose(bye.code, _short(bye.reason))
+                ending = await self._send_stream(wanted)
+                code = _close_code(ending)
+                await self._connection.aclose(code, _short(ending.reason))
             except ConnectionClosed:
                 # Leaving is every client's right, at any moment.
                 pass
             nursery.cancel_scope.cancel(reason="the stream has ended")
 
-    async def _tell(self, wanted: SubscribeRequest) -> Bye:
-        bus = self._core.bus
-        with bus.subscribe(
-            wanted.run_id,
-            wanted.after,
-            after_id=wanted.after_id,
-            overflow=wanted.overflow,
-            name=self._name,
-            kind="ws",
-        ) as subscription:
-            await self._send(model_frame(hello(self._core)))
-            try:
-                return await self._pass_on(subscription)
-            except PenstockError as error:
-                return Bye(detail_of(error), _code_of(error))
-
-    async def _pass_on(self, subscription: Subscription) -> Bye:
-        while True:
-            with self._closing.until_streams_end() as scope:
-                if await self._pass_on_at_once(subscription):
-                    return Bye("the run has ended", CODE_ENDED)
-            if scope.cancelled_caught:
-                if batch := await last_look(subscription):
-                    await self._send(batch_frames(batch, subscription.overflow))
-                return Bye("the daemon is stopping", CODE_STOPPING)
-            await self._drain()
-
-    async def _pass_on_at_once(self, subscription: Subscription) -> bool:
-        """Write batches until the stream ends (true), or the client does not take one (false).
-
-        There is no checkpoint but in the wait for a batch, so a cancel loses no batch and cuts no
-        frame; and there always is one in it, so a client that catches up lets others run.
-        """
-        async for batch in subscription:
-            frames = batch_frames(batch, subscription.overflow)
-            if batch.live and not self._ready:
-                self._ready = True
-                frames += model_frame(ReadyFrame(head=self._core.bus.head))
-            if frames and not self._write(frames):
-                return False
-        return True
+    async def _send_stream(self, wanted: SubscribeRequest) -> Ending:
+        with open_stream(
+            self._core, self._shutdown, wanted, WEBSOCKET, self._name
+        ) as writer:
+            while await writer.write_to(self._write):
+                await self._drain()
+        assert writer.ending is not None
+        return writer.ending
 
     def _write(self, frames: bytes) -> bool:
         """Send whole frames now; if false, `_drain` is due."""
@@ -175,11 +123,6 @@ class WebSocketSession:
             await self._stream.drain()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ConnectionClosed(self._connection.closed) from None
-
-    async def _send(self, frames: bytes) -> None:
-        self._write(frames)
-        # A wait for those before, too, and a checkpoint in any case.
-        await self._drain()
 
     async def _listen(self, scope: trio.CancelScope) -> None:
         """Notice that the client leaves; what it says after its first frame is not looked at."""
@@ -203,8 +146,11 @@ class WebSocketSession:
             )
 
 
-def _code_of(error: PenstockError) -> int:
-    """The close code for what ended a stream: whoever comes again may fare better, or will not."""
+def _close_code(ending: Ending) -> int:
+    """The close code for an end: whether whoever comes again may fare better is in it."""
+    error = ending.error
+    if error is None:
+        return CODE_ENDED if ending is RUN_ENDED else CODE_STOPPING
     status = row_of(error).status
     later = isinstance(error, Lagged) or status == 503
     return CODE_LATER if later else FIRST_ERROR_CODE + status
@@ -223,11 +169,7 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
         request_head: RequestHead, stream: DoorStream, note_known: Callable[[], None]
     ) -> None:
         try:
-            if refusal := guard.judge(request_head, handshake=True) or judge_handshake(
-                request_head
-            ):
-                raise refusal
-            wanted = read_subscribe_request(request_head)
+            wanted = admit_handshake(guard, request_head)
         except PenstockError as error:
             with trio.move_on_after(core.config.close_timeout):
                 await stream.turn_away(error)
@@ -235,7 +177,7 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
         async with open_connection(core, stream) as connection:
             if connection is None:
                 return
-            name = f"ws-{next(numbers)}"
+            name = f"{WEBSOCKET.name}-{next(numbers)}"
             session = WebSocketSession(core, shutdown, connection, stream, name)
             if not guard.has_shown_token(request_head):
                 opened = await session.wait_open(guard)
@@ -246,6 +188,14 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
             await session.serve(wanted)
 
     return handle
+
+
+def admit_handshake(guard: Guard, request_head: RequestHead) -> SubscribeRequest:
+    """What a handshake asks for, once the guard has let it in; raises what refuses it."""
+    refusal = guard.judge(request_head, handshake=True)
+    if refusal := refusal or judge_handshake(request_head):
+        raise refusal
+    return read_subscribe_request(request_head)
 
 
 @asynccontextmanager
@@ -294,7 +244,7 @@ def read_subscribe_request(request_head: RequestHead) -> SubscribeRequest:
 
 
 def amended(wanted: SubscribeRequest, opened: OpenFrame) -> SubscribeRequest:
-    """The wish after the client's first frame."""
+    """What is wanted after the client's first frame."""
     if opened.after is not None:
         # The id belongs to its position: that of the address is not that of another one.
         wanted = replace(wanted, after=opened.after, after_id=opened.after_id)
@@ -302,7 +252,7 @@ def amended(wanted: SubscribeRequest, opened: OpenFrame) -> SubscribeRequest:
 
 
 def judge_handshake(request_head: RequestHead) -> PenstockError | None:
-    """What would make the WebSocket library fail, told as an answer instead."""
+    """What would make the WebSocket library fail, as an answer instead."""
     tokens = ",".join(request_head.all(b"connection")).lower().split(",")
     if "upgrade" not in {token.strip() for token in tokens}:
         return HttpRefused(400, "the Connection header does not say upgrade")

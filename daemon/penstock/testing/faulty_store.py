@@ -24,6 +24,7 @@ from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Result)
 
 #: Virtual seconds of an outage that outlasts the patience of every fact.
 LONG_OUTAGE = 45.0
@@ -119,7 +120,7 @@ class FaultyStore:
     def damage(self) -> str | None:
         return self.store.damage
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         return await self._call(self.store.commit, batch)
 
     async def read(self, *args: Any, **named: Any) -> list[Recorded]:
@@ -142,9 +143,6 @@ class FaultyStore:
 
     async def asks(self, *args: Any, **named: Any) -> list[AskRow]:
         return await self._call(self.store.asks, *args, **named)
-
-    async def depth(self) -> tuple[int, int]:
-        return await self._call(self.store.depth)
 
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)

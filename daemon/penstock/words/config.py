@@ -202,7 +202,8 @@ class Config(Section):
 
     # -- recording and streams
     recorder_capacity: Count = setting(
-        1024, "Ordinary entries pending at the recorder; pipelines wait beyond it."
+        1024,
+        "Ordinary writes in the recorder's channel, and in one commit; pipelines wait beyond it.",
     )
     store_patience: Seconds = setting(
         30.0,

@@ -47,6 +47,8 @@ class Fact(BaseModel):
 
 
 class RunQueued(Fact):
+    """The run was accepted. Secret values are left out of `inputs`."""
+
     type: Literal["run.queued"] = "run.queued"
     kind: str
     priority: int
@@ -60,11 +62,12 @@ class RunQueued(Fact):
 
 
 class RunStarted(Fact):
-    """The first claim: from here on the run has an owner. Secret values are left out of `inputs`."""
+    """The first claim: from here on the run has an owner."""
 
     type: Literal["run.started"] = "run.started"
     kind: str
-    inputs: JsonObject = {}
+    #: Read from logs of old and never written: they are those of `run.queued`.
+    inputs: JsonObject = Field(default={}, exclude=True)
     attempt: int = 1
 
 

@@ -6,8 +6,9 @@ shows the table below, generated from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from penstock.words.errors import PenstockError
 from penstock.words.events import (
@@ -24,15 +25,47 @@ from penstock.words.waiting import RESTART_ASK, Waiting
 State = Literal[
     "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
 ]
+#: What a run in a state has to do with slots: it stands in line for one, holds one, gave its own
+#: back until something happens, or needs none any more.
+Role = Literal["in line", "slot", "parked", "ended"]
 OnRestart = Literal["requeue", "fail", "ask"]
 
-#: States in which a run has not ended.
-OPEN_STATES: tuple[State, ...] = ("queued", "running", "waiting", "preempted")
-#: States in which a run stands in line for a slot.
-QUEUED_STATES: tuple[State, ...] = ("queued", "preempted")
-TERMINAL_STATES: tuple[State, ...] = ("completed", "failed", "cancelled")
+ROLES: Mapping[State, Role] = {
+    "queued": "in line",
+    "running": "slot",
+    "waiting": "parked",
+    "preempted": "in line",
+    "completed": "ended",
+    "failed": "ended",
+    "cancelled": "ended",
+}
 
-_ENDS: dict[str, State] = {
+
+def _states_of(*roles: Role) -> tuple[State, ...]:
+    return tuple(state for state, role in ROLES.items() if role in roles)
+
+
+STATES: tuple[State, ...] = tuple(ROLES)
+#: States in which a run has not ended.
+OPEN_STATES = _states_of("in line", "slot", "parked")
+#: States in which a run stands in line for a slot.
+QUEUED_STATES = _states_of("in line")
+#: States in which a run holds a slot, and computes.
+SLOT_STATES = _states_of("slot")
+#: States in which a run waits without a slot, and without standing in line for one.
+PARKED_STATES = _states_of("parked")
+#: States in which a task may hold the run.
+EXECUTING_STATES = _states_of("slot", "parked")
+TERMINAL_STATES = _states_of("ended")
+
+#: The states that some place must know from others of their role.
+PREEMPTED: Final = "preempted"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+
+#: Terminal event type -> state.
+ENDS: Mapping[str, State] = {
     "run.completed": "completed",
     "run.failed": "failed",
     "run.cancelled": "cancelled",
@@ -51,7 +84,7 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
         "run.requeued": "queued",
-        **_ENDS,
+        **ENDS,
     },
     "waiting": {
         "run.resumed": "running",
@@ -59,7 +92,7 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
         "run.requeued": "queued",
-        **_ENDS,
+        **ENDS,
     },
     "preempted": {
         "run.resumed": "running",
@@ -72,6 +105,8 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
     "cancelled": {},
 }
 
+#: The state of a run that was just accepted.
+FIRST_STATE = TRANSITIONS[None]["run.queued"]
 MOVING_TYPES = frozenset(t for row in TRANSITIONS.values() for t in row)
 
 

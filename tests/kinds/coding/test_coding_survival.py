@@ -75,7 +75,9 @@ class DyingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(
+        self, batch: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
         if self.died:
             raise StoreBroken
         outcomes = await self._store.commit(batch)

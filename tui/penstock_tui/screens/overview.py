@@ -127,10 +127,9 @@ class Overview(Screen[None]):
         if changed:
             self.table.set_rows(self.listing.rows())
         self._take_tails(model)
-        running = self.listing.counts["running"]
         self.rate.show(Rate(tuple(model.history), model.missed))
         self.daemon.show(
-            daemon_lines(model.queue, model.clients, model.health, running)
+            daemon_lines(model.queue, model.clients, model.health, self.listing.running)
         )
 
     def _start_over(self, model: DashboardState) -> None:
@@ -158,7 +157,10 @@ class Overview(Screen[None]):
             self._events_seen = model.tail_count
             # More than one screenful at once would only be scrolled over.
             new = min(new, max(self.events.size.height, 50))
-            self.events.extend(event_line(fact) for fact in list(model.tail)[-new:])
+            self.events.extend(
+                event_line(fact, model.inputs_of(fact.run_id))
+                for fact in list(model.tail)[-new:]
+            )
 
     def refresh_order(self) -> None:
         """Order and filter the runs now, whatever the pause says."""

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static, TabbedContent, Tabs
 
 from penstock.words.errors import PenstockError
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.model import DashboardState
@@ -34,7 +34,7 @@ MOST_FACTS = 20_000
 #: Seconds between two questions why a run does not execute: the line before it moves.
 WHY_SECONDS = 2.0
 #: States of a run that stands in line, or waits for something.
-STANDING = (*QUEUED_STATES, "waiting")
+STANDING = (*QUEUED_STATES, *PARKED_STATES)
 
 
 class RunScreen(Screen[None]):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from penstock.words.priority import Priority
+from penstock.words.sentences import number
 from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
 from penstock_tui.wording import (
     PRIORITY_TONES,
-    number,
     plain,
     priority_word,
 )

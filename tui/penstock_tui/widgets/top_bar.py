@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from rich.text import Text
 
+from penstock.words.sentences import number
 from penstock_tui.theme import Tones
 from penstock_tui.widgets.panel import Panel
-from penstock_tui.wording import CROSS, duration, number
+from penstock_tui.wording import CROSS, duration
 
 
 @dataclass(frozen=True, slots=True)

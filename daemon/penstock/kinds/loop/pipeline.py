@@ -17,6 +17,7 @@ from penstock.kinds.loop.deciding import decide
 from penstock.kinds.loop.inputs import Act, LoopInputs, LoopOutput
 from penstock.kinds.loop.observing import observe
 from penstock.pipeline import (
+    COMPLETED,
     Budget,
     BudgetSpent,
     ContextTooLarge,
@@ -138,7 +139,7 @@ async def _act(run: Run, inputs: LoopInputs, turn: int, act: Act) -> None:
     except (Refused, NotAvailable) as error:
         await _fail(run, name, child_id, str(error), keep_going=False)
         return
-    if child.state == "completed":
+    if child.state == COMPLETED:
         result = {"state": child.state, "result": child.result}
         await run.emit(StepCompleted(name=name, result=result, child_id=child_id))
     else:

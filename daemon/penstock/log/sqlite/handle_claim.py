@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic_core import from_json
-
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import (
+    HOLDS_SLOT,
+    IN_LINE,
+    IS_PARKED,
+    to_json,
+    to_micros,
+)
 from penstock.log.sqlite.transaction import RunHead, Transaction, check_move
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
@@ -20,15 +24,11 @@ _Candidate = tuple[int, int, int, str, str | None]
 
 #: Without aging the partial index on (priority, place) already has this order.
 _RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
-# `ended_at IS NULL` lets SQLite use the index of open runs.
-_HELD = "SELECT group_name FROM runs WHERE ended_at IS NULL AND state = 'running'"
+_HELD = f"SELECT group_name FROM runs WHERE {HOLDS_SLOT}"
 _COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, run_id, group_name FROM runs WHERE "
-_PARKED = (
-    _COLUMNS.format(0)
-    + "ended_at IS NULL AND state = 'waiting' AND wants_slot = 1 ORDER BY rank, place"
-)
+_PARKED = _COLUMNS.format(0) + f"{IS_PARKED} AND wants_slot = 1 ORDER BY rank, place"
 _STARTABLE = (
-    _COLUMNS.format(1) + "state IN ('queued', 'preempted') AND open_prerequisites = 0"
+    _COLUMNS.format(1) + f"{IN_LINE} AND open_prerequisites = 0"
     " AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY "
 )
 
@@ -100,8 +100,7 @@ def _start(
     if head.attempt > 0:
         event: RunStarted | RunResumed = RunResumed(attempt=head.attempt + 1)
     else:
-        inputs = from_json(columns["shown"])
-        event = RunStarted(kind=columns["kind"], inputs=inputs, attempt=1)
+        event = RunStarted(kind=columns["kind"])
         changes["started_at"] = to_micros(d.at)
     changes["state"] = check_move(head, event.type)
     transaction.update(head, **changes)

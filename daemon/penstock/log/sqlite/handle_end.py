@@ -40,7 +40,7 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import State, terminal
+from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.waiting import RESTART_ASK
 
@@ -143,7 +143,7 @@ def cascade_from(
     while waiting:
         head, cause = waiting.popleft()
         state = head.state if head.ended else "being cancelled"
-        if head.state == "completed":
+        if head.state == COMPLETED:
             _count_down(transaction, head)
             continue
         if head.ended:
@@ -213,34 +213,37 @@ def end(
     return cascade
 
 
-def complete(transaction: Transaction, d: Complete) -> Concluded:
+def complete(transaction: Transaction, write: Complete) -> Concluded:
     """The execution ends with a terminal fact."""
-    if (known := _known(transaction, d)) is not None:
+    if (known := _known(transaction, write)) is not None:
         return known
-    head = transaction.get(d.fence.run_id)
-    head.check(d.fence)
-    if d.new_event.type not in TERMINAL_TYPES or d.new_event.run_id != head.run_id:
+    head = transaction.get(write.fence.run_id)
+    head.check(write.fence)
+    if (
+        write.new_event.type not in TERMINAL_TYPES
+        or write.new_event.run_id != head.run_id
+    ):
         raise Conflict(
-            f"{d.new_event.type} of {d.new_event.run_id} does not end the run {head.run_id}"
+            f"{write.new_event.type} of {write.new_event.run_id} does not end the run {head.run_id}"
         )
-    new_event = d.new_event
+    new_event = write.new_event
     if head.cancel_requested is not None and new_event.type != "run.cancelled":
         # The end was chosen while the request was on its way; what is recorded first counts.
-        new_event = _cancelled(head, d)
-    return _conclude(transaction, head, new_event, d.used_seconds)
+        new_event = _cancelled(head, write)
+    return _conclude(transaction, head, new_event, write.used_seconds)
 
 
-def _cancelled(head: RunHead, d: Complete | Release) -> NewEvent:
+def _cancelled(head: RunHead, write: Complete | Release) -> NewEvent:
     """The end of a run whose cancel was recorded, in place of what its execution said."""
-    details = {} if d.receipt is None else {"receipt": dict(d.receipt)}
+    details = {} if write.receipt is None else {"receipt": dict(write.receipt)}
     reason = head.cancel_requested or ""
     event = terminal("cancelled", reason=reason, details=details)
     return NewEvent(
         head.run_id,
         event.type,
         encode_event(event),
-        d.new_event.at,
-        d.new_event.event_id,
+        write.new_event.at,
+        write.new_event.event_id,
     )
 
 
@@ -254,14 +257,14 @@ def _conclude(
     return Concluded(cascade.recorded, ended=ended, signalled=signalled)
 
 
-def _known(transaction: Transaction, d: Complete | Release) -> Concluded | None:
+def _known(transaction: Transaction, write: Complete | Release) -> Concluded | None:
     """The conclusion as it was recorded, if this is the same one again."""
-    known = transaction.stored_with_effects(d.new_event.event_id)
+    known = transaction.find_cascade(write.new_event.event_id)
     if not known:
         return None
-    if known[0].run_id != d.fence.run_id:
+    if known[0].run_id != write.fence.run_id:
         raise Conflict("this event id is known with other content")
-    others = [fact for fact in known[1:] if fact.run_id != d.fence.run_id]
+    others = [fact for fact in known[1:] if fact.run_id != write.fence.run_id]
     return Concluded(
         known,
         ended=tuple(fact.run_id for fact in others if fact.type in TERMINAL_TYPES),
@@ -271,22 +274,24 @@ def _known(transaction: Transaction, d: Complete | Release) -> Concluded | None:
     )
 
 
-def release(transaction: Transaction, d: Release) -> Concluded:
+def release(transaction: Transaction, write: Release) -> Concluded:
     """The execution ends and the run goes on later; a cancel that came meanwhile wins."""
-    if (known := _known(transaction, d)) is not None:
+    if (known := _known(transaction, write)) is not None:
         return known
-    head, new_event = transaction.get(d.fence.run_id), d.new_event
-    head.check(d.fence)
+    head, new_event = transaction.get(write.fence.run_id), write.new_event
+    head.check(write.fence)
     if new_event.type not in _RELEASES or new_event.run_id != head.run_id:
         raise Conflict(
             f"{new_event.type} of {new_event.run_id} does not release the run {head.run_id}"
         )
     if head.cancel_requested is not None:
-        return _conclude(transaction, head, _cancelled(head, d), d.used_seconds)
+        return _conclude(transaction, head, _cancelled(head, write), write.used_seconds)
     state = check_move(head, new_event.type)
     facts = [transaction.record(head, new_event)]
-    drop_owner(transaction, head, d.used_seconds, state=state, reason=_reason(facts[0]))
-    if state == "waiting":
+    drop_owner(
+        transaction, head, write.used_seconds, state=state, reason=_reason(facts[0])
+    )
+    if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
 
@@ -306,26 +311,28 @@ def _ask_restart(transaction: Transaction, head: RunHead, cause: Recorded) -> Re
     return transaction.make(head, ask, cause.at, cause=cause.event_id)
 
 
-def request_cancel(transaction: Transaction, d: RequestCancel) -> CancelAnswer:
+def request_cancel(transaction: Transaction, write: RequestCancel) -> CancelAnswer:
     """Cancel a run and its children, or every open run."""
-    if d.run_id == DAEMON_STREAM and not d.all_open:
+    if write.run_id == DAEMON_STREAM and not write.all_open:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     cascade = Cascade()
-    if d.all_open:
+    if write.all_open:
         for (run_id,) in transaction.db.execute(_ALL_OPEN).fetchall():
-            _cancel(transaction, transaction.get(run_id), d.reason, d.at, cascade)
+            _cancel(
+                transaction, transaction.get(run_id), write.reason, write.at, cascade
+            )
         return _answer(cascade)
-    head = transaction.find(d.run_id)
+    head = transaction.find(write.run_id)
     if head is None:
         transaction.writes += 1
-        values = (d.run_id, d.reason, to_micros(d.at))
+        values = (write.run_id, write.reason, to_micros(write.at))
         transaction.db.execute(
             "INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", values
         )
         return CancelAnswer(outcome="tombstoned")
     if head.ended:
         return CancelAnswer(outcome="already_terminal")
-    _cancel(transaction, head, d.reason, d.at, cascade)
+    _cancel(transaction, head, write.reason, write.at, cascade)
     return _answer(cascade)
 
 

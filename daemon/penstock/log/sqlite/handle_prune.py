@@ -22,21 +22,25 @@ _FORGET = (
 )
 
 
-def prune(transaction: Transaction, d: Prune) -> Pruned:
+def prune(transaction: Transaction, write: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
     transaction.flush()
     db = transaction.db
     (ended,) = db.execute(
         "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
     ).fetchone()
-    before, floor = to_micros(d.before), transaction.meta("floor")
+    before, floor = to_micros(write.before), transaction.meta("floor")
     runs: list[str] = []
     more = False
     while oldest := db.execute(_OLDEST).fetchone():
         key, run_id, ended_at, last_position = oldest
-        if ended_at >= before and ended <= d.keep and used_bytes(db) <= d.max_bytes:
+        if (
+            ended_at >= before
+            and ended <= write.keep
+            and used_bytes(db) <= write.max_bytes
+        ):
             break
-        if len(runs) == d.limit:
+        if len(runs) == write.limit:
             more = True
             break
         for sql in _FORGET:
@@ -46,16 +50,18 @@ def prune(transaction: Transaction, d: Prune) -> Pruned:
         ended -= 1
         runs.append(run_id)
     transaction.set_meta("floor", floor)
-    _prune_tombstones(db, d)
+    _prune_tombstones(db, write)
     return Pruned(runs=tuple(runs), more=more)
 
 
-def _prune_tombstones(db: sqlite3.Connection, d: Prune) -> None:
-    db.execute("DELETE FROM tombstones WHERE at < ?", (to_micros(d.tombstones_before),))
+def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:
+    db.execute(
+        "DELETE FROM tombstones WHERE at < ?", (to_micros(write.tombstones_before),)
+    )
     db.execute(
         "DELETE FROM tombstones WHERE run_id IN"
         " (SELECT run_id FROM tombstones ORDER BY at DESC LIMIT -1 OFFSET ?)",
-        (d.max_tombstones,),
+        (write.max_tombstones,),
     )
 
 

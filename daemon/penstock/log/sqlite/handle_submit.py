@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.log.sqlite.handle_end import end
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
 from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
 from penstock.words.errors import (
@@ -23,9 +23,9 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import terminal
+from penstock.words.lifecycle import COMPLETED, FIRST_STATE, terminal
 
-_COUNT_LINE = "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted') AND parent_id IS NULL"
+_COUNT_LINE = f"SELECT count(*) FROM runs WHERE {IN_LINE} AND parent_id IS NULL"
 # The root counts too; the index of trees holds children only.
 _COUNT_TREE = (
     "SELECT (SELECT count(*) FROM runs WHERE root_id = ? AND parent_id IS NOT NULL"
@@ -34,36 +34,37 @@ _COUNT_TREE = (
 _INSERT_RUN = (
     "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
-    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
-def enqueue(transaction: Transaction, d: Enqueue) -> Accepted | Existing:
+def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
-    spec = d.spec
-    if known := transaction.stored_with_effects(d.event_id):
+    spec = write.spec
+    if known := transaction.find_cascade(write.event_id):
         return Accepted(known)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     head = transaction.find(spec.run_id)
     if head is not None:
         return _existing(transaction, head, spec)
-    root_id, depth, parent = _check_tree(transaction, d)
+    root_id, depth, parent = _check_tree(transaction, write)
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
-    if born is None and d.capacity is not None:
+    if born is None and write.capacity is not None:
         (queued,) = transaction.db.execute(_COUNT_LINE).fetchone()
-        if queued >= d.capacity:
+        if queued >= write.capacity:
             raise QueueFull(
-                f"{queued} runs are queued; the limit is {d.capacity}", queued=queued
+                f"{queued} runs are queued; the limit is {write.capacity}",
+                queued=queued,
             )
-    new_event = _queued(d)
+    new_event = _queued(write)
     unmet = [head.key for head in prerequisites if not head.ended]
-    head = _insert(transaction, d, root_id, depth, unmet)
+    head = _insert(transaction, write, root_id, depth, unmet)
     fact = transaction.record(head, new_event)
     facts = [fact]
     if born is not None:
-        facts += end(transaction, head, born, d.at, cause=fact.event_id).recorded
+        facts += end(transaction, head, born, write.at, cause=fact.event_id).recorded
         # It may have been born ended by a tombstone, which has done its work.
         sql = "DELETE FROM tombstones WHERE run_id = ?"
         transaction.db.execute(sql, (spec.run_id,))
@@ -81,10 +82,10 @@ def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existin
 
 
 def _check_tree(
-    transaction: Transaction, d: Enqueue
+    transaction: Transaction, write: Enqueue
 ) -> tuple[str, int, RunHead | None]:
     """Root and depth of the new run, and its parent if it has one."""
-    spec = d.spec
+    spec = write.spec
     if spec.parent_id is None:
         return spec.run_id, 0, None
     parent = transaction.find(spec.parent_id)
@@ -92,15 +93,17 @@ def _check_tree(
         raise Refused("parent_id", f"no run has the id {spec.parent_id!r}")
     sql = "SELECT root_id, depth + 1 FROM runs WHERE key = ?"
     root_id, depth = transaction.db.execute(sql, (parent.key,)).fetchone()
-    if depth > d.max_tree_depth:
+    if depth > write.max_tree_depth:
         raise TreeTooLarge(
-            "parent_id", f"the tree is {d.max_tree_depth} deep", limit=d.max_tree_depth
+            "parent_id",
+            f"the tree is {write.max_tree_depth} deep",
+            limit=write.max_tree_depth,
         )
     # Ended ones do not count: a loop has as many turns as it needs, one after the other.
     (size,) = transaction.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
-    if size >= d.max_tree_runs:
+    if size >= write.max_tree_runs:
         raise TreeTooLarge(
-            "parent_id", f"the tree has {size} open runs", limit=d.max_tree_runs
+            "parent_id", f"the tree has {size} open runs", limit=write.max_tree_runs
         )
     return root_id, depth, parent
 
@@ -134,7 +137,7 @@ def _born_ended(
             "cancelled", reason=f"its parent {parent.run_id} is being cancelled"
         )
     for head in prerequisites:
-        if head.ended and head.state != "completed":
+        if head.ended and head.state != COMPLETED:
             return terminal(
                 "cancelled", reason=f"its prerequisite {head.run_id} is {head.state}"
             )
@@ -143,8 +146,8 @@ def _born_ended(
     return None
 
 
-def _queued(d: Enqueue) -> NewEvent:
-    s = d.spec
+def _queued(write: Enqueue) -> NewEvent:
+    s = write.spec
     event = RunQueued(
         kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels),
         after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
@@ -153,18 +156,22 @@ def _queued(d: Enqueue) -> NewEvent:
     if len(body) > LARGEST_EVENT_BYTES:
         why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
         raise TooLarge("inputs", why, limit=LARGEST_EVENT_BYTES)
-    return NewEvent(s.run_id, event.type, body, d.at, d.event_id)
+    return NewEvent(s.run_id, event.type, body, write.at, write.event_id)
 
 
 def _insert(
-    transaction: Transaction, d: Enqueue, root_id: str, depth: int, unmet: Sequence[int]
+    transaction: Transaction,
+    write: Enqueue,
+    root_id: str,
+    depth: int,
+    unmet: Sequence[int],
 ) -> RunHead:
-    s, db = d.spec, transaction.db
+    s, db = write.spec, transaction.db
     transaction.writes += 1
     cursor = db.execute(
         _INSERT_RUN,
         (s.run_id, s.kind, s.priority, transaction.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
-         len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(d.at)),
+         len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(write.at)),
     )  # fmt: skip
     key = cursor.lastrowid
     assert key is not None

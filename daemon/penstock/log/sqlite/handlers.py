@@ -1,10 +1,10 @@
-"""Which function judges which decision, and the decisions on facts of a run that goes on."""
+"""Which function handles which write, and the writes about a run that goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from penstock.log.sqlite.handle_claim import claim
@@ -63,24 +63,27 @@ from penstock.words.events import (
     RunRequeued,
     RunWaiting,
 )
-from penstock.words.lifecycle import MOVING_TYPES, terminal
+from penstock.words.lifecycle import MOVING_TYPES, PARKED_STATES, SLOT_STATES, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.waiting import RESTART_ASK
+
+R = TypeVar("R", bound=Result)
 
 #: Facts that raise the run's code version.
 CODE_TYPES = frozenset({"code.generated", "correction.completed"})
 LARGEST_VERSION = 2**63 - 1
 
 
-def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
-    """Write one decision whole, or refuse it alone.
+def handle(transaction: Transaction, write: Write[R]) -> R | PenstockError:
+    """Do one write whole, or refuse it alone.
 
-    Each function checks before it writes; one that did not would leave half a decision, so its
-    refusal undoes the batch.
+    Each handler checks before it writes; one that did not would leave half of it, so its refusal
+    undoes the batch.
     """
     before = transaction.writes
     try:
-        return HANDLERS[type(write)](transaction, write)
+        # The table was checked line by line: what stands beside this type answers an R.
+        result: R = HANDLERS[type(write)](transaction, write)
     except PenstockError as refusal:
         if isinstance(refusal, LogDamaged):
             raise
@@ -89,10 +92,11 @@ def handle(transaction: Transaction, write: Write) -> Result | PenstockError:
                 f"{type(write).__name__} was refused after it wrote"
             ) from refusal
         return refusal
+    return result
 
 
-def event_ids(batch: Sequence[Write]) -> Iterator[UUID]:
-    """The ids under which the decisions' facts may be known already."""
+def event_ids(batch: Sequence[Write[Result]]) -> Iterator[UUID]:
+    """The ids under which the writes' facts may be known already."""
     for write in batch:
         match write:
             case Append():
@@ -106,24 +110,26 @@ def event_ids(batch: Sequence[Write]) -> Iterator[UUID]:
                 pass
 
 
-def append(transaction: Transaction, d: Append) -> Appended:
+def append(transaction: Transaction, write: Append) -> Appended:
     """Record facts about one run, or about the daemon."""
-    if not d.new_events:
+    if not write.new_events:
         return Appended()
-    if (duplicate := _duplicate(transaction, d.new_events)) is not None:
+    if (duplicate := _duplicate(transaction, write.new_events)) is not None:
         return duplicate
-    head = transaction.get(d.new_events[0].run_id)
-    if d.fence is not None:
-        head.check(d.fence)
+    head = transaction.get(write.new_events[0].run_id)
+    if write.fence is not None:
+        head.check(write.fence)
     elif head.ended:
         raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
     version = head.code_version
     asks = []
-    for new_event in d.new_events:
-        version = _check_draft(head, new_event, version)
+    for new_event in write.new_events:
+        version = _check_event(head, new_event, version)
         if new_event.type == "ask.raised":
             asks.append((new_event, check_ask(transaction, head, new_event)))
-    facts = tuple([transaction.record(head, new_event) for new_event in d.new_events])
+    facts = tuple(
+        [transaction.record(head, new_event) for new_event in write.new_events]
+    )
     head.code_version = version
     for new_event, ask in asks:
         open_ask(transaction, head, ask, new_event.at)
@@ -138,8 +144,8 @@ def _duplicate(
     facts = tuple(
         [
             fact
-            for d in new_events
-            if (fact := transaction.stored(d.event_id)) is not None
+            for new_event in new_events
+            if (fact := transaction.find_fact(new_event.event_id)) is not None
         ]
     )
     if not facts:
@@ -153,12 +159,12 @@ def _duplicate(
     return Appended(facts, duplicate=True)
 
 
-def _check_draft(head: RunHead, new_event: NewEvent, version: int) -> int:
-    """The run's code version after the draft, or a refusal."""
+def _check_event(head: RunHead, new_event: NewEvent, version: int) -> int:
+    """The run's code version after the event, or a refusal."""
     if new_event.run_id != head.run_id:
         raise Refused("run_id", "the facts of one append are about one run")
     if new_event.type in MOVING_TYPES:
-        raise Conflict(f"{new_event.type} is recorded by a decision of its own")
+        raise Conflict(f"{new_event.type} is recorded by a write of its own")
     if new_event.clock:
         check_clock_size(head, new_event.clock)
     if (
@@ -175,108 +181,111 @@ def _check_draft(head: RunHead, new_event: NewEvent, version: int) -> int:
     return new
 
 
-def answer(transaction: Transaction, d: Answer) -> Appended:
+def answer(transaction: Transaction, write: Answer) -> Appended:
     """Answer an open question. One about a restart moves the run, which nobody executes."""
-    if known := transaction.stored_with_effects(d.event_id):
+    if known := transaction.find_cascade(write.event_id):
         return Appended(known, duplicate=True)
-    head = transaction.get(d.run_id)
-    check_answer(transaction, head, d)
-    restarts = decides_restart(transaction, head, d.name)
-    save_answer(transaction, head, d)
-    event = AskAnswered(name=d.name, answer=d.answer, by=d.by)
-    fact = transaction.make(head, event, d.at, event_id=d.event_id)
+    head = transaction.get(write.run_id)
+    check_answer(transaction, head, write)
+    restarts = decides_restart(transaction, head, write.name)
+    save_answer(transaction, head, write)
+    event = AskAnswered(name=write.name, answer=write.answer, by=write.by)
+    fact = transaction.make(head, event, write.at, event_id=write.event_id)
     if not restarts:
         return Appended((fact,))
-    if d.answer == "requeue":
-        return Appended((fact, *_repeat(transaction, head, d, fact)))
+    if write.answer == "requeue":
+        return Appended((fact, *_repeat(transaction, head, write, fact)))
     why = "a restart interrupted the run, and the answer was not to repeat it"
     failed = terminal("failed", reason="restart", error=why)
-    ended = end(transaction, head, failed, d.at, cause=fact.event_id)
+    ended = end(transaction, head, failed, write.at, cause=fact.event_id)
     return Appended((fact, *ended.recorded))
 
 
 def _repeat(
-    transaction: Transaction, head: RunHead, d: Answer, cause: Recorded
+    transaction: Transaction, head: RunHead, write: Answer, cause: Recorded
 ) -> Iterator[Recorded]:
     """The run goes back in line, and with it what is below it and was asked about as well."""
     back = RunRequeued(reason="crash")
     transaction.update(head, state=check_move(head, back.type), reason=back.reason)
-    yield transaction.make(head, back, d.at, cause=cause.event_id)
+    yield transaction.make(head, back, write.at, cause=cause.event_id)
     for child in children(transaction, head):
         if decides_restart(transaction, child, RESTART_ASK):
-            same = replace(d, run_id=child.run_id, name=RESTART_ASK)
+            same = replace(write, run_id=child.run_id, name=RESTART_ASK)
             save_answer(transaction, child, same)
-            event = AskAnswered(name=RESTART_ASK, answer=d.answer, by=d.by)
-            fact = transaction.make(child, event, d.at, cause=cause.event_id)
+            event = AskAnswered(name=RESTART_ASK, answer=write.answer, by=write.by)
+            fact = transaction.make(child, event, write.at, cause=cause.event_id)
             yield fact
             yield from _repeat(transaction, child, same, fact)
 
 
-def park(transaction: Transaction, d: Park) -> Appended:
+def park(transaction: Transaction, write: Park) -> Appended:
     """The run waits and gives its slot back."""
-    head = transaction.get(d.fence.run_id)
-    head.check(d.fence)
-    if head.state != "running":
+    head = transaction.get(write.fence.run_id)
+    head.check(write.fence)
+    if head.state not in SLOT_STATES:
         raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
-    event = RunWaiting.of(d.waiting)
+    event = RunWaiting.of(write.waiting)
     transaction.update(
         head, state=check_move(head, event.type), reason=event.reason, wants_slot=0
     )
-    return Appended((transaction.make(head, event, d.at),))
+    return Appended((transaction.make(head, event, write.at),))
 
 
-def unpark(transaction: Transaction, d: Unpark) -> Appended:
+def unpark(transaction: Transaction, write: Unpark) -> Appended:
     """The run wants its slot again."""
-    head = transaction.get(d.fence.run_id)
-    head.check(d.fence)
-    if head.state == "waiting":
+    head = transaction.get(write.fence.run_id)
+    head.check(write.fence)
+    if head.state in PARKED_STATES:
         transaction.update(head, wants_slot=1)
     return Appended()
 
 
-def request_preempt(transaction: Transaction, d: RequestPreempt) -> Appended:
+def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended:
     """Only a run that executes can be interrupted; the release records that it was."""
-    head = transaction.get(d.run_id)
+    head = transaction.get(write.run_id)
     if head.ended:
-        raise Terminal(f"the run {d.run_id} has ended", run_id=d.run_id)
-    if head.state != "running":
-        raise Fenced(f"the run {d.run_id} is {head.state}", run_id=d.run_id)
+        raise Terminal(f"the run {write.run_id} has ended", run_id=write.run_id)
+    if head.state not in SLOT_STATES:
+        raise Fenced(f"the run {write.run_id} is {head.state}", run_id=write.run_id)
     return Appended()
 
 
-def set_pause(transaction: Transaction, d: SetPause) -> Appended:
+def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     """Pause or resume the queue or one group; what is so already is no new fact."""
     # A group's name may be anything, so the whole queue is the name without a prefix.
-    name = "" if d.group is None else f"group:{d.group}"
+    name = "" if write.group is None else f"group:{write.group}"
     known = transaction.db.execute(
         "SELECT 1 FROM pauses WHERE name = ?", (name,)
     ).fetchone()
-    if bool(known) == d.paused:
+    if bool(known) == write.paused:
         return Appended()
     transaction.writes += 1
     event: QueuePaused | QueueResumed
-    if d.paused:
+    if write.paused:
         transaction.db.execute(
-            "INSERT INTO pauses VALUES (?, ?, ?)", (name, d.reason, to_micros(d.at))
+            "INSERT INTO pauses VALUES (?, ?, ?)",
+            (name, write.reason, to_micros(write.at)),
         )
-        event = QueuePaused(group=d.group, reason=d.reason)
+        event = QueuePaused(group=write.group, reason=write.reason)
     else:
         transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
-        event = QueueResumed(group=d.group)
-    return Appended((transaction.make(transaction.daemon(), event, d.at),))
+        event = QueueResumed(group=write.group)
+    return Appended((transaction.make(transaction.daemon(), event, write.at),))
 
 
-HANDLERS: Mapping[type[Any], Callable[[Transaction, Any], Result]] = {
-    Enqueue: enqueue,
-    Claim: claim,
-    Append: append,
-    Answer: answer,
-    Park: park,
-    Unpark: unpark,
-    Release: release,
-    Complete: complete,
-    RequestCancel: request_cancel,
-    RequestPreempt: request_preempt,
-    SetPause: set_pause,
-    Prune: prune,
-}
+HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict(
+    (
+        Enqueue.handled_by(enqueue),
+        Claim.handled_by(claim),
+        Append.handled_by(append),
+        Answer.handled_by(answer),
+        Park.handled_by(park),
+        Unpark.handled_by(unpark),
+        Release.handled_by(release),
+        Complete.handled_by(complete),
+        RequestCancel.handled_by(request_cancel),
+        RequestPreempt.handled_by(request_preempt),
+        SetPause.handled_by(set_pause),
+        Prune.handled_by(prune),
+    )
+)

@@ -13,8 +13,21 @@ from pydantic_core import from_json
 from penstock.log.checksum import checksum_of
 from penstock.log.writes import AskRow, RunFilter, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
+from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES, State
 from penstock.words.recorded import Recorded
 from penstock.words.values import to_moment
+
+
+def state_in(states: Iterable[State]) -> str:
+    """The SQL for a run in one of these states; none of their names has a quote."""
+    return f"state IN ({', '.join(map(repr, states))})"
+
+
+#: As the partial index of the line has it: other words for the same would not use it.
+IN_LINE = state_in(QUEUED_STATES)
+# `ended_at IS NULL` lets SQLite use the index of open runs.
+HOLDS_SLOT = f"ended_at IS NULL AND {state_in(SLOT_STATES)}"
+IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

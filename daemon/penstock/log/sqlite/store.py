@@ -59,6 +59,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Result)
 
 #: Reads that go on at once; each has a connection of its own.
 READERS = 4
@@ -142,7 +143,7 @@ def _open(
 
 
 class SqliteStore:
-    """See `penstock.log.store.Store` for what each verb promises."""
+    """The `Store` of a SQLite file; the port says what each verb promises."""
 
     def __init__(
         self,
@@ -162,25 +163,25 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._ledger = Transaction(self._db, life, new_id)
+        self._transaction = Transaction(self._db, life, new_id)
         self._broken: str | None = None
         self.damage: str | None = None
-        self.epoch: str = self._ledger.meta("epoch")
+        self.epoch: str = self._transaction.meta("epoch")
         #: Made with the log, and kept when its epoch changes.
         self.log_id: str = _log_id(self._db) or self.epoch
 
-    async def commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         return await self._run_blocking(self._commit, batch)
 
-    def _commit(self, batch: Sequence[Write]) -> list[Result | PenstockError]:
+    def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         if self._broken is not None:
             raise StoreBroken(self._broken)
-        transaction = self._ledger
+        transaction = self._transaction
         tried = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
             transaction.begin(event_ids(batch))
-            outcomes = [handle(transaction, write) for write in batch]
+            results = [handle(transaction, write) for write in batch]
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
@@ -194,9 +195,9 @@ class SqliteStore:
             self._undo()
             raise
         transaction.committed()
-        # What went into a removed file is in no log: nobody may be told that it is.
+        # What went into a removed file is in no log: nobody may be answered that it is.
         self._check_files()
-        return outcomes
+        return results
 
     async def check_files(self) -> None:
         """StoreBroken, from now on, if a file of the log was removed or replaced."""
@@ -210,7 +211,7 @@ class SqliteStore:
             raise StoreBroken(self._broken)
 
     def _undo(self) -> None:
-        self._ledger.forget()
+        self._transaction.forget()
         # On most faults SQLite has rolled back already; then this does nothing.
         with suppress(sqlite3.Error):
             self._db.rollback()
@@ -321,9 +322,6 @@ class SqliteStore:
     ) -> list[AskRow]:
         return await self._read(find_asks, run_id, only_open)
 
-    async def depth(self) -> tuple[int, int]:
-        return await self._read(_depth)
-
     async def paused(self) -> Mapping[str | None, str]:
         return await self._read(_paused)
 
@@ -376,7 +374,7 @@ def _page(
 
 @contextmanager
 def _naming(run_id: str) -> Iterator[None]:
-    """Damage that was met while one run was read is told as that run's."""
+    """Damage that was met while one run was read names that run."""
     try:
         yield
     except LogDamaged as error:
@@ -390,16 +388,6 @@ def _naming(run_id: str) -> Iterator[None]:
 
 def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
     return [run_row(columns) for columns in db.execute(sql, values)]
-
-
-def _depth(db: sqlite3.Connection) -> tuple[int, int]:
-    (queued,) = db.execute(
-        "SELECT count(*) FROM runs WHERE state IN ('queued', 'preempted')"
-    ).fetchone()
-    (running,) = db.execute(
-        "SELECT count(*) FROM runs WHERE ended_at IS NULL AND state = 'running'"
-    ).fetchone()
-    return queued, running
 
 
 def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:

@@ -1,4 +1,4 @@
-"""The hand that writes: what one commit has changed so far, before any of it is true.
+"""One transaction: what a commit has changed so far, before any of it is true.
 
 The columns that every fact changes (sequence, last position, clock, code version) are kept in
 memory as the heads of open runs and written once per commit; all others are written at once.
@@ -47,6 +47,9 @@ from penstock.words.events import (
     parse_event,
 )
 from penstock.words.lifecycle import (
+    EXECUTING_STATES,
+    FIRST_STATE,
+    PARKED_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -58,7 +61,7 @@ from penstock.words.waiting import OWN_ASKS, Waiting, read_reason
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
 
-#: Columns of Entry that are written at once; the others are written once per commit.
+#: Columns of RunHead that are written at once; the others are written once per commit.
 WRITTEN_AT_ONCE = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
 
 _LOAD = (
@@ -69,7 +72,7 @@ _LOAD = (
 
 @dataclass(slots=True, eq=False)
 class RunHead:
-    """The columns of a run that decisions look at; `code_version` -1 means no code yet."""
+    """The columns of a run that handlers look at; `code_version` -1 means no code yet."""
 
     key: int
     run_id: str
@@ -90,7 +93,7 @@ class RunHead:
     @property
     def executing(self) -> bool:
         """Whether a task holds the run; one that waits for a person after a restart has no life."""
-        return self.life is not None and self.state in ("running", "waiting")
+        return self.life is not None and self.state in EXECUTING_STATES
 
     def check(self, fence: Fence) -> None:
         """Terminal once the run has ended; Fenced unless `fence` names its owner."""
@@ -102,7 +105,7 @@ class RunHead:
 
 def new_head(key: int, run_id: str) -> RunHead:
     """A run that was just put into the tables."""
-    return RunHead(key, run_id, "queued", None, 0, 0, None, 0, 0, -1, {})
+    return RunHead(key, run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, {})
 
 
 def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
@@ -158,7 +161,7 @@ class Transaction:
         self.db = db
         self.life = life
         self.new_id = new_id
-        #: Counts writes, so that a decision refused after it wrote can be told.
+        #: Counts writes, so that one refused after it wrote is noticed.
         self.writes = 0
         self._ticks = 0
         self.forget()
@@ -258,7 +261,7 @@ class Transaction:
     # -- runs
 
     def find(self, run_id: str) -> RunHead | None:
-        """What decisions need of a run; None if there is none."""
+        """What handlers need of a run; None if there is none."""
         if (head := self._heads.get(run_id)) is not None:
             return head
         head = load_head(self.db, run_id)
@@ -318,7 +321,7 @@ class Transaction:
         """Whether any fact of this batch was recorded before, or comes twice."""
         return self._repeats
 
-    def stored(self, event_id: UUID) -> Recorded | None:
+    def find_fact(self, event_id: UUID) -> Recorded | None:
         """The fact of this id, if it was recorded before or in this batch."""
         if not self._repeats:
             return None
@@ -331,12 +334,12 @@ class Transaction:
             )
         return found
 
-    def stored_with_effects(self, event_id: UUID) -> tuple[Recorded, ...]:
-        """A fact recorded before and what the same decision recorded because of it; () if unknown.
+    def find_cascade(self, event_id: UUID) -> tuple[Recorded, ...]:
+        """A fact recorded before and what the same write recorded because of it; () if unknown.
 
-        The facts of one decision stand in a row, each caused by one before it.
+        The facts of one write stand in a row, each caused by one before it.
         """
-        first = self.stored(event_id)
+        first = self.find_fact(event_id)
         if first is None:
             return ()
         self.flush()
@@ -416,7 +419,7 @@ class Transaction:
 def check_ask(
     transaction: Transaction, head: RunHead, new_event: NewEvent
 ) -> AskRaised:
-    """The question in a draft; Conflict if the run asked it before, Refused for a name of ours."""
+    """The question in a new event; Conflict if the run asked it before, Refused for a name of ours."""
     ask = parse_event(from_json(new_event.body))
     if not isinstance(ask, AskRaised):
         raise Refused("event", "is no valid ask.raised")
@@ -450,34 +453,36 @@ def open_ask(
     )
 
 
-def check_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
+def check_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
     """AskNotFound, AlreadyAnswered, or Refused for an answer outside the choices."""
     sql = "SELECT state, choices FROM asks WHERE run = ? AND name = ?"
-    found = transaction.db.execute(sql, (head.key, d.name)).fetchone()
+    found = transaction.db.execute(sql, (head.key, write.name)).fetchone()
     if found is None:
-        raise AskNotFound(f"the run {d.run_id} has asked nothing named {d.name!r}")
+        raise AskNotFound(
+            f"the run {write.run_id} has asked nothing named {write.name!r}"
+        )
     if found[0] != "open":
-        raise AlreadyAnswered(run_id=d.run_id, name=d.name)
+        raise AlreadyAnswered(run_id=write.run_id, name=write.name)
     choices = from_json(found[1])
-    if choices and d.answer not in choices:
+    if choices and write.answer not in choices:
         raise Refused("answer", f"must be one of {', '.join(choices)}", choices=choices)
 
 
 def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
     """Whether this question is the daemon's own, about a run that nobody executes."""
-    if head.executing or head.state != "waiting":
+    if head.executing or head.state not in PARKED_STATES:
         return False
     sql = "SELECT reason FROM runs WHERE key = ?"
     (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()
     return read_reason(reason) == Waiting("restart", name)
 
 
-def save_answer(transaction: Transaction, head: RunHead, d: Answer) -> None:
+def save_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
     """Keep the one answer."""
     transaction.writes += 1
     transaction.db.execute(
         "UPDATE asks SET state = 'answered', answer = ?, answered_by = ? WHERE run = ? AND name = ?",
-        (d.answer, d.by, head.key, d.name),
+        (write.answer, write.by, head.key, write.name),
     )
 
 

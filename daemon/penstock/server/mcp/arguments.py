@@ -12,8 +12,10 @@ from penstock.words.api import (
     NewRunId,
     PriorityName,
     Sent,
+    TaskRequest,
     Text,
 )
+from penstock.words.config import KIB
 from penstock.words.priority import Priority
 from penstock.words.values import RunId
 
@@ -23,6 +25,9 @@ LONGEST_WAIT = 45.0
 LONGEST_PAGE = 500
 USUAL_RUNS = 20
 USUAL_EVENTS = 100
+#: Bytes of a page of events: a result is sent twice, as text and as JSON, in one frame, and clients
+#: take frames of 1 MiB.
+PAGE_BYTES = 256 * KIB
 
 #: Not the daemon's own stream, which has events and is no run.
 Run = Annotated[NewRunId, Field(description="The run's id, as start_run returned it.")]
@@ -139,6 +144,12 @@ class CodingTask(Arguments):
         PriorityName,
         Field(description="CRITICAL, HIGH, MEDIUM, LOW or BACKGROUND."),
     ] = Priority.MEDIUM
+
+    def task(self) -> TaskRequest:
+        """The task as every surface submits it."""
+        return TaskRequest(
+            prompt=self.prompt, answers=self.answers, priority=self.priority
+        )
 
 
 class OneTask(Arguments):

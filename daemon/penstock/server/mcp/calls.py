@@ -5,36 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 import trio
 from pydantic_core import from_json
 
 from penstock.log.filters import parse_filter
-from penstock.server import replies as shapes
+from penstock.log.projections import RunView
+from penstock.runs.core import Core
+from penstock.server.coding_tasks import CodingTasks
+from penstock.server.events_page import read_page
 from penstock.server.mcp import arguments as a
-from penstock.server.replies import (
-    kind_json,
-    open_asks,
-    status_line,
-    submit_json,
-    task_reply,
-)
+from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
-from penstock.words.config import KIB
-from penstock.words.errors import NotAvailable
-
-if TYPE_CHECKING:
-    from penstock.log.projections import RunView
-    from penstock.runs.core import Core
-
-#: The kind that a coding task is a run of.
-TASK_KIND = "coding"
-#: Bytes of a page of events: a result is sent twice, as text and as JSON, in one frame, and clients
-#: take frames of 1 MiB.
-PAGE_BYTES = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +35,16 @@ ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
 
 def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
     """What each tool does, by its name."""
-    return {**_run_calls(core, shutdown), **_other_calls(core), **_task_calls(core)}
+    return {
+        **_submit_calls(core, shutdown),
+        **_look_calls(core),
+        **_control_calls(core),
+        **_daemon_calls(core),
+        **_task_calls(core),
+    }
 
 
-def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
+def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     waiting = Waiting(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
@@ -68,6 +58,10 @@ def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")
 
+    return {"start_run": start_run, "retry_run": retry_run, "wait_run": wait_run}
+
+
+def _look_calls(core: Core) -> dict[str, ToolCall]:
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
         return (await core.reader.reply(args.run_id)).model_dump(mode="json")
 
@@ -76,6 +70,21 @@ def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         runs, following = await core.reader.list(wanted)
         return {"runs": runs, "next": following}
 
+    async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
+        page = await read_page(
+            core,
+            args.run_id,
+            args.after,
+            args.limit,
+            after_id=args.after_id,
+            max_bytes=a.PAGE_BYTES,
+        )
+        return dict(from_json(page))
+
+    return {"get_run": get_run, "list_runs": list_runs, "read_events": read_events}
+
+
+def _control_calls(core: Core) -> dict[str, ToolCall]:
     async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
         receipt = await core.control.cancel(args.run_id, args.reason, wait=args.wait)
         return receipt.model_dump(mode="json")
@@ -84,52 +93,31 @@ def _run_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         await core.control.answer(args.run_id, args.name, args.answer, by="mcp")
         return args.model_dump(mode="json")
 
-    return {
-        "start_run": start_run,
-        "retry_run": retry_run,
-        "wait_run": wait_run,
-        "get_run": get_run,
-        "list_runs": list_runs,
-        "cancel_run": cancel_run,
-        "answer_ask": answer_ask,
-    }
+    return {"cancel_run": cancel_run, "answer_ask": answer_ask}
 
 
-def _other_calls(core: Core) -> dict[str, ToolCall]:
-    async def read_events(args: a.ReadEvents, _caller: Caller) -> dict[str, Any]:
-        page = await read_page(core, args.run_id, args.after, args.limit, args.after_id)
-        return dict(from_json(page))
-
+def _daemon_calls(core: Core) -> dict[str, ToolCall]:
     async def list_pipelines(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
-        kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
-        return {"pipelines": [kind_json(kind) for kind in kinds]}
+        return kinds_json(core.kinds.values())
 
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
         return core.statistics().to_json()
 
-    return {
-        "read_events": read_events,
-        "list_pipelines": list_pipelines,
-        "queue_status": queue_status,
-    }
+    return {"list_pipelines": list_pipelines, "queue_status": queue_status}
 
 
 def _task_calls(core: Core) -> dict[str, ToolCall]:
+    tasks = CodingTasks(core)
+
     async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
-        if TASK_KIND not in core.kinds:
-            raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
-        inputs = {"prompt": args.prompt, "answers": list(args.answers)}
-        submitted = await core.submitter.submit(
-            SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=args.priority)
-        )
-        task = task_reply(submitted.reply(), caller.base)
+        task = await tasks.submit(args.task(), caller.base)
         return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:
-        run = await core.reader.reply(args.task_id)
-        return task_reply(run, caller.base).model_dump(mode="json")
+        task = await tasks.look(args.task_id, caller.base)
+        return task.model_dump(mode="json")
 
     return {
         "start_coding_task": start_coding_task,
@@ -137,25 +125,11 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     }
 
 
-async def read_page(
-    core: Core,
-    run_id: str | None,
-    after: int,
-    limit: int,
-    after_id: UUID | None = None,
-) -> bytes:
-    """A page of events that fits into a message. RunNotFound."""
-    size = min(PAGE_BYTES, core.config.page_bytes)
-    return await shapes.read_page(
-        core, run_id, after, limit, after_id=after_id, max_bytes=size
-    )
-
-
 class Waiting:
-    """Waits for runs, and tells how they come along."""
+    """Waits for runs, and reports how they come along."""
 
     def __init__(self, core: Core, shutdown: Shutdown) -> None:
-        self._core, self._closing = core, shutdown
+        self._core, self._shutdown = core, shutdown
         self._numbers = itertools.count(1)
 
     async def wait(self, args: a.WaitRun, caller: Caller) -> RunReply:
@@ -169,7 +143,7 @@ class Waiting:
             over = _is_over(view, args.until)
             while not over:
                 left = max(deadline - trio.current_time(), 0.0)
-                with self._closing.until_streams_end(left) as scope:
+                with self._shutdown.until_streams_end(left) as scope:
                     batch = await anext(subscription, None)
                 if scope.cancelled_caught or batch is None:
                     break

@@ -14,6 +14,7 @@ import trio
 
 from penstock.concurrency.enduring import endure
 from penstock.concurrency.late import import_late
+from penstock.runs.core import Core
 from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.shutdown import Shutdown
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-    from penstock.runs.core import Core
     from penstock.server.mcp.subscriptions import Subscriptions
 
 #: Makes the server of a core; it can be given, so that others are served by the same stack.
-Build = Callable[["Core", Shutdown, "Subscriptions", str], "Server[Any]"]
+Build = Callable[[Core, Shutdown, "Subscriptions", str], "Server[Any]"]
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ class LazyMcp:
     def __init__(
         self, core: Core, shutdown: Shutdown, base: str, build: Build | None
     ) -> None:
-        self._core, self._closing, self._base = core, shutdown, base
+        self._core, self._shutdown, self._base = core, shutdown, base
         self._build = build
         self._wanted = trio.Event()
         self._ready = trio.Event()
@@ -58,7 +58,7 @@ class LazyMcp:
         self._quiet = trio.lowlevel.ParkingLot()
 
     async def serve(self) -> None:
-        """Serve from the first request to the goodbye, and until what was asked is answered."""
+        """Serve from the first request to the stop, and until what was asked is answered."""
         await self._wanted.wait()
         try:
             await self._serve()
@@ -71,14 +71,14 @@ class LazyMcp:
         module = await import_late("penstock.server.mcp.server")
         build = self._build or module.build_server
         async with module.open_subscriptions(
-            self._core, self._closing
+            self._core, self._shutdown
         ) as subscriptions:
-            server = build(self._core, self._closing, subscriptions, self._base)
+            server = build(self._core, self._shutdown, subscriptions, self._base)
             manager = module.build_manager(server, self._core.config)
             async with manager.run():
                 self._manager = manager
                 self._ready.set()
-                await self._closing.wait_streams_ending()
+                await self._shutdown.wait_streams_ending()
                 # Every call that waited has its result by now; it is on its way out.
                 with trio.move_on_after(self._core.config.shutdown_servers / 2):
                     await self._wait_quiet()

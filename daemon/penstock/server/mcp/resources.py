@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mcp.types import Resource, ResourceTemplate
 
 from penstock.log.filters import parse_filter
-from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE
-from penstock.server.mcp.calls import read_page
+from penstock.runs.core import Core
+from penstock.server.events_page import read_page
+from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE, PAGE_BYTES
 from penstock.words.errors import NotFound, TooLarge
 from penstock.words.events import DAEMON_STREAM, ArtifactPartial
 from penstock.words.values import check_run_id
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 #: Runs told by one page of `resources/list`.
 LISTED_RUNS = 100
@@ -93,7 +91,9 @@ async def read_resource(core: Core, uri: str) -> tuple[str, str]:
     if parts.part == "artifacts":
         return "text/plain", await read_artifact(core, parts.run_id, parts.artifact_id)
     if parts.part == "events":
-        page = await read_page(core, parts.run_id, parts.after, LONGEST_PAGE)
+        page = await read_page(
+            core, parts.run_id, parts.after, LONGEST_PAGE, max_bytes=PAGE_BYTES
+        )
         return "application/json", page.decode()
     run = await core.reader.reply(parts.run_id)
     return "application/json", run.model_dump_json()

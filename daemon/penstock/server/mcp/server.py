@@ -1,23 +1,153 @@
-"""The MCP server of a core, put together from the SDK's parts. Importing this costs seconds."""
+"""The MCP server of a core: tools, resources and templates, on the SDK's parts.
+
+Importing this costs seconds.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import logging
+import secrets
+from typing import Any
 
 import mcp.types as wire
+import trio
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
-from penstock.server.mcp.handlers import Handlers
+from penstock.runs.core import Core
+from penstock.server.asgi import UNIX_STATE
+from penstock.server.mcp import resources
+from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.subscriptions import Subscriptions
 from penstock.server.mcp.subscriptions import open_subscriptions as open_subscriptions
-from penstock.server.mcp.tasks import RunTasks, install_tasks
-from penstock.server.mcp.tools import INSTRUCTIONS
+from penstock.server.mcp.tasks import RunTasks, created, declared, install_tasks
+from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
 from penstock.server.shutdown import Shutdown
+from penstock.words.api import problem_of, refused
 from penstock.words.config import Config
+from penstock.words.errors import NotFound, PenstockError
+from penstock.words.problems import row_of
 
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
+Context = ServerRequestContext[Any, Any]
+_log = logging.getLogger("penstock.mcp")
+
+#: Tools that start a run: a client that knows tasks is given one.
+_STARTERS = frozenset({"start_run", "retry_run", "start_coding_task"})
+
+
+class Handlers:
+    """One method per request. `base` is how clients that came by the Unix socket are told the address."""
+
+    def __init__(
+        self, core: Core, shutdown: Shutdown, tasks: RunTasks, base: str
+    ) -> None:
+        self._core, self._tasks, self._base = core, tasks, base
+        self._listed = listed_tools(core.kinds.values())
+        self._calls = tool_calls(core, shutdown)
+
+    async def list_tools(self, _ctx: Context, _params: Any) -> wire.ListToolsResult:
+        await trio.lowlevel.checkpoint()
+        return wire.ListToolsResult(tools=self._listed)
+
+    async def call_tool(self, ctx: Context, params: wire.CallToolRequestParams) -> Any:
+        """What a tool gives; an error is a result too, since the model is to read it."""
+        if params.name not in self._calls:
+            known = ", ".join(self._calls)
+            why = f"there is no tool {params.name[:80]!r} (there are: {known})"
+            raise MCPError(wire.INVALID_PARAMS, why)
+        try:
+            return await self._call(ctx, params)
+        except ValidationError as error:
+            return _failure(refused(error))
+        except PenstockError as error:
+            ours = row_of(error).status == 500
+            return _fault(params.name) if ours else _failure(error)
+        except MCPError:
+            raise
+        except Exception:  # noqa: BLE001
+            # The boundary of one call: the client learns that it failed, the log learns why.
+            return _fault(params.name)
+
+    async def _call(
+        self, ctx: Context, params: wire.CallToolRequestParams
+    ) -> wire.CallToolResult | dict[str, Any]:
+        caller = Caller(self._base_of(ctx), lambda n, text: _report(ctx, n, text))
+        arguments = TOOLS[params.name].takes.model_validate(params.arguments or {})
+        given = await self._calls[params.name](arguments, caller)
+        if params.name in _STARTERS and declared(ctx):
+            return created(await self._tasks.look(given["run_id"]))
+        return _result(given)
+
+    def _base_of(self, ctx: Context) -> str:
+        """How this caller addresses the daemon."""
+        if ctx.request is None or ctx.request.scope["state"].get(UNIX_STATE) is True:
+            return self._base
+        return f"http://{ctx.request.headers['host']}"
+
+    async def list_resources(
+        self, _ctx: Context, params: wire.PaginatedRequestParams | None
+    ) -> wire.ListResourcesResult:
+        cursor = params.cursor if params else None
+        try:
+            found, following = await resources.list_resources(self._core, cursor)
+        except NotFound as error:
+            raise MCPError(wire.INVALID_PARAMS, str(error)) from None
+        return wire.ListResourcesResult(resources=found, next_cursor=following)
+
+    async def list_templates(
+        self, _ctx: Context, _params: Any
+    ) -> wire.ListResourceTemplatesResult:
+        await trio.lowlevel.checkpoint()
+        return wire.ListResourceTemplatesResult(resource_templates=resources.TEMPLATES)
+
+    async def read_resource(
+        self, _ctx: Context, params: wire.ReadResourceRequestParams
+    ) -> wire.ReadResourceResult:
+        uri = params.uri
+        try:
+            media_type, text = await resources.read_resource(self._core, uri)
+        except PenstockError as error:
+            why = problem_of(error)[1].detail
+            raise MCPError(wire.INVALID_PARAMS, why, {"uri": uri}) from None
+        content = wire.TextResourceContents(uri=uri, mime_type=media_type, text=text)
+        return wire.ReadResourceResult(contents=[content])
+
+    async def set_level(self, _ctx: Context, _params: Any) -> wire.EmptyResult:
+        """Clients of the older protocol set one; it is taken, and nothing is logged to them."""
+        await trio.lowlevel.checkpoint()
+        return wire.EmptyResult()
+
+
+async def _report(ctx: Context, number: int, text: str) -> None:
+    await ctx.session.report_progress(float(number), message=text)
+
+
+def _result(given: dict[str, Any]) -> wire.CallToolResult:
+    text = json.dumps(given, ensure_ascii=False)
+    return wire.CallToolResult(
+        content=[wire.TextContent(text=text)], structured_content=given
+    )
+
+
+def _failure(error: PenstockError) -> wire.CallToolResult:
+    """An error of ours as a result: the sentence for whoever reads, the document for programs."""
+    _, problem = problem_of(error)
+    return wire.CallToolResult(
+        content=[wire.TextContent(text=problem.detail)],
+        structured_content=problem.model_dump(mode="json"),
+        is_error=True,
+    )
+
+
+def _fault(tool: str) -> wire.CallToolResult:
+    fault_id = secrets.token_hex(8)
+    _log.exception("fault %s: the tool %s", fault_id, tool)
+    why = f"the daemon failed to answer; its log tells why under {fault_id}"
+    return wire.CallToolResult(content=[wire.TextContent(text=why)], is_error=True)
 
 
 def build_server(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 from mcp.server.connection import Connection
@@ -34,14 +34,12 @@ from mcp.types import (
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.filters import parse_filter
+from penstock.runs.core import Core
 from penstock.server.mcp.resources import parse_uri
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotFound, PenstockError, StoreUnavailable
 
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
-
-
+Context = ServerRequestContext[Any, Any]
 Notify = Callable[[ServerEvent], Awaitable[None]]
 #: What may have changed, each with a value that differs when it has.
 Marks = dict[ServerEvent, object]
@@ -51,6 +49,9 @@ T = TypeVar("T")
 
 #: Seconds until a store that did not answer is asked again.
 AGAIN_SECONDS = 1.0
+
+#: Where a session keeps its subscriptions, by address.
+_KEY = "penstock.subscriptions"
 
 _log = logging.getLogger("penstock.mcp")
 
@@ -91,7 +92,7 @@ async def _follow(
 ) -> None:
     """`ended`: what is said of a subscription that ends before its run."""
     try:
-        await _tell_changes(core, run_id, look, notify, after)
+        await _announce_changes(core, run_id, look, notify, after)
     except PenstockError as error:
         # Pruned meanwhile, or damaged: one subscription ends, and no other.
         _log.info("a subscription to %s ends: %s", run_id or "all runs", error)
@@ -100,7 +101,7 @@ async def _follow(
             await notify(event)
 
 
-async def _tell_changes(
+async def _announce_changes(
     core: Core, run_id: str | None, look: Look, notify: Notify, after: int
 ) -> None:
     marks: Marks = {}
@@ -132,11 +133,6 @@ async def _wait_changed(core: Core, run_id: str | None, after: int) -> bool:
     return False
 
 
-Context = ServerRequestContext[Any, Any]
-#: Where a session keeps its subscriptions, by address.
-_KEY = "penstock.subscriptions"
-
-
 @asynccontextmanager
 async def open_subscriptions(
     core: Core, shutdown: Shutdown
@@ -153,7 +149,7 @@ class Subscriptions:
     def __init__(
         self, core: Core, shutdown: Shutdown, pumps_nursery: trio.Nursery
     ) -> None:
-        self._core, self._closing = core, shutdown
+        self._core, self._shutdown = core, shutdown
         self._pumps_nursery = pumps_nursery
         #: Pumps that run, or are about to.
         self.count = 0
@@ -175,21 +171,11 @@ class Subscriptions:
             if isinstance(event, ResourceUpdated):
                 await ctx.session.send_resource_updated(event.uri)
 
-        async def pump(room: ExitStack) -> None:
-            # What goes wrong for one session is no reason to end those of the others.
-            failed = DeferredFailure()
-            with room, scope:
-                with failed:
-                    await follow_run(self._core, run_id, [params.uri], notify, after)
-                if failed.error is not None:
-                    _log.warning("a subscription ended: %r", failed.error)
-                # The run has ended; the subscription is there until it is taken back.
-                await trio.sleep_forever()
-
+        follow = partial(follow_run, self._core, run_id, [params.uri], notify, after)
         with ExitStack() as room:
             room.enter_context(self._room(1))
             scopes[params.uri] = scope
-            self._pumps_nursery.start_soon(pump, room.pop_all())
+            self._pumps_nursery.start_soon(_pump, follow, scope, room.pop_all())
         return EmptyResult()
 
     async def unsubscribe(
@@ -210,36 +196,25 @@ class Subscriptions:
         # Whatever is recorded from here on is told, however long the acknowledgement takes.
         after = self._core.bus.head
         wanted = params.notifications
-        uris = list(dict.fromkeys(wanted.resource_subscriptions or ()))
-        runs: dict[str, list[str]] = {}
-        for uri in uris:
-            runs.setdefault(_run_of(uri), []).append(uri)
+        runs = _by_run(wanted.resource_subscriptions or ())
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
 
         async def notify(event: ServerEvent) -> None:
             notice = event_to_notification(event, meta)
             await ctx.session.send_notification(notice, ctx.request_id)
 
-        honoured = SubscriptionFilter(
-            resources_list_changed=wanted.resources_list_changed or None,
-            resource_subscriptions=uris or None,
-        )
-        acknowledged = SubscriptionsAcknowledgedNotificationParams(
-            notifications=honoured, _meta=meta
-        )
         with self._room(len(runs) + 1):
             async with trio.open_nursery() as nursery:
                 await ctx.session.send_notification(
-                    SubscriptionsAcknowledgedNotification(params=acknowledged),
-                    ctx.request_id,
+                    _acknowledgement(wanted, meta), ctx.request_id
                 )
-                for run_id, some in runs.items():
+                for run_id, uris in runs.items():
                     nursery.start_soon(
-                        follow_run, self._core, run_id, some, notify, after
+                        follow_run, self._core, run_id, uris, notify, after
                     )
-                if honoured.resources_list_changed:
+                if wanted.resources_list_changed:
                     nursery.start_soon(follow_list, self._core, notify, after)
-                await self._closing.wait_streams_ending()
+                await self._shutdown.wait_streams_ending()
                 nursery.cancel_scope.cancel(reason="the daemon is stopping")
         return SubscriptionsListenResult(_meta=meta)
 
@@ -256,6 +231,21 @@ class Subscriptions:
             yield
         finally:
             self.count -= pumps
+
+
+async def _pump(
+    follow: Callable[[], Awaitable[None]], scope: trio.CancelScope, room: ExitStack
+) -> None:
+    """Follow for a session, and keep its room until `scope` is cancelled."""
+    # What goes wrong for one session is no reason to end those of the others.
+    failed = DeferredFailure()
+    with room, scope:
+        with failed:
+            await follow()
+        if failed.error is not None:
+            _log.warning("a subscription ended: %r", failed.error)
+        # The run has ended; the subscription is there until it is taken back.
+        await trio.sleep_forever()
 
 
 def connection_of(ctx: Context) -> Connection:
@@ -277,6 +267,29 @@ def _scopes_of(ctx: Context) -> dict[str, trio.CancelScope]:
 def _cancel_all(scopes: dict[str, trio.CancelScope]) -> None:
     for scope in scopes.values():
         scope.cancel(reason="the session has ended")
+
+
+def _acknowledgement(
+    wanted: SubscriptionFilter, meta: dict[str, Any]
+) -> SubscriptionsAcknowledgedNotification:
+    """What is honoured of what a client wants: all that we know."""
+    uris = list(dict.fromkeys(wanted.resource_subscriptions or ()))
+    honoured = SubscriptionFilter(
+        resources_list_changed=wanted.resources_list_changed or None,
+        resource_subscriptions=uris or None,
+    )
+    params = SubscriptionsAcknowledgedNotificationParams(
+        notifications=honoured, _meta=meta
+    )
+    return SubscriptionsAcknowledgedNotification(params=params)
+
+
+def _by_run(uris: Iterable[str]) -> dict[str, list[str]]:
+    """The addresses by the run that they are of, each once."""
+    runs: dict[str, list[str]] = {}
+    for uri in dict.fromkeys(uris):
+        runs.setdefault(_run_of(uri), []).append(uri)
+    return runs
 
 
 def _run_of(uri: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -24,128 +24,13 @@ from mcp.types import (
 )
 from pydantic import Field, ValidationError
 
-from penstock.log.projections import AskView
+from penstock.log.projections import AskView, RunView
+from penstock.runs.core import Core
 from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
+from penstock.words.lifecycle import CANCELLED, COMPLETED
 from penstock.words.values import check_run_id, format_time
-
-if TYPE_CHECKING:
-    from penstock.log.projections import RunView
-    from penstock.runs.core import Core
-
-
-class RunTasks:
-    """The runs of a core as tasks."""
-
-    def __init__(self, core: Core, base: str) -> None:
-        self._core, self._base = core, base
-
-    async def look(self, task_id: str) -> Task:
-        view = await self._view(task_id)
-        told = task_reply(await self._core.reader.reply(view.run_id), self._base)
-        keep = self._core.config.retention_seconds
-        return run_task(view, told, ttl_ms=int(keep * 1000))
-
-    async def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
-        view = await self._view(task_id)
-        for name in responses.keys() & open_asks(view).keys():
-            answer = _answer(responses[name])
-            if answer is None:
-                # Declined: the question stays open, for somebody else or its deadline.
-                continue
-            try:
-                answer = AnswerRequest(answer=answer).answer
-                await self._core.control.answer(task_id, name, answer, by="mcp")
-            except ValidationError as error:
-                raise MCPError(INVALID_PARAMS, str(refused(error, at=name))) from None
-            except Refused as error:
-                raise MCPError(INVALID_PARAMS, str(error)) from None
-            except (Conflict, Terminal):
-                # Somebody else was faster, or the run has ended: there is nothing to answer.
-                continue
-
-    async def cancel(self, task_id: str) -> None:
-        view = await self._view(task_id)
-        if not view.ended:
-            await self._core.control.cancel(task_id, "cancelled as a task")
-
-    async def _view(self, task_id: str) -> RunView:
-        try:
-            view = await self._core.reader.view(check_run_id(task_id))
-        except (NotFound, ValueError):
-            raise KeyError(task_id) from None
-        if view.state is None:
-            # The daemon's own stream, which is no run.
-            raise KeyError(task_id)
-        return view
-
-
-def run_task(view: RunView, told: TaskReply, *, ttl_ms: int) -> Task:
-    """The task that a run is. A failed run is a completed task whose result tells the failure."""
-    assert view.created_at is not None
-    assert view.last_at is not None
-    status = _status(view)
-    return Task(
-        task_id=view.run_id,
-        status=status,
-        created=view.created_at,
-        updated=view.last_at,
-        message=status_line(view),
-        ttl_ms=ttl_ms,
-        requests={name: question(ask) for name, ask in open_asks(view).items()},
-        result=_result(told) if status == "completed" else None,
-    )
-
-
-def question(ask: AskView) -> dict[str, Any]:
-    """An ask as a form with one field."""
-    answer: dict[str, Any] = {"type": "string", "title": "Answer"}
-    if ask.choices:
-        answer["enum"] = list(ask.choices)
-    if ask.default is not None:
-        answer["default"] = ask.default
-    schema = {
-        "type": "object",
-        "properties": {"answer": answer},
-        "required": ["answer"],
-    }
-    return {
-        "method": "elicitation/create",
-        "params": {
-            "mode": "form",
-            "message": ask.question,
-            "requestedSchema": schema,
-        },
-    }
-
-
-def _status(view: RunView) -> Status:
-    if view.state == "cancelled":
-        return "cancelled"
-    if view.ended:
-        return "completed"
-    return "input_required" if open_asks(view) else "working"
-
-
-def _result(told: TaskReply) -> dict[str, Any]:
-    """What the tool call would have given, had it waited for the end."""
-    return {
-        "resultType": "complete",
-        "content": [{"type": "text", "text": told.model_dump_json()}],
-        "structuredContent": told.model_dump(mode="json"),
-        "isError": told.state != "completed",
-    }
-
-
-def _answer(response: Any) -> str | None:
-    """The answer in the client's response to a form; None if its user gave none."""
-    if not isinstance(response, dict) or response.get("action") != "accept":
-        return None
-    content = response.get("content")
-    answer = content.get("answer") if isinstance(content, dict) else None
-    return answer if isinstance(answer, str) else None
-
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 #: The protocol version that the extension came with.
@@ -175,7 +60,7 @@ class Task:
 
     def wire(self) -> dict[str, Any]:
         """The task as JSON; a client that gets it must have asked for one."""
-        told: dict[str, Any] = {
+        data: dict[str, Any] = {
             "taskId": self.task_id,
             "status": self.status,
             "createdAt": format_time(self.created),
@@ -184,14 +69,14 @@ class Task:
             "pollIntervalMs": POLL_MS,
         }
         if self.message:
-            told["statusMessage"] = self.message
+            data["statusMessage"] = self.message
         if self.status == "input_required":
-            told["inputRequests"] = {k: dict(v) for k, v in self.requests.items()}
+            data["inputRequests"] = {k: dict(v) for k, v in self.requests.items()}
         if self.result is not None:
-            told["result"] = dict(self.result)
+            data["result"] = dict(self.result)
         if self.error is not None:
-            told["error"] = dict(self.error)
-        return told
+            data["error"] = dict(self.error)
+        return data
 
 
 class Tasks(Protocol):
@@ -284,3 +169,115 @@ def _check_name(ctx: Context, task_id: str) -> None:
     name = ctx.request.headers.get(MCP_NAME_HEADER)
     if name is not None and decode_header_value(name) != task_id:
         raise MCPError(HEADER_MISMATCH, "Mcp-Name is not the task's id")
+
+
+class RunTasks:
+    """The runs of a core as tasks."""
+
+    def __init__(self, core: Core, base: str) -> None:
+        self._core, self._base = core, base
+
+    async def look(self, task_id: str) -> Task:
+        view = await self._view(task_id)
+        reply = task_reply(await self._core.reader.reply(view.run_id), self._base)
+        keep = self._core.config.retention_seconds
+        return run_task(view, reply, ttl_ms=int(keep * 1000))
+
+    async def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
+        view = await self._view(task_id)
+        for name in responses.keys() & open_asks(view).keys():
+            answer = _answer(responses[name])
+            if answer is None:
+                # Declined: the question stays open, for somebody else or its deadline.
+                continue
+            try:
+                answer = AnswerRequest(answer=answer).answer
+                await self._core.control.answer(task_id, name, answer, by="mcp")
+            except ValidationError as error:
+                raise MCPError(INVALID_PARAMS, str(refused(error, at=name))) from None
+            except Refused as error:
+                raise MCPError(INVALID_PARAMS, str(error)) from None
+            except (Conflict, Terminal):
+                # Somebody else was faster, or the run has ended: there is nothing to answer.
+                continue
+
+    async def cancel(self, task_id: str) -> None:
+        view = await self._view(task_id)
+        if not view.ended:
+            await self._core.control.cancel(task_id, "cancelled as a task")
+
+    async def _view(self, task_id: str) -> RunView:
+        try:
+            view = await self._core.reader.view(check_run_id(task_id))
+        except (NotFound, ValueError):
+            raise KeyError(task_id) from None
+        if view.state is None:
+            # The daemon's own stream, which is no run.
+            raise KeyError(task_id)
+        return view
+
+
+def run_task(view: RunView, reply: TaskReply, *, ttl_ms: int) -> Task:
+    """The task that a run is. A failed run is a completed task whose result tells the failure."""
+    assert view.created_at is not None
+    assert view.last_at is not None
+    status = _status(view)
+    return Task(
+        task_id=view.run_id,
+        status=status,
+        created=view.created_at,
+        updated=view.last_at,
+        message=status_line(view),
+        ttl_ms=ttl_ms,
+        requests={name: question(ask) for name, ask in open_asks(view).items()},
+        result=_result(reply) if status == "completed" else None,
+    )
+
+
+def question(ask: AskView) -> dict[str, Any]:
+    """An ask as a form with one field."""
+    answer: dict[str, Any] = {"type": "string", "title": "Answer"}
+    if ask.choices:
+        answer["enum"] = list(ask.choices)
+    if ask.default is not None:
+        answer["default"] = ask.default
+    schema = {
+        "type": "object",
+        "properties": {"answer": answer},
+        "required": ["answer"],
+    }
+    return {
+        "method": "elicitation/create",
+        "params": {
+            "mode": "form",
+            "message": ask.question,
+            "requestedSchema": schema,
+        },
+    }
+
+
+def _status(view: RunView) -> Status:
+    if view.state == CANCELLED:
+        return "cancelled"
+    if view.ended:
+        return "completed"
+    return "input_required" if open_asks(view) else "working"
+
+
+def _result(reply: TaskReply) -> dict[str, Any]:
+    """What the tool call would have given, had it waited for the end."""
+    return {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": reply.model_dump_json()}],
+        "structuredContent": reply.model_dump(mode="json"),
+        "isError": reply.state != COMPLETED,
+    }
+
+
+def _answer(response: Any) -> str | None:
+    """The answer in the client's response to a form; None if its user gave none."""
+    if not isinstance(response, dict) or response.get("action") != "accept":
+        return None
+    content = response.get("content")
+    answer = content.get("answer") if isinstance(content, dict) else None
+    return answer if isinstance(answer, str) else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.types import Tool as WireTool
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
+from penstock.runs.kind import Kind
 from penstock.server.mcp import arguments as a
 from penstock.words.api import (
     CancelReceipt,
@@ -20,10 +21,6 @@ from penstock.words.api import (
     SubmitRequest,
     TaskReply,
 )
-
-if TYPE_CHECKING:
-    from penstock.runs.kind import Kind
-
 
 #: What a submit's fields mean, for a model that has read nothing else of us.
 FIELDS: Mapping[str, str] = {
@@ -56,8 +53,8 @@ def start_run_schema(kinds: Iterable[Kind]) -> dict[str, Any]:
     properties = schema["properties"]
     properties["kind"] = {"type": "string", "enum": [kind.name for kind in kinds]}
     properties["inputs"] = {"anyOf": forms}
-    for name, told in FIELDS.items():
-        properties[name]["description"] = told
+    for name, meaning in FIELDS.items():
+        properties[name]["description"] = meaning
     about = " ".join(f"{kind.name}: {kind.summary}" for kind in kinds)
     properties["kind"]["description"] = f"{FIELDS['kind']} {about}"
     schema["required"] = ["kind", "inputs"]

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import trio
 
 from penstock.concurrency.threads import run_in_thread
-from penstock.log.bus import SubscriberStatistics
+from penstock.runs.core import Core
 from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.health import HealthOf
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
-from penstock.server.replies import kind_json
+from penstock.server.replies import clients_json, kinds_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import GroupRequest, PauseRequest, read_json
 from penstock.words.errors import NotAvailable
-from penstock.words.values import format_time
-
-if TYPE_CHECKING:
-    from penstock.runs.core import Core
 
 
 def queue_handlers(core: Core) -> dict[str, Handler]:
@@ -101,14 +96,10 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
 
     # The rest wait for nothing, whatever the load.
     def pipelines(_call: Call) -> HttpAnswer:
-        kinds = sorted(core.kinds.values(), key=lambda kind: kind.name)
-        return json_answer({"pipelines": [kind_json(kind) for kind in kinds]})
+        return json_answer(kinds_json(core.kinds.values()))
 
     def clients(_call: Call) -> HttpAnswer:
-        rows = core.bus.subscribers()
-        return json_answer(
-            {"clients": [client_json(row) for row in rows], "head": core.bus.head}
-        )
+        return json_answer(clients_json(core.bus))
 
     def openapi(_call: Call) -> HttpAnswer:
         return json_answer(describe(core.version, core.kinds.values()))
@@ -119,18 +110,4 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,
-    }
-
-
-def client_json(row: SubscriberStatistics) -> dict[str, Any]:
-    """A reader of a stream."""
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "run_id": row.run_id,
-        "cursor": row.cursor,
-        "lag": row.lag,
-        "overflow": row.overflow,
-        "dropped": row.dropped,
-        "since": format_time(row.since),
     }

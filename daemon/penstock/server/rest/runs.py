@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from penstock.log.filters import parse_filter
-from penstock.log.writes import AskRow
+from penstock.log.projections import RunView
+from penstock.runs.core import Core
 from penstock.server.answer import HttpAnswer, json_answer
-from penstock.server.replies import submit_json, task_reply
+from penstock.server.coding_tasks import CodingTasks
+from penstock.server.replies import ask_json, submit_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
@@ -19,45 +20,26 @@ from penstock.words.api import (
     TaskRequest,
     read_json,
 )
-from penstock.words.errors import AskNotFound, NotAvailable
-from penstock.words.values import format_time
-
-if TYPE_CHECKING:
-    from penstock.log.projections import RunView
-    from penstock.runs.core import Core
-
-
-#: The kind that a task is a run of.
-TASK_KIND = "coding"
+from penstock.words.errors import AskNotFound
 
 
 def task_handlers(core: Core) -> dict[str, Handler]:
     """The handlers of `/tasks`, by the name of their route."""
+    tasks = CodingTasks(core)
 
     async def create_task(call: Call) -> HttpAnswer:
         request = read_json(TaskRequest, call.body)
-        if TASK_KIND not in core.kinds:
-            raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
-        submitted = await core.submitter.submit(
-            submit_request(request), wait=call.query["wait"]
-        )
-        return json_answer(task_reply(submitted.reply(), call.base))
+        task = await tasks.submit(request, call.base, wait=call.query["wait"])
+        return json_answer(task)
 
     async def get_task(call: Call) -> HttpAnswer:
-        run = await core.reader.reply(call.run_id)
-        return json_answer(task_reply(run, call.base))
+        return json_answer(await tasks.look(call.run_id, call.base))
 
     return {"create_task": create_task, "get_task": get_task}
 
 
-def submit_request(request: TaskRequest) -> SubmitRequest:
-    """The run that a task asks for."""
-    inputs = {"prompt": request.prompt, "answers": list(request.answers)}
-    return SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=request.priority)
-
-
 def run_handlers(core: Core) -> dict[str, Handler]:
-    """The handlers of `/runs`, by the name of their route."""
+    """The handlers that submit runs, by the name of their route."""
 
     async def submit(call: Call) -> HttpAnswer:
         request = read_json(SubmitRequest, call.body)
@@ -67,6 +49,12 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     async def retry(call: Call) -> HttpAnswer:
         submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
         return accepted(call, submitted.view, created=submitted.created)
+
+    return {"submit": submit, "retry": retry}
+
+
+def look_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers that look at runs, by the name of their route."""
 
     async def list_runs(call: Call) -> HttpAnswer:
         query = call.query
@@ -78,8 +66,14 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         return json_answer(await core.reader.reply(call.run_id))
 
     async def why(call: Call) -> HttpAnswer:
-        told = await core.why(call.run_id)
-        return json_answer(told.to_json())
+        reasons = await core.why(call.run_id)
+        return json_answer(reasons.to_json())
+
+    return {"list_runs": list_runs, "get_run": get_run, "why": why}
+
+
+def control_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of what is said to a run, by the name of their route."""
 
     async def cancel(call: Call) -> HttpAnswer:
         request = read_json(CancelRequest, call.body, empty=b"{}")
@@ -98,16 +92,7 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         recorded, judgement = await core.control.report_bug(call.run_id, request)
         return json_answer({**judgement.shown(), "position": recorded.position})
 
-    return {
-        "submit": submit,
-        "retry": retry,
-        "list_runs": list_runs,
-        "get_run": get_run,
-        "why": why,
-        "cancel": cancel,
-        "intervene": intervene,
-        "report_bug": report_bug,
-    }
+    return {"cancel": cancel, "intervene": intervene, "report_bug": report_bug}
 
 
 def ask_handlers(core: Core) -> dict[str, Handler]:
@@ -138,19 +123,3 @@ def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
     return json_answer(submit_json(view, call.base), 202 if created else 200, location)
-
-
-def ask_json(row: AskRow) -> dict[str, Any]:
-    """A question as surfaces show it."""
-    return {
-        "run_id": row.run_id,
-        "name": row.name,
-        "question": row.question,
-        "choices": list(row.choices),
-        "default": row.default,
-        "expires_at": None if row.expires_at is None else format_time(row.expires_at),
-        "state": row.state,
-        "answer": row.answer,
-        "answered_by": row.answered_by,
-        "raised_at": format_time(row.raised_at),
-    }

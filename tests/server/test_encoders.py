@@ -1,4 +1,4 @@
-"""Frames of the event stream: the same bytes for every client, and what a client reads in them."""
+"""The forms of a stream: the same bytes for every client, and what a client reads in them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from penstock.log.bus import Batch, Gap, batch_of
-from penstock.server.frames import batch_frames, events_frame, text_frame
+from penstock.log.bus import Batch, batch_of
+from penstock.server.encoders import (
+    NDJSON,
+    SSE,
+    WEBSOCKET,
+    Encoder,
+    text_frame,
+    websocket_facts,
+)
+from penstock.words.api import ByeFrame
 from penstock.words.events import Log, encode_event
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
@@ -49,10 +57,10 @@ def test_a_client_reads_what_was_framed(text: str) -> None:
     assert messages(text_frame(text) + text_frame("next")) == [text, "next"]
 
 
-def test_an_events_frame_is_the_envelopes_of_its_facts() -> None:
+def test_an_websocket_facts_is_the_envelopes_of_its_facts() -> None:
     """WS-05"""
     facts = (fact("grüße \U0001f600\u2029"), fact("x" * 600_000, 2))
-    [told] = messages(batch_frames(Batch(facts), "catch_up"))
+    [told] = messages(websocket_facts(facts))
     assert json.loads(told) == {
         "type": "events",
         "events": [json.loads(one.wire()) for one in facts],
@@ -65,37 +73,39 @@ def test_a_frame_is_made_once_for_all_who_got_the_batch() -> None:
 
     def write(facts: tuple[Recorded, ...]) -> bytes:
         calls.append(len(facts))
-        return events_frame(facts)
+        return websocket_facts(facts)
 
     batch = batch_of((fact("a"), fact("b", 2)), None, live=True)
     first = batch.written(write)
     assert all(batch.written(write) is first for _ in range(100))
     assert calls == [2]
-    assert batch_frames(batch, "catch_up") is batch_frames(batch, "drop_oldest")
-    assert batch_frames(batch, "catch_up") == first
 
 
 def test_two_ways_to_write_a_batch_are_kept_apart() -> None:
     batch = Batch((fact("a"),))
-    assert batch.written(events_frame) == events_frame(batch.facts)
+    assert batch.written(websocket_facts) == websocket_facts(batch.facts)
     assert batch.written(length) == b"1"
-    assert batch.written(events_frame) == events_frame(batch.facts)
+    assert batch.written(websocket_facts) == websocket_facts(batch.facts)
 
 
 def length(facts: tuple[Recorded, ...]) -> bytes:
     return b"%d" % len(facts)
 
 
-def test_a_gap_comes_before_its_facts_and_tells_what_was_dropped() -> None:
-    """WS-09, BUS-07"""
-    batch = Batch((fact("a"),), Gap(3, 7))
-    for overflow, dropped in (("drop_oldest", 5), ("catch_up", None)):
-        gap, events = messages(batch_frames(batch, overflow))  # type: ignore[arg-type]
-        assert json.loads(gap) == {
-            "type": "gap", "first": 3, "last": 7, "dropped": dropped, "put_back": False,
-        }  # fmt: skip
-        assert json.loads(events)["type"] == "events"
+@pytest.mark.parametrize("encoder", [NDJSON, SSE], ids=lambda encoder: encoder.name)
+def test_a_line_of_text_stays_in_its_line(encoder: Encoder) -> None:
+    """API-09: whatever a run says, it ends no line and no event."""
+    said = "a\nb\r\u2028\n\ndata: x"
+    data = encoder.write_facts((fact(said), fact("next", 2)))
+    lines = [line for line in data.decode().split("\n") if "{" in line]
+    found = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert [one["event"]["text"] for one in found] == [said, "next"]
 
 
-def test_an_empty_batch_is_no_frame() -> None:
-    assert batch_frames(Batch(live=True), "catch_up") == b""
+def test_what_is_no_fact_is_named_by_its_form() -> None:
+    """API-09 WS-05"""
+    frame = ByeFrame(reason="why")
+    assert messages(WEBSOCKET.write_frame(frame)) == [frame.model_dump_json()]
+    line = frame.model_dump_json().encode()
+    assert NDJSON.write_frame(frame) == line + b"\n"
+    assert SSE.write_frame(frame) == b"event: bye\ndata: " + line + b"\n\n"

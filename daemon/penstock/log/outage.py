@@ -1,0 +1,186 @@
+"""An outage of the store: how long it is asked again, who gives up when, and what they are told.
+
+Facts wait for a store that does not answer, and all of them must meet it in their order: so the
+recorder tries the same batch again, without those who have waited long enough.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from penstock.log.store import Store
+from penstock.log.writes import (
+    Answer,
+    Append,
+    Appended,
+    Enqueue,
+    Prune,
+    RequestCancel,
+    Result,
+    Write,
+)
+from penstock.words.errors import (
+    LogDamaged,
+    PenstockError,
+    StoreAway,
+    StoreBroken,
+    StoreUnavailable,
+)
+from penstock.words.events import DROPPABLE_TYPES
+
+R = TypeVar("R", bound=Result)
+
+log = logging.getLogger("penstock.recorder")
+
+
+@dataclass(eq=False, slots=True)
+class Pending(Generic[R]):
+    """One write on its way to its commit."""
+
+    write: Write[Result]
+    #: Seconds of Trio's clock.
+    since: float
+    #: It came through the channel, and may be given up.
+    ordinary: bool
+    #: A commit with it got no answer, and may have been done.
+    tried: bool = False
+    result: R | PenstockError | None = None
+    #: Set after `result`.
+    settled: trio.Event = field(default_factory=trio.Event)
+
+
+# Seconds between two tries at an unavailable store: the first, and the longest.
+_FIRST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+
+#: Seconds between two probes of an unavailable store that nobody wants anything of: new runs are
+#: refused until one succeeds, so this is how long they are refused in vain.
+PROBE_SECONDS = 1.0
+
+
+def retry_delay(waited: float) -> float:
+    """Seconds until the next try: a quarter of what was waited already, within bounds."""
+    return min(_LONGEST_RETRY, max(_FIRST_RETRY, waited / 4))
+
+
+def longest_wait(entries: Sequence[Pending[Any]], *, now: float) -> float:
+    """Seconds that the oldest has waited; a claim alone, which nobody waits for, counts as 1 s."""
+    return max((now - entry.since for entry in entries), default=1.0)
+
+
+def gives_up(entry: Pending[Any], *, now: float, patience: float) -> bool:
+    """A conclusion never (D-16), a new run at once (its submitter is told 503), others in time."""
+    if not entry.ordinary:
+        return False
+    if isinstance(entry.write, Enqueue) and entry.write.capacity is not None:
+        return True
+    return now - entry.since >= patience
+
+
+def result_without_store(entry: Pending[Any], why: str) -> Appended | StoreUnavailable:
+    """What one who gave up is told: facts that may be dropped are taken as recorded.
+
+    That the result is unknown is said only if a commit with it may have been done.
+    """
+    if _droppable(entry.write):
+        return Appended()
+    return StoreUnavailable(why) if entry.tried else StoreAway(why)
+
+
+def _droppable(write: Write[Result]) -> bool:
+    return isinstance(write, Append) and all(
+        new.type in DROPPABLE_TYPES for new in write.new_events
+    )
+
+
+# Writes that look at ended runs too: damage that they meet is their own misfortune. Any other is
+# about what is open, which must be recorded, or the daemon's word is worth nothing.
+_ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
+
+
+@dataclass(eq=False, slots=True)
+class Committer:
+    """Commits batches, however the store fails, and knows whether it answers."""
+
+    store: Store
+    #: Position of the newest fact that we know of.
+    head: Callable[[], int]
+    #: Why the store does not answer; None while it does.
+    unavailable: str | None = None
+    #: Whether the last commit without an answer may have been done.
+    tried: bool = False
+
+    async def commit(
+        self, writes: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError] | None:
+        """The store's results, or None while it is unavailable.
+
+        No writes at all: whether it takes any again.
+        """
+        asked = False
+        try:
+            if self.unavailable is not None:
+                await self._check_lost_answer()
+            asked = True
+            results = await self._commit_or_split(writes)
+        except StoreUnavailable as error:
+            if self.unavailable is None:
+                log.error("the store is unavailable: %s", error)
+            self.unavailable = str(error)
+            self.tried = asked and not isinstance(error, StoreAway)
+            return None
+        if self.unavailable is not None:
+            log.warning("the store answers again")
+        self.unavailable = None
+        return results
+
+    async def _check_lost_answer(self) -> None:
+        """StoreBroken if the commit that got no answer was done all the same.
+
+        Its results, claimed runs above all, cannot be learned by asking again; the next life of the
+        daemon reads them from the log.
+        """
+        with trio.CancelScope(shield=True):
+            head = (await self.store.bounds()).head
+        if head > self.head():
+            raise StoreBroken("the store wrote facts and did not say so")
+
+    async def _commit_or_split(
+        self, writes: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
+        try:
+            return await self._commit_shielded(writes)
+        except (StoreUnavailable, StoreBroken):
+            raise
+        except Exception as error:
+            log.error(
+                "a batch could not be written; trying its writes one by one",
+                exc_info=None if isinstance(error, LogDamaged) else error,
+            )
+            return [await self._commit_alone(write) for write in writes]
+
+    async def _commit_shielded(
+        self, writes: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
+        # A commit that is not waited for would be a commit of unknown result.
+        with trio.CancelScope(shield=True):
+            results = await self.store.commit(writes)
+        return results  # noqa: RET504  (left the scope first)
+
+    async def _commit_alone(self, write: Write[Result]) -> Result | PenstockError:
+        try:
+            return (await self._commit_shielded([write]))[0]
+        except (StoreBroken, StoreUnavailable):
+            raise
+        except LogDamaged as error:
+            if not isinstance(write, _ABOUT_THE_PAST):
+                raise StoreBroken(f"what is open cannot be recorded: {error}") from None
+            log.error("the write %s failed: %s", type(write).__name__, error)
+            return error
+        except Exception as error:
+            log.exception("the write %s failed", type(write).__name__)
+            return PenstockError(f"the write failed: {type(error).__name__}")

@@ -1,0 +1,39 @@
+"""Coding tasks: runs of the kind `coding`, by the names of REST's `/tasks` and of MCP's tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.runs.core import Core
+from penstock.server.replies import task_reply
+from penstock.words.api import SubmitRequest, TaskReply, TaskRequest
+from penstock.words.errors import NotAvailable
+
+#: The kind that a task is a run of.
+TASK_KIND = "coding"
+
+
+def submit_request(request: TaskRequest) -> SubmitRequest:
+    """The run that a task asks for."""
+    inputs = {"prompt": request.prompt, "answers": list(request.answers)}
+    return SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=request.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class CodingTasks:
+    """The tasks of a core. `base` is how the caller addresses the daemon."""
+
+    core: Core
+
+    async def submit(
+        self, request: TaskRequest, base: str, *, wait: bool = False
+    ) -> TaskReply:
+        """Submit a task, with `wait` once there is room. NotAvailable, or what a submit raises."""
+        if TASK_KIND not in self.core.kinds:
+            raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
+        submitted = await self.core.submitter.submit(submit_request(request), wait=wait)
+        return task_reply(submitted.reply(), base)
+
+    async def look(self, task_id: str, base: str) -> TaskReply:
+        """The task as it stands now. RunNotFound."""
+        return task_reply(await self.core.reader.reply(task_id), base)

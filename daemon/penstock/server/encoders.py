@@ -1,0 +1,75 @@
+"""The three forms of a stream of events: WebSocket, server-sent events, NDJSON.
+
+A form is made of functions of this module, since a batch remembers what was made of it by the
+function that made it: the bytes are the same for every client of a form, so they are made once,
+however many clients get them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from wsproto.frame_protocol import FrameProtocol
+
+from penstock.words.api import ByeFrame, GapFrame, HelloFrame, ReadyFrame
+from penstock.words.recorded import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """How a form writes what a stream says, each time as bytes that are whole by themselves."""
+
+    name: str
+    #: As which `GET /clients` shows its readers.
+    kind: Literal["ws", "http"]
+    write_facts: Callable[[tuple[Recorded, ...]], bytes]
+    #: What is not a fact.
+    write_frame: Callable[[HelloFrame | GapFrame | ReadyFrame | ByeFrame], bytes]
+    #: Whether it says `hello`, `ready`, and `bye` when the run has ended. A stream over HTTP has its
+    #: head before it, and the end of a run is the end of its body.
+    says_all: bool = False
+    #: What shows on a quiet stream that it lives; b"" where something else does, or nothing can.
+    heartbeat: bytes = b""
+
+
+def text_frame(text: str) -> bytes:
+    """A text message in one WebSocket frame. A server's frames are not masked, ours not compressed."""
+    return bytes(FrameProtocol(client=False, extensions=[]).send_data(text, fin=True))
+
+
+def websocket_frame(frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
+    return text_frame(frame.model_dump_json())
+
+
+def websocket_facts(facts: tuple[Recorded, ...]) -> bytes:
+    """Facts in one frame, put together from bytes that were encoded when the first reader asked."""
+    events = b",".join([fact.wire() for fact in facts])
+    return text_frame((b'{"type":"events","events":[%b]}' % events).decode())
+
+
+def ndjson_frame(frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
+    return frame.model_dump_json().encode() + b"\n"
+
+
+def ndjson_facts(facts: tuple[Recorded, ...]) -> bytes:
+    """A line per fact."""
+    return b"".join([fact.wire() + b"\n" for fact in facts])
+
+
+def sse_frame(frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
+    data = frame.model_dump_json().encode()
+    return b"event: %b\ndata: %b\n\n" % (frame.type.encode(), data)
+
+
+def sse_facts(facts: tuple[Recorded, ...]) -> bytes:
+    """An event per fact; `id` is its position, so that a browser resumes by itself."""
+    return b"".join(
+        [b"id: %d\ndata: %b\n\n" % (fact.position, fact.wire()) for fact in facts]
+    )
+
+
+WEBSOCKET = Encoder("ws", "ws", websocket_facts, websocket_frame, says_all=True)
+NDJSON = Encoder("ndjson", "http", ndjson_facts, ndjson_frame)
+SSE = Encoder("sse", "http", sse_facts, sse_frame, heartbeat=b": still here\n\n")

@@ -1,0 +1,242 @@
+"""What a fact says in one line: one table for every surface. Values in, text out.
+
+A line either shows the fact's type, and `detail_of` stands beside it, or it does not, and
+`sentence_of` says it all. The text may be anybody's and is as it came: who shows it makes it
+harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.words import events as e
+from penstock.words.recorded import Recorded
+
+#: Items of a list, and characters of a value that is no text, that a line has room for.
+MOST_ITEMS = 8
+LONGEST_VALUE = 200
+
+
+def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
+    """What a fact says beside its type; `inputs` are its run's, which only `run.queued` has.
+
+    A fact that is not understood is told as it was recorded.
+    """
+    event = fact.event
+    if isinstance(event, e.RunStarted):
+        return _begin(event, inputs or {})
+    if isinstance(event, e.UnknownEvent):
+        return fact.body.decode(errors="replace")
+    return SENTENCES[event.type].detail(event)
+
+
+def sentence_of(fact: Recorded) -> str | None:
+    """What a fact says on its own, without the run's name; None if it is not worth a line.
+
+    One with more fields than this version knows says what it can, or what was recorded.
+    """
+    sentence = SENTENCES.get(fact.type)
+    if sentence is None or sentence.alone is None:
+        return None
+    try:
+        return sentence.alone(fact.event)
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError):
+        # Of this type, but of another version's shape.
+        return f"{fact.type} {fact.body.decode(errors='replace')}"
+
+
+def about(inputs: Mapping[str, Any]) -> str:
+    """What a run was asked for: its command, prompt or source."""
+    argv = inputs.get("argv")
+    if isinstance(argv, list | tuple) and argv:
+        return shlex.join(str(word) for word in argv)
+    for key in ("prompt", "shell", "source", "repo", "path", "url", "goal", "text"):
+        if isinstance(inputs.get(key), str) and inputs[key]:
+            return str(inputs[key])
+    return next((str(value) for value in inputs.values() if isinstance(value, str)), "")
+
+
+def number(count: float) -> str:
+    """A count in at most five characters: 981, 48.2k, 1.3M."""
+    if count < 1000:
+        return f"{count:.0f}"
+    for unit in "kMG":
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f}{unit}" if count < 100 else f"{count:.0f}{unit}"
+    return f"{count:.0f}T"
+
+
+def size(count: int) -> str:
+    """Bytes: 12 MiB."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """How facts of one type are told: beside the type's name, and on their own."""
+
+    detail: Callable[[Any], str]
+    alone: Callable[[Any], str] | None = None
+
+
+def _pairs(event: e.Fact) -> str:
+    """Every field that is not at its default, by name."""
+    data = event.model_dump(mode="json", exclude={"type"}, exclude_defaults=True)
+    return "  ".join(f"{key}={_short(value)}" for key, value in data.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value[:MOST_ITEMS])
+    return value if isinstance(value, str) else _json(value)[:LONGEST_VALUE]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _begin(event: e.RunQueued | e.RunStarted, inputs: Mapping[str, Any]) -> str:
+    named = {"parent_id", "retry_of", "after", "group", "attempt"}
+    data = event.model_dump(mode="json", include=named, exclude_defaults=True)
+    rest = "  ".join(f"{key}={_short(value)}" for key, value in data.items())
+    return f"{event.kind}  {about(inputs)}  {rest}".strip()
+
+
+def _milestone(event: e.Milestone, between: str = " ") -> str:
+    pairs = (f"{key}={_json(value)}" for key, value in event.metadata.items())
+    return between.join([event.name, *pairs])
+
+
+def _progress(event: e.Progress) -> str:
+    known = event.fraction is not None
+    return f"{event.step}  {event.fraction:.0%}" if known else event.step
+
+
+def _artifact(event: e.ArtifactCompleted) -> str:
+    path = f"  {event.path}" if event.path else ""
+    return f"{event.artifact_id}  {size(event.size)}{path}"
+
+
+def _exited(event: e.ProcessExited) -> str:
+    how = f"signal {event.signal}" if event.signal else f"status {event.exit_code}"
+    left = event.survivors
+    survivors = f"  survivors {left if isinstance(left, str) else list(left)}"
+    return f"pid {event.pid}  {how}{survivors if left else ''}"
+
+
+def _model_used(event: e.ModelUsed) -> str:
+    given, came = number(event.tokens_in), number(event.tokens_out)
+    return f"{event.model}  {given} tokens in  {came} out  {event.seconds:.1f} s"
+
+
+def _log(event: e.Log) -> str:
+    return event.text.rstrip("\n")
+
+
+def _answered(event: e.AskAnswered) -> str:
+    return f"{event.name}: {event.answer} (by {event.by})"
+
+
+def _raised(event: e.BackpressureRaised) -> str:
+    if event.level == "critical":
+        return f"{event.gauge} full: {event.used}/{event.capacity}"
+    return f"{event.gauge} {event.used}/{event.capacity}, above 80 %"
+
+
+def _queue(event: e.QueuePaused | e.QueueResumed) -> str:
+    return "queue" if event.group is None else f"group {event.group}"
+
+
+def _daemon_started(event: e.DaemonStarted) -> str:
+    found = {
+        "requeued": event.requeued,
+        "failed": event.failed,
+        "cancelled": event.cancelled,
+        "asked about": event.asked,
+    }
+    repaired = ", ".join(f"{len(ids)} {word}" for word, ids in found.items() if ids)
+    return f"daemon {event.version} started" + (f": {repaired}" if repaired else "")
+
+
+#: By type; each known one stands here.
+SENTENCES: Mapping[str, Sentence] = {
+    "run.queued": Sentence(lambda e: _begin(e, e.inputs)),
+    "run.started": Sentence(lambda e: _begin(e, {}), lambda e: "started"),
+    "run.resumed": Sentence(_pairs, lambda e: f"resumed (attempt {e.attempt})"),
+    "run.waiting": Sentence(_pairs, lambda e: f"waiting: {e.reason}"),
+    "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
+    "run.requeued": Sentence(_pairs, lambda e: f"back in the queue ({e.reason})"),
+    "run.cancel_requested": Sentence(
+        lambda e: e.reason, lambda e: f"cancel requested: {e.reason}"
+    ),
+    "run.completed": Sentence(lambda e: _short(e.result or ""), lambda e: "completed"),
+    "run.failed": Sentence(
+        lambda e: f"{e.reason}: {e.error}", lambda e: f"failed: {e.error or e.reason}"
+    ),
+    "run.cancelled": Sentence(
+        lambda e: e.reason, lambda e: f"was cancelled: {e.reason}"
+    ),
+    "plan.completed": Sentence(
+        _pairs, lambda e: f"plan: {len(e.modules)} modules {e.summary}"
+    ),
+    "module.started": Sentence(_pairs, lambda e: f"module {e.module}"),
+    "module.iterated": Sentence(_pairs),
+    "code.generated": Sentence(_pairs),
+    "test.started": Sentence(_pairs),
+    "test.passed": Sentence(_pairs, lambda e: f"tests passed {e.summary}"),
+    "test.failed": Sentence(_pairs, lambda e: f"tests failed: {e.summary or e.reason}"),
+    "bug.reported": Sentence(_pairs),
+    "correction.started": Sentence(_pairs),
+    "correction.completed": Sentence(_pairs),
+    "analysis.completed": Sentence(_pairs),
+    "step.completed": Sentence(_pairs),
+    "step.failed": Sentence(_pairs, lambda e: f"step {e.name} failed: {e.error}"),
+    "milestone": Sentence(lambda e: _milestone(e, "  "), _milestone),
+    "progress": Sentence(_progress, _progress),
+    "artifact.partial": Sentence(
+        lambda e: f"{e.artifact_id}  +{len(e.text)} characters"
+    ),
+    "artifact.completed": Sentence(_artifact, _artifact),
+    "log": Sentence(_log, _log),
+    "log.truncated": Sentence(
+        lambda e: f"{size(e.dropped_bytes)} of output not kept",
+        lambda e: f"{e.dropped_bytes} bytes of {e.stream} were not kept",
+    ),
+    "process.started": Sentence(
+        lambda e: f"pid {e.pid}  {e.method}  {shlex.join(e.argv)}"
+    ),
+    "process.exited": Sentence(_exited),
+    "model.used": Sentence(_model_used),
+    "ask.raised": Sentence(
+        lambda e: f"{e.name}: {e.question}", lambda e: f"asks {e.name}: {e.question}"
+    ),
+    "ask.answered": Sentence(_answered, _answered),
+    "intervention.received": Sentence(lambda e: e.text),
+    "backpressure.raised": Sentence(
+        lambda e: f"{e.gauge} {e.used}/{e.capacity} ({e.level})", _raised
+    ),
+    "backpressure.cleared": Sentence(
+        lambda e: f"{e.gauge} {e.used}/{e.capacity}",
+        lambda e: f"{e.gauge} back at {e.used}/{e.capacity}",
+    ),
+    "subscriber.lagged": Sentence(
+        lambda e: f"{e.subscriber} dropped {e.dropped} events",
+        lambda e: f"client {e.subscriber} dropped {e.dropped} events",
+    ),
+    "queue.paused": Sentence(
+        _pairs, lambda e: f"{_queue(e)} paused {e.reason}".rstrip()
+    ),
+    "queue.resumed": Sentence(_pairs, lambda e: f"{_queue(e)} resumed"),
+    "daemon.started": Sentence(_pairs, _daemon_started),
+    "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),
+}
