@@ -199,6 +199,7 @@ async def test_two_daemons_count_apart(autojump_clock: Clock) -> None:
     assert not any(m.name.startswith("penstock") for m in REGISTRY.collect())
 
 
+@pytest.mark.processes
 async def test_a_daemon_answers_whoever_has_the_token(tmp_path: Path) -> None:
     """API-08"""
     config = Config(port=0, state_dir=tmp_path)

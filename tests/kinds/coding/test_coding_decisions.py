@@ -208,6 +208,7 @@ def test_a_fence_around_a_file_is_no_part_of_it(said: str, text: str) -> None:
 # -- the patch
 
 
+@pytest.mark.processes
 def test_a_patch_makes_the_files_anew(tmp_path: Path) -> None:
     """WF: new files, changed ones, ends without a newline, and lines that are no ends to git."""
     before = {"old.txt": "a\nb\x0cc\nend", "same.txt": "x\n", "empty.txt": ""}
