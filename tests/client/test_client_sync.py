@@ -124,6 +124,7 @@ LIGHT = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", LIGHT)
 def test_what_a_frequent_command_needs_is_light_to_import(module: str) -> None:
     """Design 2: no models, no event loop, no HTTP library before they are needed."""
