@@ -90,6 +90,20 @@ async def test_facts_show_inputs_without_secrets(store: SqliteStore) -> None:
     assert b"inputs" not in started.body
 
 
+async def test_inputs_that_are_shown_whole_are_stored_once(store: SqliteStore) -> None:
+    """What surfaces show is kept beside the inputs only where it differs from them."""
+    whole = enqueue("whole", inputs={"b": 1, "a": [2]})
+    whole = replace(whole, spec=replace(whole.spec, shown={"b": 1, "a": [2]}))
+    secret = enqueue("secret", inputs={"key": "hunter2"})
+    secret = replace(secret, spec=replace(secret.spec, shown={"key": "…"}))
+    await store.commit([whole, secret])
+    db = store._db
+    kept = db.execute("SELECT shown FROM specs ORDER BY key").fetchall()
+    assert [text for (text,) in kept if text] == ['{"key":"…"}']
+    assert (await get(store, "whole")).shown == {"b": 1, "a": [2]}
+    assert (await get(store, "secret")).shown == {"key": "…"}
+
+
 async def test_a_run_without_time_fails_at_once(store: SqliteStore) -> None:
     accepted = await one(store, enqueue("r1", timeout=0))
     row = await get(store, "r1")

@@ -206,6 +206,8 @@ def _event_row(
 
 def _leave_out(spec: dict[str, Any]) -> None:
     """Take out of a row of `specs` what no surface shows."""
+    if not spec["shown"]:
+        return
     kept = leave_out(spec["inputs"], json.loads(spec["shown"]))
     if kept is not None:
         # From the digest a short secret could be guessed.

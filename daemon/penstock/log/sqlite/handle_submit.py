@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic_core import from_json
+
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
@@ -175,7 +177,10 @@ def _insert(
     )  # fmt: skip
     key = cursor.lastrowid
     assert key is not None
-    texts = (to_json(dict(s.shown)), to_json(dict(s.labels)), to_json(s.after))
+    # Stored once: what surfaces show stands beside the inputs only where it differs from them.
+    whole = from_json(s.inputs) == s.shown
+    shown = "" if whole else to_json(dict(s.shown))
+    texts = (shown, to_json(dict(s.labels)), to_json(s.after))
     db.execute(
         "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
     )

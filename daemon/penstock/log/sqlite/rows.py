@@ -104,8 +104,9 @@ def row_of(columns: Mapping[str, Any]) -> RunRow:
 
 def _decoded(columns: Mapping[str, Any]) -> RunRow:
     values = dict(columns)
-    for name in ("shown", "labels"):
-        values[name] = from_json(values[name])
+    # No text of its own: the inputs are shown whole.
+    values["shown"] = from_json(values["shown"] or values["inputs"])
+    values["labels"] = from_json(values["labels"])
     values["after"] = tuple(from_json(values["after"]))
     values["outcome"] = (
         from_json(values["outcome"]) if values["outcome"] is not None else None
