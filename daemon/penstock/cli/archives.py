@@ -10,7 +10,7 @@ from penstock.cli.session import Session
 from penstock.client import Client, open_client
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, Refused, RunNotFound
-from penstock.words.values import check_run_id
+from penstock.words.run_id import check_run_id
 
 
 def one_form(run_id: str) -> str:
