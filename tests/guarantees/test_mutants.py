@@ -9,35 +9,19 @@ from pathlib import Path
 
 import pytest
 
-import penstock
 from guarantees.mutants import MUTANTS, TESTED_MUTANTS, Mutant, TestedMutant
+from guarantees.planting import plant
 
-PACKAGE = Path(penstock.__file__).parent
 HUNT = Path(__file__).parent / "hunt.py"
 #: Seconds in which a bug must be found, on a loaded box.
 HUNT_SECONDS = 120
-
-
-def _plant(mutant: Mutant | TestedMutant, folder: Path) -> None:
-    """The package in `folder`, made of links to ours, and one file that differs."""
-    place = folder / "penstock"
-    source = PACKAGE
-    for part in Path(mutant.file).parts:
-        place.mkdir()
-        for other in source.iterdir():
-            if other.name not in {part, "__pycache__"}:
-                (place / other.name).symlink_to(other)
-        place, source = place / part, source / part
-    text = source.read_text()
-    assert text.count(mutant.old) == 1, f"{mutant.file} has changed: plant the bug anew"
-    place.write_text(text.replace(mutant.old, mutant.new))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_found_by_its_story(mutant: Mutant, tmp_path: Path) -> None:
     """CN-07 DT-04"""
-    _plant(mutant, tmp_path)
+    plant(mutant.where, mutant.old, mutant.new, tmp_path)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, HUNT, mutant.scenario, mutant.fault],
@@ -58,7 +42,7 @@ def test_a_planted_bug_is_found_by_its_test(
     mutant: TestedMutant, tmp_path: Path
 ) -> None:
     """ST-03 ST-08 BUS-07: and without the bug, the same test passes elsewhere in this suite."""
-    _plant(mutant, tmp_path)
+    plant(mutant.where, mutant.old, mutant.new, tmp_path)
     tests = Path(__file__).parent.parent
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -73,3 +57,35 @@ def test_a_planted_bug_is_found_by_its_test(
 def test_no_bug_is_planted_twice() -> None:
     mutants = (*MUTANTS, *TESTED_MUTANTS)
     assert len({mutant.name for mutant in mutants}) == len(mutants)
+
+
+@pytest.mark.parametrize(
+    "mutant", [*MUTANTS, *TESTED_MUTANTS], ids=lambda mutant: mutant.name
+)
+def test_a_bug_can_still_be_planted(
+    mutant: Mutant | TestedMutant, tmp_path: Path
+) -> None:
+    """CN-07: its function says once what the bug changes, whatever became of its form and its place."""
+    plant(mutant.where, mutant.old, mutant.new, tmp_path)
+
+
+def test_a_bug_is_planted_by_what_a_function_says_and_not_by_its_form(
+    tmp_path: Path,
+) -> None:
+    """A line that is broken elsewhere is the same; a function that does not say it is told."""
+    plant(
+        "open_recorder",
+        "writing = trio.CancelScope(\n    shield=True,\n)",
+        "writing = trio.CancelScope()",
+        tmp_path,
+    )
+    [changed] = [
+        path
+        for path in tmp_path.rglob("*.py")
+        if path.is_file() and not path.is_symlink()
+    ]
+    assert "writing = trio.CancelScope()" in changed.read_text()
+    with pytest.raises(AssertionError, match="says this 0 times"):
+        plant("open_recorder", "writing = 3", "", tmp_path / "other")
+    with pytest.raises(AssertionError, match="stands 0 times"):
+        plant("no_such_function", "pass", "", tmp_path / "third")

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from fakes.aio import aio
 from penstock_tui.theme import DARK
-from penstock_tui.widgets.panels import spark
+from penstock_tui.widgets.gauges import spark
 from penstock_tui.widgets.run_table import Column, Row, RunList
 from penstock_tui.widgets.tail import Line, Tail
 

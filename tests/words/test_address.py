@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from penstock.words.address import (
-    LONGEST_SOCKET_PATH,
     Address,
     base_url,
     file_stem,
@@ -21,6 +20,9 @@ from penstock.words.address import (
     websocket_url,
 )
 from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
+
+#: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
+LONGEST_SOCKET_PATH = 107
 
 
 @pytest.fixture

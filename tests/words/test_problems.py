@@ -16,7 +16,6 @@ from penstock.words.problems import (
     PROBLEMS,
     Exit,
     exit_code_of,
-    exit_code_of_status,
     headers_of,
     type_of,
 )
@@ -61,8 +60,6 @@ def test_an_error_has_its_status_and_its_exit_code(
 ) -> None:
     """API-07, CL-01"""
     assert (problem_of(error)[0], exit_code_of(error)) == (status, code)
-    # Who is answered 500 knows nothing of the daemon's log.
-    assert exit_code_of_status(status) == (1 if status == 500 else code)
 
 
 @EVERY
@@ -143,8 +140,3 @@ def test_a_full_queue_says_when_to_come_again() -> None:
     assert headers_of(errors.ShuttingDown()) == {"Retry-After": "1"}
     assert headers_of(errors.Unauthorised()) == {"WWW-Authenticate": "Bearer"}
     assert headers_of(errors.NotFound()) == {}
-
-
-def test_an_unforeseen_status_ends_a_command_with_one() -> None:
-    """CL-01"""
-    assert exit_code_of_status(418) == 1

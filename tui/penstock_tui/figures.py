@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.words.sentences import number, size
-from penstock_tui.widgets.panels import DaemonState, QueueState
+from penstock_tui.widgets.gauges import DaemonState, QueueState
 
 
 def queue_state(asked: Mapping[str, Any], queued: tuple[int, ...]) -> QueueState:

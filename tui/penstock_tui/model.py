@@ -72,9 +72,8 @@ class DashboardState:
     head: int = 0
     floor: int = 0
     position: int = 0
-    #: Facts that were not sent to us, and how often the connection was made anew.
+    #: Facts that were not sent to us.
     missed: int = 0
-    reconnects: int = 0
     #: Seconds between a fact and our seeing it: the worst of the last second.
     lag: float = 0.0
     runs: dict[str, ShownRun] = field(default_factory=dict)

@@ -36,8 +36,6 @@ OnOutput = Callable[[Stream, bytes], Awaitable[None]]
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
-#: Seconds to reap a supervisor that has said its last word or got KILL.
-REAP_SECONDS = 1.0
 #: Bytes of one read: the capacity of a pipe.
 READ_BYTES = 64 * 1024
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.

@@ -47,7 +47,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
-from penstock.words.lifecycle import OnRestart
+from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import check_json, new_event_id
@@ -432,7 +432,7 @@ class Run:
                 while self.is_open(child_id):
                     await self._tools.bus.wait_published(child_id)
         child = await self.reads.view(child_id)
-        if check and child.state != "completed":
+        if check and child.state != COMPLETED:
             error = child.error or child.reason
             raise ChildNotCompleted(
                 f"the child run {child_id} ended {child.state}: {error}",

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.runs.submit import Admission
 from penstock.runs.table import RunTable
-from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock.words.priority import Priority
 
 
@@ -67,7 +67,7 @@ def _count_groups(table: RunTable) -> dict[str, dict[str, int]]:
     if groups:
         for view in table.views.values():
             counts = groups.get(view.group or "")
-            if counts is not None and view.state == "running":
+            if counts is not None and view.state in SLOT_STATES:
                 counts["running"] += 1
             elif counts is not None and view.state in QUEUED_STATES:
                 counts["queued"] += 1

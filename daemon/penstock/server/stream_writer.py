@@ -39,15 +39,15 @@ class SubscribeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StreamEnd:
     """Why nothing follows; `error` is what ended the stream too early for its reader."""
 
     reason: str
     error: PenstockError | None = None
 
 
-RUN_ENDED = Ending("the run has ended")
-STOPPING = Ending("the daemon is stopping")
+RUN_ENDED = StreamEnd("the run has ended")
+STOPPING = StreamEnd("the daemon is stopping")
 
 
 class StreamWriter:
@@ -73,7 +73,7 @@ class StreamWriter:
         )
         self._greeting = encoder.write_frame(hello(core)) if encoder.says_all else b""
         self._ready = not encoder.says_all
-        self.ending: Ending | None = None
+        self.ending: StreamEnd | None = None
 
     async def write_to(self, write: Callable[[bytes], bool]) -> bool:
         """Write whole frames until the stream has ended (false), or `write` is full (true).
@@ -122,7 +122,7 @@ class StreamWriter:
                     return False
         except PenstockError as error:
             # Lagging, or a log that does not answer or is damaged: it ends with a word why.
-            return self._end(write, Ending(detail_of(error), error))
+            return self._end(write, StreamEnd(detail_of(error), error))
         return self._end(write, RUN_ENDED)
 
     async def _write_sign(self, write: Callable[[bytes], bool]) -> bool:
@@ -133,7 +133,7 @@ class StreamWriter:
         return self._end(write, STOPPING, self._encode(batch) if batch else b"")
 
     def _end(
-        self, write: Callable[[bytes], bool], ending: Ending, last: bytes = b""
+        self, write: Callable[[bytes], bool], ending: StreamEnd, last: bytes = b""
     ) -> bool:
         """Write the last facts and the last word; whether `write` would take more."""
         self.ending = ending

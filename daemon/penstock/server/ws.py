@@ -29,7 +29,7 @@ from penstock.server.routes import (
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import (
     RUN_ENDED,
-    Ending,
+    StreamEnd,
     SubscribeRequest,
     open_stream,
 )
@@ -100,7 +100,7 @@ class WebSocketSession:
                 pass
             nursery.cancel_scope.cancel(reason="the stream has ended")
 
-    async def _send_stream(self, wanted: SubscribeRequest) -> Ending:
+    async def _send_stream(self, wanted: SubscribeRequest) -> StreamEnd:
         with open_stream(
             self._core, self._shutdown, wanted, WEBSOCKET, self._name
         ) as writer:
@@ -146,7 +146,7 @@ class WebSocketSession:
             )
 
 
-def _close_code(ending: Ending) -> int:
+def _close_code(ending: StreamEnd) -> int:
     """The close code for an end: whether whoever comes again may fare better is in it."""
     error = ending.error
     if error is None:

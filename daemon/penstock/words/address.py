@@ -21,8 +21,6 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 from penstock.words.holder import Holder, read_holder
 
-#: A Unix socket's path has at most this many bytes (`sun_path` less its NUL).
-LONGEST_SOCKET_PATH = 107
 #: A file name has at most 255 bytes; this leaves room for SQLite's `-journal` and `-wal`.
 LONGEST_FILE_STEM = 200
 #: Characters that are read of a token's file; a token of ours has 43.

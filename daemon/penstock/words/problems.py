@@ -107,14 +107,6 @@ def exit_code_of(error: PenstockError) -> Exit:
     return row_of(error).code
 
 
-def exit_code_of_status(status: int) -> Exit:
-    """How a command ends that got this HTTP status; 1 for one that no error has."""
-    for row in PROBLEMS.values():
-        if row.status == status:
-            return row.code
-    return Exit.RUN_FAILED
-
-
 def type_of(error: type[PenstockError]) -> str:
     """The `type` member by which a client knows the error: QueueFull is urn:penstock:queue-full."""
     return "urn:penstock:" + re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()

@@ -22,13 +22,13 @@ from penstock_tui.listing import Listing
 from penstock_tui.model import MOST_ALERTS, MOST_TAIL, DashboardState
 from penstock_tui.monitor import Monitor
 from penstock_tui.rows import COLUMNS, SORTS
-from penstock_tui.widgets.key_line import KeyLine
-from penstock_tui.widgets.panels import (
+from penstock_tui.widgets.gauges import (
     DaemonPanel,
     QueueGauge,
     Rate,
     RatePanel,
 )
+from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail

@@ -7,7 +7,6 @@ quoted can pass for a heading of ours. A file is quoted whole or only named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from penstock.kinds.llms_txt.classify import Language
@@ -107,9 +106,3 @@ class FullText:
 
 def _and_more(missing: int) -> str:
     return f"\nAnd {missing:,} more.\n"
-
-
-def split_piece(piece: str, longest: int) -> Iterator[str]:
-    """The piece in parts of at most `longest` characters, so that no one waits for all of it."""
-    for start in range(0, len(piece), longest):
-        yield piece[start : start + longest]

@@ -45,7 +45,7 @@ def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
 
 
 def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
-    waiting = Waiting(core, shutdown)
+    waiting = RunWaiter(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
         submitted = await core.submitter.submit(request)
@@ -125,7 +125,7 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     }
 
 
-class Waiting:
+class RunWaiter:
     """Waits for runs, and reports how they come along."""
 
     def __init__(self, core: Core, shutdown: Shutdown) -> None:
