@@ -66,6 +66,7 @@ class LiveSource:
         return [Recorded.from_wire(data) for data in page["events"]]
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+        # A list is read page by page in one way, whoever asks.
         return await off_loop(newest_runs, SyncClient(self.client.address), q, limit)
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:

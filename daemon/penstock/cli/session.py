@@ -66,7 +66,7 @@ class Session:
     def call(self, work: Callable[[SyncClient], T]) -> T:
         """What `work` makes of the running daemon, by requests one after the other.
 
-        For whatever does not follow the log: it needs no event loop, and a tenth of the CPU.
+        For whatever does not follow the log: it needs no event loop, and a quarter of the CPU.
         """
         from penstock.client.sync import SyncClient
 
