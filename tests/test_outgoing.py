@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ import trio
 
 import penstock
 import penstock_tui
+from penstock.client.sync import SyncClient
 from penstock.llm.models import open_models, probe
 from penstock.outgoing import daemon_client, proxy_of, world_client
 from penstock.words.address import Address
@@ -56,7 +59,7 @@ def test_only_hosts_out_there_are_reached_by_proxies(
     assert (None if found is None else found[0]) == name
 
 
-async def answer_once(listener: trio.SocketListener, body: bytes = b"ok") -> bytes:
+async def answer_once(listener: trio.SocketListener, body: bytes = b"{}") -> bytes:
     """Take one request, and answer it; its head."""
     stream = await listener.accept()
     async with stream:
@@ -86,7 +89,32 @@ async def test_no_proxy_stands_before_this_box(
                 else daemon_client(Address(base), 10)
             )
             async with client:
-                assert (await client.get(f"{base}/x")).text == "ok"
+                assert (await client.get(f"{base}/x")).text == "{}"
+
+
+@pytest.mark.parametrize("environ", PROXIES, ids=lambda e: next(iter(e.values()))[:12])
+async def test_no_proxy_stands_before_the_daemon_of_a_short_command(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API-08 A token must not pass through one, not even on its way to another box."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    # As a name of another box is: no proxy knows that it is this one.
+    monkeypatch.setattr(socket, "getaddrinfo", _this_box)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    client = SyncClient(Address(f"http://penstock.invalid:{port}", token="t"))
+    with trio.fail_after(20):
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(answer_once, listener)
+            assert await trio.to_thread.run_sync(client.health) == {}
+
+
+_ask_system = socket.getaddrinfo
+
+
+def _this_box(host: str, port: int, *rest: Any, **named: Any) -> Any:
+    return _ask_system("127.0.0.1", port, *rest, **named)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +155,24 @@ async def test_models_say_which_proxy_keeps_them_away() -> None:
     assert "socksio" not in told["http://127.0.0.1:1"]
 
 
-def test_clients_are_made_in_one_place() -> None:
+#: What makes connections of HTTP -> where that is done. The synchronous shell speaks to the daemon
+#: alone and knows no proxy, and must not import what `outgoing` is made of.
+MAKERS = {
+    r"httpx\.(Async)?(Client|HTTPTransport)\(|httpx\.(get|post|stream)\(|urlopen\(": {
+        "penstock/outgoing.py"
+    },
+    r"HTTPS?Connection\(": {"penstock/client/sync.py"},
+}
+
+
+@pytest.mark.parametrize(("made", "where"), MAKERS.items())
+def test_clients_are_made_in_one_place(made: str, where: set[str]) -> None:
     """API-08 Elsewhere one would follow proxies to this box, or break of them."""
     roots = [Path(p) for package in (penstock, penstock_tui) for p in package.__path__]
     makers = {
-        path.name
+        str(path.relative_to(root.parent))
         for root in roots
         for path in root.rglob("*.py")
-        if re.search(
-            r"httpx\.(Async)?(Client|HTTPTransport)\(|httpx\.(get|post|stream)\(|urlopen\(|HTTPS?Connection\(",
-            path.read_text(),
-        )
+        if re.search(made, path.read_text())
     }
-    assert makers == {"outgoing.py"}
+    assert makers == where

@@ -106,6 +106,28 @@ def test_nobody_there_is_said_with_how_to_start_a_daemon(tmp_path: Path) -> None
         client.health()
 
 
+async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) -> None:
+    """CL-02: a person gave it; ER-02: the sentence tells nothing of the token."""
+    with trio.fail_after(30):
+        async with open_scripted_daemon() as daemon:
+            for base in ("/ü", "/a b", "/a%20b"):
+                address = Address(daemon.address.base + base, token="t")
+                with pytest.raises(Exception, match="answered 404"):
+                    await trio.to_thread.run_sync(SyncClient(address).health)
+                async with open_client(address) as client:
+                    with pytest.raises(Exception, match="answered 404"):
+                        await client.health()
+            assert [one.target for one in daemon.asked[::2]] == [
+                other.target for other in daemon.asked[1::2]
+            ]
+            address = Address(daemon.address.base, token="a\nsecret")
+            with pytest.raises(DaemonUnreachable, match="no header") as refused:
+                await trio.to_thread.run_sync(SyncClient(address).health)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(DaemonUnreachable, match="no daemon answers"):
+        SyncClient(Address("http://a..b:1")).health()
+
+
 #: What is imported -> what it needs not. A command that asks one thing should cost little more than
 #: the interpreter.
 HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "quart_trio"}
@@ -114,7 +136,9 @@ LIGHT = [
     "penstock.words.problems",
     "penstock.words.ends",
     "penstock.words.address",
+    "penstock.words.config_sources",
     "penstock.words.holder",
+    "penstock.words.run_id",
     "penstock.words.text",
     "penstock.client",
     "penstock.client.log_reader",

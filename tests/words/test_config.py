@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from configuration_document import DOCUMENT, document
 from penstock.words.config import Config
 from penstock.words.config_reference import config_keys, find_key
-from penstock.words.config_sources import config_path, load_config
+from penstock.words.config_sources import config_path, load_config, load_folders
 from penstock.words.errors import StartRefused
 
 
@@ -144,6 +145,52 @@ def test_the_config_file_is_looked_for_where_xdg_says() -> None:
     """Design 9"""
     assert config_path({"XDG_CONFIG_HOME": "/c"}) == Path("/c/penstock/config.toml")
     assert config_path({"HOME": "/h"}) == Path("/h/.config/penstock/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        (None, {}),
+        ("", {}),
+        ("port = 1\n", {}),
+        ('state_dir = "/f"\nruntime_dir = "/g"\n', {}),
+        ('state_dir = "/f"\n', {"PENSTOCK_STATE_DIR": "/e", "PENSTOCK_PORT": "1"}),
+        (None, {"PENSTOCK_RUNTIME_DIR": "/e", "PENSTOCK_URL": "http://127.0.0.1:1"}),
+        (None, {"PENSTOCK_TOKEN": "t", "PENSTOCK_OF_ANOTHER": "x"}),
+    ],
+)
+def test_the_folders_are_those_of_the_whole_configuration(
+    tmp_path: Path, text: str | None, environ: dict[str, str]
+) -> None:
+    """Design 9"""
+    file = tmp_path / "config.toml"
+    if text is not None:
+        file.write_text(text)
+    config, _ = load_config(environ, None, file)
+    folders = (config.state_dir, config.runtime_dir)
+    assert load_folders(environ, file) == folders
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ("prot = 1\n", {}),
+        ("port = 'x\n", {}),
+        ("", {"PENSTOCK_PORT": "x"}),
+        ("", {"PENSTOCK_CONFIG": "/nowhere/config.toml"}),
+    ],
+)
+def test_who_asks_for_the_folders_is_told_every_mistake(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    """APP-02"""
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    path = None if "PENSTOCK_CONFIG" in environ else file
+    with pytest.raises(StartRefused) as whole:
+        load_config(environ, None, path)
+    with pytest.raises(StartRefused, match=re.escape(str(whole.value))):
+        load_folders(environ, path)
 
 
 def test_the_configuration_is_frozen() -> None:

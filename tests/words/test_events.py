@@ -33,10 +33,9 @@ from penstock.words.events import (
     parse_event,
 )
 from penstock.words.recorded import Envelope, Recorded
+from penstock.words.run_id import LONGEST_RUN_ID, check_run_id
 from penstock.words.values import (
-    LONGEST_RUN_ID,
     check_json,
-    check_run_id,
     format_time,
     new_event_id,
 )

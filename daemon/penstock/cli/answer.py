@@ -11,7 +11,7 @@ from penstock.cli.options import run_argument
 from penstock.cli.output import emit, show_line
 from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.client import Client
+from penstock.client.sync import SyncClient
 from penstock.words.errors import AskNotFound
 from penstock.words.text import neutralise
 
@@ -33,12 +33,12 @@ def answer(
             "more than a name and an answer; quote an answer of several words"
         )
 
-    async def work(client: Client) -> Any:
-        waiting = [ask for ask in await open_asks(client) if ask["run_id"] == run_id]
+    def work(client: SyncClient) -> Any:
+        waiting = [ask for ask in open_asks(client) if ask["run_id"] == run_id]
         name, text = _choose(run_id, waiting, words)
-        return await client.answer(run_id, name, text)
+        return client.answer(run_id, name, text)
 
-    reply = session.ask(work)
+    reply = session.call(work)
     if as_json:
         emit(reply)
 
@@ -64,7 +64,6 @@ def _choose(
     if not sys.stdin.isatty():
         raise click.UsageError(f"an answer to {ask['name']!r} is missing")
     show_line(ask["question"], err=True)
-    # The person's terminal is not in the loop's way: nothing else goes on in this process.
     text = click.prompt(
         _wording(ask),
         default=ask["default"],

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from penstock.cli.session import Session
-from penstock.client import Client, open_client
+from penstock.client.sync import SyncClient
 from penstock.words.address import Paths
-from penstock.words.errors import DaemonUnreachable, Refused, RunNotFound
-from penstock.words.values import check_run_id
+from penstock.words.errors import Conflict, DaemonUnreachable, Refused, RunNotFound
+from penstock.words.run_id import check_run_id
 
 
 def one_form(run_id: str) -> str:
@@ -38,7 +39,7 @@ def last_written(file: Path) -> float:
     return max(moments, default=0.0)
 
 
-async def find_log(session: Session, run_id: str) -> Path | None:
+def find_log(session: Session, run_id: str) -> Path | None:
     """The embedded log that has this run; None if there is none, or the daemon has it.
 
     A log is named after the run it was made for. Others are in it too: the children of that run,
@@ -52,24 +53,35 @@ async def find_log(session: Session, run_id: str) -> Path | None:
     if _knows(named, run_id) is not False:
         return named
     files = log_files(paths)
-    if not files or await _daemon_knows(session, run_id):
+    if not files or _daemon_knows(session, run_id):
         return None
     return next((file for file in files if _knows(file, run_id)), None)
 
 
-async def is_known(client: Client, run_id: str) -> bool:
+def check_new(session: Session, request: Mapping[str, Any]) -> None:
+    """Conflict if the run that is asked for was made without the daemon that would be asked."""
+    run_id = request.get("run_id")
+    if run_id and (log := find_log(session, run_id)) is not None:
+        if session.call(lambda client: _is_known(client, one_form(run_id))):
+            return
+        raise Conflict(
+            f"{run_id} is a run that was made without the daemon, in {log}; `penstock show"
+            f" {run_id}` tells how it stands, and another id makes a new run"
+        )
+
+
+def _is_known(client: SyncClient, run_id: str) -> bool:
     """Whether the daemon has a run of this id."""
     try:
-        await client.run(run_id)
+        client.run(run_id)
     except RunNotFound:
         return False
     return True
 
 
-async def _daemon_knows(session: Session, run_id: str) -> bool:
+def _daemon_knows(session: Session, run_id: str) -> bool:
     try:
-        async with open_client(session.address()) as client:
-            return await is_known(client, run_id)
+        return session.call(lambda client: _is_known(client, run_id))
     except DaemonUnreachable:
         return False
 
@@ -78,6 +90,9 @@ def _knows(file: Path, run_id: str) -> bool | None:
     """Whether a log has this run; None if the file cannot be read."""
     if not file.exists():
         return False
+    # Late: mostly there is no such file.
+    import sqlite3
+
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as db:

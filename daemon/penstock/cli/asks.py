@@ -14,7 +14,7 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def asks(session: Session, as_json: bool) -> None:
     """The questions that wait for an answer."""
-    rows = session.ask(open_asks)
+    rows = session.call(open_asks)
     if as_json:
         for row in rows:
             emit(row)

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from penstock.cli.history import ask_source
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, show_line
 from penstock.cli.replies import receipt_line
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.sources import call_source
 from penstock.words.problems import Exit
 
 
@@ -29,8 +29,11 @@ def cancel(
     """
 
     def work(run_id: str) -> dict[str, Any]:
-        return ask_source(
-            session, run_id, lambda s: s.cancel(run_id, reason, wait=wait)
+        return call_source(
+            session,
+            run_id,
+            live=lambda client: client.cancel(run_id, reason, wait=wait),
+            kept=lambda source: source.cancel(run_id, reason, wait=wait),
         )
 
     receipts = list(map(work, run_ids))

@@ -13,7 +13,7 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def clients(session: Session, as_json: bool) -> None:
     """Who reads the log now, and how far behind."""
-    rows = session.ask(lambda client: client.get("clients"))["clients"]
+    rows = session.call(lambda client: client.get("clients"))["clients"]
     if as_json:
         for row in rows:
             emit(row)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from penstock.cli.archives import find_log, is_known, one_form
+from penstock.cli.archives import check_new, find_log, one_form
 from penstock.cli.daemon_log import set_up_logging
-from penstock.cli.session import Session
+from penstock.cli.session import Session, off_loop
 from penstock.client import Client, open_client
 from penstock.words.address import Address, socket_address
-from penstock.words.errors import Conflict, DaemonUnreachable
+from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import Holder, read_holder
 
 #: Seconds in which an embedded daemon has surely begun to answer, or has ended.
@@ -38,11 +38,13 @@ async def open_daemon_for(
     """
     address = await running(session)
     wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
-    log = await find_log(session, wanted) if request.get("run_id") else None
+    log = None
+    if request.get("run_id"):
+        log = await off_loop(find_log, session, wanted)
     if log is not None and (alive := await embedded(log)) is not None:
         address = alive
     elif address is not None:
-        await check_new(session, request)
+        await off_loop(check_new, session, request)
     if address is not None:
         async with open_client(address) as client:
             yield client
@@ -59,19 +61,6 @@ async def open_daemon_for(
     async with open_embedded(config, run_id, session.environ, log) as address:
         async with open_client(address) as client:
             yield client
-
-
-async def check_new(session: Session, request: Mapping[str, Any]) -> None:
-    """Conflict if the run that is asked for was made without the daemon that would be asked."""
-    run_id = request.get("run_id")
-    if run_id and (log := await find_log(session, run_id)) is not None:
-        async with open_client(session.address()) as client:
-            if await is_known(client, one_form(run_id)):
-                return
-        raise Conflict(
-            f"{run_id} is a run that was made without the daemon, in {log}; `penstock show"
-            f" {run_id}` tells how it stands, and another id makes a new run"
-        )
 
 
 async def running(session: Session) -> Address | None:

@@ -22,7 +22,7 @@ def drain(session: Session, group: str | None, no_wait: bool, as_json: bool) -> 
     and not the drain.
     """
     try:
-        told = session.ask(lambda client: client.drain(group, wait=not no_wait))
+        told = session.call(lambda client: client.drain(group, wait=not no_wait))
     except KeyboardInterrupt:
         say("the drain goes on; `penstock resume` ends it")
         raise

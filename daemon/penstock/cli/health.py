@@ -14,7 +14,7 @@ from penstock.words.problems import Exit
 @pass_session
 def health(session: Session, as_json: bool) -> None:
     """Whether the daemon is well; exits 1 if it is not."""
-    told = session.ask(lambda client: client.health())
+    told = session.call(lambda client: client.health())
     if as_json:
         emit(told)
     else:

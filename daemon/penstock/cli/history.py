@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from penstock.cli.archives import find_log, one_form
 from penstock.cli.connect import embedded
 from penstock.cli.output import say
-from penstock.cli.session import Session, run_async
+from penstock.cli.replies import newest_runs
+from penstock.cli.session import Session, off_loop, run_async
 from penstock.client import Client, open_client, put_back
+from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.recorded import Recorded
 
@@ -64,16 +66,8 @@ class LiveSource:
         return [Recorded.from_wire(data) for data in page["events"]]
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        before = None
-        while len(rows) < limit:
-            wanted = min(limit - len(rows), PAGE)
-            page = await self.client.runs(q, limit=wanted, before=before)
-            rows += page["runs"]
-            before = page["next"]
-            if before is None:
-                break
-        return rows
+        # A list is read page by page in one way, whoever asks.
+        return await off_loop(newest_runs, SyncClient(self.client.address), q, limit)
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         return await self.client.cancel(run_id, reason, wait=wait)
@@ -134,10 +128,22 @@ def ask_source(
     return run_async(opened)
 
 
+def ask_log(
+    session: Session, path: Path, work: Callable[[RunSource], Awaitable[T]]
+) -> T:
+    """What `work` makes of this embedded log."""
+
+    async def opened() -> T:
+        async with open_log(session, path) as source:
+            return await work(source)
+
+    return run_async(opened)
+
+
 @asynccontextmanager
 async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]:
     """The embedded log that has this run, else the daemon."""
-    path = await find_log(session, run_id)
+    path = await off_loop(find_log, session, run_id)
     if path is None:
         async with open_client(session.address()) as client:
             yield LiveSource(client)

@@ -16,6 +16,6 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def intervene(session: Session, run_id: str, text: str, as_json: bool) -> None:
     """Tell a run something; it is recorded at once and heeded by the run's own lights."""
-    reply = session.ask(lambda client: client.intervene(run_id, text))
+    reply = session.call(lambda client: client.intervene(run_id, text))
     if as_json:
         emit(reply)

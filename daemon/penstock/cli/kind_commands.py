@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.connect import check_new
+from penstock.cli.archives import check_new
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.output import emit, show_line
 from penstock.cli.run_options import (
@@ -19,7 +19,7 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
-from penstock.client import Client
+from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
 from penstock.words.inherited import passed_on
 from penstock.words.problems import Exit
@@ -61,7 +61,7 @@ def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
         kind = entry.load()
         return kind.summary, kind.inputs.model_json_schema()
     try:
-        known = session.ask(lambda client: client.get("pipelines"))
+        known = session.call(lambda client: client.get("pipelines"))
     except DaemonUnreachable:
         if session.named:
             raise
@@ -141,11 +141,11 @@ def _command_of_programs(execute: Execute) -> click.Command:
 def submit_only(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit to the running daemon; the id is the data."""
 
-    async def work(client: Client) -> dict[str, Any]:
-        await check_new(session, request)
-        return await client.submit(request, wait=options.block)
+    def work(client: SyncClient) -> dict[str, Any]:
+        check_new(session, request)
+        return client.submit(request, wait=options.block)
 
-    reply = session.ask(work)
+    reply = session.call(work)
     if options.as_json:
         emit(reply)
     else:

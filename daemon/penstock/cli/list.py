@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from penstock.cli.archives import last_written, log_files
-from penstock.cli.history import LiveSource, open_log
 from penstock.cli.output import emit, local_time, say, table
+from penstock.cli.replies import newest_runs
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.errors import DaemonUnreachable, Refused, StartRefused, StoreBroken
 
@@ -78,7 +78,7 @@ def read_runs(
         raise Refused("--all", "reads the logs of this box; leave the address out")
     files = [] if session.named else log_files(session.paths())
     try:
-        rows = session.ask(lambda client: LiveSource(client).runs(q, limit))
+        rows = session.call(lambda client: newest_runs(client, q, limit))
     except DaemonUnreachable:
         if not files:
             raise
@@ -93,6 +93,9 @@ async def _rows_of(
     session: Session, files: list[Path], q: str, limit: int
 ) -> list[dict[str, Any]]:
     """The newest runs of these logs, of which the last written come first."""
+    # What reads a log without a daemon is heavy, and rarely needed.
+    from penstock.cli.history import open_log
+
     rows: list[dict[str, Any]] = []
     for file in files:
         newest = sorted(map(_created, rows), reverse=True)[:limit]

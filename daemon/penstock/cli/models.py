@@ -20,7 +20,7 @@ def models(session: Session, as_json: bool) -> None:
     Without a running daemon they are read from the configuration, and nothing is measured.
     """
     try:
-        rows = session.ask(lambda client: client.get("models"))["models"]
+        rows = session.call(lambda client: client.get("models"))["models"]
     except DaemonUnreachable:
         if session.named:
             raise

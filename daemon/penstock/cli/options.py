@@ -24,7 +24,7 @@ def complete_run(
     """Ids of the newest runs that begin like this, with their state."""
     session = session_of(ctx)
     try:
-        page = session.ask(lambda client: client.runs(limit=500))
+        page = session.call(lambda client: client.runs(limit=500))
     except PenstockError:
         return []
     return [

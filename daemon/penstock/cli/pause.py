@@ -19,5 +19,5 @@ def pause(session: Session, group: str | None, reason: str, as_json: bool) -> No
 
     A pause is kept over restarts of the daemon.
     """
-    told = session.ask(lambda client: client.pause(group, reason))
+    told = session.call(lambda client: client.pause(group, reason))
     show_queue_change(told, as_json)

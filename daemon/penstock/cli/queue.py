@@ -14,7 +14,7 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def queue(session: Session, as_json: bool) -> None:
     """How many runs queue and execute, and what is paused."""
-    told = session.ask(lambda client: client.get("queue"))
+    told = session.call(lambda client: client.get("queue"))
     if as_json:
         emit(told)
         return

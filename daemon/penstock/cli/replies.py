@@ -1,11 +1,14 @@
-"""The daemon's replies in words, where several verbs show them: a receipt, the queue, open questions."""
+"""The daemon's replies that several verbs take: open questions, runs; in words: a receipt, the queue."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from penstock.cli.output import emit, say
-from penstock.client import Client
+from penstock.client.sync import SyncClient
+
+#: Runs in one page.
+PAGE = 500
 
 
 def receipt_line(receipt: dict[str, Any]) -> str:
@@ -50,6 +53,19 @@ def _name(group: str | None) -> str:
     return "the queue" if group is None else f"the group {group}"
 
 
-async def open_asks(client: Client) -> list[dict[str, Any]]:
+def open_asks(client: SyncClient) -> list[dict[str, Any]]:
     """The questions that wait for an answer."""
-    return list((await client.get("asks"))["asks"])
+    return list(client.get("asks")["asks"])
+
+
+def newest_runs(client: SyncClient, q: str, limit: int) -> list[dict[str, Any]]:
+    """The newest runs that this filter wants."""
+    rows: list[dict[str, Any]] = []
+    before = None
+    while len(rows) < limit:
+        page = client.runs(q, limit=min(limit - len(rows), PAGE), before=before)
+        rows += page["runs"]
+        before = page["next"]
+        if before is None:
+            break
+    return rows

@@ -15,5 +15,5 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def resume(session: Session, group: str | None, as_json: bool) -> None:
     """Start runs again after `pause`, and take them in again after `drain`."""
-    told = session.ask(lambda client: client.resume(group))
+    told = session.call(lambda client: client.resume(group))
     show_queue_change(told, as_json)

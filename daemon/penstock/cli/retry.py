@@ -7,7 +7,7 @@ import click
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.client import Client
+from penstock.client.sync import SyncClient
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit, exit_code_of
 
@@ -20,10 +20,10 @@ def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
     """The same inputs again, as new runs; prints their ids."""
     codes: list[int] = []
 
-    async def work(client: Client) -> None:
+    def work(client: SyncClient) -> None:
         for run_id in run_ids:
             try:
-                reply = await client.retry(run_id)
+                reply = client.retry(run_id)
             except PenstockError as error:
                 say(f"{run_id}: {error}")
                 codes.append(exit_code_of(error))
@@ -33,5 +33,5 @@ def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
             else:
                 show_line(reply["run_id"])
 
-    session.ask(work)
+    session.call(work)
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import click
 
@@ -16,9 +16,11 @@ from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
     from penstock.client import Client
+    from penstock.client.sync import SyncClient
     from penstock.words.config import Config
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,36 @@ class Session:
         """The configuration, and where each value that is no default came from."""
         from penstock.words.config_sources import load_config
 
-        path = None if self.config_file is None else Path(self.config_file)
-        return load_config(self.environ, flags, path)
+        return load_config(self.environ, flags, self._config_path())
+
+    def _config_path(self) -> Path | None:
+        return None if self.config_file is None else Path(self.config_file)
 
     def paths(self, config: Config | None = None) -> Paths:
         """The daemon's folders."""
-        known = config or self.config()[0]
-        return find_paths(
-            self.environ, state_dir=known.state_dir, runtime_dir=known.runtime_dir
-        )
+        from penstock.words.config_sources import load_folders
+
+        if config is None:
+            state_dir, runtime_dir = load_folders(self.environ, self._config_path())
+        else:
+            state_dir, runtime_dir = config.state_dir, config.runtime_dir
+        return find_paths(self.environ, state_dir=state_dir, runtime_dir=runtime_dir)
 
     def address(self) -> Address:
         """The running daemon. DaemonUnreachable says how to start one."""
         return find_address(self.environ, self.paths(), self.url)
 
+    def call(self, work: Callable[[SyncClient], T]) -> T:
+        """What `work` makes of the running daemon, by requests one after the other.
+
+        For whatever does not follow the log: it needs no event loop, and a quarter of the CPU.
+        """
+        from penstock.client.sync import SyncClient
+
+        return work(SyncClient(self.address()))
+
     def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """What `work` makes of the running daemon."""
+        """What `work` makes of the running daemon, on Trio: where it follows the log."""
         from penstock.client import open_client
 
         address = self.address()
@@ -79,6 +95,13 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
         return trio.run(work)
     except BaseExceptionGroup as group:
         raise only(group) from None
+
+
+async def off_loop(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """What blocks, in a thread; who leaves does not wait for it."""
+    import trio
+
+    return await trio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
 
 
 def session_of(ctx: click.Context) -> Session:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.history import ask_source
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, fields, local_time
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.sources import call_source
 
 
 @click.command()
@@ -16,7 +16,12 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def show(session: Session, run_id: str, as_json: bool) -> None:
     """One run as it stands; runs of embedded daemons are found too."""
-    view = ask_source(session, run_id, lambda source: source.view(run_id))
+    view = call_source(
+        session,
+        run_id,
+        live=lambda client: client.run(run_id),
+        kept=lambda source: source.view(run_id),
+    )
     if as_json:
         emit(view)
         return

@@ -11,7 +11,7 @@ import click
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.cli.units import SERVICE, SOCKET, unit_folder
-from penstock.client import Client
+from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
 
 #: Seconds a stop may take: the daemon's own bounds add up to less.
@@ -31,7 +31,7 @@ def shutdown(session: Session, cancel_all: bool, as_json: bool) -> None:
             "--url", "a daemon is stopped on its own box; leave the address out"
         )
     pid = read_pid(session.paths().lock)
-    cancelled = session.ask(_cancel_all) if cancel_all else 0
+    cancelled = session.call(_cancel_all) if cancel_all else 0
     stop(pid)
     if as_json:
         emit({"pid": pid, "cancelled": cancelled})
@@ -57,11 +57,11 @@ def stop(pid: int) -> None:
         raise DaemonUnreachable(f"the daemon (pid {pid}) does not stop; see its log")
 
 
-async def _cancel_all(client: Client) -> int:
+def _cancel_all(client: SyncClient) -> int:
     """Cancel what is open until nothing is; how many that were."""
     count = 0
-    while rows := (await client.runs("state:open", limit=500))["runs"]:
+    while rows := client.runs("state:open", limit=500)["runs"]:
         for row in rows:
-            await client.cancel(row["run_id"], "shutdown", wait=True)
+            client.cancel(row["run_id"], "shutdown", wait=True)
         count += len(rows)
     return count

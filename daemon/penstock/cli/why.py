@@ -15,7 +15,7 @@ from penstock.cli.session import Session, json_option, pass_session
 @pass_session
 def why(session: Session, run_id: str, as_json: bool) -> None:
     """Why a run is where it is: what it waits for, and what stands before it."""
-    told = session.ask(lambda client: client.why(run_id))
+    told = session.call(lambda client: client.why(run_id))
     if as_json:
         emit(told)
         return

@@ -16,7 +16,7 @@ from penstock.log.writes import RunFilter
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.words.priority import parse_priority
-from penstock.words.values import check_run_id
+from penstock.words.run_id import check_run_id
 
 KEYS = ("state", "prio", "kind", "label", "group", "parent")
 

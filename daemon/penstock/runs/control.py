@@ -36,8 +36,9 @@ from penstock.words.errors import (
 from penstock.words.events import BugReported, InterventionReceived
 from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import check_run_id
 from penstock.words.staleness import CodeMark, Judgement, judge
-from penstock.words.values import check_run_id, new_event_id
+from penstock.words.values import new_event_id
 
 
 @dataclass(eq=False, slots=True)

@@ -14,7 +14,7 @@ from penstock.log.bus import Overflow
 from penstock.server.answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
 from penstock.words.errors import Refused
-from penstock.words.values import check_run_id
+from penstock.words.run_id import check_run_id
 
 #: Cursors are signed 64-bit integers in every store.
 LARGEST_CURSOR = 2**63 - 1

@@ -7,7 +7,6 @@ import os
 import random
 import secrets
 import time
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -22,9 +21,7 @@ from pydantic import (
 )
 
 from penstock.words.clocks import check_clock
-
-#: Characters in a run id: it is part of file names and URLs.
-LONGEST_RUN_ID = 200
+from penstock.words.run_id import check_run_id
 
 # Deeper payloads are refused; a cycle has no depth, so this finds cycles too.
 _DEEPEST_PAYLOAD = 100
@@ -50,31 +47,6 @@ def check_json(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         return [check_json(item, depth + 1) for item in value]
     raise ValueError(f"{type(value).__name__} is not JSON")
-
-
-def check_run_id(value: Any) -> str:
-    """The run id in its one form; ValueError says why it is refused.
-
-    Path separators and control characters become `-`, and the text is NFC, so ids that look alike
-    are alike.
-    """
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
-    if "\0" in value:
-        raise ValueError("must not contain NUL")
-    text = unicodedata.normalize("NFC", value)
-    if not text.strip():
-        raise ValueError("must not be empty")
-    if len(text) > LONGEST_RUN_ID:
-        raise ValueError(
-            f"must have at most {LONGEST_RUN_ID} characters, has {len(text)}"
-        )
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
-        raise ValueError("must be valid Unicode")
-    text = "".join(
-        "-" if c in "/\\" or unicodedata.category(c) == "Cc" else c for c in text
-    )
-    return "-" * len(text) if text in {".", ".."} else text
 
 
 # Ids must differ and need not be hard to guess, so the kernel is asked for a seed and not for

@@ -14,7 +14,7 @@ from penstock.server.events_page import read_page
 from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE, PAGE_BYTES
 from penstock.words.errors import NotFound, TooLarge
 from penstock.words.events import DAEMON_STREAM, ArtifactPartial
-from penstock.words.values import check_run_id
+from penstock.words.run_id import check_run_id
 
 #: Runs told by one page of `resources/list`.
 LISTED_RUNS = 100

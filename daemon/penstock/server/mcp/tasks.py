@@ -30,7 +30,8 @@ from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.lifecycle import CANCELLED, COMPLETED
-from penstock.words.values import check_run_id, format_time
+from penstock.words.run_id import check_run_id
+from penstock.words.values import format_time
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 #: The protocol version that the extension came with.

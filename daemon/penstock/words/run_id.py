@@ -1,0 +1,34 @@
+"""The one form of a run id. Apart from the other values, since commands need it and no models."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+#: Characters in a run id: it is part of file names and URLs.
+LONGEST_RUN_ID = 200
+
+
+def check_run_id(value: Any) -> str:
+    """The run id in its one form; ValueError says why it is refused.
+
+    Path separators and control characters become `-`, and the text is NFC, so ids that look alike
+    are alike.
+    """
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    if "\0" in value:
+        raise ValueError("must not contain NUL")
+    text = unicodedata.normalize("NFC", value)
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if len(text) > LONGEST_RUN_ID:
+        raise ValueError(
+            f"must have at most {LONGEST_RUN_ID} characters, has {len(text)}"
+        )
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+        raise ValueError("must be valid Unicode")
+    text = "".join(
+        "-" if c in "/\\" or unicodedata.category(c) == "Cc" else c for c in text
+    )
+    return "-" * len(text) if text in {".", ".."} else text
