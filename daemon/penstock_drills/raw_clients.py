@@ -1,4 +1,4 @@
-"""Many WebSocket clients in a process of their own, which read all they are sent: `ears.py ORDERS`.
+"""Many WebSocket clients in a process of their own, which read all they are sent: `raw_clients.py ORDERS`.
 
 A client library would cost more than the daemon that is measured, so these read bytes. What one of
 them has been told and found dense need not be taken apart again for the others: at the same position,

@@ -1,4 +1,4 @@
-"""Drills: the guarantees put to the test; each prints a table and fails on a broken law."""
+"""Put the guarantees to the test, on scratch instances."""
 
 from __future__ import annotations
 

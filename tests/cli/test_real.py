@@ -119,31 +119,31 @@ def test_a_refused_input_names_its_field(real_daemon: RealDaemon) -> None:
 
 
 def test_follow_survives_a_restart_of_the_daemon(
+    home: Path,
     start_daemon: Callable[..., RealDaemon],
     started: Callable[..., subprocess.Popen[str]],
 ) -> None:
     """TU-01 Resumed at its position, without gap or repeat."""
     first = start_daemon()
-    run_id = call(
-        "submit",
-        "command",
-        "--on-restart",
-        "requeue",
-        "--shell",
-        "echo on; sleep 3; echo off",
-    ).stdout.strip()
+    go = home / "go"
+    # It does not end before the daemon was stopped, however long that takes.
+    shell = f"echo on; until test -e {go}; do sleep 0.1; done; echo off"
+    words = ["submit", "command", "--on-restart", "requeue", "--shell", shell]
+    run_id = call(*words).stdout.strip()
     following = started("follow", run_id, "--json")
     seen = [json.loads(line_of(following))]
     while seen[-1]["event"]["type"] != "log":
         seen.append(json.loads(line_of(following)))
     assert first.stop() == 0
     start_daemon()
-    out, err = following.communicate(timeout=PATIENCE)
-    seen += [json.loads(line) for line in out.splitlines()]
-    assert following.returncode == 0, err
+    go.touch()
+    # Not by `communicate`, which does not see what a line was read together with.
+    while seen[-1]["event"]["type"] != "run.completed":
+        seen.append(json.loads(line_of(following)))
+    assert following.wait(PATIENCE) == 0
     assert [fact["sequence"] for fact in seen] == list(range(1, len(seen) + 1))
-    assert seen[-1]["event"]["type"] == "run.completed"
-    assert "connecting again" in err
+    assert following.stderr is not None
+    assert "connecting again" in following.stderr.read()
 
 
 def test_shutdown_keeps_the_queue_and_cancel_all_ends_it(

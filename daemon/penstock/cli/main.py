@@ -121,7 +121,7 @@ class LazyGroup(click.Group):
         if others := _verbs_of_others():
             with formatter.section("Of other packages"):
                 formatter.write_dl(
-                    [(name, f"See {point.module}.") for name, point in others.items()]
+                    [(name, _summary(point)) for name, point in others.items()]
                 )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -162,6 +162,21 @@ def _verbs_of_others() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=VERB_GROUP)}
+
+
+def _summary(point: EntryPoint) -> str:
+    """The first line of the verb's module, read and not imported."""
+    import ast
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    try:
+        spec = find_spec(point.module)
+        text = Path((spec and spec.origin) or "").read_text(encoding="utf-8")
+        said = ast.get_docstring(ast.parse(text)) or ""
+    except (ImportError, OSError, SyntaxError, ValueError):
+        said = ""
+    return said.split("\n")[0] or f"See {point.module}."
 
 
 @click.group(

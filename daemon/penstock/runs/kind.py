@@ -79,15 +79,16 @@ def check_whole(inputs: bytes) -> None:
 
 
 def encode_inputs(inputs: Inputs) -> bytes:
-    """The inputs whole, in canonical JSON."""
-    return json.dumps(
-        inputs.model_dump(mode="json"),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+    """The inputs whole, as JSON, in the order in which their kind names them."""
+    return _encoded(inputs.model_dump(mode="json"), sort=False)
 
 
 def digest_inputs(kind: str, encoded: bytes) -> bytes:
-    """Same kind and same inputs, same digest (SHA-256)."""
-    return hashlib.sha256(kind.encode() + b"\0" + encoded).digest()
+    """Same kind and same inputs, in whatever order, same digest (SHA-256)."""
+    canonical = _encoded(json.loads(encoded), sort=True)
+    return hashlib.sha256(kind.encode() + b"\0" + canonical).digest()
+
+
+def _encoded(value: Any, *, sort: bool) -> bytes:
+    text = json.dumps(value, sort_keys=sort, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()

@@ -173,7 +173,10 @@ SENTENCES: Mapping[str, Sentence] = {
     "run.queued": Sentence(lambda e: _begin(e, e.inputs)),
     "run.started": Sentence(lambda e: _begin(e, {}), lambda e: "started"),
     "run.resumed": Sentence(_pairs, lambda e: f"resumed (attempt {e.attempt})"),
-    "run.waiting": Sentence(_pairs, lambda e: f"waiting: {e.reason}"),
+    # Its kind and subject say the same, for programs.
+    "run.waiting": Sentence(
+        lambda e: f"reason={e.reason}", lambda e: f"waiting: {e.reason}"
+    ),
     "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
     "run.requeued": Sentence(_pairs, lambda e: f"back in the queue ({e.reason})"),
     "run.cancel_requested": Sentence(
