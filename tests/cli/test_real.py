@@ -288,6 +288,16 @@ def test_a_run_that_its_embedded_daemon_executes_is_left_alone(
     assert running.wait(PATIENCE) == 143
 
 
+def test_a_fifo_among_the_embedded_logs_keeps_nobody_waiting(home: Path) -> None:
+    """ER-01: whatever id is asked for."""
+    folder = home / "state" / "penstock" / "embedded"
+    folder.mkdir(parents=True, mode=0o700)
+    call("run", "command", "--id", "there", "--", "true")
+    os.mkfifo(folder / "x.db")
+    assert "is no file" in call("show", "x", code=1).stderr
+    assert json_of("show", "there")[0]["state"] == "completed"
+
+
 def test_any_number_of_embedded_runs_go_on_at_once(
     started: Callable[..., subprocess.Popen[str]],
 ) -> None:

@@ -49,6 +49,22 @@ async def test_a_folder_goes_with_all_that_is_in_it(runs: Path) -> None:
     assert os.listdir(runs) == []
 
 
+async def test_a_folder_goes_however_deep_it_is(runs: Path) -> None:
+    """RS-05: deeper than a path may be long, and than Python calls itself."""
+    here = os.open(runs, os.O_RDONLY)
+    os.mkdir("a", dir_fd=here)
+    inner = os.open("a", os.O_RDONLY, dir_fd=here)
+    for _ in range(1500):
+        os.mkdir("d" * 20, dir_fd=inner)
+        deeper = os.open("d" * 20, os.O_RDONLY, dir_fd=inner)
+        os.close(inner)
+        inner = deeper
+    os.close(inner)
+    os.close(here)
+    await remove_folder(runs / "a")
+    assert os.listdir(runs) == []
+
+
 async def test_what_stands_in_its_place_goes_and_is_not_followed(
     runs: Path, tmp_path: Path
 ) -> None:

@@ -90,6 +90,9 @@ def _knows(file: Path, run_id: str) -> bool | None:
     """Whether a log has this run; None if the file cannot be read."""
     if not file.exists():
         return False
+    if not file.is_file():
+        # To open what is no file, a FIFO above all, might wait for ever.
+        return None
     # Late: mostly there is no such file.
     import sqlite3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +33,9 @@ def export(
     from penstock.log.export import export_file
 
     path = database or session.paths().database
+    if with_secrets:
+        # The file is made at the first write.
+        os.umask(0o077)
     with readable(path):
         count = export_file(path, json_lines(out), with_secrets=with_secrets)
     without = "" if with_secrets else ", without the values of --env (--with-secrets)"

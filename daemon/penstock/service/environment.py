@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-import shutil
+import secrets
 import stat
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -124,22 +132,34 @@ def remove_tree(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         folder.unlink()
         return
-    try:
-        shutil.rmtree(folder)
-    except PermissionError:
-        _make_writable(folder)
-        shutil.rmtree(folder)
+    hoisted = (folder / f".{secrets.token_hex(8)}-{n}" for n in itertools.count())
+    full = [folder]
+    while full:
+        path = full.pop()
+        full += _empty(path, hoisted)
+        if path != folder:
+            path.rmdir()
+    folder.rmdir()
 
 
-def _make_writable(folder: Path) -> None:
-    """Programs make folders that nobody may write (Go its modules); they are ours all the same."""
-    os.chmod(folder, stat.S_IRWXU)
-    # Top down: a folder is made readable before it is looked into.
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            inner = os.path.join(path, name)
-            if stat.S_ISDIR(os.lstat(inner).st_mode):
-                os.chmod(inner, stat.S_IRWXU)
+def _empty(path: Path, hoisted: Iterator[Path]) -> list[Path]:
+    """Remove what is no folder, and move the folders to the top; where they are now.
+
+    So nothing is too deep for a path or for a recursion. What is mounted there cannot be moved, and
+    is not entered: OSError.
+    """
+    # Programs make folders that nobody may write (Go its modules); they are ours all the same.
+    os.chmod(path, stat.S_IRWXU)
+    moved = []
+    with os.scandir(path) as entries:
+        for entry in list(entries):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            # Who moves a folder writes into it.
+            os.chmod(entry.path, stat.S_IRWXU)
+            moved.append(Path(entry.path).rename(next(hoisted)))
+    return moved
 
 
 async def end_last_life(
