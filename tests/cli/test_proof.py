@@ -72,6 +72,7 @@ def test_a_receipt_without_a_time_is_no_proof() -> None:
     assert finding_of({"gone_at": None, "method": "session"}, []).state == "warning"
 
 
+@pytest.mark.processes
 def test_a_process_is_found_by_its_mark() -> None:
     mark = "penstock-proof-of-this-test"
     with subprocess.Popen(
