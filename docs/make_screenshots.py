@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from a scripted daemon: python docs/make_screenshots.py
+"""Makes the pictures of the README from a scene told to a real core: python docs/make_screenshots.py
 
 The data and the clock are frozen, so a picture changes only when the dashboard does.
 """

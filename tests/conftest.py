@@ -103,18 +103,26 @@ def no_threads_under_a_mock_clock(
 @pytest.fixture(autouse=True)
 def no_processes_without_their_mark(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fast tests are those without a mark; what starts a program is not one of them."""
+) -> Iterator[None]:
+    """The fast tests are those without a mark; what starts a program is not one of them.
+
+    Said once more at the end: what is under test may have taken the refusal for its own trouble.
+    """
     marks = {mark.name for mark in request.node.iter_markers()}
     if marks & {"processes", "slow", "alone"}:
+        yield
         return
+    refused: list[str] = []
 
     def refuse(
         _process: object, args: object, *_others: Any, **_named: Any
     ) -> NoReturn:
-        raise AssertionError(f"{args!r} would be started without the mark `processes`")
+        refused.append(f"{args!r} would be started without the mark `processes`")
+        raise AssertionError(refused[-1])
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    yield
+    assert not refused, refused
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from penstock.runs.core import Core
 from penstock.server.app import open_app
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
-from penstock.server.health import make_health
+from penstock.server.health import HealthOf, make_health
 from penstock.server.listeners import open_listeners, tcp_addresses
 from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
@@ -167,26 +167,44 @@ async def open_house(
             *(echo.kind(), QUESTION, *kinds), store=store.as_store(), life=LIFE,
             environment=environment, port=0, **settings,
         ) as core:  # fmt: skip
-            async with _open_door(core, store, echo, shutdown, unix) as house:
-                yield house
+            health_of = make_health(core, complain=lambda: house.complaint)
+            with trio.fail_after(30):
+                async with open_door(core, shutdown, health_of, unix=unix) as door:
+                    house = House(
+                        core, store, echo, shutdown, door.port, unix, door.shut
+                    )
+                    yield house
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a core is served, and when that is over."""
+
+    port: int
+    shut: trio.Event
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
-async def _open_door(
-    core: Core, store: TroubledStore, echo: Echo, shutdown: Shutdown, unix: Path | None
-) -> AsyncIterator[House]:
+async def open_door(
+    core: Core,
+    shutdown: Shutdown,
+    health_of: HealthOf,
+    *,
+    token: str | None = TOKEN,
+    unix: Path | None = None,
+) -> AsyncIterator[Door]:
+    """The real door before a core, with every surface that needs no process of its own."""
     config: Config = core.config
-    guard = make_guard(config, TOKEN)
+    guard = make_guard(config, token)
     listeners = await open_listeners(config.host, config.port, unix)
     [(_, port), *_] = tcp_addresses(listeners)
-    open_, shut = trio.Event(), trio.Event()
-    house = House(core, store, echo, shutdown, port, unix, shut)
+    open_, door = trio.Event(), Door(port, trio.Event())
     app = open_app(
-        core,
-        guard=guard,
-        shutdown=shutdown,
-        base=house.base,
-        health_of=make_health(core, complain=lambda: house.complaint),
+        core, guard=guard, shutdown=shutdown, base=door.base, health_of=health_of
     )
     handler = make_ws_handler(core, guard, shutdown)
     serve = partial(
@@ -197,11 +215,10 @@ async def _open_door(
         async with trio.open_nursery() as door_nursery:
             await door_nursery.start(serve, listeners)
             open_.set()
-        shut.set()
+        door.shut.set()
 
-    with trio.fail_after(30):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep)
-            await open_.wait()
-            yield house
-            shutdown.end_streams()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep)
+        await open_.wait()
+        yield door
+        shutdown.end_streams()

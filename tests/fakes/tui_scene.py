@@ -12,6 +12,7 @@ from uuid import UUID
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
+from penstock.words.waiting import Waiting
 
 #: The moment of frozen pictures.
 FROZEN = datetime(2026, 1, 2, 17, 46, 31, tzinfo=UTC)
@@ -19,18 +20,11 @@ FROZEN = datetime(2026, 1, 2, 17, 46, 31, tzinfo=UTC)
 
 @dataclass
 class World:
-    """A log and the views folded from it, as a daemon has them."""
+    """Recorded facts and the views folded from them; it decides nothing."""
 
     now: datetime = FROZEN
-    epoch: str = "5ce0e5ce"
     log: list[Recorded] = field(default_factory=list)
     views: dict[str, RunView] = field(default_factory=dict)
-    #: What GET /queue and /health add to the facts.
-    queue: dict[str, Any] = field(
-        default_factory=lambda: {"capacity": 100, "slots": 5, "waiting_submits": 0}
-    )
-    clients: list[dict[str, Any]] = field(default_factory=list)
-    health: dict[str, Any] = field(default_factory=dict)
     _ids: random.Random = field(default_factory=lambda: random.Random(7))
 
     def record(
@@ -67,6 +61,11 @@ class World:
             view.apply(fact)
         return fact
 
+    def begin(self) -> None:
+        """The daemon's own first fact."""
+        started = e.DaemonStarted(version="0.1.0", life="a1b2")
+        self.record(e.DAEMON_STREAM, started, 273_900)
+
     def submit(
         self,
         run_id: str,
@@ -90,12 +89,11 @@ class World:
 
 
 def busy_afternoon(world: World) -> World:
-    """Every state, an ask, a failure, a stuck run, a tree, a nearly full queue, alerts."""
-    world.record(
-        "daemon",
-        e.DaemonStarted(version="0.1.0", life="a1b2", requeued=("r-0991",)),
-        273_900,
-    )
+    """Every state, an ask, a failure, a stuck run, a tree, a nearly full queue, alerts.
+
+    In the order in which a core with five slots records them.
+    """
+    world.begin()
     _ended(world)
     world.record(
         "daemon",
@@ -105,22 +103,11 @@ def busy_afternoon(world: World) -> World:
     _llms_txt(world)
     _coding(world)
     _loop(world)
+    _ask(world)
     _commands(world)
     _queue(world)
     world.record("daemon", e.SubscriberLagged(subscriber="mcp-2", dropped=120), 110)
-    _ask(world)
     _newest(world)
-    world.clients = [
-        {"name": "ws-1", "kind": "ws", "lag": 0, "dropped": 0},
-        {"name": "ws-4", "kind": "ws", "lag": 3, "dropped": 0},
-        {"name": "mcp-2", "kind": "mcp", "lag": 0, "dropped": 120},
-    ]
-    world.queue.update(waiting_submits=2)
-    world.health = {
-        "uptime": 273_900.0,
-        "models": {"chain": ["mistral:7b", "qwen3:8b"]},
-        "store": {"size": 48_300_000},
-    }
     return world
 
 
@@ -140,6 +127,7 @@ def _ended(world: World) -> None:
         if end == "completed":
             world.record(run_id, e.RunCompleted(result={"exit_code": 0}), ago - 95)
         else:
+            world.record(run_id, e.RunCancelRequested(reason="requested"), ago - 60)
             world.record(run_id, e.RunCancelled(reason="requested"), ago - 60)
 
 
@@ -228,41 +216,38 @@ def _coding(world: World) -> None:
 
 
 def _loop(world: World) -> None:
-    world.submit("r-1ba2", "loop", {"goal": "raise the coverage to 90 %"}, 20, 290)
+    inputs = {"goal": "raise the coverage to 90 %", "kinds": ["command", "coding"]}
+    world.submit("r-1ba2", "loop", inputs, 20, 290)
     world.start("r-1ba2", 288)
-    world.submit(
-        "r-1ba2.turn-1",
-        "command",
-        {"argv": ["coverage", "run"]},
-        20,
-        280,
-        parent_id="r-1ba2",
-    )
+    argv = {"argv": ["coverage", "run"]}
+    world.submit("r-1ba2.turn-1", "command", argv, 20, 280, parent_id="r-1ba2")
+    world.record("r-1ba2", e.RunWaiting.of(Waiting("child", "turn-1")), 280)
     world.start("r-1ba2.turn-1", 279)
     world.record("r-1ba2.turn-1", e.RunCompleted(result={"exit_code": 0}), 210)
-    world.record(
-        "r-1ba2", e.StepCompleted(name="turn-1", child_id="r-1ba2.turn-1"), 209
-    )
-    world.submit(
-        "r-1ba2.turn-2",
-        "coding",
-        {"prompt": "test the error paths of door.py"},
-        20,
-        205,
-        parent_id="r-1ba2",
-    )
+    world.record("r-1ba2", e.RunResumed(attempt=1), 210)
+    step = e.StepCompleted(name="turn-1", child_id="r-1ba2.turn-1")
+    world.record("r-1ba2", step, 209)
+    prompt = {"prompt": "test the error paths of door.py"}
+    world.submit("r-1ba2.turn-2", "coding", prompt, 20, 205, parent_id="r-1ba2")
+    world.record("r-1ba2", e.RunWaiting.of(Waiting("child", "turn-2")), 205)
     world.start("r-1ba2.turn-2", 204)
     world.record("r-1ba2.turn-2", e.Progress(step="generate", fraction=0.26), 6)
-    world.record("r-1ba2", e.RunWaiting(reason="r-1ba2.turn-2"), 203)
 
 
 def _commands(world: World) -> None:
+    world.submit("r-1c01", "command", {"argv": ["pg_restore", "dump.sql"]}, 10, 720)
+    world.start("r-1c01", 719)
+    world.record("r-1c01", e.RunFailed(reason="error", error="exit status 3"), 200)
     world.submit("r-1bc7", "command", {"argv": ["make", "test"]}, 20, 298)
     world.start("r-1bc7", 297)
     world.record(
         "r-1bc7",
         e.ProcessStarted(
-            pid=4711, start_time=1, boot_id="b", method="cgroup", argv=("make", "test")
+            pid=1001,
+            start_time=1,
+            boot_id="boot",
+            method="subreaper",
+            argv=("make", "test"),
         ),
         296,
     )
@@ -283,9 +268,6 @@ def _commands(world: World) -> None:
     )
     world.start("r-1bec", 254)
     world.record("r-1bec", e.Progress(step="epoch 21", fraction=0.53), 8)
-    world.submit("r-1c01", "command", {"argv": ["pg_restore", "dump.sql"]}, 10, 720)
-    world.start("r-1c01", 719)
-    world.record("r-1c01", e.RunFailed(reason="error", error="exit status 3"), 200)
 
 
 def _queue(world: World) -> None:
@@ -320,7 +302,7 @@ def _ask(world: World) -> None:
         ),
         95,
     )
-    world.record("r-1d00", e.RunWaiting(reason="ask branch"), 95)
+    world.record("r-1d00", e.RunWaiting.of(Waiting("ask", "branch")), 95)
 
 
 def _newest(world: World) -> None:
@@ -341,32 +323,22 @@ def _newest(world: World) -> None:
 
 
 def many_runs(world: World, count: int) -> World:
-    """`count` runs, a few of them running."""
-    for number in range(count):
-        run_id = f"run-{number:04d}"
-        world.submit(
-            run_id,
-            "command",
-            {"argv": ["make", f"part-{number}"]},
-            (0, 10, 20, 30, 40)[number % 5],
-            600,
-        )
-        if number % 10 == 0:
+    """`count` runs, every tenth of them running, and no slot free."""
+    running = range(0, count, 10)
+    for number in sorted(range(count), key=lambda number: number not in running):
+        run_id, argv = f"run-{number:04d}", ["make", f"part-{number}"]
+        priority = (0, 10, 20, 30, 40)[number % 5]
+        world.submit(run_id, "command", {"argv": argv}, priority, 600)
+        if number in running:
             world.start(run_id, 500)
     return world
 
 
-def any_fact(world: World, dice: random.Random) -> None:
-    """One more fact of some run that executes: mostly text, as a model streams it."""
-    running = world.views
-    run_id = f"run-{dice.randrange(len(running)) // 10 * 10:04d}"
+def any_fact(number: int, dice: random.Random) -> e.AnyEvent:
+    """What some run that executes says: mostly text, as a model streams it."""
     roll = dice.random()
     if roll < 0.7:
-        world.record(
-            run_id,
-            e.ArtifactPartial(artifact_id="out.md", text=f"token {len(world.log)} "),
-        )
-    elif roll < 0.9:
-        world.record(run_id, e.Progress(step="write", fraction=dice.random()))
-    else:
-        world.record(run_id, e.Log(text=f"line {len(world.log)}\n"))
+        return e.ArtifactPartial(artifact_id="out.md", text=f"token {number} ")
+    if roll < 0.9:
+        return e.Progress(step="write", fraction=dice.random())
+    return e.Log(text=f"line {number}\n")

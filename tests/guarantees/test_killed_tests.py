@@ -22,9 +22,9 @@ CONTAINED = Path(__file__).parents[1] / "contained"
     ("word", "tests"),
     [
         ("serve", "tests/cli/test_real.py"),
-        ("sleep", "tests/runs/test_processes.py"),
+        ("sleep", "tests/processes/test_processes.py"),
         # The hostile trees of these run for longer than what is left may take to end.
-        ("mark-", "tests/runs/test_containment.py::test_a_session_never_claims_that_all_is_gone"),
+        ("mark-", "tests/processes/test_containment.py::test_a_session_never_claims_that_all_is_gone"),
     ],
 )  # fmt: skip
 def test_killed_tests_leave_no_process_behind(word: str, tests: str) -> None:

@@ -82,6 +82,7 @@ def test_a_third_party_kind_is_found_by_the_daemon_and_runs(
     assert told["e"]["result"] == {"said": "you", "greeted": ["you"]}
 
 
+@pytest.mark.processes
 def test_the_tests_of_a_third_party_pass_where_it_is_installed(
     site: Path, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def test_moving_over_a_log_shows_the_state_of_then(tmp_path: Path) -> None:
     """VW-01 the state at a position is the fold of what came before it."""
     world = busy_afternoon(World())
     replay = open_replay(export(world, tmp_path / "log.ndjson"))
-    for index in (178, 60, 61, 3, 0, 120):
+    for index in (181, 60, 61, 3, 0, 120):
         replay.to(index)
         then: dict[str, RunView] = {}
         for fact in world.log[:index]:
@@ -125,7 +125,7 @@ def test_moving_over_a_log_shows_the_state_of_then(tmp_path: Path) -> None:
         assert replay.state().position == index
     replay.move(-10_000)
     replay.move(10_000)
-    assert replay.state().position == 178
+    assert replay.state().position == 181
 
 
 def test_going_back_refolds_from_a_checkpoint_only() -> None:
@@ -172,15 +172,15 @@ def test_what_is_no_log_is_refused_in_a_sentence(
 async def test_the_scrubber_moves_by_keys_and_nothing_can_be_changed() -> None:
     replay = Replay(busy_afternoon(World()).log, "log")
     async with dashboard(replay=replay) as (app, pilot):
-        await shows(app, "178 of 178")
+        await shows(app, "181 of 181")
         await shows(app, "Runs 92/92")
         await pilot.press("left", "left")
-        await shows(app, "176 of 178")
+        await shows(app, "179 of 181")
         await pilot.press("H")
-        await shows(app, "76 of 178")
+        await shows(app, "79 of 181")
         await until(lambda: "Runs 92" not in text_of(app), app)
         await pilot.press("right", "L")
-        await shows(app, "177 of 178")
+        await shows(app, "180 of 181")
         await pilot.press("n", "c")
         await pilot.pause()
         assert isinstance(app.screen, Overview)

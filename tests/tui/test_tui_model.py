@@ -133,11 +133,11 @@ def test_alerts_tell_what_a_person_should_notice() -> None:
     model = followed(busy_afternoon(World()))
     said = [alert.text for alert in model.alerts]
     assert said == [
-        "daemon 0.1.0 started: 1 requeued",
+        "daemon 0.1.0 started",
         "queue 82/100, above 80 %",
+        "r-1d00 asks: which branch?  (a to answer)",
         "r-1c01 failed: exit status 3",
         "client mcp-2 dropped 120 events",
-        "r-1d00 asks: which branch?  (a to answer)",
     ]
 
 
