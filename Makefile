@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv run fast test test-others lint check bench
+.PHONY: help venv run fast test parallel test-others lint check bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,8 @@ FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124
 help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
 	@echo "make fast    the tests that start no program, in less than a minute"
-	@echo "make test    all tests, on all processors"
+	@echo "make test    all tests"
+	@echo "make parallel    the same on all processors, modules that watch the clock last and alone"
 	@echo "make test-others  the fast ones, with each other Python that is found here"
 	@echo "make check   format, linters, types, import rules, then all tests"
 	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
@@ -43,6 +44,9 @@ fast: venv
 	$(BIN)/pytest -m 'not (processes or slow or alone)'
 
 test: venv
+	$(BIN)/pytest
+
+parallel: venv
 	$(BIN)/pytest --numprocesses=auto --dist=loadscope
 
 test-others:
