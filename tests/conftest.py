@@ -103,16 +103,17 @@ def no_threads_under_a_mock_clock(
 @pytest.fixture(autouse=True)
 def no_processes_without_their_mark(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+) -> Iterator[list[str]]:
     """The fast tests are those without a mark; what starts a program is not one of them.
 
-    Said once more at the end: what is under test may have taken the refusal for its own trouble.
+    What was refused is said once more at the end: what is under test may have taken the refusal for
+    its own trouble.
     """
+    refused: list[str] = []
     marks = {mark.name for mark in request.node.iter_markers()}
     if marks & {"processes", "slow", "alone"}:
-        yield
+        yield refused
         return
-    refused: list[str] = []
 
     def refuse(
         _process: object, args: object, *_others: Any, **_named: Any
@@ -121,7 +122,7 @@ def no_processes_without_their_mark(
         raise AssertionError(refused[-1])
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
-    yield
+    yield refused
     assert not refused, refused
 
 

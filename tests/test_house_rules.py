@@ -84,9 +84,14 @@ def test_where_nothing_may_be_skipped_a_skip_fails_with_its_reason(
     assert run().returncode in (0, 5)
 
 
-def test_a_program_is_not_started_without_the_mark_that_says_so() -> None:
+def test_a_program_is_not_started_without_the_mark_that_says_so(
+    no_processes_without_their_mark: list[str],
+) -> None:
     with pytest.raises(AssertionError, match="without the mark `processes`"):
         subprocess.run(["true"], check=False)
+    assert len(no_processes_without_their_mark) == 1
+    # It would be said again at the end, as of a test that took it for its own trouble.
+    no_processes_without_their_mark.clear()
 
 
 @pytest.mark.processes

@@ -75,7 +75,7 @@ async def test_a_pure_function_is_written_with_no_surface_attached(
     """WF-01, WF-02: a core in memory and nobody who looks."""
     model_server.script(*slug_script())
     async with open_coding(where, memory=True) as core:
-        facts = await do(core, "Write slugs.\n\0 Übung", out=str(tmp_path / "out"))
+        facts = await do(core, "Write slugs.\n\x01 Übung", out=str(tmp_path / "out"))
         assert await core.store.read("task") == facts
     assert story(facts) == [
         "run.queued", "run.started", "plan.completed", "module.started", "module.iterated",
