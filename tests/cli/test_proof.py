@@ -76,8 +76,12 @@ def test_a_receipt_without_a_time_is_no_proof() -> None:
 def test_a_process_is_found_by_its_mark() -> None:
     mark = "penstock-proof-of-this-test"
     with subprocess.Popen(
-        ["/bin/sh", "-c", "read line", mark], stdin=subprocess.PIPE
+        ["/bin/sh", "-c", "echo on; read line", mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"on\n"
         assert process.pid in list(marked(mark))
         process.communicate(b"\n")
     assert list(marked(mark)) == []
