@@ -288,6 +288,15 @@ def test_a_run_that_its_embedded_daemon_executes_is_left_alone(
     assert running.wait(PATIENCE) == 143
 
 
+def test_an_export_with_secrets_is_its_owners_alone(home: Path) -> None:
+    """CL-01: a file that holds the values of `--env` is readable by nobody else."""
+    call("run", "command", "--id", "s", "--env", "KEY=hunter2", "--", "true")
+    log = home / "state" / "penstock" / "embedded" / "s.db"
+    out = home / "export.ndjson"
+    call("export", "--with-secrets", "--database", str(log), str(out))
+    assert out.stat().st_mode & 0o077 == 0
+
+
 def test_a_fifo_among_the_embedded_logs_keeps_nobody_waiting(home: Path) -> None:
     """ER-01: whatever id is asked for."""
     folder = home / "state" / "penstock" / "embedded"
