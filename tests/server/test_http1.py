@@ -97,6 +97,19 @@ async def test_the_preface_of_http_2_is_refused_in_http_1(later: bool) -> None:
         assert told.startswith(b"HTTP/1.1 403 " if later else b"HTTP/1.1 505 ")
 
 
+async def test_what_comes_after_a_request_that_is_turned_away_does_not_cut_the_answer() -> (
+    None
+):
+    """API-08: the answer says that the connection ends, and the client may have sent more by then."""
+    async with open_house() as house, await house.raw() as stream:
+        await stream.send_all(head(house, token=None) + head(house) + bytes(100))
+        told = await wait_end(stream)
+        assert told.startswith(b"HTTP/1.1 401 ")
+        assert told.count(b"HTTP/1.1 ") == 1
+        length = told.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        assert len(told.partition(b"\r\n\r\n")[2]) == int(length)
+
+
 async def test_a_reader_that_wished_for_http_2_is_noticed_when_it_leaves() -> None:
     """WS-02: a proposal to switch must not stop the reading of the connection."""
     async with open_house(heartbeat_seconds=60) as house:

@@ -28,7 +28,18 @@ class Parser(h11.Connection):
         # Hypercorn would tell them to go on at once. Whether they may is for the guard to say.
         return False
 
+    def receive_data(self, data: bytes) -> None:
+        if not (data and self._is_last_answer()):
+            super().receive_data(data)
+
+    def _is_last_answer(self) -> bool:
+        """Whether the answer that is being sent says `Connection: close`."""
+        return self.their_state is h11.MUST_CLOSE
+
     def next_event(self) -> Any:
+        if self._is_last_answer() and self.trailing_data[0]:
+            # What the client sent after the request would be an error, and cut the answer to it.
+            return h11.NEED_DATA
         event = super().next_event()
         if not isinstance(event, h11.Request):
             return event
