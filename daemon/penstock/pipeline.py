@@ -13,6 +13,7 @@ from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
 from penstock.runs.artifact import Artifact
+from penstock.runs.connected import NobodyReads, RunningProcess
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
@@ -93,6 +94,7 @@ __all__ = [
     "ModelFailed",
     "ModuleIterated",
     "ModuleStarted",
+    "NobodyReads",
     "NotAvailable",
     "OnDelta",
     "OnRestart",
@@ -108,6 +110,7 @@ __all__ = [
     "Refused",
     "Run",
     "RunView",
+    "RunningProcess",
     "ShuttingDown",
     "SourceUnusable",
     "StepCompleted",

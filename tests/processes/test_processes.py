@@ -33,6 +33,7 @@ from penstock.processes.process import (
     child_environment,
     run_process,
 )
+from penstock.processes.stdin import sends
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 
@@ -140,13 +141,13 @@ async def test_a_signal_is_told(watched: Watched) -> None:
 async def test_standard_input_is_given_and_ends(watched: Watched) -> None:
     data = os.urandom(300_000)
     with deadline():
-        await watched.run("cat", stdin=data)
+        await watched.run("cat", feed=sends(data))
     assert watched.output["stdout"] == data
 
 
 async def test_input_that_nobody_reads_holds_nothing_up(watched: Watched) -> None:
     with deadline():
-        exited = await watched.run("true", stdin=b"x" * 1_000_000)
+        exited = await watched.run("true", feed=sends(b"x" * 1_000_000))
     assert exited.exit_code == 0
 
 

@@ -26,13 +26,20 @@ from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.orphans import end_orphans
+from penstock.processes.stdin import Feed, PipeInput
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
+#: Takes what was read of a stream; no bytes, once, are its end.
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+
+
+class OutputUnwanted(Exception):
+    """Raised by an `OnOutput`: nobody reads this stream any more, and its program is to know."""
+
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
@@ -162,22 +169,29 @@ class ProcessTree:
             sorted(main.union(self.orphans, self.ended["pids"] if self.ended else ()))
         )
 
-    async def feed(self, data: bytes) -> None:
-        """Write the process's standard input and close it; a process may leave it unread."""
-        if self.process.stdin is None:
-            return
+    async def feed(self, feed: Feed) -> None:
+        """Have the standard input fed, and close it; a process may leave it unread."""
+        assert self.process.stdin is not None
         async with self.process.stdin as stdin:
             with (
                 trio.CancelScope() as self.waits["stdin"],
                 suppress(trio.BrokenResourceError),
             ):
-                await stdin.send_all(data)
+                await feed(PipeInput(stdin))
 
     async def pump(self, name: Stream, on_output: OnOutput) -> None:
-        """Hand on one stream; while `on_output` waits the process does, when its pipe is full."""
+        """Hand on one stream and its end; while `on_output` waits so does who fills its pipe."""
         stream = self.process.stdout if name == "stdout" else self.process.stderr
         assert isinstance(stream, trio.lowlevel.FdStream)
-        fd, reads_left = stream.fileno(), READS_AFTER_END
+        try:
+            await self._pump(name, stream.fileno(), on_output)
+            if self.started is not None:
+                await on_output(name, b"")
+        except OutputUnwanted:
+            stream.close()
+
+    async def _pump(self, name: Stream, fd: int, on_output: OnOutput) -> None:
+        reads_left = READS_AFTER_END
         await self.told.wait()
         while reads_left:
             reads_left -= self.over
@@ -298,7 +312,7 @@ async def run_process(
     env: Mapping[str, str],
     containment: Containment,
     grace: float,
-    stdin: bytes = b"",
+    feed: Feed | None = None,
     epoch: str = "",
     on_started: OnStarted,
     on_output: OnOutput,
@@ -308,7 +322,8 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. While `on_output` waits, so does a process that
+    one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
+    While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
@@ -316,12 +331,13 @@ async def run_process(
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
     tree = await launch(
-        spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
+        spec, tuple(argv), run_id, subprocess.PIPE if feed else subprocess.DEVNULL
     )
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()
-            nursery.start_soon(tree.feed, stdin)
+            if feed is not None:
+                nursery.start_soon(tree.feed, feed)
             nursery.start_soon(tree.pump, "stdout", on_output)
             nursery.start_soon(tree.pump, "stderr", on_output)
             await tree.follow(on_started)

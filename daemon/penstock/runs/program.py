@@ -12,6 +12,7 @@ import trio
 
 from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.stdin import Feed
 from penstock.runs.artifact import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
@@ -34,7 +35,7 @@ class StartProcess(Protocol):
         run_id: str,
         cwd: Path,
         env: Mapping[str, str],
-        stdin: bytes,
+        feed: Feed | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
@@ -57,6 +58,10 @@ class Executed:
     exit_code: int | None
     signal: int | None
     stdout: bytes = b""
+
+
+def _unheard() -> None:
+    return None
 
 
 def output_limits(config: Config) -> OutputLimits:
@@ -91,12 +96,16 @@ class RunPrograms:
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
-        stdin: bytes,
+        feed: Feed | None,
         check: bool,
-        capture: bool,
+        capture: bool = False,
         on_stdout: OnStdout | None,
+        on_stdout_end: Callable[[], None] = _unheard,
     ) -> Executed:
-        """Run one to the end of its tree, as `Run.exec` promises."""
+        """Run one to the end of its tree, as `Run.exec` promises.
+
+        `on_stdout_end` is told that standard output was closed, which may be long before.
+        """
         captured = _Captured(self.capture_bytes)
         if capture:
             on_stdout = captured.add
@@ -106,7 +115,10 @@ class RunPrograms:
                 await self.emit(event)
 
             async def pass_on(stream: Stream, data: bytes) -> None:
-                if stream == "stdout" and on_stdout is not None:
+                if not data:
+                    if stream == "stdout":
+                        on_stdout_end()
+                elif stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
                 else:
                     await on_output(stream, data)
@@ -116,17 +128,16 @@ class RunPrograms:
                 run_id=self.run_id,
                 cwd=cwd or self.executor.home,
                 env={**self.executor.environ, **(env or {})},
-                stdin=stdin,
+                feed=feed,
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,
             )
         await self.emit(exited)
-        if check and exited.exit_code != 0:
-            raise ProcessFailed(
-                end_in_words(exited), exit_code=exited.exit_code, signal=exited.signal
-            )
-        return Executed(exited.exit_code, exited.signal, bytes(captured.data))
+        executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
+        if check:
+            check_ended(executed)
+        return executed
 
 
 class _Captured:
@@ -141,7 +152,15 @@ class _Captured:
         self.data += data[: self.limit - len(self.data)]
 
 
-def end_in_words(ended: ProcessExited | Executed) -> str:
+def check_ended(ended: Executed) -> None:
+    """ProcessFailed unless the program ended with 0."""
+    if ended.exit_code != 0:
+        raise ProcessFailed(
+            end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal
+        )
+
+
+def end_in_words(ended: Executed) -> str:
     """How a process ended, as a person says it."""
     if ended.exit_code is not None:
         return f"exit status {ended.exit_code}"

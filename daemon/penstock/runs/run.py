@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,9 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
 from penstock.processes.output import KeptOutput
+from penstock.processes.stdin import sends
 from penstock.runs.artifact import Artifact, open_artifact
+from penstock.runs.connected import RunningProcess, open_process
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
 from penstock.runs.program import (
@@ -105,7 +107,7 @@ class Run:
     _parking: Parking
     _names: set[str] = field(default_factory=set)
     _artifacts: list[Artifact] = field(default_factory=list)
-    _programs: RunPrograms | None = None
+    _made_programs: RunPrograms | None = None
     _lm: Any = None
 
     @property
@@ -284,27 +286,59 @@ class Run:
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
-        if self._programs is None:
-            self._programs = self._make_programs()
-        return await self._programs.execute(
+        return await self._programs().execute(
             argv,
             cwd=cwd,
             env=env,
-            stdin=stdin,
+            feed=sends(stdin) if stdin else None,
             check=check,
             capture=capture,
             on_stdout=on_stdout,
         )
 
-    def _make_programs(self) -> RunPrograms:
-        return RunPrograms(
-            self.run_id,
-            self._tools.executor,
-            KeptOutput(output_limits(self.config)),
-            self.config.output_head_bytes,
-            self.emit,
-            self._execution.proofs.append,
-        )
+    def process(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> AbstractAsyncContextManager[RunningProcess]:
+        """A contained process to talk with: `async with run.process(argv) as p`.
+
+        `p.stdin` is a stream to send to: it waits while the process does not read, and raises
+        BrokenResourceError once it never will; that alone ends the block and is no failure. `p.stdout`
+        is a stream to receive from; while nobody does, the process waits. Standard error is the run's
+        log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
+        in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
+        Outside the block the whole process tree is gone.
+        """
+
+        async def execute(process: RunningProcess) -> Executed:
+            await self.wait_slot()
+            return await self._programs().execute(
+                argv,
+                cwd=cwd,
+                env=env,
+                feed=process.stdin.feed,
+                check=False,
+                on_stdout=process.stdout.take,
+                on_stdout_end=process.stdout.end,
+            )
+
+        return open_process(execute, check=check)
+
+    def _programs(self) -> RunPrograms:
+        if self._made_programs is None:
+            self._made_programs = RunPrograms(
+                self.run_id,
+                self._tools.executor,
+                KeptOutput(output_limits(self.config)),
+                self.config.output_head_bytes,
+                self.emit,
+                self._execution.proofs.append,
+            )
+        return self._made_programs
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         """Do a named unit at least once and record its JSON result; a resumed run gets the record."""
