@@ -31,6 +31,7 @@ from penstock.server.health import HealthOf, make_health
 from penstock.server.listeners import open_listeners, tcp_addresses
 from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
+from penstock.testing import FakeProcesses
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.events import AnyEvent, RunCompleted, RunStarted
@@ -156,11 +157,14 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    unix: Path | None = None, *kinds: Kind, **settings: Any
+    unix: Path | None = None,
+    *kinds: Kind,
+    programs: FakeProcesses | None = None,
+    **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here."""
     echo, shutdown = Echo(), Shutdown()
-    environment = replace(fake_environment(), now=utc_now)
+    environment = replace(fake_environment(programs), now=utc_now)
     async with inline_store(life=LIFE) as inner:
         store = TroubledStore(inner)
         async with open_fake_core(

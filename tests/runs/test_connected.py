@@ -144,6 +144,7 @@ async def test_a_program_that_ends_while_it_is_written_to_fails_nothing(
             if in_a_task:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(write, program)
+                    nursery.start_soon(receive_all, program.stdout)
             else:
                 await write(program)
 

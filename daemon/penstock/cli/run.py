@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from penstock.cli.connect import open_daemon_for
+from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.output import emit, say
@@ -24,10 +25,12 @@ from penstock.words.problems import Exit
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
 
+    forwards = forwards_stdin(request)
+
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
             reply = await client.submit(request, wait=options.block)
-            followed = FollowedRun(client, reply["run_id"], options)
+            followed = FollowedRun(client, reply["run_id"], options, forwards=forwards)
             async with open_writer(
                 reply["kind"], json_wanted=options.as_json, quiet=options.quiet
             ) as writer:
@@ -39,11 +42,22 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
     return run_async(work)
 
 
+def forwards_stdin(request: dict[str, Any]) -> bool:
+    """Whether the program of this request gets our standard input, which the request then says."""
+    if request["kind"] != "command" or not is_piped():
+        return False
+    return bool(request["inputs"].setdefault("stdin", "open") == "open")
+
+
 class FollowedRun:
     """One run that this command started, and may end."""
 
-    def __init__(self, client: Client, run_id: str, options: RunOptions) -> None:
+    def __init__(
+        self, client: Client, run_id: str, options: RunOptions, *, forwards: bool
+    ) -> None:
         self._client, self._run_id, self._options = client, run_id, options
+        #: Whether the program gets what is piped in here.
+        self._forwards = forwards
         self._end: Ended | None = None
         self._signal: int | None = None
         self._receipt_shown = trio.Event()
@@ -53,6 +67,8 @@ class FollowedRun:
         with trio.open_signal_receiver(*heeded()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, nursery)
+                if self._forwards:
+                    nursery.start_soon(forward, self._client, self._run_id)
                 self._end = await self._write(writer)
                 if self._signal is not None:
                     await self._receipt_shown.wait()

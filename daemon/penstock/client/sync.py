@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -52,12 +53,14 @@ class SyncClient(Calls[dict[str, Any]]):
             seconds = None if request.patient else ANSWER_SECONDS
             connection.sock.settimeout(seconds)
             try:
-                connection.request(
-                    request.method,
-                    quote(target, safe=TARGET_CHARACTERS),
-                    body=content,
-                    headers={**headers, "Connection": "close"},
-                )
+                # One that answers before it has read everything breaks the rest of the sending.
+                with suppress(ConnectionError):
+                    connection.request(
+                        request.method,
+                        quote(target, safe=TARGET_CHARACTERS),
+                        body=content,
+                        headers={**headers, "Connection": "close"},
+                    )
                 answer = connection.getresponse()
                 body = answer.read()
             except TimeoutError:

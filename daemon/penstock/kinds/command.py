@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from penstock.pipeline import Inputs, Kind, Output, ProcessFailed, Run, end_in_words
+from penstock.pipeline import (
+    Inputs,
+    Kind,
+    Output,
+    ProcessFailed,
+    Refused,
+    Run,
+    end_in_words,
+)
 
 
 def _without_nul(text: str) -> str:
@@ -28,6 +42,9 @@ def _absolute(path: str) -> str:
     return path
 
 
+#: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
+_NEWER = frozenset({"stdin"})
+
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
 
@@ -45,6 +62,19 @@ class CommandInputs(Inputs):
         default_factory=lambda: [0], min_length=1
     )
 
+    #: "open": what is sent to the run while it runs; null: nothing, as in /dev/null.
+    stdin: Literal["open"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was not said is left out, so that inputs of older daemons stay the same inputs."""
+        said: dict[str, Any] = serialize(self)
+        return {
+            name: value
+            for name, value in said.items()
+            if value is not None or name not in _NEWER
+        }
+
     @model_validator(mode="after")
     def _one_command(self) -> CommandInputs:
         if (self.argv is None) == (self.shell is None):
@@ -57,6 +87,9 @@ class CommandInputs(Inputs):
             **self.model_dump(mode="json"),
             "env": dict.fromkeys(sorted(self.env), "…"),
         }
+
+    def takes_input(self) -> bool:
+        return self.stdin is not None
 
     def words(self) -> list[str]:
         """What is executed."""
@@ -71,8 +104,19 @@ class CommandOutput(Output):
 
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
-    cwd = Path(inputs.cwd) if inputs.cwd is not None else None
-    ended = await run.exec(inputs.words(), cwd=cwd, env=inputs.env or None, check=False)
+    if inputs.stdin is not None and run.attempt > 1 and run.on_restart == "requeue":
+        raise Refused(
+            "inputs.stdin",
+            "what was sent to the run before the restart is not kept, so it is not repeated"
+            " without; submit it anew",
+        )
+    ended = await run.exec(
+        inputs.words(),
+        cwd=Path(inputs.cwd) if inputs.cwd is not None else None,
+        env=inputs.env or None,
+        stdin=inputs.stdin or b"",
+        check=False,
+    )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
             end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import trio
@@ -18,9 +30,10 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
 from penstock.processes.output import KeptOutput
-from penstock.processes.stdin import sends
+from penstock.processes.stdin import Feed, sends
 from penstock.runs.artifact import Artifact, open_artifact
 from penstock.runs.connected import RunningProcess, open_process
+from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
 from penstock.runs.program import (
@@ -274,7 +287,7 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
+        stdin: bytes | Literal["open"] = b"",
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
@@ -282,19 +295,34 @@ class Run:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
-        `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
+        `stdin` of "open" is fed from outside, by `POST /runs/ID/stdin`; the kind's inputs say so in
+        `takes_input`. `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
-        return await self._programs().execute(
-            argv,
-            cwd=cwd,
-            env=env,
-            feed=sends(stdin) if stdin else None,
-            check=check,
-            capture=capture,
-            on_stdout=on_stdout,
-        )
+        with self._open_feed(stdin) as feed:
+            return await self._programs().execute(
+                argv,
+                cwd=cwd,
+                env=env,
+                feed=feed,
+                check=check,
+                capture=capture,
+                on_stdout=on_stdout,
+            )
+
+    @contextmanager
+    def _open_feed(self, stdin: bytes | Literal["open"]) -> Iterator[Feed | None]:
+        """What feeds a program; while it may be fed from outside, its console is there."""
+        if isinstance(stdin, bytes):
+            yield sends(stdin) if stdin else None
+            return
+        self._execution.console = console = Console()
+        try:
+            yield console.feed
+        finally:
+            self._execution.console = None
+            console.end()
 
     def process(
         self,

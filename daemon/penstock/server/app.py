@@ -41,6 +41,7 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
+from penstock.server.stdin import make_stdin_app
 from penstock.words.errors import PenstockError
 from penstock.words.problems import row_of
 
@@ -63,7 +64,8 @@ def open_app(
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
-    return guarded(asgi_mux(rest, mcp), guard, core.config)
+    stdin = make_stdin_app(core.control, core.config)
+    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config)
 
 
 def rest_handlers(
@@ -93,6 +95,8 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in ROUTES:
+        if route.streamed:
+            continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),
             route.name,

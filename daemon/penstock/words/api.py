@@ -167,6 +167,14 @@ class CancelReceipt(Received):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
 
+class StdinReply(Received):
+    """What became of a piece of input: bytes that were taken, and whether more would be."""
+
+    run_id: str
+    bytes: int
+    open: bool
+
+
 class WhyReason(Received):
     """A word for programs, a sentence for people, and the runs it speaks of."""
 
