@@ -18,12 +18,13 @@ import httpx
 import trio
 import trio.testing
 
-from fakes.cores import fake_environment, open_fake_core
+from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import LIFE, inline_store
 from fakes.troubled_store import TroubledStore
 from penstock.log.writes import Append, new_event
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
+from penstock.runs.run import ModelAccess
 from penstock.server.app import open_app
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
@@ -156,11 +157,15 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    unix: Path | None = None, *kinds: Kind, **settings: Any
+    unix: Path | None = None,
+    *kinds: Kind,
+    processes: FakeProcesses | None = None,
+    models: ModelAccess | None = None,
+    **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here."""
     echo, shutdown = Echo(), Shutdown()
-    environment = replace(fake_environment(), now=utc_now)
+    environment = replace(fake_environment(processes), now=utc_now, models=models)
     async with inline_store(life=LIFE) as inner:
         store = TroubledStore(inner)
         async with open_fake_core(
