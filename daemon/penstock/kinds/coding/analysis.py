@@ -1,4 +1,4 @@
-"""The analysis at the end of a coding run, done by a child at LOW."""
+"""The analysis at the end of a coding run, done by a child that is worth no more than it is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from penstock.pipeline import (
     AnalysisCompleted,
     ChildNotCompleted,
     NotAvailable,
-    Priority,
     Refused,
     ShuttingDown,
+    priority_of_event,
 )
 
 
@@ -30,7 +30,7 @@ async def analyse(work: Work) -> list[dict[str, Any]]:
 async def _ask_child(work: Work) -> list[dict[str, Any]]:
     run, name = work.run, f"dead-code-{work.version}"
     inputs = {"folder": str(work.tree.root), "files": sorted(work.tree.files)}
-    priority = max(Priority.LOW, run.priority)
+    priority = max(priority_of_event("analysis.completed"), run.priority)
     child = await run.spawn_run(name, "dead-code", inputs, priority=priority)
     found: list[dict[str, Any]] = child.result["findings"]
     return found
