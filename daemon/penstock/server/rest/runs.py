@@ -79,8 +79,7 @@ def control_handlers(core: Core) -> dict[str, Handler]:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
         receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
-        under_way = receipt.outcome == "cancelled" and receipt.gone_at is None
-        return json_answer(receipt, 202 if under_way and not wait else 200)
+        return json_answer(receipt, 202 if receipt.under_way and not wait else 200)
 
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)
