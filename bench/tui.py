@@ -34,10 +34,10 @@ from textual.widgets import DataTable, Static
 
 from fakes.tui_processes import DaemonProcess, open_scene
 from penstock_tui.app import FRAME
-from penstock_tui.model import DashboardState
 from penstock_tui.monitor import utc_now
 from penstock_tui.rows import COLUMNS, row_of
 from penstock_tui.session import LiveSession
+from penstock_tui.state import DashboardState
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.run_table import Row, RunList
 

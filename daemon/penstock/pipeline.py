@@ -12,7 +12,7 @@ from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
-from penstock.runs.artifact import Artifact
+from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run

@@ -17,7 +17,7 @@ from fakes.tui_processes import cut_wire, open_scene
 from penstock.words.address import Address, find_address, find_paths
 from penstock.words.errors import RunNotFound
 from penstock_tui.app import Dashboard
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
 pytestmark = pytest.mark.processes

@@ -30,7 +30,7 @@ from penstock.words.errors import (
     PenstockError,
     Unauthorised,
 )
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 
 #: Seconds before the connection is tried again: the first time, and at most.
 FIRST_DELAY = 0.2

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from penstock.runs.kind import Kind
-from penstock.server.answer import PROBLEM
 from penstock.server.guard import OPEN_PATHS
+from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
 from penstock.words.api import EventsPage, Problem
 from penstock.words.recorded import Envelope

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from penstock.log.filters import parse_filter
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
-from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.coding_tasks import CodingTasks
+from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.replies import ask_json, submit_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
