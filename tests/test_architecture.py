@@ -45,9 +45,9 @@ MAY_SLEEP = {
     ): "in a thread; strangers' processes tell nobody they end",
     ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
-    ("runs/artifact.py", "pump"): "until the throttle's next piece is due",
+    ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
-    ("runs/artifact.py", "write"): "until a full throttle has room",
+    ("runs/artifact_writer.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
         "runs/retention.py",
@@ -59,11 +59,11 @@ MAY_SLEEP = {
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     (
-        "testing/programs.py",
+        "testing/fake_programs.py",
         "__call__",
     ): "as long as a fake program lasts, and takes to end",
     ("testing/faulty_store.py", "run"): "as long as a call of a store is to take",
-    ("testing/programs.py", "_perform"): "as long as a fake program lasts",
+    ("testing/fake_programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
         "service/signals.py",

@@ -51,10 +51,10 @@ MUTANTS = (
     Mutant(
         "except Cancelled instead of finally",
         "open_execution",
-        "conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "conclude_with(_conclusion(execution, error, execution.over_at))",
         """
             if not isinstance(__import__('sys').exc_info()[1], BaseExceptionGroup):
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "nested",
         "stop the daemon",
@@ -70,9 +70,9 @@ MUTANTS = (
     Mutant(
         "conclude through the waiting path",
         "open_execution",
-        "execution.gone_at = now()",
+        "execution.over_at = now()",
         """
-            execution.gone_at = now()
+            execution.over_at = now()
             await trio.lowlevel.checkpoint()
         """,
         "nested",
@@ -406,8 +406,8 @@ MUTANTS = (
                     execution.stopping = execution.stopping or execution.row.on_restart
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         """
             try:
@@ -420,8 +420,8 @@ MUTANTS = (
                 if rest is not None:
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "readers",
         "stop the daemon",
