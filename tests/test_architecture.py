@@ -45,9 +45,9 @@ MAY_SLEEP = {
     ): "in a thread; strangers' processes tell nobody they end",
     ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
-    ("runs/artifact.py", "pump"): "until the throttle's next piece is due",
+    ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
-    ("runs/artifact.py", "write"): "until a full throttle has room",
+    ("runs/artifact_writer.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
         "runs/retention.py",
@@ -59,11 +59,11 @@ MAY_SLEEP = {
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     (
-        "testing/programs.py",
+        "testing/fake_programs.py",
         "__call__",
     ): "as long as a fake program lasts, and takes to end",
     ("testing/faulty_store.py", "run"): "as long as a call of a store is to take",
-    ("testing/programs.py", "_perform"): "as long as a fake program lasts",
+    ("testing/fake_programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
         "service/signals.py",
@@ -404,3 +404,18 @@ def test_each_check_sees_what_it_looks_for(check: object, planted: str) -> None:
     """A check that can see nothing proves nothing."""
     assert callable(check)
     assert check(planted)
+
+
+def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
+    """RS-01: a machine may refuse a thread; `run_in_thread` asks again, and says so in a sentence."""
+    package = ROOT / "daemon" / "penstock"
+    asking = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if re.search(
+            r"to_thread\.run_sync|lowlevel\.open_process|trio\.run_process",
+            file.read_text(),
+        )
+    }
+    allowed = {"concurrency/threads.py", "processes/process.py"}
+    assert {name for name in asking if not name.startswith("cli/")} == allowed

@@ -24,6 +24,7 @@ from penstock.processes.containment import (
     group_populated,
     read_stat,
 )
+from penstock.processes.feeding import sends
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import KeptOutput, OutputLimits, open_output
@@ -33,7 +34,6 @@ from penstock.processes.process import (
     child_environment,
     run_process,
 )
-from penstock.processes.stdin import sends
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
 

@@ -88,7 +88,7 @@ async def _prune(
     store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
 ) -> list[str]:
     """As many of the daemon's own rounds as there are."""
-    from penstock.runs.pruning import Pruning, newest_fact_at
+    from penstock.runs.retention import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
 
     async def commit(write: Prune) -> Pruned:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
+from penstock.processes.feeding import ProgramInput
 from penstock.processes.process import OutputUnwanted
-from penstock.processes.stdin import ProgramInput
 from penstock.runs.program import Executed, check_ended
 
 

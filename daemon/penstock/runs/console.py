@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.processes.stdin import ProgramInput
+from penstock.processes.feeding import ProgramInput
 from penstock.runs.connected import ProgramStdin
 from penstock.words.errors import Conflict
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import trio
 
 from penstock.log.bus import Bus
+from penstock.processes.feeding import sends
 from penstock.processes.process import Proof
-from penstock.processes.stdin import sends
 from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
 from penstock.words.events import ProcessStarted

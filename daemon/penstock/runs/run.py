@@ -29,9 +29,9 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
+from penstock.processes.feeding import Feed, sends
 from penstock.processes.output import KeptOutput
-from penstock.processes.stdin import Feed, sends
-from penstock.runs.artifact import Artifact, open_artifact
+from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.connected import RunningProcess, open_process
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe

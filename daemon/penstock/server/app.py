@@ -20,16 +20,17 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
-from penstock.server.answer import (
+from penstock.server.asgi import ASGI, asgi_mux, guarded
+from penstock.server.guard import Guard
+from penstock.server.health import HealthOf
+from penstock.server.http_answer import (
     HttpAnswer,
     HttpRefused,
     HttpStream,
     fault_answer,
     problem_answer,
 )
-from penstock.server.asgi import ASGI, asgi_mux, guarded
-from penstock.server.guard import Guard
-from penstock.server.health import HealthOf
+from penstock.server.live_input import make_stdin_app
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.runs import (
@@ -41,7 +42,6 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
-from penstock.server.stdin import make_stdin_app
 from penstock.words.errors import PenstockError
 from penstock.words.problems import row_of
 

@@ -28,6 +28,7 @@ from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.runs.stop import Stop
+from penstock.server.bearer import ensure_token
 from penstock.server.guard import check_exposure, make_guard
 from penstock.server.listeners import (
     adopt_listeners,
@@ -36,7 +37,6 @@ from penstock.server.listeners import (
     unix_paths,
 )
 from penstock.server.shutdown import Shutdown
-from penstock.server.token import ensure_token
 from penstock.service.environment import open_daemon_models, real_environment
 from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state

@@ -15,8 +15,8 @@ from penstock.concurrency.deferred import DeferredFailure
 from penstock.runs.connected import NobodyReads
 from penstock.runs.console import ConsoleWriter
 from penstock.runs.control import Control
-from penstock.server.answer import HttpAnswer, json_answer, problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send, answer_early, answer_whole
+from penstock.server.http_answer import HttpAnswer, json_answer, problem_answer
 from penstock.server.routes import ROUTES, parse_query, run_id_of
 from penstock.words.api import StdinReply
 from penstock.words.config import Config

@@ -78,7 +78,7 @@ async def test_a_body_reaches_the_program_as_it_comes_and_ends_its_input() -> No
     """PT-02"""
 
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await start(house, "parrot")
@@ -93,7 +93,7 @@ async def test_a_body_reaches_the_program_as_it_comes_and_ends_its_input() -> No
 async def test_what_is_sent_one_after_the_other_comes_in_this_order() -> None:
     """PT-02"""
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await start(house, "parrot")
@@ -104,7 +104,7 @@ async def test_what_is_sent_one_after_the_other_comes_in_this_order() -> None:
 
 async def test_a_body_may_be_larger_than_any_that_is_kept() -> None:
     """PT-02: the limit of bodies is for those that are held in memory."""
-    house_of = open_house(None, KIND, programs=programs(), max_body_bytes=64 * KIB)
+    house_of = open_house(None, KIND, processes=programs(), max_body_bytes=64 * KIB)
     async with house_of as house, house.http() as client:
         await start(house, "parrot")
         answer = await send(client, b"x" * 1024 * KIB, eof=1)
@@ -118,7 +118,7 @@ async def test_a_program_that_never_reads_makes_its_writer_wait_and_nobody_else(
     """PT-02"""
     much = Sending(*[bytes(64 * KIB)] * 1000)
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await start(house, "deaf")
@@ -145,7 +145,7 @@ async def test_a_writer_that_dies_is_an_end_of_file_where_one_was_promised(
     """PT-02: and else the program waits for whoever comes next."""
     half = Sending(b"half ", trio.sleep_forever)
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await start(house, "parrot")
@@ -164,7 +164,7 @@ async def test_a_writer_that_dies_is_an_end_of_file_where_one_was_promised(
 async def test_what_is_sent_to_a_run_that_waits_comes_when_it_begins() -> None:
     """PT-02"""
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await house.core.queue.pause()
@@ -181,7 +181,7 @@ async def test_who_waits_for_a_run_to_begin_is_told_when_it_never_will() -> None
     """PT-02"""
     answers: list[httpx.Response] = []
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await house.core.queue.pause()
@@ -201,7 +201,7 @@ async def test_who_waits_for_a_run_to_begin_is_told_when_it_never_will() -> None
 async def test_who_may_not_send_is_told_so_in_a_sentence() -> None:
     """PT-02 API-08"""
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await house.start("echo")
@@ -226,7 +226,7 @@ async def test_who_may_not_send_is_told_so_in_a_sentence() -> None:
 async def test_what_is_sent_is_recorded_nowhere() -> None:
     """PT-02: a password that is asked for is typed here."""
     async with (
-        open_house(None, KIND, programs=programs()) as house,
+        open_house(None, KIND, processes=programs()) as house,
         house.http() as client,
     ):
         await start(house, "deaf")

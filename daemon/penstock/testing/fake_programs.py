@@ -13,8 +13,8 @@ from typing import Any, Literal
 import trio
 
 from penstock.kinds.confined import Limits, serve
+from penstock.processes.feeding import Feed, sends
 from penstock.processes.process import OnOutput, OnStarted, OutputUnwanted, Proof
-from penstock.processes.stdin import Feed, sends
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.events import ProcessExited, ProcessStarted
 
