@@ -12,6 +12,7 @@ from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
 from penstock.runs.connected import NobodyReads, RunningProcess
 from penstock.runs.kind import Inputs, Kind, Output
@@ -119,6 +120,7 @@ __all__ = [
     "TestPassed",
     "TestStarted",
     "TurnFailed",
+    "WindowSize",
     "build_layers",
     "end_in_words",
     "import_late",

@@ -20,6 +20,7 @@ from penstock.pipeline import (
     ProcessFailed,
     Refused,
     Run,
+    WindowSize,
     end_in_words,
 )
 
@@ -43,10 +44,20 @@ def _absolute(path: str) -> str:
 
 
 #: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
-_NEWER = frozenset({"stdin"})
+_NEWER = frozenset({"stdin", "tty"})
+
+#: Rows or columns of a terminal: a wall of screens has fewer.
+LARGEST_SIDE = 1000
 
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
+
+
+class TerminalSize(Inputs):
+    """Characters of a terminal; 0 is what terminals usually have."""
+
+    rows: int = Field(0, ge=0, le=LARGEST_SIDE)
+    cols: int = Field(0, ge=0, le=LARGEST_SIDE)
 
 
 class CommandInputs(Inputs):
@@ -62,8 +73,11 @@ class CommandInputs(Inputs):
         default_factory=lambda: [0], min_length=1
     )
 
-    #: "open": what is sent to the run while it runs; null: nothing, as in /dev/null.
-    stdin: Literal["open"] | None = None
+    #: "open": what is sent to the run while it runs; "tty": what is typed on a terminal of its own;
+    #: null: nothing, as in /dev/null.
+    stdin: Literal["open", "tty"] | None = None
+    #: The size of that terminal, which is had by giving one.
+    tty: TerminalSize | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -88,8 +102,20 @@ class CommandInputs(Inputs):
             "env": dict.fromkeys(sorted(self.env), "…"),
         }
 
+    @model_validator(mode="after")
+    def _one_input(self) -> CommandInputs:
+        if self.tty is not None and self.stdin == "open":
+            raise ValueError('`tty` goes with `stdin` "tty", not with "open"')
+        return self
+
     def takes_input(self) -> bool:
-        return self.stdin is not None
+        return self.stdin is not None or self.tty is not None
+
+    def terminal(self) -> WindowSize | None:
+        """The size of the terminal that the program gets, if it gets one."""
+        if self.tty is not None:
+            return WindowSize(self.tty.rows, self.tty.cols)
+        return WindowSize() if self.stdin == "tty" else None
 
     def words(self) -> list[str]:
         """What is executed."""
@@ -104,7 +130,7 @@ class CommandOutput(Output):
 
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
-    if inputs.stdin is not None and run.attempt > 1 and run.on_restart == "requeue":
+    if inputs.takes_input() and run.attempt > 1 and run.on_restart == "requeue":
         raise Refused(
             "inputs.stdin",
             "what was sent to the run before the restart is not kept, so it is not repeated"
@@ -114,7 +140,8 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
         inputs.words(),
         cwd=Path(inputs.cwd) if inputs.cwd is not None else None,
         env=inputs.env or None,
-        stdin=inputs.stdin or b"",
+        stdin="open" if inputs.takes_input() else b"",
+        terminal=inputs.terminal(),
         check=False,
     )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:

@@ -26,8 +26,9 @@ from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
-from penstock.processes.feeding import Feed, PipeInput
+from penstock.processes.feeding import Feed, PipeInput, ProgramInput, Terminal
 from penstock.processes.orphans import end_orphans
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -46,6 +47,8 @@ class OutputUnwanted(Exception):
 REPORT_SECONDS = 0.5
 #: Bytes of one read: the capacity of a pipe.
 READ_BYTES = 64 * 1024
+#: Bytes of a descriptor that comes by a socket.
+FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
 
@@ -71,6 +74,8 @@ class ProcessTree:
     ended: dict[str, Any] | None = None
     sent: bool = False
     pending: bytes = b""
+    #: That of a program which has one, once it has begun.
+    terminal: Terminal | None = None
     #: Pids that were ended without the supervisor, after it was lost.
     orphans: tuple[int, ...] = ()
     #: Trio's time by which a tree that was asked to end counts as lost.
@@ -98,8 +103,8 @@ class ProcessTree:
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        with suppress(trio.BrokenResourceError):
-            while data := await self.control.receive_some(READ_BYTES):
+        with suppress(OSError):
+            while data := await self._receive():
                 *lines, self.pending = (self.pending + data).split(b"\n")
                 for line in lines:
                     await self._hear(json.loads(line), on_started)
@@ -110,6 +115,17 @@ class ProcessTree:
         # What is in the pipes now is all there will be.
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
+
+    async def _receive(self) -> bytes:
+        """What the supervisor says; a terminal comes with the word that its program has begun."""
+        data, brought, _flags, _address = await self.control.socket.recvmsg(
+            READ_BYTES, socket.CMSG_SPACE(FD_BYTES), socket.MSG_CMSG_CLOEXEC
+        )
+        for level, kind, content in brought:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                master = int.from_bytes(content[:FD_BYTES], sys.byteorder)
+                self.terminal = Terminal(master)
+        return data
 
     async def _hear(self, message: dict[str, Any], on_started: OnStarted) -> None:
         match message["type"]:
@@ -171,19 +187,39 @@ class ProcessTree:
         )
 
     async def feed(self, feed: Feed) -> None:
-        """Have the standard input fed, and close it; a process may leave it unread."""
-        assert self.process.stdin is not None
-        async with self.process.stdin as stdin:
+        """Have the standard input fed, and close a pipe; a process may leave it unread."""
+        try:
             with (
                 trio.CancelScope() as self.waits["stdin"],
                 suppress(trio.BrokenResourceError),
             ):
-                await feed(PipeInput(stdin))
+                if (program := await self._input()) is not None:
+                    await feed(program)
+        finally:
+            if isinstance(self.process.stdin, trio.lowlevel.FdStream):
+                self.process.stdin.close()
+
+    async def _input(self) -> ProgramInput | None:
+        """Where the program reads from; None if it has a terminal and never began."""
+        if self.process.stdin is not None:
+            return PipeInput(self.process.stdin)
+        await self.told.wait()
+        return self.terminal
+
+    def _source(self, name: Stream) -> trio.lowlevel.FdStream | None:
+        """Where the program writes to; None if it has a terminal and never began."""
+        if name == "stdout" and self.process.stdout is None:
+            return None if self.terminal is None else self.terminal.stream
+        stream = self.process.stdout if name == "stdout" else self.process.stderr
+        assert isinstance(stream, trio.lowlevel.FdStream)
+        return stream
 
     async def pump(self, name: Stream, on_output: OnOutput) -> None:
         """Hand on one stream and its end; while `on_output` waits so does who fills its pipe."""
-        stream = self.process.stdout if name == "stdout" else self.process.stderr
-        assert isinstance(stream, trio.lowlevel.FdStream)
+        await self.told.wait()
+        stream = self._source(name)
+        if stream is None:
+            return
         try:
             await self._pump(name, stream.fileno(), on_output)
             if self.started is not None:
@@ -193,7 +229,6 @@ class ProcessTree:
 
     async def _pump(self, name: Stream, fd: int, on_output: OnOutput) -> None:
         reads_left = READS_AFTER_END
-        await self.told.wait()
         while reads_left:
             reads_left -= self.over
             try:
@@ -204,6 +239,11 @@ class ProcessTree:
                 with trio.CancelScope() as self.waits[name]:
                     await trio.lowlevel.wait_readable(fd)
                 continue
+            except OSError as error:
+                # A terminal of which nobody holds the other end; the supervisor did to its own.
+                if error.errno != errno.EIO:
+                    raise
+                return
             if not data:
                 return
             await on_output(name, data)
@@ -227,6 +267,8 @@ class ProcessTree:
             ):
                 if isinstance(stream, trio.lowlevel.FdStream):
                     stream.close()
+            if self.terminal is not None:
+                self.terminal.stream.close()
             self.control.socket.close()
 
     async def _drain(self) -> None:
@@ -239,14 +281,14 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
+    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, *, fed: bool
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, stdin)
+        return await _launch(spec, argv, run_id, fed=fed)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
@@ -254,8 +296,9 @@ async def launch(
 
 
 async def _launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
+    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, *, fed: bool
 ) -> ProcessTree:
+    pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -264,9 +307,9 @@ async def _launch(
                 partial(
                     trio.lowlevel.open_process,
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                    stdin=pipe if fed and not terminal else subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL if terminal else pipe,
+                    stderr=pipe,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -319,6 +362,7 @@ async def run_process(
     containment: Containment,
     grace: float,
     feed: Feed | None = None,
+    terminal: WindowSize | None = None,
     epoch: str = "",
     on_started: OnStarted,
     on_output: OnOutput,
@@ -329,6 +373,8 @@ async def run_process(
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
     one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
+    With `terminal`, a size, the program has a controlling terminal of its own; what it shows there comes
+    as `stdout`.
     While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
@@ -336,9 +382,8 @@ async def run_process(
     process; what the callbacks raise comes in a group.
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
-    tree = await launch(
-        spec, tuple(argv), run_id, subprocess.PIPE if feed else subprocess.DEVNULL
-    )
+    spec["terminal"] = None if terminal is None else tuple(terminal)
+    tree = await launch(spec, tuple(argv), run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()
@@ -427,6 +472,8 @@ def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Pensto
     why = os.strerror(failed["errno"])
     if failed["stage"] == "fork":
         return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
+    if failed["stage"] == "terminal":
+        return NoProcess(f"no terminal could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
     return Refused("inputs.argv", f"{argv[0]!r} cannot be executed: {why}")

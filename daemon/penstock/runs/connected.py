@@ -11,6 +11,7 @@ import trio
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.processes.feeding import ProgramInput
 from penstock.processes.process import OutputUnwanted
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.program import Executed, check_ended
 
 
@@ -48,8 +49,8 @@ class ProgramStdin(trio.abc.SendStream):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is taken any more."""
-        return self._over.is_set()
+        """Whether nothing is taken any more, or nothing more will come."""
+        return self._over.is_set() or self._closed.is_set()
 
     async def wait_over(self) -> None:
         """Return when nothing is taken any more."""
@@ -71,6 +72,18 @@ class ProgramStdin(trio.abc.SendStream):
     async def aclose(self) -> None:
         self.close()
         await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """Say that there is no more for now: on a terminal more may follow."""
+        try:
+            await (await self._begun_program()).send_eof()
+        except trio.BrokenResourceError:
+            raise NobodyReads("the program does not read any more") from None
+
+    def resize(self, size: WindowSize) -> None:
+        """Set the size of its terminal, while it has one."""
+        if self._program is not None:
+            self._program.resize(size)
 
     async def _begun_program(self) -> ProgramInput:
         await self._begun.wait()

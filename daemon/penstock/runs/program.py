@@ -13,6 +13,7 @@ import trio
 from penstock.processes.feeding import Feed
 from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
@@ -21,6 +22,8 @@ from penstock.words.events import ProcessExited, ProcessStarted
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
 
+#: What a program on a terminal is told that this is, where neither caller nor daemon says it.
+USUAL_TERMINAL = {"TERM": "xterm-256color"}
 #: Seconds the last of the output may take to be recorded when the run is being cancelled.
 CLOSING_SECONDS = 1.0
 
@@ -36,6 +39,7 @@ class StartProcess(Protocol):
         cwd: Path,
         env: Mapping[str, str],
         feed: Feed | None = None,
+        terminal: WindowSize | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
@@ -61,6 +65,10 @@ class Executed:
 
 
 def _unheard() -> None:
+    return None
+
+
+def _unseen(_data: bytes) -> None:
     return None
 
 
@@ -101,12 +109,16 @@ class RunPrograms:
         capture: bool = False,
         on_stdout: OnStdout | None,
         on_stdout_end: Callable[[], None] = _unheard,
+        terminal: WindowSize | None = None,
+        on_shown: Callable[[bytes], None] = _unseen,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises.
 
-        `on_stdout_end` is told that standard output was closed, which may be long before.
+        `on_stdout_end` is told that standard output was closed, which may be long before; `on_shown` is
+        told what comes of it at once, before it is recorded.
         """
         captured = _Captured(self.capture_bytes)
+        usual = {} if terminal is None else USUAL_TERMINAL
         if capture:
             on_stdout = captured.add
         async with open_output(self.output, self.emit, CLOSING_SECONDS) as on_output:
@@ -118,7 +130,10 @@ class RunPrograms:
                 if not data:
                     if stream == "stdout":
                         on_stdout_end()
-                elif stream == "stdout" and on_stdout is not None:
+                    return
+                if stream == "stdout":
+                    on_shown(data)
+                if stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
                 else:
                     await on_output(stream, data)
@@ -127,8 +142,9 @@ class RunPrograms:
                 argv,
                 run_id=self.run_id,
                 cwd=cwd or self.executor.home,
-                env={**self.executor.environ, **(env or {})},
+                env={**usual, **self.executor.environ, **(env or {})},
                 feed=feed,
+                terminal=terminal,
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,

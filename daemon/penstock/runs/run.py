@@ -18,6 +18,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -29,8 +30,9 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
-from penstock.processes.feeding import Feed, sends
+from penstock.processes.feeding import sends
 from penstock.processes.output import KeptOutput
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.connected import RunningProcess, open_process
 from penstock.runs.console import Console
@@ -288,6 +290,7 @@ class Run:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         stdin: bytes | Literal["open"] = b"",
+        terminal: WindowSize | None = None,
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
@@ -296,30 +299,33 @@ class Run:
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
         `stdin` of "open" is fed from outside, by `POST /runs/ID/stdin`; the kind's inputs say so in
-        `takes_input`. `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
+        `takes_input`. With `terminal`, a size, that is typed on a terminal which the program controls; what
+        it shows there is its standard output. `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
         `check` is off. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
-        with self._open_feed(stdin) as feed:
-            return await self._programs().execute(
-                argv,
-                cwd=cwd,
-                env=env,
-                feed=feed,
-                check=check,
-                capture=capture,
-                on_stdout=on_stdout,
-            )
+        execute = partial(
+            self._programs().execute,
+            argv,
+            cwd=cwd,
+            env=env,
+            terminal=terminal,
+            check=check,
+            capture=capture,
+            on_stdout=on_stdout,
+        )
+        if isinstance(stdin, bytes):
+            return await execute(feed=sends(stdin) if stdin else None)
+        with self._open_console(terminal) as console:
+            return await execute(feed=console.feed, on_shown=console.show)
 
     @contextmanager
-    def _open_feed(self, stdin: bytes | Literal["open"]) -> Iterator[Feed | None]:
-        """What feeds a program; while it may be fed from outside, its console is there."""
-        if isinstance(stdin, bytes):
-            yield sends(stdin) if stdin else None
-            return
-        self._execution.console = console = Console()
+    def _open_console(self, terminal: WindowSize | None) -> Iterator[Console]:
+        """What a program is connected to from outside while it lives."""
+        console = Console(terminal, self.config.watch_bytes)
+        self._execution.console = console
         try:
-            yield console.feed
+            yield console
         finally:
             self._execution.console = None
             console.end()

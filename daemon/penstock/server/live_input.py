@@ -25,6 +25,8 @@ from penstock.words.errors import PenstockError
 #: Pieces of a body that are taken before the program is: so that the end of a short one is seen, and
 #: its client's leaving.
 PIECES_AHEAD = 2
+#: Seconds that the end of an input may take: only a terminal that nobody reads does not take it at once.
+EOF_SECONDS = 1.0
 _ROUTE = next(route for route in ROUTES if route.name == "send_stdin")
 
 
@@ -99,9 +101,11 @@ async def _send(control: Control, run_id: str, body: Body, *, eof: bool) -> Stdi
                 try:
                     sent = await _write(writer, pieces)
                 finally:
-                    still_open = writer.open and not eof
-                    if eof:
-                        writer.end_input()
+                    # Though the client has left; a terminal that takes nothing is not waited for.
+                    with trio.move_on_after(EOF_SECONDS, shield=True):
+                        if eof:
+                            await _end_input(writer)
+                    still_open = writer.open
         nursery.cancel_scope.cancel(reason="all is said")
     failed.reraise()
     return StdinReply(run_id=run_id, bytes=sent, open=still_open)
@@ -120,6 +124,11 @@ async def _write(
                 sent += len(piece)
         nursery.cancel_scope.cancel(reason="all is sent")
     return sent
+
+
+async def _end_input(writer: ConsoleWriter) -> None:
+    with suppress(NobodyReads):
+        await writer.end_input()
 
 
 async def _leave_when_over(writer: ConsoleWriter, scope: trio.CancelScope) -> None:

@@ -15,6 +15,7 @@ import trio
 from penstock.kinds.confined import Limits, serve
 from penstock.processes.feeding import Feed, sends
 from penstock.processes.process import OnOutput, OnStarted, OutputUnwanted, Proof
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.events import ProcessExited, ProcessStarted
 
@@ -176,6 +177,9 @@ class _FakeInput:
 
     async def send_eof(self) -> None:
         await self._sent.aclose()
+
+    def resize(self, size: WindowSize) -> None:
+        return None
 
     async def be_fed(self, feed: Feed) -> None:
         """Take what comes by `feed`, to its end."""
