@@ -177,6 +177,26 @@ async def test_what_is_sent_to_a_run_that_waits_comes_when_it_begins() -> None:
         await house.wait_fact("r", RunCompleted)
 
 
+async def test_what_a_sender_who_left_had_not_got_rid_of_goes_with_it() -> None:
+    """PT-02: it did not promise an end, so what it wanted to say is its own."""
+    async with (
+        open_house(None, KIND, processes=programs()) as house,
+        house.http() as client,
+    ):
+        await house.core.queue.pause()
+        await start(house, "parrot", begun=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, client, b"regretted ")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.cancel_scope.cancel(reason="it leaves")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await house.core.queue.resume()
+        assert (await send(client, b"meant", eof=1)).status_code == 200
+        await house.wait_fact("r", RunCompleted)
+        said = [f.event.text for f in await house.facts("r") if isinstance(f.event, Log)]
+    assert "".join(said) == "meant"
+
+
 async def test_who_waits_for_a_run_to_begin_is_told_when_it_never_will() -> None:
     """PT-02"""
     answers: list[httpx.Response] = []

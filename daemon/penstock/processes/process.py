@@ -103,11 +103,10 @@ class ProcessTree:
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        with suppress(OSError):
-            while data := await self._receive():
-                *lines, self.pending = (self.pending + data).split(b"\n")
-                for line in lines:
-                    await self._hear(json.loads(line), on_started)
+        while data := await self._receive():
+            *lines, self.pending = (self.pending + data).split(b"\n")
+            for line in lines:
+                await self._hear(json.loads(line), on_started)
         if self.sent and not self.failed and not self.ended:
             await self.end_orphans()
         self.over = True
@@ -117,10 +116,16 @@ class ProcessTree:
             scope.cancel(reason="the process tree is over")
 
     async def _receive(self) -> bytes:
-        """What the supervisor says; a terminal comes with the word that its program has begun."""
-        data, brought, _flags, _address = await self.control.socket.recvmsg(
-            READ_BYTES, socket.CMSG_SPACE(FD_BYTES), socket.MSG_CMSG_CLOEXEC
-        )
+        """What the supervisor says, no bytes once it is gone.
+
+        A terminal comes with the word that its program has begun.
+        """
+        try:
+            data, brought, _flags, _address = await self.control.socket.recvmsg(
+                READ_BYTES, socket.CMSG_SPACE(FD_BYTES), socket.MSG_CMSG_CLOEXEC
+            )
+        except OSError:  # it was killed with words of ours unread
+            return b""
         for level, kind, content in brought:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 master = int.from_bytes(content[:FD_BYTES], sys.byteorder)
