@@ -193,7 +193,9 @@ async def test_what_a_sender_who_left_had_not_got_rid_of_goes_with_it() -> None:
         await house.core.queue.resume()
         assert (await send(client, b"meant", eof=1)).status_code == 200
         await house.wait_fact("r", RunCompleted)
-        said = [f.event.text for f in await house.facts("r") if isinstance(f.event, Log)]
+        said = [
+            f.event.text for f in await house.facts("r") if isinstance(f.event, Log)
+        ]
     assert "".join(said) == "meant"
 
 

@@ -43,13 +43,14 @@ class Console:
         if self.size is not None:
             self._first = Watch(watch_bytes, whole=True)
             self._watches.append(self._first)
-        self._first_until = trio.current_time() + FIRST_SECONDS
+        self._first_until: float | None = None
 
     async def feed(self, program: ProgramInput) -> None:
         """What feeds the program, and draws what it shows."""
         if self.screen is None:
             await self._stdin.feed(program)
             return
+        self._first_until = trio.current_time() + FIRST_SECONDS
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.screen.keep)
             await self._stdin.feed(program)
@@ -114,7 +115,9 @@ class Console:
 
     def _give_up_first(self) -> None:
         """Drop what waits for the first who comes, once that is long ago."""
-        if self._first is not None and trio.current_time() >= self._first_until:
+        if self._first is None or self._first_until is None:
+            return
+        if trio.current_time() >= self._first_until:
             self._watches.remove(self._first)
             self._first = None
 
