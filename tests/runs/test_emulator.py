@@ -88,7 +88,7 @@ def test_scrolling_and_repeating_are_done() -> None:
 def test_any_size_is_taken(size: tuple[int, int]) -> None:
     """PT-05"""
     emulator = Emulator(WindowSize(*size))
-    emulator.feed(b"text\n" * 2000)
+    emulator.feed(b"text\r\n" * 2000)
     assert len(emulator.render()) < 10_000
     emulator.resize(SIZE)
     assert shown(emulator)[3] in ("", "text")
