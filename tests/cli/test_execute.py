@@ -18,7 +18,15 @@ REPLY = {
     "run_id": "r", "kind": "command", "state": "queued", "priority": "MEDIUM", "sequence": 1,
     "position": 1, "websocket_url": "ws://x/ws/r",
 }  # fmt: skip
-FAILED = {"type": "run.failed", "reason": "error", "error": "exit code 2"}
+FAILED: dict[str, Any] = {
+    "type": "run.failed",
+    "reason": "error",
+    "error": "exit status 2",
+    "details": {"exit_code": 2, "signal": None},
+}
+KILLED = {**FAILED, "details": {"exit_code": None, "signal": 9}}
+#: What a run of `command` fails of when no program is to blame.
+STOPPED = {**FAILED, "reason": "shutdown", "error": "stopped", "details": {}}
 TIMED_OUT = {
     "type": "run.failed",
     "reason": "timeout",
@@ -51,8 +59,10 @@ def test_output_goes_where_the_program_sent_it(
 
 
 @pytest.mark.parametrize(
-    ("end", "code"), [(FAILED, 1), (TIMED_OUT, 124), (CANCELLED, 143)], ids=["failed", "timeout", "cancelled"]
-)  # fmt: skip
+    ("end", "code"),
+    [(FAILED, 2), (KILLED, 137), (TIMED_OUT, 124), (CANCELLED, 143), (STOPPED, 125)],
+    ids=["failed", "killed", "timeout", "cancelled", "stopped"],
+)
 @pytest.mark.parametrize("verb", ["run", "follow", "wait"])
 def test_the_exit_code_is_that_of_the_run(
     penstock: Penstock,
@@ -61,6 +71,7 @@ def test_the_exit_code_is_that_of_the_run(
     end: dict[str, Any],
     code: int,
 ) -> None:
+    """PT-01"""
     daemon.routes["GET", "/runs/r"] = (
         200,
         {"kind": "command", "state": "x", "position": 5},
@@ -271,7 +282,7 @@ def test_wait_tells_of_each_run_that_cannot_be_waited_for(
     )
     daemon.scripts = [tells(*story("c"))]
     result = penstock("wait", "a", "b", "c")
-    assert result.exit_code == 3
+    assert result.exit_code == 125
     assert result.stdout == "c  completed\n"
     assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
         "penstock: a:", "penstock: b:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import ScriptedDaemon
 from penstock.cli import main
 from penstock.cli.main import VERBS, cli
+from penstock.words.exits import RUN_VERBS
 
 EVERY_VERB = [verb for verbs in VERBS.values() for verb in verbs]
 # `tui` becomes another program, and is tested where that stands.
@@ -83,9 +85,9 @@ def test_the_command_of_a_verb_has_its_name(verb: str) -> None:
 def test_no_daemon_is_69_and_says_how_to_start_one(
     penstock: Penstock, args: list[str]
 ) -> None:
-    """CL-02"""
+    """CL-02 PT-01: 125 where all other codes are a program's."""
     result = penstock(*args)
-    assert result.exit_code == 69
+    assert result.exit_code == (125 if args[0] in RUN_VERBS else 69)
     assert result.stdout == ""
     assert result.stderr.startswith("penstock: no daemon is running")
     assert args == ["shutdown"] or "penstock serve" in result.stderr
@@ -96,7 +98,8 @@ def test_a_named_daemon_that_is_not_there_is_never_replaced(
 ) -> None:
     """CL-02 With --url there is no fallback, not even to a running daemon."""
     result = penstock("--url", "http://127.0.0.1:1", "run", "command", "--", "true")
-    assert result.exit_code == 69
+    assert result.exit_code == 125
+    assert result.stderr.startswith("penstock: ")
     assert daemon.asked == []
 
 
@@ -120,6 +123,16 @@ def test_the_daemons_errors_have_their_exit_codes(
     result = penstock("submit", "command", "--", "true")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr == "penstock: the sentence\n"
+    ran = penstock("run", "command", "--json", "--", "true")
+    # PT-01: what is Penstock's own is no code of a program; a refusal stays one.
+    assert ran.exit_code == (2 if code == 2 else 125)
+    assert ran.stderr == "penstock: the sentence\n"
+    told = {
+        "error": "the sentence",
+        "exit_code": ran.exit_code,
+        "exit_from": "penstock",
+    }
+    assert json.loads(ran.stdout) == told
 
 
 def test_usage_errors_are_2(penstock: Penstock) -> None:

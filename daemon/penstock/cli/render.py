@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import trio
 from penstock.cli.output import flush, put, put_json
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
 
@@ -44,6 +46,19 @@ def as_json(fact: Recorded) -> Piece:
     return "json", fact.wire().decode() + "\n"
 
 
+def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
+    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
+
+    def render(fact: Recorded) -> Piece:
+        stream, line = as_json(fact)
+        if (ended := exit_of_fact(kind, fact)) is not None:
+            members = json.dumps(exit_json(ended)).removesuffix("}")
+            line = f"{members}, {line.removeprefix('{')}"
+        return stream, line
+
+    return render
+
+
 def only_types(
     types: frozenset[str], render: Callable[[Recorded], Piece | None]
 ) -> Callable[[Recorded], Piece | None]:
@@ -64,7 +79,7 @@ def as_output(fact: Recorded) -> Piece | None:
 
 
 def as_story(fact: Recorded) -> Piece | None:
-    """One line per fact worth a person's time; `ended` tells the last one."""
+    """One line per fact worth a person's time; `tell_end` tells the last one."""
     if fact.type in TERMINAL_TYPES or (said := sentence_of(fact)) is None:
         return None
     hint = " (penstock answer)" if fact.type == "ask.raised" else ""
@@ -115,7 +130,7 @@ async def open_writer(
 ) -> AsyncIterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
     if json_wanted:
-        yield PieceWriter(as_json)
+        yield PieceWriter(as_json_to_end(kind))
     elif kind == "command":
         yield PieceWriter(as_output)
     elif quiet:
@@ -135,29 +150,6 @@ async def open_writer(
             yield ProgressWriter(progress, progress.add_task(kind, total=1.0))
     else:
         yield PieceWriter(make_story())
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: the exit code that says so, and a sentence unless all went well."""
-
-    code: int
-    sentence: str = ""
-    result: Any = None
-
-
-def ended(fact: Recorded) -> Ended | None:
-    """The end, if this fact is one."""
-    if fact.type not in TERMINAL_TYPES:
-        return None
-    event: Any = fact.event
-    if fact.type == "run.completed":
-        return Ended(0, result=getattr(event, "result", None))
-    sentence = f"{fact.run_id} {sentence_of(fact)}"
-    if fact.type == "run.failed":
-        code = 124 if getattr(event, "reason", "") == "timeout" else 1
-        return Ended(code, sentence)
-    return Ended(143, sentence)
 
 
 def _line(fact: Recorded, text: str) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import marshal
 import os
@@ -29,6 +30,7 @@ from penstock.processes.orphans import end_orphans
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.exits import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
@@ -407,7 +409,14 @@ def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Pensto
         return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
-    return Refused("inputs.argv", f"{argv[0]!r} cannot be executed: {why}")
+    missing = failed["errno"] == errno.ENOENT
+    # As shells and env have it: a run that fails of it ends so, and says that no program gave it.
+    return Refused(
+        "inputs.argv",
+        f"{argv[0]!r} cannot be executed: {why}",
+        exit_code=int(Exit.NO_PROGRAM if missing else Exit.NOT_EXECUTABLE),
+        exit_from="penstock",
+    )
 
 
 def _encode(field: str, text: str) -> bytes:
