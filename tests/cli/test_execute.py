@@ -80,7 +80,9 @@ def test_the_exit_code_is_that_of_the_run(
     args = ["run", "command", "--", "x"] if verb == "run" else [verb, "r"]
     result = penstock(*args)
     assert result.exit_code == code
-    assert result.stderr.splitlines()[-1].startswith("penstock: r ")
+    said = [line for line in result.stderr.splitlines() if line.startswith("penstock:")]
+    # What a program exits with is its own affair, and in a pipe its stderr is all there is.
+    assert said == [] if code == 2 else said[-1].startswith("penstock: r ")
 
 
 def test_json_is_every_fact_as_a_line(

@@ -28,12 +28,15 @@ MARKS: Mapping[str, tuple[str, str]] = {
 def tell_end(notes: RunNotes, *, quiet: bool) -> int:
     """Tell how the run ended: the exit code. A story without an end is a failure of Penstock's.
 
-    `quiet`: only what the exit code and the program's own output do not say.
+    What a program exited with is its own affair: only a terminal is told, and never with `quiet`.
     """
     ended, fact = notes.exit, notes.end
-    if ended is None or fact is None:
+    if ended is None:
         say(f"{notes.run_id} has not ended, as far as its log goes")
         return Exit.PENSTOCK
+    if fact is None:
+        # Its end lies before what was asked for.
+        return ended.code
     sentence = f"{notes.run_id} {sentence_of(fact)}"
     if ended.code == Exit.PENSTOCK and ended.origin == "penstock":
         say(sentence)
@@ -42,7 +45,7 @@ def tell_end(notes: RunNotes, *, quiet: bool) -> int:
         return ended.code
     if sys.stderr.isatty() and not quiet:
         show_line(*end_line(notes, ended), err=True)
-    elif ENDS[fact.type] != COMPLETED:
+    elif ended.origin != "program" and ENDS[fact.type] != COMPLETED:
         say(sentence)
     if notes.leftover and not quiet:
         say(left_line(notes.leftover))

@@ -20,7 +20,7 @@ from penstock.words.lifecycle import (
     State,
 )
 from penstock.words.recorded import Recorded
-from penstock.words.run_exit import RunExit, exit_of_fact
+from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
 
 #: States in which a person may want to know why the run does nothing.
 WAITING_STATES = frozenset({*QUEUED_STATES, *PARKED_STATES})
@@ -42,6 +42,8 @@ class RunNotes:
     began: datetime | None = None
     #: The fact that ended the run, once it has passed.
     end: Recorded | None = None
+    #: How it had ended before, where it had: the fact may lie before those that pass.
+    known_exit: RunExit | None = None
     #: Set, and replaced, whenever the run has gone to another state.
     moved: trio.Event = field(default_factory=trio.Event)
     #: What was counted up to `_known`, and what each fact after it adds.
@@ -61,6 +63,7 @@ class RunNotes:
             writer,
             name=view.get("labels", {}).get(NAME_LABEL, ""),
             began=datetime.fromisoformat(began) if began else None,
+            known_exit=read_exit(view),
             _known=view.get("sequence", 0),
             _left={0: view.get("leftover", 0)},
         )
@@ -78,7 +81,9 @@ class RunNotes:
     @property
     def exit(self) -> RunExit | None:
         """How the run ended, if it has."""
-        return None if self.end is None else exit_of_fact(self.kind, self.end)
+        if self.end is None:
+            return self.known_exit
+        return exit_of_fact(self.kind, self.end)
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         """See `FactWriter`."""

@@ -20,7 +20,8 @@ async def write_to_end(
     source: RunSource, run_id: str, writer: FactWriter, after: int
 ) -> None:
     """Write the run's facts above `after`, to its end."""
-    if source.client is None:
+    # A stream of a run whose end lies before `after` would be opened again and again.
+    if source.client is None or (await source.view(run_id)).get("ended_at"):
         await write_recorded(source, run_id, writer, after)
     else:
         await write_live(source.client, run_id, writer, after=after)

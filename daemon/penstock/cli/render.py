@@ -52,8 +52,8 @@ def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
     def render(fact: Recorded) -> Piece:
         stream, line = as_json(fact)
         if (ended := exit_of_fact(kind, fact)) is not None:
-            members = json.dumps(exit_json(ended)).removesuffix("}")
-            line = f"{members}, {line.removeprefix('{')}"
+            members = json.dumps(exit_json(ended), separators=(",", ":"))
+            line = f"{members[:-1]},{line[1:]}"
         return stream, line
 
     return render

@@ -76,6 +76,13 @@ def exit_json(ended: RunExit | None) -> dict[str, Any]:
     }
 
 
+def read_exit(told: Mapping[str, Any]) -> RunExit | None:
+    """What `exit_json` wrote; None of a run that has not ended, or from an older daemon."""
+    if told.get("exit_code") is None or told.get("exit_from") is None:
+        return None
+    return RunExit(told["exit_code"], told["exit_from"])
+
+
 def _of_program(told: Mapping[str, Any]) -> RunExit | None:
     code, number = told.get("exit_code"), told.get("signal")
     if isinstance(number, int) and 0 < number < 128:
