@@ -79,7 +79,7 @@ def guarded(work: Callable[[], int | None], program: str, *, debug: bool) -> int
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (there is nobody above)
         tell_unforeseen(error, program, debug=debug)
         code = Exit.UNFORESEEN
-    _let_go()
+    let_go()
     return code
 
 
@@ -90,8 +90,11 @@ def tell_unforeseen(error: BaseException, program: str, *, debug: bool) -> None:
     _say(f"{program}: {_sentence(error)}")
 
 
-def _let_go() -> None:
-    """Python flushes both streams once more at its end, and would complain of what it cannot write."""
+def let_go() -> None:
+    """Bring both streams to where what they still hold is written, or never will be.
+
+    Python flushes them once more at its end, and would complain of what it cannot write.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from trio_websocket import WebSocketConnection
 
 from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import AT, ScriptedDaemon, hello, story, tells
+from penstock.words.run_id import LONGEST_RUN_ID
 
 REPLY = {
     "run_id": "r", "kind": "command", "state": "queued", "priority": "MEDIUM", "sequence": 1,
@@ -305,3 +308,88 @@ def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
     assert result.exit_code == 130
     assert "r goes on" in result.stderr
     assert [a.target for a in daemon.asked if a.method == "POST"] == []
+
+
+def test_a_run_that_was_there_before_is_told(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-07: what is seen is the old run's output and code, and no new run's."""
+    replayed = {**REPLY, "created": False, "created_at": AT}
+    daemon.routes["POST", "/runs"] = (200, replayed)
+    daemon.scripts = [tells(*story())]
+    told = [
+        penstock("run", "command", "--id", "r", "--", "x").stderr,
+        penstock("submit", "command", "--id", "r", "--", "x").stderr,
+    ]
+    for said in told:
+        when = datetime.fromisoformat(AT).astimezone().strftime("%Y-%m-%d %H:%M")
+        line = f"penstock: this is the run of {when}; not run anew (`--new` runs it)"
+        assert line in said.splitlines()
+
+
+def test_new_runs_it_under_an_id_made_of_the_given_one(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-07"""
+    ids = []
+    for given in ("nightly", "n" * LONGEST_RUN_ID):
+        daemon.asked.clear()
+        args = ("submit", "command", "--id", given, "--new", "--", "x")
+        assert penstock(*args).exit_code == 0
+        ids.append(submitted(daemon)["run_id"])
+    assert re.fullmatch("nightly-[0-9a-f]{8}", ids[0])
+    assert (len(ids[1]), ids[1][:-9]) == (LONGEST_RUN_ID, "n" * (LONGEST_RUN_ID - 9))
+    daemon.asked.clear()
+    penstock("submit", "command", "--new", "--", "x")
+    assert "run_id" not in submitted(daemon)
+
+
+def test_a_name_is_a_label_and_a_kinds_own_name_stays_its_own(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-07"""
+    penstock("submit", "command", "--name", "tests", "--label", "k=v", "--", "x")
+    assert submitted(daemon)["labels"] == {"k": "v", "name": "tests"}
+    daemon.asked.clear()
+    penstock("submit", "llms-txt", ".", "--name", "The project")
+    body = submitted(daemon)
+    assert (body["inputs"]["name"], "labels" in body) == ("The project", False)
+
+
+@pytest.mark.parametrize("verb", ["run", "follow"])
+def test_the_last_line_of_json_has_the_exit_code(
+    penstock: Penstock, daemon: ScriptedDaemon, verb: str
+) -> None:
+    """PT-01"""
+    daemon.routes["GET", "/runs/r"] = (200, {"kind": "command", "state": "running"})
+    daemon.scripts = [tells(*story(**KILLED))]
+    words = ["command", "--json", "--", "x"] if verb == "run" else ["r", "--json"]
+    told = [json.loads(line) for line in penstock(verb, *words).stdout.splitlines()]
+    assert [("exit_code" in line) for line in told] == [False] * 4 + [True]
+    assert (told[-1]["exit_code"], told[-1]["exit_from"]) == (137, "signal")
+    assert told[-1]["event"] == KILLED
+
+
+def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-01: its stream would only say good-bye, each time anew."""
+    over = {
+        "run_id": "r", "kind": "command", "state": "failed", "position": 5, "sequence": 5,
+        "ended_at": AT, "exit_code": 7, "exit_from": "program",
+    }  # fmt: skip
+    daemon.routes["GET", "/runs/r"] = (200, over)
+    daemon.pages["/runs/r/events"] = story()
+    result = penstock("follow", "r", "--after", "5")
+    assert (result.exit_code, result.stdout, result.stderr) == (7, "", "")
+    assert [asked.method for asked in daemon.asked if asked.method == "WS"] == []
+
+
+def test_wait_in_json_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-01"""
+    result = penstock("wait", "a", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["run_id"]) == (125, "a")
+    assert (told["exit_code"], told["exit_from"]) == (125, "penstock")

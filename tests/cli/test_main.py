@@ -16,7 +16,7 @@ from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import ScriptedDaemon
 from penstock.cli import main
 from penstock.cli.main import VERBS, cli
-from penstock.words.exits import RUN_VERBS
+from penstock.words.exits import CODES, CODES_OF_RUNS, RUN_VERBS, in_a_line
 
 EVERY_VERB = [verb for verbs in VERBS.values() for verb in verbs]
 # `tui` becomes another program, and is tested where that stands.
@@ -166,3 +166,13 @@ def test_errors_of_others_cannot_drive_the_terminal(
     result = penstock("intervene", "r", "text")
     assert result.exit_code == 4
     assert "\x1b" not in result.stderr
+
+
+def test_help_tells_the_exit_codes_of_the_tables(penstock: Penstock) -> None:
+    """PT-01 CL-01: they are written down once."""
+    told = " ".join(penstock("--help").stdout.split())
+    assert in_a_line(CODES) in told
+    for args in (["run"], ["run", "command"], ["follow"], ["wait"]):
+        told = " ".join(penstock(*args, "--help").stdout.split())
+        assert in_a_line(CODES_OF_RUNS) in told, args
+    assert "Exit codes" not in penstock("submit", "--help").stdout

@@ -91,9 +91,9 @@ def test_a_run_by_any_way_in_is_the_same_run(real_daemon: RealDaemon) -> None:
 
 def test_the_token_is_needed_over_tcp(real_daemon: RealDaemon) -> None:
     """WS-10, API-08"""
-    for verb in (["list"], ["follow", "x"]):
+    for verb, code in ((["list"], 77), (["follow", "x"], 125)):
         done = call(
-            *verb, code=77, PENSTOCK_URL=real_daemon.url, PENSTOCK_TOKEN="wrong"
+            *verb, code=code, PENSTOCK_URL=real_daemon.url, PENSTOCK_TOKEN="wrong"
         )
         assert "token" in done.stderr
 

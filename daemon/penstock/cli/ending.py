@@ -15,7 +15,7 @@ from penstock.words.exits import RUN_VERBS, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, FAILED
 from penstock.words.problems import exit_code_of
 from penstock.words.run_exit import RunExit, exit_json
-from penstock.words.sentences import sentence_of
+from penstock.words.sentences import left_line, sentence_of
 
 #: What an end looks like at a glance, and where the terminal has no such character.
 MARKS: Mapping[str, tuple[str, str]] = {
@@ -84,13 +84,6 @@ def duration(span: timedelta) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def left_line(leftover: int) -> str:
-    """What became of processes that outlived their program."""
-    if leftover == 1:
-        return "1 process it left was ended"
-    return f"{leftover} processes it left were ended"
 
 
 @contextmanager

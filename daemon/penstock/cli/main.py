@@ -15,7 +15,7 @@ import click
 
 from penstock import __version__
 from penstock.cli.session import Session
-from penstock.unforeseen import guarded, open_streams, tell_unforeseen
+from penstock.unforeseen import guarded, let_go, open_streams, tell_unforeseen
 from penstock.words.errors import PenstockError
 from penstock.words.exits import CODES, RUN_VERBS, Exit, in_a_line
 
@@ -136,6 +136,8 @@ class LazyGroup(click.Group):
             if ctx.invoked_subcommand not in RUN_VERBS:
                 raise
             tell_unforeseen(error, "penstock", debug=ctx.obj.debug)
+            # What stdout did not take must not fail a second time.
+            let_go()
             raise click.exceptions.Exit(Exit.PENSTOCK) from None
 
     def _invoke(self, ctx: click.Context) -> Any:

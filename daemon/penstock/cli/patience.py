@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 
 from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
-from penstock.client import Client
 from penstock.words.errors import PenstockError
 
 T = TypeVar("T")
@@ -24,9 +23,15 @@ LONGEST_PAUSE_SECONDS = 16.0
 MOST_BELOW = 8
 
 
+class Explains(Protocol):
+    """Whom a person could ask `penstock why`: a daemon."""
+
+    def why(self, run_id: str) -> Awaitable[dict[str, Any]]: ...
+
+
 @asynccontextmanager
 async def open_telling(
-    client: Client | None, notes: RunNotes, *, quiet: bool, prefix: str = ""
+    client: Explains | None, notes: RunNotes, *, quiet: bool, prefix: str = ""
 ) -> AsyncIterator[None]:
     """Tell why the run waits while this is open; nothing where nobody can be asked."""
     if client is None or quiet:
@@ -53,7 +58,7 @@ async def tell_submitting(submit: Callable[[], Awaitable[T]], *, quiet: bool) ->
     return answer
 
 
-async def _tell(client: Client, notes: RunNotes, prefix: str) -> None:
+async def _tell(client: Explains, notes: RunNotes, prefix: str) -> None:
     told = ""
     while True:
         pause = TOLD_AFTER_SECONDS
@@ -72,7 +77,7 @@ async def _tell(client: Client, notes: RunNotes, prefix: str) -> None:
         await notes.moved.wait()
 
 
-async def _ask(client: Client, run_id: str) -> str:
+async def _ask(client: Explains, run_id: str) -> str:
     """Why the run waits, or the child it waits for; "" if it does not, or nobody can tell now."""
     asked = run_id
     try:

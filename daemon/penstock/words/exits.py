@@ -41,7 +41,7 @@ CODES_OF_RUNS: tuple[tuple[str, str], ...] = (
     ("128 + N", "signal N ended the program"),
     (str(int(Exit.NO_PROGRAM)), "the program was not found"),
     (str(int(Exit.NOT_EXECUTABLE)), "the program cannot be executed"),
-    (str(int(Exit.TIMEOUT)), "the run's `--timeout` was over"),
+    (str(int(Exit.TIMEOUT)), "the run used up its `--timeout`"),
     (str(int(Exit.CANCELLED)), "the run was cancelled"),
     (str(int(Exit.INTERRUPTED)), "Ctrl-C here"),
     (
@@ -49,8 +49,8 @@ CODES_OF_RUNS: tuple[tuple[str, str], ...] = (
         "Penstock failed; a line on stderr begins with `penstock:`",
     ),
     (str(int(Exit.USAGE)), "called wrongly, or refused"),
-    (str(int(Exit.OK)), "a run of another kind completed"),
-    (str(int(Exit.RUN_FAILED)), "it failed"),
+    (str(int(Exit.OK)), "a run of another kind than `command` completed"),
+    (str(int(Exit.RUN_FAILED)), "one of another kind failed"),
 )
 
 #: What those of all other verbs say.
