@@ -18,7 +18,7 @@ from penstock.cli.patience import (
     open_telling,
     tell_submitting,
 )
-from penstock.words.errors import DaemonUnreachable
+from penstock.words.errors import DaemonUnreachable, QueueFull
 from penstock.words.lifecycle import State
 from penstock.words.recorded import Recorded
 
@@ -188,3 +188,16 @@ async def test_waiting_for_room_in_the_queue_is_told(
     assert said(capsys) == []
     assert await tell_submitting(lambda: submit_after(9), quiet=False) == "reply"
     assert said(capsys) == ["penstock: not queued yet: waits for room in the queue"]
+
+
+async def test_what_fails_meanwhile_comes_out_as_itself(autojump_clock: Clock) -> None:
+    """PT-08: a reader that left, or a full disk, is told by its type."""
+
+    async def refuse() -> str:
+        raise QueueFull
+
+    with pytest.raises(BrokenPipeError):
+        async with open_telling(ExplainingDaemon(), notes(), quiet=False):
+            raise BrokenPipeError
+    with pytest.raises(QueueFull):
+        await tell_submitting(refuse, quiet=False)

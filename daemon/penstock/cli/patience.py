@@ -10,6 +10,7 @@ import trio
 
 from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import PenstockError
 
 T = TypeVar("T")
@@ -37,10 +38,14 @@ async def open_telling(
     if client is None or quiet:
         yield
         return
+    failed = DeferredFailure()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_tell, client, notes, prefix)
-        yield
+        with failed:
+            yield
         nursery.cancel_scope.cancel(reason="nobody waits any more")
+    # As itself, and in no group: whose output finds no room is told by its type.
+    failed.reraise()
 
 
 async def tell_submitting(submit: Callable[[], Awaitable[T]], *, quiet: bool) -> T:
@@ -50,12 +55,15 @@ async def tell_submitting(submit: Callable[[], Awaitable[T]], *, quiet: bool) ->
         await trio.sleep(TOLD_AFTER_SECONDS)
         say("not queued yet: waits for room in the queue")
 
+    failed, answers = DeferredFailure(), list[T]()
     async with trio.open_nursery() as nursery:
         if not quiet:
             nursery.start_soon(tell)
-        answer = await submit()
+        with failed:
+            answers.append(await submit())
         nursery.cancel_scope.cancel(reason="it was answered")
-    return answer
+    failed.reraise()
+    return answers[0]
 
 
 async def _tell(client: Explains, notes: RunNotes, prefix: str) -> None:
