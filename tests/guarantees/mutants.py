@@ -997,4 +997,92 @@ TESTED_MUTANTS = (
         "client/test_log_reader.py::"
         "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
     ),
+    TestedMutant(
+        "a failure of Penstock's own ends like a program's",
+        "exit_code_of",
+        "return Exit.PENSTOCK if verb in RUN_VERBS and code != Exit.USAGE else code",
+        "return code",
+        "cli/test_main.py::test_the_daemons_errors_have_their_exit_codes",
+    ),
+    TestedMutant(
+        "a signal that ended the program is forgotten",
+        "words/run_exit:_of_program",
+        """
+            if isinstance(number, int) and 0 < number < 128:
+                return RunExit(128 + number, 'signal')
+        """,
+        "",
+        "words/test_run_exit.py::test_an_end_is_an_exit_code_and_whose",
+    ),
+    TestedMutant(
+        "a cancelled run ends as its program did",
+        "exit_of_run",
+        """
+            if state == CANCELLED:
+                return RunExit(Exit.CANCELLED, 'penstock')
+        """,
+        "",
+        "words/test_run_exit.py::test_an_end_is_an_exit_code_and_whose",
+    ),
+    TestedMutant(
+        "the same reason for waiting is told again and again",
+        "cli/patience:_tell",
+        """
+            if notes.waits and why not in {'', told}:
+                told = why
+                say(f'{prefix}{why}')
+        """,
+        """
+            if notes.waits and why:
+                told = why
+                say(f'{prefix}{why}')
+        """,
+        "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
+    ),
+    TestedMutant(
+        "a daemon is asked without a pause why a run waits",
+        "cli/patience:_tell",
+        "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
+        "pause = TOLD_AFTER_SECONDS",
+        "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
+    ),
+    TestedMutant(
+        "what fails while a wait is told comes out in a group",
+        "open_telling",
+        """
+            with failed:
+                yield
+        """,
+        "yield",
+        "cli/test_patience.py::test_what_fails_meanwhile_comes_out_as_itself",
+    ),
+    TestedMutant(
+        "what a program left behind is counted again after a lost connection",
+        "RunNotes._note",
+        "self._left[fact.sequence] = getattr(event, 'leftover', 0)",
+        "self._left[len(self._left) + 1] = getattr(event, 'leftover', 0)",
+        "cli/test_ending.py::test_what_was_left_behind_is_counted_once",
+    ),
+    TestedMutant(
+        "a conflict does not say what differs",
+        "log/sqlite/handle_submit:_differing",
+        "found = [n for n in names if inputs.get(n) != wanted.get(n)]",
+        "found = []",
+        "log/test_store_queue.py::test_a_run_is_accepted_once",
+    ),
+    TestedMutant(
+        "a submit of a known run looks like a new one",
+        "submit_json",
+        "return reply.model_dump(mode='json')",
+        "return {**reply.model_dump(mode='json'), 'created': True}",
+        "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
+    ),
+    TestedMutant(
+        "Python's buffering is ours to say",
+        "kinds/command:command",
+        "env = {**BUFFERING, **inputs.env}",
+        "env = {**inputs.env, **BUFFERING}",
+        "kinds/test_command.py::"
+        "test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise",
+    ),
 )
