@@ -212,7 +212,7 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
         "x/1",
         "--shell",
         "echo out; echo err >&2; exit 3",
-        code=1,
+        code=3,
     )
     assert (done.stdout, done.stderr.splitlines()[0]) == ("out\n", "err")
     assert "Traceback" not in done.stderr
@@ -224,7 +224,7 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
         json.loads(call("events", run_id).stdout.splitlines()[-1])["event"]["type"]
         == "run.failed"
     )
-    assert call("wait", run_id, code=1).stdout == f"{run_id}  failed\n"
+    assert call("wait", run_id, code=3).stdout == f"{run_id}  failed\n"
     listed = call("list", "state:failed")
     assert listed.stdout.splitlines()[1].split()[:3] == [run_id, "command", "failed"]
     assert "made without one" in listed.stderr
