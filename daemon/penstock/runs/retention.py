@@ -90,12 +90,10 @@ class Retention:
         if (reference := self._look()) is None:
             await trio.lowlevel.checkpoint()
             return []
-        forgotten, _ = await self._pruning.round(
-            reference, older_than=older_than, keep=keep
-        )
-        if forgotten:
+        done = await self._pruning.round(reference, older_than=older_than, keep=keep)
+        if done.forgotten:
             self.bus.forget_below((await self.store.bounds()).floor)
-        return forgotten
+        return done.forgotten
 
     def _look(self) -> datetime | None:
         """The time that ages are counted from; None, and said so once, while it is in doubt."""
