@@ -40,10 +40,21 @@ def test_the_name_may_be_left_out_while_there_is_one(
 def test_with_several_questions_the_name_is_needed(
     penstock: Penstock, daemon: ScriptedDaemon
 ) -> None:
+    """WF-09 CL-01: a command that was called wrongly; what it may say is listed."""
     daemon.routes["GET", "/asks"] = (200, {"asks": [ask("one"), ask("two")]})
     result = penstock("answer", "r", "yes")
+    assert result.exit_code == 2
+    assert "one (Really?), two (Really?)" in result.stderr
+    assert [asked.method for asked in daemon.asked] == ["GET"]
+
+
+def test_a_run_that_asks_nothing_is_not_found(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    daemon.routes["GET", "/asks"] = (200, {"asks": []})
+    result = penstock("answer", "r", "yes")
     assert result.exit_code == 3
-    assert "one, two" in result.stderr
+    assert "asks nothing now" in result.stderr
 
 
 def test_the_loser_of_a_race_is_told(

@@ -7,43 +7,20 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import trio
 
+from fakes.ended_logs import LONG_AGO, fill_log
 from fakes.penstock_command import Penstock
-from fakes.stores import append, start
-from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.writes import Complete, new_event
 from penstock.words.address import find_paths
-from penstock.words.events import Log
-from penstock.words.lifecycle import terminal
 
 pytestmark = pytest.mark.processes
 
 #: Seconds for one command; a loaded box may take its time.
 PATIENCE = 60
-LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-async def _fill(path: Path, runs: Mapping[str, datetime]) -> None:
-    async with open_sqlite(path, life="life-1", run_blocking=threads(1)) as store:
-        for run_id, moment in runs.items():
-            row = await start(store, run_id)
-            said = append(run_id, *[Log(text=f"{run_id} " * 150)] * 30, fence=row.fence)
-            end = new_event(run_id, terminal("completed"), now=moment)
-            await store.commit([said, Complete(row.fence, end)])
-
-
-def fill(path: Path, *run_ids: str, ended_at: datetime | None = None) -> Path:
-    """A log with these runs, which have ended."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    trio.run(_fill, path, dict.fromkeys(run_ids, ended_at or LONG_AGO))
-    return path
 
 
 @pytest.fixture
@@ -81,7 +58,7 @@ def test_a_prune_goes_on_past_a_damaged_run_and_says_so(
     penstock: Penstock, state: Path
 ) -> None:
     """RS-05 ST-08"""
-    path = fill(state / "penstock.db", "before", "torn", "after")
+    path = fill_log(state / "penstock.db", "before", "torn", "after")
     lose_page(path, "torn")
     for forgotten in (2, 0):
         done = penstock("prune", "--keep", "0")
@@ -112,7 +89,7 @@ def test_a_prune_does_not_enter_what_is_mounted_and_comes_again_once_it_is_not(
     state: Path, tmp_path: Path
 ) -> None:
     """RS-05: below a run's folder or in its place; it is told by the exit code, and not lost."""
-    fill(state / "penstock.db", "deep", "over", "plain")
+    fill_log(state / "penstock.db", "deep", "over", "plain")
     deep = folder_of(state, "deep") / "some" / "where"
     over, plain = folder_of(state, "over"), folder_of(state, "plain")
     precious = tmp_path / "precious"
@@ -142,9 +119,9 @@ def test_the_log_of_an_embedded_daemon_is_as_old_as_its_newest_fact(
 ) -> None:
     """RS-05: neither the time of its file nor a clock that is ahead now makes it old."""
     logs = state / "embedded"
-    old = fill(logs / "old.db", "old", ended_at=LONG_AGO)
+    old = fill_log(logs / "old.db", "old", ended_at=LONG_AGO)
     later = LONG_AGO + timedelta(days=100)
-    new = fill(logs / "new.db", "new", ended_at=later)
+    new = fill_log(logs / "new.db", "new", ended_at=later)
     os.utime(new, (0, 0))
     done = penstock("prune", "--older-than", "50")
     assert (done.exit_code, old.exists(), new.exists()) == (0, False, True)
@@ -157,9 +134,9 @@ def test_the_folders_of_all_runs_of_an_embedded_log_go_before_it(
     penstock: Penstock, state: Path
 ) -> None:
     """RS-05: of the children of its run too."""
-    path = fill(state / "embedded" / "made.db", "made", "made.child")
+    path = fill_log(state / "embedded" / "made.db", "made", "made.child")
     later = LONG_AGO + timedelta(days=100)
-    newer = fill(state / "embedded" / "z.db", "z", ended_at=later)
+    newer = fill_log(state / "embedded" / "z.db", "z", ended_at=later)
     folders = [folder_of(state, run_id) for run_id in ("made", "made.child")]
     for folder in folders:
         (folder / "deep").mkdir(parents=True)
