@@ -7,7 +7,7 @@ Memory is bounded by what is open and by the number of events (one id each), not
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,7 +187,7 @@ class Audit:
             }
         kept = {name: getattr(row, name) for name in expected}
         ended = row.state in TERMINAL_STATES
-        whole = (row.ended_at is not None) == ended == (row.outcome is not None)
+        whole = (row.ended_at is not None) == ended == _tells_end(row.outcome)
         asked = story is not None and story.cancel_requested != row.cancel_requested
         if story is None or kept != expected or not whole or asked:
             what = (
@@ -325,3 +325,8 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise NotFound(f"there is no database {path}")
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
+def _tells_end(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether this is how a run ended: one that goes on keeps at most what may be left of it."""
+    return outcome is not None and outcome.keys() != {"left"}

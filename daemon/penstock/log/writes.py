@@ -372,7 +372,8 @@ class Release(Write[Concluded]):
 
     `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `daemon:restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
-    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes.
+    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes. Else
+    the row's `outcome` keeps it as `left` where something may be left.
     """
 
     fence: Fence
