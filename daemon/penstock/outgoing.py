@@ -68,7 +68,6 @@ def daemon_client(
     address: Address, patience: httpx.Timeout | float | None, **transport: Any
 ) -> httpx.AsyncClient:
     """Requests to one daemon, with its token; `patience` in seconds. The environment has no say."""
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     # A certificate store costs 20 ms to load.
     secure = address.base.startswith("https:")
     made = httpx.AsyncHTTPTransport(
@@ -78,7 +77,10 @@ def daemon_client(
         **transport,
     )
     return httpx.AsyncClient(
-        transport=made, headers=headers, timeout=patience, trust_env=False
+        transport=made,
+        headers=address.authorization(),
+        timeout=patience,
+        trust_env=False,
     )
 
 

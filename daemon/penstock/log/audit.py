@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,7 +187,7 @@ class Audit:
             }
         kept = {name: getattr(row, name) for name in expected}
         ended = row.state in TERMINAL_STATES
-        whole = (row.ended_at is not None) == ended == (row.outcome is not None)
+        whole = (row.ended_at is not None) == ended == _tells_end(row.outcome)
         asked = story is not None and story.cancel_requested != row.cancel_requested
         if story is None or kept != expected or not whole or asked:
             what = (
@@ -343,3 +343,8 @@ class JoinedText:
     def agrees(self, size: int, sha256: str) -> bool:
         """Whether this is the text that was said to be whole."""
         return self.size == size and self._digest.hexdigest() == sha256
+
+
+def _tells_end(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether this is how a run ended: one that goes on keeps at most what may be left of it."""
+    return outcome is not None and outcome.keys() != {"left"}
