@@ -132,11 +132,12 @@ async def serve(
 
 
 def _vitals_of(watchdog: Watchdog, log_writer: LogWriter) -> Vitals:
-    return Vitals(
-        lambda: watchdog.complaint() or log_writer.complaint(),
-        watchdog.statistics,
-        lambda: log_writer.lost,
-    )
+    def complain() -> str | None:
+        # One must not hide the other: a box that is slow in one way is so in both.
+        told = filter(None, (watchdog.complaint(), log_writer.complaint()))
+        return "; ".join(told) or None
+
+    return Vitals(complain, watchdog.statistics, lambda: log_writer.lost)
 
 
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
