@@ -49,7 +49,13 @@ VERBS = [
     ("events",), ("events", "r"), ("wait", "r"), ("cancel", "r"), ("retry", "r"),
     ("artifacts", "r"), ("artifacts", "r", "n"), ("submit", "command", "--", "true"),
     ("intervene", "r", "word"), ("answer", "r", HOSTILE, "other"), ("context", "r"),
-    ("health",), ("clients",), ("show", "gone"),
+    ("health",), ("clients",), ("show", "gone"), ("resume",), ("drain", "--no-wait"), ("models",),
+    ("shutdown",), ("events", "--type", HOSTILE, "--after", HOSTILE), (HOSTILE,), ("list", HOSTILE),
+    ("show", HOSTILE), ("answer", "r", HOSTILE, HOSTILE, HOSTILE), ("list", f"--{HOSTILE}"),
+    ("wait", HOSTILE), ("config", HOSTILE), ("token", HOSTILE), ("completions", HOSTILE),
+    ("audit", "--database", HOSTILE), ("export", "--database", HOSTILE), ("prune", "--keep", HOSTILE),
+    ("import", HOSTILE), ("tui", HOSTILE), ("mcp", HOSTILE), ("doctor", HOSTILE), ("asks", HOSTILE),
+    ("service", HOSTILE), ("serve", "--port", HOSTILE), (f"--url={HOSTILE}", "list"),
 ]  # fmt: skip
 
 
