@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from fakes.scripted_daemon import fact
+from fakes.foreign_daemon import fact
 from penstock.cli.ending import duration, tell_end
 from penstock.cli.notes import RunNotes
 from penstock.words.recorded import Recorded

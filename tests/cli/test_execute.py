@@ -1,4 +1,4 @@
-"""CL-02: `run` ends as the run did, and Ctrl-C cancels it."""
+"""CL-02: `run` ends as the run did, and Ctrl-C cancels it; what is sent to submit a run."""
 
 from __future__ import annotations
 
@@ -6,120 +6,335 @@ import json
 import os
 import re
 import signal
-from datetime import datetime
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import trio
-from trio_websocket import WebSocketConnection
 
+from fakes.foreign_daemon import ForeignDaemon
+from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon, hello, story, tells
+from penstock.kinds.command import KIND as COMMAND
+from penstock.pipeline import Inputs, Kind, Output, Run
+from penstock.testing import FakeProgram
+from penstock.words.events import RunCancelled, RunCancelRequested
 from penstock.words.run_id import LONGEST_RUN_ID
 
-REPLY = {
-    "run_id": "r", "kind": "command", "state": "queued", "priority": "MEDIUM", "sequence": 1,
-    "position": 1, "websocket_url": "ws://x/ws/r",
-}  # fmt: skip
-FAILED: dict[str, Any] = {
-    "type": "run.failed",
-    "reason": "error",
-    "error": "exit status 2",
-    "details": {"exit_code": 2, "signal": None},
-}
-KILLED = {**FAILED, "details": {"exit_code": None, "signal": 9}}
-#: What a run of `command` fails of when no program is to blame.
-STOPPED = {**FAILED, "reason": "shutdown", "error": "stopped", "details": {}}
-TIMED_OUT = {
-    "type": "run.failed",
-    "reason": "timeout",
-    "error": "the run used up its time",
-}
-CANCELLED = {"type": "run.cancelled", "reason": "requested"}
+#: Seconds for the thread that interrupts to be over.
+PATIENCE = 10.0
 
 
-@pytest.fixture(autouse=True)
-def accepting(daemon: ScriptedDaemon) -> None:
-    daemon.routes["POST", "/runs"] = (202, REPLY)
+class TellingInputs(Inputs):
+    """A tree to tell of."""
+
+    source: str
 
 
-def submitted(daemon: ScriptedDaemon) -> dict[str, Any]:
-    [body] = [asked.body for asked in daemon.asked if asked.method == "POST"]
-    return dict(body)
+class Told(Output):
+    """What came of it."""
+
+    files: int
 
 
+async def tell(run: Run, _inputs: TellingInputs) -> Told:
+    """Reach something, and say twice that it reads on."""
+    await run.milestone("repo_fetched", files=3)
+    for _ in range(2):
+        await run.progress("reading", 0.5)
+    return Told(files=3)
+
+
+TELLS = Kind("llms-txt", "Tells a story", TellingInputs, Told, tell)
+
+
+class Stubborn:
+    """Runs that do not end before the test lets them, however they are cancelled."""
+
+    def __init__(self) -> None:
+        self.may_go = trio.Event()
+
+    def kind(self) -> Kind:
+        return Kind("stubborn", "Does not go", Inputs, Output, self.stay)
+
+    async def stay(self, _run: Run, _inputs: Inputs) -> Output:
+        with trio.CancelScope(shield=True):
+            await self.may_go.wait()
+        return Output()
+
+
+@pytest.fixture
+def stubborn() -> Stubborn:
+    return Stubborn()
+
+
+@pytest.fixture
+def kinds(stubborn: Stubborn) -> tuple[Kind, ...]:
+    return (COMMAND, TELLS, stubborn.kind())
+
+
+@pytest.fixture
+def programs(daemon: HouseBeside) -> dict[str, FakeProgram]:
+    """What the daemon's programs do, by their names."""
+    programs = daemon.processes.programs
+    programs["make"] = FakeProgram(stdout=b"to stdout\n", stderr=b"to stderr\n")
+    programs["hang"] = FakeProgram.hanging()
+    return programs
+
+
+@pytest.mark.usefixtures("programs")
 def test_output_goes_where_the_program_sent_it(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    daemon.scripts = [tells(*story())]
     result = penstock("run", "command", "--", "make", "test")
     assert (result.exit_code, result.stdout, result.stderr) == (
         0,
         "to stdout\n",
         "to stderr\n",
     )
-    assert submitted(daemon)["inputs"]["argv"] == ["make", "test"]
+    assert daemon.processes.started == [("make", "test")]
+
+
+def failed(daemon: HouseBeside) -> None:
+    daemon.submit("sleep", {"fail": True}, run_id="r")
+
+
+def timed_out(daemon: HouseBeside) -> None:
+    daemon.submit("echo", run_id="r", timeout=0.01)
+
+
+def cancelled(daemon: HouseBeside) -> None:
+    # It was cancelled before it came.
+    daemon.beside.do(daemon.house.core.control.cancel, "r", "requested")
+    daemon.submit("echo", run_id="r")
 
 
 @pytest.mark.parametrize(
-    ("end", "code"),
-    [(FAILED, 2), (KILLED, 137), (TIMED_OUT, 124), (CANCELLED, 143), (STOPPED, 125)],
-    ids=["failed", "killed", "timeout", "cancelled", "stopped"],
-)
-@pytest.mark.parametrize("verb", ["run", "follow", "wait"])
+    ("ended", "code"), [(failed, 1), (timed_out, 124), (cancelled, 143)], ids=["failed", "timeout", "cancelled"]
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["follow", "wait"])
 def test_the_exit_code_is_that_of_the_run(
     penstock: Penstock,
-    daemon: ScriptedDaemon,
+    daemon: HouseBeside,
     verb: str,
-    end: dict[str, Any],
+    ended: Callable[[HouseBeside], None],
     code: int,
 ) -> None:
-    """PT-01"""
-    daemon.routes["GET", "/runs/r"] = (
-        200,
-        {"kind": "command", "state": "x", "position": 5},
-    )
-    daemon.scripts = [tells(*story(**end))]
-    args = ["run", "command", "--", "x"] if verb == "run" else [verb, "r"]
-    result = penstock(*args)
+    ended(daemon)
+    result = penstock(verb, "r")
     assert result.exit_code == code
-    said = [line for line in result.stderr.splitlines() if line.startswith("penstock:")]
-    # What a program exits with is its own affair, and in a pipe its stderr is all there is.
-    assert said == [] if code == 2 else said[-1].startswith("penstock: r ")
+    assert result.stderr.splitlines()[-1].startswith("penstock: r ")
 
 
-def test_json_is_every_fact_as_a_line(
-    penstock: Penstock, daemon: ScriptedDaemon
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("sleep", "--fail"), 1),
+        (("echo", "--timeout", "0.01"), 124),
+        (("echo", "--id", "cancelled"), 143),
+    ],
+)
+def test_run_ends_as_the_run_did(
+    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...], code: int
 ) -> None:
-    daemon.scripts = [tells(*story())]
-    result = penstock("run", "command", "--json", "--", "x")
-    assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    daemon.beside.do(daemon.house.core.control.cancel, "cancelled", "requested")
+    result = penstock("run", *words)
+    assert result.exit_code == code
+    assert result.stderr.splitlines()[-1].startswith("penstock: ")
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "whose", "said"),
+    [
+        (FakeProgram.failing(7), 7, "program", ""),
+        (FakeProgram.failing(125), 125, "program", ""),
+        (
+            FakeProgram(exit_code=None, signal=9),
+            137,
+            "signal",
+            "penstock: r failed: killed by SIGKILL\n",
+        ),
+    ],
+    ids=["exits", "exits 125", "killed"],
+)
+def test_a_run_of_a_program_ends_as_it_did(
+    penstock: Penstock,
+    daemon: HouseBeside,
+    program: FakeProgram,
+    code: int,
+    whose: str,
+    said: str,
+) -> None:
+    """PT-01: of what it exits with nothing is said in a pipe; the last line of JSON says whose it is."""
+    daemon.processes.programs["ends"] = program
+    words = ["--id", "r", "--json", "--", "ends"]
+    result = penstock("run", "command", *words)
+    assert (result.exit_code, result.stderr) == (code, said)
+    for verb in (("follow", "r", "--json"), ("wait", "r", "--json")):
+        again = penstock(*verb)
+        assert again.exit_code == code
+        for told in (result, again):
+            last = json.loads(told.stdout.splitlines()[-1])
+            assert (last["exit_code"], last["exit_from"]) == (code, whose)
+    before = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+    assert [line for line in before if "exit_code" in line] == []
+
+
+def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: its stream would only say good-bye, each time anew."""
+    timed_out(daemon)
+    daemon.wait_ended("r")
+    after = str(daemon.view("r").position)
+    result = penstock("follow", "r", "--after", after)
+    assert (result.exit_code, result.stdout, result.stderr) == (124, "", "")
+
+
+def test_a_run_that_was_there_before_is_told(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-07: what is seen is the old run's output and code, and no new run's."""
+    submit = ("submit", "sleep", "--id", "r", "--fail")
+    assert penstock(*submit).stderr == ""
+    daemon.wait_ended("r")
+    for words in (submit, ("run", *submit[1:])):
+        said = penstock(*words).stderr.splitlines()[0]
+        assert said.startswith("penstock: this is the run of ")
+        assert said.endswith("; not run anew (`--new` runs it)")
+    anew = penstock("run", *submit[1:], "--new")
+    assert "not run anew" not in anew.stderr
+    assert anew.exit_code == 1
+
+
+@pytest.mark.usefixtures("programs")
+def test_json_is_every_fact_as_a_line(penstock: Penstock, daemon: HouseBeside) -> None:
+    result = penstock("run", "command", "--json", "--id", "r", "--", "make")
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    recorded = daemon.beside.do(daemon.house.facts, "r")
+    assert [fact["position"] for fact in told] == [fact.position for fact in recorded]
+    assert told[-1]["event"]["type"] == "run.completed"
+
+
+def test_other_kinds_tell_a_story_and_give_their_result(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """Without a terminal, plain lines on stderr; the result is the data."""
+    result = penstock("run", "llms-txt", ".")
+    assert json.loads(result.stdout) == {"files": 3}
+    lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
+    assert lines == ["started", "repo_fetched files=3", "reading"]
+    assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
+
+
+@contextmanager
+def interrupting(
+    daemon: HouseBeside, run_id: str, *, twice: bool = False
+) -> Iterator[None]:
+    """Ctrl-C for the command in this block once it reads; once more when it cancels the run."""
+
+    def interrupt() -> None:
+        daemon.beside.do(daemon.house.wait_subscribers, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        if twice:
+            daemon.wait_fact(run_id, RunCancelRequested)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("programs")
+def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-02"""
+    with interrupting(daemon, "r"):
+        result = penstock("run", "command", "--id", "r", "--", "hang")
+    assert result.exit_code == 130
+    assert "nothing of it is left (subreaper: 1001)" in result.stderr
+    assert daemon.view("r").state == "cancelled"
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
+    penstock: Penstock, daemon: HouseBeside, stubborn: Stubborn
+) -> None:
+    """CL-02"""
+    with interrupting(daemon, "r", twice=True):
+        result = penstock("run", "stubborn", "--id", "r")
+    assert result.exit_code == 130
+    assert "cancelling r goes on" in result.stderr
+    assert daemon.view("r").state == "running"
+    daemon.beside.token.run_sync_soon(stubborn.may_go.set)
+    daemon.wait_fact("r", RunCancelled)
+
+
+@pytest.mark.parametrize("verb", ["follow", "wait"])
+def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
+    penstock: Penstock, daemon: HouseBeside, verb: str
+) -> None:
+    """CL-02"""
+    daemon.start("r")
+    with interrupting(daemon, "r"):
+        result = penstock(verb, "r")
+    assert result.exit_code == 130
+    assert "r goes on" in result.stderr
+    assert daemon.view("r").state == "running"
+
+
+def test_wait_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-02 Several errors at once are sentences too."""
+    daemon.submit("sleep", run_id="c")
+    result = penstock("wait", "a", "b", "c")
+    assert result.exit_code == 125
+    assert result.stdout == "c  completed\n"
+    assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
+        "penstock: a:", "penstock: b:",
+    ]  # fmt: skip
+
+
+# -- what is sent
+
+REPLY = {"run_id": "r", "kind": "command"}
+
+
+@pytest.fixture
+def taking(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
+    """A daemon that takes whatever it is sent."""
+    foreign_daemon.routes["POST", "/runs"] = (202, REPLY)
+    return foreign_daemon
+
+
+def submitted(daemon: ForeignDaemon) -> dict[str, Any]:
+    [body] = [asked.body for asked in daemon.asked if asked.method == "POST"]
+    return dict(body)
 
 
 def test_a_shell_is_asked_for_explicitly(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
-    daemon.scripts = [tells(*story())]
-    penstock("run", "command", "--shell", "a | b")
-    assert submitted(daemon)["inputs"]["shell"] == "a | b"
+    penstock("submit", "command", "--shell", "a | b")
+    assert submitted(taking)["inputs"]["shell"] == "a | b"
 
 
 def test_the_caller_gives_its_folder_and_the_allowed_names_only(
-    penstock: Penstock, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+    penstock: Penstock, taking: ForeignDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Design §6: what else is in the environment may be a secret."""
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("AWS_SECRET", "no")
     monkeypatch.setenv("WANTED", "yes")
-    daemon.scripts = [tells(*story())]
-    penstock("run", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
-    inputs = submitted(daemon)["inputs"]
+    penstock("submit", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
+    inputs = submitted(taking)["inputs"]
     assert inputs["cwd"] == os.getcwd()
     assert inputs["env"]["LC_TIME"] == "C"
     assert inputs["env"]["PATH"] == os.environ["PATH"]
@@ -128,16 +343,16 @@ def test_the_caller_gives_its_folder_and_the_allowed_names_only(
 
 
 def test_a_name_that_is_not_set_is_refused(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     result = penstock("run", "command", "--env", "NOT_SET_HERE", "--", "x")
     assert result.exit_code == 2
     assert "NOT_SET_HERE is not set here" in result.stderr
-    assert daemon.asked == []
+    assert taking.asked == []
 
 
 def test_every_wish_reaches_the_daemon(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     result = penstock(
         "submit", "llms-txt", ".", "--out", "there", "--priority", "high", "--id", "r",
@@ -145,7 +360,7 @@ def test_every_wish_reaches_the_daemon(
         "--inputs", '{"name": "n"}', "--section-links", "7",
     )  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "r\n")
-    assert submitted(daemon) == {
+    assert submitted(taking) == {
         "kind": "llms-txt", "priority": "HIGH", "run_id": "r", "after": ["p"], "timeout": 3.0,
         "labels": {"k": "v=w"}, "group": "g", "on_restart": "ask",
         "inputs": {
@@ -156,16 +371,16 @@ def test_every_wish_reaches_the_daemon(
 
 
 def test_a_git_address_is_left_as_it_is(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     for source in ("https://host/x.git", "git@host:path", "file:///x"):
-        daemon.asked.clear()
+        taking.asked.clear()
         penstock("submit", "llms-txt", source)
-        assert submitted(daemon)["inputs"]["source"] == source
+        assert submitted(taking)["inputs"]["source"] == source
 
 
 def test_a_kind_only_the_daemon_knows_has_its_flags(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     """Flags come from the schema that the daemon tells."""
     schema = {
@@ -185,7 +400,7 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "required": ["where"],
     }
     kind = {"name": "plugged", "summary": "Does things", "inputs": schema}
-    daemon.routes["GET", "/pipelines"] = (200, {"pipelines": [kind]})
+    taking.routes["GET", "/pipelines"] = (200, {"pipelines": [kind]})
     told = penstock("submit", "plugged", "--help").stdout
     assert "(required)" in told
     assert "At most; without it: any  [default: 20]" in " ".join(told.split("\n"))
@@ -194,199 +409,45 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "--size", "small", "--deep", '{"a": [1]}',
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert submitted(daemon)["inputs"] == {
+    assert submitted(taking)["inputs"] == {
         "where": os.path.join(os.getcwd(), "x"), "many": ["a", "b"], "fast": False,
         "size": "small", "deep": {"a": [1]},
     }  # fmt: skip
     assert penstock("submit", "plugged", "--size", "huge").exit_code == 2
 
 
-def test_other_kinds_tell_a_story_and_give_their_result(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """Without a terminal, plain lines on stderr; the result is the data."""
-    daemon.routes["POST", "/runs"] = (202, {**REPLY, "kind": "llms-txt"})
-    told = story(type="run.completed", result={"files": 3})
-    told[2]["event"] = {
-        "type": "milestone",
-        "name": "repo_fetched",
-        "metadata": {"files": 3},
-    }
-    told[3]["event"] = {"type": "progress", "step": "reading", "fraction": 0.5}
-    told[4:4] = [{**told[3], "sequence": 5, "position": 5}]
-    told[5] |= {"sequence": 6, "position": 6}
-    daemon.scripts = [tells(*told)]
-    result = penstock("run", "llms-txt", ".")
-    assert json.loads(result.stdout) == {"files": 3}
-    lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
-    assert lines == ["started", "repo_fetched files=3", "reading"]
-    daemon.scripts = [tells(*told)]
-    assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
-
-
-def interrupts(times: int, *, ends: bool) -> Any:
-    """A script: hello, then Ctrl-C for the command that reads it, then the end, if there is one."""
-
-    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
-        told = story(type="run.cancelled", reason="interrupted")
-        await connection.send_message(hello())
-        await connection.send_message(
-            json.dumps({"type": "events", "events": told[:3]})
-        )
-        for _ in range(times):
-            await trio.sleep(0.3)
-            os.kill(os.getpid(), signal.SIGINT)
-        if not ends:
-            await trio.sleep_forever()
-        await connection.send_message(
-            json.dumps({"type": "events", "events": told[3:]})
-        )
-
-    return play
-
-
-RECEIPT = {
-    "run_id": "r", "outcome": "cancelled", "requested_at": AT, "gone_at": AT,
-    "method": "session", "pids": [42], "survivors": [],
-}  # fmt: skip
-
-
-def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02"""
-    daemon.scripts = [interrupts(1, ends=True)]
-    daemon.routes["POST", "/runs/r/cancel"] = (200, RECEIPT)
-    result = penstock("run", "command", "--", "sleep", "9")
-    assert result.exit_code == 130
-    assert "nothing of it is left (session: 42)" in result.stderr
-    assert [a.target for a in daemon.asked if a.method == "POST"] == [
-        "/runs",
-        "/runs/r/cancel?wait=1",
-    ]
-
-
-def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02"""
-    daemon.scripts = [interrupts(2, ends=False)]
-    daemon.routes["POST", "/runs/r/cancel"] = (200, RECEIPT)
-    result = penstock("run", "command", "--", "sleep", "9")
-    assert result.exit_code == 130
-    assert "cancelling r goes on" in result.stderr
-
-
-def test_wait_tells_of_each_run_that_cannot_be_waited_for(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02 Several errors at once are sentences too."""
-    daemon.routes["GET", "/runs/c"] = (
-        200,
-        {"kind": "command", "state": "completed", "position": 5},
-    )
-    daemon.scripts = [tells(*story("c"))]
-    result = penstock("wait", "a", "b", "c")
-    assert result.exit_code == 125
-    assert result.stdout == "c  completed\n"
-    assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
-        "penstock: a:", "penstock: b:",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("verb", ["follow", "wait"])
-def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
-    penstock: Penstock, daemon: ScriptedDaemon, verb: str
-) -> None:
-    """CL-02"""
-    daemon.routes["GET", "/runs/r"] = (
-        200,
-        {"kind": "command", "state": "running", "position": 3},
-    )
-    daemon.scripts = [interrupts(1, ends=False)]
-    result = penstock(verb, "r")
-    assert result.exit_code == 130
-    assert "r goes on" in result.stderr
-    assert [a.target for a in daemon.asked if a.method == "POST"] == []
-
-
-def test_a_run_that_was_there_before_is_told(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """PT-07: what is seen is the old run's output and code, and no new run's."""
-    replayed = {**REPLY, "created": False, "created_at": AT}
-    daemon.routes["POST", "/runs"] = (200, replayed)
-    daemon.scripts = [tells(*story())]
-    told = [
-        penstock("run", "command", "--id", "r", "--", "x").stderr,
-        penstock("submit", "command", "--id", "r", "--", "x").stderr,
-    ]
-    for said in told:
-        when = datetime.fromisoformat(AT).astimezone().strftime("%Y-%m-%d %H:%M")
-        line = f"penstock: this is the run of {when}; not run anew (`--new` runs it)"
-        assert line in said.splitlines()
-
-
 def test_new_runs_it_under_an_id_made_of_the_given_one(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     """PT-07"""
     ids = []
     for given in ("nightly", "n" * LONGEST_RUN_ID):
-        daemon.asked.clear()
+        taking.asked.clear()
         args = ("submit", "command", "--id", given, "--new", "--", "x")
         assert penstock(*args).exit_code == 0
-        ids.append(submitted(daemon)["run_id"])
+        ids.append(submitted(taking)["run_id"])
     assert re.fullmatch("nightly-[0-9a-f]{8}", ids[0])
     assert (len(ids[1]), ids[1][:-9]) == (LONGEST_RUN_ID, "n" * (LONGEST_RUN_ID - 9))
-    daemon.asked.clear()
+    taking.asked.clear()
     penstock("submit", "command", "--new", "--", "x")
-    assert "run_id" not in submitted(daemon)
+    assert "run_id" not in submitted(taking)
 
 
 def test_a_name_is_a_label_and_a_kinds_own_name_stays_its_own(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     """PT-07"""
     penstock("submit", "command", "--name", "tests", "--label", "k=v", "--", "x")
-    assert submitted(daemon)["labels"] == {"k": "v", "name": "tests"}
-    daemon.asked.clear()
+    assert submitted(taking)["labels"] == {"k": "v", "name": "tests"}
+    taking.asked.clear()
     penstock("submit", "llms-txt", ".", "--name", "The project")
-    body = submitted(daemon)
+    body = submitted(taking)
     assert (body["inputs"]["name"], "labels" in body) == ("The project", False)
 
 
-@pytest.mark.parametrize("verb", ["run", "follow"])
-def test_the_last_line_of_json_has_the_exit_code(
-    penstock: Penstock, daemon: ScriptedDaemon, verb: str
-) -> None:
-    """PT-01"""
-    daemon.routes["GET", "/runs/r"] = (200, {"kind": "command", "state": "running"})
-    daemon.scripts = [tells(*story(**KILLED))]
-    words = ["command", "--json", "--", "x"] if verb == "run" else ["r", "--json"]
-    told = [json.loads(line) for line in penstock(verb, *words).stdout.splitlines()]
-    assert [("exit_code" in line) for line in told] == [False] * 4 + [True]
-    assert (told[-1]["exit_code"], told[-1]["exit_from"]) == (137, "signal")
-    assert told[-1]["event"] == KILLED
-
-
-def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """PT-01: its stream would only say good-bye, each time anew."""
-    over = {
-        "run_id": "r", "kind": "command", "state": "failed", "position": 5, "sequence": 5,
-        "ended_at": AT, "exit_code": 7, "exit_from": "program",
-    }  # fmt: skip
-    daemon.routes["GET", "/runs/r"] = (200, over)
-    daemon.pages["/runs/r/events"] = story()
-    result = penstock("follow", "r", "--after", "5")
-    assert (result.exit_code, result.stdout, result.stderr) == (7, "", "")
-    assert [asked.method for asked in daemon.asked if asked.method == "WS"] == []
-
-
+@pytest.mark.usefixtures("daemon")
 def test_wait_in_json_tells_of_each_run_that_cannot_be_waited_for(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock,
 ) -> None:
     """PT-01"""
     result = penstock("wait", "a", "--json")

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.scripted_daemon import story
+from fakes.foreign_daemon import story
 from penstock.cli.notes import RunNotes
 from penstock.cli.patience import (
     LONGEST_PAUSE_SECONDS,

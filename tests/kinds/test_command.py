@@ -107,7 +107,7 @@ async def test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_oth
 ) -> None:
     """PT-08: and it is no part of what the run was asked for."""
     ended = await run(tmp_path, shell="echo [$PYTHONUNBUFFERED]", env=env)
-    assert "".join(log.text for log in ended.of(Log)) == f"[{found}]\n"
+    assert "".join(log.text or "" for log in ended.of(Log)) == f"[{found}]\n"
     assert ended.view.inputs["env"] == dict.fromkeys(env, "…")
 
 

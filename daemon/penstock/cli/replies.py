@@ -41,6 +41,11 @@ def tell_replayed(reply: dict[str, Any]) -> None:
         say(f"this is the run of {when}; not run anew (`--new` runs it)")
 
 
+def is_in_doubt(receipt: dict[str, Any]) -> bool:
+    """Whether something of the run may still be there that should not."""
+    return bool(receipt["survivors"])
+
+
 def show_queue_change(told: dict[str, Any], as_json: bool) -> None:
     """How the queue is after a change."""
     if as_json:
