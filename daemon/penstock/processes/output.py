@@ -107,6 +107,9 @@ class OutputPieces:
 
     def _leave_out_oldest(self) -> None:
         excess = self._size - self._pace.largest_bytes
+        # Cutting off a beginning moves the rest, so it is done once per so much.
+        if excess < self._pace.largest_bytes:
+            return
         while excess > 0:
             part = self._parts[0]
             count = min(excess, len(part.data))
