@@ -790,7 +790,7 @@ TESTED_MUTANTS = (
                 if part.stream == stream:
                     return part
         """,
-        "processes/test_output.py::test_every_byte_goes_out_once_and_in_the_order_it_was_read",
+        "processes/test_output.py::test_a_stream_that_speaks_first_is_not_overtaken",
     ),
     TestedMutant(
         "a secret's beginning is not held back",

@@ -19,6 +19,7 @@ from penstock.log.checksum import checksum_of
 from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_RUNS,
     find_meta,
     recorded,
@@ -28,7 +29,7 @@ from penstock.log.sqlite.rows import (
     to_micros,
 )
 from penstock.log.sqlite.schema import VERSION, tables_of
-from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
+from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
 #: Schema versions whose rows are those of this one: only indexes have changed since, checksums, which

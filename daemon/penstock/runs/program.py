@@ -16,7 +16,7 @@ from penstock.runs.artifact_writer import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.pace import Pace
+from penstock.words.pace import LARGEST_PIECE, Pace
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
@@ -62,7 +62,8 @@ class Executed:
 
 def output_pace(config: Config) -> Pace:
     """How often a run's output becomes a piece."""
-    return Pace(config.throttle_seconds, config.throttle_bytes)
+    smallest = min(config.throttle_bytes, LARGEST_PIECE)
+    return Pace(config.throttle_seconds, smallest)
 
 
 @dataclass(frozen=True, slots=True)
