@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes.ended_logs import fill_log
+from fakes.foreign_daemon import ForeignDaemon
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import ScriptedDaemon
 
 pytestmark = pytest.mark.processes
 
@@ -31,9 +31,10 @@ def test_why_tells_of_a_run_that_was_made_without_the_daemon(
 
 
 def test_why_asks_the_daemon_for_what_it_has(
-    penstock: Penstock, daemon: ScriptedDaemon, log: Path
+    penstock: Penstock, foreign_daemon: ForeignDaemon, log: Path
 ) -> None:
     """CL-01: its run of this id is the one that is meant."""
+    daemon = foreign_daemon
     daemon.routes["GET", "/runs/made"] = (200, {"run_id": "made"})
     told = {"run_id": "made", "state": "queued", "reasons": []}
     daemon.routes["GET", "/runs/made/why"] = (200, told)
@@ -48,7 +49,7 @@ def test_retry_says_where_a_run_is_that_the_daemon_cannot_have(
     """CL-01: and what to do about it."""
     if running:
         unknown = {"type": "urn:penstock:run-not-found", "detail": "no such run"}
-        daemon = request.getfixturevalue("daemon")
+        daemon = request.getfixturevalue("foreign_daemon")
         daemon.routes["GET", "/runs/made"] = (404, unknown)
     result = penstock("retry", "made")
     assert (result.exit_code, result.stdout) == (4, "")

@@ -14,8 +14,8 @@ from typing import Any
 import click.testing
 import pytest
 
+from fakes.foreign_daemon import AT, ForeignDaemon, fact
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon, fact
 from penstock.cli.output import json_lines
 
 #: Seconds for one command; a loaded box may take its time.
@@ -67,9 +67,9 @@ VERBS = [
 
 
 @pytest.fixture
-def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
+def hostile(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
     """A daemon whose every text was written by somebody else."""
-    daemon.routes |= {
+    foreign_daemon.routes |= {
         ("GET", "/runs"): (200, {"runs": [ROW], "next": None}),
         ("GET", "/runs/r"): (200, ROW),
         ("GET", "/runs/gone"): (404, {"type": "urn:penstock:run-not-found", "detail": HOSTILE}),
@@ -90,9 +90,9 @@ def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
         ("GET", "/health"): (200, {"status": HOSTILE, "version": HOSTILE, "epoch": HOSTILE}),
         ("GET", "/subscribers"): (200, {"subscribers": []}),
     }  # fmt: skip
-    daemon.pages["/runs/r/events"] = FACTS
-    daemon.pages["/events"] = FACTS
-    return daemon
+    foreign_daemon.pages["/runs/r/events"] = FACTS
+    foreign_daemon.pages["/events"] = FACTS
+    return foreign_daemon
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_no_verb_lets_a_terminal_be_commanded(
 @pytest.mark.usefixtures("on_terminal")
 @pytest.mark.parametrize("typed", ["\n", "no\nno such\n"])
 def test_a_question_does_not_command_the_terminal_it_is_asked_on(
-    penstock: Penstock, hostile: ScriptedDaemon, typed: str
+    penstock: Penstock, hostile: ForeignDaemon, typed: str
 ) -> None:
     """TU-04: its words, its choices and its default are the run's."""
     hostile.routes["GET", "/asks"] = (200, {"asks": [{**ASK, "name": "go"}]})

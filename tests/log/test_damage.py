@@ -29,7 +29,7 @@ from penstock.log.writes import (
     RunFilter,
     new_event,
 )
-from penstock.runs.pruning import newest_fact_at
+from penstock.runs.retention import newest_fact_at
 from penstock.server.health import make_health
 from penstock.words.errors import LogDamaged, Refused, StartRefused, StoreBroken
 from penstock.words.events import Log

@@ -25,7 +25,7 @@ from fakes.cores import (
 )
 from fakes.stores import append, claim, enqueue, inline_store
 from penstock.log.audit import audit_connection
-from penstock.log.writes import TreeRun
+from penstock.log.writes import Claimed, TreeRun
 from penstock.pipeline import Kind, Run
 from penstock.processes.process import Proof
 from penstock.runs.core import Core
@@ -329,6 +329,7 @@ async def test_what_a_crash_cut_off_is_told_by_the_receipt_of_what_came_after(
         )
         _, claimed = await store.commit([wanted, claim(1000, kinds=("work",))])
         event = ProcessStarted(pid=55, start_time=1, boot_id="b", method="subreaper")
+        assert isinstance(claimed, Claimed)
         fence = claimed.started[0].fence
         await store.commit([append("a", event, fence=fence)])
         environment = fake_environment(StubbornProcesses())

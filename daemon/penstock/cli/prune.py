@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Prune,
         Pruned,
     )
-    from penstock.runs.pruning import PruneRound
+    from penstock.runs.retention import PruneRound
     from penstock.words.config import Config
 
 
@@ -119,7 +119,7 @@ async def _prune(
     store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
 ) -> _Done:
     """As many of the daemon's own rounds as there are."""
-    from penstock.runs.pruning import Pruning, newest_fact_at
+    from penstock.runs.retention import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
 
     async def commit(write: Prune) -> Pruned:

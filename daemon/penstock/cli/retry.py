@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from penstock.cli.archives import find_log
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.sync import SyncClient
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
 from penstock.words.problems import Exit, exit_code_of
 
@@ -22,7 +25,7 @@ def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
     for run_id in run_ids:
         try:
             _check_kept(session, run_id)
-            reply = session.call(lambda client, run_id=run_id: client.retry(run_id))
+            reply = session.call(partial(SyncClient.retry, run_id=run_id))
         except DaemonUnreachable:
             raise
         except PenstockError as error:

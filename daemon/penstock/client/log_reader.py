@@ -320,6 +320,15 @@ def why_closed(code: int | None, reason: str = "") -> Lost | PenstockError:
     return Lost(reason or f"the daemon closed the connection ({code})")
 
 
+def why_refused(status: int, body: bytes | bytearray | None) -> PenstockError:
+    """What the answer stands for with which the daemon refused a handshake."""
+    try:
+        document = json.loads(body or b"null")
+    except ValueError:
+        document = None
+    return error_of(status, document)
+
+
 def put_back(after: int, gap: Mapping[str, Any]) -> PutBack:
     """What to raise for a place that the daemon says is not of its log."""
     what = (

@@ -33,6 +33,11 @@ class RunEnd:
     #: "unknown": the one who could tell has died too.
     survivors: Survivors = ()
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether it is proven that nothing is left."""
+        return self.survivors == ()
+
     def to_json(self) -> dict[str, Any]:
         """What a terminal event keeps of it."""
         left = self.survivors if self.survivors == "unknown" else list(self.survivors)
@@ -117,7 +122,7 @@ def make_receipt(
         run_id=run_id,
         outcome=outcome,
         requested_at=requested_at,
-        gone_at=end.over_at if end.survivors == () else None,
+        gone_at=end.over_at if end.leaves_nothing else None,
         method=end.method,
         pids=end.pids,
         survivors=end.survivors,

@@ -8,9 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.server.answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.guard import Guard, RequestHead, body_too_large
 from penstock.server.http1 import CONTINUE_STATE
+from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused

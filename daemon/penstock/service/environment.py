@@ -191,7 +191,7 @@ async def end_last_life(
 ) -> Sequence[int]:
     """End what a daemon that is gone left of these processes and runs; the pids that were ended."""
     find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
-    found, survivors = await run_in_thread(find)
-    if survivors:
-        log.error("processes of the previous life are still there: %s", survivors)
-    return [pid for pid in found if pid not in survivors]
+    found, left = await run_in_thread(find)
+    if left:
+        log.error("processes of the previous life are still there: %s", left)
+    return [pid for pid in found if pid not in left]

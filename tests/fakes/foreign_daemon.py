@@ -1,4 +1,8 @@
-"""A daemon that answers by script: what a client does with each answer is what is tested."""
+"""What no daemon of this version says: cut streams, wrong frames, other logs, others' texts.
+
+What a client does with them is what is tested. What the core decides is asked of the real one: see
+`house`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ class Asked:
 
 
 @dataclass
-class ScriptedDaemon:
+class ForeignDaemon:
     """Answers `routes[method, path]` with (status, body); plays `scripts` to WebSocket clients in turn."""
 
     address: Address
@@ -105,10 +109,10 @@ class ScriptedDaemon:
 
 
 @asynccontextmanager
-async def open_scripted_daemon(
+async def open_foreign_daemon(
     socket: Path | None = None,
-) -> AsyncIterator[ScriptedDaemon]:
-    """A scripted daemon on a Unix socket, or on a free port with the token `secret`."""
+) -> AsyncIterator[ForeignDaemon]:
+    """A foreign daemon on a Unix socket, or on a free port with the token `secret`."""
     if socket is None:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
@@ -119,7 +123,7 @@ async def open_scripted_daemon(
         server.listen()
         listener = trio.SocketListener(server)
         address = Address(base="http://localhost", socket=socket)
-    daemon = ScriptedDaemon(address)
+    daemon = ForeignDaemon(address)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, daemon.handle, [listener])
         yield daemon
