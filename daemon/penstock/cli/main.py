@@ -162,7 +162,8 @@ def _quoting_harmlessly() -> Iterator[None]:
     except click.ClickException as error:
         from penstock.words.text import neutralise
 
-        error.message = neutralise(error.message)
+        # Final for those who make one; it is read when the error is shown.
+        error.message = neutralise(error.message)  # type: ignore[misc]
         raise
 
 
