@@ -408,7 +408,8 @@ class Config(Section):
     )
     redact: tuple[str, ...] = setting(
         (),
-        "Patterns of text that is never recorded, artifacts apart; regular expressions.",
+        "Patterns of text that is never recorded, artifacts apart, nor said in the daemon's own log;"
+        " regular expressions.",
     )
 
     models: Models = setting(Models(), "How models are asked.")
