@@ -72,7 +72,7 @@ MAY_SLEEP = {
     ): "in a thread: the time that the end of the process has",
     (
         "concurrency/threads.py",
-        "run_in_thread",
+        "retry_threadless",
     ): "the pause before a thread is asked for again",
     (
         "concurrency/enduring.py",
