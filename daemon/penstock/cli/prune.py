@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -57,7 +58,10 @@ def prune(
 
     async def work() -> list[str]:
         async with open_file(
-            paths.database, life=secrets.token_hex(8), alone=True
+            paths.database,
+            life=secrets.token_hex(8),
+            alone=True,
+            migration_copy=config.migration_copy,
         ) as store:
             return await _prune(store, config, paths, seconds, keep)
 
@@ -127,6 +131,11 @@ def forget_embedded(paths: Paths, before: datetime) -> list[str]:
                 for name in (
                     f"{file.name}-wal",
                     f"{file.name}-shm",
+                    # Copies of before it was migrated.
+                    *(
+                        copy.name
+                        for copy in file.parent.glob(f"{escape(file.name)}.v*")
+                    ),
                     file.name,
                     lock.name,
                 ):

@@ -23,6 +23,7 @@ from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
 from penstock.log.sqlite.database import hold_lock
+from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
@@ -109,6 +110,7 @@ async def serve(
                         watchdog.statistics,
                         lambda: log_writer.lost,
                         stop,
+                        reporter.starting,
                     ) as daemon:
                         start.over = True
                         await _serve_until(stop, daemon.core, reporter)
@@ -146,12 +148,13 @@ async def open_daemon(
     read_loop: Callable[[], WatchdogStatistics] | None = None,
     read_lost: Callable[[], int] = lambda: 0,
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
     `sockets` are descriptors that are open already; `complain` says what ails the process,
     `read_loop` how late its loop is, and `read_lost` how many lines of its log were lost. `stop` is
-    what a signal asks.
+    what a signal asks, and `tell` is told from a thread what a long start is at.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -180,6 +183,7 @@ async def open_daemon(
                     lock=paths.lock,
                     mark=paths.mark,
                     stop=stop,
+                    tell=tell,
                 ) as core,
                 open_servers(
                     core,
@@ -209,6 +213,7 @@ async def open_stored_core(
     lock: Path,
     mark: Path | None = None,
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
@@ -229,6 +234,11 @@ async def open_stored_core(
             run_blocking=run_blocking,
             run_reading=run_reading,
             beside=[lock],
+            migration=MigrationPolicy(
+                copy=config.migration_copy,
+                tell=tell,
+                stopped=lambda: stop is not None and stop.reason is not None,
+            ),
         ) as store,
         watching(store, mark) as watch,
     ):

@@ -75,6 +75,11 @@ def notify(address: str | None, *lines: str) -> bool:
     return True
 
 
+#: Seconds that a start which gets on is given from its last word on: the commit of a large step, and
+#: a slow disk, say nothing for as long.
+START_SECONDS = 300
+
+
 class Reporter:
     """Tells the manager how the daemon is: ready, alive, stopping, and one line of status."""
 
@@ -83,6 +88,12 @@ class Reporter:
         self._feeds = supervision.watchdog_seconds is not None
         self._status: Callable[[], str] = lambda: "starting"
         self._told = ""
+        self._gets_on = False
+
+    def starting(self, what: str) -> None:
+        """What the start is at, if it is a long one; from any thread. It is given time for it."""
+        self._status = lambda: f"starting: {what}"
+        self._gets_on = True
 
     def ready(self, status: Callable[[], str]) -> None:
         """Every surface answers; `status` says from now on what the daemon does."""
@@ -91,7 +102,9 @@ class Reporter:
 
     def beat(self) -> None:
         """A sign of life, and the status if it has changed."""
-        self._tell(*(["WATCHDOG=1"] if self._feeds else []))
+        more = [f"EXTEND_TIMEOUT_USEC={START_SECONDS * 10**6}"] if self._gets_on else []
+        self._gets_on = False
+        self._tell(*more, *(["WATCHDOG=1"] if self._feeds else []))
 
     def stopping(self, why: str) -> None:
         """The stop has begun; the manager measures its time from here."""
