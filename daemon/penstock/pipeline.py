@@ -3,6 +3,7 @@
 The daemon's own kinds do the same. See docs/pipelines.md; `penstock.testing` is for their tests.
 """
 
+from penstock.carried import carry_code, launch_carried, modules_below
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.late import import_late
 from penstock.concurrency.threads import run_in_thread
@@ -117,11 +118,14 @@ __all__ = [
     "TestStarted",
     "TurnFailed",
     "build_layers",
+    "carry_code",
     "end_in_words",
     "import_late",
     "judge_budget",
     "judge_staleness",
+    "launch_carried",
     "load_programs",
+    "modules_below",
     "read_layers",
     "run_in_thread",
     "spent_below",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,9 +62,9 @@ class BreakableReader(RunWithFault):
     async def exec(
         self, argv: Sequence[str], *, on_stdout: Callable[[bytes], Awaitable[None]] | None = None, **options: Any
     ) -> Executed:  # fmt: skip
-        path = str(Path(sys.modules["penstock"].__path__[0]).parent)
-        code = f"import sys; sys.path.append({path!r})\n{READER}"
-        argv = [*argv[:-2], code]
+        main = "from penstock.kinds.confined import main; main()"
+        assert main in argv[-2]
+        argv = [*argv[:-2], argv[-2].replace(main, READER)]
         return await self.real.exec(argv, on_stdout=on_stdout, **options)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_redaction
@@ -126,6 +127,8 @@ async def serve(
 
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     """The life of a daemon that answers, until it is told to stop."""
+    # From here on an upgrade may replace the package: what is imported later is of this version.
+    await run_in_thread(keep_late_code)
     # What the start made stays as long as the process. A collection that looked through all of it
     # now and then would hold the loop for 20 ms each time.
     gc.freeze()
