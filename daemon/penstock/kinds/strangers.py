@@ -29,15 +29,14 @@ MOST_BROKEN = 20
 OnReply = Callable[[int, Any], Awaitable[None]]
 GiveUp = Callable[[int, str], Awaitable[None]]
 
-# The reader's code comes to it before the requests: it is that of this very daemon, and compiled.
-_LAUNCH = launch_carried("penstock.kinds.confined", "0")
-_READER = carry_code(
-    [
-        "penstock.kinds.confined",
-        "penstock.kinds.coding.names",
-        *modules_below("kinds/llms_txt"),
-    ]
-)
+#: The reader's code comes to it before the requests: it is that of this very daemon, and compiled.
+LAUNCH = launch_carried("penstock.kinds.confined", "0")
+READER_CODE = carry_code([
+    "penstock.kinds.confined",
+    "penstock.kinds.unfinished",
+    "penstock.kinds.coding.names",
+    *modules_below("kinds/llms_txt"),
+])  # fmt: skip
 
 
 async def read_confined(
@@ -90,7 +89,7 @@ class _Reader:
         """How the process ended, in words."""
         with self._scope:
             ended = await run.exec(
-                [sys.executable, "-I", "-S", "-c", _LAUNCH, module],
+                [sys.executable, "-I", "-S", "-c", LAUNCH, module],
                 cwd=Path("/"),
                 stdin=lines,
                 check=False,
@@ -135,4 +134,4 @@ def _lines(
         "common": common,
     }
     lines = (json.dumps(one).encode() + b"\n" for one in (head, *requests))
-    return _READER + b"".join(lines)
+    return READER_CODE + b"".join(lines)
