@@ -20,6 +20,7 @@ from penstock.log.sqlite.migrations import log_version
 from penstock.log.sqlite.schema import VERSION
 from penstock.processes.containment import DAEMON_LEAF
 from penstock.words.address import read_token
+from penstock.words.config import MIB
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
 
 
@@ -102,29 +103,24 @@ def check_unit(box: Box) -> Findings:
 def check_log(box: Box) -> Findings:
     """The version of the log, and what is kept of before it was migrated."""
     path = box.paths.database
-    if not path.is_file():
-        yield CheckResult("log", "ok", f"{path} will be made")
-        return
-    version = log_version(path)
-    if version is None:
-        fix = "`penstock audit` tells what is amiss with it"
-        yield CheckResult("log", "failure", f"{path} cannot be read", fix)
-    elif version > VERSION:
-        found = f"{path} has schema version {version}, of a newer penstock; this one knows {VERSION}"
-        fix = "install that version, or put the copy back that it made of the log"
-        yield CheckResult("log", "failure", found, fix)
-    elif version < VERSION:
-        found = (
-            f"schema version {version}; {VERSION} after the next start of the daemon"
-        )
-        yield CheckResult("log", "ok", found)
-    else:
-        yield CheckResult("log", "ok", f"schema version {version}")
+    yield CheckResult("log", *_judge_log(path))
     for copy in sorted(path.parent.glob(f"{path.name}.v*")):
-        size = copy.stat().st_size
-        fix = f"remove it if you will not go back to that version: rm {copy}"
-        found = f"{copy} is the log before it was migrated ({size} bytes)"
-        yield CheckResult("log", "ok", found, fix)
+        found = f"{copy} is the log before it was migrated ({copy.stat().st_size / MIB:.1f} MiB)"  # fmt: skip
+        fix = f"rm {copy}, if you will not go back to that version"
+        yield CheckResult("log copy", "ok", found, fix)
+
+
+def _judge_log(path: Path) -> tuple[Literal["ok", "failure"], str, str]:
+    if not path.exists():
+        return "ok", f"{path} will be made", ""
+    version = log_version(path) if path.is_file() else None
+    if version is None:
+        return "failure", f"{path} cannot be read", "`penstock audit` tells what is amiss"  # fmt: skip
+    if version > VERSION:
+        found = f"{path} has schema version {version}, of a newer penstock; this one knows {VERSION}"  # fmt: skip
+        return "failure", found, "install that version, or put back the copy it made"
+    later = f"; {VERSION} when the daemon has started" if version < VERSION else ""
+    return "ok", f"schema version {version}{later}", ""
 
 
 def check_containment(box: Box) -> Findings:

@@ -98,6 +98,7 @@ class Reporter:
     def ready(self, status: Callable[[], str]) -> None:
         """Every surface answers; `status` says from now on what the daemon does."""
         self._status = status
+        self._gets_on = False
         self._tell("READY=1")
 
     def beat(self) -> None:
