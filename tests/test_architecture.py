@@ -404,3 +404,18 @@ def test_each_check_sees_what_it_looks_for(check: object, planted: str) -> None:
     """A check that can see nothing proves nothing."""
     assert callable(check)
     assert check(planted)
+
+
+def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
+    """RS-01: a machine may refuse a thread; `run_in_thread` asks again, and says so in a sentence."""
+    package = ROOT / "daemon" / "penstock"
+    asking = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if re.search(
+            r"to_thread\.run_sync|lowlevel\.open_process|trio\.run_process",
+            file.read_text(),
+        )
+    }
+    allowed = {"concurrency/threads.py", "processes/process.py"}
+    assert {name for name in asking if not name.startswith("cli/")} == allowed

@@ -207,7 +207,7 @@ def hung() -> dict[str, Any]:
     info = plugins / "hang-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hang\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[penstock.kinds]\nhang = hang:KIND\n")
+    (info / "entry_points.txt").write_text("[penstock.pipelines]\nhang = hang:KIND\n")
     (plugins / "hang.py").write_text(
         "import time\n"
         "from penstock.pipeline import Inputs, Kind, Output\n"

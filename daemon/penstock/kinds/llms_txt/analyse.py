@@ -29,7 +29,7 @@ from penstock.kinds.llms_txt.outline import (
 )
 from penstock.kinds.llms_txt.tree import SourceTree
 from penstock.kinds.strangers import read_confined
-from penstock.pipeline import Run
+from penstock.pipeline import Run, run_in_thread
 
 #: What answers about the files of a tree, in a process of its own.
 ANSWERS = "penstock.kinds.llms_txt.answers"
@@ -46,7 +46,7 @@ async def analyse_tree(
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
     look = await _look(run, tree)
-    placed = await trio.to_thread.run_sync(arrange, look.glances)
+    placed = await run_in_thread(arrange, look.glances)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
 
