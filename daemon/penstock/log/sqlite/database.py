@@ -181,10 +181,11 @@ def open_database(
         if alone:
             # Before anything is written: a file that another daemon has open is not even migrated.
             writing.lock = lock_inode(path)
+        if needs_migration(writing, find_version(writing, path)):
+            if not alone:
+                connections[:] = [_read_older(writing, path)]
+                return connections
             migrate(writing, path, migration)
-        elif needs_migration(writing, find_version(writing, path)):
-            connections[:] = [_read_older(writing, path)]
-            return connections
         _set_up(writing, path)
         for _ in range(readers):
             connections.append(_connect(path, READER_CACHE))
