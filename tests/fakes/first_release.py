@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 #: What that release left behind; see there.
 DUMP = Path(__file__).with_suffix(".sql")
@@ -25,52 +23,55 @@ def make_first_log(path: Path, runs: int = RUNS) -> None:
         db.executescript(DUMP.read_text(encoding="utf-8"))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN")
-        for number in range(RUNS + 1, runs + 1):
-            _repeat(db, number)
-        (head,) = db.execute("SELECT max(position) FROM events").fetchone()
-        db.execute("UPDATE meta SET value = ? WHERE name = 'head'", (head,))
+        if runs > RUNS:
+            _repeat(db, runs)
         db.execute("COMMIT")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _repeat(db: sqlite3.Connection, number: int) -> None:
-    """The story of the run `done` once more, after all that is there."""
+def _repeat(db: sqlite3.Connection, runs: int) -> None:
+    """The story of the run `done` again and again, after all that is there, up to so many runs."""
     (head,) = db.execute("SELECT max(position) FROM events").fetchone()
-    life = "vm/74b5312cd0d699f3"
-    moved = {
-        "n": number,
-        "id": f"again-{number}",
-        "first": head + 1,
-        "last": head + _FACTS,
-        "clock": f'{{"{life}":{head + _FACTS}}}',
+    values = {
+        "head": head,
+        "most": runs,
+        "known": RUNS,
+        "facts": _FACTS,
+        "life": "vm/74b5312cd0d699f3",
     }
-    _copy_row(
-        db, "runs", moved,
-        key=":n", run_id=":id", root_id=":id", place=":first", last_position=":last", clock=":clock",
-    )  # fmt: skip
-    _copy_row(db, "specs", moved, key=":n")
-    db.executemany(
-        "INSERT INTO events SELECT ?, ?, sequence, ?, at, type, ?, NULL, code_version, body"
-        " FROM events WHERE run = 1 AND sequence = ?",
-        _facts(number, head, life),
-    )
-
-
-def _facts(number: int, head: int, life: str) -> Iterator[tuple[Any, ...]]:
-    for sequence in range(1, _FACTS + 1):
-        at = head + sequence
-        # Ids of that release begin with the time; these come after all of them.
-        event_id = b"\xff" + at.to_bytes(15)
-        yield at, number, event_id, f'{{"{life}":{at}}}', sequence
-
-
-def _copy_row(
-    db: sqlite3.Connection, table: str, values: dict[str, Any], **changed: str
-) -> None:
-    names = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-    columns = ", ".join(changed.get(name, name) for name in names)
     db.execute(
-        f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE key = 1", values
+        "CREATE TEMP TABLE more AS WITH RECURSIVE count(n) AS"
+        " (SELECT :known + 1 UNION ALL SELECT n + 1 FROM count WHERE n < :most)"
+        " SELECT n, :head + (n - :known - 1) * :facts AS before FROM count",
+        values,
+    )
+    for table in ("runs", "specs"):
+        changed = {
+            "key": "n",
+            "run_id": "'again-' || n",
+            "root_id": "'again-' || n",
+            "place": "before + 1",
+            "last_position": "before + :facts",
+            "clock": """'{"' || :life || '":' || (before + :facts) || '}'""",
+        }
+        names = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        columns = ", ".join(changed.get(name, f"old.{name}") for name in names)
+        db.execute(f"CREATE TEMP TABLE old AS SELECT * FROM {table} WHERE key = 1")
+        db.execute(
+            f"INSERT INTO {table} SELECT {columns} FROM more CROSS JOIN old", values
+        )
+        db.execute("DROP TABLE old")
+    db.execute("CREATE TEMP TABLE old AS SELECT * FROM events WHERE run = 1")
+    db.execute(
+        "INSERT INTO events SELECT before + sequence, n, sequence,"
+        # Ids of that release begin with the time; these come after all of them.
+        " CAST(printf('again-%010d', before + sequence) AS BLOB), at, type,"
+        """ '{"' || :life || '":' || (before + sequence) || '}', NULL, code_version, body"""
+        " FROM more CROSS JOIN old",
+        values,
+    )
+    db.execute(
+        "UPDATE meta SET value = (SELECT max(position) FROM events) WHERE name = 'head'"
     )
 
 

@@ -104,12 +104,18 @@ def readable_version(db: sqlite3.Connection, path: Path) -> int:
             f"the database {path} has schema version {found}, and this penstock reads {VERSION};"
             " the daemon migrates it when it starts"
         )
-    if found == VERSION and needs_migration(db, found):
+    mark = _find_mark(db)
+    if mark is not None and mark.place is not None:
         raise StartRefused(
             f"the database {path} is in the middle of a migration to schema version {VERSION};"
             " the daemon goes on with it when it starts"
         )
     return found
+
+
+def copy_of(path: Path, version: int) -> Path:
+    """Where the copy of a log of this version lies, unless something else lay there."""
+    return path.with_name(f"{path.name}.v{version}")
 
 
 def needs_migration(
@@ -161,7 +167,9 @@ def migrate(
             for number in range(found, version):
                 _take_step(work, migrations[number], number + 1, head)
     work.say(f"the log {path} has version {version} now")
-    if copy is not None:
+    # It may be of an earlier start, which did not come to its end.
+    copy = copy or copy_of(path, first)
+    if copy.exists():
         log.info(
             "the log as it was is kept in %s; to go back, stop the daemon, remove %s-wal and %s-shm"
             " if they are there, move the copy to %s and start the penstock that wrote it",
@@ -269,8 +277,7 @@ def _copy(work: _Work) -> Path:
             f"copying the log of version {work.first}: {file.stat().st_size / size:.0%}"
         )
 
-    target = work.path.with_name(f"{work.path.name}.v{work.first}")
-    copy = copy_log(work.db, target, on_file)
+    copy = copy_log(work.db, copy_of(work.path, work.first), on_file)
     work.say(f"the log of version {work.first} is copied to {copy}")
     return copy
 
