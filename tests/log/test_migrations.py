@@ -111,14 +111,17 @@ def old(tmp_path: Path) -> Path:
 
 def check_steps(path: Path) -> None:
     """Through each step, every law kept after it, to tables like those of a new log."""
-    facts = audit_file(path).facts
+    [(facts,)] = ask(path, "SELECT count(*) FROM events")
     for version in range(2, VERSION + 1):
         bring(path, version)
         assert ask(path, "PRAGMA user_version") == [(version,)]
         checked = audit_file(path)
         assert checked.findings == []
         assert checked.facts == facts
-        assert audit_file(path.with_name(f"{path.name}.v{version - 1}")).findings == []
+        copy = path.with_name(f"{path.name}.v{version - 1}")
+        assert ask(copy, "SELECT count(*) FROM events") == [(facts,)]
+        # It is not needed any more, and may be large.
+        copy.unlink()
     new = path.with_name("new.db")
     create_file(new)
     assert ask(path, TABLES) == ask(new, TABLES)
