@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,6 @@ def test_an_embedded_log_of_an_older_version_is_shown_and_left_as_it_is(
 ) -> None:
     """RS-04: its one run that was left open is another matter: ending it is a write."""
     log = first_log(home)
-    import sqlite3
-
     with sqlite3.connect(log) as db:
         db.execute("DELETE FROM events WHERE run IN (4, 5)")
         db.execute("DELETE FROM runs WHERE key IN (4, 5)")
@@ -163,12 +163,22 @@ def test_what_is_left_open_in_an_older_embedded_log_is_ended_in_a_newer_one(
     assert log.with_name("done.db.v1").exists()
 
 
+def test_a_log_that_is_forgotten_takes_its_copy_along(
+    penstock: Penstock, home: Path
+) -> None:
+    """RS-04"""
+    log = first_log(home)
+    penstock("show", "left")
+    assert log.with_name("done.db.v1").exists()
+    os.utime(log, (1, 1))
+    assert penstock("prune", "--older-than", "1").exit_code == 0
+    assert [file.name for file in log.parent.iterdir()] == []
+
+
 def test_an_embedded_log_of_a_newer_version_is_told_in_one_line(
     penstock: Penstock, home: Path
 ) -> None:
     """RS-04"""
-    import sqlite3
-
     log = first_log(home)
     with sqlite3.connect(log) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")

@@ -21,8 +21,10 @@ import pytest
 import penstock
 from fakes.first_release import make_first_log
 from fakes.real_daemon import RealDaemon, wait_until_answering
+from fakes.service_manager import open_notices
 from penstock.log.audit import audit_file
 from penstock.log.sqlite.schema import VERSION
+from penstock.service.systemd import START_SECONDS
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -211,13 +213,22 @@ def wait_for_state(installed: Installation, run_id: str, state: str) -> None:
 
 
 def test_a_daemon_starts_with_what_the_first_release_left(
-    installed: Installation, serve: Callable[[], RealDaemon], home: Path
+    installed: Installation,
+    serve: Callable[[], RealDaemon],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """RS-04: after kill -9 of that one; its log is copied, migrated, repaired and gone on with."""
     log = home / "state" / "penstock" / "penstock.db"
     log.parent.mkdir(mode=0o700, parents=True)
     make_first_log(log, 500)
-    daemon = serve()
+    with open_notices(str(home / "notify")) as notices:
+        monkeypatch.setenv("NOTIFY_SOCKET", notices.address)
+        daemon = serve()
+        notices.until("READY=1")
+    starting = [line for line in notices.lines if line.startswith("STATUS=starting: ")]
+    assert any("migrating the log" in line for line in starting)
+    assert f"EXTEND_TIMEOUT_USEC={START_SECONDS}000000" in notices.lines
     told = daemon.log.read_text()
     assert f"migrating the log {log} from version 1 to {VERSION}" in told
     assert f"{log}.v1" in told

@@ -87,28 +87,28 @@ class Reporter:
         self._address = supervision.address
         self._feeds = supervision.watchdog_seconds is not None
         self._status: Callable[[], str] = lambda: "starting"
+        self._starts = True
         self._told = ""
-        self._gets_on = False
 
     def starting(self, what: str) -> None:
-        """What the start is at, if it is a long one; from any thread. It is given time for it."""
-        self._status = lambda: f"starting: {what}"
-        self._gets_on = True
+        """What a long start is at, from any thread: it gets on, and is given time for it."""
+        if self._starts:
+            self._status = lambda: f"starting: {what}"
+            self._tell(f"EXTEND_TIMEOUT_USEC={START_SECONDS * 10**6}")
 
     def ready(self, status: Callable[[], str]) -> None:
         """Every surface answers; `status` says from now on what the daemon does."""
+        self._starts = False
         self._status = status
-        self._gets_on = False
         self._tell("READY=1")
 
     def beat(self) -> None:
         """A sign of life, and the status if it has changed."""
-        more = [f"EXTEND_TIMEOUT_USEC={START_SECONDS * 10**6}"] if self._gets_on else []
-        self._gets_on = False
-        self._tell(*more, *(["WATCHDOG=1"] if self._feeds else []))
+        self._tell(*(["WATCHDOG=1"] if self._feeds else []))
 
     def stopping(self, why: str) -> None:
         """The stop has begun; the manager measures its time from here."""
+        self._starts = False
         self._status = lambda: f"stopping: {why}"
         self._tell("STOPPING=1")
 
