@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fakes.first_release import make_first_log
+from fakes.foreign_daemon import AT, ForeignDaemon
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon
 from penstock import __version__
 from penstock.client.versions import compare, tell_difference, version_in
 from penstock.log.sqlite.schema import VERSION
@@ -57,7 +57,7 @@ def test_what_is_no_daemon_of_ours_has_no_version() -> None:
     assert len(version_in("penstock/" + "1" * 9999) or "") < 100
 
 
-def answer_with(daemon: ScriptedDaemon, extra: dict[str, Any]) -> None:
+def answer_with(daemon: ForeignDaemon, extra: dict[str, Any]) -> None:
     row, receipt = {**ROW, **extra}, {**RECEIPT, **extra}
     daemon.routes["GET", "/runs"] = (200, {"runs": [row, row], "next": None, **extra})
     daemon.routes["GET", "/runs/r"] = (200, row)
@@ -74,7 +74,7 @@ def answer_with(daemon: ScriptedDaemon, extra: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_a_daemon_of_another_version_is_told_once_and_used(
     penstock: Penstock,
-    daemon: ScriptedDaemon,
+    daemon: ForeignDaemon,
     extra: dict[str, Any],
     version: str,
     words: str,
@@ -95,7 +95,7 @@ def test_a_daemon_of_another_version_is_told_once_and_used(
 
 @pytest.mark.parametrize("server", [None, f"penstock/{__version__}", "nginx"])
 def test_a_daemon_of_this_version_or_of_none_is_no_news(
-    penstock: Penstock, daemon: ScriptedDaemon, server: str | None
+    penstock: Penstock, daemon: ForeignDaemon, server: str | None
 ) -> None:
     """RS-04"""
     daemon.server = server
@@ -104,7 +104,7 @@ def test_a_daemon_of_this_version_or_of_none_is_no_news(
 
 
 def test_how_to_restart_is_that_of_this_daemon(
-    penstock: Penstock, daemon: ScriptedDaemon, home: Path
+    penstock: Penstock, daemon: ForeignDaemon, home: Path
 ) -> None:
     """RS-04"""
     daemon.server = "penstock/0.0.1"

@@ -9,7 +9,7 @@ from penstock import __version__
 from penstock.client.versions import MOST_LETTERS, compare
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time
 

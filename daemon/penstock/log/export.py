@@ -28,7 +28,7 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.schema import READABLE_VERSIONS
+from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
 from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
@@ -48,6 +48,7 @@ _TABLES = {
     "asks": "run, name",
     "tombstones": "run_id",
     "pauses": "name",
+    "windows": "run",
 }
 
 
@@ -96,7 +97,10 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
         (events,) = db.execute("SELECT count(*) FROM events").fetchone()
         header = {"format": _FORMAT, "schema": version, **meta, "events": events}
         yield to_json(header).encode()
+        there = tables_of(db)
         for table, order in _TABLES.items():
+            if table not in there:
+                continue
             cursor = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
             for row in cursor:

@@ -10,7 +10,7 @@ import trio
 
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.kinds.llms_txt.source import Source
-from penstock.kinds.llms_txt.tree import SourceTree, list_tree
+from penstock.kinds.llms_txt.source_tree import SourceTree, list_tree
 from penstock.pipeline import NotAvailable, Run, SourceUnusable, run_in_thread
 
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")

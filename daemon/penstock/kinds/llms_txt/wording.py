@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
-from penstock.kinds.llms_txt.tree import SourceTree, read_text
+from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
 from penstock.pipeline import (
     BudgetSpent,
     ContextTooLarge,

@@ -92,7 +92,18 @@ CREATE TABLE tombstones (
 CREATE TABLE pauses (name TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# Of a run that printed more than is kept of its beginning: see `window`.
+_WINDOWS = """
+CREATE TABLE windows (
+    run INTEGER PRIMARY KEY, head INTEGER NOT NULL, head_end INTEGER NOT NULL,
+    tail INTEGER NOT NULL, edge INTEGER NOT NULL
+);
+"""
+TABLES += _WINDOWS
+
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
+#: What files of older versions, which only readers leave as they are, do not have yet.
+_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _WINDOWS))
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
@@ -112,14 +123,20 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE events ADD COLUMN checksum INTEGER")
 
 
+def _add_windows(db: sqlite3.Connection) -> None:
+    """Version 4: what is kept of outputs that roll; runs that are older are counted when they print."""
+    for statement in _WINDOWS.split(";"):
+        db.execute(statement)
+
+
 #: version → the step that makes the next one of it.
-MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums}
+MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums, 3: _add_windows}
 
 #: The version of the tables above; PRAGMA user_version of the file.
 VERSION = max(MIGRATIONS) + 1
 
 #: Versions whose rows are those of this one, to whoever only reads: between them only indexes have
-#: changed, and checksums, which older facts have none of.
+#: changed, checksums, which older facts have none of, and tables that older logs have nothing for.
 READABLE_VERSIONS = frozenset(range(1, VERSION + 1))
 
 
@@ -138,9 +155,15 @@ def create(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def tables_of(db: sqlite3.Connection) -> tuple[str, ...]:
+    """The tables that a database of its version has."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return tuple(t for t in _TABLE_NAMES if version >= 4 or t not in _SINCE_4)
+
+
 def check_tables(db: sqlite3.Connection) -> None:
     """sqlite3.Error names the first table that the database lacks."""
-    for table in _TABLE_NAMES:
+    for table in tables_of(db):
         db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 

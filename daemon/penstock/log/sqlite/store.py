@@ -38,6 +38,7 @@ from penstock.log.sqlite.rows import (
     to_json,
 )
 from penstock.log.sqlite.transaction import Transaction
+from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -98,6 +99,7 @@ async def open_sqlite(
     alone: bool = True,
     beside: Sequence[Path] = (),
     migration: MigrationPolicy = AS_USUAL,
+    limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -106,6 +108,7 @@ async def open_sqlite(
 
     `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
     lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
+    `limits`: what is kept of a run's output.
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
@@ -118,6 +121,7 @@ async def open_sqlite(
         run_reading=run_reading,
         new_id=new_id,
         files=files,
+        limits=limits,
     )
     try:
         yield store
@@ -160,6 +164,7 @@ class SqliteStore:
         run_reading: RunBlocking | None,
         new_id: Callable[[], UUID],
         files: Sequence[KnownFile] = (),
+        limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
         #: The version of the older log that is read through a copy; None for a log itself.
@@ -171,7 +176,7 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(self._db, life, new_id)
+        self._transaction = Transaction(self._db, life, new_id, limits)
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")
@@ -197,8 +202,11 @@ class SqliteStore:
             tried = True
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            at_work = transaction.at_work
             self._undo()
-            raise self._translate(error, self._db, tried=tried) from error
+            raise self._translate(
+                error, self._db, tried=tried, run_id=at_work
+            ) from error
         except BaseException:
             self._undo()
             raise
@@ -225,9 +233,17 @@ class SqliteStore:
             self._db.rollback()
 
     def _translate(
-        self, error: sqlite3.Error, db: sqlite3.Connection, *, tried: bool = False
+        self,
+        error: sqlite3.Error,
+        db: sqlite3.Connection,
+        *,
+        tried: bool = False,
+        run_id: str | None = None,
     ) -> Exception:
-        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done."""
+        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done.
+
+        `run_id` is the run that damage was met under, where that is known.
+        """
         name = getattr(error, "sqlite_errorname", "")
         try:
             # SQLite calls a removed file an I/O error, or read-only, which would be tried again.
@@ -236,7 +252,7 @@ class SqliteStore:
             return broken
         if tells_of_damage(error):
             if needed_is_whole(db):
-                return self._note_damage(LogDamaged(f"the log is damaged: {error}"))
+                return self._note_damage(_damaged(error, run_id))
             return self._break(f"the database is damaged: {error} ({name})")
         if name.startswith(_BROKEN):
             return self._break(
@@ -378,6 +394,14 @@ def _page(
         if not facts:
             raise
     return facts
+
+
+def _damaged(error: sqlite3.Error, run_id: str | None) -> LogDamaged:
+    if run_id is None:
+        return LogDamaged(f"the log is damaged: {error}")
+    return LogDamaged(
+        f"the log is damaged under the run {run_id!r}: {error}", run_id=run_id
+    )
 
 
 @contextmanager
