@@ -666,6 +666,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -686,6 +691,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -699,6 +709,42 @@ TESTED_MUTANTS = (
             os.close(os.open(path, os.O_RDONLY))
         """,
         "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
+    ),
+    TestedMutant(
+        "who only reads an older log migrates it",
+        "open_database",
+        """
+            if not alone:
+                connections[:] = [_read_older(writing, path)]
+                return connections
+            migrate(writing, path, migration)
+        """,
+        """
+            migrate(writing, path, migration)
+        """,
+        "log/test_migrations.py::test_who_only_reads_migrates_nothing",
+    ),
+    TestedMutant(
+        "a migration forgets where it was",
+        "_go_through",
+        """
+            _set_mark(db, None if done else _Mark(mark.first, place, mark.head))
+        """,
+        """
+            _set_mark(db, None if done else mark)
+        """,
+        "log/test_migrations.py::"
+        "test_killed_at_any_statement_it_goes_on_at_the_next_start",
+    ),
+    TestedMutant(
+        "what is imported late is what lies there by then",
+        "_serve_until",
+        """
+            await run_in_thread(keep_late_code)
+        """,
+        "",
+        "service/test_upgrade.py::"
+        "test_a_daemon_does_not_notice_that_its_files_were_replaced",
     ),
     TestedMutant(
         "a place beyond the log waits for ever",

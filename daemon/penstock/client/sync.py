@@ -16,11 +16,13 @@ from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     Calls,
+    OnServer,
     Request,
     broken,
     not_there,
     read_answer,
     silent,
+    unheard,
 )
 from penstock.words.address import Address
 
@@ -34,8 +36,9 @@ class SyncClient(Calls[dict[str, Any]]):
     Each request has a connection of its own: a command makes one or two.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, on_server: OnServer = unheard) -> None:
         self.address = address
+        self._on_server = on_server
 
     def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
@@ -44,6 +47,7 @@ class SyncClient(Calls[dict[str, Any]]):
             answer, body = self._exchange(connection, request)
         finally:
             connection.close()
+        self._on_server(answer.getheader("Server"))
         document: dict[str, Any] = read_answer(
             request, answer.status, body, answer.getheader("Retry-After")
         )
