@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.processes.output import KeptOutput, OutputLimits, open_output
 from penstock.words.events import Log, LogTruncated
+from penstock.words.printed import text_of
 
 LIMITS = OutputLimits(
     head_bytes=20,
@@ -27,7 +28,9 @@ ROOMY = OutputLimits(
 
 
 def joined(events: list[Log | LogTruncated], stream: str = "stdout") -> str:
-    return "".join(e.text for e in events if isinstance(e, Log) and e.stream == stream)
+    return "".join(
+        text_of(e) for e in events if isinstance(e, Log) and e.stream == stream
+    )
 
 
 def cuts(events: list[Log | LogTruncated]) -> dict[str, int]:

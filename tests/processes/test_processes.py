@@ -35,6 +35,7 @@ from penstock.processes.process import (
 )
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
+from penstock.words.printed import size_of
 
 pytestmark = pytest.mark.processes
 
@@ -418,7 +419,7 @@ async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:
     assert peak < 16_000_000
     [cut] = [event for event in events if isinstance(event, LogTruncated)]
     assert cut.dropped_bytes == size - head - tail
-    assert sum(len(e.text) for e in events if isinstance(e, Log)) == head + tail
+    assert sum(size_of(e) for e in events if isinstance(e, Log)) == head + tail
 
 
 @contextmanager
