@@ -17,6 +17,7 @@ from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
 from penstock.words.config import Budget, Config
+from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
     BudgetSpent,
@@ -124,6 +125,7 @@ __all__ = [
     "judge_budget",
     "judge_staleness",
     "load_programs",
+    "plain_text",
     "read_layers",
     "run_in_thread",
     "spent_below",

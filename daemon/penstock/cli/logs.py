@@ -8,7 +8,7 @@ from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.options import after_option, run_argument
 from penstock.cli.relay import write_recorded, write_to_end
-from penstock.cli.render import PieceWriter, as_output, only_types
+from penstock.cli.render import FactWriter, OutputWriter, PieceWriter, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.problems import Exit
@@ -21,13 +21,20 @@ LOGS = frozenset({"log", "log.truncated"})
 @run_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @after_option
+@click.option("--raw", is_flag=True, help="The exact bytes on a terminal too.")
 @json_option
 @pass_session
 def logs(
-    session: Session, run_id: str, follow: bool, after: int, as_json: bool
+    session: Session, run_id: str, follow: bool, after: int, raw: bool, as_json: bool
 ) -> None:
-    """What a run printed: its stdout on stdout, the rest on stderr."""
-    writer = PieceWriter(only_types(LOGS, to_json) if as_json else as_output)
+    """What a run printed: its stdout on stdout, the rest on stderr.
+
+    A pipe gets the exact bytes. A terminal gets colours and the last state of each line, and
+    everything else that it would obey is shown instead.
+    """
+    writer: FactWriter = (
+        PieceWriter(only_types(LOGS, to_json)) if as_json else OutputWriter(raw=raw)
+    )
 
     async def work() -> int:
         async with open_source(session, run_id) as source:

@@ -86,12 +86,12 @@ class LineReader:
         return ShownLine(self._line.spans(), ended=False)
 
     def finish(self) -> list[ShownLine]:
-        """The last line, if there is anything of it; what is fed later begins anew."""
+        """The last line, which has no end, if there is anything of it; what is fed later begins anew."""
         begun, self._begun = neutralise(self._begun), ""
         parts = list(self._write(begun, self._style))
         self._style = PLAIN
         left = self._line.take()
-        return [*parts, ShownLine(left)] if left else parts
+        return [*parts, ShownLine(left, ended=False)] if left else parts
 
     def _plain_lines(self, text: str) -> Iterator[ShownLine]:
         """As `_lines`, for what most programs print."""
@@ -119,6 +119,13 @@ class LineReader:
                     self._style = self._style.apply(token["sgr"])
                 case "erased":
                     line.erase(whole=token["erased"] == "2")
+
+
+def plain_text(text: str) -> str:
+    """What the lines of a whole text finally show, without colours: for a model, or one line of ours."""
+    reader = LineReader()
+    lines = [*reader.feed(text), *reader.finish()]
+    return "".join(line.text + "\n" * line.ended for line in lines)
 
 
 class _Line:

@@ -8,11 +8,12 @@ wrote, and lines are an affair of who reads.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Literal
+from typing import Literal, get_args
 
 from penstock.words.events import Log
 
 Stream = Literal["stdout", "stderr", "pipeline"]
+STREAMS: frozenset[Stream] = frozenset(get_args(Stream))
 
 
 def piece_of(stream: Stream, data: bytes) -> Log:

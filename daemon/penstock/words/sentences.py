@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.words import events as e
+from penstock.words.display import plain_text
 from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
@@ -141,7 +142,7 @@ def _model_used(event: e.ModelUsed) -> str:
 
 
 def _log(event: e.Log) -> str:
-    return text_of(event).rstrip("\n")
+    return plain_text(text_of(event)).rstrip("\n")
 
 
 def _answered(event: e.AskAnswered) -> str:
