@@ -194,6 +194,8 @@ def test_a_terminal_gets_colours_and_what_lines_finally_show(
     result = penstock("logs", "r")
     assert result.stdout == "\x1b[31mre\x1b[0m\x1b[31md\x1b[0m\ndone\n\ufffd␛]52;c;aGk=␇\n"  # fmt: skip
     assert result.stderr == "e1\ne2\n"
+    # Both are the same terminal: what of ours follows stands on a line of its own, and no lower.
+    assert result.output.endswith("c;aGk=␇\ne2\n")
     assert penstock("logs", "--raw", "r").stdout_bytes == PRINTED
 
 

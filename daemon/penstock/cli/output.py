@@ -125,6 +125,11 @@ class Outlet:
                 redraw=os.environ.get("TERM") != "dumb",
             )
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether it shows what it gets on a terminal, where the other one may write too."""
+        return self._shown is not None
+
     def write(self, data: bytes) -> None:
         """Write the next piece."""
         if self._shown is None:

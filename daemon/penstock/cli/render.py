@@ -66,6 +66,7 @@ class OutputWriter:
         outlets: dict[Stream, Outlet] = {"stdout": out, "stderr": err, "pipeline": err}
         self._outlets = {name: outlets[name] for name in streams}
         self._last: Outlet | None = None
+        self._last_shown: Outlet | None = None
         #: Bytes that are no longer kept, since the last piece that is.
         self._missing: dict[Stream, int] = {}
 
@@ -96,6 +97,8 @@ class OutputWriter:
         if self._last is not outlet:
             flush()
         self._last = outlet
+        if outlet.on_terminal:
+            self._last_shown = outlet
         outlet.write(data)
 
     def _say_missing(self) -> None:
@@ -109,10 +112,10 @@ class OutputWriter:
         say(text)
 
     def _finish(self, *, line_end: bool) -> None:
-        for outlet in {
-            id(outlet): outlet for outlet in self._outlets.values()
-        }.values():
-            outlet.finish(line_end=line_end)
+        outlets = {id(outlet): outlet for outlet in self._outlets.values()}
+        for outlet in outlets.values():
+            # Both may be on one terminal; the cursor is where the last one left it.
+            outlet.finish(line_end=line_end and outlet is self._last_shown)
 
 
 def as_story(fact: Recorded) -> Piece | None:
