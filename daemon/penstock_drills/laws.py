@@ -16,6 +16,7 @@ from penstock.log.sqlite.rows import (
     run_row,
     state_in,
 )
+from penstock.log.sqlite.window import find_windows
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
 from penstock.words.lifecycle import (
@@ -67,7 +68,7 @@ def _bounds_of(stage: Stage) -> Bounds:
 def check_log(stage: Stage) -> None:
     """What must hold at every moment, after a kill too."""
     log, all_rows = log_of(stage), rows_of(stage)
-    audit = audit_log(log, all_rows, _bounds_of(stage))
+    audit = audit_log(log, all_rows, _bounds_of(stage), find_windows(stage.db))
     stage.broken += map(str, audit.findings)
     _check_slots_taken(stage, log)
     check_errors(stage, log)

@@ -7,6 +7,7 @@ terminal, and nothing else that one would obey.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import click
 
 from penstock.words.display import TerminalText
-from penstock.words.text import Utf8Decoder, escape_json, neutralise
+from penstock.words.text import escape_json, neutralise
 
 #: Columns of a terminal that does not say how many it has.
 USUAL_COLUMNS = 80
@@ -116,7 +117,7 @@ class Outlet:
 
     def __init__(self, *, err: bool = False, raw: bool = False) -> None:
         self._stream = _stream(err=err)
-        self._decoder = Utf8Decoder()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._shown: TerminalText | None = None
         if self._stream.isatty() and not raw:
             self._shown = TerminalText(
@@ -140,7 +141,7 @@ class Outlet:
     def finish(self, *, line_end: bool = False) -> None:
         """Write what was held back; with `line_end` a word of ours follows, on a line of its own."""
         if self._shown is not None:
-            rest = self._shown.feed(self._decoder.finish())
+            rest = self._shown.feed(self._decoder.decode(b"", final=True))
             self._stream.write(rest + self._shown.finish(line_end=line_end))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import NamedTuple
 
 from penstock.words.display import LONGEST_HELD, LineReader, ShownLine, Span
 from penstock.words.events import Log
 from penstock.words.printed import Stream, bytes_of, not_kept, size_of
-from penstock.words.text import Utf8Decoder
 
 
 class OutputLine(NamedTuple):
@@ -29,7 +29,7 @@ class OutputLines:
         """`longest`: characters held of a line; a longer one comes in parts."""
         self._longest = longest
         self._readers: dict[Stream, LineReader] = {}
-        self._decoders: dict[Stream, Utf8Decoder] = {}
+        self._decoders: dict[Stream, codecs.IncrementalDecoder] = {}
         self._missing: dict[Stream, int] = {}
 
     def feed(self, piece: Log) -> list[OutputLine]:
@@ -40,7 +40,7 @@ class OutputLines:
             return []
         if stream not in self._readers:
             self._readers[stream] = LineReader(self._longest)
-            self._decoders[stream] = Utf8Decoder()
+            self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
         missing = self._tell_missing()
         text = self._decoders[stream].decode(data)
         lines = self._readers[stream].feed(text)
@@ -56,7 +56,10 @@ class OutputLines:
         """What is left at the end of the output."""
         lines = self._tell_missing()
         for stream, reader in self._readers.items():
-            rest = reader.feed(self._decoders[stream].finish()) + reader.finish()
+            rest = (
+                reader.feed(self._decoders[stream].decode(b"", final=True))
+                + reader.finish()
+            )
             lines += [OutputLine(stream, line) for line in rest]
         return lines
 

@@ -8,7 +8,8 @@ wrote, and lines are an affair of who reads.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from penstock.words.events import Log
 
@@ -35,6 +36,15 @@ def size_of(piece: Log) -> int:
     """How many bytes the program wrote, kept or not."""
     data = bytes_of(piece)
     return piece.bytes or 0 if data is None else len(data)
+
+
+def held_bytes(fields: Mapping[str, Any]) -> int:
+    """How many bytes a piece holds, by the fields of its JSON; 0 once it was emptied."""
+    if isinstance(text := fields.get("text"), str):
+        return len(text.encode("utf-8", "surrogatepass"))
+    if isinstance(coded := fields.get("base64"), str):
+        return len(coded) // 4 * 3 - coded.count("=")
+    return 0
 
 
 def text_of(piece: Log) -> str:
