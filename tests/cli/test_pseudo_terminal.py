@@ -20,10 +20,10 @@ PATIENCE = 60
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 #: Colours, a bar that is written over, a clipboard set, a title, C1, a text turned around.
 SHOW = r"""
-printf '\033[31mred\033[0m and \033[1;38;5;200mpink\n'
+printf '\033[31mred\033[0m and \033[1;38;5;200mpink\033[m\n'
 printf '\rget  10 %%'; sleep 0.3; printf '\rget 100 %%\n'
 printf '\033]52;c;aGk=\a\033]0;owned\a\302\233' ; printf '2J\342\200\256\033[2J\033c\n'
-printf err >&2
+sleep 0.3; printf 'err\n' >&2; sleep 0.3
 printf '\033[32mgreen to the end'
 exit 3
 """

@@ -46,10 +46,17 @@ def as_json(fact: Recorded) -> Piece:
 
 
 def only_types(
-    types: frozenset[str], render: Callable[[Recorded], Piece | None]
+    types: frozenset[str],
+    render: Callable[[Recorded], Piece | None],
+    streams: frozenset[Stream] = STREAMS,
 ) -> Callable[[Recorded], Piece | None]:
-    """The same rendering for facts of these types; of all if there are none."""
-    return lambda fact: render(fact) if not types or fact.type in types else None
+    """The same rendering for facts of these types, of all if there are none, and of these streams."""
+
+    def wanted(fact: Recorded) -> bool:
+        of_stream = getattr(fact.event, "stream", None) in (None, *streams)
+        return of_stream and (not types or fact.type in types)
+
+    return lambda fact: render(fact) if wanted(fact) else None
 
 
 class OutputWriter:
@@ -74,6 +81,16 @@ class OutputWriter:
         """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
         told = list(facts)
         await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
+
+    async def write_pieces(self, pieces: Iterable[Log]) -> None:
+        """Write what these hold; when that is all, what was held back comes with the next facts."""
+        told = list(pieces)
+        await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
+
+    def _write_all(self, pieces: list[Log]) -> None:
+        for piece in pieces:
+            self._write_piece(piece)
+        flush()
 
     def _write(self, facts: list[Recorded]) -> None:
         for fact in facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.client.sync import SyncClient
 
 #: Runs in one page.
@@ -29,6 +29,12 @@ def receipt_line(receipt: dict[str, Any]) -> str:
     pids = " ".join(map(str, receipt["pids"]))
     proof = f" ({receipt['method']}: {pids})" if pids else ""
     return f"{run_id} cancelled, nothing of it is left{proof}"
+
+
+def say_output_tail(view: dict[str, Any]) -> None:
+    """What a failed run printed last, for whoever was not shown it."""
+    for line in view.get("output_tail") or ():
+        show_line(f"  {line}", err=True)
 
 
 def show_queue_change(told: dict[str, Any], as_json: bool) -> None:

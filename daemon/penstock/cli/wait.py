@@ -13,6 +13,7 @@ from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.relay import exit_of, write_to_end
 from penstock.cli.render import PieceWriter
+from penstock.cli.replies import say_output_tail
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit, exit_code_of
@@ -40,6 +41,7 @@ def wait(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             emit(view)
         else:
+            say_output_tail(view)
             show_line(f"{run_id}  {view['state']}")
 
     async def end_of(run_id: str) -> dict[str, Any]:

@@ -116,6 +116,8 @@ class RunReply(RunSummary):
     #: Facts of its end; `receipt` is what was proven of its own processes.
     details: dict[str, Any] = {}
     last_at: Moment | None = None
+    #: The last lines that a failed run printed, without colours; `GET /runs/ID/output` has all.
+    output_tail: tuple[str, ...] = ()
     asks: tuple[AskReply, ...] = ()
     artifacts: tuple[ArtifactReply, ...] = ()
     milestones: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ pytestmark = agent_marks
 
 NAMES = [
     "start_run", "wait_run", "get_run", "list_runs", "cancel_run", "retry_run", "answer_ask",
-    "read_events", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
+    "read_events", "read_output", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
 ]  # fmt: skip
 
 
