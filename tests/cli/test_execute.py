@@ -278,6 +278,17 @@ def test_wait_tells_of_each_run_that_cannot_be_waited_for(
     ]  # fmt: skip
 
 
+def test_wait_says_what_a_failed_run_printed_last(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """PT-06: its output was not shown, and two lines of it often tell why."""
+    view = {"kind": "command", "state": "failed", "position": 5}
+    daemon.routes["GET", "/runs/r"] = (200, {**view, "output_tail": ["E  x", "2 failed"]})  # fmt: skip
+    daemon.scripts = [tells(*story(type="run.failed", reason="error", error="status 2"))]  # fmt: skip
+    said = penstock("wait", "r").stderr
+    assert said == "penstock: r failed: status 2\n  E  x\n  2 failed\n"
+
+
 @pytest.mark.parametrize("verb", ["follow", "wait"])
 def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
     penstock: Penstock, daemon: ScriptedDaemon, verb: str

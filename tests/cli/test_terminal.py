@@ -21,6 +21,7 @@ ROW: dict[str, Any] = {
     "run_id": "r", "kind": HOSTILE, "state": "failed", "priority": "MEDIUM", "created_at": AT,
     "step": HOSTILE, "error": HOSTILE, "reason": HOSTILE, "labels": {"a": HOSTILE}, "position": 9,
     "inputs": {"argv": [HOSTILE]}, "group": HOSTILE, "result": {"said": HOSTILE},
+    "output_tail": [HOSTILE],
     "artifacts": [
         {"artifact_id": "n", "attempt": 1, "size": None, "sha256": None, "path": HOSTILE}
     ],
@@ -240,3 +241,46 @@ def test_what_is_no_longer_kept_is_told_once_and_not_among_the_bytes(
     result = penstock("logs", "r")
     assert result.stdout_bytes == b"a\nz\n"
     assert result.stderr == "penstock: 1400 bytes of stdout are no longer kept\n"
+
+
+@pytest.mark.usefixtures("build")
+@pytest.mark.parametrize(
+    ("wanted", "stdout", "stderr"),
+    [
+        (("--tail", "1"), b"", b"e2"),
+        (("--tail", "2"), PRINTED[PRINTED.index(b"\xff") :], b"e2"),
+        (("--tail", "9"), PRINTED, b"e1\ne2"),
+        (("--stdout", "--tail", "1"), PRINTED[PRINTED.index(b"\xff") :], b""),
+        (("--stderr",), b"", b"e1\ne2"),
+        (("--stdout",), PRINTED, b""),
+        (("--after", "2"), PRINTED[7:], b"e2"),
+        (("--since", "2026-01-01"), PRINTED, b"e1\ne2"),
+        (("--since", "1h"), b"", b""),
+    ],
+)
+def test_a_part_of_the_output_can_be_asked_for(
+    penstock: Penstock, wanted: tuple[str, ...], stdout: bytes, stderr: bytes
+) -> None:
+    """PT-03: to the byte."""
+    result = penstock("logs", *wanted, "r")
+    assert (result.stdout_bytes, result.stderr_bytes) == (stdout, stderr)
+
+
+@pytest.mark.usefixtures("build")
+def test_a_part_that_is_none_is_refused(penstock: Penstock) -> None:
+    """CL-01"""
+    for wanted in (("--tail", "0"), ("--since", "soon"), ("--json", "--tail", "1")):
+        assert penstock("logs", *wanted, "r").exit_code == 2
+    facts = penstock("logs", "--json", "--stderr", "r").stdout.splitlines()
+    assert [json.loads(told)["event"]["text"] for told in facts] == ["e1\n", "e2"]
+
+
+def test_a_failed_run_says_what_it_printed_last(
+    penstock: Penstock, hostile: ScriptedDaemon
+) -> None:
+    """PT-06: where its output was not shown."""
+    hostile.routes["GET", "/runs/r"] = (
+        200,
+        {**ROW, "output_tail": ["2 failed", "see above"]},
+    )
+    assert "output_tail\n  2 failed\n  see above\n" in penstock("show", "r").stdout
