@@ -121,7 +121,7 @@ def _milestone(event: e.Milestone, between: str = " ") -> str:
 
 def _progress(event: e.Progress) -> str:
     known = event.fraction is not None
-    return f"{event.step}  {event.fraction:.0%}" if known else event.step
+    return f"{event.step}  {event.fraction:.0%}".strip() if known else event.step
 
 
 def _artifact(event: e.ArtifactCompleted) -> str:
