@@ -148,11 +148,17 @@ async def test_a_piece_is_emptied_in_the_commit_that_pushes_it_out(
     path = tmp_path / "p.db"
     async with opened(path) as store, opened(path, alone=False) as reader:
         row = await start(store)
+        said: list[str] = []
+        store._db.set_trace_callback(said.append)
         for number in range(20):
             await store.commit([append("r1", piece(number), fence=row.fence)])
             found = await pieces(reader)
             sizes = [len(data) for data in kept(found) if data is not None]
             assert sum(sizes) == min(80, 10 * len(found))
+        store._db.set_trace_callback(None)
+        words = ("BEGIN", "UPDATE events SET body", "COMMIT")
+        steps = [sql.split()[0] for sql in said if sql.startswith(words)]
+        assert steps == ["BEGIN", "COMMIT"] * 8 + ["BEGIN", "UPDATE", "COMMIT"] * 12
 
 
 async def test_a_failed_commit_empties_nothing(tmp_path: Path) -> None:

@@ -243,6 +243,21 @@ def test_what_outruns_the_pace_is_counted_from_the_oldest_on() -> None:
     assert all(not piece.emptied for piece in out[:5])
 
 
+def test_what_a_disk_would_wear_of_is_counted() -> None:
+    """PT-04: a program that prints 300 MiB in three seconds has no more than its share recorded."""
+    size, pace = 300, Pace(0.1, 64 * 1024)
+    pieces = OutputPieces(pace, head_bytes=2 << 20)
+    out: list[Log] = []
+    for number in range(size * 16):
+        pieces.feed("stdout", bytes(64 * 1024), number / 1600)
+        out += pieces.take(number / 1600)
+    out += pieces.finish(size / 100)
+    assert sum(map(size_of, out)) == size << 20
+    recorded = sum(size_of(piece) for piece in out if not piece.emptied)
+    assert recorded <= pace.bytes_at_once + 4 * pace.bytes_a_second
+    assert len(out) < 400
+
+
 def test_no_run_has_more_pieces_than_its_age_allows() -> None:
     """PT-04: a program that prints without end, for two days of virtual time."""
     pace = Pace(0.1, 64 * 1024)

@@ -76,6 +76,7 @@ class OutputPieces:
         self._began: float | None = None
         self._next = 0.0
         self._sent = 0
+        self._recorded = 0
         self._fed = 0
 
     def feed(self, stream: Stream, data: bytes, now: float) -> None:
@@ -92,7 +93,9 @@ class OutputPieces:
 
     def _outruns(self, now: float) -> bool:
         """Whether the run prints more than there may be pieces for."""
-        return self._head_left <= 0 and self._pace.spent(self._age(now), self._sent)
+        return self._head_left <= 0 and self._pace.spent(
+            self._age(now), self._sent, self._recorded
+        )
 
     def _part_for(self, stream: Stream, now: float) -> _Part:
         if self._parts and self._parts[-1].stream == stream:
@@ -169,9 +172,13 @@ class OutputPieces:
                 del self._tails[stream]
                 pieces += self._cut(stream, tail.data, size)
         if pieces:
-            self._head_left -= sum(map(size_of, pieces))
+            size = sum(size_of(piece) for piece in pieces if not piece.emptied)
+            self._head_left -= size
+            self._recorded += size
             self._sent += len(pieces)
-            self._next = now + self._pace.seconds(self._age(now), self._sent)
+            self._next = now + self._pace.seconds(
+                self._age(now), self._sent, self._recorded
+            )
         return pieces
 
     def _ready(self, part: _Part, now: float, *, last: bool, to_end: bool) -> bytes:
