@@ -11,7 +11,7 @@ from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
 from penstock.words.errors import Refused
-from penstock.words.events import RunFailed
+from penstock.words.events import Progress, RunFailed
 
 pytestmark = pytest.mark.processes
 
@@ -95,3 +95,12 @@ def test_values_of_the_environment_are_not_shown() -> None:
 def test_a_restart_fails_a_command() -> None:
     """Nobody but its author knows whether a command may be done twice."""
     assert KIND.on_restart == "fail"
+
+
+async def test_what_the_program_prints_of_its_progress_is_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    """PT-06: it gives none itself."""
+    ended = await run(tmp_path, shell="printf '[ 42%%] Building\\n'; read line; exit 3")
+    assert [fact.fraction for fact in ended.of(Progress)] == [0.42]
+    assert ended.view.progress == 0.42

@@ -76,6 +76,8 @@ async def test_what_is_no_longer_kept_is_told_in_the_head() -> None:
             answer = await client.get(f"/runs/a/output{query}")
             assert answer.headers["Penstock-Missing-Bytes"] == missing
         assert (await client.get("/runs/a/output")).content == b"az"
+        await house.end("a")
+        assert (await client.get("/runs/a/output?follow=1")).content == b"az"
 
 
 @pytest.mark.parametrize("query", [{}, {"tail": "1"}])

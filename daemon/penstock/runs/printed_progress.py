@@ -66,5 +66,5 @@ class _Watched:
             if now is not None and abs(now - self.told) >= SMALLEST_CHANGE:
                 await self.emit(Progress(step="", fraction=now))
                 self.told, self.count = now, self.count + 1
-                pause = PACE.seconds(trio.current_time() - began, self.count)
+                pause = PACE.seconds(trio.current_time() - began, self.count, 0)
             await trio.sleep(pause)
