@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from typing import Any
 
 import click.testing
 import pytest
 
+from fakes.foreign_daemon import AT, ForeignDaemon, fact
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon, fact
 from penstock.cli.output import json_lines
 from penstock.words.printed import piece_of
 
+#: Seconds for one command; a loaded box may take its time.
+PATIENCE = 60
 #: A title set, the screen cleared by C1, a line turned around, an isolate, and an erased character.
 HOSTILE = "a\x1b]0;owned\x07b\x9b2Jc\u202ed\u2066e\x7ff"
 MARKS = ("\x1b]", "\x07", "\x9b", "\u202e", "\u2066", "\x7f")
@@ -51,14 +58,20 @@ VERBS = [
     ("events",), ("events", "r"), ("wait", "r"), ("cancel", "r"), ("retry", "r"),
     ("artifacts", "r"), ("artifacts", "r", "n"), ("submit", "command", "--", "true"),
     ("intervene", "r", "word"), ("answer", "r", HOSTILE, "other"), ("context", "r"),
-    ("health",), ("clients",), ("show", "gone"),
+    ("health",), ("clients",), ("show", "gone"), ("resume",), ("drain", "--no-wait"), ("models",),
+    ("shutdown",), ("events", "--type", HOSTILE, "--after", HOSTILE), (HOSTILE,), ("list", HOSTILE),
+    ("show", HOSTILE), ("answer", "r", HOSTILE, HOSTILE, HOSTILE), ("list", f"--{HOSTILE}"),
+    ("wait", HOSTILE), ("config", HOSTILE), ("token", HOSTILE), ("completions", HOSTILE),
+    ("audit", "--database", HOSTILE), ("export", "--database", HOSTILE), ("prune", "--keep", HOSTILE),
+    ("import", HOSTILE), ("mcp", HOSTILE), ("doctor", HOSTILE), ("asks", HOSTILE),
+    ("service", HOSTILE), ("serve", "--port", HOSTILE), (f"--url={HOSTILE}", "list"),
 ]  # fmt: skip
 
 
 @pytest.fixture
-def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
+def hostile(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
     """A daemon whose every text was written by somebody else."""
-    daemon.routes |= {
+    foreign_daemon.routes |= {
         ("GET", "/runs"): (200, {"runs": [ROW], "next": None}),
         ("GET", "/runs/r"): (200, ROW),
         ("GET", "/runs/gone"): (404, {"type": "urn:penstock:run-not-found", "detail": HOSTILE}),
@@ -79,9 +92,9 @@ def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
         ("GET", "/health"): (200, {"status": HOSTILE, "version": HOSTILE, "epoch": HOSTILE}),
         ("GET", "/subscribers"): (200, {"subscribers": []}),
     }  # fmt: skip
-    daemon.pages["/runs/r/events"] = FACTS
-    daemon.pages["/events"] = FACTS
-    return daemon
+    foreign_daemon.pages["/runs/r/events"] = FACTS
+    foreign_daemon.pages["/events"] = FACTS
+    return foreign_daemon
 
 
 @pytest.fixture
@@ -109,7 +122,7 @@ def test_no_verb_lets_a_terminal_be_commanded(
 @pytest.mark.usefixtures("on_terminal")
 @pytest.mark.parametrize("typed", ["\n", "no\nno such\n"])
 def test_a_question_does_not_command_the_terminal_it_is_asked_on(
-    penstock: Penstock, hostile: ScriptedDaemon, typed: str
+    penstock: Penstock, hostile: ForeignDaemon, typed: str
 ) -> None:
     """TU-04: its words, its choices and its default are the run's."""
     hostile.routes["GET", "/asks"] = (200, {"asks": [{**ASK, "name": "go"}]})
@@ -168,7 +181,7 @@ def printed(stream: str, data: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture
-def build(hostile: ScriptedDaemon) -> ScriptedDaemon:
+def build(hostile: ForeignDaemon) -> ForeignDaemon:
     """A run whose program wrote to both streams, in pieces that end anywhere."""
     pieces = [printed("stdout", PRINTED[:7]), printed("stderr", b"e1\n")]
     pieces += [printed("stdout", PRINTED[7:]), printed("stderr", b"e2")]
@@ -230,7 +243,7 @@ def test_colours_of_ours_can_be_forced_and_a_pipe_stays_exact(
 
 
 def test_what_is_no_longer_kept_is_told_once_and_not_among_the_bytes(
-    penstock: Penstock, hostile: ScriptedDaemon
+    penstock: Penstock, hostile: ForeignDaemon
 ) -> None:
     """PT-04 PT-06"""
     gone = {"type": "log", "stream": "stdout", "bytes": 700, "emptied": True}
@@ -276,7 +289,7 @@ def test_a_part_that_is_none_is_refused(penstock: Penstock) -> None:
 
 
 def test_a_failed_run_says_what_it_printed_last(
-    penstock: Penstock, hostile: ScriptedDaemon
+    penstock: Penstock, hostile: ForeignDaemon
 ) -> None:
     """PT-06: where its output was not shown."""
     hostile.routes["GET", "/runs/r"] = (
@@ -284,3 +297,31 @@ def test_a_failed_run_says_what_it_printed_last(
         {**ROW, "output_tail": ["2 failed", "see above"]},
     )
     assert "output_tail\n  2 failed\n  see above\n" in penstock("show", "r").stdout
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(
+    "verb",
+    [("list",), ("events",), ("show", "gone"), ("follow", "r"), ("tui", HOSTILE), ("why", HOSTILE)],
+    ids=lambda verb: verb[0],
+)  # fmt: skip
+def test_a_real_terminal_is_not_commanded(verb: tuple[str, ...]) -> None:
+    """TU-04: what goes round the one way out is found by nothing but a terminal."""
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock.cli.main", *verb],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        )  # fmt: skip
+        os.close(theirs)
+        said = b""
+        # A terminal whose programs have all gone says EIO.
+        with suppress(OSError):
+            while piece := screen.read(65536):
+                said += piece
+        process.wait(PATIENCE)
+    text = said.decode()
+    assert text
+    assert not [mark for mark in MARKS if mark in text], repr(text)

@@ -51,10 +51,10 @@ MUTANTS = (
     Mutant(
         "except Cancelled instead of finally",
         "open_execution",
-        "conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "conclude_with(_conclusion(execution, error, execution.over_at))",
         """
             if not isinstance(__import__('sys').exc_info()[1], BaseExceptionGroup):
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "nested",
         "stop the daemon",
@@ -70,9 +70,9 @@ MUTANTS = (
     Mutant(
         "conclude through the waiting path",
         "open_execution",
-        "execution.gone_at = now()",
+        "execution.over_at = now()",
         """
-            execution.gone_at = now()
+            execution.over_at = now()
             await trio.lowlevel.checkpoint()
         """,
         "nested",
@@ -425,8 +425,8 @@ MUTANTS = (
                     execution.stopping = execution.stopping or execution.row.on_restart
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         """
             try:
@@ -439,8 +439,8 @@ MUTANTS = (
                 if rest is not None:
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "readers",
         "stop the daemon",
@@ -622,9 +622,8 @@ TESTED_MUTANTS = (
             if found is None and mark.position == 0:
                 return f'another fact stands at position {mark.position} than did before'
         """,
-        """
-            log/test_high_water.py::test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed
-        """,
+        "log/test_high_water.py::"
+        "test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
     ),
     TestedMutant(
         "what went into a removed file is acknowledged",
@@ -638,9 +637,8 @@ TESTED_MUTANTS = (
         "_watch_files",
         "await store.check_files()",
         "pass",
-        """
-            log/test_files.py::test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]
-        """,
+        "log/test_files.py::"
+        "test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]",
     ),
     TestedMutant(
         "the lock is on the lock file alone",
@@ -653,9 +651,8 @@ TESTED_MUTANTS = (
             if alone and (not readers):
                 writing.lock = lock_inode(path)
         """,
-        """
-            log/test_files.py::test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file
-        """,
+        "log/test_files.py::"
+        "test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file",
     ),
     TestedMutant(
         "the locks of SQLite are let go of",
@@ -1045,9 +1042,8 @@ TESTED_MUTANTS = (
             if chunk:
                 write(chunk)
         """,
-        """
-            server/test_stream_writer.py::test_a_client_that_is_full_is_not_written_to_and_misses_nothing
-        """,
+        "server/test_stream_writer.py::"
+        "test_a_client_that_is_full_is_not_written_to_and_misses_nothing",
     ),
     TestedMutant(
         "a stop takes no last look",
@@ -1088,9 +1084,8 @@ TESTED_MUTANTS = (
             if True:
                 return [greeting]
         """,
-        """
-            client/test_log_reader.py::test_another_log_is_read_from_its_beginning_on_a_new_connection
-        """,
+        "client/test_log_reader.py::"
+        "test_another_log_is_read_from_its_beginning_on_a_new_connection",
     ),
     TestedMutant(
         "a caller is not told that its place is of another log",
@@ -1103,9 +1098,8 @@ TESTED_MUTANTS = (
             if False:
                 raise put_back(self.cursor.position, gap)
         """,
-        """
-            client/test_log_reader.py::test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem
-        """,
+        "client/test_log_reader.py::"
+        "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
     ),
     TestedMutant(
         "a program sets the clipboard of the terminal that shows its output",

@@ -13,7 +13,7 @@ from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
 from penstock.words.output_lines import OutputLines
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import log_line, timeline_line
-from penstock_tui.model import ShownRun
+from penstock_tui.state import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,

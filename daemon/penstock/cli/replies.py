@@ -37,6 +37,11 @@ def say_output_tail(view: dict[str, Any]) -> None:
         show_line(f"  {line}", err=True)
 
 
+def is_in_doubt(receipt: dict[str, Any]) -> bool:
+    """Whether something of the run may still be there that should not."""
+    return bool(receipt["survivors"])
+
+
 def show_queue_change(told: dict[str, Any], as_json: bool) -> None:
     """How the queue is after a change."""
     if as_json:

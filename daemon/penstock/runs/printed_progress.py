@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
-from penstock.runs.artifact import Emit
+from penstock.runs.artifact_writer import Emit
 from penstock.words.events import Progress
 from penstock.words.pace import Pace
 from penstock.words.percent import PrintedProgress

@@ -13,7 +13,7 @@ import trio
 
 from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
-from penstock.runs.artifact import Emit
+from penstock.runs.artifact_writer import Emit
 from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed

@@ -17,7 +17,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
     ValidationError,
     model_serializer,
     model_validator,
@@ -471,8 +470,6 @@ EVENT_CLASSES: dict[str, type[Fact]] = {
 
 #: May be coalesced, and dropped while the store is unavailable; no other fact may.
 DROPPABLE_TYPES = frozenset({"log", "progress", "artifact.partial"})
-
-event_adapter: TypeAdapter[KnownEvent] = TypeAdapter(Event)
 
 
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:

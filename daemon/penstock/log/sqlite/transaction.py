@@ -201,6 +201,8 @@ class Transaction:
         self._start()
 
     def _start(self) -> None:
+        #: The run of the past that a handler is changing, so that damage under it has a name.
+        self.at_work: str | None = None
         self._changed: dict[int, RunHead] = {}
         self._touched: dict[int, RunHead] = {}
         # Runs that printed something in this batch, and where the newest piece stands.

@@ -19,8 +19,8 @@ from penstock.log.bus import Overflow
 from penstock.log.newest_output import PAGE, NewestOutput, newest_output
 from penstock.runs.core import Core
 from penstock.runs.reader import LOG_TYPES
-from penstock.server.answer import HttpAnswer, HttpStream
 from penstock.server.encoders import OUTPUT_STREAMS, OUTPUTS, pieces_among
+from penstock.server.http_answer import HttpAnswer, HttpStream
 from penstock.server.routes import Call, Handler, overflow_of
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import (
