@@ -25,7 +25,7 @@ _LONGEST_SGR = 64
 #: to the usual letters, as `tput sgr0` says; what is written.
 _TOKEN = re.compile(
     rf"(?P<end>\n)|(?P<back>\r)|\x1b\[(?P<sgr>[0-9;:]{{0,{_LONGEST_SGR}}})m"
-    r"|\x1b\[(?P<erased>[02]?)K|(?P<usual>\x1b\(B)|(?P<text>[^\n\r\x1b]+|\x1b)"
+    r"|\x1b\[(?P<erased>[02]?)K|(?P<usual>\x1b\(B)|(?P<text>[^\n\r\x1b]+|\x1b+(?![\[(])|\x1b)"
 )
 #: What may become one of them with the next piece.
 _BEGUN = re.compile(rf"\x1b(?:\[[0-9;:]{{0,{_LONGEST_SGR}}}|\()?")
@@ -123,6 +123,8 @@ class LineReader:
 
 def plain_text(text: str) -> str:
     """What the lines of a whole text finally show, without colours: for a model, or one line of ours."""
+    if not UNSAFE.search(text):
+        return text
     reader = LineReader()
     lines = [*reader.feed(text), *reader.finish()]
     return "".join(line.text + "\n" * line.ended for line in lines)
