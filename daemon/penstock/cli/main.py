@@ -178,13 +178,8 @@ def _quoting_harmlessly() -> Iterator[None]:
     except click.ClickException as error:
         from penstock.words.text import neutralise
 
-<<<<<<< HEAD
         # Final for those who make one; it is read when the error is shown.
         error.message = neutralise(error.message)  # type: ignore[misc]
-=======
-        # Click says that it is final, for its own subclasses; nothing else quotes all of it.
-        vars(error)["message"] = neutralise(error.message)
->>>>>>> left11
         raise
 
 
