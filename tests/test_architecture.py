@@ -44,7 +44,6 @@ MAY_SLEEP = {
         "processes/termination.py",
         "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
-    ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",

@@ -55,6 +55,7 @@ from penstock.words.events import (
     TestStarted,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
@@ -117,6 +118,7 @@ __all__ = [
     "TestStarted",
     "TurnFailed",
     "build_layers",
+    "bytes_of",
     "end_in_words",
     "import_late",
     "judge_budget",

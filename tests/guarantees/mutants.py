@@ -105,6 +105,25 @@ MUTANTS = (
         "kill the daemon",
     ),
     Mutant(
+        "a piece of the beginning is emptied",
+        "Window.add",
+        "self.head_end = self.edge = position - 1",
+        """
+            self.head_end = position - 1
+            self.edge = 0
+        """,
+        "rolling output",
+        "none",
+    ),
+    Mutant(
+        "a piece that leaves the window loses its size",
+        "log/sqlite/window:_empty",
+        "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
+        "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
+        "rolling output",
+        "none",
+    ),
+    Mutant(
         "wake-up before the fold",
         "Recorder._write_batch",
         """
@@ -694,6 +713,91 @@ TESTED_MUTANTS = (
         "same = not facts or after_id in (None, facts[0].event_id)",
         "same = not facts or after_id is not self",
         "log/test_bus.py::test_a_place_that_holds_another_fact_is_told_and_read_again",
+    ),
+    TestedMutant(
+        "a window empties from the beginning",
+        "Window.add",
+        "self.head_end = self.edge = position - 1",
+        """
+            self.head_end = position - 1
+            self.edge = 0
+        """,
+        "log/test_window.py::test_the_beginning_stays_and_the_rest_rolls",
+    ),
+    TestedMutant(
+        "a window rolls in a commit of its own",
+        "SqliteStore._commit",
+        "transaction.finish()",
+        """
+            transaction.flush()
+            self._db.execute('COMMIT')
+            self._db.execute('BEGIN IMMEDIATE')
+            transaction.finish()
+        """,
+        "log/test_window.py::test_a_piece_is_emptied_in_the_commit_that_pushes_it_out",
+    ),
+    TestedMutant(
+        "an emptied fact is refilled by who sends it again",
+        "_duplicate",
+        "return Appended(facts, duplicate=True)",
+        """
+            for new_event, fact in zip(new_events, facts, strict=True):
+                transaction.db.execute(
+                    'UPDATE events SET body = ?, checksum = NULL WHERE position = ?',
+                    (new_event.body, fact.position),
+                )
+            return Appended(facts, duplicate=True)
+        """,
+        "log/test_window.py::test_the_same_pieces_again_refill_nothing",
+    ),
+    TestedMutant(
+        "an emptied fact is not known again",
+        "same_fact",
+        "return (isinstance(kept, Log) and isinstance(again, Log) and (kept.emptied is True) and ((kept.stream, kept.bytes) == (again.stream, size_of(again))))",
+        "return False",
+        "log/test_window.py::test_the_same_pieces_again_refill_nothing",
+    ),
+    TestedMutant(
+        "an emptied piece is emptied again, and holds nothing",
+        "log/sqlite/window:_empty",
+        """
+            if not isinstance(piece, Log) or piece.emptied:
+                return
+            emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))
+        """,
+        "emptied = encode_event(Log(stream=piece.stream, bytes=kept_size(body), emptied=True))",
+        "log/test_window.py::test_what_is_empty_already_is_not_emptied_again",
+    ),
+    TestedMutant(
+        "damage is emptied with the rest",
+        "roll",
+        """
+            if damage_of(row) is None:
+                _empty(db, row)
+        """,
+        "_empty(db, row)",
+        "log/test_window.py::test_damage_in_a_piece_is_told_and_not_wiped",
+    ),
+    TestedMutant(
+        "a stream's bytes overtake those of the other",
+        "OutputPieces._part_for",
+        """
+            if self._parts and self._parts[-1].stream == stream:
+                return self._parts[-1]
+        """,
+        """
+            for part in self._parts:
+                if part.stream == stream:
+                    return part
+        """,
+        "processes/test_output.py::test_every_byte_goes_out_once_and_in_the_order_it_was_read",
+    ),
+    TestedMutant(
+        "a secret's beginning is not held back",
+        "OutputPieces._ready",
+        "self._tails[stream] = _Tail(whole[len(whole) - held:], until)",
+        "return ready + whole",
+        "processes/test_output.py::test_a_secret_that_straddles_a_flush_is_whole_in_one_piece",
     ),
     TestedMutant(
         "inputs are shown with their secrets",

@@ -63,6 +63,7 @@ def smallest(name: str) -> AnyEvent:
         "backpressure.raised": {"level": "warning"},
         "process.started": {"method": "session"},
         "run.requeued": {"reason": "crash"},
+        "log": {"text": "x"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
 

@@ -162,7 +162,8 @@ def _quoting_harmlessly() -> Iterator[None]:
     except click.ClickException as error:
         from penstock.words.text import neutralise
 
-        error.message = neutralise(error.message)
+        # Click says that it is final, for its own subclasses; nothing else quotes all of it.
+        vars(error)["message"] = neutralise(error.message)
         raise
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 import trio
 
 from penstock.cli.output import flush, put, put_json
-from penstock.words.events import TERMINAL_TYPES
+from penstock.words.events import TERMINAL_TYPES, Log
+from penstock.words.printed import not_kept, size_of, text_of
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
@@ -54,10 +55,12 @@ def only_types(
 def as_output(fact: Recorded) -> Piece | None:
     """A process's output where it was meant to go; of the rest only what is missing from it."""
     event: Any = fact.event
-    if fact.type == "log":
-        return ("stdout" if event.stream == "stdout" else "stderr"), neutralise(
-            event.text
-        )
+    if isinstance(event, Log):
+        if event.emptied:
+            return "stderr", f"penstock: {event.stream}: {not_kept(size_of(event))}"
+        stream: Literal["stdout", "stderr"]
+        stream = "stdout" if event.stream == "stdout" else "stderr"
+        return stream, neutralise(text_of(event))
     if fact.type == "log.truncated":
         return "stderr", f"penstock: {sentence_of(fact)}\n"
     return None

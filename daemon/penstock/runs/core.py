@@ -27,6 +27,7 @@ from penstock.log.writes import (
     RequestCancel,
     new_event,
 )
+from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
@@ -72,6 +73,8 @@ class Environment:
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write
+    #: How much at the end of an output may be the beginning of what is taken out.
+    held_back: HeldBack = nothing_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +409,7 @@ def _make_tools(core: Core) -> Tools:
         parked=lambda: core.table.queue.waiting,
         submit_child=core.submitter.submit_child,
         models=environment.models,
+        held_back=environment.held_back,
     )
 
 

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import trio
 
-from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
+from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact_writer import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.pace import Pace
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
@@ -59,28 +60,22 @@ class Executed:
     stdout: bytes = b""
 
 
-def output_limits(config: Config) -> OutputLimits:
-    """What the configuration keeps of a run's output."""
-    return OutputLimits(
-        head_bytes=config.output_head_bytes,
-        tail_bytes=config.output_tail_bytes,
-        line_bytes=config.output_line_bytes,
-        throttle_seconds=config.throttle_seconds,
-        throttle_bytes=config.throttle_bytes,
-    )
+def output_pace(config: Config) -> Pace:
+    """How often a run's output becomes a piece."""
+    return Pace(config.throttle_seconds, config.throttle_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPrograms:
     """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
 
-    `output` is what is kept of the output of all of them together, `capture_bytes` of what one says
-    when it is captured.
+    `output` takes what all of them print; `capture_bytes` is kept of what one says when it is
+    captured.
     """
 
     run_id: str
     executor: Executor
-    output: KeptOutput
+    output: RunOutput
     capture_bytes: int
     emit: Emit
     on_proof: Callable[[Proof], None]
@@ -100,7 +95,7 @@ class RunPrograms:
         captured = _Captured(self.capture_bytes)
         if capture:
             on_stdout = captured.add
-        async with open_output(self.output, self.emit, CLOSING_SECONDS) as on_output:
+        async with open_output(self.output, CLOSING_SECONDS) as on_output:
 
             async def emit_started(event: ProcessStarted) -> None:
                 await self.emit(event)

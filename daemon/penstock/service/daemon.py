@@ -21,9 +21,10 @@ import trio
 
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
-from penstock.log.redaction import make_redaction
+from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log.sqlite.window import WindowLimits
 from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -241,6 +242,7 @@ async def open_stored_core(
             run_blocking=run_blocking,
             run_reading=run_reading,
             beside=[lock],
+            limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
         ) as store,
         watching(store, mark) as watch,
     ):
@@ -253,6 +255,7 @@ async def open_stored_core(
             url=url,
             models=models,
             redact=make_redaction(config.redact, [token or ""]),
+            held_back=make_held_back(config.redact, [token or ""]),
         )
         async with open_core(
             config,

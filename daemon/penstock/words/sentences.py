@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.words import events as e
+from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
 #: Items of a list, and characters of a value that is no text, that a line has room for.
@@ -140,7 +141,7 @@ def _model_used(event: e.ModelUsed) -> str:
 
 
 def _log(event: e.Log) -> str:
-    return event.text.rstrip("\n")
+    return text_of(event).rstrip("\n")
 
 
 def _answered(event: e.AskAnswered) -> str:

@@ -24,6 +24,7 @@ _FORGET = (
     "DELETE FROM prerequisites WHERE prerequisite = ?",
     "DELETE FROM prerequisites WHERE run = ?",
     "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM windows WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )
 

@@ -37,6 +37,7 @@ from penstock.log.sqlite.rows import (
     to_json,
 )
 from penstock.log.sqlite.transaction import Transaction
+from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -96,6 +97,7 @@ async def open_sqlite(
     new_id: Callable[[], UUID] = new_event_id,
     alone: bool = True,
     beside: Sequence[Path] = (),
+    limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -104,6 +106,7 @@ async def open_sqlite(
 
     `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
     lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
+    `limits`: what is kept of a run's output.
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
@@ -116,6 +119,7 @@ async def open_sqlite(
         run_reading=run_reading,
         new_id=new_id,
         files=files,
+        limits=limits,
     )
     try:
         yield store
@@ -154,6 +158,7 @@ class SqliteStore:
         run_reading: RunBlocking | None,
         new_id: Callable[[], UUID],
         files: Sequence[KnownFile] = (),
+        limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
         self._files = tuple(files)
@@ -163,7 +168,7 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(self._db, life, new_id)
+        self._transaction = Transaction(self._db, life, new_id, limits)
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")
