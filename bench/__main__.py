@@ -25,6 +25,7 @@ MODULES = (
     "start",
     "lookups",
     "summaries",
+    "display",
     "tui",
     "strangers",
 )
