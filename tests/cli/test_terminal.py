@@ -199,6 +199,17 @@ def test_a_pipe_gets_the_bytes_of_each_stream(penstock: Penstock) -> None:
     assert (result.stdout_bytes, result.stderr_bytes) == (PRINTED, b"e1\ne2")
 
 
+@pytest.mark.processes
+@pytest.mark.usefixtures("build")
+def test_one_pipe_for_both_streams_gets_them_in_the_order_they_were_read() -> None:
+    """PT-06 PT-03: as `2>&1` does it for the program itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock.cli.main", "logs", "r"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    assert done.stdout == PRINTED[:7] + b"e1\n" + PRINTED[7:] + b"e2"
+
+
 @pytest.mark.usefixtures("build", "on_terminal")
 def test_a_terminal_gets_colours_and_what_lines_finally_show(
     penstock: Penstock, monkeypatch: pytest.MonkeyPatch
@@ -254,6 +265,12 @@ def test_what_is_no_longer_kept_is_told_once_and_not_among_the_bytes(
     result = penstock("logs", "r")
     assert result.stdout_bytes == b"a\nz\n"
     assert result.stderr == "penstock: 1400 bytes of stdout are no longer kept\n"
+    # Nothing may stand behind them yet.
+    hostile.pages["/runs/r/events"] = hostile.pages["/runs/r/events"][:3]
+    for wanted in ((), ("--tail", "2")):
+        result = penstock("logs", *wanted, "r")
+        assert result.stdout_bytes == b"a\n"
+        assert result.stderr == "penstock: 1400 bytes of stdout are no longer kept\n"
 
 
 @pytest.mark.usefixtures("build")

@@ -137,6 +137,7 @@ def logs(
     async def work() -> int:
         async with open_source(session, run_id) as source:
             await wanted.show(source, writer, printed)
+            await printed.finish()
         return Exit.OK
 
     raise click.exceptions.Exit(run_detachable(work, run_id))

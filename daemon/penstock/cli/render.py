@@ -97,8 +97,12 @@ class OutputWriter:
         told = list(facts)
         await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
 
+    async def finish(self) -> None:
+        """Say what is missing behind the last piece, when no end of the run does."""
+        await trio.to_thread.run_sync(self._say_missing, abandon_on_cancel=True)
+
     async def write_pieces(self, pieces: Iterable[Log]) -> None:
-        """Write what these hold; when that is all, what was held back comes with the next facts."""
+        """Write what these hold."""
         told = list(pieces)
         await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
 
@@ -115,7 +119,8 @@ class OutputWriter:
                 self._say(sentence_of(fact) or "")
             elif fact.type in TERMINAL_TYPES:
                 self._say_missing()
-                self._finish(line_end=fact.type != "run.completed")
+                # What is said of the end stands on a line of its own; so does the next prompt.
+                self._finish(line_end=True)
         flush()
 
     def _write_piece(self, piece: Log) -> None:

@@ -90,22 +90,29 @@ def one_line(event: Recorded) -> str:
 
 def whole(event: Recorded) -> str:
     """An event as it was recorded; what a program printed, as it would be read on a terminal."""
-    piece = event.event
-    if not isinstance(piece, Log) or piece.text == (said := _printed(piece))["text"]:
+    piece = _piece_of(event)
+    if piece is None or piece.text == (said := _printed(piece))["text"]:
         return event.body.decode()
     return to_json(said).decode()
 
 
 def body_of(event: Recorded) -> Mapping[str, Any]:
     """The event's own fields, as `whole` shows them; {} if its JSON is not an object."""
-    if isinstance(event.event, Log):
+    if (piece := _piece_of(event)) is not None:
         # An old line shows little of it, and a piece may be long.
-        return _printed(event.event, 4 * LONGEST_LINE)
+        return _printed(piece, 4 * LONGEST_LINE)
     try:
         value = from_json(event.body)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _piece_of(event: Recorded) -> Log | None:
+    """The piece of output that an event is; most are none, and need not be read for that."""
+    if event.type != "log" or not isinstance(piece := event.event, Log):
+        return None
+    return piece
 
 
 def _printed(piece: Log, most: int | None = None) -> dict[str, Any]:
