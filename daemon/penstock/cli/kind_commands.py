@@ -19,9 +19,9 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
+from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.inherited import passed_on
 from penstock.words.problems import Exit
 
 #: Kinds come by this group of entry points; the built-in ones too.
@@ -143,7 +143,8 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
     def work(client: SyncClient) -> dict[str, Any]:
         check_new(session, request)
-        return client.submit(request, wait=options.block)
+        asked = with_caller(request, session.environ, client.address)
+        return client.submit(asked, wait=options.block)
 
     reply = session.call(work)
     if options.as_json:
@@ -154,11 +155,11 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
-    """The caller's folder and environment."""
+    """The caller's folder, and the variables that are part of what the run is."""
     cwd = absolute(options.cwd or ".")
     if not os.path.isdir(cwd):
         raise Refused("--cwd", f"there is no folder {cwd}")
-    return {"cwd": cwd, "env": caller_environment(session.environ, options.env)}
+    return {"cwd": cwd, "env": wanted_variables(session.environ, options.env)}
 
 
 def _located(text: str) -> str:
@@ -168,14 +169,11 @@ def _located(text: str) -> str:
     return absolute(text)
 
 
-def caller_environment(
+def wanted_variables(
     environ: Mapping[str, str], wanted: Iterable[str]
 ) -> dict[str, str]:
-    """The allow-listed values, and those asked for by `--env NAME` or `--env NAME=VALUE`.
-
-    Refused if a name alone is not set here.
-    """
-    passed = passed_on(environ)
+    """What is asked for by `--env NAME` or `--env NAME=VALUE`. Refused if a name is not set here."""
+    passed: dict[str, str] = {}
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:

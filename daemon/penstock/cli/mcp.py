@@ -64,6 +64,7 @@ async def carry(session: Session) -> None:
 
     from penstock.cli.stdio import open_pipe
     from penstock.client.bridge import open_bridge
+    from penstock.client.surroundings import caller_of
 
     with (
         open_pipe() as pipe,
@@ -78,7 +79,9 @@ async def carry(session: Session) -> None:
             nursery.start_soon(leave_on_signal)
             async with (
                 open_daemon(session) as address,
-                open_bridge(address, pipe.send) as bridge,
+                open_bridge(
+                    address, pipe.send, caller_of(session.environ, address)
+                ) as bridge,
             ):
                 await carry_messages(pipe, bridge)
             nursery.cancel_scope.cancel(reason="the agent has left")

@@ -17,6 +17,7 @@ from penstock.cli.replies import receipt_line
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
+from penstock.client.surroundings import with_caller
 from penstock.words.errors import PenstockError
 from penstock.words.problems import Exit
 
@@ -26,7 +27,8 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
-            reply = await client.submit(request, wait=options.block)
+            asked = with_caller(request, session.environ, client.address)
+            reply = await client.submit(asked, wait=options.block)
             followed = FollowedRun(client, reply["run_id"], options)
             async with open_writer(
                 reply["kind"], json_wanted=options.as_json, quiet=options.quiet

@@ -27,13 +27,13 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.schema import VERSION
+from penstock.log.sqlite.schema import VERSION, tables_of
 from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
-#: Schema versions whose rows are those of this one: only indexes have changed since, and checksums,
-#: which an import makes anew.
-READABLE_VERSIONS = frozenset({1, 2, 3})
+#: Schema versions whose rows are those of this one: only indexes have changed since, checksums, which
+#: an import makes anew, and tables came that those before have nothing for.
+READABLE_VERSIONS = frozenset({1, 2, 3, 4})
 
 # What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
 # deep to read, of other members, of other types, of numbers that no column holds.
@@ -51,6 +51,7 @@ _TABLES = {
     "asks": "run, name",
     "tombstones": "run_id",
     "pauses": "name",
+    "callers": "run",
 }
 
 
@@ -95,13 +96,19 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
         (events,) = db.execute("SELECT count(*) FROM events").fetchone()
         header = {"format": _FORMAT, "schema": VERSION, **meta, "events": events}
         yield to_json(header).encode()
+        there = tables_of(db)
         for table, order in _TABLES.items():
+            if table not in there:
+                continue
             cursor = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 values = dict(zip(names, row, strict=True))
                 if table == "specs" and not with_secrets:
                     _leave_out(values)
+                if table == "callers":
+                    # Whose run it was had an environment; what it held is nobody else's business.
+                    values["environment"] = None
                 texts = {name: _to_text(value) for name, value in values.items()}
                 yield to_json({"table": table, "row": texts}).encode()
         for row in db.execute(f"{select_events(db)} ORDER BY position"):
@@ -134,6 +141,8 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
             raise Refused(
                 "import", f"holds {max(events, 0)} of {header['events']} events"
             )
+        # An export has no environments, whoever wrote it.
+        db.execute("UPDATE callers SET environment = NULL")
         _check_read(db)
         db.execute("COMMIT")
     except _DAMAGE as error:

@@ -18,6 +18,7 @@ from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
 from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 from penstock.words.waiting import Waiting
 
@@ -53,6 +54,8 @@ class RunSpec:
     retry_of: str | None = None
     on_restart: OnRestart = "fail"
     preemptible: bool = False
+    #: None: those of the run that it retries or is a child of, if that has any. In no digest.
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from penstock.log.sqlite.environments import forget_unused
 from penstock.log.sqlite.rows import to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
@@ -18,6 +19,7 @@ _FORGET = (
     "DELETE FROM prerequisites WHERE prerequisite = ?",
     "DELETE FROM prerequisites WHERE run = ?",
     "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM callers WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )
 
@@ -49,6 +51,8 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         floor = max(floor, last_position + 1)
         ended -= 1
         runs.append(run_id)
+    if runs:
+        forget_unused(db)
     transaction.set_meta("floor", floor)
     _prune_tombstones(db, write)
     return Pruned(runs=tuple(runs), more=more)

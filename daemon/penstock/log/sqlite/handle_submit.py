@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.environments import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
@@ -184,6 +185,7 @@ def _insert(
     db.execute(
         "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
     )
+    keep_surroundings(db, key, s)
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)

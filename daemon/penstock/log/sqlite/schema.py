@@ -14,7 +14,7 @@ from penstock.words.errors import StartRefused
 from penstock.words.events import DAEMON_STREAM
 
 #: The version of the tables below; PRAGMA user_version of the file.
-VERSION = 3
+VERSION = 4
 
 #: PRAGMA application_id of our files ("Pnst"): any other database is not ours to write into.
 APPLICATION = 0x506E7374
@@ -72,7 +72,20 @@ CREATE TABLE tombstones (
 CREATE TABLE pauses (name TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# What programs get of their callers stands apart from all that is told of a run. `environment` is
+# NULL where the log came from an export, which has none. No index finds the runs of an environment:
+# only what is forgotten asks, once a commit.
+_ENVIRONMENTS = """
+CREATE TABLE environments (
+    key INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, environ BLOB NOT NULL
+);
+CREATE TABLE callers (run INTEGER PRIMARY KEY, umask INTEGER, environment INTEGER);
+"""
+TABLES += _ENVIRONMENTS
+
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
+#: What files of older versions, which only readers leave as they are, do not have yet.
+_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _ENVIRONMENTS))
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
@@ -92,8 +105,14 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE events ADD COLUMN checksum INTEGER")
 
 
+def _add_environments(db: sqlite3.Connection) -> None:
+    """Version 4: environments of callers; the runs of older logs have none."""
+    for statement in _ENVIRONMENTS.split(";"):
+        db.execute(statement)
+
+
 #: version → what makes the next one of it, in the transaction that raises the version.
-MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums}
+MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums, 3: _add_environments}
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -111,9 +130,15 @@ def create(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def tables_of(db: sqlite3.Connection) -> tuple[str, ...]:
+    """The tables that a database of its version has."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return tuple(t for t in _TABLE_NAMES if version >= 4 or t not in _SINCE_4)
+
+
 def check_tables(db: sqlite3.Connection) -> None:
     """sqlite3.Error names the first table that the database lacks."""
-    for table in _TABLE_NAMES:
+    for table in tables_of(db):
         db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 
