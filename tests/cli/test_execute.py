@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,11 @@ from trio_websocket import WebSocketConnection
 
 from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import AT, ScriptedDaemon, hello, story, tells
+from penstock.client.surroundings import caller_of
+from penstock.words.address import Address
+from penstock.words.surroundings import unpack
 
+HERE = Address("http://localhost", socket=Path("/nowhere"))
 REPLY = {
     "run_id": "r", "kind": "command", "state": "queued", "priority": "MEDIUM", "sequence": 1,
     "position": 1, "websocket_url": "ws://x/ws/r",
@@ -94,21 +100,22 @@ def test_a_shell_is_asked_for_explicitly(
     assert submitted(daemon)["inputs"]["shell"] == "a | b"
 
 
-def test_the_caller_gives_its_folder_and_the_allowed_names_only(
+def test_the_caller_gives_its_folder_its_environment_and_its_umask(
     penstock: Penstock, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Design §6: what else is in the environment may be a secret."""
+    """PT-07 PT-08: what a run is are its folder and what `--env` names; the rest is beside it."""
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("AWS_SECRET", "no")
     monkeypatch.setenv("WANTED", "yes")
     daemon.scripts = [tells(*story())]
     penstock("run", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
-    inputs = submitted(daemon)["inputs"]
-    assert inputs["cwd"] == os.getcwd()
-    assert inputs["env"]["LC_TIME"] == "C"
-    assert inputs["env"]["PATH"] == os.environ["PATH"]
-    assert (inputs["env"]["WANTED"], inputs["env"]["A"]) == ("yes", "b=c")
-    assert "AWS_SECRET" not in inputs["env"]
+    body = submitted(daemon)
+    assert body["inputs"]["cwd"] == os.getcwd()
+    assert body["inputs"]["env"] == {"WANTED": "yes", "A": "b=c"}
+    sent = unpack(base64.b64decode(body["caller"]["environ"]))
+    assert sent.items() >= {"LC_TIME": "C", "AWS_SECRET": "no", "WANTED": "yes"}.items()
+    assert "A" not in sent
+    assert body["caller"]["umask"] == caller_of({}, HERE)["umask"]  # type: ignore[index]
 
 
 def test_a_name_that_is_not_set_is_refused(
@@ -129,7 +136,9 @@ def test_every_wish_reaches_the_daemon(
         "--inputs", '{"name": "n"}', "--section-links", "7",
     )  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "r\n")
-    assert submitted(daemon) == {
+    body = submitted(daemon)
+    assert body.pop("caller").keys() == {"environ", "umask", "cwd"}
+    assert body == {
         "kind": "llms-txt", "priority": "HIGH", "run_id": "r", "after": ["p"], "timeout": 3.0,
         "labels": {"k": "v=w"}, "group": "g", "on_restart": "ask",
         "inputs": {

@@ -1003,4 +1003,66 @@ TESTED_MUTANTS = (
             client/test_log_reader.py::test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem
         """,
     ),
+    TestedMutant(
+        "a caller's environment is told with its run",
+        "_queued",
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        "runs/test_callers.py::test_no_fact_and_no_reply_tells_of_it",
+    ),
+    TestedMutant(
+        "an environment outlives the runs that had it",
+        "prune",
+        """
+            if runs:
+                forget_unused(db)
+        """,
+        "",
+        "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",
+    ),
+    TestedMutant(
+        "what was forgotten is still in the file",
+        "forget_unused",
+        """
+            db.execute(f"UPDATE environments SET environ = zeroblob(length(environ)) WHERE {_UNUSED}")
+        """,
+        "",
+        "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
+    ),
+    TestedMutant(
+        "an environment is exported",
+        "export_lines",
+        """
+            if table == 'callers':
+                values['environment'] = None
+        """,
+        "",
+        """
+            log/test_environments.py::test_an_export_says_who_had_an_environment_and_not_what_it_held
+        """,
+    ),
+    TestedMutant(
+        "a terminal is a part of what a run is",
+        "wanted_variables",
+        "passed: dict[str, str] = {}",
+        "passed: dict[str, str] = dict(environ)",
+        "cli/test_execute.py::test_the_caller_gives_its_folder_its_environment_and_its_umask",
+    ),
+    TestedMutant(
+        "a child has the daemon's environment",
+        "keep_surroundings",
+        """
+            if (source := (spec.retry_of or spec.parent_id)):
+                db.execute(_INHERIT, (key, source))
+        """,
+        """
+            if (source := spec.retry_of):
+                db.execute(_INHERIT, (key, source))
+        """,
+        "runs/test_callers.py::test_children_have_what_their_parent_has",
+    ),
 )

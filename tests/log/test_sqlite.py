@@ -264,6 +264,8 @@ async def test_version_1_becomes_a_database_like_a_new_one(tmp_path: Path) -> No
         "CREATE INDEX runs_root ON runs(root_id)",
         "CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL",
         "ALTER TABLE events DROP COLUMN checksum",
+        "DROP TABLE callers",
+        "DROP TABLE environments",
         "PRAGMA user_version = 1",
     ):
         statement(path, sql)

@@ -37,7 +37,7 @@ class CommandInputs(Inputs):
 
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
-    #: The folder to run in; null is the home of the daemon's user.
+    #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
     env: dict[Name, Word] = Field(default_factory=dict)
     #: Exit codes that count as success.

@@ -312,6 +312,10 @@ def _placed(
 ) -> Mapping[str, Any]:
     """The inputs, in the caller's folder where the kind works in one and they name none."""
     cwd = None if surroundings is None else surroundings.cwd
-    if cwd is None or "cwd" in inputs or "cwd" not in kind.inputs.model_fields:
+    if (
+        cwd is None
+        or inputs.get("cwd") is not None
+        or "cwd" not in kind.inputs.model_fields
+    ):
         return inputs
     return {**inputs, "cwd": cwd}

@@ -61,7 +61,9 @@ def check_environment(packed: bytes, *, listed: bool, limit: int) -> bytes:
         for name, value in unpack(packed).items()
         if not name.startswith(OURS)
     }
-    kept = pack(passed_on(environ) if listed else environ)
+    if listed:
+        environ = passed_on(environ)
+    kept = pack(environ)
     if len(kept) <= limit:
         return kept
     sizes = {name: len(os.fsencode(value)) for name, value in environ.items()}

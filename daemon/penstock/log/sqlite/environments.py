@@ -23,6 +23,15 @@ _INHERIT = (
 )
 _UNUSED = "key NOT IN (SELECT environment FROM callers WHERE environment IS NOT NULL)"
 
+#: For the audit: runs whose environment is not there, with their last positions; and how many
+#: environments are kept that no run has.
+LOST_ENVIRONMENTS = (
+    "SELECT coalesce(run_id, ''), coalesce(last_position, 0) FROM callers"
+    " LEFT JOIN runs ON runs.key = run WHERE runs.key IS NULL"
+    " OR environment NOT IN (SELECT key FROM environments)"
+)
+COUNT_UNUSED = f"SELECT count(*) FROM environments WHERE {_UNUSED}"
+
 
 def keep_surroundings(db: sqlite3.Connection, key: int, spec: RunSpec) -> None:
     """Keep what a new run was given; a child and a retry have what the run they come from has."""
