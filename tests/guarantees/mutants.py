@@ -1005,7 +1005,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a caller's environment is told with its run",
-        "_queued",
+        "log/sqlite/handle_submit:_queued",
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
         """,
@@ -1016,7 +1016,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an environment outlives the runs that had it",
-        "prune",
+        "log/sqlite/handle_prune:prune",
         """
             if runs:
                 forget_unused(db)
@@ -1026,11 +1026,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what was forgotten is still in the file",
-        "forget_unused",
-        """
-            db.execute(f"UPDATE environments SET environ = zeroblob(length(environ)) WHERE {_UNUSED}")
-        """,
-        "",
+        "_set_up",
+        "db.execute('PRAGMA secure_delete = ON')",
+        "db.execute('PRAGMA secure_delete = OFF')",
         "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
     ),
     TestedMutant(

@@ -66,9 +66,5 @@ def find_surroundings(db: sqlite3.Connection, run_id: str) -> Surroundings | Non
 
 
 def forget_unused(db: sqlite3.Connection) -> None:
-    """Remove the environments that no run has any more, and their bytes from the file's pages."""
-    # A freed page keeps what stood in it until it is used again.
-    db.execute(
-        f"UPDATE environments SET environ = zeroblob(length(environ)) WHERE {_UNUSED}"
-    )
+    """Remove the environments that no run has any more."""
     db.execute(f"DELETE FROM environments WHERE {_UNUSED}")
