@@ -17,7 +17,7 @@ from fakes.penstock_command import Penstock
 from fakes.scripted_daemon import AT, ScriptedDaemon, hello, story, tells
 from penstock.client.surroundings import caller_of
 from penstock.words.address import Address
-from penstock.words.surroundings import unpack
+from penstock.words.surroundings import unpack_environ
 
 HERE = Address("http://localhost", socket=Path("/nowhere"))
 REPLY = {
@@ -112,10 +112,23 @@ def test_the_caller_gives_its_folder_its_environment_and_its_umask(
     body = submitted(daemon)
     assert body["inputs"]["cwd"] == os.getcwd()
     assert body["inputs"]["env"] == {"WANTED": "yes", "A": "b=c"}
-    sent = unpack(base64.b64decode(body["caller"]["environ"]))
+    sent = unpack_environ(base64.b64decode(body["caller"]["environ"]))
     assert sent.items() >= {"LC_TIME": "C", "AWS_SECRET": "no", "WANTED": "yes"}.items()
     assert "A" not in sent
     assert body["caller"]["umask"] == caller_of({}, HERE)["umask"]  # type: ignore[index]
+
+
+def test_inputs_as_json_may_name_the_folder_and_variables(
+    penstock: Penstock, daemon: ScriptedDaemon
+) -> None:
+    """CL-02: a flag goes before what they say, and where none is given they hold."""
+    said = '{"argv": ["x"], "cwd": "/", "env": {"A": "1", "B": "2"}}'
+    penstock("submit", "command", "--inputs", said)
+    assert submitted(daemon)["inputs"] == json.loads(said)
+    daemon.asked.clear()
+    penstock("submit", "command", "--inputs", said, "--env", "B=3", "--cwd", "/tmp")
+    inputs = submitted(daemon)["inputs"]
+    assert (inputs["cwd"], inputs["env"]) == ("/tmp", {"A": "1", "B": "3"})
 
 
 def test_a_name_that_is_not_set_is_refused(

@@ -15,7 +15,7 @@ import pytest
 from penstock.client.messages import name_caller
 from penstock.client.surroundings import caller_of, shell_environ, with_caller
 from penstock.words.address import Address
-from penstock.words.surroundings import CALLER_IN_META, unpack
+from penstock.words.surroundings import CALLER_IN_META, unpack_environ
 
 SOCKET = Address("http://localhost", socket=Path("/run/daemon.sock"))
 BODY: dict[str, Any] = {"kind": "command", "inputs": {"argv": ["true"]}}
@@ -39,7 +39,7 @@ def test_the_environment_the_umask_and_the_folder_are_sent(tmp_path: Path) -> No
     assert (told["umask"], told["cwd"]) == (0o027, str(tmp_path))
     sent = base64.b64decode(told["environ"])
     # Where no locale is set Python itself adds one, which no shell has said.
-    assert set(unpack(sent)) == {"BAD", "FOO", "PENSTOCK_TOKEN"}
+    assert set(unpack_environ(sent)) == {"BAD", "FOO", "PENSTOCK_TOKEN"}
     assert b"BAD=\xff\n\0" in sent
 
 

@@ -18,7 +18,7 @@ from penstock.pipeline import Kind, Log, Run
 from penstock.testing import FakeProgram, InMemoryCore, open_test_core
 from penstock.testing.faulty_store import open_memory_store
 from penstock.words.errors import OtherInputs, Refused, TooLarge
-from penstock.words.surroundings import Surroundings, pack
+from penstock.words.surroundings import Surroundings, pack_environ
 
 Clock = trio.testing.MockClock
 
@@ -28,7 +28,7 @@ SHELL = {"PATH": "/mine", "FOO": "1", "API_KEY": SECRET, "TERM": "xterm"}
 
 def shell(umask: int | None = 0o027, **environ: str) -> Surroundings:
     """What a shell with these variables sends."""
-    return Surroundings(pack({**SHELL, **environ}), umask)
+    return Surroundings(pack_environ({**SHELL, **environ}), umask)
 
 
 def given(core: InMemoryCore, number: int = -1) -> dict[str, str]:
@@ -70,7 +70,7 @@ async def test_who_sends_no_environment_gets_the_daemons_few_variables(
         await core.wait_ended(await core.submit("command", inputs()))
         assert processes.environs[0] == executor.environ
         assert processes.umasks == [None]
-        nothing = Surroundings(pack({"PENSTOCK_URL": "http://elsewhere"}))
+        nothing = Surroundings(pack_environ({"PENSTOCK_URL": "http://elsewhere"}))
         await core.wait_ended(
             await core.submit("command", inputs(), surroundings=nothing)
         )
@@ -181,7 +181,7 @@ async def test_a_run_whose_inputs_name_no_folder_runs_in_its_callers(
 ) -> None:
     """PT-08: it is an input then, as if it had been named; a kind that has none is left alone."""
     async with open_test_core([COMMAND, LOOP]) as core:
-        around = Surroundings(pack(SHELL), cwd="/my/folder")
+        around = Surroundings(pack_environ(SHELL), cwd="/my/folder")
         said = {"cwd": "/named"}
         for asked, expected in ((inputs(), "/my/folder"), (inputs(**said), "/named")):
             run_id = await core.submit("command", asked, surroundings=around)

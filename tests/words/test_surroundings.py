@@ -10,15 +10,17 @@ from penstock.words.errors import Refused, TooLarge
 from penstock.words.surroundings import (
     Surroundings,
     check_environment,
-    pack,
-    unpack,
+    pack_environ,
+    unpack_environ,
 )
 
 MIB = 1024 * 1024
 
 
 def kept(environ: dict[str, str], *, listed: bool = False) -> dict[str, str]:
-    return unpack(check_environment(pack(environ), listed=listed, limit=MIB))
+    return unpack_environ(
+        check_environment(pack_environ(environ), listed=listed, limit=MIB)
+    )
 
 
 def test_values_that_are_no_text_and_names_that_are_odd_arrive_as_they_were() -> None:
@@ -29,7 +31,7 @@ def test_values_that_are_no_text_and_names_that_are_odd_arrive_as_they_were() ->
         "EQUALS": "a=b",
         "ÄÖ": "ü",
     }
-    assert pack({"BYTES": odd["BYTES"]}) == b"BYTES=\xff\xfe\0"
+    assert pack_environ({"BYTES": odd["BYTES"]}) == b"BYTES=\xff\xfe\0"
     assert kept(odd) == odd
     assert list(kept(odd)) == list(odd), "in their order"
 
@@ -56,13 +58,13 @@ def test_an_environment_that_is_too_large_is_refused_with_its_largest_variables(
 ):
     environ = {"SMALL": "x", "LARGE": "x" * 500, "HUGE": "ä" * 1000, "MIDDLE": "x" * 50}
     with pytest.raises(TooLarge) as caught:
-        check_environment(pack(environ), listed=False, limit=1000)
+        check_environment(pack_environ(environ), listed=False, limit=1000)
     told = str(caught.value)
     assert "the environment has 2579 bytes; max_environment_bytes is 1000" in told
     assert "'HUGE' (2000 bytes), 'LARGE' (500 bytes), 'MIDDLE' (50 bytes)" in told
     assert "SMALL" not in told
     assert 'env = "listed"' in told
-    assert check_environment(pack(environ), listed=True, limit=10) == b""
+    assert check_environment(pack_environ(environ), listed=True, limit=10) == b""
 
 
 def test_nothing_of_it_is_in_what_a_traceback_or_a_log_would_say() -> None:

@@ -155,11 +155,20 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
-    """The caller's folder, and the variables that are part of what the run is."""
-    cwd = absolute(options.cwd or ".")
-    if not os.path.isdir(cwd):
-        raise Refused("--cwd", f"there is no folder {cwd}")
-    return {"cwd": cwd, "env": wanted_variables(session.environ, options.env)}
+    """The caller's folder, and the variables that are part of what the run is.
+
+    `--inputs` may name both; flags go before it.
+    """
+    found: dict[str, Any] = {}
+    if options.cwd or options.inputs.get("cwd") is None:
+        found["cwd"] = cwd = absolute(options.cwd or ".")
+        if not os.path.isdir(cwd):
+            raise Refused("--cwd", f"there is no folder {cwd}")
+    if options.env:
+        said = options.inputs.get("env")
+        wanted = wanted_variables(session.environ, options.env)
+        found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
+    return found
 
 
 def _located(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from penstock.words.address import Address, is_loopback
-from penstock.words.surroundings import pack
+from penstock.words.surroundings import pack_environ
 
 # What Python sets before our first line where the locale is C (PEP 538): no shell has said it.
 _COERCED = "LC_CTYPE"
@@ -35,7 +35,7 @@ def caller_of(environ: Mapping[str, str], address: Address) -> dict[str, Any] | 
         urlsplit(address.base).hostname or ""
     ):
         return None
-    packed = pack(shell_environ(environ))
+    packed = pack_environ(shell_environ(environ))
     caller: dict[str, Any] = {"environ": base64.b64encode(packed).decode()}
     if (umask := _umask()) is not None:
         caller["umask"] = umask

@@ -50,7 +50,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-from penstock.words.surroundings import Surroundings, unpack
+from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json, new_event_id
 from penstock.words.waiting import Waiting
 
@@ -328,7 +328,7 @@ class Run:
         return RunPrograms(
             self.run_id,
             self._tools.executor,
-            None if environ is None else unpack(environ),
+            None if environ is None else unpack_environ(environ),
             None if around is None else around.umask,
             KeptOutput(output_limits(self.config)),
             self.config.output_head_bytes,

@@ -32,14 +32,14 @@ class Surroundings:
     cwd: str | None = None
 
 
-def pack(environ: Mapping[str, str]) -> bytes:
+def pack_environ(environ: Mapping[str, str]) -> bytes:
     """The environment as the kernel has it; values that are no text are the bytes they were."""
     return b"".join(
         os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items()
     )
 
 
-def unpack(packed: bytes) -> dict[str, str]:
+def unpack_environ(packed: bytes) -> dict[str, str]:
     """The environment as `os.environ` would have it. Refused for a variable without a name."""
     environ = {}
     for piece in packed.split(b"\0"):
@@ -58,12 +58,12 @@ def check_environment(packed: bytes, *, listed: bool, limit: int) -> bytes:
     """
     environ = {
         name: value
-        for name, value in unpack(packed).items()
+        for name, value in unpack_environ(packed).items()
         if not name.startswith(OURS)
     }
     if listed:
         environ = passed_on(environ)
-    kept = pack(environ)
+    kept = pack_environ(environ)
     if len(kept) <= limit:
         return kept
     sizes = {name: len(os.fsencode(value)) for name, value in environ.items()}
