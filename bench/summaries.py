@@ -15,7 +15,7 @@ from fakes.history import recorded
 from fakes.texts import SAMPLES
 from penstock.llm.relevance import relevant
 from penstock.llm.summaries import summarise
-from penstock.llm.tokens import estimate
+from penstock.llm.token_estimate import estimate
 from penstock.words.events import CodeGenerated, Log, ModuleStarted
 from penstock.words.recorded import Recorded
 

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from fakes.texts import SAMPLES
 from fakes.tokenizers import tokenizers
-from penstock.llm.tokens import estimate
+from penstock.llm.token_estimate import estimate
 
 
 def main() -> None:

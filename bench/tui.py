@@ -32,12 +32,12 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Static
 
-from fakes.tui_processes import DaemonProcess, scripted_daemon
+from fakes.tui_processes import DaemonProcess, open_scene
 from penstock_tui.app import FRAME
-from penstock_tui.model import DashboardState
 from penstock_tui.monitor import utc_now
 from penstock_tui.rows import COLUMNS, row_of
 from penstock_tui.session import LiveSession
+from penstock_tui.state import DashboardState
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.run_table import Row, RunList
 
@@ -233,7 +233,7 @@ def main() -> None:
         ("dashboard", ["-m", "penstock_tui.main"]),
         ("DataTable", [__file__, "naive"]),
     ):
-        with scripted_daemon("--runs", str(RUNS), "--rate", str(RATE)) as daemon:
+        with open_scene("--runs", str(RUNS), "--rate", str(RATE)) as daemon:
             environ = {
                 **os.environ,
                 "PENSTOCK_URL": daemon.address.base,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from fakes.tui_processes import scripted_daemon
+from fakes.tui_processes import open_scene
 from fakes.tui_scene import FROZEN
 from penstock_tui.app import Dashboard
 from penstock_tui.picture import take_picture
@@ -32,7 +32,7 @@ PICTURES = (
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    with scripted_daemon("--scene", "busy", "--frozen") as daemon:
+    with open_scene("--scene", "busy", "--frozen") as daemon:
         for name, theme, size, run_id in PICTURES:
             app = Dashboard(
                 find=lambda: daemon.address,

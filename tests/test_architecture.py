@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,9 @@ MAY_SLEEP = {
     ): "in a thread; strangers' processes tell nobody they end",
     ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
-    ("runs/artifact.py", "pump"): "until the throttle's next piece is due",
+    ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
-    ("runs/artifact.py", "write"): "until a full throttle has room",
+    ("runs/artifact_writer.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
         "runs/retention.py",
@@ -59,11 +60,11 @@ MAY_SLEEP = {
     ): "the least time between two notices of one resource",
     ("client/bridge.py", "_listen"): "the pause before connecting again",
     (
-        "testing/programs.py",
+        "testing/fake_programs.py",
         "__call__",
     ): "as long as a fake program lasts, and takes to end",
     ("testing/faulty_store.py", "run"): "as long as a call of a store is to take",
-    ("testing/programs.py", "_perform"): "as long as a fake program lasts",
+    ("testing/fake_programs.py", "_perform"): "as long as a fake program lasts",
     ("service/watchdog.py", "keep_beating"): "between two signs of life of the loop",
     (
         "service/signals.py",
@@ -71,7 +72,7 @@ MAY_SLEEP = {
     ): "in a thread: the time that the end of the process has",
     (
         "concurrency/threads.py",
-        "run_in_thread",
+        "retry_threadless",
     ): "the pause before a thread is asked for again",
     (
         "concurrency/enduring.py",
@@ -98,8 +99,9 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
-def walk(source: str) -> Iterator[tuple[str, ast.AST]]:
-    """Every node with the name of the function it stands in."""
+@cache
+def walk(source: str) -> tuple[tuple[str, ast.AST], ...]:
+    """Every node with the name of the function it stands in; each file is parsed once."""
 
     def inside(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
         yield function, node
@@ -108,7 +110,20 @@ def walk(source: str) -> Iterator[tuple[str, ast.AST]]:
         for child in ast.iter_child_nodes(node):
             yield from inside(child, function)
 
-    yield from inside(ast.parse(source), "")
+    return tuple(inside(ast.parse(source), ""))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """The trees of all files are much; other tests need none of them."""
+    yield
+    walk.cache_clear()
+
+
+def told(check: Callable[[str], object], *but: str) -> dict[str, object]:
+    """What a check finds, by file; files named in `but` may have it."""
+    found = {name_of(path): check(path.read_text()) for path in FILES}
+    return {name: what for name, what in found.items() if what and name not in but}
 
 
 def imported(source: str) -> set[str]:
@@ -237,37 +252,33 @@ def defines(path: Path, name: str) -> bool:
     return True
 
 
-EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=name_of)
-
-
-@EVERY_FILE
-def test_the_daemon_runs_on_trio_alone(path: Path) -> None:
+def test_the_daemon_runs_on_trio_alone() -> None:
     """D-01"""
-    assert not {
-        n for n in imported(path.read_text()) if n.split(".")[0] in {"asyncio", "anyio"}
-    }
+
+    def others(source: str) -> set[str]:
+        roots = {name.split(".")[0] for name in imported(source)}
+        return roots & {"asyncio", "anyio"}
+
+    assert told(others) == {}
 
 
-@EVERY_FILE
-def test_nothing_is_endless(path: Path) -> None:
+def test_nothing_is_endless() -> None:
     """BP-04: no capacity and no deadline is infinite, and no buffer is without a bound."""
-    source = path.read_text()
-    assert endless(source) == []
-    if name_of(path) not in MAY_QUEUE:
-        assert queues(source) == []
+    assert told(endless) == {}
+    assert told(queues, *MAY_QUEUE) == {}
 
 
-@EVERY_FILE
-def test_terminals_are_made_in_one_place(path: Path) -> None:
+def test_terminals_are_made_in_one_place() -> None:
     """CC-01, law 1: `lifecycle.terminal`, called by `conclude` and by the store's decisions."""
-    source = path.read_text()
-    if name_of(path) == "words/lifecycle.py":
-        assert {f for f, n in walk(source) if isinstance(n, ast.Call)
-                and dotted(n.func) in TERMINALS} == {"terminal"}  # fmt: skip
-        return
-    assert makes_terminals(source) == []
-    if not name_of(path).startswith("log/"):
-        assert not calls_terminal(source)
+    lifecycle = "words/lifecycle.py"
+    assert told(makes_terminals, lifecycle) == {}
+    assert {
+        function
+        for function, node in walk((DAEMON / lifecycle).read_text())
+        if isinstance(node, ast.Call) and dotted(node.func) in TERMINALS
+    } == {"terminal"}
+    callers = told(calls_terminal, lifecycle)
+    assert {name for name in callers if not name.startswith("log/")} == set()
 
 
 #: May print: the one way out, click's own help, before any of ours is imported, and the last
@@ -275,18 +286,16 @@ def test_terminals_are_made_in_one_place(path: Path) -> None:
 PRINTERS = {"cli/output.py": None, "cli/main.py": 1, "unforeseen.py": 1}
 
 
-@EVERY_FILE
-def test_what_is_said_goes_out_in_one_place(path: Path) -> None:
+def test_what_is_said_goes_out_in_one_place() -> None:
     """TU-04: it is made harmless there, and every verb uses it."""
-    found = prints(path.read_text())
-    most = PRINTERS.get(name_of(path), 0)
-    assert most is None or len(found) <= most, found
+    for path in FILES:
+        found, most = prints(path.read_text()), PRINTERS.get(name_of(path), 0)
+        assert most is None or len(found) <= most, (name_of(path), found)
 
 
-@EVERY_FILE
-def test_cancelled_is_never_swallowed(path: Path) -> None:
+def test_cancelled_is_never_swallowed() -> None:
     """CC-03"""
-    assert swallows(path.read_text()) == []
+    assert told(swallows) == {}
 
 
 def test_who_is_dead_is_decided_in_one_place() -> None:
@@ -404,3 +413,18 @@ def test_each_check_sees_what_it_looks_for(check: object, planted: str) -> None:
     """A check that can see nothing proves nothing."""
     assert callable(check)
     assert check(planted)
+
+
+def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
+    """RS-01: a machine may refuse a thread; `run_in_thread` asks again, and says so in a sentence."""
+    package = ROOT / "daemon" / "penstock"
+    asking = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if re.search(
+            r"to_thread\.run_sync|lowlevel\.open_process|trio\.run_process",
+            file.read_text(),
+        )
+    }
+    allowed = {"concurrency/threads.py", "processes/process.py"}
+    assert {name for name in asking if not name.startswith("cli/")} == allowed

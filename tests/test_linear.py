@@ -28,8 +28,8 @@ from penstock.kinds.llms_txt.markup import (
 )
 from penstock.kinds.llms_txt.metadata import read_one
 from penstock.kinds.llms_txt.outline import read_readme
-from penstock.kinds.llms_txt.tree import File, decode
-from penstock.llm.tokens import estimate
+from penstock.kinds.llms_txt.source_tree import File, decode
+from penstock.llm.token_estimate import estimate
 from penstock.words.text import neutralise
 
 KIB = 1024

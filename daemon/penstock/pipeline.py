@@ -12,7 +12,7 @@ from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
-from penstock.runs.artifact import Artifact
+from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
@@ -55,7 +55,7 @@ from penstock.words.events import (
     TestStarted,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
-from penstock.words.priority import Priority
+from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
 from penstock.words.staleness import judge as judge_staleness
@@ -122,6 +122,7 @@ __all__ = [
     "judge_budget",
     "judge_staleness",
     "load_programs",
+    "priority_of_event",
     "read_layers",
     "run_in_thread",
     "spent_below",

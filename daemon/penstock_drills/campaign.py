@@ -46,7 +46,7 @@ class Tally:
     next: int = 0
     #: Measured seconds, and processes that were left, by what they were about.
     times: dict[str, list[float]] = field(default_factory=dict)
-    survivors: dict[str, int] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
     #: What could not be tried on this box, in words.
     notes: list[str] = field(default_factory=list)
 

@@ -98,7 +98,7 @@ def _note(tally: Tally, method: str, line: str) -> None:
     about = f"{method} {told['kind']}"
     tally.add(about, 1, [told["broken"]] if told["broken"] else [])
     tally.times.setdefault(about, []).append(round(told["seconds"], 4))
-    tally.survivors[about] = tally.survivors.get(about, 0) + told["survivors"]
+    tally.left[about] = tally.left.get(about, 0) + told["left"]
 
 
 @contextmanager

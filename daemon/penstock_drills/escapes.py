@@ -52,7 +52,7 @@ class Cancelled:
 
     kind: str
     seconds: float
-    survivors: int
+    left: int
     broken: str = ""
 
 
@@ -67,7 +67,7 @@ def living(mark: str) -> dict[int, int]:
     return found
 
 
-def judge(receipt: dict[str, Any], method: str, survivors: int) -> str:
+def judge(receipt: dict[str, Any], method: str, left: int) -> str:
     """What a receipt says wrongly, or shows to be wrong; empty if nothing."""
     wrong = []
     if receipt["outcome"] != "cancelled":
@@ -76,8 +76,8 @@ def judge(receipt: dict[str, Any], method: str, survivors: int) -> str:
         wrong.append(f"the method is {receipt['method']} and not {method}")
     if not receipt["gone_at"] or receipt["survivors"]:
         wrong.append(f"the receipt proves no end: survivors {receipt['survivors']}")
-    elif survivors:
-        wrong.append(f"the receipt says gone, and {survivors} are alive")
+    elif left:
+        wrong.append(f"the receipt says gone, and {left} are alive")
     return "; ".join(wrong)
 
 
@@ -126,12 +126,12 @@ class Escapes:
             with trio.fail_after(RECEIPT_SECONDS):
                 receipt = await self.client.cancel(mark, "a drill", wait=True)
         except (PenstockError, trio.TooSlowError) as error:
-            survivors = end(mark)
-            return Cancelled(kind, 0.0, survivors, f"{mark}: no receipt: {error!r}")
+            left = end(mark)
+            return Cancelled(kind, 0.0, left, f"{mark}: no receipt: {error!r}")
         seconds = trio.current_time() - begun
-        survivors = end(mark)
-        wrong = judge(receipt, self.orders.method, survivors)
-        return Cancelled(kind, seconds, survivors, f"{mark}: {wrong}" if wrong else "")
+        left = end(mark)
+        wrong = judge(receipt, self.orders.method, left)
+        return Cancelled(kind, seconds, left, f"{mark}: {wrong}" if wrong else "")
 
     async def _let_escape(self, kind: str, mark: str) -> None:
         file = self.folder / mark

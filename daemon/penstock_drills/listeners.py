@@ -1,4 +1,4 @@
-"""Clients of a drill: those that read, and those that take nothing until they are told to."""
+"""Clients of a drill: those that read, those that take nothing until told to, and what these must be told."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from penstock.words.address import Address
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 #: Reading in pieces of 4 KiB would cost a turn of the loop for each.
 RECEIVE_BYTES = 64 * 1024
+
+POLICIES: tuple[Overflow, ...] = ("catch_up", "drop_oldest", "disconnect")
+#: Close code of a client that its policy disconnects.
+CODE_LAGGED = 1013
 
 _EVENTS = '{"type":"events"'
 # Parsing every frame for each of 200 clients would make the drill slower than the daemon.
@@ -95,3 +99,19 @@ class Listener:
         while self.cursor < position and self.closed is None:
             await self._moved.wait()
             self._moved = trio.Event()
+
+
+def judge(listener: Listener, head: int, kept: int) -> list[str]:
+    """What is wrong, in words. `head`: all that was published; `kept`: what the store tells up to."""
+    wrong = [*listener.broken]
+    policy = listener.overflow
+    if bool(listener.gaps) != (policy == "drop_oldest"):
+        wrong.append(f"gaps {listener.gaps}")
+    if (listener.closed == CODE_LAGGED) != (policy == "disconnect"):
+        wrong.append(f"closed with {listener.closed}")
+    if policy != "disconnect" and listener.cursor < head:
+        wrong.append(f"told up to {listener.cursor} of {head}")
+    missed = max([head, *(last for _, last in listener.gaps)])
+    if kept < missed:
+        wrong.append(f"missed up to {missed}, and the store tells {kept}")
+    return wrong

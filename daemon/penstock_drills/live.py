@@ -59,7 +59,7 @@ def cancel(count: int | None, grace: float, as_json: bool, state: Any) -> None:
             "cancels": number,
             "p50_ms": round(1000 * percentile(tally.times.get(about, []), 0.5)),
             "p99_ms": round(1000 * percentile(tally.times.get(about, []), 0.99)),
-            "survivors": tally.survivors.get(about, 0),
+            "survivors": tally.left.get(about, 0),
         }
         for about, number in tally.done.items()
     }

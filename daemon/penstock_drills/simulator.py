@@ -18,9 +18,9 @@ from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
+from penstock.testing.fake_programs import FakeProcesses
 from penstock.testing.faulty_store import FaultyStore, StoreFault, inline
 from penstock.testing.in_memory import memory_environment
-from penstock.testing.programs import FakeProcesses
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable

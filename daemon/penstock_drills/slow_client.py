@@ -20,9 +20,14 @@ from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
 from penstock.words.lifecycle import COMPLETED
-from penstock_drills import policies
 from penstock_drills.crowd import Crowd, cpu_seconds, open_crowd
-from penstock_drills.listeners import Listener, open_connection
+from penstock_drills.listeners import (
+    CODE_LAGGED,
+    POLICIES,
+    Listener,
+    judge,
+    open_connection,
+)
 from penstock_drills.measured import Measured, Slice
 from penstock_drills.publisher import NAME, install
 from penstock_drills.scratch import Scratch, connected, open_scratch, started
@@ -179,7 +184,7 @@ class SlowClientDrill:
                         open_connection(self.client.address, after, policy)
                     ),
                 )
-                for policy in islice(cycle(policies.POLICIES), self.size.stalled)
+                for policy in islice(cycle(POLICIES), self.size.stalled)
             ]
 
     async def _let_read(
@@ -199,10 +204,10 @@ class SlowClientDrill:
         told = self.measured
         kept = await self._last_in_store(after)
         for listener in stalled:
-            wrong = policies.judge(listener, self.head, kept)
+            wrong = judge(listener, self.head, kept)
             told.gaps += bool(listener.gaps)
             told.dropped += sum(last - first + 1 for first, last in listener.gaps)
-            told.disconnected += listener.closed == policies.CODE_LAGGED
+            told.disconnected += listener.closed == CODE_LAGGED
             told.caught_up += not wrong
             told.broken += [f"stalled, {listener.overflow}: {word}" for word in wrong]
 

@@ -1,17 +1,22 @@
-"""The command line in this process, and a scripted daemon where it looks for one."""
+"""The command line in this process, and a daemon where it looks for one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from fakes.beside import open_beside
+from fakes.foreign_daemon import ForeignDaemon, open_foreign_daemon
+from fakes.house_beside import HouseBeside, open_house_beside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import ScriptedDaemon
-from fakes.scripted_thread import scripted_daemon
 from penstock.cli.main import cli
+from penstock.kinds.command import KIND as COMMAND
+from penstock.kinds.llms_txt.pipeline import KIND as LLMS_TXT
+from penstock.pipeline import Kind
 
 
 @pytest.fixture
@@ -30,8 +35,29 @@ def penstock() -> Penstock:
 
 
 @pytest.fixture
-def daemon(home: Path) -> Iterator[ScriptedDaemon]:
-    """A scripted daemon at the socket where a real one would be."""
-    with scripted_daemon(home / "run" / "penstock" / "daemon.sock") as daemon:
-        daemon.routes["GET", "/health"] = (200, {"status": "ok"})
-        yield daemon
+def socket(home: Path) -> Path:
+    """Where the command line looks for a daemon."""
+    folder = home / "run" / "penstock"
+    folder.mkdir(mode=0o700)
+    return folder / "daemon.sock"
+
+
+@pytest.fixture
+def kinds() -> tuple[Kind, ...]:
+    """What the real daemon runs beside the kinds of every house; a module may have its own."""
+    return (COMMAND, LLMS_TXT)
+
+
+@pytest.fixture
+def daemon(socket: Path, kinds: tuple[Kind, ...]) -> Iterator[HouseBeside]:
+    """The real server before a real core in memory."""
+    with open_house_beside(socket, *kinds) as house:
+        yield house
+
+
+@pytest.fixture
+def foreign_daemon(socket: Path) -> Iterator[ForeignDaemon]:
+    """A daemon that says what ours never does."""
+    with open_beside(partial(open_foreign_daemon, socket)) as beside:
+        beside.opened.routes["GET", "/health"] = (200, {"status": "ok"})
+        yield beside.opened

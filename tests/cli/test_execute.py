@@ -1,4 +1,4 @@
-"""CL-02: `run` ends as the run did, and Ctrl-C cancels it."""
+"""CL-02: `run` ends as the run did, and Ctrl-C cancels it; what is sent to submit a run."""
 
 from __future__ import annotations
 
@@ -6,110 +6,276 @@ import base64
 import json
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from trio_websocket import WebSocketConnection
 
+from fakes.foreign_daemon import ForeignDaemon
+from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon, hello, story, tells
 from penstock.client.surroundings import caller_of
+from penstock.kinds.command import KIND as COMMAND
+from penstock.pipeline import Inputs, Kind, Output, Run
+from penstock.testing import FakeProgram
 from penstock.words.address import Address
+from penstock.words.events import RunCancelled, RunCancelRequested
 from penstock.words.surroundings import unpack_environ
 
 HERE = Address("http://localhost", socket=Path("/nowhere"))
-REPLY = {
-    "run_id": "r", "kind": "command", "state": "queued", "priority": "MEDIUM", "sequence": 1,
-    "position": 1, "websocket_url": "ws://x/ws/r",
-}  # fmt: skip
-FAILED = {"type": "run.failed", "reason": "error", "error": "exit code 2"}
-TIMED_OUT = {
-    "type": "run.failed",
-    "reason": "timeout",
-    "error": "the run used up its time",
-}
-CANCELLED = {"type": "run.cancelled", "reason": "requested"}
+
+#: Seconds for the thread that interrupts to be over.
+PATIENCE = 10.0
 
 
-@pytest.fixture(autouse=True)
-def accepting(daemon: ScriptedDaemon) -> None:
-    daemon.routes["POST", "/runs"] = (202, REPLY)
+class TellingInputs(Inputs):
+    """A tree to tell of."""
+
+    source: str
 
 
-def submitted(daemon: ScriptedDaemon) -> dict[str, Any]:
-    [body] = [asked.body for asked in daemon.asked if asked.method == "POST"]
-    return dict(body)
+class Told(Output):
+    """What came of it."""
+
+    files: int
 
 
+async def tell(run: Run, _inputs: TellingInputs) -> Told:
+    """Reach something, and say twice that it reads on."""
+    await run.milestone("repo_fetched", files=3)
+    for _ in range(2):
+        await run.progress("reading", 0.5)
+    return Told(files=3)
+
+
+TELLS = Kind("llms-txt", "Tells a story", TellingInputs, Told, tell)
+
+
+class Stubborn:
+    """Runs that do not end before the test lets them, however they are cancelled."""
+
+    def __init__(self) -> None:
+        self.may_go = trio.Event()
+
+    def kind(self) -> Kind:
+        return Kind("stubborn", "Does not go", Inputs, Output, self.stay)
+
+    async def stay(self, _run: Run, _inputs: Inputs) -> Output:
+        with trio.CancelScope(shield=True):
+            await self.may_go.wait()
+        return Output()
+
+
+@pytest.fixture
+def stubborn() -> Stubborn:
+    return Stubborn()
+
+
+@pytest.fixture
+def kinds(stubborn: Stubborn) -> tuple[Kind, ...]:
+    return (COMMAND, TELLS, stubborn.kind())
+
+
+@pytest.fixture
+def programs(daemon: HouseBeside) -> dict[str, FakeProgram]:
+    """What the daemon's programs do, by their names."""
+    programs = daemon.processes.programs
+    programs["make"] = FakeProgram(stdout=b"to stdout\n", stderr=b"to stderr\n")
+    programs["hang"] = FakeProgram.hanging()
+    return programs
+
+
+@pytest.mark.usefixtures("programs")
 def test_output_goes_where_the_program_sent_it(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    daemon.scripts = [tells(*story())]
     result = penstock("run", "command", "--", "make", "test")
     assert (result.exit_code, result.stdout, result.stderr) == (
         0,
         "to stdout\n",
         "to stderr\n",
     )
-    assert submitted(daemon)["inputs"]["argv"] == ["make", "test"]
+    assert daemon.processes.started == [("make", "test")]
+
+
+def failed(daemon: HouseBeside) -> None:
+    daemon.submit("sleep", {"fail": True}, run_id="r")
+
+
+def timed_out(daemon: HouseBeside) -> None:
+    daemon.submit("echo", run_id="r", timeout=0.01)
+
+
+def cancelled(daemon: HouseBeside) -> None:
+    # It was cancelled before it came.
+    daemon.beside.do(daemon.house.core.control.cancel, "r", "requested")
+    daemon.submit("echo", run_id="r")
 
 
 @pytest.mark.parametrize(
-    ("end", "code"), [(FAILED, 1), (TIMED_OUT, 124), (CANCELLED, 143)], ids=["failed", "timeout", "cancelled"]
+    ("ended", "code"), [(failed, 1), (timed_out, 124), (cancelled, 143)], ids=["failed", "timeout", "cancelled"]
 )  # fmt: skip
-@pytest.mark.parametrize("verb", ["run", "follow", "wait"])
+@pytest.mark.parametrize("verb", ["follow", "wait"])
 def test_the_exit_code_is_that_of_the_run(
     penstock: Penstock,
-    daemon: ScriptedDaemon,
+    daemon: HouseBeside,
     verb: str,
-    end: dict[str, Any],
+    ended: Callable[[HouseBeside], None],
     code: int,
 ) -> None:
-    daemon.routes["GET", "/runs/r"] = (
-        200,
-        {"kind": "command", "state": "x", "position": 5},
-    )
-    daemon.scripts = [tells(*story(**end))]
-    args = ["run", "command", "--", "x"] if verb == "run" else [verb, "r"]
-    result = penstock(*args)
+    ended(daemon)
+    result = penstock(verb, "r")
     assert result.exit_code == code
     assert result.stderr.splitlines()[-1].startswith("penstock: r ")
 
 
-def test_json_is_every_fact_as_a_line(
-    penstock: Penstock, daemon: ScriptedDaemon
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("sleep", "--fail"), 1),
+        (("echo", "--timeout", "0.01"), 124),
+        (("echo", "--id", "cancelled"), 143),
+    ],
+)
+def test_run_ends_as_the_run_did(
+    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...], code: int
 ) -> None:
-    daemon.scripts = [tells(*story())]
-    result = penstock("run", "command", "--json", "--", "x")
-    assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    daemon.beside.do(daemon.house.core.control.cancel, "cancelled", "requested")
+    result = penstock("run", *words)
+    assert result.exit_code == code
+    assert result.stderr.splitlines()[-1].startswith("penstock: ")
+
+
+@pytest.mark.usefixtures("programs")
+def test_json_is_every_fact_as_a_line(penstock: Penstock, daemon: HouseBeside) -> None:
+    result = penstock("run", "command", "--json", "--id", "r", "--", "make")
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    recorded = daemon.beside.do(daemon.house.facts, "r")
+    assert [fact["position"] for fact in told] == [fact.position for fact in recorded]
+    assert told[-1]["event"]["type"] == "run.completed"
+
+
+def test_other_kinds_tell_a_story_and_give_their_result(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """Without a terminal, plain lines on stderr; the result is the data."""
+    result = penstock("run", "llms-txt", ".")
+    assert json.loads(result.stdout) == {"files": 3}
+    lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
+    assert lines == ["started", "repo_fetched files=3", "reading"]
+    assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
+
+
+@contextmanager
+def interrupting(
+    daemon: HouseBeside, run_id: str, *, twice: bool = False
+) -> Iterator[None]:
+    """Ctrl-C for the command in this block once it reads; once more when it cancels the run."""
+
+    def interrupt() -> None:
+        daemon.beside.do(daemon.house.wait_subscribers, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        if twice:
+            daemon.wait_fact(run_id, RunCancelRequested)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("programs")
+def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-02"""
+    with interrupting(daemon, "r"):
+        result = penstock("run", "command", "--id", "r", "--", "hang")
+    assert result.exit_code == 130
+    assert "nothing of it is left (subreaper: 1001)" in result.stderr
+    assert daemon.view("r").state == "cancelled"
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
+    penstock: Penstock, daemon: HouseBeside, stubborn: Stubborn
+) -> None:
+    """CL-02"""
+    with interrupting(daemon, "r", twice=True):
+        result = penstock("run", "stubborn", "--id", "r")
+    assert result.exit_code == 130
+    assert "cancelling r goes on" in result.stderr
+    assert daemon.view("r").state == "running"
+    daemon.beside.token.run_sync_soon(stubborn.may_go.set)
+    daemon.wait_fact("r", RunCancelled)
+
+
+@pytest.mark.parametrize("verb", ["follow", "wait"])
+def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
+    penstock: Penstock, daemon: HouseBeside, verb: str
+) -> None:
+    """CL-02"""
+    daemon.start("r")
+    with interrupting(daemon, "r"):
+        result = penstock(verb, "r")
+    assert result.exit_code == 130
+    assert "r goes on" in result.stderr
+    assert daemon.view("r").state == "running"
+
+
+def test_wait_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-02 Several errors at once are sentences too."""
+    daemon.submit("sleep", run_id="c")
+    result = penstock("wait", "a", "b", "c")
+    assert result.exit_code == 3
+    assert result.stdout == "c  completed\n"
+    assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
+        "penstock: a:", "penstock: b:",
+    ]  # fmt: skip
+
+
+# -- what is sent
+
+REPLY = {"run_id": "r", "kind": "command"}
+
+
+@pytest.fixture
+def taking(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
+    """A daemon that takes whatever it is sent."""
+    foreign_daemon.routes["POST", "/runs"] = (202, REPLY)
+    return foreign_daemon
+
+
+def submitted(daemon: ForeignDaemon) -> dict[str, Any]:
+    [body] = [asked.body for asked in daemon.asked if asked.method == "POST"]
+    return dict(body)
 
 
 def test_a_shell_is_asked_for_explicitly(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
-    daemon.scripts = [tells(*story())]
-    penstock("run", "command", "--shell", "a | b")
-    assert submitted(daemon)["inputs"]["shell"] == "a | b"
+    penstock("submit", "command", "--shell", "a | b")
+    assert submitted(taking)["inputs"]["shell"] == "a | b"
 
 
 def test_the_caller_gives_its_folder_its_environment_and_its_umask(
-    penstock: Penstock, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+    penstock: Penstock, taking: ForeignDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PT-07 PT-08: what a run is are its folder and what `--env` names; the rest is beside it."""
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("AWS_SECRET", "no")
     monkeypatch.setenv("WANTED", "yes")
-    daemon.scripts = [tells(*story())]
-    penstock("run", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
-    body = submitted(daemon)
+    penstock("submit", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
+    body = submitted(taking)
     assert body["inputs"]["cwd"] == os.getcwd()
     assert body["inputs"]["env"] == {"WANTED": "yes", "A": "b=c"}
     sent = unpack_environ(base64.b64decode(body["caller"]["environ"]))
@@ -119,29 +285,29 @@ def test_the_caller_gives_its_folder_its_environment_and_its_umask(
 
 
 def test_inputs_as_json_may_name_the_folder_and_variables(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     """CL-02: a flag goes before what they say, and where none is given they hold."""
     said = '{"argv": ["x"], "cwd": "/", "env": {"A": "1", "B": "2"}}'
     penstock("submit", "command", "--inputs", said)
-    assert submitted(daemon)["inputs"] == json.loads(said)
-    daemon.asked.clear()
+    assert submitted(taking)["inputs"] == json.loads(said)
+    taking.asked.clear()
     penstock("submit", "command", "--inputs", said, "--env", "B=3", "--cwd", "/tmp")
-    inputs = submitted(daemon)["inputs"]
+    inputs = submitted(taking)["inputs"]
     assert (inputs["cwd"], inputs["env"]) == ("/tmp", {"A": "1", "B": "3"})
 
 
 def test_a_name_that_is_not_set_is_refused(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     result = penstock("run", "command", "--env", "NOT_SET_HERE", "--", "x")
     assert result.exit_code == 2
     assert "NOT_SET_HERE is not set here" in result.stderr
-    assert daemon.asked == []
+    assert taking.asked == []
 
 
 def test_every_wish_reaches_the_daemon(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     result = penstock(
         "submit", "llms-txt", ".", "--out", "there", "--priority", "high", "--id", "r",
@@ -149,7 +315,7 @@ def test_every_wish_reaches_the_daemon(
         "--inputs", '{"name": "n"}', "--section-links", "7",
     )  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "r\n")
-    body = submitted(daemon)
+    body = submitted(taking)
     assert body.pop("caller").keys() == {"environ", "umask", "cwd"}
     assert body == {
         "kind": "llms-txt", "priority": "HIGH", "run_id": "r", "after": ["p"], "timeout": 3.0,
@@ -162,16 +328,16 @@ def test_every_wish_reaches_the_daemon(
 
 
 def test_a_git_address_is_left_as_it_is(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     for source in ("https://host/x.git", "git@host:path", "file:///x"):
-        daemon.asked.clear()
+        taking.asked.clear()
         penstock("submit", "llms-txt", source)
-        assert submitted(daemon)["inputs"]["source"] == source
+        assert submitted(taking)["inputs"]["source"] == source
 
 
 def test_a_kind_only_the_daemon_knows_has_its_flags(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, taking: ForeignDaemon
 ) -> None:
     """Flags come from the schema that the daemon tells."""
     schema = {
@@ -191,7 +357,7 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "required": ["where"],
     }
     kind = {"name": "plugged", "summary": "Does things", "inputs": schema}
-    daemon.routes["GET", "/pipelines"] = (200, {"pipelines": [kind]})
+    taking.routes["GET", "/pipelines"] = (200, {"pipelines": [kind]})
     told = penstock("submit", "plugged", "--help").stdout
     assert "(required)" in told
     assert "At most; without it: any  [default: 20]" in " ".join(told.split("\n"))
@@ -200,117 +366,8 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "--size", "small", "--deep", '{"a": [1]}',
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert submitted(daemon)["inputs"] == {
+    assert submitted(taking)["inputs"] == {
         "where": os.path.join(os.getcwd(), "x"), "many": ["a", "b"], "fast": False,
         "size": "small", "deep": {"a": [1]},
     }  # fmt: skip
     assert penstock("submit", "plugged", "--size", "huge").exit_code == 2
-
-
-def test_other_kinds_tell_a_story_and_give_their_result(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """Without a terminal, plain lines on stderr; the result is the data."""
-    daemon.routes["POST", "/runs"] = (202, {**REPLY, "kind": "llms-txt"})
-    told = story(type="run.completed", result={"files": 3})
-    told[2]["event"] = {
-        "type": "milestone",
-        "name": "repo_fetched",
-        "metadata": {"files": 3},
-    }
-    told[3]["event"] = {"type": "progress", "step": "reading", "fraction": 0.5}
-    told[4:4] = [{**told[3], "sequence": 5, "position": 5}]
-    told[5] |= {"sequence": 6, "position": 6}
-    daemon.scripts = [tells(*told)]
-    result = penstock("run", "llms-txt", ".")
-    assert json.loads(result.stdout) == {"files": 3}
-    lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
-    assert lines == ["started", "repo_fetched files=3", "reading"]
-    daemon.scripts = [tells(*told)]
-    assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
-
-
-def interrupts(times: int, *, ends: bool) -> Any:
-    """A script: hello, then Ctrl-C for the command that reads it, then the end, if there is one."""
-
-    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
-        told = story(type="run.cancelled", reason="interrupted")
-        await connection.send_message(hello())
-        await connection.send_message(
-            json.dumps({"type": "events", "events": told[:3]})
-        )
-        for _ in range(times):
-            await trio.sleep(0.3)
-            os.kill(os.getpid(), signal.SIGINT)
-        if not ends:
-            await trio.sleep_forever()
-        await connection.send_message(
-            json.dumps({"type": "events", "events": told[3:]})
-        )
-
-    return play
-
-
-RECEIPT = {
-    "run_id": "r", "outcome": "cancelled", "requested_at": AT, "gone_at": AT,
-    "method": "session", "pids": [42], "survivors": [],
-}  # fmt: skip
-
-
-def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02"""
-    daemon.scripts = [interrupts(1, ends=True)]
-    daemon.routes["POST", "/runs/r/cancel"] = (200, RECEIPT)
-    result = penstock("run", "command", "--", "sleep", "9")
-    assert result.exit_code == 130
-    assert "nothing of it is left (session: 42)" in result.stderr
-    assert [a.target for a in daemon.asked if a.method == "POST"] == [
-        "/runs",
-        "/runs/r/cancel?wait=1",
-    ]
-
-
-def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02"""
-    daemon.scripts = [interrupts(2, ends=False)]
-    daemon.routes["POST", "/runs/r/cancel"] = (200, RECEIPT)
-    result = penstock("run", "command", "--", "sleep", "9")
-    assert result.exit_code == 130
-    assert "cancelling r goes on" in result.stderr
-
-
-def test_wait_tells_of_each_run_that_cannot_be_waited_for(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    """CL-02 Several errors at once are sentences too."""
-    daemon.routes["GET", "/runs/c"] = (
-        200,
-        {"kind": "command", "state": "completed", "position": 5},
-    )
-    daemon.scripts = [tells(*story("c"))]
-    result = penstock("wait", "a", "b", "c")
-    assert result.exit_code == 3
-    assert result.stdout == "c  completed\n"
-    assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
-        "penstock: a:", "penstock: b:",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("verb", ["follow", "wait"])
-def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
-    penstock: Penstock, daemon: ScriptedDaemon, verb: str
-) -> None:
-    """CL-02"""
-    daemon.routes["GET", "/runs/r"] = (
-        200,
-        {"kind": "command", "state": "running", "position": 3},
-    )
-    daemon.scripts = [interrupts(1, ends=False)]
-    result = penstock(verb, "r")
-    assert result.exit_code == 130
-    assert "r goes on" in result.stderr
-    assert [a.target for a in daemon.asked if a.method == "POST"] == []

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
+from fakes.foreign_daemon import ForeignDaemon
+from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import ScriptedDaemon
 from penstock.cli import main
 from penstock.cli.main import VERBS, cli
 
@@ -92,12 +93,12 @@ def test_no_daemon_is_69_and_says_how_to_start_one(
 
 
 def test_a_named_daemon_that_is_not_there_is_never_replaced(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
     """CL-02 With --url there is no fallback, not even to a running daemon."""
     result = penstock("--url", "http://127.0.0.1:1", "run", "command", "--", "true")
     assert result.exit_code == 69
-    assert daemon.asked == []
+    assert daemon.untouched
 
 
 @pytest.mark.parametrize(
@@ -112,11 +113,15 @@ def test_a_named_daemon_that_is_not_there_is_never_replaced(
     ],
 )
 def test_the_daemons_errors_have_their_exit_codes(
-    penstock: Penstock, daemon: ScriptedDaemon, status: int, type_: str, code: int
+    penstock: Penstock,
+    foreign_daemon: ForeignDaemon,
+    status: int,
+    type_: str,
+    code: int,
 ) -> None:
     """CL-01"""
     document = {"type": f"urn:penstock:{type_}", "title": "x", "detail": "the sentence"}
-    daemon.routes["POST", "/runs"] = (status, document)
+    foreign_daemon.routes["POST", "/runs"] = (status, document)
     result = penstock("submit", "command", "--", "true")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr == "penstock: the sentence\n"
@@ -146,10 +151,10 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_errors_of_others_cannot_drive_the_terminal(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, foreign_daemon: ForeignDaemon
 ) -> None:
     document = {"type": "urn:penstock:conflict", "detail": "bad \x1b]0;title\x07 text"}
-    daemon.routes["POST", "/runs/r/interventions"] = (409, document)
+    foreign_daemon.routes["POST", "/runs/r/interventions"] = (409, document)
     result = penstock("intervene", "r", "text")
     assert result.exit_code == 4
     assert "\x1b" not in result.stderr

@@ -8,14 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+import trio
 
+from fakes.house_beside import open_house_beside
 from fakes.model_server import start_model_server
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
-from fakes.scripted_daemon import ScriptedDaemon
 from penstock.llm.prompts import GENERIC
+from penstock.pipeline import Run
 
 ROW = {
     "model": "mistral:7b",
@@ -32,16 +35,27 @@ ROW = {
 }
 
 
+class Measured:
+    """Models of which this is known."""
+
+    def for_run(self, run: Run) -> NoReturn:
+        raise NotImplementedError
+
+    async def describe(self) -> list[dict[str, Any]]:
+        await trio.lowlevel.checkpoint()
+        return [ROW]
+
+
 def test_models_are_listed_with_their_measured_speed(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, socket: Path
 ) -> None:
-    daemon.routes["GET", "/models"] = (200, {"models": [ROW]})
-    shown = penstock("models")
+    with open_house_beside(socket, models=Measured()):
+        shown, told = penstock("models"), penstock("models", "--json")
     assert shown.exit_code == 0
     assert shown.stdout.splitlines()[1].split() == [
         "mistral:7b", "8192?", "41.2", "3", "http://box:11434", "yes",
     ]  # fmt: skip
-    assert json.loads(penstock("models", "--json").stdout) == ROW
+    assert json.loads(told.stdout) == ROW
 
 
 @pytest.mark.processes

@@ -355,14 +355,13 @@ def test_prune_forgets_what_has_ended_and_spares_what_goes_on(
     home: Path, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """RS-05 The logs of embedded daemons too; a running daemon prunes by itself."""
-    call("run", "command", "--id", "old", "--", "true")
     running = started("run", "command", "--id", "going", "--shell", "echo on; sleep 60")
     assert line_of(running) == "on\n"
+    for run_id in ("old", "newest"):
+        call("run", "command", "--id", run_id, "--", "true")
     logs = home / "state" / "penstock" / "embedded"
-    for file in logs.glob("*.db"):
-        os.utime(file, (0, 0))
-    assert json_of("prune")[0]["runs"] == ["old"]
-    assert [file.name for file in logs.glob("*.db")] == ["going.db"]
+    assert json_of("prune", "--older-than", "0")[0]["runs"] == ["old"]
+    assert sorted(file.name for file in logs.glob("*.db")) == ["going.db", "newest.db"]
 
 
 def test_prune_removes_the_folders_of_what_it_forgets(

@@ -3,112 +3,133 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon
-
-RECEIPT: dict[str, Any] = {
-    "run_id": "r", "outcome": "cancelled", "requested_at": AT, "gone_at": AT,
-    "method": "cgroup", "pids": [7, 8], "survivors": [],
-}  # fmt: skip
+from penstock.testing import FakeProgram
+from penstock.words.events import ProcessStarted, Progress
 
 
-def row(run_id: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "run_id": run_id, "kind": "command", "state": "running", "priority": "MEDIUM",
-        "created_at": AT, **changes,
-    }  # fmt: skip
+def told(penstock: Penstock, *args: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in penstock(*args, "--json").stdout.splitlines()]
 
 
-def test_a_list_is_a_table_or_ndjson(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    daemon.routes["GET", "/runs"] = (
-        200,
-        {"runs": [row("one"), row("two")], "next": None},
-    )
+def test_a_list_is_a_table_or_ndjson(penstock: Penstock, daemon: HouseBeside) -> None:
+    for run_id in ("one", "two"):
+        daemon.start(run_id)
     lines = penstock("list").stdout.splitlines()
     assert lines[0].split() == ["ID", "KIND", "STATE", "PRIORITY", "CREATED", "STEP"]
-    assert [line.split()[0] for line in lines[1:]] == ["one", "two"]
-    told = [json.loads(line) for line in penstock("list", "--json").stdout.splitlines()]
-    assert [r["run_id"] for r in told] == ["one", "two"]
-    assert told[0]["created_at"] == AT
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["two", "echo", "running"],
+        ["one", "echo", "running"],
+    ]
+    rows = told(penstock, "list")
+    assert [row["run_id"] for row in rows] == ["two", "one"]
+    assert rows[0]["created_at"].endswith("Z")
 
 
-def test_a_list_says_why_a_run_failed(
-    penstock: Penstock, daemon: ScriptedDaemon
-) -> None:
-    failed = row("r", state="failed", reason="error", error="exit status 3")
-    daemon.routes["GET", "/runs"] = (200, {"runs": [failed], "next": None})
-    assert "exit status 3" in penstock("list").stdout
+def test_a_list_says_why_a_run_failed(penstock: Penstock, daemon: HouseBeside) -> None:
+    daemon.submit("sleep", {"fail": True}, run_id="r")
+    daemon.wait_ended("r")
+    assert "asked to fail" in penstock("list").stdout
 
 
 def test_filter_words_go_to_the_daemon_as_written(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    daemon.routes["GET", "/runs"] = (200, {"runs": [], "next": None})
-    penstock("list", "state:failed", "label:a=b", "two words", "!no")
-    assert (
-        "q=state%3Afailed+label%3Aa%3Db+%22two+words%22+%21no" in daemon.asked[0].target
+    daemon.submit(
+        "sleep", {"fail": True}, run_id="yes", labels={"a": "b", "n": "two words"}
     )
+    daemon.submit(
+        "sleep", {"fail": True}, run_id="no", labels={"a": "b", "n": "two words"}
+    )
+    daemon.submit(
+        "sleep", {"fail": True}, run_id="y", labels={"a": "b", "n": "words two"}
+    )
+    daemon.wait_ended("yes", "no", "y")
+    words = ("state:failed", "label:a=b", "two words", "!no")
+    assert [row["run_id"] for row in told(penstock, "list", *words)] == ["yes"]
 
 
 def test_times_are_local_for_people_and_utc_in_json(
-    penstock: Penstock, daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CL-01"""
-    import time
-
+    daemon.start("r")
+    created = daemon.view("r").created_at
+    assert created is not None
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    daemon.routes["GET", "/runs/r"] = (200, row("r"))
     try:
-        assert "2026-01-02 12:04:05" in penstock("show", "r").stdout
-        assert json.loads(penstock("show", "r", "--json").stdout)["created_at"] == AT
+        local = (created + timedelta(hours=9)).strftime("%Y-%m-%d %H:%M:%S")
+        assert local in penstock("show", "r").stdout
+        [row] = told(penstock, "show", "r")
+        assert datetime.fromisoformat(row["created_at"]) == created
+        assert datetime.fromisoformat(row["created_at"]).tzinfo == UTC
     finally:
         monkeypatch.undo()
         time.tzset()
 
 
 def test_a_hostile_name_stays_in_its_cell(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    step = "line\nbreak \x1b[2J"
-    daemon.routes["GET", "/runs"] = (200, {"runs": [row("r", step=step)], "next": None})
+    daemon.start("r")
+    daemon.record("r", Progress(step="line\nbreak \x1b[2J"))
     result = penstock("list")
+    assert "break" in result.stdout
     assert len(result.stdout.splitlines()) == 2
     assert "\x1b" not in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, "r cancelled, nothing of it is left (cgroup: 7 8)"),
-        ({"outcome": "already_terminal"}, "r had ended before"),
-        ({"outcome": "tombstoned"}, "will not start"),
-        ({"gone_at": None}, "r: cancel requested"),
-    ],
-)
-def test_a_receipt_is_a_sentence(
-    penstock: Penstock, daemon: ScriptedDaemon, changes: dict[str, Any], said: str
+def executing(daemon: HouseBeside, program: FakeProgram) -> None:
+    """The run `r` executes this program."""
+    daemon.processes.programs["x"] = program
+    daemon.submit("command", {"argv": ["x"], "cwd": "/"}, run_id="r")
+    daemon.wait_fact("r", ProcessStarted)
+
+
+def test_the_receipt_of_what_is_gone_is_a_sentence(
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
     """CN-01, CN-03"""
-    daemon.routes["POST", "/runs/r/cancel"] = (200, {**RECEIPT, **changes})
+    executing(daemon, FakeProgram.hanging())
     result = penstock("cancel", "r", "--wait")
     assert result.exit_code == 0
-    assert said in result.stdout
+    assert result.stdout == "r cancelled, nothing of it is left (subreaper: 1001)\n"
+    again = penstock("cancel", "r", "--wait")
+    assert (again.exit_code, again.stdout) == (0, "r had ended before\n")
 
 
-@pytest.mark.parametrize("survivors", [[9], "unknown"])
+def test_a_cancel_that_nobody_waits_for_claims_no_more_than_it_knows(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CN-01"""
+    executing(daemon, FakeProgram.hanging())
+    result = penstock("cancel", "r")
+    assert (result.exit_code, result.stdout) == (0, "r: cancel requested\n")
+
+
+def test_the_receipt_of_a_run_that_is_to_come_says_that_it_will_not_start(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CN-03"""
+    result = penstock("cancel", "r", "--wait")
+    assert result.exit_code == 0
+    assert "will not start" in result.stdout
+
+
+@pytest.mark.parametrize("survivors", [(9,), "unknown"])
 def test_a_receipt_with_survivors_claims_nothing_and_fails(
-    penstock: Penstock, daemon: ScriptedDaemon, survivors: Any
+    penstock: Penstock, daemon: HouseBeside, survivors: Any
 ) -> None:
     """CN-06"""
-    receipt = {**RECEIPT, "gone_at": None, "survivors": survivors}
-    daemon.routes["POST", "/runs/r/cancel"] = (200, receipt)
+    executing(daemon, FakeProgram(seconds=None, survivors=survivors))
     result = penstock("cancel", "r", "--wait")
     assert result.exit_code == 1
     assert "nothing of it is left" not in result.stdout
@@ -116,9 +137,13 @@ def test_a_receipt_with_survivors_claims_nothing_and_fails(
 
 
 def test_one_failed_retry_does_not_hide_the_others(
-    penstock: Penstock, daemon: ScriptedDaemon
+    penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    daemon.routes["POST", "/runs/good/retry"] = (202, {"run_id": "good-2"})
+    daemon.submit("sleep", run_id="good")
+    daemon.wait_ended("good")
     result = penstock("retry", "bad", "good")
-    assert (result.exit_code, result.stdout) == (3, "good-2\n")
+    assert result.exit_code == 3
+    again = result.stdout.strip()
+    assert daemon.view(again).kind == "sleep"
+    assert again != "good"
     assert "bad" in result.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon
 from penstock.cli.main import cli
 
 
@@ -93,12 +93,9 @@ def complete(args: list[str], incomplete: str) -> list[str]:
     return [item.value for item in completer.get_completions(args, incomplete)]
 
 
-def test_ids_kinds_and_verbs_are_completed(daemon: ScriptedDaemon) -> None:
-    runs = [
-        {"run_id": run_id, "kind": "k", "state": "s", "created_at": AT}
-        for run_id in ("ab", "b")
-    ]
-    daemon.routes["GET", "/runs"] = (200, {"runs": runs, "next": None})
+def test_ids_kinds_and_verbs_are_completed(daemon: HouseBeside) -> None:
+    for run_id in ("ab", "b"):
+        daemon.start(run_id)
     assert complete(["show"], "a") == ["ab"]
     assert "llms-txt" in complete(["run"], "")
     assert complete([], "shut") == ["shutdown"]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from typing import Any
 
 import click.testing
 import pytest
 
+from fakes.foreign_daemon import AT, ForeignDaemon, fact
 from fakes.penstock_command import Penstock
-from fakes.scripted_daemon import AT, ScriptedDaemon, fact
 from penstock.cli.output import json_lines
 
+#: Seconds for one command; a loaded box may take its time.
+PATIENCE = 60
 #: A title set, the screen cleared by C1, a line turned around, an isolate, and an erased character.
 HOSTILE = "a\x1b]0;owned\x07b\x9b2Jc\u202ed\u2066e\x7ff"
 MARKS = ("\x1b]", "\x07", "\x9b", "\u202e", "\u2066", "\x7f")
@@ -49,14 +56,20 @@ VERBS = [
     ("events",), ("events", "r"), ("wait", "r"), ("cancel", "r"), ("retry", "r"),
     ("artifacts", "r"), ("artifacts", "r", "n"), ("submit", "command", "--", "true"),
     ("intervene", "r", "word"), ("answer", "r", HOSTILE, "other"), ("context", "r"),
-    ("health",), ("clients",), ("show", "gone"),
+    ("health",), ("clients",), ("show", "gone"), ("resume",), ("drain", "--no-wait"), ("models",),
+    ("shutdown",), ("events", "--type", HOSTILE, "--after", HOSTILE), (HOSTILE,), ("list", HOSTILE),
+    ("show", HOSTILE), ("answer", "r", HOSTILE, HOSTILE, HOSTILE), ("list", f"--{HOSTILE}"),
+    ("wait", HOSTILE), ("config", HOSTILE), ("token", HOSTILE), ("completions", HOSTILE),
+    ("audit", "--database", HOSTILE), ("export", "--database", HOSTILE), ("prune", "--keep", HOSTILE),
+    ("import", HOSTILE), ("mcp", HOSTILE), ("doctor", HOSTILE), ("asks", HOSTILE),
+    ("service", HOSTILE), ("serve", "--port", HOSTILE), (f"--url={HOSTILE}", "list"),
 ]  # fmt: skip
 
 
 @pytest.fixture
-def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
+def hostile(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
     """A daemon whose every text was written by somebody else."""
-    daemon.routes |= {
+    foreign_daemon.routes |= {
         ("GET", "/runs"): (200, {"runs": [ROW], "next": None}),
         ("GET", "/runs/r"): (200, ROW),
         ("GET", "/runs/gone"): (404, {"type": "urn:penstock:run-not-found", "detail": HOSTILE}),
@@ -77,9 +90,9 @@ def hostile(daemon: ScriptedDaemon) -> ScriptedDaemon:
         ("GET", "/health"): (200, {"status": HOSTILE, "version": HOSTILE, "epoch": HOSTILE}),
         ("GET", "/subscribers"): (200, {"subscribers": []}),
     }  # fmt: skip
-    daemon.pages["/runs/r/events"] = FACTS
-    daemon.pages["/events"] = FACTS
-    return daemon
+    foreign_daemon.pages["/runs/r/events"] = FACTS
+    foreign_daemon.pages["/events"] = FACTS
+    return foreign_daemon
 
 
 @pytest.fixture
@@ -107,7 +120,7 @@ def test_no_verb_lets_a_terminal_be_commanded(
 @pytest.mark.usefixtures("on_terminal")
 @pytest.mark.parametrize("typed", ["\n", "no\nno such\n"])
 def test_a_question_does_not_command_the_terminal_it_is_asked_on(
-    penstock: Penstock, hostile: ScriptedDaemon, typed: str
+    penstock: Penstock, hostile: ForeignDaemon, typed: str
 ) -> None:
     """TU-04: its words, its choices and its default are the run's."""
     hostile.routes["GET", "/asks"] = (200, {"asks": [{**ASK, "name": "go"}]})
@@ -155,3 +168,31 @@ def test_an_export_to_a_terminal_is_harmless_and_to_a_file_exact() -> None:
     assert not [mark for mark in MARKS if mark in screen.getvalue().decode()]
     assert json.loads(screen.getvalue()) == {"a": HOSTILE}
     assert file.getvalue() == line
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(
+    "verb",
+    [("list",), ("events",), ("show", "gone"), ("follow", "r"), ("tui", HOSTILE), ("why", HOSTILE)],
+    ids=lambda verb: verb[0],
+)  # fmt: skip
+def test_a_real_terminal_is_not_commanded(verb: tuple[str, ...]) -> None:
+    """TU-04: what goes round the one way out is found by nothing but a terminal."""
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock.cli.main", *verb],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        )  # fmt: skip
+        os.close(theirs)
+        said = b""
+        # A terminal whose programs have all gone says EIO.
+        with suppress(OSError):
+            while piece := screen.read(65536):
+                said += piece
+        process.wait(PATIENCE)
+    text = said.decode()
+    assert text
+    assert not [mark for mark in MARKS if mark in text], repr(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from fakes.scripted_daemon import open_scripted_daemon
+from fakes.foreign_daemon import open_foreign_daemon
 from penstock.client import open_client
 from penstock.words import errors
 from penstock.words.address import Address
@@ -19,7 +19,7 @@ async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
     """API-08 Never a token in a URL."""
     with trio.fail_after(30):
         async with (
-            open_scripted_daemon() as daemon,
+            open_foreign_daemon() as daemon,
             open_client(daemon.address) as client,
         ):
             daemon.routes["GET", "/runs/a%20%3F"] = (200, {"run_id": "a ?"})
@@ -31,7 +31,7 @@ async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
 
 async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             async with open_client(daemon.address) as client:
                 daemon.routes["POST", "/runs/r/cancel"] = (
                     200,
@@ -86,7 +86,7 @@ async def test_nobody_there_is_said_with_how_to_start_a_daemon(tmp_path: Path) -
 
 async def test_a_degraded_daemon_still_tells_its_health(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             async with open_client(daemon.address) as client:
                 daemon.routes["GET", "/health"] = (503, {"status": "degraded"})
                 assert await client.health() == {"status": "degraded"}
@@ -101,7 +101,7 @@ async def test_proxies_of_the_environment_are_not_used(
 
     with trio.fail_after(30):
         async with (
-            open_scripted_daemon() as daemon,
+            open_foreign_daemon() as daemon,
             open_client(daemon.address) as client,
         ):
             daemon.routes["GET", "/queue"] = (200, {})

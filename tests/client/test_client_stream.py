@@ -10,15 +10,16 @@ import pytest
 import trio
 from trio_websocket import WebSocketConnection
 
-from fakes.scripted_daemon import (
+from fakes.foreign_daemon import (
+    ForeignDaemon,
     Script,
-    ScriptedDaemon,
     fact,
     hello,
-    open_scripted_daemon,
+    open_foreign_daemon,
     story,
     tells,
 )
+from fakes.house import TOKEN, open_house
 from penstock.client import (
     EpochChanged,
     Facts,
@@ -27,6 +28,7 @@ from penstock.client import (
     Reconnecting,
     Skipped,
     WentBack,
+    open_client,
     open_stream,
 )
 from penstock.words.address import Address
@@ -34,6 +36,7 @@ from penstock.words.errors import (
     DaemonUnreachable,
     PenstockError,
     PutBack,
+    Refused,
     RunNotFound,
     Unauthorised,
 )
@@ -42,7 +45,7 @@ LINE = {"type": "log", "text": "x"}
 
 
 async def read(
-    daemon: ScriptedDaemon, run_id: str | None = "r", after: int = 0
+    daemon: ForeignDaemon, run_id: str | None = "r", after: int = 0
 ) -> list[News]:
     async with open_stream(daemon.address, run_id, after=after) as stream:
         return [news async for news in stream]
@@ -54,17 +57,26 @@ def positions(news: list[News]) -> list[int]:
     ]
 
 
-async def test_a_run_is_told_to_its_end(tmp_path: Path) -> None:
+async def test_a_run_is_told_to_its_end() -> None:
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
-            daemon.scripts = [tells(*story())]
-            assert positions(await read(daemon)) == [1, 2, 3, 4, 5]
+        async with open_house() as house:
+            address = Address(base=house.base, token=TOKEN)
+            await house.start("r")
+            read: list[News] = []
+            async with open_stream(address, "r") as stream:
+                async for news in stream:
+                    read.append(news)
+                    if isinstance(news, Ready):
+                        await house.end("r")
+            facts = await house.facts("r")
+    assert facts[-1].type == "run.completed"
+    assert positions(read) == [fact.position for fact in facts]
 
 
 async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> None:
     told = story()
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             # The second connection repeats one fact, as a daemon may.
             daemon.scripts = [tells(*told[:3]), tells(*told[2:])]
             news = await read(daemon)
@@ -74,6 +86,71 @@ async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> No
         "/ws/r?after=0",
         f"/ws/r?after=3&after_id={told[2]['event_id']}",
     ]
+
+
+async def test_an_older_daemon_is_asked_without_the_fact_that_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    """WS-06 EV-13: once, and without a word; what comes after the next loss is asked so too."""
+    told = story()
+    with trio.fail_after(30):
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
+            daemon.older = True
+            daemon.scripts = [tells(*told[:2]), tells(*told[2:4]), tells(*told[4:])]
+            news = await read(daemon)
+    assert positions(news) == [1, 2, 3, 4, 5]
+    assert [n.attempt for n in news if isinstance(n, Reconnecting)] == [1, 1]
+    assert [asked.target for asked in daemon.asked] == [
+        "/ws/r?after=0",
+        f"/ws/r?after=2&after_id={told[1]['event_id']}",
+        "/ws/r?after=2",
+        "/ws/r?after=4",
+    ]
+
+
+async def test_what_an_older_daemon_refuses_by_a_close_code_is_left_out_too(
+    tmp_path: Path,
+) -> None:
+    """WS-06 EV-13; any other refusal is the reader's to know."""
+    told = story()
+    with trio.fail_after(30):
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
+            refusal = closes(4400, "open: after_id: unexpected")
+            daemon.scripts = [tells(*told[:2]), refusal, tells(*told[2:])]
+            assert positions(await read(daemon)) == [1, 2, 3, 4, 5]
+            daemon.scripts = [tells(*told[:2]), refusal, refusal]
+            with pytest.raises(Refused, match="after_id"):
+                await read(daemon)
+            daemon.scripts = [tells(*told[:2]), closes(4400, "overflow: no such")]
+            with pytest.raises(Refused, match="overflow"):
+                await read(daemon)
+
+
+def closes(code: int, reason: str) -> Script:
+    """A script: nothing is told but why it ends."""
+
+    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
+        await connection.aclose(code, reason)
+
+    return play
+
+
+@pytest.mark.parametrize("token", ["a\nsecret", "secret\r", "s\xe9cret", "\x7fsecret"])
+async def test_a_token_that_no_header_may_hold_is_not_quoted(token: str) -> None:
+    """ER-02 API-08: neither by requests nor by the stream; nothing is sent."""
+    with trio.fail_after(30):
+        async with open_foreign_daemon() as daemon:
+            address = Address(daemon.address.base, token=token)
+            with pytest.raises(Unauthorised, match="no header") as asked:
+                async with open_client(address) as client:
+                    await client.health()
+            with pytest.raises(Unauthorised, match="no header") as followed:
+                async with open_stream(address) as stream:
+                    async for _ in stream:
+                        pass
+    for caught in (asked, followed):
+        assert "cret" not in str(caught.value)
+    assert daemon.asked == []
 
 
 def says_goodbye(reason: str, close: int) -> Script:
@@ -90,7 +167,7 @@ def says_goodbye(reason: str, close: int) -> Script:
 async def test_a_goodbye_for_good_is_not_tried_again(tmp_path: Path) -> None:
     """ER-03: a log that cannot be read will not be readable in a second."""
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [says_goodbye("busy", 1013), says_goodbye("gone", 4500)]
             with pytest.raises(PenstockError) as caught:
                 await read(daemon)
@@ -101,7 +178,7 @@ async def test_a_goodbye_for_good_is_not_tried_again(tmp_path: Path) -> None:
 async def test_over_tcp_the_token_goes_as_a_header() -> None:
     """WS-10"""
     with trio.fail_after(30):
-        async with open_scripted_daemon() as daemon:
+        async with open_foreign_daemon() as daemon:
             daemon.scripts = [tells(*story())]
             assert len(positions(await read(daemon))) == 5
     assert daemon.asked[0].headers["authorization"] == "Bearer secret"
@@ -111,7 +188,7 @@ async def test_over_tcp_the_token_goes_as_a_header() -> None:
 async def test_another_log_is_told_and_read_from_its_beginning(tmp_path: Path) -> None:
     told = story()
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [
                 tells(*told[:3]),
                 tells(epoch="e2"),
@@ -143,7 +220,7 @@ async def test_a_log_that_went_back_is_read_from_its_beginning(
     """WS-07"""
     told = story()
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [tells(*told[:3]), goes_back(3, 3), tells(*told)]
             news: list[News] = []
             async with open_stream(daemon.address, run_id) as stream:
@@ -161,7 +238,7 @@ async def test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem(
 ) -> None:
     """WS-07: who remembers the place must know that it is worth nothing any more."""
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [goes_back(4, 7)]
             with pytest.raises(PutBack, match="ends at position 3, before 7"):
                 await read(daemon, after=7)
@@ -181,7 +258,7 @@ async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:
             await connection.send_message(json.dumps(frame))
 
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [play]
             news = await read(daemon)
     assert news[0] == Skipped(1, 6)
@@ -189,9 +266,24 @@ async def test_gaps_and_the_end_of_history_are_told(tmp_path: Path) -> None:
     assert positions(news) == [9, 10]
 
 
-async def test_a_run_unknown_to_the_daemon_is_not_found(tmp_path: Path) -> None:
+async def test_a_run_that_is_to_come_is_waited_for_and_told_whole() -> None:
+    """WS-08"""
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_house() as house:
+            address = Address(base=house.base, token=TOKEN)
+            read: list[News] = []
+            async with open_stream(address, "r") as stream:
+                read.append(await anext(stream))
+                await house.start("r")
+                await house.end("r")
+                read += [news async for news in stream]
+            facts = await house.facts("r")
+    assert positions(read) == [fact.position for fact in facts]
+
+
+async def test_a_refused_handshake_is_the_error_that_it_tells(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             with pytest.raises(RunNotFound):
                 await read(daemon)
 
@@ -199,7 +291,7 @@ async def test_a_run_unknown_to_the_daemon_is_not_found(tmp_path: Path) -> None:
 async def test_a_wrong_token_is_not_tried_again(tmp_path: Path) -> None:
     """WS-10 Close code 4401."""
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [tells(close=4401), tells(*story())]
             with pytest.raises(Unauthorised):
                 await read(daemon)
@@ -217,7 +309,7 @@ async def test_nobody_at_the_first_attempt_is_an_error_at_once(tmp_path: Path) -
 
 async def test_the_readers_own_error_comes_out_as_itself(tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with open_scripted_daemon(tmp_path / "s") as daemon:
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
             daemon.scripts = [tells(*story())]
             with pytest.raises(KeyError):
                 async with open_stream(daemon.address, "r") as stream:

@@ -11,12 +11,18 @@ from typing import Any
 import pytest
 import trio
 
-from fakes.scripted_daemon import ScriptedDaemon, open_scripted_daemon
+from fakes.foreign_daemon import ForeignDaemon, open_foreign_daemon
 from penstock.client import open_client
 from penstock.client.requests import Calls
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, PutBack, QueueFull, RunNotFound
+from penstock.words.errors import (
+    DaemonUnreachable,
+    PutBack,
+    QueueFull,
+    RunNotFound,
+    Unauthorised,
+)
 
 #: Requests with a path, a query, a body, and a wait; each as a method of every client.
 ASKED: list[Callable[[Calls[Any]], Any]] = [
@@ -28,8 +34,8 @@ ASKED: list[Callable[[Calls[Any]], Any]] = [
 ]
 
 
-async def ask(daemon: ScriptedDaemon, what: Callable[[SyncClient], Any]) -> Any:
-    """The answer, asked for in a thread, since the scripted daemon runs on this one."""
+async def ask(daemon: ForeignDaemon, what: Callable[[SyncClient], Any]) -> Any:
+    """The answer, asked for in a thread, since the daemon runs on this one."""
     with trio.fail_after(30):
         return await trio.to_thread.run_sync(what, SyncClient(daemon.address))
 
@@ -42,7 +48,7 @@ async def test_it_asks_what_the_client_on_trio_asks(
     """API-08 the token goes as a header; CL-01."""
     with trio.fail_after(30):
         socket = tmp_path / "s" if over == "unix" else None
-        async with open_scripted_daemon(socket) as daemon:
+        async with open_foreign_daemon(socket) as daemon:
             with pytest.raises(Exception, match="answered 404"):
                 await ask(daemon, asked)
             async with open_client(daemon.address) as client:
@@ -61,7 +67,7 @@ async def test_it_asks_what_the_client_on_trio_asks(
 
 async def test_an_answer_and_an_error_are_read_as_by_the_others(tmp_path: Path) -> None:
     """CL-01"""
-    async with open_scripted_daemon(tmp_path / "s") as daemon:
+    async with open_foreign_daemon(tmp_path / "s") as daemon:
         daemon.routes["GET", "/runs/r"] = (200, {"run_id": "r"})
         daemon.routes["GET", "/runs/x"] = (404, {"type": "urn:penstock:run-not-found"})
         daemon.routes["POST", "/runs"] = (429, {"type": "urn:penstock:queue-full"})
@@ -109,7 +115,7 @@ def test_nobody_there_is_said_with_how_to_start_a_daemon(tmp_path: Path) -> None
 async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) -> None:
     """CL-02: a person gave it; ER-02: the sentence tells nothing of the token."""
     with trio.fail_after(30):
-        async with open_scripted_daemon() as daemon:
+        async with open_foreign_daemon() as daemon:
             for base in ("/ü", "/a b", "/a%20b"):
                 address = Address(daemon.address.base + base, token="t")
                 with pytest.raises(Exception, match="answered 404"):
@@ -121,7 +127,7 @@ async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) 
                 other.target for other in daemon.asked[1::2]
             ]
             address = Address(daemon.address.base, token="a\nsecret")
-            with pytest.raises(DaemonUnreachable, match="no header") as refused:
+            with pytest.raises(Unauthorised, match="no header") as refused:
                 await trio.to_thread.run_sync(SyncClient(address).health)
     assert "secret" not in str(refused.value)
     with pytest.raises(DaemonUnreachable, match="no daemon answers"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fakes.scripted_daemon import fact
+from fakes.foreign_daemon import fact
 from penstock.client.log_reader import (
     Backoff,
     Cursor,

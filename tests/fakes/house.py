@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,14 @@ import httpx
 import trio
 import trio.testing
 
-from fakes.cores import fake_environment, open_fake_core
+from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import LIFE, inline_store
 from fakes.troubled_store import TroubledStore
+from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Append, new_event
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
+from penstock.runs.run import ModelAccess
 from penstock.server.app import open_app
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
@@ -142,6 +144,12 @@ class House:
             while self.core.bus.statistics().subscribers != count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
 
+    async def wait_submitters(self, count: int) -> None:
+        """Wait until so many stand in line for room in the queue."""
+        with trio.fail_after(10):
+            while self.core.statistics().waiting_submits != count:
+                await trio.testing.wait_all_tasks_blocked(0.005)
+
     def http(self, token: str | None = TOKEN, **options: Any) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False, **options)
@@ -156,15 +164,25 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    unix: Path | None = None, *kinds: Kind, **settings: Any
+    unix: Path | None = None,
+    *kinds: Kind,
+    processes: FakeProcesses | None = None,
+    models: ModelAccess | None = None,
+    kept: SqliteStore | None = None,
+    life: str = LIFE,
+    **settings: Any,
 ) -> AsyncIterator[House]:
-    """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here."""
+    """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here.
+
+    `kept`: the store of a life before `life`; without, a new one.
+    """
     echo, shutdown = Echo(), Shutdown()
-    environment = replace(fake_environment(), now=utc_now)
-    async with inline_store(life=LIFE) as inner:
+    environment = replace(fake_environment(processes), now=utc_now, models=models)
+    opening = inline_store(life=life) if kept is None else nullcontext(kept)
+    async with opening as inner:
         store = TroubledStore(inner)
         async with open_fake_core(
-            *(echo.kind(), QUESTION, *kinds), store=store.as_store(), life=LIFE,
+            *(echo.kind(), QUESTION, *kinds), store=store.as_store(), life=life,
             environment=environment, port=0, **settings,
         ) as core:  # fmt: skip
             health_of = make_health(core, complain=lambda: house.complaint)

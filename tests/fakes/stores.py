@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,12 +18,13 @@ from penstock.log.writes import (
     Enqueue,
     Fence,
     NewEvent,
+    RequestCancel,
     RunRow,
     RunSpec,
     new_event,
 )
 from penstock.testing import START, open_memory_store
-from penstock.words.events import AnyEvent
+from penstock.words.events import AnyEvent, ProcessStarted
 from penstock.words.values import new_event_id
 
 LIFE = "life-1"
@@ -119,3 +121,27 @@ async def start(store: SqliteStore, run_id: str = "r1", **others: Any) -> RunRow
     assert isinstance(claimed, Claimed), claimed
     (row,) = [row for row in claimed.started if row.run_id == run_id]
     return row
+
+
+#: How a program of the life that died had started.
+START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")
+
+
+@asynccontextmanager
+async def crashed(
+    *runs: dict[str, Any], cancel: str | None = None
+) -> AsyncIterator[SqliteStore]:
+    """A store whose last life died while these runs executed."""
+    async with inline_store(life="life-1") as store:
+        for number, fields in enumerate(runs):
+            inputs = {"seconds": 1.0, "fail": False}
+            made = spec(f"r{number}", **{"kind": "sleep", "inputs": inputs, **fields})
+            await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
+        await store.commit([claim(kinds=("sleep",), life="life-1")])
+        rows = await store.open_runs()
+        await store.commit(
+            [Append((new_event(rows[0].run_id, START_FACT, now=at()),), rows[0].fence)]
+        )
+        if cancel is not None:
+            await store.commit([RequestCancel(cancel, "by a person", at())])
+        yield store

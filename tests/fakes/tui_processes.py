@@ -30,7 +30,7 @@ class DaemonProcess:
 
 
 @contextmanager
-def scripted_daemon(*options: str) -> Iterator[DaemonProcess]:
+def open_scene(*options: str) -> Iterator[DaemonProcess]:
     """`tui_daemon.py` with these options, ready."""
     command = [sys.executable, str(HERE / "tui_daemon.py"), *options]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent)}

@@ -51,10 +51,10 @@ MUTANTS = (
     Mutant(
         "except Cancelled instead of finally",
         "open_execution",
-        "conclude_with(_conclusion(execution, error, execution.gone_at))",
+        "conclude_with(_conclusion(execution, error, execution.over_at))",
         """
             if not isinstance(__import__('sys').exc_info()[1], BaseExceptionGroup):
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "nested",
         "stop the daemon",
@@ -70,9 +70,9 @@ MUTANTS = (
     Mutant(
         "conclude through the waiting path",
         "open_execution",
-        "execution.gone_at = now()",
+        "execution.over_at = now()",
         """
-            execution.gone_at = now()
+            execution.over_at = now()
             await trio.lowlevel.checkpoint()
         """,
         "nested",
@@ -406,8 +406,8 @@ MUTANTS = (
                     execution.stopping = execution.stopping or execution.row.on_restart
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         """
             try:
@@ -420,8 +420,8 @@ MUTANTS = (
                 if rest is not None:
                     raise rest from None
             finally:
-                execution.gone_at = now()
-                conclude_with(_conclusion(execution, error, execution.gone_at))
+                execution.over_at = now()
+                conclude_with(_conclusion(execution, error, execution.over_at))
         """,
         "readers",
         "stop the daemon",
@@ -603,9 +603,8 @@ TESTED_MUTANTS = (
             if found is None and mark.position == 0:
                 return f'another fact stands at position {mark.position} than did before'
         """,
-        """
-            log/test_high_water.py::test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed
-        """,
+        "log/test_high_water.py::"
+        "test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
     ),
     TestedMutant(
         "what went into a removed file is acknowledged",
@@ -619,9 +618,8 @@ TESTED_MUTANTS = (
         "_watch_files",
         "await store.check_files()",
         "pass",
-        """
-            log/test_files.py::test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]
-        """,
+        "log/test_files.py::"
+        "test_an_idle_log_notices_too_and_ends_whatever_stands_on_it[p.db]",
     ),
     TestedMutant(
         "the lock is on the lock file alone",
@@ -634,9 +632,8 @@ TESTED_MUTANTS = (
             if alone and (not readers):
                 writing.lock = lock_inode(path)
         """,
-        """
-            log/test_files.py::test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file
-        """,
+        "log/test_files.py::"
+        "test_two_daemons_never_open_one_log_whatever_became_of_the_lock_file",
     ),
     TestedMutant(
         "the locks of SQLite are let go of",
@@ -941,9 +938,8 @@ TESTED_MUTANTS = (
             if chunk:
                 write(chunk)
         """,
-        """
-            server/test_stream_writer.py::test_a_client_that_is_full_is_not_written_to_and_misses_nothing
-        """,
+        "server/test_stream_writer.py::"
+        "test_a_client_that_is_full_is_not_written_to_and_misses_nothing",
     ),
     TestedMutant(
         "a stop takes no last look",
@@ -984,9 +980,8 @@ TESTED_MUTANTS = (
             if True:
                 return [greeting]
         """,
-        """
-            client/test_log_reader.py::test_another_log_is_read_from_its_beginning_on_a_new_connection
-        """,
+        "client/test_log_reader.py::"
+        "test_another_log_is_read_from_its_beginning_on_a_new_connection",
     ),
     TestedMutant(
         "a caller is not told that its place is of another log",
@@ -999,9 +994,8 @@ TESTED_MUTANTS = (
             if False:
                 raise put_back(self.cursor.position, gap)
         """,
-        """
-            client/test_log_reader.py::test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem
-        """,
+        "client/test_log_reader.py::"
+        "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
     ),
     TestedMutant(
         "a caller's environment is told with its run",

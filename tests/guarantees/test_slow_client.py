@@ -12,9 +12,8 @@ import trio
 import trio.testing
 
 from penstock.words.problems import Exit
-from penstock_drills.listeners import Listener
+from penstock_drills.listeners import Listener, judge
 from penstock_drills.measured import Measured, Slice
-from penstock_drills.policies import judge
 from penstock_drills.publisher import Publish, publish
 from penstock_drills.raw_clients import Ear, Ears, split_frame
 from penstock_drills.slow_client import least_seconds

@@ -29,7 +29,7 @@ from penstock.kinds.llms_txt.python import (
     module_name,
     read_module,
 )
-from penstock.kinds.llms_txt.tree import File
+from penstock.kinds.llms_txt.source_tree import File
 
 
 def _place(*paths: str) -> list[Placed]:

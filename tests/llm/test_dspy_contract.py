@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.llm.adapter import FieldAdapter, Unusable
+from penstock.llm.fields import FieldSplitter
 from penstock.llm.lm import TrioLM
-from penstock.llm.stream import FieldSplitter
 
 Sample = dspy.Signature("question -> reasoning, answer")
 

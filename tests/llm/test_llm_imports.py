@@ -72,7 +72,7 @@ def test_dspy_is_loaded_on_first_use_only() -> None:
 
 def test_litellm_is_never_loaded() -> None:
     """It costs ten seconds, and looks for prices on the network."""
-    code = "import sys, penstock.llm.programs; sys.exit('litellm' in sys.modules or 'openai' in sys.modules)"
+    code = "import sys, penstock.llm.dspy_programs; sys.exit('litellm' in sys.modules or 'openai' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
         == 0

@@ -8,7 +8,7 @@ import pytest
 
 from fakes.history import recorded
 from penstock.llm.summaries import LONGEST_LINE, describe, one_line, summarise
-from penstock.llm.tokens import estimate
+from penstock.llm.token_estimate import estimate
 from penstock.words import events as facts
 from penstock.words.errors import Refused
 from penstock.words.events import (

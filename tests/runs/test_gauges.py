@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
 from penstock.log.writes import Append, new_event
 from penstock.runs.core import Core
+from penstock.runs.gauges import Gauges
+from penstock.runs.watermark import Level
 from penstock.words.events import BackpressureCleared, BackpressureRaised, Log
 from penstock.words.values import new_event_id
 
@@ -95,3 +98,25 @@ async def test_what_a_commit_has_taken_out_of_the_recorder_is_not_told_as_full(
                 nursery.start_soon(core.recorder.record, one)
         await trio.sleep(3)
         assert await told(core) == []
+
+
+async def test_a_gauge_that_cannot_be_read_is_told_once_and_read_again(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BP-03: no commit fails for it."""
+    readings: list[Level | None] = [None, None, Level(9, 10), None]
+    noted: list[str] = []
+
+    def read() -> Level:
+        level = readings.pop(0)
+        if level is None:
+            raise ZeroDivisionError("no statistics")
+        return level
+
+    gauges = Gauges({"broken": read}, lambda name, _edge: noted.append(name))
+    for failures, told in ((1, []), (1, []), (1, ["backpressure broken"]), (2, noted)):
+        gauges.touch()
+        await trio.lowlevel.checkpoint()
+        assert len(caplog.records) == failures
+        assert noted == told
+    assert "the gauge broken cannot be read" in caplog.messages[0]

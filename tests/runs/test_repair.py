@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -21,38 +19,13 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from fakes.stores import inline_store
-from penstock.log.store import Store
-from penstock.log.writes import Append, Enqueue, RequestCancel, new_event
+from fakes.stores import START_FACT, crashed, inline_store
+from penstock.log.writes import Enqueue, new_event
 from penstock.runs.repair import end_all, verdict_on
-from penstock.words.events import DaemonStarted, ProcessStarted
+from penstock.words.events import DaemonStarted
 from penstock.words.waiting import RESTART_ASK
 
 Clock = trio.testing.MockClock
-START_FACT = ProcessStarted(pid=77, start_time=5, boot_id="boot", method="subreaper")
-
-
-@asynccontextmanager
-async def crashed(
-    *runs: dict[str, Any], cancel: str | None = None
-) -> AsyncIterator[Store]:
-    """A store whose last life died while these runs executed."""
-    from fakes.stores import at, claim, spec
-    from penstock.words.values import new_event_id
-
-    async with inline_store(life="life-1") as store:
-        for number, fields in enumerate(runs):
-            inputs = {"seconds": 1.0, "fail": False}
-            made = spec(f"r{number}", **{"kind": "sleep", "inputs": inputs, **fields})
-            await store.commit([Enqueue(made, at(), new_event_id(), 100, 64, 8)])
-        await store.commit([claim(kinds=("sleep",), life="life-1")])
-        rows = await store.open_runs()
-        await store.commit(
-            [Append((new_event(rows[0].run_id, START_FACT, now=at()),), rows[0].fence)]
-        )
-        if cancel is not None:
-            await store.commit([RequestCancel(cancel, "by a person", at())])
-        yield store
 
 
 async def test_each_run_gets_what_its_on_restart_says(autojump_clock: Clock) -> None:

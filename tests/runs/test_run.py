@@ -23,7 +23,7 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.pipeline import Run
-from penstock.runs.artifact import open_artifact
+from penstock.runs.artifact_writer import open_artifact
 from penstock.runs.core import Core
 from penstock.words.errors import (
     AskExpired,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.runs.watermark import MARKS, Edge, Gauge, Level, reading_of, sample
+from penstock.runs.watermark import MARKS, Edge, Gauge, Level, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
 
@@ -124,31 +120,12 @@ def test_left_alone_a_gauge_tells_the_truth_in_the_end(used: int) -> None:
     assert (gauge.level is None) == (used < 75)
 
 
-@pytest.mark.parametrize(
-    "statistics",
-    [
-        None, object(), 7, "full", SimpleNamespace(used=1), SimpleNamespace(used=1, capacity=None),
-        SimpleNamespace(used=1, capacity=0), SimpleNamespace(used=1, capacity=math.inf),
-        SimpleNamespace(used=math.nan, capacity=5), SimpleNamespace(used=-1, capacity=5),
-        SimpleNamespace(used="1", capacity="5"), SimpleNamespace(used=True, capacity=5),
-    ],
-)  # fmt: skip
-def test_statistics_that_make_no_sense_change_nothing(statistics: Any) -> None:
+@pytest.mark.parametrize("reading", [None, Level(0, 0)])
+def test_no_reading_changes_nothing(reading: Level | None) -> None:
     """BP-03: and the next sample works."""
     gauge = Gauge("queue")
-    assert reading_of(statistics) is None
-    assert sample(gauge, reading_of(statistics), now=0) == (gauge, None)
-    assert sample(gauge, Level(0, 0), now=0) == (gauge, None)
+    assert sample(gauge, reading, now=0) == (gauge, None)
     assert play((1, 90), gauge=gauge) == [(1, "warning")]
-
-
-def test_statistics_of_a_channel_are_a_reading() -> None:
-    """BP-03"""
-    send, receive = trio.open_memory_channel[int](5)
-    with send, receive:
-        send.send_nowait(1)
-        assert reading_of(send.statistics()) == Level(1, 5)
-    assert reading_of(SimpleNamespace(used=3, capacity=4)) == Level(3, 4)
 
 
 def test_two_gauges_never_mix() -> None:

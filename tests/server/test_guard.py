@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.server.answer import HttpRefused
 from penstock.server.guard import (
     OPEN_PATHS,
     Guard,
@@ -12,6 +11,7 @@ from penstock.server.guard import (
     check_exposure,
     make_guard,
 )
+from penstock.server.http_answer import HttpRefused
 from penstock.server.routes import ROUTES
 from penstock.words.api import problem_of
 from penstock.words.config import Config

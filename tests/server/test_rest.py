@@ -19,7 +19,7 @@ from penstock.server.rest.events import wanted_stream
 from penstock.server.routes import ROUTES
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
-from penstock.words.events import AskRaised, Log, RunCompleted
+from penstock.words.events import EVENT_CLASSES, AskRaised, Log, RunCompleted
 
 ECHO = {"kind": "echo", "inputs": {"text": "hi"}}
 
@@ -549,6 +549,15 @@ def test_the_description_is_whole() -> None:
         assert part.partition('"')[0] in schemas
     names = [route.name for route in ROUTES]
     assert len(names) == len(set(names))
+
+
+def test_the_description_says_what_an_event_may_be() -> None:
+    """EV-02: whoever makes a client of it gets a class per type."""
+    schemas = describe("0")["components"]["schemas"]
+    name = schemas["EventsPage"]["properties"]["events"]["items"]["$ref"].split("/")[-1]
+    kinds = schemas[name]["properties"]["event"]["discriminator"]
+    assert kinds["propertyName"] == "type"
+    assert set(kinds["mapping"]) == set(EVENT_CLASSES)
 
 
 @pytest.mark.parametrize(

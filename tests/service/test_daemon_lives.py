@@ -61,7 +61,7 @@ def test_a_daemon_that_gets_no_process_goes_on(
         # Below what there is: nothing is ended by it, and nothing more is made.
         (pids / "pids.max").write_text("1")
         call(daemon, "submit", "command", "--id", "starved", "--", "true")
-        assert call(daemon, "wait", "starved").returncode == 1
+        assert call(daemon, "wait", "starved").returncode == 1, daemon.log.read_text()
         failed = show(daemon, "starved")
         assert failed["state"] == "failed"
         assert "no process could be made for 'true'" in json.dumps(failed)
@@ -264,6 +264,6 @@ def test_a_stop_of_a_start_that_waits_for_the_disk_is_a_stop(
             assert daemon.poll() is None
         daemon.send_signal(signal.SIGTERM)
         told = daemon.stderr.read().decode()
-        assert daemon.wait(STOP_SECONDS) == 0
+        assert daemon.wait(STOP_SECONDS) == 0, told
     assert "stopping: SIGTERM" in told
     assert told.rstrip().endswith("stopped")

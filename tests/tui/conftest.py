@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from fakes.tui_processes import DaemonProcess, scripted_daemon
+from fakes.tui_processes import DaemonProcess, open_scene
 
 
 @pytest.fixture(scope="module")
 def busy() -> Iterator[DaemonProcess]:
     """A scripted daemon with a busy afternoon, shared by the tests of a module."""
-    with scripted_daemon("--scene", "busy") as daemon:
+    with open_scene("--scene", "busy") as daemon:
         yield daemon
 
 
 @pytest.fixture
 def fresh() -> Iterator[DaemonProcess]:
     """The same, for one test that changes it."""
-    with scripted_daemon("--scene", "busy") as daemon:
+    with open_scene("--scene", "busy") as daemon:
         yield daemon

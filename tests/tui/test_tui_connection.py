@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from uuid import uuid4
 
@@ -11,13 +14,15 @@ import pytest
 from textual.widgets import Input
 
 from fakes.aio import aio
+from fakes.beside import open_beside
+from fakes.foreign_daemon import open_foreign_daemon, story, tells
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
-from fakes.tui_processes import cut_wire, scripted_daemon
+from fakes.tui_processes import cut_wire, open_scene
 from penstock.words.address import Address, find_address, find_paths
 from penstock.words.errors import RunNotFound
 from penstock_tui.app import Dashboard
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
 pytestmark = pytest.mark.processes
@@ -44,7 +49,7 @@ def further(app: Dashboard, by: int) -> Callable[[], bool]:
 @aio
 async def test_a_cut_wire_is_resumed_without_gap_or_repeat() -> None:
     """TU-01, at 300 events a second and three cuts."""
-    with scripted_daemon("--runs", "40", "--rate", "300") as daemon:
+    with open_scene("--runs", "40", "--rate", "300") as daemon:
         async with (
             cut_wire(daemon.port) as (wire, address),
             dashboard(address) as (app, _),
@@ -69,7 +74,7 @@ async def test_a_cut_wire_is_resumed_without_gap_or_repeat() -> None:
 @aio
 async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> None:
     """TU-01 an epoch change clears."""
-    with scripted_daemon("--scene", "busy") as first:
+    with open_scene("--scene", "busy") as first:
         port = first.port
         async with dashboard(first.address) as (app, _):
             # The list of runs is there before the facts are: only a position that has moved
@@ -81,7 +86,7 @@ async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> 
             first.process.wait()
             await shows(app, "lost")
             await shows(app, "Runs 92/92")
-            with scripted_daemon("--runs", "3", "--port", str(port)):
+            with open_scene("--runs", "3", "--port", str(port)):
                 await shows(app, "Runs 3/3")
                 assert app.model.epoch != epoch
 
@@ -90,7 +95,7 @@ async def test_another_log_at_the_same_address_is_shown_from_its_beginning() -> 
 async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> None:
     """TU-01 an epoch change clears: the position we had means nothing in another log."""
     model = DashboardState()
-    with scripted_daemon("--runs", "3") as first:
+    with open_scene("--runs", "3") as first:
         stream = LiveStream(lambda: first.address, model, no_list)
         task = asyncio.create_task(stream.run())
         try:
@@ -99,7 +104,7 @@ async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> Non
             first.process.kill()
             first.process.wait()
             await until(lambda: model.phase == "lost")
-            with scripted_daemon("--scene", "busy", "--port", str(first.port)):
+            with open_scene("--scene", "busy", "--port", str(first.port)):
                 await until(lambda: model.phase == "live")
                 await until(lambda: len(model.runs) == 92)
         finally:
@@ -113,12 +118,12 @@ async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> Non
 @aio
 async def test_another_log_without_runs_leaves_none_on_the_screen() -> None:
     """TU-01 an epoch change clears."""
-    with scripted_daemon("--runs", "3") as first:
+    with open_scene("--runs", "3") as first:
         async with dashboard(first.address) as (app, _):
             await shows(app, "run-0002")
             first.process.kill()
             first.process.wait()
-            with scripted_daemon("--port", str(first.port)):
+            with open_scene("--port", str(first.port)):
                 await shows(app, "no runs yet")
                 await shows(app, "Runs 0/0")
                 assert "run-0002" not in text_of(app)
@@ -126,7 +131,7 @@ async def test_another_log_without_runs_leaves_none_on_the_screen() -> None:
 
 @aio
 async def test_a_wrong_token_is_said_and_not_hidden() -> None:
-    with scripted_daemon("--token", "right") as daemon:
+    with open_scene("--token", "right") as daemon:
         wrong = Address(base=daemon.address.base, token="wrong")
         async with dashboard(wrong) as (app, _):
             await shows(app, "refuses our token")
@@ -136,18 +141,18 @@ async def test_a_wrong_token_is_said_and_not_hidden() -> None:
 @aio
 async def test_without_a_daemon_it_says_so_and_finds_one_that_starts_later() -> None:
     """TU-01 daemon down."""
-    with scripted_daemon() as daemon:
+    with open_scene() as daemon:
         port = daemon.port
     nobody = Address(base=f"http://127.0.0.1:{port}")
     async with dashboard(nobody) as (app, _):
         await shows(app, "No daemon answers")
-        with scripted_daemon("--scene", "busy", "--port", str(port)):
+        with open_scene("--scene", "busy", "--port", str(port)):
             await shows(app, "Runs 92/92")
 
 
 @aio
 async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
-    with scripted_daemon("--runs", "100", "--rate", "3000") as daemon:
+    with open_scene("--runs", "100", "--rate", "3000") as daemon:
         async with dashboard(daemon.address) as (app, pilot):
             await shows(app, "● live")
             await pilot.press("q")
@@ -167,7 +172,7 @@ async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
 
 @aio
 async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
-    with scripted_daemon("--runs", "200", "--rate", "2000") as daemon:
+    with open_scene("--runs", "200", "--rate", "2000") as daemon:
         async with dashboard(daemon.address, size=(120, 40)) as (app, pilot):
             await shows(app, "● live")
             for size in ((80, 24), (200, 50), (60, 16), (40, 10), (120, 40)):
@@ -180,7 +185,7 @@ async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
 @aio
 async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
     """The model is pure: the stream feeds it with nothing else around."""
-    with scripted_daemon("--scene", "busy") as daemon:
+    with open_scene("--scene", "busy") as daemon:
         model = DashboardState()
         positions: list[int] = []
         stream = LiveStream(lambda: daemon.address, model, no_list)
@@ -190,6 +195,32 @@ async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert positions == list(range(1, 182))
+
+
+@aio
+async def test_an_older_daemon_is_followed_without_a_word() -> None:
+    """TU-01 EV-13: it knows no `after_id`, and is asked again at once without it."""
+    told = story()
+    with (
+        TemporaryDirectory() as folder,
+        open_beside(partial(open_foreign_daemon, Path(folder) / "s")) as beside,
+    ):
+        daemon = beside.opened
+        daemon.older = True
+        greeting, rest = tells(), tells(*told[3:])
+        daemon.scripts = [greeting, tells(*told[:3]), rest]
+        model = DashboardState()
+        stream = LiveStream(lambda: daemon.address, model, no_list)
+        task = asyncio.create_task(stream.run())
+        await until(lambda: model.position == 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        targets = [asked.target for asked in daemon.asked[:4]]
+    assert targets[1:] == [
+        "/ws?after=0",
+        f"/ws?after=3&after_id={told[2]['event_id']}",
+        "/ws?after=3",
+    ]
 
 
 def test_a_log_that_was_put_back_is_shown_anew(real_daemon: RealDaemon) -> None:
@@ -337,7 +368,7 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
 @aio
 async def test_a_feed_that_breaks_ends_the_dashboard_and_says_so() -> None:
     """A dashboard that is fed no more must not look alive."""
-    with scripted_daemon("--scene", "busy") as daemon:
+    with open_scene("--scene", "busy") as daemon:
         async with dashboard(daemon.address) as (app, _):
             await shows(app, "● live")
 

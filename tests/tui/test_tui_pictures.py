@@ -11,7 +11,7 @@ from textual.widgets import TabbedContent
 
 from fakes.aio import aio
 from fakes.tui_pilot import dashboard, looks, shows, stands_first, text_of, until
-from fakes.tui_processes import DaemonProcess, scripted_daemon
+from fakes.tui_processes import DaemonProcess, open_scene
 from fakes.tui_scene import FROZEN
 from penstock.words.errors import Refused
 from penstock_tui.app import Dashboard
@@ -28,7 +28,7 @@ THEMES = ("penstock-dark", "penstock-light")
 
 @pytest.fixture(scope="module")
 def frozen() -> Iterator[DaemonProcess]:
-    with scripted_daemon("--scene", "busy", "--frozen") as daemon:
+    with open_scene("--scene", "busy", "--frozen") as daemon:
         yield daemon
 
 

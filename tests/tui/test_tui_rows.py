@@ -9,8 +9,8 @@ import pytest
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.model import DashboardState, ShownRun
 from penstock_tui.rows import COLUMNS, STUCK_AFTER, ordered, row_of
+from penstock_tui.state import DashboardState, ShownRun
 
 
 def runs_of(world: World) -> list[ShownRun]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes.tui_scene import World, busy_afternoon
 from penstock.words import events as e
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of, tree_lines
 
 

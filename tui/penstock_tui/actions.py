@@ -13,8 +13,7 @@ from penstock_tui.figures import is_paused
 from penstock_tui.monitor import Monitor
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
-from penstock_tui.screens.confirm import ConfirmDialog
-from penstock_tui.screens.say import SayDialog
+from penstock_tui.screens.dialog import ConfirmDialog, SayDialog
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.wording import plain, title_of
 

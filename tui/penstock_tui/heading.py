@@ -7,7 +7,7 @@ from time import monotonic
 
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time
 

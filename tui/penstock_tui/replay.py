@@ -14,7 +14,7 @@ from uuid import UUID
 
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.wording import clock_time
 

@@ -17,7 +17,7 @@ from penstock.words.lifecycle import (
     Role,
 )
 from penstock_tui import wording
-from penstock_tui.model import ShownRun
+from penstock_tui.state import ShownRun
 from penstock_tui.widgets.run_table import Column, Row
 from penstock_tui.wording import CROSS
 

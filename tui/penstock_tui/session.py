@@ -11,7 +11,7 @@ from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import EXECUTING_STATES
 from penstock_tui.daemon_calls import DaemonCalls
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
 #: Seconds between two looks at the queue while facts arrive, and at clients and health.

@@ -12,7 +12,7 @@ from penstock.words import events as e
 from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import timeline_line
-from penstock_tui.model import ShownRun
+from penstock_tui.state import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,

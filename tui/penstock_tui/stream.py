@@ -21,6 +21,7 @@ from penstock.client.log_reader import (
     first_message,
     greeted,
     why_closed,
+    why_refused,
 )
 from penstock.words.address import Address
 from penstock.words.errors import (
@@ -29,8 +30,7 @@ from penstock.words.errors import (
     PenstockError,
     Unauthorised,
 )
-from penstock.words.problems import error_of
-from penstock_tui.model import DashboardState
+from penstock_tui.state import DashboardState
 
 #: Seconds before the connection is tried again: the first time, and at most.
 FIRST_DELAY = 0.2
@@ -79,8 +79,11 @@ class LiveStream:
                     continue
                 problem = self._model.problem or "the daemon closed the connection"
             except PenstockError as error:
-                problem, refused = str(error), isinstance(error, Unauthorised)
+                problem, refused = explain_refusal(error)
             except (OSError, WebSocketException, TimeoutError, EOFError) as error:
+                said = told_by_daemon(error)
+                if said is not None and self.reader.refused(said):
+                    continue
                 problem, refused = explain(error)
             self._model.lose(problem, refused=refused)
             lost = self.reader.lost(problem, asyncio.get_running_loop().time())
@@ -123,9 +126,8 @@ async def open_connection(
     address: Address, place: Mapping[str, object]
 ) -> AsyncIterator[ClientConnection]:
     """The stream of all runs from a reader's place on; its socket is gone when the block ends."""
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     options: dict[str, Any] = {
-        "additional_headers": headers,
+        "additional_headers": address.authorization(),
         "compression": None,
         "max_size": LARGEST_FRAME_BYTES,
         "open_timeout": OPEN_TIMEOUT,
@@ -149,20 +151,36 @@ async def open_connection(
             socket.transport.abort()
 
 
+def told_by_daemon(error: BaseException) -> PenstockError | None:
+    """What the daemon said when it turned us away, or closed; None if it said nothing."""
+    if isinstance(error, InvalidStatus):
+        return why_refused(error.response.status_code, error.response.body)
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+        said = why_closed(error.rcvd.code, error.rcvd.reason)
+        return said if isinstance(said, PenstockError) else None
+    return None
+
+
 def explain(error: BaseException) -> tuple[str, bool]:
     """A sentence for the top bar, and whether trying again without a change is useless."""
     if isinstance(error, InvalidStatus):
-        status = error.response.status_code
-        if isinstance(error_of(status, None), Unauthorised | Forbidden):
-            return REFUSED, True
-        return f"the daemon answered {status}", False
+        response = error.response
+        return explain_refusal(why_refused(response.status_code, response.body))
     if isinstance(error, ConnectionClosed):
         code = error.rcvd.code if error.rcvd is not None else None
-        if isinstance(why_closed(code), Unauthorised):
-            return REFUSED, True
+        why = why_closed(code)
+        if isinstance(why, Unauthorised):
+            return explain_refusal(why)
         return "the connection was cut", False
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}", False
     if isinstance(error, TimeoutError):
         return "the daemon does not answer", False
     return (DaemonUnreachable.__doc__ or "").split(";")[0], False
+
+
+def explain_refusal(error: PenstockError) -> tuple[str, bool]:
+    """The same of an error that the daemon told, which knows best what it does not like."""
+    if isinstance(error, Unauthorised):
+        return REFUSED, True
+    return str(error), isinstance(error, Forbidden)

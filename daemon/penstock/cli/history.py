@@ -39,6 +39,10 @@ class RunSource(Protocol):
 
     async def view(self, run_id: str) -> dict[str, Any]: ...
 
+    async def why(self, run_id: str) -> dict[str, Any]:
+        """Why it is where it is, as `GET /runs/{id}/why` tells it."""
+        ...
+
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         """The next facts above `after`; [] at the end."""
         ...
@@ -61,6 +65,9 @@ class LiveSource:
     async def view(self, run_id: str) -> dict[str, Any]:
         return await self.client.run(run_id)
 
+    async def why(self, run_id: str) -> dict[str, Any]:
+        return await self.client.why(run_id)
+
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         page = await self.client.events(run_id, after=after, limit=PAGE)
         return [Recorded.from_wire(data) for data in page["events"]]
@@ -82,6 +89,11 @@ class FileSource:
 
     async def view(self, run_id: str) -> dict[str, Any]:
         return (await self._reading().reply(one_form(run_id))).model_dump(mode="json")
+
+    async def why(self, run_id: str) -> dict[str, Any]:
+        from penstock.runs.why import explain_alone
+
+        return explain_alone(await self._reading().view(one_form(run_id))).to_json()
 
     def _reading(self) -> Reader:
         from penstock.runs.reader import Reader

@@ -7,7 +7,8 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
@@ -124,10 +125,16 @@ class LazyGroup(click.Group):
                     [(name, _summary(point)) for name, point in others.items()]
                 )
 
+    def make_context(self, *args: Any, **others: Any) -> click.Context:
+        """Read the options that stand before the verb."""
+        with _quoting_harmlessly():
+            return super().make_context(*args, **others)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an error of ours becomes its sentence and its exit code."""
         try:
-            return super().invoke(ctx)
+            with _quoting_harmlessly():
+                return super().invoke(ctx)
         except PenstockError as error:
             from penstock.words.problems import exit_code_of
 
@@ -145,6 +152,18 @@ class LazyGroup(click.Group):
             around = error.object[max(0, error.start - AROUND) : error.end + AROUND]
             why = f"{around!r} is not UTF-8; arguments and values must be"
             raise Failure(why, USAGE) from None
+
+
+@contextmanager
+def _quoting_harmlessly() -> Iterator[None]:
+    """What click says of a wrong call quotes it as it was; a script may have passed on anything."""
+    try:
+        yield
+    except click.ClickException as error:
+        from penstock.words.text import neutralise
+
+        error.message = neutralise(error.message)
+        raise
 
 
 def _load(verb: str) -> click.Command:

@@ -132,7 +132,9 @@ async def open_writer(
         with Progress(
             *columns, console=Console(stderr=True), transient=True
         ) as progress:
-            yield ProgressWriter(progress, progress.add_task(kind, total=1.0))
+            yield ProgressWriter(
+                progress, progress.add_task(neutralise(kind), total=1.0)
+            )
     else:
         yield PieceWriter(make_story())
 

@@ -31,6 +31,11 @@ def receipt_line(receipt: dict[str, Any]) -> str:
     return f"{run_id} cancelled, nothing of it is left{proof}"
 
 
+def is_in_doubt(receipt: dict[str, Any]) -> bool:
+    """Whether something of the run may still be there that should not."""
+    return bool(receipt["survivors"])
+
+
 def show_queue_change(told: dict[str, Any], as_json: bool) -> None:
     """How the queue is after a change."""
     if as_json:

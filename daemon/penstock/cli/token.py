@@ -48,7 +48,7 @@ def show(session: Session, show: bool) -> None:
 @pass_session
 def rotate(session: Session, as_json: bool) -> None:
     """Make a new one; a running daemon takes it at its next start."""
-    from penstock.server.token import rotate_token
+    from penstock.server.bearer import rotate_token
 
     file = session.paths().token
     rotate_token(file)

@@ -44,9 +44,7 @@ class Request:
     def headers(self, address: Address) -> dict[str, str]:
         """What to send beside the body; a token never goes into an address."""
         headers = {} if self.body is None else {"Content-Type": "application/json"}
-        if address.token:
-            headers["Authorization"] = f"Bearer {address.token}"
-        return headers
+        return headers | address.authorization()
 
     def content(self) -> bytes | None:
         """The body as JSON; None if there is none. UnicodeEncodeError for text that is no UTF-8."""

@@ -64,10 +64,6 @@ class SyncClient(Calls[dict[str, Any]]):
                 raise silent(self.address) from None
             except (OSError, http.client.HTTPException) as error:
                 raise broken(self.address, error) from None
-            except ValueError:
-                # Its own words would tell the token.
-                why = ValueError("the token holds what no header may")
-                raise broken(self.address, why) from None
         finally:
             connection.close()
         document: dict[str, Any] = read_answer(

@@ -23,9 +23,9 @@ from penstock.client.log_reader import (
     Lost,
     first_message,
     why_closed,
+    why_refused,
 )
 from penstock.words.address import Address
-from penstock.words.problems import error_of
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
 CONNECT_SECONDS = 5.0
@@ -76,7 +76,7 @@ async def open_socket(address: Address, reader: LogReader) -> AsyncIterator[Sock
     except BaseExceptionGroup as group:
         error = only(group)
         if isinstance(error, ConnectionRejected):
-            raise _refusal(error) from None
+            raise why_refused(error.status_code, error.body) from None
         raise error from None
 
 
@@ -111,11 +111,8 @@ async def _shake_hands(
 ) -> WebSocketConnection:
     place = reader.place
     url = urlsplit(address.websocket_url(reader.cursor.run_id, **place))
-    headers = (
-        [(b"Authorization", b"Bearer " + address.token.encode())]
-        if address.token
-        else []
-    )
+    shown = address.authorization().items()
+    headers = [(name.encode(), value.encode()) for name, value in shown]
     try:
         with trio.fail_after(CONNECT_SECONDS):
             connection = await wrap_client_stream(
@@ -151,12 +148,3 @@ async def _open_stream(
         return stream
     context = ssl.create_default_context()
     return trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-
-
-def _refusal(rejected: ConnectionRejected) -> Exception:
-    body = rejected.body or b""
-    try:
-        document = from_json(body)
-    except ValueError:
-        document = None
-    return error_of(rejected.status_code, document)

@@ -50,15 +50,27 @@ async def run_in_thread(
         began = True
         return fn(*args)
 
+    call = partial(
+        trio.to_thread.run_sync,
+        work, abandon_on_cancel=abandon_on_cancel, limiter=limiter,
+    )  # fmt: skip
+    # The function's own error is its own; that of a thread that was not made comes before.
+    return await retry_threadless(call, unless=lambda: began)
+
+
+async def retry_threadless(
+    call: Callable[[], Awaitable[T]], unless: Callable[[], bool] = lambda: False
+) -> T:
+    """Await a call that makes a thread first, again and again while none is to be had.
+
+    NoProcess if none was to be had for long. A RuntimeError while `unless` holds is the call's own.
+    """
     give_up, pause = trio.current_time() + PATIENCE, FIRST_RETRY
     while True:
         try:
-            return await trio.to_thread.run_sync(
-                work, abandon_on_cancel=abandon_on_cancel, limiter=limiter
-            )
+            return await call()
         except RuntimeError:
-            # The function's own error is its own; that of a thread that was not made comes before.
-            if began:
+            if unless():
                 raise
             if trio.current_time() >= give_up:
                 raise NoProcess from None

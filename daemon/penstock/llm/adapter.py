@@ -17,10 +17,10 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from pydantic import ValidationError
 
 from penstock.llm.chat import Message
+from penstock.llm.fields import FieldSplitter
 from penstock.llm.http import quote
 from penstock.llm.lm import AnswerAttempt, TrioLM
 from penstock.llm.run_models import Check
-from penstock.llm.stream import FieldSplitter
 from penstock.words.errors import MalformedAnswer, Refused
 
 #: Characters of an unusable answer that the model is shown again.

@@ -20,7 +20,7 @@ from penstock.llm.chat import (
     valid_text,
 )
 from penstock.llm.routing import Window, choose
-from penstock.llm.tokens import Calibration, estimate, estimate_messages
+from penstock.llm.token_estimate import Calibration, estimate, estimate_messages
 from penstock.words.config import Models
 from penstock.words.errors import ContextTooLarge, ModelFailed
 

@@ -9,7 +9,7 @@ from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
 from penstock.llm.relevance import LIMIT, relevant
 from penstock.llm.summaries import KEEP, describe, summarise
-from penstock.llm.tokens import estimate
+from penstock.llm.token_estimate import estimate
 from penstock.runs.run import Run
 from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.words.recorded import Recorded

@@ -12,8 +12,8 @@ from typing import Any
 import dspy  # type: ignore[import-untyped]
 
 from penstock.llm.chat import Message
+from penstock.llm.fields import FieldSplitter
 from penstock.llm.run_models import Question
-from penstock.llm.stream import FieldSplitter
 from penstock.words.errors import ModelFailed, Refused
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.

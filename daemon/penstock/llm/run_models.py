@@ -39,7 +39,7 @@ Check = Callable[[Mapping[str, Any]], None]
 OnSpent = Callable[[str, Spent, UUID], Awaitable[None]]
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
-_PROGRAMS = "penstock.llm.programs"
+_PROGRAMS = "penstock.llm.dspy_programs"
 
 # Seconds that recording the cost of a cancelled request may take: one commit, on a busy disk.
 _LAST_WORD_SECONDS = 1.0

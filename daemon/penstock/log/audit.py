@@ -6,15 +6,15 @@ Memory is bounded by what is open and by the number of events (one id each), not
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from penstock.log.joined import JoinedText
 from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.environments import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.rows import (
@@ -188,7 +188,7 @@ class Audit:
             }
         kept = {name: getattr(row, name) for name in expected}
         ended = row.state in TERMINAL_STATES
-        whole = (row.ended_at is not None) == ended == (row.outcome is not None)
+        whole = (row.ended_at is not None) == ended == _tells_end(row.outcome)
         asked = story is not None and story.cancel_requested != row.cancel_requested
         if story is None or kept != expected or not whole or asked:
             what = (
@@ -339,3 +339,26 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise NotFound(f"there is no database {path}")
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
+@dataclass(slots=True)
+class JoinedText:
+    """A text put together from its pieces, of which only size in UTF-8 bytes and SHA-256 are kept."""
+
+    size: int = 0
+    _digest: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, piece: str) -> None:
+        """The next piece."""
+        encoded = piece.encode("utf-8", "replace")
+        self.size += len(encoded)
+        self._digest.update(encoded)
+
+    def agrees(self, size: int, sha256: str) -> bool:
+        """Whether this is the text that was said to be whole."""
+        return self.size == size and self._digest.hexdigest() == sha256
+
+
+def _tells_end(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether this is how a run ended: one that goes on keeps at most what may be left of it."""
+    return outcome is not None and outcome.keys() != {"left"}

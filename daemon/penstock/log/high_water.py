@@ -22,6 +22,7 @@ from uuid import UUID
 
 import trio
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import Bus
 from penstock.log.writes import Bounds
 from penstock.words.recorded import Recorded
@@ -85,7 +86,7 @@ class HighWater:
 
     async def check(self) -> str:
         """Why the log was put back, after it was given a new epoch; empty if it was not."""
-        mark = await trio.to_thread.run_sync(read_mark, self.path)
+        mark = await run_in_thread(read_mark, self.path)
         if mark is None:
             return ""
         bounds = await self.store.bounds()
@@ -124,7 +125,7 @@ class HighWater:
             self.store.log_id, self.store.epoch, fact.position, str(fact.event_id)
         )
         try:
-            await trio.to_thread.run_sync(write_mark, self.path, mark)
+            await run_in_thread(write_mark, self.path, mark)
         except OSError as error:
             if not self._warned:
                 log.warning(

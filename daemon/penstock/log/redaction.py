@@ -46,6 +46,17 @@ def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Reda
     return lambda write: _redacted(write, wanted)
 
 
+def make_text_redaction(patterns: Iterable[str]) -> Callable[[str], str]:
+    """What takes these out of a text. StartRefused names a pattern that is none."""
+    wanted = [_compiled(pattern) for pattern in patterns]
+
+    def redact(text: str) -> str:
+        clean: str = _clean(text, wanted)
+        return clean
+
+    return redact
+
+
 def _compiled(pattern: str) -> re.Pattern[str]:
     """One pattern, on its own: joined with others its groups would have other numbers."""
     try:

@@ -267,6 +267,10 @@ class Pruned(Result):
     runs: tuple[str, ...] = ()
     #: There was more to forget than `limit` allowed.
     more: bool = False
+    #: Forgotten runs whose folders nobody has called removed yet, these among them.
+    folders: tuple[str, ...] = ()
+    #: Runs that were to be forgotten and stay, since the log is damaged under them.
+    damaged: tuple[str, ...] = ()
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
@@ -371,7 +375,8 @@ class Release(Write[Concluded]):
 
     `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `daemon:restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
-    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes.
+    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes. Else
+    the row's `outcome` keeps it as `left` where something may be left.
     """
 
     fence: Fence
@@ -436,7 +441,11 @@ class Prune(Write[Pruned]):
 
     Those ended before `before`, the oldest beyond `keep`, and as many of the oldest as bring the
     log under `max_bytes`; tombstones older than `tombstones_before` or beyond `max_tombstones`.
-    At most `limit` runs a call, so that no commit is long.
+    At most `limit` runs a call, so that no commit is long. The log keeps the ids of those forgotten
+    until their folders are called `removed`, so that a crash in between leaves nothing behind.
+
+    LogDamaged with the `run_id` of a run whose rows are damaged: nothing was forgotten then, and `skip`
+    names it in another try.
     """
 
     before: datetime
@@ -445,3 +454,5 @@ class Prune(Write[Pruned]):
     tombstones_before: datetime
     max_tombstones: int
     limit: int = 100
+    removed: tuple[str, ...] = ()
+    skip: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import marshal
 import os
@@ -21,7 +22,7 @@ import trio
 
 import penstock
 from penstock.concurrency.shielding import shield_until
-from penstock.concurrency.threads import run_in_thread
+from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
@@ -232,9 +233,10 @@ async def launch(
     """
     try:
         return await _launch(spec, argv, run_id, stdin)
-    except OSError as error:
-        why = f"no process could be made for {argv[0]!r}: {error.strerror}"
-        raise NoProcess(why) from error
+    except (OSError, NoProcess) as error:
+        # A thread that was refused counts against the same limit as a process.
+        why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
+        raise NoProcess(f"no process could be made for {argv[0]!r}: {why}") from error
 
 
 async def _launch(
@@ -243,16 +245,20 @@ async def _launch(
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                cwd="/",
-                # What Python itself may need; the program gets the environment in the table.
-                env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
-                start_new_session=True,
+            # Trio makes the process in a thread.
+            process = await retry_threadless(
+                partial(
+                    trio.lowlevel.open_process,
+                    [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    cwd="/",
+                    # What Python itself may need; the program gets the environment in the table.
+                    env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+                    start_new_session=True,
+                )
             )
         except BaseException:
             ours.close()

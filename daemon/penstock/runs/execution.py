@@ -23,7 +23,7 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.processes.process import Proof
-from penstock.runs.receipts import RunEnd, end_of_proofs
+from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_ends
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
@@ -56,7 +56,7 @@ class Execution:
     #: The run's own folder was made by this execution.
     made_folder: bool = False
     #: When the scope had unwound and everything the run owned was gone.
-    gone_at: datetime | None = None
+    over_at: datetime | None = None
     #: Set when the conclusion is committed.
     concluded: trio.Event = field(default_factory=trio.Event)
     #: Set when a parked run has its slot again.
@@ -106,9 +106,13 @@ class Execution:
         return self._used + trio.current_time() - self._running_since
 
     def end(self) -> RunEnd:
-        """What is known of its end by now; nothing is over before it is on record."""
-        over_at = self.gone_at if self.concluded.is_set() else None
-        return end_of_proofs(self.proofs, over_at)
+        """What is known of its end by now, and of what earlier executions of the run left.
+
+        Nothing is over before it is on record.
+        """
+        over_at = self.over_at if self.concluded.is_set() else None
+        own = end_of_proofs(self.proofs, over_at)
+        return merge_ends([own, *ends_before(self.row, over_at)])
 
 
 @asynccontextmanager
@@ -136,8 +140,8 @@ async def open_execution(
             execution.stopping = execution.stopping or execution.row.on_restart
             raise rest from None  # noqa: ASYNC104
     finally:
-        execution.gone_at = now()
-        conclude_with(_conclusion(execution, error, execution.gone_at))
+        execution.over_at = now()
+        conclude_with(_conclusion(execution, error, execution.over_at))
 
 
 def _log_failure(run_id: str, error: BaseException) -> None:
@@ -166,7 +170,7 @@ def _conclusion(
 ) -> Complete | Release:
     proven = execution.end()
     # A cancel is answered with it; any other end keeps it only if something may be left.
-    keeps = execution.cancel_requested is not None or proven.survivors != ()
+    keeps = execution.cancel_requested is not None or not proven.leaves_nothing
     ending = Ending(
         receipt=proven.to_json() if keeps else None,
         cancel_requested=execution.cancel_requested,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ import trio
 
 from penstock.runs.watermark import Gauge, Level, sample
 from penstock.words.events import BackpressureCleared, BackpressureRaised
+
+_log = logging.getLogger("penstock.runs")
 
 Note = Callable[[str, BackpressureRaised | BackpressureCleared], None]
 
@@ -20,6 +23,8 @@ class Gauges:
     readings: Mapping[str, Callable[[], Level]]
     note: Note
     _gauges: dict[str, Gauge] = field(default_factory=dict)
+    #: Those that could not be read the last time.
+    _unread: set[str] = field(default_factory=set)
     # When a change that came too soon after the last one is to be noted.
     _due: float | None = None
     _due_changed: trio.Event = field(default_factory=trio.Event)
@@ -30,7 +35,7 @@ class Gauges:
         due = None
         for name, reading in self.readings.items():
             before = self._gauges.get(name) or Gauge(name)
-            gauge, edge = sample(before, reading(), now=now)
+            gauge, edge = sample(before, self._read(name, reading), now=now)
             if gauge is not before:
                 self._gauges[name] = gauge
             if edge is not None:
@@ -40,6 +45,18 @@ class Gauges:
         if due != self._due:
             self._due = due
             self._due_changed.set()
+
+    def _read(self, name: str, reading: Callable[[], Level]) -> Level | None:
+        """The reading; None if there is none, which is told once and harms no commit."""
+        try:
+            level = reading()
+        except Exception as error:  # noqa: BLE001
+            if name not in self._unread:
+                self._unread.add(name)
+                _log.error("the gauge %s cannot be read: %r", name, error)
+            return None
+        self._unread.discard(name)
+        return level
 
     async def watch(self) -> None:
         """The task that samples again when a change is due; until cancelled."""

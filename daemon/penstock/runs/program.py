@@ -12,7 +12,7 @@ import trio
 
 from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
-from penstock.runs.artifact import Emit
+from penstock.runs.artifact_writer import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted

@@ -18,7 +18,7 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
 from penstock.processes.output import KeptOutput
-from penstock.runs.artifact import Artifact, open_artifact
+from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
 from penstock.runs.program import (

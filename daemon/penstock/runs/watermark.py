@@ -6,9 +6,8 @@ stays as it was noted, so a buffer that swings around one mark is noted once.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from penstock.words.events import BackpressureCleared, BackpressureRaised
 
@@ -50,22 +49,6 @@ class Gauge:
 
 
 Edge = BackpressureRaised | BackpressureCleared
-
-
-def reading_of(statistics: object) -> Level | None:
-    """The reading in a `statistics()` object, or None if it has none that makes sense.
-
-    Understood are `used` and `capacity`, and the names of Trio's memory channels.
-    """
-    for used_name, capacity_name in (
-        ("used", "capacity"),
-        ("current_buffer_used", "max_buffer_size"),
-    ):
-        used = getattr(statistics, used_name, None)
-        capacity = getattr(statistics, capacity_name, None)
-        if _is_count(used) and _is_count(capacity) and capacity:
-            return Level(int(used), int(capacity))
-    return None
 
 
 def sample(
@@ -111,9 +94,3 @@ def _edge(gauge: Gauge, reading: Level) -> Edge:
         used=reading.used,
         capacity=reading.capacity,
     )
-
-
-def _is_count(value: object) -> TypeGuard[int | float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0

@@ -83,6 +83,14 @@ def explain(view: RunView, queue: QueueSnapshot) -> Why:
     return Why(view.run_id, state, tuple(reasons))
 
 
+def explain_alone(view: RunView) -> Why:
+    """Why a run is in its state that is in no queue: one of a log that no daemon answers for."""
+    reason = Reason("running", "Its daemon holds its log, and does not answer.")
+    if view.ended:
+        reason = _ended(view)
+    return Why(view.run_id, view.state or FIRST_STATE, (reason,))
+
+
 def _ended(view: RunView) -> Reason:
     why = view.error or view.reason
     return Reason("ended", f"It ended {view.state}{f': {why}' if why else ''}.")

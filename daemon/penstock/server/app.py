@@ -20,16 +20,16 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
-from penstock.server.answer import (
+from penstock.server.asgi import ASGI, asgi_mux, guarded
+from penstock.server.guard import Guard
+from penstock.server.health import HealthOf
+from penstock.server.http_answer import (
     HttpAnswer,
     HttpRefused,
     HttpStream,
     fault_answer,
     problem_answer,
 )
-from penstock.server.asgi import ASGI, asgi_mux, guarded
-from penstock.server.guard import Guard
-from penstock.server.health import HealthOf
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.runs import (

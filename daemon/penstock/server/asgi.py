@@ -8,9 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.server.answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.guard import Guard, RequestHead, body_too_large
 from penstock.server.http1 import CONTINUE_STATE
+from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
@@ -103,8 +103,14 @@ def _judge_target(scope: Scope, request_head: RequestHead) -> PenstockError | No
     """What only looks at where the request goes, after the guard looked at who asks."""
     if scope["http_version"] not in ("1.0", "1.1"):
         return HttpRefused(505, "HTTP/1.1 only")
+    if request_head.method == "CONNECT":
+        return HttpRefused(501, "this is no proxy: CONNECT leads nowhere from here")
+    if request_head.path == "*":
+        why = "* is no resource here: ask for a path; GET /openapi.json lists them"
+        return Refused("path", why)
     if not request_head.path.startswith("/"):
-        return Refused("path", "must start with a slash")
+        why = "must start with a slash, or be an http:// or https:// address of this daemon"
+        return Refused("path", why)
     if _is_stream_path(request_head.path):
         headers = {"Upgrade": "websocket", "Connection": "close"}
         return HttpRefused(

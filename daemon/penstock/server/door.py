@@ -28,11 +28,11 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from penstock.server.answer import HttpRefused
 from penstock.server.asgi import ASGI, KNOWN_STATE, UNIX_STATE
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
 from penstock.server.http1 import Http1, Parser
+from penstock.server.http_answer import HttpRefused
 from penstock.server.places import Places
 from penstock.server.shutdown import Shutdown
 from penstock.words.config import Config

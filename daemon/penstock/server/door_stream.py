@@ -11,7 +11,7 @@ from functools import cached_property
 
 import trio
 
-from penstock.server.answer import problem_answer, raw_response
+from penstock.server.http_answer import problem_answer, raw_response
 from penstock.words.errors import PenstockError
 
 _PEER_CREDENTIALS = struct.Struct("3i")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl
 
-from penstock.server.answer import HttpRefused
+from penstock.server.http_answer import HttpRefused
 from penstock.words.address import is_loopback
 from penstock.words.config import Config
 from penstock.words.errors import (

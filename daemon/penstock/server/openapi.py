@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from penstock.runs.kind import Kind
-from penstock.server.answer import PROBLEM
 from penstock.server.guard import OPEN_PATHS
+from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
-from penstock.words.api import Problem
+from penstock.words.api import EventsPage, Problem
+from penstock.words.recorded import Envelope
 
 _REF = "#/components/schemas/{model}"
 #: What bad input and the guard may answer on every route.
@@ -28,6 +29,7 @@ def describe(version: str, kinds: Iterable[Kind] = ()) -> dict[str, Any]:
     kinds = list(kinds)
     models: set[type[BaseModel]] = {
         Problem,
+        Envelope,
         *(r.body for r in ROUTES if r.body),
         *(r.reply for r in ROUTES if r.reply),
     }
@@ -35,8 +37,11 @@ def describe(version: str, kinds: Iterable[Kind] = ()) -> dict[str, Any]:
     _, schemas = models_json_schema(
         [(model, "validation") for model in ordered], ref_template=_REF
     )
+    # The page's model takes any object, for the facts of a newer daemon; ours are these.
+    page = schemas["$defs"][EventsPage.__name__]["properties"]
+    page["events"]["items"] = _ref(Envelope)
     components = {
-        "schemas": {**schemas.get("$defs", {}), **_kind_schemas(kinds)},
+        "schemas": {**schemas["$defs"], **_kind_schemas(kinds)},
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     paths: dict[str, Any] = {}

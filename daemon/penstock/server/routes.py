@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from penstock.log.bus import Overflow
-from penstock.server.answer import HttpAnswer, HttpStream
+from penstock.server.http_answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
 from penstock.words.errors import Refused
 from penstock.words.run_id import check_run_id

@@ -13,11 +13,11 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from penstock.log.bus import Lagged
 from penstock.runs.core import Core
-from penstock.server.answer import HttpRefused
 from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
 from penstock.server.encoders import WEBSOCKET
 from penstock.server.guard import Guard, RequestHead
+from penstock.server.http_answer import HttpRefused
 from penstock.server.json_meter import JsonMeter
 from penstock.server.routes import (
     STREAM,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
+import re
 import secrets
 import stat
 import time
@@ -123,7 +125,8 @@ async def remove_folder(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it; quietly if there is none.
 
-    A run may leave anything there: what stands in its place is removed and not followed.
+    A run may leave anything there: what stands in its place is removed and not followed. OSError, and
+    nothing is touched, if something is mounted there: it is somebody's, and is not entered.
     """
     try:
         found = folder.lstat()
@@ -132,6 +135,9 @@ def remove_tree(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         folder.unlink()
         return
+    mounts = Path("/proc/self/mountinfo").read_bytes()
+    if (mount := first_mount(folder, mounts)) is not None:
+        raise OSError(errno.EBUSY, "something is mounted there", str(mount))
     hoisted = (folder / f".{secrets.token_hex(8)}-{n}" for n in itertools.count())
     full = [folder]
     while full:
@@ -142,11 +148,25 @@ def remove_tree(folder: Path) -> None:
     folder.rmdir()
 
 
+def first_mount(folder: Path, mounts: bytes) -> Path | None:
+    """The first point of these `mounts` (as mountinfo tells them) in a folder, itself included."""
+    folder = folder.parent.resolve() / folder.name
+    for line in mounts.splitlines():
+        # Spaces and the like stand there as octal numbers.
+        name = re.sub(
+            rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), line.split()[4]
+        )
+        point = Path(os.fsdecode(name))
+        if point.is_relative_to(folder):
+            return point
+    return None
+
+
 def _empty(path: Path, hoisted: Iterator[Path]) -> list[Path]:
     """Remove what is no folder, and move the folders to the top; where they are now.
 
-    So nothing is too deep for a path or for a recursion. What is mounted there cannot be moved, and
-    is not entered: OSError.
+    So nothing is too deep for a path or for a recursion. What was mounted there meanwhile cannot be
+    moved, and is not entered: OSError.
     """
     # Programs make folders that nobody may write (Go its modules); they are ours all the same.
     os.chmod(path, stat.S_IRWXU)
@@ -171,7 +191,7 @@ async def end_last_life(
 ) -> Sequence[int]:
     """End what a daemon that is gone left of these processes and runs; the pids that were ended."""
     find = partial(end_orphans, list(started), list(run_ids), epoch=epoch, grace=grace)
-    found, survivors = await run_in_thread(find)
-    if survivors:
-        log.error("processes of the previous life are still there: %s", survivors)
-    return [pid for pid in found if pid not in survivors]
+    found, left = await run_in_thread(find)
+    if left:
+        log.error("processes of the previous life are still there: %s", left)
+    return [pid for pid in found if pid not in left]

@@ -1,8 +1,8 @@
 """Public: a core in memory with virtual time, for tests of plug-ins; see docs/pipelines.md."""
 
+from penstock.testing.fake_programs import FakeProcesses, FakeProgram
 from penstock.testing.faulty_store import FaultyStore, StoreFault, open_memory_store
 from penstock.testing.in_memory import InMemoryCore, memory_environment, open_test_core
-from penstock.testing.programs import FakeProcesses, FakeProgram
 from penstock.testing.virtual_time import (
     START,
     deterministic,

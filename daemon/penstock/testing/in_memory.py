@@ -18,8 +18,8 @@ from penstock.runs.core import Core, Environment, open_core
 from penstock.runs.kind import Kind
 from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
+from penstock.testing.fake_programs import FakeProcesses
 from penstock.testing.faulty_store import open_memory_store
-from penstock.testing.programs import FakeProcesses
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.api import CancelReceipt, SubmitRequest
 from penstock.words.config import Config

@@ -157,7 +157,9 @@ class TaskReply(RunReply):
 
 
 class CancelReceipt(Received):
-    """What became of a cancel. `gone_at` is None until nothing of the run is left."""
+    """What became of a cancel. `gone_at` is None until nothing of the run is left; `survivors` could
+    not be ended.
+    """
 
     run_id: str
     outcome: Literal["cancelled", "already_terminal", "tombstoned"]
@@ -167,6 +169,11 @@ class CancelReceipt(Received):
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the run is still being ended, as far as this receipt knows."""
+        return self.outcome == "cancelled" and self.gone_at is None
 
 
 class WhyReason(Received):

@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -444,8 +443,6 @@ EVENT_CLASSES: dict[str, type[Fact]] = {
 
 #: May be coalesced, and dropped while the store is unavailable; no other fact may.
 DROPPABLE_TYPES = frozenset({"log", "progress", "artifact.partial"})
-
-event_adapter: TypeAdapter[KnownEvent] = TypeAdapter(Event)
 
 
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:

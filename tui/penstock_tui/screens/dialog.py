@@ -1,4 +1,4 @@
-"""What every dialog has: a frame, escape to leave it, and `q`, which always quits."""
+"""What every dialog has, a frame, escape to leave it, and `q`, which always quits; and the two plain ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Button, Input, Static
+
+from penstock_tui.wording import plain
 
 
 class Dialog(ModalScreen[object]):
@@ -39,3 +41,47 @@ class Dialog(ModalScreen[object]):
 def label(text: str, *, name: str | None = None, hint: bool = False) -> Static:
     """A text that is never read as markup."""
     return Static(text, markup=False, id=name, classes="hint" if hint else "label")
+
+
+class ConfirmDialog(Dialog):
+    """Asks once before something that everybody would notice. Dismissed with True, or with None."""
+
+    def __init__(self, heading: str, question: str, yes: str) -> None:
+        super().__init__()
+        self.heading, self._question, self._yes = heading, question, yes
+
+    def contents(self) -> Iterable[Widget]:
+        yield label(self._question)
+        yield Horizontal(
+            Button(self._yes, variant="warning", id="yes"),
+            Button("Leave it", id="no"),
+            id="buttons",
+        )
+
+    def on_mount(self) -> None:
+        self.query_one("#yes", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(True if event.button.id == "yes" else None)
+
+
+class SayDialog(Dialog):
+    """Says something to a run. Dismissed with what was said, or with None."""
+
+    heading = "Say something"
+
+    def __init__(self, run_id: str, about: str) -> None:
+        super().__init__()
+        self._run_id, self._about = run_id, about
+
+    def contents(self) -> Iterable[Widget]:
+        yield label(f"To {plain(self._run_id)}:\n{self._about}")
+        yield Input(placeholder="what it should know or do", id="text")
+        yield label("enter sends it; the run reads it at its next step", hint=True)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if text := event.value.strip():
+            self.dismiss(text)

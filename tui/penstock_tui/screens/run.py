@@ -17,10 +17,10 @@ from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
-from penstock_tui.model import DashboardState
 from penstock_tui.monitor import Monitor
 from penstock_tui.rows import row_of
 from penstock_tui.screens.run_tabs import RunTabs
+from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of, tree_lines
 from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine

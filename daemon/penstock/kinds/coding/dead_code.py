@@ -13,11 +13,24 @@ import trio
 from pydantic import AfterValidator, Field
 
 from penstock.kinds.coding.inputs import AbsolutePath
+from penstock.kinds.coding.modules import check_path
 from penstock.kinds.coding.names import Names, find_dead_code
-from penstock.kinds.coding.plan import check_path
-from penstock.kinds.coding.tree import list_files
+from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.work_tree import list_files
 from penstock.kinds.strangers import read_confined
-from penstock.pipeline import Inputs, Kind, Output, Run, run_in_thread
+from penstock.pipeline import (
+    AnalysisCompleted,
+    ChildNotCompleted,
+    Inputs,
+    Kind,
+    NotAvailable,
+    Output,
+    Refused,
+    Run,
+    ShuttingDown,
+    priority_of_event,
+    run_in_thread,
+)
 
 #: Files of the folder that are searched for uses.
 MOST_FILES = 2000
@@ -79,3 +92,27 @@ KIND = Kind(
     pipeline=analyse,
     preemptible=True,
 )
+
+
+async def ask_dead_code(work: Work) -> list[dict[str, Any]]:
+    """What nothing uses in the code that a coding run wrote, found by a child.
+
+    An analysis that fails is told and no more.
+    """
+    try:
+        findings = await _ask_child(work)
+        summary = f"{len(findings)} findings"
+    except (Refused, NotAvailable, ChildNotCompleted, ShuttingDown) as error:
+        findings, summary = [], f"not done: {error}"
+    event = AnalysisCompleted(findings=tuple(findings), summary=summary)
+    await work.history.tell(f"analysis {work.version}", event, cause=work.code)
+    return findings
+
+
+async def _ask_child(work: Work) -> list[dict[str, Any]]:
+    run, name = work.run, f"dead-code-{work.version}"
+    inputs = {"folder": str(work.tree.root), "files": sorted(work.tree.files)}
+    priority = max(priority_of_event("analysis.completed"), run.priority)
+    child = await run.spawn_run(name, "dead-code", inputs, priority=priority)
+    found: list[dict[str, Any]] = child.result["findings"]
+    return found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.kinds.llms_txt.tree import read_bytes
+from penstock.kinds.llms_txt.source_tree import read_bytes
 
 #: Bytes of a file of which anything is said: a larger one is data.
 LARGEST_FILE = 512 * 1024

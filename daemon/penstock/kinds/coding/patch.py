@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from penstock.kinds.coding.plan import Plan
+from penstock.kinds.coding.modules import Plan
 
 _NO_END = "\\ No newline at end of file\n"
 

@@ -11,17 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from penstock.kinds.coding.analysis import analyse
+from penstock.kinds.coding.dead_code import ask_dead_code
 from penstock.kinds.coding.deciding import Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
+from penstock.kinds.coding.modules import Plan
 from penstock.kinds.coding.patch import make_patch, make_report
-from penstock.kinds.coding.plan import Plan
 from penstock.kinds.coding.planning import plan_work
 from penstock.kinds.coding.repository import make_branch, open_tree
 from penstock.kinds.coding.reviewing import open_review
-from penstock.kinds.coding.tree import WorkTree
 from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.work_tree import WorkTree
 from penstock.kinds.coding.writing import correct, write_module
 from penstock.pipeline import Kind, PenstockError, Run
 
@@ -62,7 +62,7 @@ async def _correct_until_done(
             await wait_reviewed()
         decision = await _decide(work, f"decision {number}", decided, failure)
         if not decision.causes:
-            findings = await analyse(work)
+            findings = await ask_dead_code(work)
             # The analysis may have waited long, and people may have spoken meanwhile.
             decision = await _decide(
                 work, f"decision {number} again", decision.upto, failure

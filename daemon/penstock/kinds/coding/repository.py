@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.kinds.coding.tree import WorkTree, make_fresh, put_in_place, remove
+from penstock.kinds.coding.work_tree import WorkTree, make_fresh, put_in_place, remove
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.pipeline import Run, SourceUnusable, run_in_thread
 

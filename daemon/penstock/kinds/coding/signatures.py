@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dspy  # type: ignore[import-untyped]
 
-from penstock.kinds.coding.plan import PlannedModule
+from penstock.kinds.coding.modules import PlannedModule
 
 
 class MakePlan(dspy.Signature):  # type: ignore[misc]

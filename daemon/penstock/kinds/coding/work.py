@@ -12,8 +12,8 @@ import trio
 from penstock.kinds.coding.deciding import words_of
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
-from penstock.kinds.coding.streams import open_streams
-from penstock.kinds.coding.tree import WorkTree
+from penstock.kinds.coding.live_answer import open_streams
+from penstock.kinds.coding.work_tree import WorkTree
 from penstock.pipeline import (
     Check,
     CodeMark,

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from penstock.kinds.coding.deciding import Decision
-from penstock.kinds.coding.plan import Plan, PlannedModule
-from penstock.kinds.coding.tree import plain, show_file
+from penstock.kinds.coding.modules import Plan, PlannedModule
 from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.work_tree import plain, show_file
 from penstock.pipeline import (
     CodeGenerated,
     CorrectionCompleted,

@@ -8,7 +8,8 @@ from typing import Any
 
 import trio
 
-from penstock.kinds.llms_txt.answers import (
+from penstock.kinds.llms_txt.classify import Glance, Placed, arrange, find_readme
+from penstock.kinds.llms_txt.confined_reading import (
     PATHS_AT_ONCE,
     ask_description,
     ask_glances,
@@ -17,7 +18,6 @@ from penstock.kinds.llms_txt.answers import (
     read_heading,
     read_said,
 )
-from penstock.kinds.llms_txt.classify import Glance, Placed, arrange, find_readme
 from penstock.kinds.llms_txt.describe import Described
 from penstock.kinds.llms_txt.metadata import PARSERS, Metadata
 from penstock.kinds.llms_txt.outline import (
@@ -27,12 +27,12 @@ from penstock.kinds.llms_txt.outline import (
     candidates,
     draw_outline,
 )
-from penstock.kinds.llms_txt.tree import SourceTree
+from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.strangers import read_confined
-from penstock.pipeline import Run
+from penstock.pipeline import Run, run_in_thread
 
 #: What answers about the files of a tree, in a process of its own.
-ANSWERS = "penstock.kinds.llms_txt.answers"
+ANSWERS = "penstock.kinds.llms_txt.confined_reading"
 
 # Files read between two reports of progress.
 _CHUNK = 8
@@ -46,7 +46,7 @@ async def analyse_tree(
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
     look = await _look(run, tree)
-    placed = await trio.to_thread.run_sync(arrange, look.glances)
+    placed = await run_in_thread(arrange, look.glances)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
 

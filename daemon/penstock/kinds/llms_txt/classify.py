@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from penstock.kinds.llms_txt.tree import File
+from penstock.kinds.llms_txt.source_tree import File
 
 Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
 

@@ -10,8 +10,8 @@ import trio
 
 from penstock.kinds.git import SHALLOW_CLONE, run_git
 from penstock.kinds.llms_txt.source import Source
-from penstock.kinds.llms_txt.tree import SourceTree, list_tree
-from penstock.pipeline import NotAvailable, Run, SourceUnusable
+from penstock.kinds.llms_txt.source_tree import SourceTree, list_tree
+from penstock.pipeline import NotAvailable, Run, SourceUnusable, run_in_thread
 
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
@@ -22,18 +22,18 @@ async def fetch_tree(run: Run, source: Source, max_files: int) -> SourceTree:
     SourceUnusable says what is wrong with the source, NotAvailable that git is missing.
     """
     root = source.where
-    has_git = await trio.to_thread.run_sync(shutil.which, "git") is not None
+    has_git = await run_in_thread(shutil.which, "git") is not None
     if source.transport is not None:
         if not has_git:
             raise NotAvailable(
                 "git is not installed, so a git address cannot be fetched"
             )
         root = str(await _clone(run, source))
-    elif not await trio.to_thread.run_sync(os.path.isdir, root):
+    elif not await run_in_thread(os.path.isdir, root):
         raise SourceUnusable(f"{root} is not a folder of this machine")
-    has_git = has_git and await trio.to_thread.run_sync(_is_in_git_tree, root)
+    has_git = has_git and await run_in_thread(_is_in_git_tree, root)
     listed = await _names_from_git(run, root) if has_git else None
-    tree = await trio.to_thread.run_sync(_list_names, root, listed, max_files)
+    tree = await run_in_thread(_list_names, root, listed, max_files)
     if not tree.files:
         raise SourceUnusable(f"{source.where} has no files to describe")
     return tree
@@ -55,7 +55,7 @@ async def _clone(run: Run, source: Source) -> Path:
     workspace: Path = await run.workspace()
     folder = workspace / "tree"
     # What an interrupted execution left is not whole.
-    await trio.to_thread.run_sync(_remove, folder)
+    await run_in_thread(_remove, folder)
     await run.progress("fetch")
     words = (*SHALLOW_CLONE, "--", source.where, str(folder))
     ended = await run_git(run, *words, transport=source.transport)

@@ -14,15 +14,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
-from penstock.kinds.llms_txt.answers import ask_quote
 from penstock.kinds.llms_txt.classify import Placed
+from penstock.kinds.llms_txt.confined_reading import ask_quote
 from penstock.kinds.llms_txt.fetch import fetch_tree
 from penstock.kinds.llms_txt.full import FullText
 from penstock.kinds.llms_txt.outline import Outline
 from penstock.kinds.llms_txt.publish import PublishedText, open_published
 from penstock.kinds.llms_txt.render import render_head, render_llms_txt
 from penstock.kinds.llms_txt.source import check_absolute, parse_source
-from penstock.kinds.llms_txt.tree import SourceTree
+from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.kinds.strangers import read_confined
 from penstock.pipeline import Inputs, Kind, Output, Run

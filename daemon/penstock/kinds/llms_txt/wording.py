@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import trio
-
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.outline import Link, Outline
-from penstock.kinds.llms_txt.tree import SourceTree, read_text
+from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
 from penstock.pipeline import (
     BudgetSpent,
     ContextTooLarge,
@@ -24,6 +22,7 @@ from penstock.pipeline import (
     import_late,
     load_programs,
     read_layers,
+    run_in_thread,
 )
 
 _SIGNATURES = "penstock.kinds.llms_txt.signatures"
@@ -127,7 +126,7 @@ async def _describe(
 
 
 async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
-    return await trio.to_thread.run_sync(read_text, tree.root, path, limit) or ""
+    return await run_in_thread(read_text, tree.root, path, limit) or ""
 
 
 def _to_describe(outline: Outline) -> list[Link]:

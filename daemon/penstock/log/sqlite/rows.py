@@ -29,6 +29,9 @@ IN_LINE = state_in(QUEUED_STATES)
 HOLDS_SLOT = f"ended_at IS NULL AND {state_in(SLOT_STATES)}"
 IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
+#: Begins the names in `meta` of the folders that forgotten runs left: of this box, and not the log's.
+FOLDER_OF = "folder:"
+
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -170,7 +173,8 @@ def _malformed(
 
 def find_meta(db: sqlite3.Connection) -> dict[str, Any]:
     """What the log says of itself: `epoch`, `head` and `floor`. LogDamaged if one is missing."""
-    meta = dict(db.execute("SELECT name, value FROM meta"))
+    sql = "SELECT name, value FROM meta WHERE name NOT GLOB ?"
+    meta = dict(db.execute(sql, (f"{FOLDER_OF}*",)))
     for name, kind in (("epoch", str), ("head", int), ("floor", int)):
         if not isinstance(meta.get(name), kind):
             raise LogDamaged(f"the log is damaged: its {name} is missing")

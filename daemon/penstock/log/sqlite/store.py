@@ -191,8 +191,11 @@ class SqliteStore:
             tried = True
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            at_work = transaction.at_work
             self._undo()
-            raise self._translate(error, self._db, tried=tried) from error
+            raise self._translate(
+                error, self._db, tried=tried, run_id=at_work
+            ) from error
         except BaseException:
             self._undo()
             raise
@@ -219,9 +222,17 @@ class SqliteStore:
             self._db.rollback()
 
     def _translate(
-        self, error: sqlite3.Error, db: sqlite3.Connection, *, tried: bool = False
+        self,
+        error: sqlite3.Error,
+        db: sqlite3.Connection,
+        *,
+        tried: bool = False,
+        run_id: str | None = None,
     ) -> Exception:
-        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done."""
+        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done.
+
+        `run_id` is the run that damage was met under, where that is known.
+        """
         name = getattr(error, "sqlite_errorname", "")
         try:
             # SQLite calls a removed file an I/O error, or read-only, which would be tried again.
@@ -230,7 +241,7 @@ class SqliteStore:
             return broken
         if tells_of_damage(error):
             if needed_is_whole(db):
-                return self._note_damage(LogDamaged(f"the log is damaged: {error}"))
+                return self._note_damage(_damaged(error, run_id))
             return self._break(f"the database is damaged: {error} ({name})")
         if name.startswith(_BROKEN):
             return self._break(
@@ -375,6 +386,14 @@ def _page(
         if not facts:
             raise
     return facts
+
+
+def _damaged(error: sqlite3.Error, run_id: str | None) -> LogDamaged:
+    if run_id is None:
+        return LogDamaged(f"the log is damaged: {error}")
+    return LogDamaged(
+        f"the log is damaged under the run {run_id!r}: {error}", run_id=run_id
+    )
 
 
 @contextmanager

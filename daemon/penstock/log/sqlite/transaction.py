@@ -175,6 +175,8 @@ class Transaction:
         self._start()
 
     def _start(self) -> None:
+        #: The run of the past that a handler is changing, so that damage under it has a name.
+        self.at_work: str | None = None
         self._changed: dict[int, RunHead] = {}
         self._touched: dict[int, RunHead] = {}
         self._rows: list[tuple[Any, ...]] = []

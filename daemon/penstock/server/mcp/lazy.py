@@ -15,8 +15,8 @@ import trio
 from penstock.concurrency.enduring import endure
 from penstock.concurrency.late import import_late
 from penstock.runs.core import Core
-from penstock.server.answer import problem_answer
 from penstock.server.asgi import ASGI, Receive, Scope, Send
+from penstock.server.http_answer import problem_answer
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotAvailable
 

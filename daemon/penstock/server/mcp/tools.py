@@ -140,7 +140,7 @@ TOOLS: dict[str, Tool] = {
             "cancel_run",
             "Cancel a run",
             "End a run and everything it started. The receipt tells when nothing of it was left"
-            " (`gone_at`) and what could not be ended (`survivors`). An ended run stays as it is.",
+            " and what could not be ended. An ended run stays as it is.",
             a.CancelRun,
             CancelReceipt,
             destroys=True,

@@ -13,9 +13,9 @@ from functools import partial
 from uuid import UUID
 
 from penstock.runs.core import Core
-from penstock.server.answer import JSON, HttpAnswer, HttpStream, json_answer
 from penstock.server.encoders import NDJSON, SSE, Encoder
 from penstock.server.events_page import head_of, read_page
+from penstock.server.http_answer import JSON, HttpAnswer, HttpStream, json_answer
 from penstock.server.routes import (
     LARGEST_CURSOR,
     Call,

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from penstock.log.filters import parse_filter
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
-from penstock.server.answer import HttpAnswer, json_answer
 from penstock.server.coding_tasks import CodingTasks
+from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.replies import ask_json, submit_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
@@ -84,8 +84,7 @@ def control_handlers(core: Core) -> dict[str, Handler]:
         request = read_json(CancelRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
         receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
-        under_way = receipt.outcome == "cancelled" and receipt.gone_at is None
-        return json_answer(receipt, 202 if under_way and not wait else 200)
+        return json_answer(receipt, 202 if receipt.under_way and not wait else 200)
 
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.kinds.atomic import open_atomic
+from penstock.kinds.coding.modules import check_path
 from penstock.kinds.coding.names import LARGEST_FILE
-from penstock.kinds.coding.plan import check_path
 from penstock.pipeline import SourceUnusable, run_in_thread
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from penstock.log.writes import RunFilter
 from penstock.words.lifecycle import FIRST_STATE, QUEUED_STATES, SLOT_STATES
-from penstock_tui.model import DashboardState
 from penstock_tui.rows import SORTS, ordered, row_of
+from penstock_tui.state import DashboardState
 from penstock_tui.widgets.run_table import Row
 
 #: Pictures between two orderings of the runs: a table that jumps cannot be read.

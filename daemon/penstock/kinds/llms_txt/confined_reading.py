@@ -16,7 +16,7 @@ from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.outline import Readme, read_readme
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
-from penstock.kinds.llms_txt.tree import File, read_text
+from penstock.kinds.llms_txt.source_tree import File, read_text
 
 #: Bytes of a document's beginning that hold its heading and first paragraph.
 HEAD_BYTES = 64 * 1024

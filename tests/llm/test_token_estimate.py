@@ -7,7 +7,7 @@ import pytest
 from fakes.texts import SAMPLES
 from fakes.tokenizers import tokenizers
 from penstock.llm.chat import Message
-from penstock.llm.tokens import Calibration, estimate, estimate_messages
+from penstock.llm.token_estimate import Calibration, estimate, estimate_messages
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000, "word " * 2_000, SAMPLES["plain"]])

@@ -1,4 +1,8 @@
-"""A daemon that answers by script: what a client does with each answer is what is tested."""
+"""What no daemon of this version says: cut streams, wrong frames, other logs, others' texts.
+
+What a client does with them is what is tested. What the core decides is asked of the real one: see
+`house`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ class Asked:
 
 
 @dataclass
-class ScriptedDaemon:
+class ForeignDaemon:
     """Answers `routes[method, path]` with (status, body); plays `scripts` to WebSocket clients in turn."""
 
     address: Address
@@ -40,6 +44,8 @@ class ScriptedDaemon:
     #: Facts told by pages, as `?after=` asks for them.
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    #: Whether it is of a version that knows no `after_id`.
+    older: bool = False
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """One connection."""
@@ -89,7 +95,13 @@ class ScriptedDaemon:
             request = await wrap_server_stream(nursery, stream)
             headers = {k.decode().lower(): v.decode() for k, v in request.headers}
             self.asked.append(Asked("WS", request.path, headers, None))
-            if self.scripts:
+            if self.older and "after_id" in request.path:
+                why = {
+                    "type": "urn:penstock:refused",
+                    "detail": "after_id: unknown parameter",
+                }
+                await request.reject(400, body=json.dumps(why).encode())
+            elif self.scripts:
                 await _play(self.scripts.pop(0), await request.accept(), headers)
             else:
                 await request.reject(404, body=b'{"type":"urn:penstock:run-not-found"}')
@@ -97,10 +109,10 @@ class ScriptedDaemon:
 
 
 @asynccontextmanager
-async def open_scripted_daemon(
+async def open_foreign_daemon(
     socket: Path | None = None,
-) -> AsyncIterator[ScriptedDaemon]:
-    """A scripted daemon on a Unix socket, or on a free port with the token `secret`."""
+) -> AsyncIterator[ForeignDaemon]:
+    """A foreign daemon on a Unix socket, or on a free port with the token `secret`."""
     if socket is None:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
@@ -111,7 +123,7 @@ async def open_scripted_daemon(
         server.listen()
         listener = trio.SocketListener(server)
         address = Address(base="http://localhost", socket=socket)
-    daemon = ScriptedDaemon(address)
+    daemon = ForeignDaemon(address)
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, daemon.handle, [listener])
         yield daemon

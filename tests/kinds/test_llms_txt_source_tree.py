@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.kinds.llms_txt.tree import decode, list_tree, read_text
+from penstock.kinds.llms_txt.source_tree import decode, list_tree, read_text
 
 
 def _list(root: Path, names: list[str] | None = None, limit: int = 1000) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.llm.stream import FieldSplitter
+from penstock.llm.fields import FieldSplitter
 
 FIELDS = ("reasoning", "answer")
 

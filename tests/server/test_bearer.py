@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.server.token import ensure_token, rotate_token
+from penstock.server.bearer import ensure_token, rotate_token
 from penstock.words.errors import StartRefused
 
 

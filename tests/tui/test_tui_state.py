@@ -12,7 +12,7 @@ from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.client.log_reader import Backoff, LogReader
 from penstock.log.projections import fold
 from penstock.words import events as e
-from penstock_tui.model import HISTORY_SECONDS, MOST_ENDED, DashboardState
+from penstock_tui.state import HISTORY_SECONDS, MOST_ENDED, DashboardState
 
 
 def wired(world: World) -> list[dict[str, Any]]:

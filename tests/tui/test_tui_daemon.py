@@ -1,0 +1,135 @@
+"""TU-02: what the daemon has to say of itself, beside a real core that has it to say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from fakes.aio import aio
+from fakes.beside import open_beside
+from fakes.house import TOKEN, House, open_house
+from fakes.house_beside import HouseBeside, open_house_beside
+from fakes.stores import crashed
+from fakes.tui_pilot import dashboard, shows, text_of
+from fakes.tui_processes import cut_wire
+from penstock.client.sync import SyncClient
+from penstock.words.address import Address, socket_address
+from penstock.words.events import Progress
+
+#: Seconds for the submitter's thread to be over once it has room.
+PATIENCE = 10.0
+
+
+@contextmanager
+def submitting(address: Address, run_id: str) -> Iterator[None]:
+    """Somebody who waits for room in the queue."""
+    request = {"kind": "echo", "run_id": run_id}
+    client = SyncClient(address)
+    thread = threading.Thread(target=partial(client.submit, request, wait=True))
+    thread.start()
+    yield
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@aio
+async def test_submitters_that_wait_for_room_are_counted(tmp_path: Path) -> None:
+    with open_house_beside(tmp_path / "s", max_concurrent=1, queue_capacity=1) as house:
+        address = socket_address(tmp_path / "s")
+        house.start("first")
+        house.submit("echo", run_id="second")
+        with submitting(address, "third"):
+            house.beside.do(house.house.wait_submitters, 1)
+            async with dashboard(address) as (app, _):
+                await shows(app, "1/1 queued 100% FULL  1 submitters wait")
+                house.end("first")
+                await shows(app, "1/1 queued 100% FULL  0 submitters wait")
+                await shows(app, "1/1 busy")
+
+
+class SlowReader:
+    """A client that takes nothing for a while, and may have the oldest dropped."""
+
+    def __init__(self, house: HouseBeside) -> None:
+        self._house, self._stack = house, ExitStack()
+
+    async def read(self) -> None:
+        """Take all there is."""
+        bus = self._house.house.core.bus
+        reader = bus.subscribe(None, 0, overflow="drop_oldest", kind="mcp", name="slow")
+        self._reader = self._stack.enter_context(reader)
+        while not (await anext(self._reader)).live:
+            pass
+
+    async def read_on(self) -> int:
+        """Come back to find this many dropped."""
+        gap = (await anext(self._reader)).gap
+        assert gap is not None
+        return gap.count
+
+    async def leave(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._stack.close()
+
+
+@aio
+async def test_a_client_that_lags_and_one_that_lost_facts_are_told(
+    tmp_path: Path,
+) -> None:
+    """BP-03"""
+    with open_house_beside(tmp_path / "s", ring_events=8) as house:
+        address = socket_address(tmp_path / "s")
+        house.start("r")
+        slow = SlowReader(house)
+        house.beside.do(slow.read)
+        house.record("r", *(Progress(step=str(number)) for number in range(50)))
+        async with dashboard(address, size=(140, 40)) as (app, _):
+            await shows(app, "clients lag 50  1 mcp  1 ws")
+            assert "dropped" not in text_of(app)
+            dropped = house.beside.do(slow.read_on)
+            assert 0 < dropped < 50
+            await shows(app, f"client slow dropped {dropped} events")
+        async with dashboard(address, size=(140, 40)) as (app, _):
+            await shows(app, f"clients dropped {dropped}  lag ")
+        house.beside.do(slow.leave)
+
+
+@asynccontextmanager
+async def open_after_a_crash(socket: Path) -> AsyncIterator[House]:
+    """The life after one that died while a run executed."""
+    async with (
+        crashed({"on_restart": "requeue"}) as store,
+        open_house(socket, kept=store, life="life-2") as house,
+    ):
+        yield house
+
+
+@aio
+async def test_what_a_start_has_repaired_is_an_alert(tmp_path: Path) -> None:
+    """APP-07"""
+    with open_beside(partial(open_after_a_crash, tmp_path / "s")):
+        async with dashboard(socket_address(tmp_path / "s")) as (app, _):
+            await shows(app, "started: 1 requeued")
+
+
+@aio
+async def test_a_name_that_the_daemon_does_not_answer_to_is_not_taken_for_a_token(
+    tmp_path: Path,
+) -> None:
+    """CL-02: the sentence is about the setting that would help."""
+    with open_house_beside(tmp_path / "s", allowed_hosts=["other.example"]) as house:
+        wire = cut_wire(house.house.port, TOKEN)
+        async with wire as (_, near), dashboard(near, size=(200, 40)) as (app, _):
+            await shows(app, "is not in allowed_hosts")
+            assert near.base.removeprefix("http://") in text_of(app)
+            assert "PENSTOCK_TOKEN" not in text_of(app)
+            assert app.model.phase == "refused"
+        wrong = Address(base=house.house.base, token="wrong")
+        async with dashboard(wrong) as (app, _):
+            await shows(app, "set PENSTOCK_TOKEN")
+            assert app.model.phase == "refused"
