@@ -17,7 +17,7 @@ from penstock.log.audit import audit_file
 from penstock.log.export import export_file, import_file
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.writes import Complete, Prune
-from penstock.words.errors import LogDamaged, OtherInputs, Refused
+from penstock.words.errors import LogDamaged, OtherInputs, Refused, RunNotFound
 from penstock.words.lifecycle import terminal
 from penstock.words.surroundings import Surroundings
 
@@ -91,6 +91,14 @@ async def test_a_child_and_a_retry_have_what_they_come_from() -> None:
         assert await store.surroundings("a.b") == MINE
         assert await store.surroundings("again") == MINE
         assert await store.surroundings("own") == LARGE
+
+
+async def test_what_was_forgotten_cannot_be_retried_without_its_environment() -> None:
+    """API-10: it may go while its retry waits for room."""
+    async with inline_store() as store:
+        [refused] = await store.commit([enqueue("again", retry_of="gone")])
+        assert isinstance(refused, RunNotFound)
+        assert await store.run("again") is None
 
 
 async def test_an_environment_goes_with_the_last_run_that_has_it() -> None:

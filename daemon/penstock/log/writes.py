@@ -296,8 +296,8 @@ class Enqueue(Write[Accepted | Existing]):
     """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
 
     Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
-    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull,
-    UnknownPrerequisite, TreeTooLarge.
+    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull, RunNotFound (of
+    the run that it retries), UnknownPrerequisite, TreeTooLarge.
     """
 
     spec: RunSpec

@@ -51,6 +51,9 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     head = transaction.find(spec.run_id)
     if head is not None:
         return _existing(transaction, head, spec)
+    if spec.retry_of is not None:
+        # It may have been forgotten while this waited for room, and its environment with it.
+        transaction.get(spec.retry_of)
     root_id, depth, parent = _check_tree(transaction, write)
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
