@@ -107,7 +107,7 @@ class RunPrograms:
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
-        clean: bool,
+        clean: bool = False,
         stdin: bytes,
         check: bool,
         capture: bool,
