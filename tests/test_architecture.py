@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
+from document_tables import (
+    DOCUMENT,
+    DOCUMENTS,
+    lifecycle_table,
+    renewed,
+    rooms_table,
+)
 
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
@@ -23,6 +29,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
+    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/high_water.py", "follow"): "the least time between two writes of the mark",
     ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
@@ -44,7 +51,6 @@ MAY_SLEEP = {
         "processes/termination.py",
         "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
-    ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
@@ -353,8 +359,9 @@ def test_the_roots_of_the_source_are_no_packages() -> None:
 
 def test_the_tables_of_the_document_are_up_to_date() -> None:
     """CC-06: run tests/document_tables.py to renew them."""
-    text = DOCUMENT.read_text()
-    assert renewed(text) == text
+    for document, tables in DOCUMENTS.items():
+        text = document.read_text()
+        assert renewed(text, tables) == text
     assert "run.cancelled" in lifecycle_table()
     assert "| `runs/` |" in rooms_table()
 

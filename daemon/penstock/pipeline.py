@@ -3,6 +3,7 @@
 The daemon's own kinds do the same. See docs/pipelines.md; `penstock.testing` is for their tests.
 """
 
+from penstock.carried import carry_code, launch_carried, modules_below
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.late import import_late
 from penstock.concurrency.threads import run_in_thread
@@ -55,6 +56,7 @@ from penstock.words.events import (
     TestStarted,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
@@ -117,11 +119,15 @@ __all__ = [
     "TestStarted",
     "TurnFailed",
     "build_layers",
+    "bytes_of",
+    "carry_code",
     "end_in_words",
     "import_late",
     "judge_budget",
     "judge_staleness",
+    "launch_carried",
     "load_programs",
+    "modules_below",
     "priority_of_event",
     "read_layers",
     "run_in_thread",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import FakeProgram
 from penstock.words.address import Address
 from penstock.words.events import RunCancelled, RunCancelRequested
+from penstock.words.run_id import LONGEST_RUN_ID
 from penstock.words.surroundings import unpack_environ
 
 HERE = Address("http://localhost", socket=Path("/nowhere"))
@@ -150,6 +152,70 @@ def test_run_ends_as_the_run_did(
     assert result.stderr.splitlines()[-1].startswith("penstock: ")
 
 
+@pytest.mark.parametrize(
+    ("program", "code", "whose", "said"),
+    [
+        (FakeProgram.failing(7), 7, "program", ""),
+        (FakeProgram.failing(125), 125, "program", ""),
+        (
+            FakeProgram(exit_code=None, signal=9),
+            137,
+            "signal",
+            "penstock: r failed: killed by SIGKILL\n",
+        ),
+    ],
+    ids=["exits", "exits 125", "killed"],
+)
+def test_a_run_of_a_program_ends_as_it_did(
+    penstock: Penstock,
+    daemon: HouseBeside,
+    program: FakeProgram,
+    code: int,
+    whose: str,
+    said: str,
+) -> None:
+    """PT-01: of what it exits with nothing is said in a pipe; the last line of JSON says whose it is."""
+    daemon.processes.programs["ends"] = program
+    words = ["--id", "r", "--json", "--", "ends"]
+    result = penstock("run", "command", *words)
+    assert (result.exit_code, result.stderr) == (code, said)
+    for verb in (("follow", "r", "--json"), ("wait", "r", "--json")):
+        again = penstock(*verb)
+        assert again.exit_code == code
+        for told in (result, again):
+            last = json.loads(told.stdout.splitlines()[-1])
+            assert (last["exit_code"], last["exit_from"]) == (code, whose)
+    before = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+    assert [line for line in before if "exit_code" in line] == []
+
+
+def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: its stream would only say good-bye, each time anew."""
+    timed_out(daemon)
+    daemon.wait_ended("r")
+    after = str(daemon.view("r").position)
+    result = penstock("follow", "r", "--after", after)
+    assert (result.exit_code, result.stdout, result.stderr) == (124, "", "")
+
+
+def test_a_run_that_was_there_before_is_told(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-07: what is seen is the old run's output and code, and no new run's."""
+    submit = ("submit", "sleep", "--id", "r", "--fail")
+    assert penstock(*submit).stderr == ""
+    daemon.wait_ended("r")
+    for words in (submit, ("run", *submit[1:])):
+        said = penstock(*words).stderr.splitlines()[0]
+        assert said.startswith("penstock: this is the run of ")
+        assert said.endswith("; not run anew (`--new` runs it)")
+    anew = penstock("run", *submit[1:], "--new")
+    assert "not run anew" not in anew.stderr
+    assert anew.exit_code == 1
+
+
 @pytest.mark.usefixtures("programs")
 def test_json_is_every_fact_as_a_line(penstock: Penstock, daemon: HouseBeside) -> None:
     result = penstock("run", "command", "--json", "--id", "r", "--", "make")
@@ -236,7 +302,7 @@ def test_wait_tells_of_each_run_that_cannot_be_waited_for(
     """CL-02 Several errors at once are sentences too."""
     daemon.submit("sleep", run_id="c")
     result = penstock("wait", "a", "b", "c")
-    assert result.exit_code == 3
+    assert result.exit_code == 125
     assert result.stdout == "c  completed\n"
     assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
         "penstock: a:", "penstock: b:",
@@ -371,3 +437,43 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "size": "small", "deep": {"a": [1]},
     }  # fmt: skip
     assert penstock("submit", "plugged", "--size", "huge").exit_code == 2
+
+
+def test_new_runs_it_under_an_id_made_of_the_given_one(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """PT-07"""
+    ids = []
+    for given in ("nightly", "n" * LONGEST_RUN_ID):
+        taking.asked.clear()
+        args = ("submit", "command", "--id", given, "--new", "--", "x")
+        assert penstock(*args).exit_code == 0
+        ids.append(submitted(taking)["run_id"])
+    assert re.fullmatch("nightly-[0-9a-f]{8}", ids[0])
+    assert (len(ids[1]), ids[1][:-9]) == (LONGEST_RUN_ID, "n" * (LONGEST_RUN_ID - 9))
+    taking.asked.clear()
+    penstock("submit", "command", "--new", "--", "x")
+    assert "run_id" not in submitted(taking)
+
+
+def test_a_name_is_a_label_and_a_kinds_own_name_stays_its_own(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """PT-07"""
+    penstock("submit", "command", "--name", "tests", "--label", "k=v", "--", "x")
+    assert submitted(taking)["labels"] == {"k": "v", "name": "tests"}
+    taking.asked.clear()
+    penstock("submit", "llms-txt", ".", "--name", "The project")
+    body = submitted(taking)
+    assert (body["inputs"]["name"], "labels" in body) == ("The project", False)
+
+
+@pytest.mark.usefixtures("daemon")
+def test_wait_in_json_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock,
+) -> None:
+    """PT-01"""
+    result = penstock("wait", "a", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["run_id"]) == (125, "a")
+    assert (told["exit_code"], told["exit_from"]) == (125, "penstock")

@@ -101,11 +101,11 @@ def test_no_stream_need_be_open() -> None:
 
 @pytest.mark.parametrize("to", ["> /dev/full", ">&-"])
 def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
-    """As the run whose reader has left."""
+    """As the run whose reader has left. PT-01: 125, since 70 may be a program's own."""
     line = f"{PENSTOCK} run command --id y --shell 'echo x; sleep 600' {to}"
     done = shell(line)
-    assert done.returncode == 70
-    assert "stdout cannot be written" in done.stderr
+    assert done.returncode == 125
+    assert done.stderr.count("stdout cannot be written") == 1
     shown = json.loads(shell(f"{PENSTOCK} show y --json").stdout)
     assert shown["reason"] == "nobody reads its output"
 

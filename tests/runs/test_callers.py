@@ -233,11 +233,9 @@ async def test_a_run_whose_environment_is_not_in_its_log_says_so(
             again = (await core.core.submitter.retry(run_id)).view.run_id
             view = await core.wait_ended(again)
             assert view.state == "completed"
-            [told] = [
-                fact.event.text
-                for fact in await core.facts(again)
-                if isinstance(fact.event, Log) and "environment" in fact.event.text
-            ]
+            logs = [f.event for f in await core.facts(again)]
+            texts = [log.text or "" for log in logs if isinstance(log, Log)]
+            [told] = [text for text in texts if "environment" in text]
             assert "imported" in told
             assert not core.processes.environs[1].keys() & SHELL.keys() - {
                 "PYTHONUNBUFFERED"

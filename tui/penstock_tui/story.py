@@ -10,6 +10,7 @@ from uuid import UUID
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
+from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 from penstock_tui.lines import timeline_line
 from penstock_tui.state import ShownRun
@@ -74,7 +75,7 @@ class RunStory:
     def _log(self, fact: Recorded) -> None:
         event = fact.event
         if isinstance(event, e.Log):
-            text = event.text.removesuffix("\n")
+            text = text_of(event).removesuffix("\n")
             self.log += [
                 Line(line, _STREAM_TONES[event.stream]) for line in lines_of(text)
             ]

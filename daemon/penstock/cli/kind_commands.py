@@ -12,6 +12,7 @@ import click
 from penstock.cli.archives import check_new
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.output import emit, show_line
+from penstock.cli.replies import tell_replayed
 from penstock.cli.run_options import (
     RunOptions,
     common_options,
@@ -22,7 +23,7 @@ from penstock.cli.session import Session, session_of
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.problems import Exit
+from penstock.words.exits import PROGRAM_KIND, Exit
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
@@ -42,7 +43,13 @@ class Kinds(click.Group):
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "command":
+        command = self._make_command(ctx, cmd_name)
+        if command is not None:
+            command.epilog = self.epilog
+        return command
+
+    def _make_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == PROGRAM_KIND:
             return _command_of_programs(self.execute)
         found = find_kind(session_of(ctx), cmd_name)
         return None if found is None else _command_of(self.execute, cmd_name, *found)
@@ -98,7 +105,7 @@ def _command_of(
 
     return click.Command(
         name,
-        params=[*parameters, *common_parameters()],
+        params=[*parameters, *common_parameters(parameters)],
         callback=callback,
         help=summary,
     )
@@ -133,7 +140,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
             {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
         )
         inputs |= _surroundings(session, options)
-        ctx.exit(execute(session, options.request("command", inputs), options))
+        ctx.exit(execute(session, options.request(PROGRAM_KIND, inputs), options))
 
     return command
 
@@ -147,6 +154,7 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
         return client.submit(asked, wait=options.block)
 
     reply = session.call(work)
+    tell_replayed(reply)
     if options.as_json:
         emit(reply)
     else:

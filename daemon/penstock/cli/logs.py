@@ -11,7 +11,7 @@ from penstock.cli.relay import write_recorded, write_to_end
 from penstock.cli.render import PieceWriter, as_output, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 #: What `logs` is about.
 LOGS = frozenset({"log", "log.truncated"})

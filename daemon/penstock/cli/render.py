@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -11,8 +12,10 @@ from typing import Any, Literal, Protocol
 import trio
 
 from penstock.cli.output import flush, put, put_json
-from penstock.words.events import TERMINAL_TYPES
+from penstock.words.events import TERMINAL_TYPES, Log
+from penstock.words.printed import not_kept, size_of, text_of
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
 
@@ -44,6 +47,19 @@ def as_json(fact: Recorded) -> Piece:
     return "json", fact.wire().decode() + "\n"
 
 
+def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
+    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
+
+    def render(fact: Recorded) -> Piece:
+        stream, line = as_json(fact)
+        if (ended := exit_of_fact(kind, fact)) is not None:
+            members = json.dumps(exit_json(ended), separators=(",", ":"))
+            line = f"{members[:-1]},{line[1:]}"
+        return stream, line
+
+    return render
+
+
 def only_types(
     types: frozenset[str], render: Callable[[Recorded], Piece | None]
 ) -> Callable[[Recorded], Piece | None]:
@@ -54,17 +70,19 @@ def only_types(
 def as_output(fact: Recorded) -> Piece | None:
     """A process's output where it was meant to go; of the rest only what is missing from it."""
     event: Any = fact.event
-    if fact.type == "log":
-        return ("stdout" if event.stream == "stdout" else "stderr"), neutralise(
-            event.text
-        )
+    if isinstance(event, Log):
+        if event.emptied:
+            return "stderr", f"penstock: {event.stream}: {not_kept(size_of(event))}"
+        stream: Literal["stdout", "stderr"]
+        stream = "stdout" if event.stream == "stdout" else "stderr"
+        return stream, neutralise(text_of(event))
     if fact.type == "log.truncated":
         return "stderr", f"penstock: {sentence_of(fact)}\n"
     return None
 
 
 def as_story(fact: Recorded) -> Piece | None:
-    """One line per fact worth a person's time; `ended` tells the last one."""
+    """One line per fact worth a person's time; `tell_end` tells the last one."""
     if fact.type in TERMINAL_TYPES or (said := sentence_of(fact)) is None:
         return None
     hint = " (penstock answer)" if fact.type == "ask.raised" else ""
@@ -115,7 +133,7 @@ async def open_writer(
 ) -> AsyncIterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
     if json_wanted:
-        yield PieceWriter(as_json)
+        yield PieceWriter(as_json_to_end(kind))
     elif kind == "command":
         yield PieceWriter(as_output)
     elif quiet:
@@ -137,29 +155,6 @@ async def open_writer(
             )
     else:
         yield PieceWriter(make_story())
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: the exit code that says so, and a sentence unless all went well."""
-
-    code: int
-    sentence: str = ""
-    result: Any = None
-
-
-def ended(fact: Recorded) -> Ended | None:
-    """The end, if this fact is one."""
-    if fact.type not in TERMINAL_TYPES:
-        return None
-    event: Any = fact.event
-    if fact.type == "run.completed":
-        return Ended(0, result=getattr(event, "result", None))
-    sentence = f"{fact.run_id} {sentence_of(fact)}"
-    if fact.type == "run.failed":
-        code = 124 if getattr(event, "reason", "") == "timeout" else 1
-        return Ended(code, sentence)
-    return Ended(143, sentence)
 
 
 def _line(fact: Recorded, text: str) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from penstock.cli.output import emit, say
@@ -29,6 +30,15 @@ def receipt_line(receipt: dict[str, Any]) -> str:
     pids = " ".join(map(str, receipt["pids"]))
     proof = f" ({receipt['method']}: {pids})" if pids else ""
     return f"{run_id} cancelled, nothing of it is left{proof}"
+
+
+def tell_replayed(reply: dict[str, Any]) -> None:
+    """Say that a submit led to a run that was there before."""
+    if not reply.get("created", True):
+        moment = datetime.fromisoformat(reply["created_at"]).astimezone()
+        today = moment.date() == datetime.now().astimezone().date()
+        when = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+        say(f"this is the run of {when}; not run anew (`--new` runs it)")
 
 
 def is_in_doubt(receipt: dict[str, Any]) -> bool:

@@ -35,8 +35,8 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
     rest = {
         name: value for name, value in view.items() if name not in {**first, **times}
     }
-    for name in ("tokens_in", "tokens_out", "cost", "model_seconds"):
-        # Most runs ask no model.
+    for name in ("tokens_in", "tokens_out", "cost", "model_seconds", "leftover"):
+        # Most runs ask no model, and leave nothing behind.
         rest[name] = rest.get(name) or None
     if view.get("progress") is not None:
         rest["progress"] = f"{view['progress']:.0%}"

@@ -28,6 +28,10 @@ def _absolute(path: str) -> str:
     return path
 
 
+#: Python keeps back what it prints into a pipe until there is much of it, and a run's output is to
+#: be seen as it comes. Whoever sets it otherwise keeps that.
+BUFFERING = {"PYTHONUNBUFFERED": "1"}
+
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
 
@@ -72,7 +76,8 @@ class CommandOutput(Output):
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
-    ended = await run.exec(inputs.words(), cwd=cwd, env=inputs.env or None, check=False)
+    env = {**BUFFERING, **await run.environ(), **inputs.env}
+    ended = await run.exec(inputs.words(), cwd=cwd, env=env, check=False)
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
             end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal

@@ -10,13 +10,14 @@ from typing import Protocol
 
 import trio
 
-from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
+from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact_writer import Emit
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.inherited import passed_on
+from penstock.words.pace import LARGEST_PIECE, Pace
 from penstock.words.surroundings import OURS
 
 #: Takes what a program writes to its standard output.
@@ -73,30 +74,25 @@ class Executed:
     stdout: bytes = b""
 
 
-def output_limits(config: Config) -> OutputLimits:
-    """What the configuration keeps of a run's output."""
-    return OutputLimits(
-        head_bytes=config.output_head_bytes,
-        tail_bytes=config.output_tail_bytes,
-        line_bytes=config.output_line_bytes,
-        throttle_seconds=config.throttle_seconds,
-        throttle_bytes=config.throttle_bytes,
-    )
+def output_pace(config: Config) -> Pace:
+    """How often a run's output becomes a piece."""
+    smallest = min(config.throttle_bytes, LARGEST_PIECE)
+    return Pace(config.throttle_seconds, smallest)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPrograms:
     """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
 
-    `output` is what is kept of the output of all of them together, `capture_bytes` of what one says
-    when it is captured. `given` is the environment of the run's caller, None if it sent none.
+    `output` takes what all of them print; `capture_bytes` is kept of what one says when it is
+    captured. `given` is the environment of the run's caller, None if it sent none.
     """
 
     run_id: str
     executor: Executor
     given: Mapping[str, str] | None = field(repr=False)
     umask: int | None
-    output: KeptOutput
+    output: RunOutput
     capture_bytes: int
     emit: Emit
     on_proof: Callable[[Proof], None]
@@ -120,7 +116,7 @@ class RunPrograms:
         captured = _Captured(self.capture_bytes)
         if capture:
             on_stdout = captured.add
-        async with open_output(self.output, self.emit, CLOSING_SECONDS) as on_output:
+        async with open_output(self.output, CLOSING_SECONDS) as on_output:
 
             async def emit_started(event: ProcessStarted) -> None:
                 await self.emit(event)

@@ -22,6 +22,7 @@ from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import RunExit, exit_json, exit_of_run
 from penstock.words.surroundings import Surroundings
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
@@ -116,6 +117,13 @@ def run_reply(view: RunView, terms: RunTerms) -> RunReply:
     return RunReply.model_validate({**view.to_json(), **kept})
 
 
+def exit_of_row(row: RunRow) -> RunExit | None:
+    """As `RunView.exit`, without the run's facts."""
+    outcome = row.outcome or {}
+    details, result = outcome.get("details") or {}, outcome.get("result")
+    return exit_of_run(row.kind, row.state, row.reason, details, result)
+
+
 def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
     """The one maker of a list's entry; `view` is that of an open run, and knows what it does."""
     outcome = row.outcome or {}
@@ -130,6 +138,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         step=None if view is None else view.step,
         result=outcome.get("result"),
         error=outcome.get("error"),
+        **exit_json(exit_of_row(row)),
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,

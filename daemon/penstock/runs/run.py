@@ -17,7 +17,7 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
-from penstock.processes.output import KeptOutput
+from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
@@ -26,7 +26,7 @@ from penstock.runs.program import (
     Executor,
     OnStdout,
     RunPrograms,
-    output_limits,
+    output_pace,
 )
 from penstock.runs.reader import PatientReads
 from penstock.words.api import SubmitRequest
@@ -94,6 +94,8 @@ class Tools:
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
     models: ModelAccess | None = None
+    #: How much at the end of an output may be the beginning of a secret.
+    held_back: HeldBack = nothing_secret
 
 
 @dataclass(eq=False, slots=True)
@@ -330,11 +332,28 @@ class Run:
             self._tools.executor,
             None if environ is None else unpack_environ(environ),
             None if around is None else around.umask,
-            KeptOutput(output_limits(self.config)),
+            RunOutput(self._output_pieces(), self._emit_pieces),
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
         )
+
+    def _output_pieces(self) -> OutputPieces:
+        config = self.config
+        return OutputPieces(
+            output_pace(config), config.output_head_bytes, self._tools.held_back
+        )
+
+    async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
+        now = self._tools.now()
+        made = [
+            new_event(self.run_id, piece, now=now, event_id=event_id)
+            for event_id, piece in pieces
+        ]
+        outcome = await self._tools.recorder.record(
+            Append(tuple(made), self._execution.fence)
+        )
+        return bool(outcome.recorded)
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         """Do a named unit at least once and record its JSON result; a resumed run gets the record."""

@@ -63,7 +63,7 @@ def open_app(
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
-    return guarded(asgi_mux(rest, mcp), guard, core.config)
+    return guarded(asgi_mux(rest, mcp), guard, core.config, core.version)
 
 
 def rest_handlers(

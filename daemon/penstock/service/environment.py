@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
+from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
@@ -52,6 +53,7 @@ def real_environment(
     url: str,
     models: ModelAccess | None = None,
     redact: Redact = lambda write: write,
+    held_back: HeldBack = nothing_secret,
 ) -> Environment:
     """The world of a daemon with these folders.
 
@@ -87,6 +89,7 @@ def real_environment(
         host=os.uname().nodename,
         models=models,
         redact=redact,
+        held_back=held_back,
     )
 
 

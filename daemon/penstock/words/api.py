@@ -26,6 +26,7 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
 from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
+from penstock.words.run_exit import ExitFrom
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
 from penstock.words.values import (
@@ -52,6 +53,9 @@ class SubmitReply(Received):
     sequence: int
     position: int
     websocket_url: str
+    #: False: this id had these inputs before, and its run is the answer.
+    created: bool = True
+    created_at: Moment | None = None
 
 
 class RunSummary(Received):
@@ -66,6 +70,9 @@ class RunSummary(Received):
     step: str | None = None
     result: Any = None
     error: str | None = None
+    #: What `penstock run` exits with, and who gave it; null until the run has ended.
+    exit_code: int | None = None
+    exit_from: ExitFrom | None = None
     created_at: Moment
     started_at: Moment | None = None
     ended_at: Moment | None = None
@@ -117,6 +124,8 @@ class RunReply(RunSummary):
 
     #: Facts of its end; `receipt` is what was proven of its own processes.
     details: dict[str, Any] = {}
+    #: Processes that its programs left behind; they were ended.
+    leftover: int = 0
     last_at: Moment | None = None
     asks: tuple[AskReply, ...] = ()
     artifacts: tuple[ArtifactReply, ...] = ()

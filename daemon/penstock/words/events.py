@@ -6,6 +6,7 @@ sequence, clock) stands around it, in `penstock.words.recorded`.
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
@@ -15,7 +16,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -272,15 +275,39 @@ class ArtifactCompleted(Fact):
 
 
 class Log(Fact):
-    """A line, or a few, of a process's output or of a pipeline's own words."""
+    """A piece of a process's output, or of a pipeline's own words, as it was read; see `printed`.
+
+    Exactly one of: `text`, where the bytes are UTF-8; `base64`, where they are not; or, once the
+    log's window has rolled over it, the number of `bytes` that it held, and `emptied`.
+    """
 
     type: Literal["log"] = "log"
-    text: str
+    text: str | None = None
+    base64: str | None = None
+    bytes: Annotated[int, Field(ge=0)] | None = None
+    emptied: Literal[True] | None = None
     stream: Literal["stdout", "stderr", "pipeline"] = "pipeline"
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Log:
+        forms = (self.text, self.base64, self.emptied)
+        if sum(form is not None for form in forms) != 1:
+            raise ValueError("exactly one of text, base64 and emptied is given")
+        if (self.bytes is None) != (self.emptied is None):
+            raise ValueError("bytes are counted when a piece is emptied, and only then")
+        if self.base64 is not None:
+            a2b_base64(self.base64, strict_mode=True)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {
+            name: value for name, value in serialize(self).items() if value is not None
+        }
 
 
 class LogTruncated(Fact):
-    """The middle of an output was not kept."""
+    """The middle of an output was not kept; in logs of older versions, and never written."""
 
     type: Literal["log.truncated"] = "log.truncated"
     stream: Literal["stdout", "stderr", "pipeline"] = "stdout"

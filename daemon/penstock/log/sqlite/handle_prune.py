@@ -25,6 +25,7 @@ _FORGET = (
     "DELETE FROM prerequisites WHERE prerequisite = ?",
     "DELETE FROM prerequisites WHERE run = ?",
     "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM windows WHERE run = ?",
     "DELETE FROM callers WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )

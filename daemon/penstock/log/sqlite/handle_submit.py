@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -39,6 +40,9 @@ _INSERT_RUN = (
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
     f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+#: Fields named in one sentence.
+MOST_NAMED = 5
 
 
 def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
@@ -78,13 +82,28 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
 
 
 def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:
-    sql = "SELECT digest FROM specs WHERE key = ?"
-    (digest,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    sql = "SELECT digest, inputs, kind FROM specs JOIN runs USING (key) WHERE key = ?"
+    digest, inputs, kind = transaction.db.execute(sql, (head.key,)).fetchone()
     if digest != spec.digest:
+        fields = _differing(kind, from_json(inputs), spec)
         raise OtherInputs(
-            f"the run {spec.run_id} exists with other inputs", run_id=spec.run_id
+            f"the run {spec.run_id} exists with other inputs"
+            f" ({', '.join(fields)}); another id makes a new run",
+            run_id=spec.run_id,
+            field=fields[0],
         )
     return Existing()
+
+
+def _differing(kind: str, inputs: Mapping[str, Any], spec: RunSpec) -> list[str]:
+    """What the known run has otherwise; names only, since values may be secrets."""
+    if kind != spec.kind:
+        return ["kind"]
+    wanted = from_json(spec.inputs)
+    names = {**inputs, **wanted}
+    found = [n for n in names if inputs.get(n) != wanted.get(n)]
+    # Of a run whose inputs came without their secrets nothing can be said to be the same.
+    return [f"inputs.{name}" for name in found[:MOST_NAMED]] or ["inputs"]
 
 
 def _check_tree(

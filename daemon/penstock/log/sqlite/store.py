@@ -25,6 +25,7 @@ from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.environments import find_surroundings
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -38,6 +39,7 @@ from penstock.log.sqlite.rows import (
     to_json,
 )
 from penstock.log.sqlite.transaction import Transaction
+from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -98,6 +100,8 @@ async def open_sqlite(
     new_id: Callable[[], UUID] = new_event_id,
     alone: bool = True,
     beside: Sequence[Path] = (),
+    migration: MigrationPolicy = AS_USUAL,
+    limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -106,10 +110,11 @@ async def open_sqlite(
 
     `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
     lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
+    `limits`: what is kept of a run's output.
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
-        _open, file, READERS if run_reading else 0, alone, beside
+        _open, file, READERS if run_reading else 0, alone, beside, migration
     )
     store = SqliteStore(
         connections,
@@ -118,6 +123,7 @@ async def open_sqlite(
         run_reading=run_reading,
         new_id=new_id,
         files=files,
+        limits=limits,
     )
     try:
         yield store
@@ -128,10 +134,14 @@ async def open_sqlite(
 
 
 def _open(
-    path: Path | None, readers: int, alone: bool, beside: Sequence[Path]
+    path: Path | None,
+    readers: int,
+    alone: bool,
+    beside: Sequence[Path],
+    migration: MigrationPolicy,
 ) -> tuple[list[sqlite3.Connection], tuple[KnownFile, ...]]:
     """The connections, and the files that must stay what they are."""
-    connections = open_database(path, readers, alone=alone)
+    connections = open_database(path, readers, alone=alone, migration=migration)
     if path is None or not alone:
         return connections, ()
     parts = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
@@ -156,8 +166,11 @@ class SqliteStore:
         run_reading: RunBlocking | None,
         new_id: Callable[[], UUID],
         files: Sequence[KnownFile] = (),
+        limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
+        #: The version of the older log that is read through a copy; None for a log itself.
+        self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
@@ -165,7 +178,7 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(self._db, life, new_id)
+        self._transaction = Transaction(self._db, life, new_id, limits)
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")

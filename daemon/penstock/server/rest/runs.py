@@ -126,4 +126,5 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
-    return json_answer(submit_json(view, call.base), 202 if created else 200, location)
+    reply = submit_json(view, call.base, created=created)
+    return json_answer(reply, 202 if created else 200, location)
