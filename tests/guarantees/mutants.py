@@ -1236,6 +1236,40 @@ TESTED_MUTANTS = (
         "test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise",
     ),
     TestedMutant(
+        "a program sets the clipboard of the terminal that shows its output",
+        "LineReader._lines",
+        "yield from self._write(neutralise(token[0]), self._style)",
+        "yield from self._write(token[0], self._style)",
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "a line without escapes may have controls of C1 in it",
+        "LineReader.feed",
+        """
+            if self._style == PLAIN and not UNSAFE.search(text):
+                return list(self._plain_lines(text))
+        """,
+        """
+            if self._style == PLAIN and '\\x1b' not in text and '\\r' not in text:
+                return list(self._plain_lines(text))
+        """,
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "colours of a run stay on the terminal",
+        "painted",
+        "return f'\\x1b[{style.codes}m{text}{RESET}' if text and style != PLAIN else text",
+        "return f'\\x1b[{style.codes}m{text}' if text and style != PLAIN else text",
+        "words/test_display.py::test_after_each_piece_the_terminal_has_its_own_colours",
+    ),
+    TestedMutant(
+        "what is no longer kept is told among the bytes",
+        "server/encoders:_printed",
+        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
+        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
         "a caller's environment is told with its run",
         "log/sqlite/handle_submit:_queued",
         """

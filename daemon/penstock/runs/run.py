@@ -286,6 +286,7 @@ class Run:
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
+        watch_progress: bool = False,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
@@ -293,7 +294,8 @@ class Run:
         `env` is added to the environment of the run's caller, or of the daemon's where that sent
         none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the daemon's umask, for
         programs whose work is the kind's own and none of the caller's. ProcessFailed on a non-zero
-        end unless `check` is off. When this returns, or raises, the whole process tree is gone.
+        end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m` becomes
+        the run's progress. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
         programs = await self._open_programs()
@@ -306,6 +308,7 @@ class Run:
             check=check,
             capture=capture,
             on_stdout=on_stdout,
+            watch_progress=watch_progress,
         )
 
     async def environ(self) -> Mapping[str, str]:
