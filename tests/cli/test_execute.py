@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +19,16 @@ import trio
 from fakes.foreign_daemon import ForeignDaemon
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
+from penstock.client.surroundings import caller_of
 from penstock.kinds.command import KIND as COMMAND
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import FakeProgram
+from penstock.words.address import Address
 from penstock.words.events import RunCancelled, RunCancelRequested
 from penstock.words.run_id import LONGEST_RUN_ID
+from penstock.words.surroundings import unpack_environ
+
+HERE = Address("http://localhost", socket=Path("/nowhere"))
 
 #: Seconds for the thread that interrupts to be over.
 PATIENCE = 10.0
@@ -342,20 +349,34 @@ def test_a_shell_is_asked_for_explicitly(
     assert submitted(taking)["inputs"]["shell"] == "a | b"
 
 
-def test_the_caller_gives_its_folder_and_the_allowed_names_only(
+def test_the_caller_gives_its_folder_its_environment_and_its_umask(
     penstock: Penstock, taking: ForeignDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Design §6: what else is in the environment may be a secret."""
+    """PT-07 PT-08: what a run is are its folder and what `--env` names; the rest is beside it."""
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("AWS_SECRET", "no")
     monkeypatch.setenv("WANTED", "yes")
     penstock("submit", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
+    body = submitted(taking)
+    assert body["inputs"]["cwd"] == os.getcwd()
+    assert body["inputs"]["env"] == {"WANTED": "yes", "A": "b=c"}
+    sent = unpack_environ(base64.b64decode(body["caller"]["environ"]))
+    assert sent.items() >= {"LC_TIME": "C", "AWS_SECRET": "no", "WANTED": "yes"}.items()
+    assert "A" not in sent
+    assert body["caller"]["umask"] == caller_of({}, HERE)["umask"]  # type: ignore[index]
+
+
+def test_inputs_as_json_may_name_the_folder_and_variables(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """CL-02: a flag goes before what they say, and where none is given they hold."""
+    said = '{"argv": ["x"], "cwd": "/", "env": {"A": "1", "B": "2"}}'
+    penstock("submit", "command", "--inputs", said)
+    assert submitted(taking)["inputs"] == json.loads(said)
+    taking.asked.clear()
+    penstock("submit", "command", "--inputs", said, "--env", "B=3", "--cwd", "/tmp")
     inputs = submitted(taking)["inputs"]
-    assert inputs["cwd"] == os.getcwd()
-    assert inputs["env"]["LC_TIME"] == "C"
-    assert inputs["env"]["PATH"] == os.environ["PATH"]
-    assert (inputs["env"]["WANTED"], inputs["env"]["A"]) == ("yes", "b=c")
-    assert "AWS_SECRET" not in inputs["env"]
+    assert (inputs["cwd"], inputs["env"]) == ("/tmp", {"A": "1", "B": "3"})
 
 
 def test_a_name_that_is_not_set_is_refused(
@@ -376,7 +397,9 @@ def test_every_wish_reaches_the_daemon(
         "--inputs", '{"name": "n"}', "--section-links", "7",
     )  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "r\n")
-    assert submitted(taking) == {
+    body = submitted(taking)
+    assert body.pop("caller").keys() == {"environ", "umask", "cwd"}
+    assert body == {
         "kind": "llms-txt", "priority": "HIGH", "run_id": "r", "after": ["p"], "timeout": 3.0,
         "labels": {"k": "v=w"}, "group": "g", "on_restart": "ask",
         "inputs": {

@@ -57,11 +57,13 @@ def test_arguments_that_are_no_text_are_refused(args: str) -> None:
 
 
 def test_a_value_of_the_environment_that_is_no_text_is_named() -> None:
-    done = shell(f"{PENSTOCK} run command -- true", {b"LC_X": b"\xe9"})
+    """PT-08: where it is to be an input; as a part of the caller's environment it is only bytes."""
+    done = shell(f"{PENSTOCK} run command --env LC_X -- true", {b"LC_X": b"\xe9"})
     assert (done.returncode, done.stdout) == (2, "")
     assert "'LC_X' is not UTF-8" in done.stderr
-    unasked = shell(f"{PENSTOCK} run command -- echo x", {b"FOO": b"\xe9"})
-    assert unasked.stdout == "x\n"
+    prints = """sh -c 'printf "%s" "$FOO" | od -An -tx1'"""
+    unasked = shell(f"{PENSTOCK} run command -- {prints}", {b"FOO": b"\xe9\xff"})
+    assert unasked.stdout == " e9 ff\n"
 
 
 @pytest.mark.parametrize(

@@ -1230,7 +1230,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "Python's buffering is ours to say",
         "kinds/command:command",
-        "env = {**BUFFERING, **inputs.env}",
+        "env = {**BUFFERING, **await run.environ(), **inputs.env}",
         "env = {**inputs.env, **BUFFERING}",
         "kinds/test_command.py::"
         "test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise",
@@ -1268,5 +1268,65 @@ TESTED_MUTANTS = (
         "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
         "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
         "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "a caller's environment is told with its run",
+        "log/sqlite/handle_submit:_queued",
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        "runs/test_callers.py::test_no_fact_and_no_reply_tells_of_it",
+    ),
+    TestedMutant(
+        "an environment outlives the runs that had it",
+        "log/sqlite/handle_prune:prune",
+        """
+            if runs:
+                forget_unused(db)
+        """,
+        "",
+        "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",
+    ),
+    TestedMutant(
+        "what was forgotten is still in the file",
+        "_set_up",
+        "db.execute('PRAGMA secure_delete = ON')",
+        "db.execute('PRAGMA secure_delete = OFF')",
+        "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
+    ),
+    TestedMutant(
+        "an environment is exported",
+        "export_lines",
+        """
+            if table == 'callers':
+                values['environment'] = None
+        """,
+        "",
+        """
+            log/test_environments.py::test_an_export_says_who_had_an_environment_and_not_what_it_held
+        """,
+    ),
+    TestedMutant(
+        "a terminal is a part of what a run is",
+        "wanted_variables",
+        "passed: dict[str, str] = {}",
+        "passed: dict[str, str] = dict(environ)",
+        "cli/test_execute.py::test_the_caller_gives_its_folder_its_environment_and_its_umask",
+    ),
+    TestedMutant(
+        "a child has the daemon's environment",
+        "keep_surroundings",
+        """
+            if (source := (spec.retry_of or spec.parent_id)):
+                db.execute(_INHERIT, (key, source))
+        """,
+        """
+            if (source := spec.retry_of):
+                db.execute(_INHERIT, (key, source))
+        """,
+        "runs/test_callers.py::test_children_have_what_their_parent_has",
     ),
 )

@@ -20,10 +20,10 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
+from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
 from penstock.words.exits import PROGRAM_KIND, Exit
-from penstock.words.inherited import passed_on
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
@@ -150,7 +150,8 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
     def work(client: SyncClient) -> dict[str, Any]:
         check_new(session, request)
-        return client.submit(request, wait=options.block)
+        asked = with_caller(request, session.environ, client.address)
+        return client.submit(asked, wait=options.block)
 
     reply = session.call(work)
     tell_replayed(reply)
@@ -162,11 +163,20 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
-    """The caller's folder and environment."""
-    cwd = absolute(options.cwd or ".")
-    if not os.path.isdir(cwd):
-        raise Refused("--cwd", f"there is no folder {cwd}")
-    return {"cwd": cwd, "env": caller_environment(session.environ, options.env)}
+    """The caller's folder, and the variables that are part of what the run is.
+
+    `--inputs` may name both; flags go before it.
+    """
+    found: dict[str, Any] = {}
+    if options.cwd or options.inputs.get("cwd") is None:
+        found["cwd"] = cwd = absolute(options.cwd or ".")
+        if not os.path.isdir(cwd):
+            raise Refused("--cwd", f"there is no folder {cwd}")
+    if options.env:
+        said = options.inputs.get("env")
+        wanted = wanted_variables(session.environ, options.env)
+        found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
+    return found
 
 
 def _located(text: str) -> str:
@@ -176,14 +186,11 @@ def _located(text: str) -> str:
     return absolute(text)
 
 
-def caller_environment(
+def wanted_variables(
     environ: Mapping[str, str], wanted: Iterable[str]
 ) -> dict[str, str]:
-    """The allow-listed values, and those asked for by `--env NAME` or `--env NAME=VALUE`.
-
-    Refused if a name alone is not set here.
-    """
-    passed = passed_on(environ)
+    """What is asked for by `--env NAME` or `--env NAME=VALUE`. Refused if a name is not set here."""
+    passed: dict[str, str] = {}
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:

@@ -20,6 +20,7 @@ from penstock.cli.replies import receipt_line, tell_replayed
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
+from penstock.client.surroundings import with_caller
 from penstock.words.errors import PenstockError
 from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, in_a_line
 
@@ -29,8 +30,9 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
+            asked = with_caller(request, session.environ, client.address)
             reply = await tell_submitting(
-                lambda: client.submit(request, wait=options.block),
+                lambda: client.submit(asked, wait=options.block),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)

@@ -84,7 +84,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--group", metavar="NAME", help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
                  help="What becomes of it when the daemon restarts."),
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Pass this variable on."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
     click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
     click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),

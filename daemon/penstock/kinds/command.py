@@ -41,7 +41,7 @@ class CommandInputs(Inputs):
 
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
-    #: The folder to run in; null is the home of the daemon's user.
+    #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
     env: dict[Name, Word] = Field(default_factory=dict)
     #: Exit codes that count as success.
@@ -76,7 +76,7 @@ class CommandOutput(Output):
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
-    env = {**BUFFERING, **inputs.env}
+    env = {**BUFFERING, **await run.environ(), **inputs.env}
     ended = await run.exec(
         inputs.words(),
         cwd=cwd,

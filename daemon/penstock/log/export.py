@@ -50,6 +50,7 @@ _TABLES = {
     "tombstones": "run_id",
     "pauses": "name",
     "windows": "run",
+    "callers": "run",
 }
 
 
@@ -108,6 +109,9 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
                 values = dict(zip(names, row, strict=True))
                 if table == "specs" and not with_secrets:
                     _leave_out(values)
+                if table == "callers":
+                    # Whose run it was had an environment; what it held is nobody else's business.
+                    values["environment"] = None
                 texts = {name: _to_text(value) for name, value in values.items()}
                 yield to_json({"table": table, "row": texts}).encode()
         for row in db.execute(f"{select_events(db)} ORDER BY position"):
@@ -140,6 +144,8 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
             raise Refused(
                 "import", f"holds {max(events, 0)} of {header['events']} events"
             )
+        # An export has no environments, whoever wrote it.
+        db.execute("UPDATE callers SET environment = NULL")
         _check_read(db)
         db.execute("COMMIT")
     except _DAMAGE as error:

@@ -312,6 +312,7 @@ async def run_process(
     grace: float,
     stdin: bytes = b"",
     epoch: str = "",
+    umask: int | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -320,13 +321,13 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. While `on_output` waits, so does a process that
+    one of the same id in another; `umask` of None is the daemon's own. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
+    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     tree = await launch(
         spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
     )
@@ -356,6 +357,7 @@ def make_spec(
     containment: Containment,
     grace: float,
     epoch: str,
+    umask: int | None = None,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -374,6 +376,7 @@ def make_spec(
         "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
         "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
         "grace": float(grace),
+        "umask": umask,
     }
 
 

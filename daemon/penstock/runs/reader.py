@@ -24,6 +24,7 @@ from penstock.words.lifecycle import COMPLETED, FAILED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run
+from penstock.words.surroundings import Surroundings
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500
@@ -201,6 +202,10 @@ class PatientReads:
         return await self._ask(
             partial(read, run_id, after, limit, max_bytes=max_bytes, types=types)
         )
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        """As `Store.surroundings`."""
+        return await self._ask(partial(self.reader.store.surroundings, run_id))
 
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
         """As `Store.runs`."""

@@ -110,7 +110,7 @@ _RUN = "/runs/{run_id}"
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/runs", "submit", "Submit a run; with the same id and inputs, the first one",
-        body=wire.SubmitRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
+        body=wire.RunRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(

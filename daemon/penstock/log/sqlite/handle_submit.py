@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.environments import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
@@ -54,6 +55,9 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     head = transaction.find(spec.run_id)
     if head is not None:
         return _existing(transaction, head, spec)
+    if spec.retry_of is not None:
+        # It may have been forgotten while this waited for room, and its environment with it.
+        transaction.get(spec.retry_of)
     root_id, depth, parent = _check_tree(transaction, write)
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
@@ -203,6 +207,7 @@ def _insert(
     db.execute(
         "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
     )
+    keep_surroundings(db, key, s)
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)

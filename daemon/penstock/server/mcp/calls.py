@@ -23,6 +23,7 @@ from penstock.server.mcp import arguments as a
 from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
+from penstock.words.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Caller:
     base: str
     #: Takes a number that grows and a sentence; does nothing for a caller that asked for none.
     report: Callable[[int, str], Awaitable[None]]
+    #: What programs of the runs it starts are to find; None: what the daemon has.
+    surroundings: Surroundings | None = None
 
 
 ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
@@ -52,7 +55,9 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     waiting = RunWaiter(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
-        submitted = await core.submitter.submit(request)
+        submitted = await core.submitter.submit(
+            request, surroundings=caller.surroundings
+        )
         return submit_json(submitted.view, caller.base, created=submitted.created)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
@@ -144,7 +149,8 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     tasks = CodingTasks(core)
 
     async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
-        task = await tasks.submit(args.task(), caller.base)
+        around = caller.surroundings
+        task = await tasks.submit(args.task(), caller.base, surroundings=around)
         return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:
