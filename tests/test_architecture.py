@@ -38,6 +38,10 @@ MAY_SLEEP = {
         "_lock",
     ): "before a start; clients look at the lock for a moment",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
+    (
+        "runs/printed_progress.py",
+        "tell",
+    ): "the least time between two facts of progress",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "server/mcp/subscriptions.py",

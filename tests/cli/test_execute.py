@@ -302,6 +302,22 @@ def test_wait_tells_of_each_run_that_cannot_be_waited_for(
     ]  # fmt: skip
 
 
+def test_a_failed_run_that_is_waited_for_says_what_it_printed_last(
+    penstock: Penstock, daemon: HouseBeside, programs: dict[str, FakeProgram]
+) -> None:
+    """PT-06: its output was not shown, and two lines of it often tell why."""
+    said = b"\x1b[31mE\x1b[0m  x\n1 %\r2 failed\n"
+    programs["tests"] = FakeProgram(stdout=said, exit_code=2)
+    daemon.submit("command", {"argv": ["tests"]}, run_id="r")
+    result = penstock("wait", "r")
+    assert result.stderr.splitlines()[1:] == ["  E  x", "  2 failed"]
+    assert json.loads(penstock("show", "--json", "r").stdout)["output_tail"] == [
+        "E  x", "2 failed",
+    ]  # fmt: skip
+    daemon.submit("sleep", run_id="well")
+    assert penstock("wait", "well").stderr == ""
+
+
 # -- what is sent
 
 REPLY = {"run_id": "r", "kind": "command"}

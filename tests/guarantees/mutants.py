@@ -666,6 +666,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -686,6 +691,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -699,6 +709,42 @@ TESTED_MUTANTS = (
             os.close(os.open(path, os.O_RDONLY))
         """,
         "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
+    ),
+    TestedMutant(
+        "who only reads an older log migrates it",
+        "open_database",
+        """
+            if not alone:
+                connections[:] = [_read_older(writing, path)]
+                return connections
+            migrate(writing, path, migration)
+        """,
+        """
+            migrate(writing, path, migration)
+        """,
+        "log/test_migrations.py::test_who_only_reads_migrates_nothing",
+    ),
+    TestedMutant(
+        "a migration forgets where it was",
+        "_go_through",
+        """
+            _set_mark(db, None if done else _Mark(mark.first, place, mark.head))
+        """,
+        """
+            _set_mark(db, None if done else mark)
+        """,
+        "log/test_migrations.py::"
+        "test_killed_at_any_statement_it_goes_on_at_the_next_start",
+    ),
+    TestedMutant(
+        "what is imported late is what lies there by then",
+        "_serve_until",
+        """
+            await run_in_thread(keep_late_code)
+        """,
+        "",
+        "service/test_upgrade.py::"
+        "test_a_daemon_does_not_notice_that_its_files_were_replaced",
     ),
     TestedMutant(
         "a place beyond the log waits for ever",
@@ -790,7 +836,7 @@ TESTED_MUTANTS = (
                 if part.stream == stream:
                     return part
         """,
-        "processes/test_output.py::test_every_byte_goes_out_once_and_in_the_order_it_was_read",
+        "processes/test_output.py::test_a_stream_that_speaks_first_is_not_overtaken",
     ),
     TestedMutant(
         "a secret's beginning is not held back",
@@ -1188,5 +1234,39 @@ TESTED_MUTANTS = (
         "env = {**inputs.env, **BUFFERING}",
         "kinds/test_command.py::"
         "test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise",
+    ),
+    TestedMutant(
+        "a program sets the clipboard of the terminal that shows its output",
+        "LineReader._lines",
+        "yield from self._write(neutralise(token[0]), self._style)",
+        "yield from self._write(token[0], self._style)",
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "a line without escapes may have controls of C1 in it",
+        "LineReader.feed",
+        """
+            if self._style == PLAIN and not UNSAFE.search(text):
+                return list(self._plain_lines(text))
+        """,
+        """
+            if self._style == PLAIN and '\\x1b' not in text and '\\r' not in text:
+                return list(self._plain_lines(text))
+        """,
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "colours of a run stay on the terminal",
+        "painted",
+        "return f'\\x1b[{style.codes}m{text}{RESET}' if text and style != PLAIN else text",
+        "return f'\\x1b[{style.codes}m{text}' if text and style != PLAIN else text",
+        "words/test_display.py::test_after_each_piece_the_terminal_has_its_own_colours",
+    ),
+    TestedMutant(
+        "what is no longer kept is told among the bytes",
+        "server/encoders:_printed",
+        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
+        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
     ),
 )

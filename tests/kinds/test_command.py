@@ -11,7 +11,7 @@ from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
 from penstock.words.errors import Refused
-from penstock.words.events import Log, RunFailed
+from penstock.words.events import Log, Progress, RunFailed
 from penstock.words.run_exit import RunExit
 
 pytestmark = pytest.mark.processes
@@ -135,3 +135,12 @@ async def test_what_a_program_left_behind_is_counted(tmp_path: Path) -> None:
     """PT-08"""
     ended = await run(tmp_path, shell="sleep 60 & sleep 60 & exit 3")
     assert (ended.view.leftover, ended.view.exit) == (2, RunExit(3, "program"))
+
+
+async def test_what_the_program_prints_of_its_progress_is_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    """PT-06: it gives none itself."""
+    ended = await run(tmp_path, shell="printf '[ 42%%] Building\\n'; read line; exit 3")
+    assert [fact.fraction for fact in ended.of(Progress)] == [0.42]
+    assert ended.view.progress == 0.42

@@ -23,6 +23,8 @@ CHECKS: tuple[Callable[[Box], Findings], ...] = (
     daemon_checks.check_token,
     daemon_checks.check_port,
     daemon_checks.check_service,
+    daemon_checks.check_unit,
+    daemon_checks.check_log,
     daemon_checks.check_containment,
     daemon_checks.check_models,
     checks.check_git,

@@ -178,8 +178,8 @@ def _quoting_harmlessly() -> Iterator[None]:
     except click.ClickException as error:
         from penstock.words.text import neutralise
 
-        # Click says that it is final, for its own subclasses; nothing else quotes all of it.
-        vars(error)["message"] = neutralise(error.message)
+        # Final for those who make one; it is read when the error is shown.
+        error.message = neutralise(error.message)  # type: ignore[misc]
         raise
 
 

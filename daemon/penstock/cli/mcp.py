@@ -62,9 +62,12 @@ async def carry(session: Session) -> None:
     """Carry messages between stdin, stdout and a daemon."""
     import trio
 
+    from penstock.carried import keep_late_code
     from penstock.cli.stdio import open_pipe
     from penstock.client.bridge import open_bridge
 
+    # An agent stays for days, and an upgrade may come meanwhile.
+    keep_late_code()
     with (
         open_pipe() as pipe,
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,

@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol
 
 import trio
 
-from penstock.cli.output import flush, put, put_json
+from penstock.cli.output import Outlet, flush, put, put_json, say
 from penstock.words.events import TERMINAL_TYPES, Log
-from penstock.words.printed import not_kept, size_of, text_of
+from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
@@ -61,24 +61,99 @@ def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
 
 
 def only_types(
-    types: frozenset[str], render: Callable[[Recorded], Piece | None]
+    types: frozenset[str],
+    render: Callable[[Recorded], Piece | None],
+    streams: frozenset[Stream] = STREAMS,
 ) -> Callable[[Recorded], Piece | None]:
-    """The same rendering for facts of these types; of all if there are none."""
-    return lambda fact: render(fact) if not types or fact.type in types else None
+    """The same rendering for facts of these types, of all if there are none, and of these streams."""
+
+    def wanted(fact: Recorded) -> bool:
+        of_stream = getattr(fact.event, "stream", None) in (None, *streams)
+        return of_stream and (not types or fact.type in types)
+
+    return lambda fact: render(fact) if wanted(fact) else None
 
 
-def as_output(fact: Recorded) -> Piece | None:
-    """A process's output where it was meant to go; of the rest only what is missing from it."""
-    event: Any = fact.event
-    if isinstance(event, Log):
-        if event.emptied:
-            return "stderr", f"penstock: {event.stream}: {not_kept(size_of(event))}"
-        stream: Literal["stdout", "stderr"]
-        stream = "stdout" if event.stream == "stdout" else "stderr"
-        return stream, neutralise(text_of(event))
-    if fact.type == "log.truncated":
-        return "stderr", f"penstock: {sentence_of(fact)}\n"
-    return None
+class OutputWriter:
+    """Writes a process's output where it was meant to go; of the rest only what is missing from it.
+
+    In the order in which it was read. Words of ours stand on stderr, on lines of their own.
+    """
+
+    def __init__(
+        self,
+        streams: frozenset[Stream] = STREAMS,
+        *,
+        raw: bool = False,
+        end_told: bool = False,
+    ) -> None:
+        """`streams` to write. `raw`: exact on a terminal too. `end_told`: a line follows any end."""
+        self._end_told = end_told
+        out, err = Outlet(raw=raw), Outlet(err=True, raw=raw)
+        outlets: dict[Stream, Outlet] = {"stdout": out, "stderr": err, "pipeline": err}
+        self._outlets = {name: outlets[name] for name in streams}
+        self._last: Outlet | None = None
+        self._last_shown: Outlet | None = None
+        #: Bytes that are no longer kept, since the last piece that is.
+        self._missing: dict[Stream, int] = {}
+
+    async def write(self, facts: Iterable[Recorded]) -> None:
+        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
+        told = list(facts)
+        await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
+
+    async def write_pieces(self, pieces: Iterable[Log]) -> None:
+        """Write what these hold; when that is all, what was held back comes with the next facts."""
+        told = list(pieces)
+        await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
+
+    def _write_all(self, pieces: list[Log]) -> None:
+        for piece in pieces:
+            self._write_piece(piece)
+        flush()
+
+    def _write(self, facts: list[Recorded]) -> None:
+        for fact in facts:
+            if isinstance(fact.event, Log):
+                self._write_piece(fact.event)
+            elif fact.type == "log.truncated":
+                self._say(sentence_of(fact) or "")
+            elif fact.type in TERMINAL_TYPES:
+                self._say_missing()
+                told = self._end_told or fact.type != "run.completed"
+                self._finish(line_end=told)
+        flush()
+
+    def _write_piece(self, piece: Log) -> None:
+        outlet, data = self._outlets.get(piece.stream), bytes_of(piece)
+        if outlet is None:
+            return
+        if data is None:
+            self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
+            return
+        self._say_missing()
+        if self._last is not outlet:
+            flush()
+        self._last = outlet
+        if outlet.on_terminal:
+            self._last_shown = outlet
+        outlet.write(data)
+
+    def _say_missing(self) -> None:
+        for stream, count in self._missing.items():
+            self._say(f"{count} bytes of {stream} are no longer kept")
+        self._missing.clear()
+
+    def _say(self, text: str) -> None:
+        self._finish(line_end=True)
+        flush()
+        say(text)
+
+    def _finish(self, *, line_end: bool) -> None:
+        outlets = {id(outlet): outlet for outlet in self._outlets.values()}
+        for outlet in outlets.values():
+            # Both may be on one terminal; the cursor is where the last one left it.
+            outlet.finish(line_end=line_end and outlet is self._last_shown)
 
 
 def as_story(fact: Recorded) -> Piece | None:
@@ -135,7 +210,7 @@ async def open_writer(
     if json_wanted:
         yield PieceWriter(as_json_to_end(kind))
     elif kind == "command":
-        yield PieceWriter(as_output)
+        yield OutputWriter(end_told=not quiet)
     elif quiet:
         yield PieceWriter(lambda fact: None)
     elif sys.stderr.isatty():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.client.sync import SyncClient
 
 #: Runs in one page.
@@ -39,6 +39,12 @@ def tell_replayed(reply: dict[str, Any]) -> None:
         today = moment.date() == datetime.now().astimezone().date()
         when = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
         say(f"this is the run of {when}; not run anew (`--new` runs it)")
+
+
+def say_output_tail(view: dict[str, Any]) -> None:
+    """What a failed run printed last, for whoever was not shown it."""
+    for line in view.get("output_tail") or ():
+        show_line(f"  {line}", err=True)
 
 
 def is_in_doubt(receipt: dict[str, Any]) -> bool:

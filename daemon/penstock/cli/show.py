@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import run_argument
-from penstock.cli.output import emit, fields, local_time
+from penstock.cli.output import emit, fields, local_time, show_line
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.cli.sources import call_source
 
@@ -48,5 +48,10 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
         "anomalies",
         "details",
         "code_version",
+        "output_tail",
     )
     fields({**first, **times, **{k: v for k, v in rest.items() if k not in hidden}})
+    if tail := view.get("output_tail"):
+        show_line("output_tail")
+        for line in tail:
+            show_line(f"  {line}")

@@ -16,6 +16,7 @@ from penstock.cli.output import emit, say, show_line
 from penstock.cli.patience import open_telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import PieceWriter
+from penstock.cli.replies import say_output_tail
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import PenstockError
 from penstock.words.exits import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
@@ -51,6 +52,7 @@ def wait(
         if as_json:
             emit(view)
         else:
+            say_output_tail(view)
             show_line(f"{run_id}  {view['state']}")
 
     async def end_of(run_id: str) -> dict[str, Any]:

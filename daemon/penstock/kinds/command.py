@@ -77,7 +77,13 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
     env = {**BUFFERING, **inputs.env}
-    ended = await run.exec(inputs.words(), cwd=cwd, env=env, check=False)
+    ended = await run.exec(
+        inputs.words(),
+        cwd=cwd,
+        env=env,
+        check=False,
+        watch_progress=True,
+    )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
             end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal

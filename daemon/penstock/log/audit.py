@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     damage_of,
@@ -342,10 +343,12 @@ def _compare_row(
 def audit_file(path: Path) -> Audit:
     """The audit of a database file, live or a copy, as one moment of it; nothing is written.
 
-    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read.
+    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read;
+    StartRefused if it is of a version whose rows are not those of this one.
     """
     with closing(_open_read_only(path)) as db:
         db.execute("BEGIN")
+        readable_version(db, path)
         return audit_connection(db)
 
 

@@ -18,7 +18,9 @@ from uuid import UUID
 from penstock.log.checksum import checksum_of
 from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_RUNS,
     find_meta,
     recorded,
@@ -27,13 +29,9 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.schema import VERSION, tables_of
-from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
+from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
+from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
-
-#: Schema versions whose rows are those of this one: only indexes have changed since, checksums, which
-#: an import makes anew, and tables came that those before have nothing for.
-READABLE_VERSIONS = frozenset({1, 2, 3, 4})
 
 # What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
 # deep to read, of other members, of other types, of numbers that no column holds.
@@ -58,6 +56,8 @@ _TABLES = {
 def export_file(path: Path, out: BinaryIO, *, with_secrets: bool = False) -> int:
     """Write the log of a database that a daemon may be using; the number of events.
 
+    StartRefused if it is of a version whose rows are not those of this one.
+
     Values of inputs that no surface shows are left out, unless `with_secrets`.
     """
     if not path.is_file():
@@ -66,6 +66,7 @@ def export_file(path: Path, out: BinaryIO, *, with_secrets: bool = False) -> int
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
     )
     try:
+        readable_version(db, path)
         count = 0
         for line in export_lines(db, with_secrets=with_secrets):
             out.write(line + b"\n")
@@ -93,8 +94,9 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
     db.execute("BEGIN")
     try:
         meta = find_meta(db)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         (events,) = db.execute("SELECT count(*) FROM events").fetchone()
-        header = {"format": _FORMAT, "schema": VERSION, **meta, "events": events}
+        header = {"format": _FORMAT, "schema": version, **meta, "events": events}
         yield to_json(header).encode()
         there = tables_of(db)
         for table, order in _TABLES.items():

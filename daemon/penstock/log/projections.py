@@ -181,7 +181,8 @@ class RunView:
     def from_json(cls, data: Mapping[str, Any]) -> RunView:
         """The view that `to_json` wrote, ready for the facts after its `sequence`.
 
-        Recorded step results are not part of it: only the run itself needs them.
+        Recorded step results are not part of it: only the run itself needs them. A daemon of another
+        version may tell more than is known here, which is left out, or less.
         """
         times = ("created_at", "started_at", "ended_at", "last_at")
         plain = {
@@ -190,16 +191,18 @@ class RunView:
             if name in data
             and name not in {*times, "priority", "asks", "artifacts", "after"}
         }
-        view = cls(
-            **plain, priority=Priority[data["priority"]], after=tuple(data["after"])
-        )
+        named = str(data.get("priority"))
+        priority = Priority.__members__.get(named, Priority.MEDIUM)
+        view = cls(**plain, priority=priority, after=tuple(data.get("after") or ()))
         for name in times:
-            setattr(view, name, _parse_time(data[name]))
-        view.asks = {a["name"]: _ask_from_json(a) for a in data["asks"]}
+            setattr(view, name, _parse_time(data.get(name)))
+        asks = map(_ask_from_json, data.get("asks") or ())
+        view.asks = {ask.name: ask for ask in asks}
         view.artifacts = {
-            a["artifact_id"]: ArtifactView(**a) for a in data["artifacts"]
+            a["artifact_id"]: ArtifactView(**_known(ArtifactView, a))
+            for a in data.get("artifacts") or ()
         }
-        view.milestones = list(data["milestones"])
+        view.milestones = list(data.get("milestones") or ())
         return view
 
 
@@ -279,10 +282,16 @@ def _ask_json(ask: AskView) -> dict[str, Any]:
 
 def _ask_from_json(data: Mapping[str, Any]) -> AskView:
     times = {
-        "expires_at": _parse_time(data["expires_at"]),
-        "choices": tuple(data["choices"]),
+        "expires_at": _parse_time(data.get("expires_at")),
+        "choices": tuple(data.get("choices") or ()),
     }
-    return AskView(**{**data, **times})
+    return AskView(**{**_known(AskView, data), **times})
+
+
+def _known(
+    cls: type[AskView | ArtifactView], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {name: data[name] for name in cls.__dataclass_fields__ if name in data}
 
 
 def _artifact_json(artifact: ArtifactView) -> dict[str, Any]:

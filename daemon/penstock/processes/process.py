@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import trio
 
-import penstock
+from penstock.carried import carry_code, launch_carried
 from penstock.concurrency.shielding import shield_until
 from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
@@ -43,11 +43,15 @@ READ_BYTES = 64 * 1024
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
 
-#: The supervisor is imported and not run by its path, so that its bytecode is kept.
-LAUNCH = (
-    f"import sys; sys.path.append({str(Path(penstock.__file__).parents[1])!r}); "
-    "from penstock.processes.supervisor import main; main()"
-)
+#: The supervisor's code comes to it before its table: it is that of this very daemon, and compiled.
+LAUNCH = launch_carried("penstock.processes.supervisor", "int(sys.argv[1])")
+SUPERVISOR = carry_code((
+    "penstock.words.errors",
+    "penstock.processes.liveness",
+    "penstock.processes.containment",
+    "penstock.processes.termination",
+    "penstock.processes.supervisor",
+))  # fmt: skip
 
 
 @dataclass
@@ -87,7 +91,8 @@ class ProcessTree:
         """Send the supervisor its table; a part of one starts nothing."""
         encoded = marshal.dumps(self.spec)
         with suppress(trio.BrokenResourceError):
-            await self.control.send_all(len(encoded).to_bytes(8, "big") + encoded)
+            size = len(encoded).to_bytes(8, "big")
+            await self.control.send_all(SUPERVISOR + size + encoded)
             self.sent = True
 
     async def follow(self, on_started: OnStarted) -> None:

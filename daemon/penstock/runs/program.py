@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +14,11 @@ import trio
 from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact_writer import Emit
+from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.pace import Pace
+from penstock.words.pace import LARGEST_PIECE, Pace
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
@@ -62,7 +64,8 @@ class Executed:
 
 def output_pace(config: Config) -> Pace:
     """How often a run's output becomes a piece."""
-    return Pace(config.throttle_seconds, config.throttle_bytes)
+    smallest = min(config.throttle_bytes, LARGEST_PIECE)
+    return Pace(config.throttle_seconds, smallest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +93,24 @@ class RunPrograms:
         check: bool,
         capture: bool,
         on_stdout: OnStdout | None,
+        watch_progress: bool,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises."""
         captured = _Captured(self.capture_bytes)
         if capture:
             on_stdout = captured.add
-        async with open_output(self.output, CLOSING_SECONDS) as on_output:
+        watching = open_progress(self.emit) if watch_progress else nullcontext(None)
+        async with (
+            open_output(self.output, CLOSING_SECONDS) as on_output,
+            watching as watch,
+        ):
 
             async def emit_started(event: ProcessStarted) -> None:
                 await self.emit(event)
 
             async def pass_on(stream: Stream, data: bytes) -> None:
+                if watch is not None:
+                    watch(stream, data)
                 if stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
                 else:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock.log.newest_output import shown_tail
 from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
 from penstock.log.store import Store
@@ -19,13 +20,15 @@ from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
-from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.lifecycle import COMPLETED, FAILED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500
+#: The facts that hold what a run printed.
+LOG_TYPES = frozenset({"log"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,12 @@ class Reader:
 
     async def reply(self, run_id: str) -> RunReply:
         """The run as every surface tells it. RunNotFound."""
-        return run_reply(*await self.look(run_id))
+        view, terms = await self.look(run_id)
+        tail: tuple[str, ...] = ()
+        if view.state == FAILED:
+            read = partial(self.store.read, run_id, types=LOG_TYPES)
+            tail = await shown_tail(read, view.position)
+        return run_reply(view, terms, tail)
 
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
         """Runs as the list shows them, newest first, and where the next page begins."""
@@ -110,9 +118,15 @@ def terms_of(row: RunRow) -> RunTerms:
     return RunTerms(row.on_restart, row.used_seconds)
 
 
-def run_reply(view: RunView, terms: RunTerms) -> RunReply:
+def run_reply(
+    view: RunView, terms: RunTerms, output_tail: tuple[str, ...] = ()
+) -> RunReply:
     """The one maker of a run's reply, for every surface."""
-    kept = {"on_restart": terms.on_restart, "used_seconds": terms.used_seconds}
+    kept = {
+        "on_restart": terms.on_restart,
+        "used_seconds": terms.used_seconds,
+        "output_tail": output_tail,
+    }
     return RunReply.model_validate({**view.to_json(), **kept})
 
 

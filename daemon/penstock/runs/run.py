@@ -278,12 +278,14 @@ class Run:
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
+        watch_progress: bool = False,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
         `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
-        `check` is off. When this returns, or raises, the whole process tree is gone.
+        `check` is off. With `watch_progress` what it prints like `42 %` or `n/m` becomes the run's
+        progress. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
         if self._programs is None:
@@ -296,6 +298,7 @@ class Run:
             check=check,
             capture=capture,
             on_stdout=on_stdout,
+            watch_progress=watch_progress,
         )
 
     def _make_programs(self) -> RunPrograms:

@@ -195,5 +195,7 @@ def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes | None:
         return None
     replies = io.BytesIO()
     make_answer = importlib.import_module(argv[-1]).make_answer
-    serve(make_answer, stdin.splitlines(keepends=True), replies, _Unlimited())
+    # Before the requests comes the reader's own code, and its length.
+    requests = stdin[8 + int.from_bytes(stdin[:8], "big") :]
+    serve(make_answer, requests.splitlines(keepends=True), replies, _Unlimited())
     return replies.getvalue()

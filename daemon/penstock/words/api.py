@@ -125,6 +125,8 @@ class RunReply(RunSummary):
     #: Processes that its programs left behind; they were ended.
     leftover: int = 0
     last_at: Moment | None = None
+    #: The last lines that a failed run printed, without colours; `GET /runs/ID/output` has all.
+    output_tail: tuple[str, ...] = ()
     asks: tuple[AskReply, ...] = ()
     artifacts: tuple[ArtifactReply, ...] = ()
     milestones: tuple[str, ...] = ()

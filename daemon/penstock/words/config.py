@@ -296,6 +296,11 @@ class Config(Section):
     max_store_bytes: Bytes = setting(
         5 * GIB, "Size of the log beyond which the oldest ended runs are forgotten."
     )
+    migration_copy: bool = setting(
+        True,
+        "Whether a log of an older version is copied, beside it, before it is migrated: without the"
+        " copy there is no way back to the older Penstock.",
+    )
     min_free_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = setting(
         500 * MIB,
         "Free disk below which new runs are refused, so that running ones can still be"
@@ -408,7 +413,8 @@ class Config(Section):
     )
     redact: tuple[str, ...] = setting(
         (),
-        "Patterns of text that is never recorded, artifacts apart; regular expressions.",
+        "Patterns of text that is never recorded, artifacts apart, nor said in the daemon's own log;"
+        " regular expressions.",
     )
 
     models: Models = setting(Models(), "How models are asked.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.words import events as e
+from penstock.words.display import plain_text
 from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
@@ -120,7 +121,7 @@ def _milestone(event: e.Milestone, between: str = " ") -> str:
 
 def _progress(event: e.Progress) -> str:
     known = event.fraction is not None
-    return f"{event.step}  {event.fraction:.0%}" if known else event.step
+    return f"{event.step}  {event.fraction:.0%}".strip() if known else event.step
 
 
 def _artifact(event: e.ArtifactCompleted) -> str:
@@ -149,7 +150,7 @@ def _model_used(event: e.ModelUsed) -> str:
 
 
 def _log(event: e.Log) -> str:
-    return text_of(event).rstrip("\n")
+    return plain_text(text_of(event)).rstrip("\n")
 
 
 def _answered(event: e.AskAnswered) -> str:

@@ -24,6 +24,7 @@ from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -97,6 +98,7 @@ async def open_sqlite(
     new_id: Callable[[], UUID] = new_event_id,
     alone: bool = True,
     beside: Sequence[Path] = (),
+    migration: MigrationPolicy = AS_USUAL,
     limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
@@ -110,7 +112,7 @@ async def open_sqlite(
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
-        _open, file, READERS if run_reading else 0, alone, beside
+        _open, file, READERS if run_reading else 0, alone, beside, migration
     )
     store = SqliteStore(
         connections,
@@ -130,10 +132,14 @@ async def open_sqlite(
 
 
 def _open(
-    path: Path | None, readers: int, alone: bool, beside: Sequence[Path]
+    path: Path | None,
+    readers: int,
+    alone: bool,
+    beside: Sequence[Path],
+    migration: MigrationPolicy,
 ) -> tuple[list[sqlite3.Connection], tuple[KnownFile, ...]]:
     """The connections, and the files that must stay what they are."""
-    connections = open_database(path, readers, alone=alone)
+    connections = open_database(path, readers, alone=alone, migration=migration)
     if path is None or not alone:
         return connections, ()
     parts = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
@@ -161,6 +167,8 @@ class SqliteStore:
         limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
+        #: The version of the older log that is read through a copy; None for a log itself.
+        self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
