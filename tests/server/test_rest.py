@@ -49,12 +49,15 @@ async def test_a_submit_is_accepted_once() -> None:
             "run_id": "a b-\u00e9", "kind": "echo", "state": "queued", "priority": "MEDIUM",
             "sequence": 1, "position": 3,
             "websocket_url": f"ws://127.0.0.1:{house.port}/ws/a%20b-%C3%A9",
+            "created": True, "created_at": first.json()["created_at"],
         }  # fmt: skip
         again = await client.post("/runs", json=body)
         assert again.status_code == 200
-        assert again.json() == first.json()
+        # PT-07
+        assert again.json() == {**first.json(), "created": False}
         other = await client.post("/runs", json={**body, "inputs": {"text": "ho"}})
         check_problem(other, 409)
+        assert other.json()["field"] == "inputs.text"
         seen = await client.get(first.headers["Location"])
         assert seen.status_code == 200
         assert seen.json()["run_id"] == "a b-\u00e9"

@@ -25,10 +25,11 @@ MARKS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def tell_end(notes: RunNotes, *, quiet: bool) -> int:
+def tell_end(notes: RunNotes, *, quiet: bool, output_shown: bool = True) -> int:
     """Tell how the run ended: the exit code. A story without an end is a failure of Penstock's.
 
-    What a program exited with is its own affair: only a terminal is told, and never with `quiet`.
+    What a program exited with is its own affair: only a terminal is told, or whoever was
+    not shown its output, and never with `quiet`.
     """
     ended, fact = notes.exit, notes.end
     if ended is None:
@@ -45,7 +46,9 @@ def tell_end(notes: RunNotes, *, quiet: bool) -> int:
         return ended.code
     if sys.stderr.isatty() and not quiet:
         show_line(*end_line(notes, ended), err=True)
-    elif ended.origin != "program" and ENDS[fact.type] != COMPLETED:
+    elif ENDS[fact.type] != COMPLETED and not (
+        output_shown and ended.origin == "program"
+    ):
         say(sentence)
     if notes.leftover and not quiet:
         say(left_line(notes.leftover))

@@ -81,7 +81,10 @@ class OutputWriter:
     """
 
     def __init__(
-        self, streams: frozenset[Stream] = STREAMS, *, raw: bool = False
+        self,
+        streams: frozenset[Stream] = STREAMS,
+        *,
+        raw: bool = False,
     ) -> None:
         """`streams` to write. `raw`: exact on a terminal too."""
         out, err = Outlet(raw=raw), Outlet(err=True, raw=raw)

@@ -62,7 +62,7 @@ def wait(
             prefix = f"{run_id}: " if several else ""
             async with open_telling(source.client, notes, quiet=quiet, prefix=prefix):
                 await write_to_end(source, run_id, notes, view["position"] - 1)
-            codes[run_id] = tell_end(notes, quiet=quiet)
+            codes[run_id] = tell_end(notes, quiet=quiet, output_shown=False)
             return {**await source.view(run_id), **exit_json(notes.exit)}
 
     async def work() -> int:
