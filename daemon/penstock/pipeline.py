@@ -18,6 +18,7 @@ from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
 from penstock.words.config import Budget, Config
+from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
     BudgetSpent,
@@ -128,6 +129,7 @@ __all__ = [
     "launch_carried",
     "load_programs",
     "modules_below",
+    "plain_text",
     "priority_of_event",
     "read_layers",
     "run_in_thread",

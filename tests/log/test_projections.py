@@ -21,6 +21,7 @@ from penstock.words.events import (
     CodeGenerated,
     CorrectionCompleted,
     CorrectionStarted,
+    Log,
     Milestone,
     Progress,
     RunCancelled,
@@ -249,3 +250,14 @@ def test_the_queue_is_counted_by_priority_and_state() -> None:
     queue.apply(story(QUEUED, QUEUED, RunCancelled(reason="x"))[2], 20)
     assert (queue.queued, queue.running, queue.waiting) == (0, 0, 1)
     assert queue.states.keys() == {"old"}
+
+
+def test_no_view_depends_on_what_output_held() -> None:
+    """PT-04: a piece that was emptied later folds to the same."""
+    said = Log(text="42 %\n", stream="stdout")
+    emptied = Log(bytes=5, emptied=True, stream="stdout")
+    one, two = (
+        fold(story(QUEUED, RunStarted(kind="sleep"), piece))
+        for piece in (said, emptied)
+    )
+    assert one == two

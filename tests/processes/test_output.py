@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -241,6 +242,8 @@ def test_what_outruns_the_pace_is_counted_from_the_oldest_on() -> None:
     assert out[-1].text is not None
     assert out[-1].text.endswith("004999\n")
     assert all(not piece.emptied for piece in out[:5])
+    after = [b.text for a, b in pairwise(out) if a.emptied]
+    assert all(len(text.split("\n")[0]) == 6 for text in after if text)
 
 
 def test_what_a_disk_would_wear_of_is_counted() -> None:

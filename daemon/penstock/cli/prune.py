@@ -18,7 +18,7 @@ from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import PenstockError, StartRefused
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store

@@ -91,6 +91,7 @@ class _Reader:
             ended = await run.exec(
                 [sys.executable, "-I", "-S", "-c", LAUNCH, module],
                 cwd=Path("/"),
+                clean=True,
                 stdin=lines,
                 check=False,
                 on_stdout=self._take,

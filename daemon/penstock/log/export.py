@@ -20,6 +20,7 @@ from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_RUNS,
     find_meta,
     recorded,
@@ -29,7 +30,7 @@ from penstock.log.sqlite.rows import (
     to_micros,
 )
 from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
-from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
+from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 
 # What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
@@ -49,6 +50,7 @@ _TABLES = {
     "tombstones": "run_id",
     "pauses": "name",
     "windows": "run",
+    "callers": "run",
 }
 
 
@@ -107,6 +109,9 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
                 values = dict(zip(names, row, strict=True))
                 if table == "specs" and not with_secrets:
                     _leave_out(values)
+                if table == "callers":
+                    # Whose run it was had an environment; what it held is nobody else's business.
+                    values["environment"] = None
                 texts = {name: _to_text(value) for name, value in values.items()}
                 yield to_json({"table": table, "row": texts}).encode()
         for row in db.execute(f"{select_events(db)} ORDER BY position"):
@@ -139,6 +144,8 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
             raise Refused(
                 "import", f"holds {max(events, 0)} of {header['events']} events"
             )
+        # An export has no environments, whoever wrote it.
+        db.execute("UPDATE callers SET environment = NULL")
         _check_read(db)
         db.execute("COMMIT")
     except _DAMAGE as error:

@@ -26,6 +26,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import RunExit, exit_json, exit_of_run
 from penstock.words.values import format_time
 from penstock.words.waiting import Waiting
 
@@ -58,6 +59,8 @@ class RunView:
     result: Any = None
     error: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Processes that its programs left behind; they were ended.
+    leftover: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -97,6 +100,13 @@ class RunView:
     def ended(self) -> bool:
         return self.state in TERMINAL_STATES
 
+    @property
+    def exit(self) -> RunExit | None:
+        """What a command that ends as the run did exits with; None while it has not ended."""
+        return exit_of_run(
+            self.kind, self.state, self.reason, self.details, self.result
+        )
+
     def apply(self, fact: Recorded) -> None:
         """Take the next fact. BrokenStory unless its sequence follows the last one."""
         if fact.sequence != self.sequence + 1:
@@ -134,7 +144,9 @@ class RunView:
             "step": self.step,
             "result": self.result,
             "error": self.error,
+            **exit_json(self.exit),
             "details": dict(self.details),
+            "leftover": self.leftover,
             "created_at": _time(self.created_at),
             "started_at": _time(self.started_at),
             "ended_at": _time(self.ended_at),
@@ -381,6 +393,10 @@ def _cancelled(view: RunView, fact: Recorded, event: e.RunCancelled) -> None:
     view.ended_at = fact.at
 
 
+def _process_exited(view: RunView, _fact: Recorded, event: e.ProcessExited) -> None:
+    view.leftover += event.leftover
+
+
 def _new_code(view: RunView, fact: Recorded, code_hash: str | None) -> None:
     """The newest version stays; a fact about an older one is stale (VW-02, VW-03)."""
     if view.code_version and fact.code_version <= view.code_version:
@@ -500,4 +516,5 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
     "model.used": _model_used,
+    "process.exited": _process_exited,
 }

@@ -30,6 +30,8 @@ HeldBack = Callable[[bytes], int]
 
 #: Seconds that the beginning of what may be a secret waits for its line's end.
 SECRET_SECONDS = 1.0
+#: Bytes of a line whose beginning is left out that are left out too, if it ends within them.
+LONGEST_REST = 4096
 
 
 def nothing_secret(_data: bytes) -> int:
@@ -107,10 +109,16 @@ class OutputPieces:
 
     def _leave_out_oldest(self) -> None:
         excess = self._size - self._pace.largest_bytes
+        # Cutting off a beginning moves the rest, so it is done once per so much.
+        if excess < self._pace.largest_bytes:
+            return
         while excess > 0:
             part = self._parts[0]
             count = min(excess, len(part.data))
-            # The rest of a character that was begun is no text.
+            # The rest of a line may be that of a secret, and that of a character is no text.
+            line = part.data.find(b"\n", count, count + LONGEST_REST)
+            if line >= 0:
+                count = line + 1
             while count < len(part.data) and part.data[count] & 0xC0 == 0x80:
                 count += 1
             self.leave_out(part.stream, count)

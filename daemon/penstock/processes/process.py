@@ -30,6 +30,7 @@ from penstock.processes.orphans import end_orphans
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.exits import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
@@ -311,6 +312,7 @@ async def run_process(
     grace: float,
     stdin: bytes = b"",
     epoch: str = "",
+    umask: int | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -319,13 +321,13 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. While `on_output` waits, so does a process that
+    one of the same id in another; `umask` of None is the daemon's own. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
+    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     tree = await launch(
         spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
     )
@@ -355,6 +357,7 @@ def make_spec(
     containment: Containment,
     grace: float,
     epoch: str,
+    umask: int | None = None,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -373,6 +376,7 @@ def make_spec(
         "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
         "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
         "grace": float(grace),
+        "umask": umask,
     }
 
 
@@ -418,7 +422,14 @@ def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Pensto
         return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
-    return Refused("inputs.argv", f"{argv[0]!r} cannot be executed: {why}")
+    missing = failed["errno"] == errno.ENOENT
+    # As shells and env have it: a run that fails of it ends so, and says that no program gave it.
+    return Refused(
+        "inputs.argv",
+        f"{argv[0]!r} cannot be executed: {why}",
+        exit_code=int(Exit.NO_PROGRAM if missing else Exit.NOT_EXECUTABLE),
+        exit_from="penstock",
+    )
 
 
 def _encode(field: str, text: str) -> bytes:

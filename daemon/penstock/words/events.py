@@ -21,6 +21,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import to_json
 
 from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
 from penstock.words.values import (
@@ -290,6 +291,8 @@ class Log(Fact):
 
     @model_validator(mode="after")
     def _check_form(self) -> Log:
+        if self.text is not None and self.base64 is self.bytes is self.emptied is None:
+            return self
         forms = (self.text, self.base64, self.emptied)
         if sum(form is not None for form in forms) != 1:
             raise ValueError("exactly one of text, base64 and emptied is given")
@@ -490,4 +493,10 @@ def parse_event(data: Mapping[str, Any]) -> AnyEvent:
 
 def encode_event(event: AnyEvent) -> bytes:
     """The fact as JSON. The class's own serializer costs 2.4x less than the union's."""
+    # Most facts are pieces of output, and what leaves out their empty fields costs as much again.
+    if type(event) is Log and event.text is not None:
+        return b'{"type":"log","text":%b,"stream":"%b"}' % (
+            to_json(event.text),
+            event.stream.encode(),
+        )
     return type(event).__pydantic_serializer__.to_json(event)

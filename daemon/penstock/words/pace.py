@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Bytes of the largest piece; as JSON at most six times as many, which one fact may have.
+LARGEST_PIECE = 1024 * 1024
+
 _DAY = 86400.0
 
 
@@ -17,11 +20,11 @@ _DAY = 86400.0
 class Pace:
     """The pace of one run; `age` is in seconds since its first output, `sent` counts its pieces."""
 
-    #: Seconds between two pieces while there are enough, and bytes at which one goes at once.
+    #: Seconds between two pieces while there are enough, and bytes at which one goes at once; when
+    #: few are left it is as many as the largest has.
     shortest: float
     smallest_bytes: int
-    #: Bytes of a piece when few are left; as JSON at most six times as many, which one fact may be.
-    largest_bytes: int = 1024 * 1024
+    largest_bytes: int = LARGEST_PIECE
     #: Pieces that a run may have besides those of its age: 0.3 MiB of rows.
     at_once: int = 1000
     #: Pieces for each day, one in 29 s: with the above at most 1 MiB of rows on the first one.

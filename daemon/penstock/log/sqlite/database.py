@@ -244,6 +244,8 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
     # FULL: an acknowledged fact survives a power cut, not only a crash of the daemon.
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # What is forgotten may hold secrets: a page that was freed must not keep them.
+    db.execute("PRAGMA secure_delete = ON")
     # A file that may only be read opens without a word; asking for the write lock finds it out.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")

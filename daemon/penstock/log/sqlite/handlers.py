@@ -123,7 +123,7 @@ def append(transaction: Transaction, write: Append) -> Appended:
     elif head.ended:
         raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
     version = head.code_version
-    prints = any(new_event.type == PIECE for new_event in write.new_events)
+    prints = PIECE in [new_event.type for new_event in write.new_events]
     asks = []
     for new_event in write.new_events:
         version = _check_event(head, new_event, version)

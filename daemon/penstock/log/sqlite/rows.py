@@ -51,6 +51,7 @@ SELECT_OPEN_RUNS = (
     " CROSS JOIN specs ON specs.key = runs.key WHERE ended_at IS NULL ORDER BY place"
 )
 
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
     " events.code_version, type, body, run, checksum FROM events CROSS JOIN runs ON runs.key = events.run"

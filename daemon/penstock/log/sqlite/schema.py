@@ -99,11 +99,22 @@ CREATE TABLE windows (
     tail INTEGER NOT NULL, edge INTEGER NOT NULL
 );
 """
-TABLES += _WINDOWS
+
+# What programs get of their callers stands apart from all that is told of a run. `environment` is
+# NULL where the log came from an export, which has none. No index finds the runs of an environment:
+# only what is forgotten asks, once a commit.
+_ENVIRONMENTS = """
+CREATE TABLE environments (
+    key INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, environ BLOB NOT NULL
+);
+CREATE TABLE callers (run INTEGER PRIMARY KEY, umask INTEGER, environment INTEGER);
+"""
+_NEW_IN_4 = _WINDOWS + _ENVIRONMENTS
+TABLES += _NEW_IN_4
 
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 #: What files of older versions, which only readers leave as they are, do not have yet.
-_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _WINDOWS))
+_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _NEW_IN_4))
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
@@ -123,14 +134,21 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE events ADD COLUMN checksum INTEGER")
 
 
-def _add_windows(db: sqlite3.Connection) -> None:
-    """Version 4: what is kept of outputs that roll; runs that are older are counted when they print."""
-    for statement in _WINDOWS.split(";"):
+def _add_windows_and_environments(db: sqlite3.Connection) -> None:
+    """Version 4: what is kept of outputs that roll, and the environments of callers.
+
+    Runs that are older are counted when they print, and have no environment.
+    """
+    for statement in _NEW_IN_4.split(";"):
         db.execute(statement)
 
 
 #: version → the step that makes the next one of it.
-MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums, 3: _add_windows}
+MIGRATIONS: Migrations = {
+    1: _index_fewer,
+    2: _add_checksums,
+    3: _add_windows_and_environments,
+}
 
 #: The version of the tables above; PRAGMA user_version of the file.
 VERSION = max(MIGRATIONS) + 1

@@ -22,6 +22,7 @@ from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.environments import find_surroundings
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
@@ -58,6 +59,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
@@ -340,6 +342,9 @@ class SqliteStore:
 
     async def tree(self, run_id: str) -> list[TreeRun]:
         return await self._read(find_tree, run_id)
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        return await self._read(find_surroundings, run_id)
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True

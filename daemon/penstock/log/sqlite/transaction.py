@@ -19,6 +19,7 @@ from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_EVENTS,
     SELECT_RUNS,
     recorded,
@@ -169,7 +170,6 @@ def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
     )
 
 
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
-from penstock.log.sqlite.rows import damage_of
+from penstock.log.sqlite.rows import INSERT_EVENT, damage_of
 from penstock.log.sqlite.schema import tables_of
 from penstock.words.config import MIB
 from penstock.words.events import Log, encode_event, parse_event
@@ -125,10 +125,10 @@ def _empty(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     checksum = checksum_of(
         position, run, sequence, event_id, at, type_, clock, causation, version, emptied
     )
-    db.execute(
-        "UPDATE events SET body = ?, checksum = ? WHERE position = ?",
-        (emptied, checksum, position),
-    )
+    # As a row of its own: an update that makes a row smaller leaves its page as empty as it gets.
+    db.execute("DELETE FROM events WHERE position = ?", (position,))
+    columns = (position, run, sequence, event_id, at, type_, clock, causation, version)
+    db.execute(INSERT_EVENT, (*columns, emptied, checksum))
 
 
 _ALL = (
