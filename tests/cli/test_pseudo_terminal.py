@@ -54,11 +54,13 @@ def on_terminal(script: str, **environ: str) -> tuple[str, int | None]:
 def test_a_run_shows_its_colours_and_nothing_else_reaches_the_terminal() -> None:
     """PT-06 TU-04"""
     sent, code = on_terminal(SHOW)
-    assert code
+    assert code == 3
     assert "\x1b[31mred\x1b[0m and \x1b[1;38;5;200mpink\x1b[0m\n" in sent
     assert "\rget 100 %" in sent
     assert "␛]52;c;aGk=␇␛]0;owned␇␛[2J\ufffd␛[2J␛c" in sent
-    assert "\x1b[32mgreen to the end\x1b[0m\npenstock: " in sent
+    # What is said of the end stands on a line of its own.
+    assert "\x1b[32mgreen to the end\x1b[0m\n" in sent
+    assert "exit 3" in sent.splitlines()[-1]
     rest = re.sub(r"\x1b\[[0-9;]*m", "", sent)
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]", rest)
 
