@@ -26,6 +26,7 @@ MODULES = (
     "start",
     "lookups",
     "summaries",
+    "display",
     "tui",
     "strangers",
 )

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
+from document_tables import (
+    DOCUMENT,
+    DOCUMENTS,
+    lifecycle_table,
+    renewed,
+    rooms_table,
+)
 
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
@@ -23,6 +29,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
+    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/high_water.py", "follow"): "the least time between two writes of the mark",
     ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
@@ -31,6 +38,10 @@ MAY_SLEEP = {
         "_lock",
     ): "before a start; clients look at the lock for a moment",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
+    (
+        "runs/printed_progress.py",
+        "tell",
+    ): "the least time between two facts of progress",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "server/mcp/subscriptions.py",
@@ -352,8 +363,9 @@ def test_the_roots_of_the_source_are_no_packages() -> None:
 
 def test_the_tables_of_the_document_are_up_to_date() -> None:
     """CC-06: run tests/document_tables.py to renew them."""
-    text = DOCUMENT.read_text()
-    assert renewed(text) == text
+    for document, tables in DOCUMENTS.items():
+        text = document.read_text()
+        assert renewed(text, tables) == text
     assert "run.cancelled" in lifecycle_table()
     assert "| `runs/` |" in rooms_table()
 

@@ -44,6 +44,8 @@ class ForeignDaemon:
     #: Facts told by pages, as `?after=` asks for them.
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    #: How it names itself; None: not at all, as the first release.
+    server: str | None = None
     #: Whether it is of a version that knows no `after_id`.
     older: bool = False
 
@@ -81,9 +83,10 @@ class ForeignDaemon:
                     key, (404, {"type": "urn:penstock:not-found"})
                 )
             data = json.dumps(document).encode()
-            reply = h11.Response(
-                status_code=status, headers=[("Content-Length", str(len(data)))]
-            )
+            headers = [("Content-Length", str(len(data)))]
+            if self.server is not None:
+                headers.append(("Server", self.server))
+            reply = h11.Response(status_code=status, headers=headers)
             for event in (reply, h11.Data(data=data), h11.EndOfMessage()):
                 await stream.send_all(connection.send(event) or b"")
             if connection.our_state is not h11.DONE:

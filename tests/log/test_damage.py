@@ -148,6 +148,8 @@ async def test_facts_of_an_older_log_have_no_checksum_and_are_read(log: Path) ->
     """RS-04: what of it is no fact at all is still noticed."""
     statement(log, "ALTER TABLE events DROP COLUMN checksum")
     statement(log, "DROP TABLE windows")
+    statement(log, "DROP TABLE callers")
+    statement(log, "DROP TABLE environments")
     statement(log, "PRAGMA user_version = 2")
     assert audit_file(log).findings == []
     assert export_file(log, io.BytesIO()) == audit_file(log).facts

@@ -15,6 +15,8 @@ from penstock.testing.virtual_time import START
 from penstock.words.events import (
     EVENT_CLASSES,
     AnyEvent,
+    ArtifactPartial,
+    AskRaised,
     BugReported,
     CodeGenerated,
     CorrectionCompleted,
@@ -209,6 +211,33 @@ def test_a_view_from_json_goes_on_as_the_live_one(split: int) -> None:
     for fact in facts[max(split, 1) :]:
         resumed.apply(fact)
     assert resumed.to_json() == whole.to_json()
+
+
+def test_a_view_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    """RS-04: a newer daemon tells more, in a run, a question and an artifact; an older one less."""
+    ask = AskRaised(name="a", question="go on?", choices=("y", "n"))
+    partial = ArtifactPartial(artifact_id="x", text="t")
+    told = fold(
+        story(QUEUED, RunStarted(kind="sleep", attempt=1), ask, partial)
+    ).to_json()
+    assert told["asks"]
+    assert told["artifacts"]
+    more = {
+        **told,
+        "flavour": {"new": 1},
+        "asks": [{**told["asks"][0], "flavour": 1}],
+        "artifacts": [{**told["artifacts"][0], "flavour": 1}],
+    }
+    assert RunView.from_json(more).to_json() == told
+    least = {"run_id": "r", "kind": "sleep", "state": "running", "sequence": 4}
+    fewer = RunView.from_json({**least, "priority": "of a newer daemon"})
+    assert (fewer.run_id, fewer.state, fewer.sequence) == ("r", "running", 4)
+    fewer.apply(
+        story(
+            QUEUED, RunStarted(kind="sleep", attempt=1), ask, partial, RunCompleted()
+        )[-1]
+    )
+    assert fewer.state == "completed"
 
 
 def test_the_queue_is_counted_by_priority_and_state() -> None:

@@ -61,6 +61,18 @@ async def test_a_submit_is_accepted_once() -> None:
         assert seen.json()["ended_at"] is None
 
 
+@pytest.mark.parametrize("token", [TOKEN, "wrong"])
+@pytest.mark.parametrize("path", ["/runs", "/health", "/runs/none", "/nowhere", "/mcp"])
+async def test_every_answer_names_the_daemon_and_its_version(
+    path: str, token: str
+) -> None:
+    """RS-04: refusals too, so that a client of another version knows whom it asked."""
+    async with open_house() as house, house.http() as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.get(path, headers=headers)
+        assert answer.headers.get_list("Server") == [f"penstock/{house.core.version}"]
+
+
 @pytest.mark.parametrize("path", ["/runs/a%2Fb", "/runs/a%5Cb", "/runs/a-b"])
 async def test_a_separator_in_an_id_is_part_of_the_id(path: str) -> None:
     """EV-06, D-12"""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.requests import Calls, Request
 from penstock.client.rest import Client
+from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ class DaemonCalls(Calls[Awaitable[dict[str, Any]]]):
                 self._http = await asyncio.to_thread(_make_client, address)
                 self._client = Client(address, self._http, TIMEOUT, CANCEL_TIMEOUT)
             return self._client
+
+    async def submit_here(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a run in the folder and the environment that the dashboard was started in."""
+        return await self.submit(with_caller(request, os.environ, self._find()))
 
     async def shown_runs(self) -> list[dict[str, Any]]:
         """Every open run, and the newest ended ones."""

@@ -157,7 +157,7 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
     """The embedded log that has this run, else the daemon."""
     path = await off_loop(find_log, session, run_id)
     if path is None:
-        async with open_client(session.address()) as client:
+        async with open_client(session.address(), session.heard) as client:
             yield LiveSource(client)
         return
     async with open_log(session, path) as source:
@@ -174,25 +174,36 @@ async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
         # It holds its log all the same, which tells how far it has come.
         say(f"{error}; this is what its log holds now")
     if address is not None:
-        async with open_client(address) as client:
+        async with open_client(address, session.heard) as client:
             yield LiveSource(client)
         return
     from penstock.service.embedded import repair_left
 
     config, _ = session.config()
-    async with open_file(path, life=f"reader/{secrets.token_hex(8)}") as store:
-        await repair_left(store, path, config)
+    life = f"reader/{secrets.token_hex(8)}"
+    async with open_file(path, life) as store:
+        if not await repair_left(store, path, config):
+            if store.copy_of is not None:
+                session.say_once(
+                    f"what an older penstock recorded (schema version {store.copy_of}) is shown from"
+                    " a copy; its logs are left as they are"
+                )
+            yield FileSource(store)
+            return
+    async with open_file(path, life) as store:
         yield FileSource(store)
 
 
 @asynccontextmanager
 async def open_file(
-    path: Path, life: str, *, alone: bool = False
+    path: Path, life: str, *, alone: bool = False, migration_copy: bool = True
 ) -> AsyncIterator[SqliteStore]:
-    """The log in a file that no daemon holds; `alone` to write into it."""
+    """The log in a file that no daemon holds; `alone` to write into it, and so to migrate it."""
+    from penstock.log.sqlite.migrations import MigrationPolicy
     from penstock.log.sqlite.store import open_sqlite, threads
 
+    policy = MigrationPolicy(copy=migration_copy, tell=say)
     async with open_sqlite(
-        path, life=life, run_blocking=threads(1), alone=alone
+        path, life=life, run_blocking=threads(1), alone=alone, migration=policy
     ) as store:
         yield store

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import PenstockError, StartRefused
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
@@ -64,7 +65,10 @@ def prune(
 
     async def work() -> _Done:
         async with open_file(
-            paths.database, life=secrets.token_hex(8), alone=True
+            paths.database,
+            life=secrets.token_hex(8),
+            alone=True,
+            migration_copy=config.migration_copy,
         ) as store:
             return await _prune(store, config, paths, seconds, keep)
 
@@ -193,6 +197,8 @@ def _forget_embedded(paths: Paths, file: Path, done: _Done) -> None:
             for part in (
                 f"{file.name}-wal",
                 f"{file.name}-shm",
+                # Copies of before it was migrated.
+                *(copy.name for copy in file.parent.glob(f"{escape(file.name)}.v*")),
                 file.name,
                 lock.name,
             ):

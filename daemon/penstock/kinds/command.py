@@ -28,6 +28,10 @@ def _absolute(path: str) -> str:
     return path
 
 
+#: Python keeps back what it prints into a pipe until there is much of it, and a run's output is to
+#: be seen as it comes. Whoever sets it otherwise keeps that.
+BUFFERING = {"PYTHONUNBUFFERED": "1"}
+
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
 
@@ -37,7 +41,7 @@ class CommandInputs(Inputs):
 
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
-    #: The folder to run in; null is the home of the daemon's user.
+    #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
     env: dict[Name, Word] = Field(default_factory=dict)
     #: Exit codes that count as success.
@@ -72,7 +76,14 @@ class CommandOutput(Output):
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
-    ended = await run.exec(inputs.words(), cwd=cwd, env=inputs.env or None, check=False)
+    env = {**BUFFERING, **await run.environ(), **inputs.env}
+    ended = await run.exec(
+        inputs.words(),
+        cwd=cwd,
+        env=env,
+        check=False,
+        watch_progress=True,
+    )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(
             end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal

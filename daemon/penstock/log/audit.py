@@ -16,6 +16,8 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.environments import COUNT_UNUSED, LOST_ENVIRONMENTS
+from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     damage_of,
@@ -25,7 +27,7 @@ from penstock.log.sqlite.rows import (
     select_events,
     unchecked,
 )
-from penstock.log.sqlite.schema import check_tables
+from penstock.log.sqlite.schema import check_tables, tables_of
 from penstock.log.sqlite.transaction import load_head
 from penstock.log.sqlite.window import PIECE, Window, find_windows, kept_size
 from penstock.log.writes import Bounds, RunRow
@@ -298,8 +300,21 @@ def audit_connection(db: sqlite3.Connection) -> Audit:
             raise
         audit.stop(str(error))
         return audit
+    if "callers" in tables_of(db):
+        _check_environments(db, audit)
     audit.finish()
     return audit
+
+
+def _check_environments(db: sqlite3.Connection, audit: Audit) -> None:
+    """Every run has the environment it was given, and none is kept that no run has any more."""
+    for run_id, number in db.execute(LOST_ENVIRONMENTS):
+        what = "the environment it was given is not there"
+        audit.findings.append(Finding("environments of runs", run_id, number, what))
+    (unused,) = db.execute(COUNT_UNUSED).fetchone()
+    if unused:
+        what = f"{unused} environments are kept that no run has"
+        audit.findings.append(Finding("environments of runs", "", 0, what))
 
 
 def _check_file(db: sqlite3.Connection, audit: Audit) -> None:
@@ -342,10 +357,12 @@ def _compare_row(
 def audit_file(path: Path) -> Audit:
     """The audit of a database file, live or a copy, as one moment of it; nothing is written.
 
-    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read.
+    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read;
+    StartRefused if it is of a version whose rows are not those of this one.
     """
     with closing(_open_read_only(path)) as db:
         db.execute("BEGIN")
+        readable_version(db, path)
         return audit_connection(db)
 
 

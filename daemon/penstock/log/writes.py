@@ -18,6 +18,7 @@ from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
 from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 from penstock.words.waiting import Waiting
 
@@ -53,6 +54,8 @@ class RunSpec:
     retry_of: str | None = None
     on_restart: OnRestart = "fail"
     preemptible: bool = False
+    #: None: those of the run that it retries or is a child of, if that has any. In no digest.
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +296,8 @@ class Enqueue(Write[Accepted | Existing]):
     """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
 
     Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
-    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull,
-    UnknownPrerequisite, TreeTooLarge.
+    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull, RunNotFound (of
+    the run that it retries), UnknownPrerequisite, TreeTooLarge.
     """
 
     spec: RunSpec

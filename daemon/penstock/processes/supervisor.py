@@ -5,7 +5,7 @@ the number of a socket to the daemon, and end-of-file there is the word to end, 
 closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
-`cgroup`, `tasks`, `marker`, `epoch`, `grace`); the answers are lines of JSON with a `type`: `started`
+`cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`); the answers are lines of JSON with a `type`: `started`
 or `failed`, `exited`, and last `ended`.
 """
 
@@ -178,6 +178,8 @@ def execute(spec: dict[str, object], gate: int, errors: int) -> None:
             # What the daemon ignores is none of the program's business.
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if (umask := spec["umask"]) is not None:
+            os.umask(umask)  # type: ignore[arg-type]
         stage = "cwd"
         os.chdir(spec["cwd"])  # type: ignore[arg-type]
         stage = "argv"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +14,13 @@ import trio
 from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.runs.artifact_writer import Emit
+from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.inherited import passed_on
 from penstock.words.pace import LARGEST_PIECE, Pace
+from penstock.words.surroundings import OURS
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
@@ -39,6 +43,7 @@ class StartProcess(Protocol):
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
+        umask: int | None = None,
     ) -> Awaitable[ProcessExited]: ...
 
 
@@ -49,6 +54,17 @@ class Executor:
     start_process: StartProcess
     environ: Mapping[str, str]
     home: Path
+
+    def environ_for(self, given: Mapping[str, str] | None) -> Mapping[str, str]:
+        """What a caller's program sees; `given` is the caller's own environment, if it sent it.
+
+        Then of ours only the address is added, and a PATH to find programs by if it has none.
+        """
+        if given is None:
+            return self.environ
+        path = {name: self.environ[name] for name in self.environ if name == "PATH"}
+        ours = {n: v for n, v in self.environ.items() if n.startswith(OURS)}
+        return {**path, **given, **ours}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +87,13 @@ class RunPrograms:
     """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
 
     `output` takes what all of them print; `capture_bytes` is kept of what one says when it is
-    captured.
+    captured. `given` is the environment of the run's caller, None if it sent none.
     """
 
     run_id: str
     executor: Executor
+    given: Mapping[str, str] | None = field(repr=False)
+    umask: int | None
     output: RunOutput
     capture_bytes: int
     emit: Emit
@@ -87,21 +105,32 @@ class RunPrograms:
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
+        clean: bool = False,
         stdin: bytes,
         check: bool,
         capture: bool,
         on_stdout: OnStdout | None,
+        watch_progress: bool,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises."""
+        given = self.given
+        if clean and given is not None:
+            given = passed_on(given)
         captured = _Captured(self.capture_bytes)
         if capture:
             on_stdout = captured.add
-        async with open_output(self.output, CLOSING_SECONDS) as on_output:
+        watching = open_progress(self.emit) if watch_progress else nullcontext(None)
+        async with (
+            open_output(self.output, CLOSING_SECONDS) as on_output,
+            watching as watch,
+        ):
 
             async def emit_started(event: ProcessStarted) -> None:
                 await self.emit(event)
 
             async def pass_on(stream: Stream, data: bytes) -> None:
+                if watch is not None:
+                    watch(stream, data)
                 if stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
                 else:
@@ -111,7 +140,8 @@ class RunPrograms:
                 argv,
                 run_id=self.run_id,
                 cwd=cwd or self.executor.home,
-                env={**self.executor.environ, **(env or {})},
+                env={**self.executor.environ_for(given), **(env or {})},
+                umask=None if clean else self.umask,
                 stdin=stdin,
                 on_started=emit_started,
                 on_output=pass_on,

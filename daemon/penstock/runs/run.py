@@ -50,8 +50,15 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json, new_event_id
 from penstock.words.waiting import Waiting
+
+# What a run's log says that came from an export, or retries one that did.
+_WITHOUT_ENVIRONMENT = (
+    "the environment that this run was submitted with is not here, since the log it came from was"
+    " imported; its programs get a few variables of the daemon's own\n"
+)
 
 
 class ModelAccess(Protocol):
@@ -274,34 +281,60 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        clean: bool = False,
         stdin: bytes = b"",
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
+        watch_progress: bool = False,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
-        `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
-        `check` is off. When this returns, or raises, the whole process tree is gone.
+        `env` is added to the environment of the run's caller, or of the daemon's where that sent
+        none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the daemon's umask, for
+        programs whose work is the kind's own and none of the caller's. ProcessFailed on a non-zero
+        end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m` becomes
+        the run's progress. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
-        if self._programs is None:
-            self._programs = self._make_programs()
-        return await self._programs.execute(
+        programs = await self._open_programs()
+        return await programs.execute(
             argv,
             cwd=cwd,
             env=env,
+            clean=clean,
             stdin=stdin,
             check=check,
             capture=capture,
             on_stdout=on_stdout,
+            watch_progress=watch_progress,
         )
 
-    def _make_programs(self) -> RunPrograms:
+    async def environ(self) -> Mapping[str, str]:
+        """The environment of the run's caller; empty where that sent none. For programs alone.
+
+        It may hold every secret of its user: nothing of it belongs into a fact, a file or a prompt.
+        """
+        return (await self._open_programs()).given or {}
+
+    async def _open_programs(self) -> RunPrograms:
+        if self._programs is None:
+            around = await self.reads.surroundings(self.run_id)
+            # Another task of the pipeline may have been here meanwhile.
+            if self._programs is None:
+                self._programs = self._make_programs(around)
+                if around is not None and around.environ is None:
+                    await self.log(_WITHOUT_ENVIRONMENT)
+        return self._programs
+
+    def _make_programs(self, around: Surroundings | None) -> RunPrograms:
+        environ = None if around is None else around.environ
         return RunPrograms(
             self.run_id,
             self._tools.executor,
+            None if environ is None else unpack_environ(environ),
+            None if around is None else around.umask,
             RunOutput(self._output_pieces(), self._emit_pieces),
             self.config.output_head_bytes,
             self.emit,

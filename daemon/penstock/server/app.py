@@ -32,6 +32,7 @@ from penstock.server.http_answer import (
 )
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
+from penstock.server.rest.output import output_handlers
 from penstock.server.rest.runs import (
     ask_handlers,
     control_handlers,
@@ -63,7 +64,7 @@ def open_app(
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
-    return guarded(asgi_mux(rest, mcp), guard, core.config)
+    return guarded(asgi_mux(rest, mcp), guard, core.config, core.version)
 
 
 def rest_handlers(
@@ -76,6 +77,7 @@ def rest_handlers(
         **control_handlers(core),
         **ask_handlers(core),
         **event_handlers(core, shutdown),
+        **output_handlers(core, shutdown),
         **task_handlers(core),
         **queue_handlers(core),
         **daemon_handlers(core, health_of),
@@ -155,7 +157,12 @@ def _respond(reply: HttpAnswer | HttpStream) -> Response:
         response.headers.update(reply.all_headers())
         return response
     # Proxies must pass each line on as it comes.
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        "X-Content-Type-Options": "nosniff",
+        **reply.headers,
+    }
     response = Response(b"", headers=headers, content_type=reply.content_type)
     response.headers.pop("Content-Length", None)
     if request.method == "HEAD":

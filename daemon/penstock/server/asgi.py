@@ -42,10 +42,15 @@ def asgi_mux(rest: ASGI, mcp: ASGI | None) -> ASGI:
     return mux
 
 
-def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
-    """`app` behind the guard: it sees admitted requests only, each with its whole body."""
+def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
+    """`app` behind the guard: it sees admitted requests only, each with its whole body.
+
+    Every answer names the daemon and its `version`.
+    """
+    server = f"penstock/{version}".encode("ascii")
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        send = _naming(send, server)
         request_head = _request_head_of(scope)
         refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
         refusal = refusal or _judge_target(scope, request_head)
@@ -162,6 +167,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _naming(send: Send, server: bytes) -> Send:
+    """A send that adds who answers."""
+
+    async def named(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message["headers"], (b"server", server)]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named
 
 
 def _whole_ending(send: Send) -> Send:

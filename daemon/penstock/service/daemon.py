@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
+from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.log.sqlite.window import WindowLimits
 from penstock.log.watching import one_broken_store, watching
@@ -118,7 +120,12 @@ async def serve(
                 vitals = _vitals_of(watchdog, log_writer)
                 with start.scope:
                     async with open_daemon(
-                        config, environ, supervision.sockets, vitals, stop
+                        config,
+                        environ,
+                        supervision.sockets,
+                        vitals,
+                        stop,
+                        reporter.starting,
                     ) as daemon:
                         start.over = True
                         await _serve_until(stop, daemon.core, reporter)
@@ -143,6 +150,8 @@ def _vitals_of(watchdog: Watchdog, log_writer: LogWriter) -> Vitals:
 
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     """The life of a daemon that answers, until it is told to stop."""
+    # From here on an upgrade may replace the package: what is imported later is of this version.
+    await run_in_thread(keep_late_code)
     # What the start made stays as long as the process. A collection that looked through all of it
     # now and then would hold the loop for 20 ms each time.
     gc.freeze()
@@ -163,10 +172,12 @@ async def open_daemon(
     sockets: Sequence[int] = (),
     vitals: Vitals = Vitals(),
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
-    `sockets` are descriptors that are open already; `stop` is what a signal asks.
+    `sockets` are descriptors that are open already; `stop` is what a signal asks, and `tell` is told
+    from a thread what a long start is at.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -195,6 +206,7 @@ async def open_daemon(
                     lock=paths.lock,
                     mark=paths.mark,
                     stop=stop,
+                    tell=tell,
                 ) as core,
                 open_servers(
                     core,
@@ -222,6 +234,7 @@ async def open_stored_core(
     lock: Path,
     mark: Path | None = None,
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
@@ -242,6 +255,11 @@ async def open_stored_core(
             run_blocking=run_blocking,
             run_reading=run_reading,
             beside=[lock],
+            migration=MigrationPolicy(
+                copy=config.migration_copy,
+                tell=tell,
+                stopped=lambda: stop is not None and stop.reason is not None,
+            ),
             limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
         ) as store,
         watching(store, mark) as watch,

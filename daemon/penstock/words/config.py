@@ -239,6 +239,16 @@ class Config(Section):
     )
 
     # -- runs and processes
+    env: Literal["all", "listed"] = setting(
+        "all",
+        "What a run's programs get of the environment that the command line, the dashboard or"
+        " `penstock mcp` was started in: all of it, or a few names (PATH, HOME, LANG …) and what"
+        " `--env` names.",
+    )
+    max_environment_bytes: Bytes = setting(
+        1 * MIB,
+        "Size of such an environment; the kernel takes 2 MiB of arguments and variables together.",
+    )
     cancel_sla: Seconds = setting(
         5.0,
         "Time from a cancel to its proof; beyond it the receipt lists what is left.",
@@ -295,6 +305,11 @@ class Config(Section):
     )
     max_store_bytes: Bytes = setting(
         5 * GIB, "Size of the log beyond which the oldest ended runs are forgotten."
+    )
+    migration_copy: bool = setting(
+        True,
+        "Whether a log of an older version is copied, beside it, before it is migrated: without the"
+        " copy there is no way back to the older Penstock.",
     )
     min_free_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = setting(
         500 * MIB,
@@ -408,7 +423,8 @@ class Config(Section):
     )
     redact: tuple[str, ...] = setting(
         (),
-        "Patterns of text that is never recorded, artifacts apart; regular expressions.",
+        "Patterns of text that is never recorded, artifacts apart, nor said in the daemon's own log;"
+        " regular expressions.",
     )
 
     models: Models = setting(Models(), "How models are asked.")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from penstock.words.events import Log
 
 Stream = Literal["stdout", "stderr", "pipeline"]
+STREAMS: frozenset[Stream] = frozenset(get_args(Stream))
 
 
 def piece_of(stream: Stream, data: bytes) -> Log:

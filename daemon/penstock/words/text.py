@@ -8,7 +8,7 @@ from typing import Any
 
 #: C0 but for newline and tab, DEL, C1, what turns the direction of text around (so that a line
 #: reads other than it is), and halves of surrogate pairs, which UTF-8 cannot hold.
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
@@ -18,12 +18,12 @@ def neutralise(text: str) -> str:
 
     Newlines and tabs stay. Doing it twice changes nothing more.
     """
-    return _UNSAFE.sub(_picture, text)
+    return UNSAFE.sub(_picture, text)
 
 
 def escape_json(line: str) -> str:
     """JSON that means the same, with what `neutralise` would replace written as its escapes."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
 def _picture(match: re.Match[str]) -> str:

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
-from penstock.pipeline import DROPPABLE_TYPES, AnyEvent, Log, Recorded, Run, bytes_of
+from penstock.pipeline import (
+    DROPPABLE_TYPES,
+    AnyEvent,
+    Log,
+    Recorded,
+    Run,
+    bytes_of,
+    plain_text,
+)
 
 _FACTS = UUID("5a4f1c1e-4d0d-5b7e-9c55-6a2b8d1f0e37")
 
@@ -71,7 +79,7 @@ class CodingHistory:
                     # A character has at most four bytes.
                     said = (said + (bytes_of(event) or b""))[-4 * longest :]
             position = page[-1].position
-        return said.decode("utf-8", "replace")[-longest:]
+        return plain_text(said.decode("utf-8", "replace"))[-longest:]
 
     def newest(self, *types: str) -> Recorded | None:
         """The last fact of these types."""

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from penstock.kinds.loop.inputs import LoopInputs
-from penstock.pipeline import Log, ProcessFailed, Run, bytes_of, end_in_words
+from penstock.pipeline import (
+    Log,
+    ProcessFailed,
+    Run,
+    bytes_of,
+    end_in_words,
+    plain_text,
+)
 
 #: Characters of one output that a model is shown: its end tells what went wrong. A few
 #: observations must fit a small window.
@@ -68,4 +75,4 @@ async def _printed_by(run: Run, run_id: str) -> str:
                 # A character has at most four bytes.
                 said = (said + (bytes_of(event) or b""))[-4 * OBSERVED_CHARACTERS :]
         after = facts[-1].position
-    return said.decode("utf-8", "replace")[-OBSERVED_CHARACTERS:].strip()
+    return plain_text(said.decode("utf-8", "replace"))[-OBSERVED_CHARACTERS:].strip()

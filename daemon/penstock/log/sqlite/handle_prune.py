@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from penstock.log.sqlite.environments import forget_unused
 from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
@@ -25,6 +26,7 @@ _FORGET = (
     "DELETE FROM prerequisites WHERE run = ?",
     "DELETE FROM specs WHERE key = ?",
     "DELETE FROM windows WHERE run = ?",
+    "DELETE FROM callers WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )
 
@@ -67,6 +69,8 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         transaction.drop(run_id)
         floor = max(floor, last_position + 1)
         runs.append(run_id)
+    if runs:
+        forget_unused(db)
     transaction.set_meta("floor", floor)
     _prune_tombstones(db, write)
     folders = _remember_folders(db, write, runs)

@@ -22,8 +22,10 @@ from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.environments import find_surroundings
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -57,6 +59,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
@@ -97,6 +100,7 @@ async def open_sqlite(
     new_id: Callable[[], UUID] = new_event_id,
     alone: bool = True,
     beside: Sequence[Path] = (),
+    migration: MigrationPolicy = AS_USUAL,
     limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
@@ -110,7 +114,7 @@ async def open_sqlite(
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
-        _open, file, READERS if run_reading else 0, alone, beside
+        _open, file, READERS if run_reading else 0, alone, beside, migration
     )
     store = SqliteStore(
         connections,
@@ -130,10 +134,14 @@ async def open_sqlite(
 
 
 def _open(
-    path: Path | None, readers: int, alone: bool, beside: Sequence[Path]
+    path: Path | None,
+    readers: int,
+    alone: bool,
+    beside: Sequence[Path],
+    migration: MigrationPolicy,
 ) -> tuple[list[sqlite3.Connection], tuple[KnownFile, ...]]:
     """The connections, and the files that must stay what they are."""
-    connections = open_database(path, readers, alone=alone)
+    connections = open_database(path, readers, alone=alone, migration=migration)
     if path is None or not alone:
         return connections, ()
     parts = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
@@ -161,6 +169,8 @@ class SqliteStore:
         limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
+        #: The version of the older log that is read through a copy; None for a log itself.
+        self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
@@ -332,6 +342,9 @@ class SqliteStore:
 
     async def tree(self, run_id: str) -> list[TreeRun]:
         return await self._read(find_tree, run_id)
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        return await self._read(find_surroundings, run_id)
 
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True
