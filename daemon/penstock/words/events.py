@@ -31,7 +31,7 @@ from penstock.words.values import (
     VectorClock,
     Version,
 )
-from penstock.words.waiting import Waiting, WaitingKind, read_reason
+from penstock.words.wait_reason import Waiting, WaitingKind, read_reason
 
 #: Facts about the daemon itself, and not about one run, stand in this stream.
 DAEMON_STREAM = "daemon"
