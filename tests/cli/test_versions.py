@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,14 @@ def answer_with(daemon: ForeignDaemon, extra: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_a_daemon_of_another_version_is_told_once_and_used(
     penstock: Penstock,
-    daemon: ForeignDaemon,
+    foreign_daemon: ForeignDaemon,
     extra: dict[str, Any],
     version: str,
     words: str,
 ) -> None:
     """RS-04: list, show and cancel work with more fields and with fewer."""
-    daemon.server = f"penstock/{version}"
-    answer_with(daemon, extra)
+    foreign_daemon.server = f"penstock/{version}"
+    answer_with(foreign_daemon, extra)
     for words_of_verb in (["list"], ["show", "r"], ["cancel", "r", "r", "--wait"]):
         done = penstock(*words_of_verb)
         assert done.exit_code == 0, (words_of_verb, done.output)
@@ -90,25 +90,25 @@ def test_a_daemon_of_another_version_is_told_once_and_used(
         assert done.stderr.count(words) == 1
         assert len(done.stderr.splitlines()) == 1
     # Told by the way: no request is made for it.
-    assert all(asked.target != "/health" for asked in daemon.asked)
+    assert all(asked.target != "/health" for asked in foreign_daemon.asked)
 
 
 @pytest.mark.parametrize("server", [None, f"penstock/{__version__}", "nginx"])
 def test_a_daemon_of_this_version_or_of_none_is_no_news(
-    penstock: Penstock, daemon: ForeignDaemon, server: str | None
+    penstock: Penstock, foreign_daemon: ForeignDaemon, server: str | None
 ) -> None:
     """RS-04"""
-    daemon.server = server
-    answer_with(daemon, {})
+    foreign_daemon.server = server
+    answer_with(foreign_daemon, {})
     assert penstock("list").stderr == ""
 
 
 def test_how_to_restart_is_that_of_this_daemon(
-    penstock: Penstock, daemon: ForeignDaemon, home: Path
+    penstock: Penstock, foreign_daemon: ForeignDaemon, home: Path
 ) -> None:
     """RS-04"""
-    daemon.server = "penstock/0.0.1"
-    answer_with(daemon, {})
+    foreign_daemon.server = "penstock/0.0.1"
+    answer_with(foreign_daemon, {})
     assert "`penstock shutdown` and `penstock serve`" in penstock("list").stderr
     unit = home / "config" / "systemd" / "user" / "penstock.service"
     unit.parent.mkdir(parents=True)
@@ -170,9 +170,13 @@ def test_a_log_that_is_forgotten_takes_its_copy_along(
     log = first_log(home)
     penstock("show", "left")
     assert log.with_name("done.db.v1").exists()
-    os.utime(log, (1, 1))
+    with closing(sqlite3.connect(log)) as db:
+        db.execute("UPDATE events SET at = 1000")
+        db.commit()
+    # What is newest is the measure of what is old.
+    make_first_log(log.with_name("newer.db"))
     assert penstock("prune", "--older-than", "1").exit_code == 0
-    assert [file.name for file in log.parent.iterdir()] == []
+    assert not list(log.parent.glob("done*"))
 
 
 def test_an_embedded_log_of_a_newer_version_is_told_in_one_line(

@@ -291,9 +291,6 @@ class Log(Fact):
 
     @model_validator(mode="after")
     def _check_form(self) -> Log:
-        others = (self.base64, self.bytes, self.emptied)
-        if self.text is not None and others == (None, None, None):
-            return self
         forms = (self.text, self.base64, self.emptied)
         if sum(form is not None for form in forms) != 1:
             raise ValueError("exactly one of text, base64 and emptied is given")
