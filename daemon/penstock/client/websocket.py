@@ -111,11 +111,8 @@ async def _shake_hands(
 ) -> WebSocketConnection:
     place = reader.place
     url = urlsplit(address.websocket_url(reader.cursor.run_id, **place))
-    headers = (
-        [(b"Authorization", b"Bearer " + address.token.encode())]
-        if address.token
-        else []
-    )
+    shown = address.authorization().items()
+    headers = [(name.encode(), value.encode()) for name, value in shown]
     try:
         with trio.fail_after(CONNECT_SECONDS):
             connection = await wrap_client_stream(
