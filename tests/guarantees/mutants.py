@@ -562,19 +562,6 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
-        "what is below a run is taken for its session",
-        "Subreaper.members",
-        """
-            return descendants(os.getpid())
-        """,
-        """
-            found = descendants(os.getpid())
-            [main] = children(os.getpid())[:1] or [0]
-            return {p: at for p, at in found.items() if (s := read_stat(p)) and s.session == main}
-        """,
-        "tests/processes/test_terminals.py::test_a_cancel_ends_a_shell_with_jobs_and_proves_it",
-    ),
-    TestedMutant(
         "who watches a terminal is waited for in memory",
         "Watch.push",
         """
@@ -584,14 +571,14 @@ TESTED_MUTANTS = (
                 self._size = 0
         """,
         "",
-        "tests/runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
+        "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
         "an input that a restart lost is repeated silently",
         "kinds/command:command",
         "if inputs.takes_input() and run.attempt > 1 and run.on_restart == 'requeue': raise Refused('inputs.stdin', 'what was sent to the run before the restart is not kept, so it is not repeated without; submit it anew')",
         "",
-        "tests/kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
+        "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
         "who waited for room wakes nobody",
