@@ -17,6 +17,7 @@ from bench._shared import ROOT
 #: The modules that have `rows(long)`, in the order of the table.
 MODULES = (
     "append",
+    "printed",
     "jobs",
     "broadcast",
     "frames",
@@ -25,6 +26,7 @@ MODULES = (
     "start",
     "lookups",
     "summaries",
+    "display",
     "tui",
     "strangers",
 )

@@ -1,18 +1,20 @@
-"""The tables of docs/architecture.md that are made from the code.
+"""The tables of docs/architecture.md and docs/running.md that are made from the code.
 
-Run this file to bring the document up to date; tests/test_architecture.py fails when it is not.
+Run this file to bring the documents up to date; tests/test_architecture.py fails when they are not.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from penstock.words.exits import CODES, CODES_OF_RUNS
 from penstock.words.lifecycle import TRANSITIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "architecture.md"
+RUNNING = ROOT / "docs" / "running.md"
 #: Folders of packages whose rooms the document names, and what stands before their names there.
 HOUSES = {
     "daemon/penstock": "",
@@ -55,16 +57,29 @@ def _rooms(house: Path) -> Iterator[tuple[str, str, list[str]]]:
         yield name, said.split("\n")[0].rstrip("."), files
 
 
-#: The name of each table in the markers of the document, and what makes it.
-TABLES: dict[str, Callable[[], str]] = {
+def codes_table(codes: tuple[tuple[str, str], ...]) -> str:
+    """One row per exit code."""
+    rows = [f"| {code} | {meaning} |" for code, meaning in codes]
+    return "\n".join(["| code | what it says |", "|---|---|", *rows])
+
+
+Tables = Mapping[str, Callable[[], str]]
+
+#: By document: the name of each table in its markers, and what makes it.
+TABLES: Tables = {
     "rooms": rooms_table,
     "lifecycle": lifecycle_table,
 }
+EXIT_TABLES: Tables = {
+    "codes of runs": lambda: codes_table(CODES_OF_RUNS),
+    "codes": lambda: codes_table(CODES),
+}
+DOCUMENTS: Mapping[Path, Tables] = {DOCUMENT: TABLES, RUNNING: EXIT_TABLES}
 
 
-def renewed(text: str) -> str:
+def renewed(text: str, tables: Tables = TABLES) -> str:
     """The document with its tables as they are now. ValueError without one pair of markers each."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         begin = f"<!-- {name} table: begin; made by tests/document_tables.py -->"
         end = f"<!-- {name} table: end -->"
         before, found, rest = text.partition(begin)
@@ -76,4 +91,5 @@ def renewed(text: str) -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(renewed(DOCUMENT.read_text()))
+    for document, tables in DOCUMENTS.items():
+        document.write_text(renewed(document.read_text(), tables))

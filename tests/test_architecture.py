@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from document_tables import DOCUMENT, lifecycle_table, renewed, rooms_table
+from document_tables import (
+    DOCUMENT,
+    DOCUMENTS,
+    lifecycle_table,
+    renewed,
+    rooms_table,
+)
 
 ROOT = Path(__file__).parent.parent
 DAEMON = ROOT / "daemon" / "penstock"
@@ -22,6 +29,7 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
+    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/high_water.py", "follow"): "the least time between two writes of the mark",
     ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
@@ -30,6 +38,10 @@ MAY_SLEEP = {
         "_lock",
     ): "before a start; clients look at the lock for a moment",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
+    (
+        "runs/printed_progress.py",
+        "tell",
+    ): "the least time between two facts of progress",
     ("runs/reader.py", "_ask"): "the pause before asking a failed store again",
     (
         "server/mcp/subscriptions.py",
@@ -43,7 +55,6 @@ MAY_SLEEP = {
         "processes/termination.py",
         "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
-    ("processes/output.py", "run"): "until the throttle's next piece is due",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
@@ -71,7 +82,7 @@ MAY_SLEEP = {
     ): "in a thread: the time that the end of the process has",
     (
         "concurrency/threads.py",
-        "run_in_thread",
+        "retry_threadless",
     ): "the pause before a thread is asked for again",
     (
         "concurrency/enduring.py",
@@ -98,8 +109,9 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
-def walk(source: str) -> Iterator[tuple[str, ast.AST]]:
-    """Every node with the name of the function it stands in."""
+@cache
+def walk(source: str) -> tuple[tuple[str, ast.AST], ...]:
+    """Every node with the name of the function it stands in; each file is parsed once."""
 
     def inside(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
         yield function, node
@@ -108,7 +120,20 @@ def walk(source: str) -> Iterator[tuple[str, ast.AST]]:
         for child in ast.iter_child_nodes(node):
             yield from inside(child, function)
 
-    yield from inside(ast.parse(source), "")
+    return tuple(inside(ast.parse(source), ""))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """The trees of all files are much; other tests need none of them."""
+    yield
+    walk.cache_clear()
+
+
+def told(check: Callable[[str], object], *but: str) -> dict[str, object]:
+    """What a check finds, by file; files named in `but` may have it."""
+    found = {name_of(path): check(path.read_text()) for path in FILES}
+    return {name: what for name, what in found.items() if what and name not in but}
 
 
 def imported(source: str) -> set[str]:
@@ -237,37 +262,33 @@ def defines(path: Path, name: str) -> bool:
     return True
 
 
-EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=name_of)
-
-
-@EVERY_FILE
-def test_the_daemon_runs_on_trio_alone(path: Path) -> None:
+def test_the_daemon_runs_on_trio_alone() -> None:
     """D-01"""
-    assert not {
-        n for n in imported(path.read_text()) if n.split(".")[0] in {"asyncio", "anyio"}
-    }
+
+    def others(source: str) -> set[str]:
+        roots = {name.split(".")[0] for name in imported(source)}
+        return roots & {"asyncio", "anyio"}
+
+    assert told(others) == {}
 
 
-@EVERY_FILE
-def test_nothing_is_endless(path: Path) -> None:
+def test_nothing_is_endless() -> None:
     """BP-04: no capacity and no deadline is infinite, and no buffer is without a bound."""
-    source = path.read_text()
-    assert endless(source) == []
-    if name_of(path) not in MAY_QUEUE:
-        assert queues(source) == []
+    assert told(endless) == {}
+    assert told(queues, *MAY_QUEUE) == {}
 
 
-@EVERY_FILE
-def test_terminals_are_made_in_one_place(path: Path) -> None:
+def test_terminals_are_made_in_one_place() -> None:
     """CC-01, law 1: `lifecycle.terminal`, called by `conclude` and by the store's decisions."""
-    source = path.read_text()
-    if name_of(path) == "words/lifecycle.py":
-        assert {f for f, n in walk(source) if isinstance(n, ast.Call)
-                and dotted(n.func) in TERMINALS} == {"terminal"}  # fmt: skip
-        return
-    assert makes_terminals(source) == []
-    if not name_of(path).startswith("log/"):
-        assert not calls_terminal(source)
+    lifecycle = "words/lifecycle.py"
+    assert told(makes_terminals, lifecycle) == {}
+    assert {
+        function
+        for function, node in walk((DAEMON / lifecycle).read_text())
+        if isinstance(node, ast.Call) and dotted(node.func) in TERMINALS
+    } == {"terminal"}
+    callers = told(calls_terminal, lifecycle)
+    assert {name for name in callers if not name.startswith("log/")} == set()
 
 
 #: May print: the one way out, click's own help, before any of ours is imported, and the last
@@ -275,18 +296,16 @@ def test_terminals_are_made_in_one_place(path: Path) -> None:
 PRINTERS = {"cli/output.py": None, "cli/main.py": 1, "unforeseen.py": 1}
 
 
-@EVERY_FILE
-def test_what_is_said_goes_out_in_one_place(path: Path) -> None:
+def test_what_is_said_goes_out_in_one_place() -> None:
     """TU-04: it is made harmless there, and every verb uses it."""
-    found = prints(path.read_text())
-    most = PRINTERS.get(name_of(path), 0)
-    assert most is None or len(found) <= most, found
+    for path in FILES:
+        found, most = prints(path.read_text()), PRINTERS.get(name_of(path), 0)
+        assert most is None or len(found) <= most, (name_of(path), found)
 
 
-@EVERY_FILE
-def test_cancelled_is_never_swallowed(path: Path) -> None:
+def test_cancelled_is_never_swallowed() -> None:
     """CC-03"""
-    assert swallows(path.read_text()) == []
+    assert told(swallows) == {}
 
 
 def test_who_is_dead_is_decided_in_one_place() -> None:
@@ -313,7 +332,7 @@ def takes_reasons_apart(source: str) -> list[int]:
 def test_reasons_are_taken_apart_in_one_place() -> None:
     """EV-04: what a run waits for is a value; words are for people, and for logs of old."""
     found = {path.name for path in EVERYWHERE if takes_reasons_apart(path.read_text())}
-    assert found == {"waiting.py"}
+    assert found == {"wait_reason.py"}
 
 
 def test_nothing_waits_for_a_state_by_sleeping() -> None:
@@ -344,8 +363,9 @@ def test_the_roots_of_the_source_are_no_packages() -> None:
 
 def test_the_tables_of_the_document_are_up_to_date() -> None:
     """CC-06: run tests/document_tables.py to renew them."""
-    text = DOCUMENT.read_text()
-    assert renewed(text) == text
+    for document, tables in DOCUMENTS.items():
+        text = document.read_text()
+        assert renewed(text, tables) == text
     assert "run.cancelled" in lifecycle_table()
     assert "| `runs/` |" in rooms_table()
 

@@ -30,6 +30,7 @@ from penstock.kinds.llms_txt.metadata import read_one
 from penstock.kinds.llms_txt.outline import read_readme
 from penstock.kinds.llms_txt.source_tree import File, decode
 from penstock.llm.token_estimate import estimate
+from penstock.words.display import plain_text
 from penstock.words.text import neutralise
 
 KIB = 1024
@@ -85,6 +86,12 @@ SHAPES = {
     "dots": fill("a."),
     "entities": fill("&amp;"),
     "letters": fill("a"),
+    "escapes": fill("\x1b"),
+    "open colours": fill("\x1b[1;"),
+    "colours": fill("\x1b[31mx\x1b[32my"),
+    "returns in a long line": fill("\r\x1b[31mx", "x" * 4096),
+    "erased lines": fill("xx\ry\x1b[Kz", "x" * 4096),
+    "erased whole": fill("\x1b[2Kx", "x" * 4096),
 }  # fmt: skip
 
 LONG_READERS: dict[str, Callable[[str], object]] = {
@@ -95,6 +102,7 @@ LONG_READERS: dict[str, Callable[[str], object]] = {
     "quote": lambda text: quote_file("a", "text", text),
     "estimate": estimate,
     "neutralise": neutralise,
+    "plain_text": plain_text,
     "decode": lambda text: decode(text.encode()),
 }
 

@@ -44,7 +44,7 @@ MAY_SPELL = {
     "penstock/log/sqlite/schema.py": "what stands in files of old; its own test holds it",
     "penstock/processes/process.py": "a word of the supervisor's protocol",
     "penstock/server/mcp/tasks.py": "the status that MCP's protocol gives a task",
-    "penstock/server/rest/runs.py": "the outcome of a cancel, which a receipt tells",
+    "penstock/words/api.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",

@@ -3,6 +3,7 @@
 The daemon's own kinds do the same. See docs/pipelines.md; `penstock.testing` is for their tests.
 """
 
+from penstock.carried import carry_code, launch_carried, modules_below
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.late import import_late
 from penstock.concurrency.threads import run_in_thread
@@ -19,6 +20,7 @@ from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
 from penstock.words.config import Budget, Config
+from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
     BudgetSpent,
@@ -57,6 +59,7 @@ from penstock.words.events import (
     TestStarted,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
@@ -122,11 +125,16 @@ __all__ = [
     "TurnFailed",
     "WindowSize",
     "build_layers",
+    "bytes_of",
+    "carry_code",
     "end_in_words",
     "import_late",
     "judge_budget",
     "judge_staleness",
+    "launch_carried",
     "load_programs",
+    "modules_below",
+    "plain_text",
     "priority_of_event",
     "read_layers",
     "run_in_thread",

@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from penstock.words.exits import Exit
+
 #: The name of `_as_escapes` among Python's error handlers.
 ESCAPES = "penstock.escapes"
 
@@ -75,19 +77,24 @@ def guarded(work: Callable[[], int | None], program: str, *, debug: bool) -> int
         # Our reader has left (`| head`).
         code = 128 + signal.SIGPIPE
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (there is nobody above)
-        # Not at the top: help needs none of it.
-        from penstock.words.problems import Exit
-
-        if debug:
-            _say("".join(traceback.format_exception(error)).rstrip())
-        _say(f"{program}: {_sentence(error)}")
+        tell_unforeseen(error, program, debug=debug)
         code = Exit.UNFORESEEN
-    _let_go()
+    let_go()
     return code
 
 
-def _let_go() -> None:
-    """Python flushes both streams once more at its end, and would complain of what it cannot write."""
+def tell_unforeseen(error: BaseException, program: str, *, debug: bool) -> None:
+    """Say on stderr what nobody foresaw; with `debug` where."""
+    if debug:
+        _say("".join(traceback.format_exception(error)).rstrip())
+    _say(f"{program}: {_sentence(error)}")
+
+
+def let_go() -> None:
+    """Bring both streams to where what they still hold is written, or never will be.
+
+    Python flushes them once more at its end, and would complain of what it cannot write.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -16,8 +16,9 @@ from penstock.log.sqlite.rows import (
     run_row,
     state_in,
 )
+from penstock.log.sqlite.window import find_windows
 from penstock.log.writes import Bounds, RunRow
-from penstock.words.events import ArtifactPartial, RunCancelled, RunFailed
+from penstock.words.events import ArtifactPartial, Log, RunCancelled, RunFailed
 from penstock.words.lifecycle import (
     COMPLETED,
     MOVING_TYPES,
@@ -25,8 +26,9 @@ from penstock.words.lifecycle import (
     SLOT_STATES,
     TERMINAL_STATES,
 )
+from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 # How many runs hold a slot, and how many could take one.
@@ -67,7 +69,7 @@ def _bounds_of(stage: Stage) -> Bounds:
 def check_log(stage: Stage) -> None:
     """What must hold at every moment, after a kill too."""
     log, all_rows = log_of(stage), rows_of(stage)
-    audit = audit_log(log, all_rows, _bounds_of(stage))
+    audit = audit_log(log, all_rows, _bounds_of(stage), find_windows(stage.db))
     stage.broken += map(str, audit.findings)
     _check_slots_taken(stage, log)
     check_errors(stage, log)
@@ -76,6 +78,8 @@ def check_log(stage: Stage) -> None:
         kept = facts.get(told.event_id)
         if kept is None or kept.position != told.position:
             stage.broken.append(f"the acknowledged fact {told.position} is not there")
+        elif not _is_left(told, kept):
+            stage.broken.append(f"the acknowledged fact {told.position} was changed")
     rows = {row.run_id: row for row in all_rows}
     for run_id in stage.notes.accepted - rows.keys():
         stage.broken.append(f"the accepted run {run_id} is not there")
@@ -83,6 +87,19 @@ def check_log(stage: Stage) -> None:
         unmet = [other for other in row.after if rows[other].state != COMPLETED]
         if row.started_at is not None and unmet:
             stage.broken.append(f"{row.run_id} was started before {unmet}")
+
+
+def _is_left(told: Recorded, kept: Recorded) -> bool:
+    """Whether a fact is what somebody was told; of a piece of output its size may be left."""
+    if kept.body == told.body:
+        return True
+    was, left = told.event, kept.event
+    return (
+        isinstance(was, Log)
+        and isinstance(left, Log)
+        and left.emptied is True
+        and (left.stream, left.bytes) == (was.stream, size_of(was))
+    )
 
 
 def _check_slots_taken(stage: Stage, log: list[Recorded]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 
@@ -61,6 +61,17 @@ async def full_recorder(stage: Stage) -> None:
         await trio.sleep(0.02)
         await stage.cancel("a", "enough")
     await stage.until_ended("a", "b")
+
+
+async def rolling_output(stage: Stage) -> None:
+    """Runs print more than is kept of it, while somebody reads slowly and a program speaks too."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_read_slowly, stage, "catch_up", "a")
+        with stage.person("submitter"):
+            await stage.submit(["flood", 2, 8], ["sleep", 1], ["log", "z"], run_id="a")
+            await stage.submit(["exec", 1], ["exec", 1], ["flood", 1, 6], run_id="b")
+        await stage.until_ended("a", "b")
+        nursery.cancel_scope.cancel(reason="the story is told")
 
 
 async def processes(stage: Stage) -> None:
@@ -355,6 +366,16 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("readers", readers, _TIGHT),
         Scenario("full recorder", full_recorder, {**_TIGHT, "recorder_capacity": 2}),
         Scenario("processes", processes, _TIGHT),
+        Scenario(
+            "rolling output",
+            rolling_output,
+            {
+                **_TIGHT,
+                "output_head_bytes": 7,
+                "output_tail_bytes": 12,
+                "ring_events": 4,
+            },
+        ),
         Scenario(
             "artifacts",
             artifacts,

@@ -16,6 +16,7 @@ import trio
 from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
+from penstock.log.sqlite.window import WindowLimits
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
 from penstock.testing.fake_programs import FakeProcesses
@@ -98,6 +99,9 @@ class Stage:
             run_blocking=inline(self.delay),
             run_reading=None,
             new_id=new_event_id,
+            limits=WindowLimits(
+                self.config.output_head_bytes, self.config.output_tail_bytes
+            ),
         )
         self.store = FaultyStore(sqlite, fault)
         played = False

@@ -88,6 +88,8 @@ def _settings(rng: Random) -> dict[str, Any]:
         "ring_events": rng.choice((1, 4, 16)),
         "frame_events": rng.choice((1, 3, 50)),
         "throttle_bytes": rng.choice((4, 64)),
+        "output_head_bytes": rng.choice((4, 2 << 20)),
+        "output_tail_bytes": rng.choice((6, 6 << 20)),
         "max_parked_asks": rng.choice((1, 100)),
     }
 

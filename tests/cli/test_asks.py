@@ -61,13 +61,24 @@ def test_the_name_may_be_left_out_while_there_is_one(
 def test_with_several_questions_the_name_is_needed(
     penstock: Penstock, daemon: HouseBeside
 ) -> None:
+    """WF-09 CL-01: a command that was called wrongly; what it may say is listed."""
     daemon.submit("survey", {"names": ["one", "two"]}, run_id="r")
     while len(daemon.view("r").asks) < 2:
         daemon.beside.do(daemon.house.core.bus.wait_published, "r")
     result = penstock("answer", "r", "yes")
-    assert result.exit_code == 3
-    assert "one, two" in result.stderr
+    assert result.exit_code == 2
+    assert "one (Really?), two (Really?)" in result.stderr
     assert answers(daemon, "r") == {"one": None, "two": None}
+
+
+def test_a_run_that_asks_nothing_is_not_found(
+    penstock: Penstock, asking: HouseBeside
+) -> None:
+    penstock("answer", "r", "yes")
+    asking.wait_fact("r", RunCompleted)
+    result = penstock("answer", "r", "yes")
+    assert result.exit_code == 3
+    assert "asks nothing now" in result.stderr
 
 
 def test_the_loser_of_a_race_is_told(penstock: Penstock, asking: HouseBeside) -> None:

@@ -14,6 +14,7 @@ import pytest
 from penstock.cli import daemon_log
 from penstock.cli.daemon_log import set_up_logging
 from penstock.words.config import Config
+from penstock.words.errors import StartRefused
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,30 @@ def test_a_person_gets_time_and_level_and_no_escape_sequences() -> None:
     assert " warning bad " in text
     assert "\x1b" not in text
     assert text.splitlines()[1].startswith("  forged")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_redacted_stands_in_no_line(as_json: bool) -> None:
+    """API-07: the message, what it quotes, and a traceback."""
+    stream = io.StringIO()
+    config = Config(log_json=as_json, redact=("hunter[0-9]",))
+    set_up_logging(config, {}, stream)
+    log = logging.getLogger("penstock.x")
+    log.warning("the hook said %s", "hunter1")
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        log.exception("fault")
+    said = stream.getvalue()
+    assert "hunter" not in said
+    assert "the hook said [redacted]" in said
+    assert "ValueError: [redacted]" in said
+
+
+def test_a_pattern_that_is_none_is_a_sentence_before_anything_is_logged() -> None:
+    """API-07 ER-02"""
+    with pytest.raises(StartRefused, match="redact: '\\['"):
+        set_up_logging(Config(redact=("[",)), {}, io.StringIO())
 
 
 def test_journald_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fakes.first_release import make_first_log
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
 from penstock.cli import checks
@@ -156,6 +159,27 @@ def test_a_model_server_that_is_not_there_is_told(
 def test_a_full_disk_is_told(look: Look, config: Path) -> None:
     config.write_text(f"min_free_bytes = {2**60}\n")
     assert look()["disk"]["state"] == "failure"
+
+
+def test_the_version_of_the_log_and_its_copies_are_told(
+    look: Look, state: Path
+) -> None:
+    """RS-04"""
+    assert "will be made" in look()["log"]["found"]
+    make_first_log(log := state / "penstock.db")
+    assert "schema version 1" in look()["log"]["found"]
+    log.rename(state / "penstock.db.v1")
+    assert "before it was migrated" in look()["log copy"]["found"]
+    log.write_bytes(b"nothing of ours" * 1000)
+    make_first_log(newer := state / "newer.db")
+    (state / "penstock.db.v1").unlink()
+    assert look()["log"]["state"] == "failure"
+    with closing(sqlite3.connect(newer)) as db:
+        db.execute("PRAGMA user_version = 99")
+    newer.rename(log)
+    told = look()["log"]
+    assert told["state"] == "failure"
+    assert "of a newer penstock" in told["found"]
 
 
 def test_an_old_kernel_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

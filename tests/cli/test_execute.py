@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +19,17 @@ import trio
 from fakes.foreign_daemon import ForeignDaemon
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
+from penstock.client.surroundings import caller_of
 from penstock.kinds.command import KIND as COMMAND
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import FakeProgram
+from penstock.words.address import Address
 from penstock.words.events import RunCancelled, RunCancelRequested
+from penstock.words.printed import piece_of
+from penstock.words.run_id import LONGEST_RUN_ID
+from penstock.words.surroundings import unpack_environ
+
+HERE = Address("http://localhost", socket=Path("/nowhere"))
 
 #: Seconds for the thread that interrupts to be over.
 PATIENCE = 10.0
@@ -38,8 +48,10 @@ class Told(Output):
 
 
 async def tell(run: Run, _inputs: TellingInputs) -> Told:
-    """Reach something, and say twice that it reads on."""
+    """Reach something, print a bar and half a line, and say twice that it reads on."""
     await run.milestone("repo_fetched", files=3)
+    for piece in (b"1 %\r", b"2 %\nh", b"alf"):
+        await run.emit(piece_of("stdout", piece))
     for _ in range(2):
         await run.progress("reading", 0.5)
     return Told(files=3)
@@ -143,6 +155,70 @@ def test_run_ends_as_the_run_did(
     assert result.stderr.splitlines()[-1].startswith("penstock: ")
 
 
+@pytest.mark.parametrize(
+    ("program", "code", "whose", "said"),
+    [
+        (FakeProgram.failing(7), 7, "program", ""),
+        (FakeProgram.failing(125), 125, "program", ""),
+        (
+            FakeProgram(exit_code=None, signal=9),
+            137,
+            "signal",
+            "penstock: r failed: killed by SIGKILL\n",
+        ),
+    ],
+    ids=["exits", "exits 125", "killed"],
+)
+def test_a_run_of_a_program_ends_as_it_did(
+    penstock: Penstock,
+    daemon: HouseBeside,
+    program: FakeProgram,
+    code: int,
+    whose: str,
+    said: str,
+) -> None:
+    """PT-01: of what it exits with nothing is said in a pipe; the last line of JSON says whose it is."""
+    daemon.processes.programs["ends"] = program
+    words = ["--id", "r", "--json", "--", "ends"]
+    result = penstock("run", "command", *words)
+    assert (result.exit_code, result.stderr) == (code, said)
+    for verb in (("follow", "r", "--json"), ("wait", "r", "--json")):
+        again = penstock(*verb)
+        assert again.exit_code == code
+        for told in (result, again):
+            last = json.loads(told.stdout.splitlines()[-1])
+            assert (last["exit_code"], last["exit_from"]) == (code, whose)
+    before = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+    assert [line for line in before if "exit_code" in line] == []
+
+
+def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: its stream would only say good-bye, each time anew."""
+    timed_out(daemon)
+    daemon.wait_ended("r")
+    after = str(daemon.view("r").position)
+    result = penstock("follow", "r", "--after", after)
+    assert (result.exit_code, result.stdout, result.stderr) == (124, "", "")
+
+
+def test_a_run_that_was_there_before_is_told(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-07: what is seen is the old run's output and code, and no new run's."""
+    submit = ("submit", "sleep", "--id", "r", "--fail")
+    assert penstock(*submit).stderr == ""
+    daemon.wait_ended("r")
+    for words in (submit, ("run", *submit[1:])):
+        said = penstock(*words).stderr.splitlines()[0]
+        assert said.startswith("penstock: this is the run of ")
+        assert said.endswith("; not run anew (`--new` runs it)")
+    anew = penstock("run", *submit[1:], "--new")
+    assert "not run anew" not in anew.stderr
+    assert anew.exit_code == 1
+
+
 @pytest.mark.usefixtures("programs")
 def test_json_is_every_fact_as_a_line(penstock: Penstock, daemon: HouseBeside) -> None:
     result = penstock("run", "command", "--json", "--id", "r", "--", "make")
@@ -159,7 +235,7 @@ def test_other_kinds_tell_a_story_and_give_their_result(
     result = penstock("run", "llms-txt", ".")
     assert json.loads(result.stdout) == {"files": 3}
     lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
-    assert lines == ["started", "repo_fetched files=3", "reading"]
+    assert lines == ["started", "repo_fetched files=3", "2 %", "reading", "half"]
     assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
 
 
@@ -229,11 +305,27 @@ def test_wait_tells_of_each_run_that_cannot_be_waited_for(
     """CL-02 Several errors at once are sentences too."""
     daemon.submit("sleep", run_id="c")
     result = penstock("wait", "a", "b", "c")
-    assert result.exit_code == 3
+    assert result.exit_code == 125
     assert result.stdout == "c  completed\n"
     assert [line[:12] for line in sorted(result.stderr.splitlines())] == [
         "penstock: a:", "penstock: b:",
     ]  # fmt: skip
+
+
+def test_a_failed_run_that_is_waited_for_says_what_it_printed_last(
+    penstock: Penstock, daemon: HouseBeside, programs: dict[str, FakeProgram]
+) -> None:
+    """PT-06: its output was not shown, and two lines of it often tell why."""
+    said = b"\x1b[31mE\x1b[0m  x\n1 %\r2 failed\n"
+    programs["tests"] = FakeProgram(stdout=said, exit_code=2)
+    daemon.submit("command", {"argv": ["tests"]}, run_id="r")
+    result = penstock("wait", "r")
+    assert result.stderr.splitlines()[1:] == ["  E  x", "  2 failed"]
+    assert json.loads(penstock("show", "--json", "r").stdout)["output_tail"] == [
+        "E  x", "2 failed",
+    ]  # fmt: skip
+    daemon.submit("sleep", run_id="well")
+    assert penstock("wait", "well").stderr == ""
 
 
 # -- what is sent
@@ -260,20 +352,34 @@ def test_a_shell_is_asked_for_explicitly(
     assert submitted(taking)["inputs"]["shell"] == "a | b"
 
 
-def test_the_caller_gives_its_folder_and_the_allowed_names_only(
+def test_the_caller_gives_its_folder_its_environment_and_its_umask(
     penstock: Penstock, taking: ForeignDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Design §6: what else is in the environment may be a secret."""
+    """PT-07 PT-08: what a run is are its folder and what `--env` names; the rest is beside it."""
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("AWS_SECRET", "no")
     monkeypatch.setenv("WANTED", "yes")
     penstock("submit", "command", "--env", "WANTED", "--env", "A=b=c", "--", "x")
+    body = submitted(taking)
+    assert body["inputs"]["cwd"] == os.getcwd()
+    assert body["inputs"]["env"] == {"WANTED": "yes", "A": "b=c"}
+    sent = unpack_environ(base64.b64decode(body["caller"]["environ"]))
+    assert sent.items() >= {"LC_TIME": "C", "AWS_SECRET": "no", "WANTED": "yes"}.items()
+    assert "A" not in sent
+    assert body["caller"]["umask"] == caller_of({}, HERE)["umask"]  # type: ignore[index]
+
+
+def test_inputs_as_json_may_name_the_folder_and_variables(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """CL-02: a flag goes before what they say, and where none is given they hold."""
+    said = '{"argv": ["x"], "cwd": "/", "env": {"A": "1", "B": "2"}}'
+    penstock("submit", "command", "--inputs", said)
+    assert submitted(taking)["inputs"] == json.loads(said)
+    taking.asked.clear()
+    penstock("submit", "command", "--inputs", said, "--env", "B=3", "--cwd", "/tmp")
     inputs = submitted(taking)["inputs"]
-    assert inputs["cwd"] == os.getcwd()
-    assert inputs["env"]["LC_TIME"] == "C"
-    assert inputs["env"]["PATH"] == os.environ["PATH"]
-    assert (inputs["env"]["WANTED"], inputs["env"]["A"]) == ("yes", "b=c")
-    assert "AWS_SECRET" not in inputs["env"]
+    assert (inputs["cwd"], inputs["env"]) == ("/tmp", {"A": "1", "B": "3"})
 
 
 def test_a_name_that_is_not_set_is_refused(
@@ -294,7 +400,9 @@ def test_every_wish_reaches_the_daemon(
         "--inputs", '{"name": "n"}', "--section-links", "7",
     )  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "r\n")
-    assert submitted(taking) == {
+    body = submitted(taking)
+    assert body.pop("caller").keys() == {"environ", "umask", "cwd"}
+    assert body == {
         "kind": "llms-txt", "priority": "HIGH", "run_id": "r", "after": ["p"], "timeout": 3.0,
         "labels": {"k": "v=w"}, "group": "g", "on_restart": "ask",
         "inputs": {
@@ -348,3 +456,43 @@ def test_a_kind_only_the_daemon_knows_has_its_flags(
         "size": "small", "deep": {"a": [1]},
     }  # fmt: skip
     assert penstock("submit", "plugged", "--size", "huge").exit_code == 2
+
+
+def test_new_runs_it_under_an_id_made_of_the_given_one(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """PT-07"""
+    ids = []
+    for given in ("nightly", "n" * LONGEST_RUN_ID):
+        taking.asked.clear()
+        args = ("submit", "command", "--id", given, "--new", "--", "x")
+        assert penstock(*args).exit_code == 0
+        ids.append(submitted(taking)["run_id"])
+    assert re.fullmatch("nightly-[0-9a-f]{8}", ids[0])
+    assert (len(ids[1]), ids[1][:-9]) == (LONGEST_RUN_ID, "n" * (LONGEST_RUN_ID - 9))
+    taking.asked.clear()
+    penstock("submit", "command", "--new", "--", "x")
+    assert "run_id" not in submitted(taking)
+
+
+def test_a_name_is_a_label_and_a_kinds_own_name_stays_its_own(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """PT-07"""
+    penstock("submit", "command", "--name", "tests", "--label", "k=v", "--", "x")
+    assert submitted(taking)["labels"] == {"k": "v", "name": "tests"}
+    taking.asked.clear()
+    penstock("submit", "llms-txt", ".", "--name", "The project")
+    body = submitted(taking)
+    assert (body["inputs"]["name"], "labels" in body) == ("The project", False)
+
+
+@pytest.mark.usefixtures("daemon")
+def test_wait_in_json_tells_of_each_run_that_cannot_be_waited_for(
+    penstock: Penstock,
+) -> None:
+    """PT-01"""
+    result = penstock("wait", "a", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["run_id"]) == (125, "a")
+    assert (told["exit_code"], told["exit_from"]) == (125, "penstock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.cli import main
 from penstock.cli.main import VERBS, cli
+from penstock.words.exits import CODES, CODES_OF_RUNS, RUN_VERBS, in_a_line
 
 EVERY_VERB = [verb for verbs in VERBS.values() for verb in verbs]
 # `tui` becomes another program, and is tested where that stands.
@@ -84,9 +86,9 @@ def test_the_command_of_a_verb_has_its_name(verb: str) -> None:
 def test_no_daemon_is_69_and_says_how_to_start_one(
     penstock: Penstock, args: list[str]
 ) -> None:
-    """CL-02"""
+    """CL-02 PT-01: 125 where all other codes are a program's."""
     result = penstock(*args)
-    assert result.exit_code == 69
+    assert result.exit_code == (125 if args[0] in RUN_VERBS else 69)
     assert result.stdout == ""
     assert result.stderr.startswith("penstock: no daemon is running")
     assert args == ["shutdown"] or "penstock serve" in result.stderr
@@ -97,7 +99,8 @@ def test_a_named_daemon_that_is_not_there_is_never_replaced(
 ) -> None:
     """CL-02 With --url there is no fallback, not even to a running daemon."""
     result = penstock("--url", "http://127.0.0.1:1", "run", "command", "--", "true")
-    assert result.exit_code == 69
+    assert result.exit_code == 125
+    assert result.stderr.startswith("penstock: ")
     assert daemon.untouched
 
 
@@ -125,6 +128,16 @@ def test_the_daemons_errors_have_their_exit_codes(
     result = penstock("submit", "command", "--", "true")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr == "penstock: the sentence\n"
+    ran = penstock("run", "command", "--json", "--", "true")
+    # PT-01: what is Penstock's own is no code of a program; a refusal stays one.
+    assert ran.exit_code == (2 if code == 2 else 125)
+    assert ran.stderr == "penstock: the sentence\n"
+    told = {
+        "error": "the sentence",
+        "exit_code": ran.exit_code,
+        "exit_from": "penstock",
+    }
+    assert json.loads(ran.stdout) == told
 
 
 def test_usage_errors_are_2(penstock: Penstock) -> None:
@@ -158,3 +171,13 @@ def test_errors_of_others_cannot_drive_the_terminal(
     result = penstock("intervene", "r", "text")
     assert result.exit_code == 4
     assert "\x1b" not in result.stderr
+
+
+def test_help_tells_the_exit_codes_of_the_tables(penstock: Penstock) -> None:
+    """PT-01 CL-01: they are written down once."""
+    told = " ".join(penstock("--help").stdout.split())
+    assert in_a_line(CODES) in told
+    for args in (["run"], ["run", "command"], ["follow"], ["wait"]):
+        told = " ".join(penstock(*args, "--help").stdout.split())
+        assert in_a_line(CODES_OF_RUNS) in told, args
+    assert "Exit codes" not in penstock("submit", "--help").stdout

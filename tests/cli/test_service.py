@@ -15,6 +15,7 @@ import pytest
 
 from fakes import systemctl
 from fakes.penstock_command import Penstock
+from penstock import __version__
 from penstock.cli.units import SERVICE, SOCKET, quoted
 
 pytestmark = pytest.mark.processes
@@ -91,6 +92,35 @@ def test_install_writes_enables_and_starts_and_says_so(
     assert "ListenStream=127.0.0.1:9876\n" in socket
     assert "/run/penstock/daemon.sock\n" in socket
     assert "%t" not in socket
+
+
+def test_a_unit_of_an_older_version_is_told_until_it_is_written_anew(
+    penstock: Penstock, books: Books, folder: Path
+) -> None:
+    """RS-04, SY-02: that only the version is older is nothing to mend."""
+    penstock("service", "install")
+    unit = folder / SERVICE
+    text = unit.read_text()
+    assert text.startswith(f"# Written by penstock {__version__}\n")
+    assert unit_told(penstock)["state"] == "ok"
+    older = text.replace(f"penstock {__version__}", "penstock 0.0.1", 1)
+    unit.write_text(older)
+    assert unit_told(penstock)["state"] == "ok"
+    unit.write_text(older.replace("WatchdogSec=30\n", ""))
+    told = unit_told(penstock)
+    assert told["state"] == "warning"
+    assert f"written by penstock 0.0.1, and this is {__version__}" in told["found"]
+    assert "penstock service install" in told["fix"]
+    unit.write_text(text.split("\n", 1)[1].replace("WatchdogSec=30\n", ""))
+    assert "of an older version" in unit_told(penstock)["found"]
+    penstock("service", "install")
+    assert unit_told(penstock)["state"] == "ok"
+
+
+def unit_told(penstock: Penstock) -> dict[str, str]:
+    rows = map(json.loads, penstock("doctor", "--json").stdout.splitlines())
+    [told] = [row for row in rows if row["check"] == "unit"]
+    return dict(told)
 
 
 def test_a_second_install_changes_nothing(

@@ -28,6 +28,7 @@ from penstock.client import (
     Reconnecting,
     Skipped,
     WentBack,
+    open_client,
     open_stream,
 )
 from penstock.words.address import Address
@@ -35,6 +36,7 @@ from penstock.words.errors import (
     DaemonUnreachable,
     PenstockError,
     PutBack,
+    Refused,
     RunNotFound,
     Unauthorised,
 )
@@ -84,6 +86,71 @@ async def test_a_lost_connection_is_resumed_where_it_broke(tmp_path: Path) -> No
         "/ws/r?after=0",
         f"/ws/r?after=3&after_id={told[2]['event_id']}",
     ]
+
+
+async def test_an_older_daemon_is_asked_without_the_fact_that_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    """WS-06 EV-13: once, and without a word; what comes after the next loss is asked so too."""
+    told = story()
+    with trio.fail_after(30):
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
+            daemon.older = True
+            daemon.scripts = [tells(*told[:2]), tells(*told[2:4]), tells(*told[4:])]
+            news = await read(daemon)
+    assert positions(news) == [1, 2, 3, 4, 5]
+    assert [n.attempt for n in news if isinstance(n, Reconnecting)] == [1, 1]
+    assert [asked.target for asked in daemon.asked] == [
+        "/ws/r?after=0",
+        f"/ws/r?after=2&after_id={told[1]['event_id']}",
+        "/ws/r?after=2",
+        "/ws/r?after=4",
+    ]
+
+
+async def test_what_an_older_daemon_refuses_by_a_close_code_is_left_out_too(
+    tmp_path: Path,
+) -> None:
+    """WS-06 EV-13; any other refusal is the reader's to know."""
+    told = story()
+    with trio.fail_after(30):
+        async with open_foreign_daemon(tmp_path / "s") as daemon:
+            refusal = closes(4400, "open: after_id: unexpected")
+            daemon.scripts = [tells(*told[:2]), refusal, tells(*told[2:])]
+            assert positions(await read(daemon)) == [1, 2, 3, 4, 5]
+            daemon.scripts = [tells(*told[:2]), refusal, refusal]
+            with pytest.raises(Refused, match="after_id"):
+                await read(daemon)
+            daemon.scripts = [tells(*told[:2]), closes(4400, "overflow: no such")]
+            with pytest.raises(Refused, match="overflow"):
+                await read(daemon)
+
+
+def closes(code: int, reason: str) -> Script:
+    """A script: nothing is told but why it ends."""
+
+    async def play(connection: WebSocketConnection, _headers: dict[str, str]) -> None:
+        await connection.aclose(code, reason)
+
+    return play
+
+
+@pytest.mark.parametrize("token", ["a\nsecret", "secret\r", "s\xe9cret", "\x7fsecret"])
+async def test_a_token_that_no_header_may_hold_is_not_quoted(token: str) -> None:
+    """ER-02 API-08: neither by requests nor by the stream; nothing is sent."""
+    with trio.fail_after(30):
+        async with open_foreign_daemon() as daemon:
+            address = Address(daemon.address.base, token=token)
+            with pytest.raises(Unauthorised, match="no header") as asked:
+                async with open_client(address) as client:
+                    await client.health()
+            with pytest.raises(Unauthorised, match="no header") as followed:
+                async with open_stream(address) as stream:
+                    async for _ in stream:
+                        pass
+    for caught in (asked, followed):
+        assert "cret" not in str(caught.value)
+    assert daemon.asked == []
 
 
 def says_goodbye(reason: str, close: int) -> Script:

@@ -16,7 +16,13 @@ from penstock.client import open_client
 from penstock.client.requests import Calls
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable, PutBack, QueueFull, RunNotFound
+from penstock.words.errors import (
+    DaemonUnreachable,
+    PutBack,
+    QueueFull,
+    RunNotFound,
+    Unauthorised,
+)
 
 #: Requests with a path, a query, a body, and a wait; each as a method of every client.
 ASKED: list[Callable[[Calls[Any]], Any]] = [
@@ -121,7 +127,7 @@ async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) 
                 other.target for other in daemon.asked[1::2]
             ]
             address = Address(daemon.address.base, token="a\nsecret")
-            with pytest.raises(DaemonUnreachable, match="no header") as refused:
+            with pytest.raises(Unauthorised, match="no header") as refused:
                 await trio.to_thread.run_sync(SyncClient(address).health)
     assert "secret" not in str(refused.value)
     with pytest.raises(DaemonUnreachable, match="no daemon answers"):

@@ -44,6 +44,10 @@ class ForeignDaemon:
     #: Facts told by pages, as `?after=` asks for them.
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    #: How it names itself; None: not at all, as the first release.
+    server: str | None = None
+    #: Whether it is of a version that knows no `after_id`.
+    older: bool = False
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """One connection."""
@@ -79,9 +83,10 @@ class ForeignDaemon:
                     key, (404, {"type": "urn:penstock:not-found"})
                 )
             data = json.dumps(document).encode()
-            reply = h11.Response(
-                status_code=status, headers=[("Content-Length", str(len(data)))]
-            )
+            headers = [("Content-Length", str(len(data)))]
+            if self.server is not None:
+                headers.append(("Server", self.server))
+            reply = h11.Response(status_code=status, headers=headers)
             for event in (reply, h11.Data(data=data), h11.EndOfMessage()):
                 await stream.send_all(connection.send(event) or b"")
             if connection.our_state is not h11.DONE:
@@ -93,7 +98,13 @@ class ForeignDaemon:
             request = await wrap_server_stream(nursery, stream)
             headers = {k.decode().lower(): v.decode() for k, v in request.headers}
             self.asked.append(Asked("WS", request.path, headers, None))
-            if self.scripts:
+            if self.older and "after_id" in request.path:
+                why = {
+                    "type": "urn:penstock:refused",
+                    "detail": "after_id: unknown parameter",
+                }
+                await request.reject(400, body=json.dumps(why).encode())
+            elif self.scripts:
                 await _play(self.scripts.pop(0), await request.accept(), headers)
             else:
                 await request.reject(404, body=b'{"type":"urn:penstock:run-not-found"}')

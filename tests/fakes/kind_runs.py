@@ -32,6 +32,7 @@ from penstock.words.events import (
     ProcessExited,
     ProcessStarted,
 )
+from penstock.words.printed import text_of
 from penstock.words.values import utc_now
 
 F = TypeVar("F", bound=Fact)
@@ -67,7 +68,7 @@ class Ended:
 
     def log(self) -> str:
         """What it said."""
-        return "".join(event.text for event in self.of(Log))
+        return "".join(text_of(event) for event in self.of(Log))
 
 
 @dataclass

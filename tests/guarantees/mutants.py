@@ -105,6 +105,25 @@ MUTANTS = (
         "kill the daemon",
     ),
     Mutant(
+        "a piece of the beginning is emptied",
+        "Window.add",
+        "self.head_end = self.edge = position - 1",
+        """
+            self.head_end = position - 1
+            self.edge = 0
+        """,
+        "rolling output",
+        "none",
+    ),
+    Mutant(
+        "a piece that leaves the window loses its size",
+        "log/sqlite/window:_empty",
+        "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
+        "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
+        "rolling output",
+        "none",
+    ),
+    Mutant(
         "wake-up before the fold",
         "Recorder._write_batch",
         """
@@ -543,19 +562,6 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
-        "what is below a run is taken for its session",
-        "Subreaper.members",
-        """
-            return descendants(os.getpid())
-        """,
-        """
-            found = descendants(os.getpid())
-            [main] = children(os.getpid())[:1] or [0]
-            return {p: at for p, at in found.items() if (s := read_stat(p)) and s.session == main}
-        """,
-        "tests/processes/test_terminals.py::test_a_cancel_ends_a_shell_with_jobs_and_proves_it",
-    ),
-    TestedMutant(
         "who watches a terminal is waited for in memory",
         "Watch.push",
         """
@@ -565,14 +571,14 @@ TESTED_MUTANTS = (
                 self._size = 0
         """,
         "",
-        "tests/runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
+        "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
         "an input that a restart lost is repeated silently",
         "kinds/command:command",
         "if inputs.takes_input() and run.attempt > 1 and run.on_restart == 'requeue': raise Refused('inputs.stdin', 'what was sent to the run before the restart is not kept, so it is not repeated without; submit it anew')",
         "",
-        "tests/kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
+        "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
         "who waited for room wakes nobody",
@@ -679,6 +685,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -699,6 +710,11 @@ TESTED_MUTANTS = (
                 connections.append(writing)
                 if alone:
                     writing.lock = lock_inode(path)
+                if needs_migration(writing, find_version(writing, path)):
+                    if not alone:
+                        connections[:] = [_read_older(writing, path)]
+                        return connections
+                    migrate(writing, path, migration)
                 _set_up(writing, path)
                 for _ in range(readers):
                     connections.append(_connect(path, READER_CACHE))
@@ -714,6 +730,42 @@ TESTED_MUTANTS = (
         "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
     ),
     TestedMutant(
+        "who only reads an older log migrates it",
+        "open_database",
+        """
+            if not alone:
+                connections[:] = [_read_older(writing, path)]
+                return connections
+            migrate(writing, path, migration)
+        """,
+        """
+            migrate(writing, path, migration)
+        """,
+        "log/test_migrations.py::test_who_only_reads_migrates_nothing",
+    ),
+    TestedMutant(
+        "a migration forgets where it was",
+        "_go_through",
+        """
+            _set_mark(db, None if done else _Mark(mark.first, place, mark.head))
+        """,
+        """
+            _set_mark(db, None if done else mark)
+        """,
+        "log/test_migrations.py::"
+        "test_killed_at_any_statement_it_goes_on_at_the_next_start",
+    ),
+    TestedMutant(
+        "what is imported late is what lies there by then",
+        "_serve_until",
+        """
+            await run_in_thread(keep_late_code)
+        """,
+        "",
+        "service/test_upgrade.py::"
+        "test_a_daemon_does_not_notice_that_its_files_were_replaced",
+    ),
+    TestedMutant(
         "a place beyond the log waits for ever",
         "Subscription.__init__",
         "self._unchecked = cursor > bus.head or (cursor > 0 and after_id is not None)",
@@ -726,6 +778,91 @@ TESTED_MUTANTS = (
         "same = not facts or after_id in (None, facts[0].event_id)",
         "same = not facts or after_id is not self",
         "log/test_bus.py::test_a_place_that_holds_another_fact_is_told_and_read_again",
+    ),
+    TestedMutant(
+        "a window empties from the beginning",
+        "Window.add",
+        "self.head_end = self.edge = position - 1",
+        """
+            self.head_end = position - 1
+            self.edge = 0
+        """,
+        "log/test_window.py::test_the_beginning_stays_and_the_rest_rolls",
+    ),
+    TestedMutant(
+        "a window rolls in a commit of its own",
+        "SqliteStore._commit",
+        "transaction.finish()",
+        """
+            transaction.flush()
+            self._db.execute('COMMIT')
+            self._db.execute('BEGIN IMMEDIATE')
+            transaction.finish()
+        """,
+        "log/test_window.py::test_a_piece_is_emptied_in_the_commit_that_pushes_it_out",
+    ),
+    TestedMutant(
+        "an emptied fact is refilled by who sends it again",
+        "_duplicate",
+        "return Appended(facts, duplicate=True)",
+        """
+            for new_event, fact in zip(new_events, facts, strict=True):
+                transaction.db.execute(
+                    'UPDATE events SET body = ?, checksum = NULL WHERE position = ?',
+                    (new_event.body, fact.position),
+                )
+            return Appended(facts, duplicate=True)
+        """,
+        "log/test_window.py::test_the_same_pieces_again_refill_nothing",
+    ),
+    TestedMutant(
+        "an emptied fact is not known again",
+        "same_fact",
+        "return (isinstance(kept, Log) and isinstance(again, Log) and (kept.emptied is True) and ((kept.stream, kept.bytes) == (again.stream, size_of(again))))",
+        "return False",
+        "log/test_window.py::test_the_same_pieces_again_refill_nothing",
+    ),
+    TestedMutant(
+        "an emptied piece is emptied again, and holds nothing",
+        "log/sqlite/window:_empty",
+        """
+            if not isinstance(piece, Log) or piece.emptied:
+                return
+            emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))
+        """,
+        "emptied = encode_event(Log(stream=piece.stream, bytes=kept_size(body), emptied=True))",
+        "log/test_window.py::test_what_is_empty_already_is_not_emptied_again",
+    ),
+    TestedMutant(
+        "damage is emptied with the rest",
+        "roll",
+        """
+            if damage_of(row) is None:
+                _empty(db, row)
+        """,
+        "_empty(db, row)",
+        "log/test_window.py::test_damage_in_a_piece_is_told_and_not_wiped",
+    ),
+    TestedMutant(
+        "a stream's bytes overtake those of the other",
+        "OutputPieces._part_for",
+        """
+            if self._parts and self._parts[-1].stream == stream:
+                return self._parts[-1]
+        """,
+        """
+            for part in self._parts:
+                if part.stream == stream:
+                    return part
+        """,
+        "processes/test_output.py::test_a_stream_that_speaks_first_is_not_overtaken",
+    ),
+    TestedMutant(
+        "a secret's beginning is not held back",
+        "OutputPieces._ready",
+        "self._tails[stream] = _Tail(whole[len(whole) - held:], until)",
+        "return ready + whole",
+        "processes/test_output.py::test_a_secret_that_straddles_a_flush_is_whole_in_one_piece",
     ),
     TestedMutant(
         "inputs are shown with their secrets",
@@ -1028,5 +1165,187 @@ TESTED_MUTANTS = (
         """,
         "client/test_log_reader.py::"
         "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
+    ),
+    TestedMutant(
+        "a failure of Penstock's own ends like a program's",
+        "exit_code_of",
+        "return Exit.PENSTOCK if verb in RUN_VERBS and code != Exit.USAGE else code",
+        "return code",
+        "cli/test_main.py::test_the_daemons_errors_have_their_exit_codes",
+    ),
+    TestedMutant(
+        "a signal that ended the program is forgotten",
+        "words/run_exit:_of_program",
+        """
+            if isinstance(number, int) and 0 < number < 128:
+                return RunExit(128 + number, 'signal')
+        """,
+        "",
+        "words/test_run_exit.py::test_an_end_is_an_exit_code_and_whose",
+    ),
+    TestedMutant(
+        "a cancelled run ends as its program did",
+        "exit_of_run",
+        """
+            if state == CANCELLED:
+                return RunExit(Exit.CANCELLED, 'penstock')
+        """,
+        "",
+        "words/test_run_exit.py::test_an_end_is_an_exit_code_and_whose",
+    ),
+    TestedMutant(
+        "the same reason for waiting is told again and again",
+        "cli/patience:_tell",
+        """
+            if notes.waits and why not in {'', told}:
+                told = why
+                say(f'{prefix}{why}')
+        """,
+        """
+            if notes.waits and why:
+                told = why
+                say(f'{prefix}{why}')
+        """,
+        "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
+    ),
+    TestedMutant(
+        "a daemon is asked without a pause why a run waits",
+        "cli/patience:_tell",
+        "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
+        "pause = TOLD_AFTER_SECONDS",
+        "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
+    ),
+    TestedMutant(
+        "what fails while a wait is told comes out in a group",
+        "open_telling",
+        """
+            with failed:
+                yield
+        """,
+        "yield",
+        "cli/test_patience.py::test_what_fails_meanwhile_comes_out_as_itself",
+    ),
+    TestedMutant(
+        "what a program left behind is counted again after a lost connection",
+        "RunNotes._note",
+        "self._left[fact.sequence] = getattr(event, 'leftover', 0)",
+        "self._left[len(self._left) + 1] = getattr(event, 'leftover', 0)",
+        "cli/test_ending.py::test_what_was_left_behind_is_counted_once",
+    ),
+    TestedMutant(
+        "a conflict does not say what differs",
+        "log/sqlite/handle_submit:_differing",
+        "found = [n for n in names if inputs.get(n) != wanted.get(n)]",
+        "found = []",
+        "log/test_store_queue.py::test_a_run_is_accepted_once",
+    ),
+    TestedMutant(
+        "a submit of a known run looks like a new one",
+        "submit_json",
+        "return reply.model_dump(mode='json')",
+        "return {**reply.model_dump(mode='json'), 'created': True}",
+        "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
+    ),
+    TestedMutant(
+        "Python's buffering is ours to say",
+        "kinds/command:command",
+        "env = {**BUFFERING, **await run.environ(), **inputs.env}",
+        "env = {**inputs.env, **BUFFERING}",
+        "kinds/test_command.py::"
+        "test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise",
+    ),
+    TestedMutant(
+        "a program sets the clipboard of the terminal that shows its output",
+        "LineReader._lines",
+        "yield from self._write(neutralise(token[0]), self._style)",
+        "yield from self._write(token[0], self._style)",
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "a line without escapes may have controls of C1 in it",
+        "LineReader.feed",
+        """
+            if self._style == PLAIN and not UNSAFE.search(text):
+                return list(self._plain_lines(text))
+        """,
+        """
+            if self._style == PLAIN and '\\x1b' not in text and '\\r' not in text:
+                return list(self._plain_lines(text))
+        """,
+        "words/test_display.py::test_what_a_terminal_would_obey_is_seen",
+    ),
+    TestedMutant(
+        "colours of a run stay on the terminal",
+        "painted",
+        "return f'\\x1b[{style.codes}m{text}{RESET}' if text and style != PLAIN else text",
+        "return f'\\x1b[{style.codes}m{text}' if text and style != PLAIN else text",
+        "words/test_display.py::test_after_each_piece_the_terminal_has_its_own_colours",
+    ),
+    TestedMutant(
+        "what is no longer kept is told among the bytes",
+        "server/encoders:_printed",
+        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
+        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "a caller's environment is told with its run",
+        "log/sqlite/handle_submit:_queued",
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        """
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+        """,
+        "runs/test_callers.py::test_no_fact_and_no_reply_tells_of_it",
+    ),
+    TestedMutant(
+        "an environment outlives the runs that had it",
+        "log/sqlite/handle_prune:prune",
+        """
+            if runs:
+                forget_unused(db)
+        """,
+        "",
+        "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",
+    ),
+    TestedMutant(
+        "what was forgotten is still in the file",
+        "_set_up",
+        "db.execute('PRAGMA secure_delete = ON')",
+        "db.execute('PRAGMA secure_delete = OFF')",
+        "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
+    ),
+    TestedMutant(
+        "an environment is exported",
+        "export_lines",
+        """
+            if table == 'callers':
+                values['environment'] = None
+        """,
+        "",
+        """
+            log/test_environments.py::test_an_export_says_who_had_an_environment_and_not_what_it_held
+        """,
+    ),
+    TestedMutant(
+        "a terminal is a part of what a run is",
+        "wanted_variables",
+        "passed: dict[str, str] = {}",
+        "passed: dict[str, str] = dict(environ)",
+        "cli/test_execute.py::test_the_caller_gives_its_folder_its_environment_and_its_umask",
+    ),
+    TestedMutant(
+        "a child has the daemon's environment",
+        "keep_surroundings",
+        """
+            if (source := (spec.retry_of or spec.parent_id)):
+                db.execute(_INHERIT, (key, source))
+        """,
+        """
+            if (source := spec.retry_of):
+                db.execute(_INHERIT, (key, source))
+        """,
+        "runs/test_callers.py::test_children_have_what_their_parent_has",
     ),
 )

@@ -46,7 +46,7 @@ def test_a_planted_bug_is_found_by_its_test(
     tests = Path(__file__).parent.parent
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*words, str(tests / mutant.test)],
+        [*words, str(tests / mutant.test.strip())],
         env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tests.parent,
         capture_output=True, timeout=HUNT_SECONDS, text=True, check=False,
     )  # fmt: skip

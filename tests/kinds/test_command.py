@@ -20,7 +20,8 @@ from penstock.testing import (
 )
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import Refused
-from penstock.words.events import RunFailed
+from penstock.words.events import Log, Progress, RunFailed
+from penstock.words.run_exit import RunExit
 
 pytestmark = pytest.mark.processes
 
@@ -142,3 +143,51 @@ def test_values_of_the_environment_are_not_shown() -> None:
 def test_a_restart_fails_a_command() -> None:
     """Nobody but its author knows whether a command may be done twice."""
     assert KIND.on_restart == "fail"
+
+
+@pytest.mark.parametrize(
+    ("env", "found"),
+    [({}, "1"), ({"PYTHONUNBUFFERED": ""}, ""), ({"PYTHONUNBUFFERED": "x"}, "x")],
+)
+async def test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_otherwise(
+    tmp_path: Path, env: dict[str, str], found: str
+) -> None:
+    """PT-08: and it is no part of what the run was asked for."""
+    ended = await run(tmp_path, shell="echo [$PYTHONUNBUFFERED]", env=env)
+    assert "".join(log.text or "" for log in ended.of(Log)) == f"[{found}]\n"
+    assert ended.view.inputs["env"] == dict.fromkeys(env, "…")
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("no-such-program", (127, "penstock")),
+        ("not-executable", (126, "penstock")),
+        (".", (126, "penstock")),
+    ],
+)
+async def test_a_program_that_cannot_be_started_ends_as_in_a_shell(
+    tmp_path: Path, program: str, expected: tuple[int, str]
+) -> None:
+    """PT-01"""
+    (tmp_path / "not-executable").write_text("#!/bin/sh\n")
+    known = program == "no-such-program"
+    word = program if known else str(tmp_path / program)
+    ended = (await run(tmp_path, argv=[word])).view.exit
+    assert ended is not None
+    assert (ended.code, ended.origin) == expected
+
+
+async def test_what_a_program_left_behind_is_counted(tmp_path: Path) -> None:
+    """PT-08"""
+    ended = await run(tmp_path, shell="sleep 60 & sleep 60 & exit 3")
+    assert (ended.view.leftover, ended.view.exit) == (2, RunExit(3, "program"))
+
+
+async def test_what_the_program_prints_of_its_progress_is_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    """PT-06: it gives none itself."""
+    ended = await run(tmp_path, shell="printf '[ 42%%] Building\\n'; read line; exit 3")
+    assert [fact.fraction for fact in ended.of(Progress)] == [0.42]
+    assert ended.view.progress == 0.42

@@ -20,7 +20,8 @@ from penstock.log.projections import RunView
 from penstock.log.store import Store
 from penstock.runs.core import Core
 from penstock.words.errors import PenstockError
-from penstock.words.events import Log, Milestone
+from penstock.words.events import ArtifactPartial, Log, Milestone
+from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
 FILES = {
@@ -75,7 +76,7 @@ async def static(tree: Path) -> str:
     """The text without a model."""
     async with open_fake_core(KIND) as core:
         _, text, facts = await describe(core, tree)
-    said = [e.text for f in facts if isinstance(e := f.event, Log)]
+    said = [text_of(e) for f in facts if isinstance(e := f.event, Log)]
     assert any("no model is configured" in text for text in said)
     return text
 
@@ -103,9 +104,10 @@ async def test_the_model_fills_fields_and_the_links_stay_those_of_the_tree(
     assert "model_described" in view.milestones
     assert view.tokens_in > 0
     joined = "".join(
-        f.event.text  # type: ignore[union-attr]
+        event.text
         for f in facts
-        if f.type == "artifact.partial" and f.event.artifact_id == "llms.txt"  # type: ignore[union-attr]
+        if isinstance(event := f.event, ArtifactPartial)
+        and event.artifact_id == "llms.txt"
     )
     assert joined == text
 
@@ -180,8 +182,9 @@ async def test_every_request_has_the_layers_and_fits_the_window(
     tree: Path, model_server: ModelServer
 ) -> None:
     """CX-11: large files too."""
+    # Each is more than the window holds.
     for number in range(30):
-        (tree / f"src/thing/part{number}.py").write_text("# words and words\n" * 9000)
+        (tree / f"src/thing/part{number}.py").write_text("# words and words\n" * 2500)
     async with open_model_core(model_server.url, KIND) as core:
         await describe(core, tree)
     log = model_server.log()

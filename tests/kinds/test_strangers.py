@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,8 +23,10 @@ from fakes.kind_runs import (
     run_kind,
     with_fault,
 )
+from penstock.kinds.coding.dead_code import NAMES
+from penstock.kinds.llms_txt.analyse import ANSWERS
 from penstock.kinds.llms_txt.pipeline import KIND
-from penstock.kinds.strangers import MOST_BROKEN, read_confined
+from penstock.kinds.strangers import LAUNCH, MOST_BROKEN, READER_CODE, read_confined
 from penstock.pipeline import Executed, Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 from penstock.words.events import ProcessExited
@@ -63,9 +66,9 @@ class BreakableReader(RunWithFault):
     async def exec(
         self, argv: Sequence[str], *, on_stdout: Callable[[bytes], Awaitable[None]] | None = None, **options: Any
     ) -> Executed:  # fmt: skip
-        path = str(Path(sys.modules["penstock"].__path__[0]).parent)
-        code = f"import sys; sys.path.append({path!r})\n{READER}"
-        argv = [*argv[:-2], code]
+        main = "from penstock.kinds.confined import main; main()"
+        assert main in argv[-2]
+        argv = [*argv[:-2], argv[-2].replace(main, READER)]
         return await self.real.exec(argv, on_stdout=on_stdout, **options)
 
 
@@ -105,6 +108,19 @@ async def read(
     kind = with_fault(Kind("read", "Read", Inputs, Output, pipeline), BreakableReader)
     settings = {"reader_cpu_seconds": 1, **settings}
     return await run_kind(kind, {}, tmp_path, programs=RealPrograms(), **settings)
+
+
+@pytest.mark.parametrize("module", [ANSWERS, NAMES])
+def test_a_reader_needs_no_file_of_the_package(module: str) -> None:
+    """RS-04: an upgrade may have replaced it since the daemon started."""
+    head = {"cpu": 5, "wall": 60, "memory": 1 << 30, "common": {"root": "/"}}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCH, module],
+        input=READER_CODE + json.dumps(head).encode() + b"\n",
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 #: Decisions: values in, values out.
 PURE = (
-    "budget", "chat", "context", "prompts", "relevance", "routing", "stream",
-    "summaries", "tokens",
+    "budget", "chat", "context", "prompts", "relevance", "routing", "fields",
+    "summaries", "token_estimate",
 )  # fmt: skip
 #: What `run_models.load_programs` loads.
-DSPY = ("adapter", "lm", "programs")
+DSPY = ("adapter", "dspy_programs", "lm")
 FORBIDDEN = {
     "trio",
     "httpx",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.llm.routing import Window, choose, fits
+from penstock.llm.routing import ContextWindow, choose, fits
 from penstock.words.errors import ContextTooLarge
 
 CHAIN = (
-    Window("mistral:7b", 8_000),
-    Window("qwen3:8b", 32_000),
-    Window("large", 128_000),
+    ContextWindow("mistral:7b", 8_000),
+    ContextWindow("qwen3:8b", 32_000),
+    ContextWindow("large", 128_000),
 )
 
 

@@ -21,11 +21,20 @@ from penstock.log.checksum import checksum_of
 from penstock.log.export import export_file, import_file
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Appended, Complete, Prune, RunFilter, new_event
+from penstock.log.writes import (
+    Appended,
+    Complete,
+    Prune,
+    Pruned,
+    RunFilter,
+    new_event,
+)
+from penstock.runs.retention import newest_fact_at
 from penstock.server.health import make_health
 from penstock.words.errors import LogDamaged, Refused, StartRefused, StoreBroken
 from penstock.words.events import Log
 from penstock.words.lifecycle import terminal
+from penstock.words.values import utc_now
 
 #: Long enough for a page of its own, over and over.
 MARK = "stands on the page that is lost "
@@ -138,6 +147,9 @@ async def test_a_fact_of_which_anything_was_changed_is_not_told(
 async def test_facts_of_an_older_log_have_no_checksum_and_are_read(log: Path) -> None:
     """RS-04: what of it is no fact at all is still noticed."""
     statement(log, "ALTER TABLE events DROP COLUMN checksum")
+    statement(log, "DROP TABLE windows")
+    statement(log, "DROP TABLE callers")
+    statement(log, "DROP TABLE environments")
     statement(log, "PRAGMA user_version = 2")
     assert audit_file(log).findings == []
     assert export_file(log, io.BytesIO()) == audit_file(log).facts
@@ -209,22 +221,50 @@ async def test_an_index_that_disagrees_with_its_table_is_found_by_the_audit(
     assert "whole file" in {finding.law for finding in audit_file(log).findings}
 
 
-async def test_a_prune_that_meets_damage_fails_alone(log: Path) -> None:
-    """ST-08: a decision about the past is not worth the daemon."""
+async def test_a_prune_passes_over_the_run_that_is_damaged(log: Path) -> None:
+    """ST-08 RS-05: what a disk lost of one run does not keep all others for ever."""
     lose_page_of_old(log)
     async with opened(log) as store, open_fake_core(store=store) as core:
-        prune = Prune(
-            before=core.now(),
-            keep=0,
-            max_bytes=2**40,
-            tombstones_before=at(-1e6),
-            max_tombstones=100,
-        )
-        with pytest.raises(LogDamaged):
-            await core.recorder.record(prune)
+        with pytest.raises(LogDamaged, match="'old'") as caught:
+            await core.recorder.record(forget_all())
+        assert caught.value.facts["run_id"] == "old"
+        assert await core.retention.prune(keep=0) == ["before", "after"]
         await core.submitter.submit(request(run_id="new"))
         await wait_ended(core, "new")
-        assert store.damage is not None
+        assert "'old'" in (store.damage or "")
+        with pytest.raises(LogDamaged, match="'old'"):
+            await core.reader.view("old")
+        assert (await core.reader.view("open")).state == "running"
+
+
+async def test_a_prune_passes_over_a_row_whose_end_is_no_time(log: Path) -> None:
+    """ST-08 RS-05"""
+    statement(log, "UPDATE runs SET ended_at = 'x' WHERE run_id = 'old'")
+    async with opened(log) as store:
+        [pruned] = await store.commit([forget_all()])
+        assert isinstance(pruned, Pruned)
+        assert (pruned.runs, pruned.damaged) == (("before", "after"), ("old",))
+
+
+async def test_a_damaged_last_fact_does_not_hide_the_age_of_the_log(log: Path) -> None:
+    """ST-08 RS-05: the daemon starts, and ages are counted from the fact before it."""
+    statement(log, "UPDATE runs SET ended_at = 1 WHERE run_id = 'open'")
+    last = "(SELECT max(position) FROM events)"
+    statement(log, f"UPDATE events SET at = at + 1 WHERE position = {last}")
+    async with opened(log) as store:
+        with pytest.raises(LogDamaged):
+            await store.read_all((await store.bounds()).head - 1, 1)
+        assert await newest_fact_at(store) is not None
+
+
+def forget_all() -> Prune:
+    return Prune(
+        before=utc_now(),
+        keep=0,
+        max_bytes=2**40,
+        tombstones_before=at(-1e6),
+        max_tombstones=100,
+    )
 
 
 async def test_a_lost_page_under_what_is_open_ends_the_daemon(log: Path) -> None:

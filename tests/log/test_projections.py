@@ -15,10 +15,13 @@ from penstock.testing.virtual_time import START
 from penstock.words.events import (
     EVENT_CLASSES,
     AnyEvent,
+    ArtifactPartial,
+    AskRaised,
     BugReported,
     CodeGenerated,
     CorrectionCompleted,
     CorrectionStarted,
+    Log,
     Milestone,
     Progress,
     RunCancelled,
@@ -63,6 +66,7 @@ def smallest(name: str) -> AnyEvent:
         "backpressure.raised": {"level": "warning"},
         "process.started": {"method": "session"},
         "run.requeued": {"reason": "crash"},
+        "log": {"text": "x"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
 
@@ -209,6 +213,33 @@ def test_a_view_from_json_goes_on_as_the_live_one(split: int) -> None:
     assert resumed.to_json() == whole.to_json()
 
 
+def test_a_view_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    """RS-04: a newer daemon tells more, in a run, a question and an artifact; an older one less."""
+    ask = AskRaised(name="a", question="go on?", choices=("y", "n"))
+    partial = ArtifactPartial(artifact_id="x", text="t")
+    told = fold(
+        story(QUEUED, RunStarted(kind="sleep", attempt=1), ask, partial)
+    ).to_json()
+    assert told["asks"]
+    assert told["artifacts"]
+    more = {
+        **told,
+        "flavour": {"new": 1},
+        "asks": [{**told["asks"][0], "flavour": 1}],
+        "artifacts": [{**told["artifacts"][0], "flavour": 1}],
+    }
+    assert RunView.from_json(more).to_json() == told
+    least = {"run_id": "r", "kind": "sleep", "state": "running", "sequence": 4}
+    fewer = RunView.from_json({**least, "priority": "of a newer daemon"})
+    assert (fewer.run_id, fewer.state, fewer.sequence) == ("r", "running", 4)
+    fewer.apply(
+        story(
+            QUEUED, RunStarted(kind="sleep", attempt=1), ask, partial, RunCompleted()
+        )[-1]
+    )
+    assert fewer.state == "completed"
+
+
 def test_the_queue_is_counted_by_priority_and_state() -> None:
     """VW-08 SC-11"""
     queue = QueueView()
@@ -219,3 +250,14 @@ def test_the_queue_is_counted_by_priority_and_state() -> None:
     queue.apply(story(QUEUED, QUEUED, RunCancelled(reason="x"))[2], 20)
     assert (queue.queued, queue.running, queue.waiting) == (0, 0, 1)
     assert queue.states.keys() == {"old"}
+
+
+def test_no_view_depends_on_what_output_held() -> None:
+    """PT-04: a piece that was emptied later folds to the same."""
+    said = Log(text="42 %\n", stream="stdout")
+    emptied = Log(bytes=5, emptied=True, stream="stdout")
+    one, two = (
+        fold(story(QUEUED, RunStarted(kind="sleep"), piece))
+        for piece in (said, emptied)
+    )
+    assert one == two

@@ -461,6 +461,30 @@ async def test_a_broken_store_ends_the_daemon_and_frees_who_waits_for_conclusion
     assert witness.abandoned > 1
 
 
+async def test_who_records_into_a_broken_store_is_told_and_does_not_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08 ER-03: those of the batch, those behind it, those in line for room, and whoever comes."""
+    store = ScriptedStore(fault=lambda _batch: StoreBroken("fsync"))
+    rec = recorder(store, capacity=2)
+    told: list[str] = []
+
+    async def record() -> None:
+        try:
+            await rec.record(append())
+        except StoreBroken as error:
+            told.append(str(error))
+
+    with pytest.RaisesGroup(StoreBroken), trio.fail_after(5):
+        async with open_recorder(rec, drain_seconds=60):
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(9):
+                        nursery.start_soon(record)
+                await record()
+    assert told == ["fsync"] * 10
+
+
 async def test_notes_come_once_per_key_and_second_and_the_newest_wins(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -19,11 +19,12 @@ from fakes.cores import (
     whole_log,
 )
 from penstock.log.redaction import REDACTED, make_redaction
-from penstock.log.writes import RequestCancel
+from penstock.log.writes import Append, RequestCancel, new_event
 from penstock.pipeline import Inputs, Kind, Run
 from penstock.words.api import BugReportRequest
 from penstock.words.errors import PenstockError, StartRefused
-from penstock.words.events import Milestone
+from penstock.words.events import Log, Milestone
+from penstock.words.printed import bytes_of, piece_of
 
 SECRET = "tok-1234567890"
 
@@ -154,3 +155,38 @@ def test_a_flag_for_a_whole_pattern_is_a_sentence(pattern: str) -> None:
     """APP-02: and it says how such a pattern is written."""
     with pytest.raises(StartRefused, match=r"redact: .*write \(\?i:"):
         make_redaction(["fine", pattern])
+
+
+def printed(data: bytes, *patterns: str) -> bytes:
+    """What is recorded of a piece of output."""
+    redact = make_redaction(patterns, [] if patterns else [SECRET])
+    made = new_event("r", piece_of("stdout", data), now=datetime.now(UTC))
+    write = redact(Append((made,)))
+    assert isinstance(write, Append)
+    kept = Log.model_validate_json(write.new_events[0].body)
+    assert kept.stream == "stdout"
+    return bytes_of(kept) or b""
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (b"10 %\r20 %\r" + SECRET.encode() + b"\r\n", b"10 %\r20 %\r[redacted]\r\n"),
+        (b"\x1b[1m" + SECRET.encode() + b"\x1b[m", b"\x1b[1m[redacted]\x1b[m"),
+        (b"\xff\x00" + SECRET.encode() + b"\xfe", b"\xff\x00[redacted]\xfe"),
+        (b"tok-\x1b[31m1234\x1b[0m567890 x", b"[redacted]\x1b[31m\x1b[0m x"),
+        (
+            b"\x1b[1mtok\x1b[m-\x1b[1m1234567890\x1b[m!",
+            b"\x1b[1m[redacted]\x1b[m\x1b[1m\x1b[m!",
+        ),
+    ],
+)
+def test_a_secret_in_output_is_found_in_every_form(data: bytes, kept: bytes) -> None:
+    """API-07: among bytes that are no text, and with colours in its midst."""
+    assert printed(data) == kept
+
+
+def test_a_pattern_sees_output_as_it_was_printed() -> None:
+    """API-07: not the escapes that JSON writes for its tabs and quotes."""
+    assert printed(b'pin\t"12\\34"\n', r'\t".*"') == b"pin[redacted]\n"
+    assert printed(b"a\x1b[1mb\n", r"\x1b\[1m") == b"a[redacted]b\n"

@@ -18,7 +18,7 @@ import trio
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
 from penstock.log.sqlite.handlers import HANDLERS, handle
-from penstock.log.sqlite.schema import VERSION, check_version
+from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Append, Appended, Claim, Claimed
@@ -235,59 +235,6 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     await fill(path)
     statement(path, f"PRAGMA user_version = {VERSION + 1}")
     assert "newer" in await refuses(path)
-
-
-async def test_an_older_schema_is_migrated_after_a_copy(tmp_path: Path) -> None:
-    """RS-04"""
-    path = tmp_path / "p.db"
-    await fill(path)
-
-    def add(db: sqlite3.Connection) -> None:
-        db.execute("CREATE TABLE more (x)")
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        check_version(db, path, version=VERSION + 1, migrations={VERSION: add})
-    assert statement(path, "PRAGMA user_version") == [(VERSION + 1,)]
-    assert statement(path, "SELECT * FROM more") == []
-    copy = tmp_path / f"p.db.v{VERSION}"
-    async with opened(copy) as store:
-        assert len(await store.read("r1")) == 5
-
-
-async def test_version_1_becomes_a_database_like_a_new_one(tmp_path: Path) -> None:
-    """RS-04"""
-    path, new = tmp_path / "p.db", tmp_path / "new.db"
-    await fill(path)
-    await fill(new)
-    for sql in (
-        "DROP INDEX runs_root",
-        "CREATE INDEX runs_root ON runs(root_id)",
-        "CREATE INDEX runs_open ON runs(place) WHERE ended_at IS NULL",
-        "ALTER TABLE events DROP COLUMN checksum",
-        "PRAGMA user_version = 1",
-    ):
-        statement(path, sql)
-    async with opened(path) as store:
-        assert len(await store.read("r1")) == 5
-    tables = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-    assert statement(path, tables) == statement(new, tables)
-    assert (tmp_path / "p.db.v1").exists()
-
-
-async def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
-    """RS-04"""
-    path = tmp_path / "p.db"
-    await fill(path)
-
-    def fail(db: sqlite3.Connection) -> None:
-        db.execute("DROP TABLE events")
-        raise ZeroDivisionError
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        with pytest.raises(ZeroDivisionError):
-            check_version(db, path, version=VERSION + 1, migrations={VERSION: fail})
-    async with opened(path) as store:
-        assert len(await store.read("r1")) == 5
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from penstock.words.events import (
     Log,
     RunPreempted,
 )
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 async def _states(store: SqliteStore) -> Counter[str]:
@@ -62,8 +62,15 @@ async def test_a_run_is_accepted_once(store: SqliteStore) -> None:
     assert isinstance(again, Accepted)
     assert again.recorded == accepted.recorded
     assert isinstance(await one(store, enqueue("r1", capacity=0)), Existing)
-    with pytest.raises(OtherInputs):
+    with pytest.raises(OtherInputs) as refused:
         await one(store, enqueue("r1", inputs={"argv": ["false"]}))
+    # PT-07: it says what differs, by name and never by value.
+    assert refused.value.facts == {"run_id": "r1", "field": "inputs.argv"}
+    assert "(inputs.argv)" in str(refused.value)
+    assert "false" not in str(refused.value)
+    with pytest.raises(OtherInputs) as refused:
+        await one(store, enqueue("r1", kind="other"))
+    assert refused.value.facts["field"] == "kind"
     await one(store, RequestCancel("r1", "no", at()))
     assert isinstance(await one(store, enqueue("r1")), Existing)
     assert (await get(store, "r1")).state == "cancelled"

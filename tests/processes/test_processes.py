@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 import pytest
 import trio
@@ -27,7 +28,7 @@ from penstock.processes.containment import (
 from penstock.processes.feeding import sends
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
-from penstock.processes.output import KeptOutput, OutputLimits, open_output
+from penstock.processes.output import OutputPieces, RunOutput, open_output
 from penstock.processes.process import (
     ProcessTree,
     Proof,
@@ -35,7 +36,9 @@ from penstock.processes.process import (
     run_process,
 )
 from penstock.words.errors import NoProcess, Refused
-from penstock.words.events import Log, LogTruncated, ProcessExited, ProcessStarted
+from penstock.words.events import Log, ProcessExited, ProcessStarted
+from penstock.words.pace import Pace
+from penstock.words.printed import bytes_of, size_of
 
 pytestmark = pytest.mark.processes
 
@@ -401,25 +404,29 @@ async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:
 
 
 async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:
-    """RS-05, QA-05: 200 MB of output, of which the beginning and the end are kept."""
-    size, head, tail = 200_000_000, 100_000, 300_000
-    events: list[Log | LogTruncated] = []
+    """RS-05, QA-05, PT-04: 200 MB of output, of which no more goes out than its pace allows."""
+    size, head = 200_000_000, 100_000
+    pieces: list[Log] = []
 
-    async def emit(event: Log | LogTruncated) -> None:
+    async def emit(sent: Sequence[tuple[UUID, Log]]) -> bool:
         await trio.lowlevel.checkpoint()
-        events.append(event)
+        pieces.extend(piece for _, piece in sent)
+        return True
 
-    limits = OutputLimits(head, tail, 65536, 0.1, 65536)
+    pace = Pace(0.1, 65536, at_once=20)
+    output = RunOutput(OutputPieces(pace, head), emit)
     tracemalloc.start()
     with deadline():
-        async with open_output(KeptOutput(limits), emit, 1.0) as on_output:
+        async with open_output(output, 1.0) as on_output:
             await watched.run("sh", "-c", f"yes | head -c {size}", on_output=on_output)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16_000_000
-    [cut] = [event for event in events if isinstance(event, LogTruncated)]
-    assert cut.dropped_bytes == size - head - tail
-    assert sum(len(e.text) for e in events if isinstance(e, Log)) == head + tail
+    assert sum(map(size_of, pieces)) == size
+    beginning = b"".join(bytes_of(piece) or b"" for piece in pieces)
+    assert beginning.startswith(b"y\n" * (head // 2))
+    assert any(piece.emptied for piece in pieces)
+    assert bytes_of(pieces[-1]) is not None
 
 
 @contextmanager

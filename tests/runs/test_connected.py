@@ -70,7 +70,7 @@ async def test_a_pipeline_talks_with_a_program(tmp_path: Path) -> None:
     assert (exited.exit_code, exited.survivors) == (3, ())
     logs = ended.of(Log)
     assert {log.stream for log in logs} == {"stderr"}
-    assert "again" not in "".join(log.text for log in logs)
+    assert "again" not in "".join(log.text or "" for log in logs)
 
 
 @real
@@ -183,7 +183,7 @@ async def test_a_program_may_close_its_output_and_go_on(tmp_path: Path) -> None:
     ended = await run_block(tmp_path, talk)
     assert ended.view.state == COMPLETED, ended.view.error
     assert still
-    assert "".join(log.text for log in ended.of(Log)) == "got word\n"
+    assert "".join(log.text or "" for log in ended.of(Log)) == "got word\n"
 
 
 @real

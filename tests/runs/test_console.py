@@ -126,7 +126,7 @@ async def run_typed(tmp_path: Path, argv: list[str], keys: Any, **inputs: Any) -
             await work(core)
             await core.wait_ended("r")
             told = await ended(core, "r")
-    recorded = "".join(log.text for log in told.of(Log))
+    recorded = "".join(log.text or "" for log in told.of(Log))
     assert recorded.replace("\r", "") == shown.decode().replace("\r", "")
     return told
 
@@ -152,7 +152,7 @@ async def test_what_is_shown_is_recorded_and_what_is_typed_is_not(
         tmp_path, ["sh", "-c", script], keys, tty={"rows": 30, "cols": 0}
     )
     assert told.view.state == "completed", told.view.error
-    recorded = "".join(log.text for log in told.of(Log))
+    recorded = "".join(log.text or "" for log in told.of(Log))
     assert recorded.split() == ["password:", "40", "90", "10", "xterm-256color"]
     assert not [
         event for event in told.events if "the-secret" in event.model_dump_json()
@@ -175,7 +175,7 @@ async def test_the_end_of_file_on_a_terminal_may_be_followed_by_more(
     script = "sleep 0.5; echo first; cat; echo second; cat; echo third"
     told = await run_typed(tmp_path, ["sh", "-c", script], keys, stdin="tty")
     assert told.view.state == "completed", told.view.error
-    assert "third" in "".join(log.text for log in told.of(Log))
+    assert "third" in "".join(log.text or "" for log in told.of(Log))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -250,6 +251,50 @@ async def test_an_answer_is_read_up_to_a_limit() -> None:
             url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
             await post(url, fact)
     assert 0 < babbler.sent < 100 << 20
+
+
+@dataclass
+class BreaksOff:
+    """Answers a POST with this status and a body that is none, and is gone."""
+
+    status: str
+    body: bytes
+    heard: int = 0
+
+    async def serve(self, listener: trio.SocketListener) -> None:
+        while True:
+            async with await listener.accept() as stream:
+                while b"}" not in await stream.receive_some():
+                    pass
+                self.heard += 1
+                await stream.send_all(
+                    f"HTTP/1.1 {self.status}\r\n".encode() + self.body
+                )
+
+
+BROKEN_ANSWERS = {
+    "cut": b"Content-Length: 100\r\n\r\nhalf",
+    "chunk": b"Transfer-Encoding: chunked\r\n\r\nno number\r\n",
+    "gzip": b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot so at",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_ANSWERS)
+async def test_an_answer_that_breaks_off_is_known_by_its_status(how: str) -> None:
+    """QA-08: whoever has taken the event is not told it twice."""
+    fact = (await some_facts())[-1]
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+    with trio.fail_after(30):
+        async with listener, trio.open_nursery() as nursery:
+            server = BreaksOff("200 OK", BROKEN_ANSWERS[how])
+            nursery.start_soon(server.serve, listener)
+            await post(url, fact)
+            server.status = "500 Internal Server Error"
+            with pytest.raises(HookFailed, match="500"):
+                await post(url, fact)
+            nursery.cancel_scope.cancel()
+    assert server.heard == 2
 
 
 async def test_a_hook_to_this_box_takes_no_proxy() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,8 +23,9 @@ from fakes.cores import (
     virtual_now,
     wait_ended,
 )
-from fakes.stores import inline_store
-from penstock.log.writes import TreeRun
+from fakes.stores import append, claim, enqueue, inline_store
+from penstock.log.audit import audit_connection
+from penstock.log.writes import Claimed, TreeRun
 from penstock.pipeline import Kind, Run
 from penstock.processes.process import Proof
 from penstock.runs.core import Core
@@ -36,6 +37,7 @@ from penstock.runs.receipts import (
     merge_ends,
 )
 from penstock.words.errors import StoreUnavailable
+from penstock.words.events import ProcessStarted
 
 Clock = trio.testing.MockClock
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -265,3 +267,77 @@ def test_a_kept_receipt_is_read_as_it_was_written() -> None:
     ):
         assert end_of_row(TreeRun("r", NOON, end.to_json())) == end
     assert end_of_row(TreeRun("r", NOON, None)) == RunEnd(NOON)
+
+
+def worker() -> Kind:
+    async def pipeline(run: Run, inputs: Seconds) -> Nothing:
+        await run.exec(["program", str(inputs.seconds)])
+        return Nothing()
+
+    return kind("work", pipeline, preemptible=True)
+
+
+@dataclass
+class OneLeaver:
+    """Proves the end of every program but the first, which is not to be found."""
+
+    survivors: Any
+    seen: int = 0
+
+    def __call__(self, proof: Proof) -> Proof:
+        self.seen += 1
+        if self.seen > 1:
+            return proof
+        return replace(proof, survivors=self.survivors, gone_at=None)
+
+
+@pytest.mark.parametrize("survivors", [(77,), "unknown"], ids=str)
+@pytest.mark.parametrize("paused", [False, True], ids=["executing", "preempted"])
+async def test_what_an_earlier_execution_left_is_told_by_a_later_receipt(
+    autojump_clock: Clock, survivors: Any, paused: bool
+) -> None:
+    """CN-06: the end of the second execution proves nothing of what the first one started."""
+    environment = fake_environment(StubbornProcesses(OneLeaver(survivors)))
+    async with (
+        inline_store(life="life-1") as store,
+        open_fake_core(worker(), store=store, environment=environment) as core,
+    ):
+        await core.submitter.submit(request("work", "a", seconds=1000))
+        await trio.sleep(1)
+        if paused:
+            await core.queue.pause()
+        core.table.executions["a"].preempt("somebody")
+        await trio.sleep(10)
+        expected = "preempted" if paused else "running"
+        assert (await core.reader.view("a")).state == expected
+        assert audit_connection(store._db).findings == []
+        for outcome in ("cancelled", "already_terminal"):
+            receipt = await core.control.cancel("a", "enough", wait=True)
+            assert receipt.outcome == outcome
+            assert (receipt.survivors, receipt.gone_at) == (survivors, None)
+            assert 1001 in receipt.pids
+        assert audit_connection(store._db).findings == []
+
+
+async def test_what_a_crash_cut_off_is_told_by_the_receipt_of_what_came_after(
+    autojump_clock: Clock,
+) -> None:
+    """CN-06 RS-02: nobody saw the end of what the last life started."""
+    async with inline_store(life="life-1") as store:
+        wanted = enqueue(
+            "a", kind="work", inputs={"seconds": 1000}, on_restart="requeue"
+        )
+        _, claimed = await store.commit([wanted, claim(1000, kinds=("work",))])
+        event = ProcessStarted(pid=55, start_time=1, boot_id="b", method="subreaper")
+        assert isinstance(claimed, Claimed)
+        fence = claimed.started[0].fence
+        await store.commit([append("a", event, fence=fence)])
+        environment = fake_environment(StubbornProcesses())
+        async with open_fake_core(
+            worker(), store=store, life="life-2", environment=environment
+        ) as core:
+            await trio.sleep(5)
+            assert (await core.reader.view("a")).state == "running"
+            receipt = await core.control.cancel("a", "enough", wait=True)
+            assert (receipt.survivors, receipt.gone_at) == ("unknown", None)
+            assert set(receipt.pids) == {55, 1001}

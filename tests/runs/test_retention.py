@@ -21,7 +21,8 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.log.writes import RunFilter
+from fakes.stores import inline_store
+from penstock.log.writes import Prune, RunFilter
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.words.errors import NotAvailable, RunNotFound
@@ -164,6 +165,70 @@ async def test_a_folder_that_cannot_be_removed_ends_nothing(
         await trio.sleep(200)
         assert sorted(folders.tried) == ["a", "b"]
         assert (await core.reader.view("open")).state == "running"
+
+
+async def test_a_folder_that_was_left_is_tried_again_by_the_next_life(
+    autojump_clock: Clock,
+) -> None:
+    """RS-05: the log remembers it, until it is gone, and then it is not asked for again."""
+    folders = StuckFolders(OSError("Device or resource busy"))
+    environment = replace(fake_environment(), remove_folder=folders.remove)
+    async with inline_store(life="life-1") as store:
+        async with open_fake_core(store=store, environment=environment) as core:
+            await run_to_the_end(core, "a", "b")
+            assert await core.retention.prune(keep=1) == ["a"]
+        folders.tried.clear()
+        async with open_fake_core(store=store, environment=environment) as core:
+            await trio.sleep(100)
+            assert folders.tried == ["a"]
+            folders.error = None
+            await trio.sleep(100)
+            folders.tried.clear()
+            await trio.sleep(200)
+            assert folders.tried == []
+
+
+async def test_a_folder_is_removed_though_the_daemon_died_before_it_could(
+    autojump_clock: Clock,
+) -> None:
+    """RS-05: between the commit that forgets a run and the end of its folder."""
+    folders = StuckFolders(OSError("never called"))
+    folders.error = None
+    environment = replace(fake_environment(), remove_folder=folders.remove)
+    async with inline_store(life="life-1") as store:
+        async with open_fake_core(store=store, environment=environment) as core:
+            await run_to_the_end(core, "a")
+            await core.recorder.record(forget_all(core))
+        async with open_fake_core(store=store, environment=environment):
+            folders.tried.clear()
+            await trio.sleep(100)
+            assert folders.tried == ["a"]
+
+
+async def test_a_folder_that_was_left_belongs_to_a_new_run_of_the_same_id(
+    autojump_clock: Clock,
+) -> None:
+    """RS-05: what a run works in is not taken from under it."""
+    folders = StuckFolders(OSError("Device or resource busy"))
+    environment = replace(fake_environment(), remove_folder=folders.remove)
+    async with open_fake_core(environment=environment) as core:
+        await run_to_the_end(core, "a")
+        assert await core.retention.prune(keep=0) == ["a"]
+        await core.submitter.submit(request(seconds=1000, run_id="a"))
+        folders.tried.clear()
+        await trio.sleep(200)
+        assert folders.tried == []
+
+
+def forget_all(core: Core) -> Prune:
+    """The commit of a round, without what follows it."""
+    return Prune(
+        before=core.now(),
+        keep=0,
+        max_bytes=2**40,
+        tombstones_before=core.now() - timedelta(days=1),
+        max_tombstones=100,
+    )
 
 
 async def test_a_watch_that_fails_ends_nothing(

@@ -142,6 +142,8 @@ async def test_a_body_with_two_lengths_ends_the_connection() -> None:
     [
         ("http://{}/queue", 200),
         ("HTTP://{}/queue", 200),
+        ("https://{}/queue", 200),
+        ("HTTPS://{}/runs?limit=1", 200),
         ("http://{}/runs?limit=1", 200),
         ("http://{}", 404),
         ("http://{}?limit=1", 404),
@@ -158,6 +160,27 @@ async def test_a_target_may_name_its_authority(
         named = target.format(f"127.0.0.1:{house.port}")
         await stream.send_all(head(house, named, host="whatever.example"))
         assert (await answer(stream))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "sentence"),
+    [
+        ("OPTIONS", "*", 400, b"* is no resource here: ask for a path"),
+        ("CONNECT", "other.example:443", 501, b"this is no proxy"),
+        ("GET", "ftp://127.0.0.1/queue", 400, b"http:// or https:// address of this"),
+        ("GET", "queue", 400, b"must start with a slash"),
+    ],
+)
+async def test_a_target_that_is_no_path_is_refused_in_a_sentence(
+    method: str, target: str, status: int, sentence: bytes
+) -> None:
+    """API-08: and the connection serves the next request."""
+    async with open_house() as house, await house.raw() as stream:
+        await stream.send_all(head(house, target, method=method))
+        got, whole = await answer(stream)
+        assert (got, sentence in whole) == (status, True), whole
+        await stream.send_all(head(house))
+        assert (await answer(stream))[0] == 200
 
 
 @pytest.mark.parametrize(

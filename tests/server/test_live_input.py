@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from fakes.house import House, open_house
+from penstock.http_clients import streamed
 from penstock.kinds.command import KIND
-from penstock.outgoing import streamed
 from penstock.testing import FakeProcesses, FakeProgram
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log, ProcessStarted, RunCompleted
@@ -69,7 +69,7 @@ async def wait_said(house: House, text: str) -> None:
     with trio.fail_after(10), house.core.bus.subscribe("r", 0) as subscription:
         async for batch in subscription:
             for fact in batch.facts:
-                said += fact.event.text if isinstance(fact.event, Log) else ""
+                said += (fact.event.text or "") if isinstance(fact.event, Log) else ""
             if text in said:
                 return
 
@@ -194,7 +194,9 @@ async def test_what_a_sender_who_left_had_not_got_rid_of_goes_with_it() -> None:
         assert (await send(client, b"meant", eof=1)).status_code == 200
         await house.wait_fact("r", RunCompleted)
         said = [
-            f.event.text for f in await house.facts("r") if isinstance(f.event, Log)
+            f.event.text or ""
+            for f in await house.facts("r")
+            if isinstance(f.event, Log)
         ]
     assert "".join(said) == "meant"
 

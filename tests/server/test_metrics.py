@@ -26,7 +26,7 @@ from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.server.meter import Distribution, Meter, attach_meter
 from penstock.server.metrics import make_renderer
-from penstock.service.daemon import open_daemon
+from penstock.service.daemon import Vitals, open_daemon
 from penstock.service.watchdog import WatchdogStatistics
 from penstock.words.address import read_token
 from penstock.words.config import Config, Group
@@ -205,7 +205,9 @@ async def test_a_daemon_answers_whoever_has_the_token(tmp_path: Path) -> None:
     config = Config(port=0, state_dir=tmp_path)
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     with trio.fail_after(60):
-        async with open_daemon(config, environ, read_loop=lambda: LATE) as daemon:
+        async with open_daemon(
+            config, environ, vitals=Vitals(read_loop=lambda: LATE)
+        ) as daemon:
             token = read_token(daemon.paths.token)
             async with httpx.AsyncClient(
                 base_url=daemon.base, trust_env=False

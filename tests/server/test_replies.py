@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from fakes.cores import Nothing, kind, open_fake_core, request, wait_ended
-from penstock.pipeline import Inputs, Kind, Run
+from penstock.pipeline import Inputs, Kind, ProcessFailed, Run
 from penstock.runs.core import Core
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.resources import read_resource
@@ -76,6 +76,60 @@ async def use(core: Core, tool: str, **arguments: Any) -> dict[str, Any]:
 
     taken = TOOLS[tool].takes.model_validate(arguments)
     return await tool_calls(core, Shutdown())[tool](taken, Caller(BASE, quiet))
+
+
+async def end_as(run: Run, inputs: Any) -> Nothing:
+    """Ends as the inputs say, after a program that leaves processes behind."""
+    await run.exec(["leaves", "2"])
+    if inputs.seconds == 1:
+        await trio.sleep_forever()
+    if inputs.seconds > 1:
+        raise ProcessFailed("exit status 5", exit_code=5, signal=None)
+    return Nothing()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "expected"),
+    [
+        (0, None, (0, "penstock")),
+        (1, 3.0, (124, "penstock")),
+        (2, None, (5, "program")),
+    ],
+)
+async def test_every_surface_says_which_exit_code_an_end_is(
+    seconds: float,
+    limit: float | None,
+    expected: tuple[int, str],
+    autojump_clock: Clock,
+) -> None:
+    """PT-01: null while it is open; lists, replies and agents say the same."""
+    async with open_fake_core(kind("ends", end_as)) as core:
+        body = {"kind": "ends", "inputs": {"seconds": seconds}, "timeout": limit}
+        await ask(core, "submit", {**body, "run_id": "r"})
+        open_ = await ask(core, "get_run", run_id="r")
+        assert (open_["exit_code"], open_["exit_from"]) == (None, None)
+        await wait_ended(core, "r")
+        [listed] = (await ask(core, "list_runs"))["runs"]
+        got = await ask(core, "get_run", run_id="r")
+        for told in (listed, got, await use(core, "wait_run", run_id="r", seconds=0)):
+            assert (told["exit_code"], told["exit_from"]) == expected
+
+
+async def test_a_submit_says_whether_the_run_was_there_before(
+    autojump_clock: Clock,
+) -> None:
+    """PT-07"""
+    async with open_fake_core(WORK) as core:
+        first = await ask(core, "submit", {"kind": "work", "run_id": "r"})
+        await trio.sleep(60)
+        again = await ask(core, "submit", {"kind": "work", "run_id": "r"})
+        by_agent = await use(core, "start_run", kind="work", run_id="r")
+        assert [told["created"] for told in (first, again, by_agent)] == [
+            True,
+            False,
+            False,
+        ]
+        assert first["created_at"] == again["created_at"] == by_agent["created_at"]
 
 
 @pytest.mark.parametrize("ended", [False, True])

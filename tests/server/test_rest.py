@@ -49,16 +49,31 @@ async def test_a_submit_is_accepted_once() -> None:
             "run_id": "a b-\u00e9", "kind": "echo", "state": "queued", "priority": "MEDIUM",
             "sequence": 1, "position": 3,
             "websocket_url": f"ws://127.0.0.1:{house.port}/ws/a%20b-%C3%A9",
+            "created": True, "created_at": first.json()["created_at"],
         }  # fmt: skip
         again = await client.post("/runs", json=body)
         assert again.status_code == 200
-        assert again.json() == first.json()
+        # PT-07
+        assert again.json() == {**first.json(), "created": False}
         other = await client.post("/runs", json={**body, "inputs": {"text": "ho"}})
         check_problem(other, 409)
+        assert other.json()["field"] == "inputs.text"
         seen = await client.get(first.headers["Location"])
         assert seen.status_code == 200
         assert seen.json()["run_id"] == "a b-\u00e9"
         assert seen.json()["ended_at"] is None
+
+
+@pytest.mark.parametrize("token", [TOKEN, "wrong"])
+@pytest.mark.parametrize("path", ["/runs", "/health", "/runs/none", "/nowhere", "/mcp"])
+async def test_every_answer_names_the_daemon_and_its_version(
+    path: str, token: str
+) -> None:
+    """RS-04: refusals too, so that a client of another version knows whom it asked."""
+    async with open_house() as house, house.http() as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.get(path, headers=headers)
+        assert answer.headers.get_list("Server") == [f"penstock/{house.core.version}"]
 
 
 @pytest.mark.parametrize("path", ["/runs/a%2Fb", "/runs/a%5Cb", "/runs/a-b"])

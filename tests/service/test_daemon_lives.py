@@ -61,7 +61,7 @@ def test_a_daemon_that_gets_no_process_goes_on(
         # Below what there is: nothing is ended by it, and nothing more is made.
         (pids / "pids.max").write_text("1")
         call(daemon, "submit", "command", "--id", "starved", "--", "true")
-        assert call(daemon, "wait", "starved").returncode == 1, daemon.log.read_text()
+        assert call(daemon, "wait", "starved").returncode == 125, daemon.log.read_text()
         failed = show(daemon, "starved")
         assert failed["state"] == "failed"
         assert "no process could be made for 'true'" in json.dumps(failed)

@@ -16,6 +16,7 @@ import pytest
 from fakes.service_manager import Notices, listening_sockets, open_notices, start_with
 from penstock.service.systemd import (
     NAMES,
+    START_SECONDS,
     UNSUPERVISED,
     Reporter,
     Supervision,
@@ -95,6 +96,27 @@ def test_the_status_is_told_when_it_changes(home: Path) -> None:
         assert notices.next() == ["WATCHDOG=1", "STATUS=3 running, 12 queued"]
         reporter.stopping("SIGTERM")
         assert notices.next() == ["STOPPING=1", "STATUS=stopping: SIGTERM"]
+
+
+def test_a_start_that_gets_on_is_given_time(home: Path) -> None:
+    """RS-04, SY-01: a long migration is no start that hangs; one that says nothing more is."""
+    with open_notices(str(home / "notify")) as notices:
+        reporter = Reporter(Supervision(notices.address, watchdog_seconds=30))
+        more = f"EXTEND_TIMEOUT_USEC={START_SECONDS}000000"
+        reporter.starting("migrating the log to version 9: 3 %")
+        assert notices.next() == [
+            more,
+            "STATUS=starting: migrating the log to version 9: 3 %",
+        ]
+        reporter.beat()
+        assert notices.next() == ["WATCHDOG=1"]
+        reporter.starting("migrating the log to version 9: 3 %")
+        assert notices.next() == [more]
+        reporter.ready(lambda: "idle")
+        assert notices.next() == ["READY=1", "STATUS=idle"]
+        reporter.starting("too late")
+        reporter.beat()
+        assert notices.next() == ["WATCHDOG=1"]
 
 
 def test_without_a_watchdog_only_changes_are_told(home: Path) -> None:

@@ -143,7 +143,8 @@ def first_words() -> dict[str, Any]:
 def journal() -> list[dict[str, Any]]:
     """What the service logged, with its fields."""
     lines = subprocess.run(
-        ["journalctl", "-D", "/run/log/journal", "-o", "json", "SYSLOG_IDENTIFIER=penstock"],
+        # All of it: a field of more than 4 KiB, as of all stacks, is left out else.
+        ["journalctl", "-D", "/run/log/journal", "-o", "json", "--all", "SYSLOG_IDENTIFIER=penstock"],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     names = ("MESSAGE", "PRIORITY", "PENSTOCK_LOGGER", "_TRANSPORT")

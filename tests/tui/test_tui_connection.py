@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from uuid import uuid4
 
@@ -11,6 +14,8 @@ import pytest
 from textual.widgets import Input
 
 from fakes.aio import aio
+from fakes.beside import open_beside
+from fakes.foreign_daemon import open_foreign_daemon, story, tells
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire, open_scene
@@ -190,6 +195,32 @@ async def test_the_stream_without_a_screen_takes_every_position_once() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert positions == list(range(1, 182))
+
+
+@aio
+async def test_an_older_daemon_is_followed_without_a_word() -> None:
+    """TU-01 EV-13: it knows no `after_id`, and is asked again at once without it."""
+    told = story()
+    with (
+        TemporaryDirectory() as folder,
+        open_beside(partial(open_foreign_daemon, Path(folder) / "s")) as beside,
+    ):
+        daemon = beside.opened
+        daemon.older = True
+        greeting, rest = tells(), tells(*told[3:])
+        daemon.scripts = [greeting, tells(*told[:3]), rest]
+        model = DashboardState()
+        stream = LiveStream(lambda: daemon.address, model, no_list)
+        task = asyncio.create_task(stream.run())
+        await until(lambda: model.position == 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        targets = [asked.target for asked in daemon.asked[:4]]
+    assert targets[1:] == [
+        "/ws?after=0",
+        f"/ws?after=3&after_id={told[2]['event_id']}",
+        "/ws?after=3",
+    ]
 
 
 def test_a_log_that_was_put_back_is_shown_anew(real_daemon: RealDaemon) -> None:

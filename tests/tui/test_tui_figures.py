@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from penstock_tui.figures import daemon_lines, is_paused, queue_state
+from penstock_tui.heading import version_difference
 from penstock_tui.widgets.key_line import Key, fitting
 
 QUEUED = (1, 2, 3, 0, 0)
@@ -49,6 +50,24 @@ def test_the_daemon_panel_tells_slots_clients_health_store_and_models() -> None:
         line for line in daemon_lines({}, [], ill, 0).lines if line[0] == "health"
     ]
     assert told == ("health", "the store takes no writes", "error")
+
+
+@pytest.mark.parametrize(
+    ("daemon", "said"),
+    [
+        ("penstock 1.3", ""),
+        ("penstock 1.2", "daemon 1.2, older than this 1.3"),
+        ("penstock 1.4", "daemon 1.4, newer than this 1.3"),
+        ("penstock 1.3rc1", "daemon 1.3rc1, other than this 1.3"),
+        ("", ""),
+        ("somebody else", ""),
+    ],
+)
+def test_the_first_line_tells_of_a_daemon_of_another_version(
+    daemon: str, said: str
+) -> None:
+    """RS-04"""
+    assert version_difference(daemon, "1.3") == said
 
 
 def key(name: str, action: str = "") -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -346,6 +347,8 @@ async def test_a_new_run_is_made_from_the_kinds_own_schema(
         assert run.view.inputs["argv"] == ["make", "a b"]
         # What is recorded has no values of variables: they may be secrets.
         assert run.view.inputs["env"] == {"A": "…"}
+        # PT-08: where the dashboard was started, as a run of the command line would be.
+        assert run.view.inputs["cwd"] == os.getcwd()
 
 
 @aio

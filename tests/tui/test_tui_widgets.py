@@ -11,6 +11,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from fakes.aio import aio
+from penstock.words.output_lines import OutputLines
+from penstock.words.printed import piece_of
+from penstock_tui.lines import log_line
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.gauges import spark
 from penstock_tui.widgets.run_table import Column, Row, RunList
@@ -272,3 +275,62 @@ def test_bars_of_the_throughput() -> None:
     assert spark([0, 4, 8], 1) == [" ▄█"]
     assert spark([0, 4, 8], 2) == ["  █", " ██"]
     assert spark([], 1) == [""]
+
+
+def colours_of(strip: Strip) -> list[tuple[str, str | None]]:
+    """Each stretch of a drawn line, and the number or name of its colour."""
+    drawn = []
+    for segment in strip:
+        colour = segment.style.color if segment.style else None
+        drawn.append((segment.text, colour.name if colour else None))
+    return drawn
+
+
+@aio
+async def test_a_line_is_drawn_in_the_colours_it_was_printed_in() -> None:
+    """PT-06: of all three kinds; what the program left alone is as the theme has it."""
+    printed = "a\x1b[31mred\x1b[38;5;200mpink\x1b[1;38;2;1;2;3mdark\x1b[0m!\n"
+    tail = Tail()
+    async with shown(tail, (16, 4)) as pilot:
+        tail.extend(map(log_line, OutputLines().feed(piece_of("stdout", printed.encode()))))  # fmt: skip
+        drawn = colours_of(tail.render_line(0))
+        assert [text for text, _ in drawn] == ["a", "red", "pink", "dark", "!", "   "]
+        assert [colour for _, colour in drawn][1:4] == ["color(1)", "color(200)", "#010203"]  # fmt: skip
+        assert drawn[0][1] == drawn[4][1] == tail._tones.ground.color.name  # type: ignore[union-attr]
+        tail.look_for("npi")
+        assert [text for text, _ in colours_of(tail.render_line(0))] == ["a", "red", "pink", "dark", "!", "   "]  # fmt: skip
+        tail.look_for("dp")
+        assert [text for text, _ in colours_of(tail.render_line(0))][1:5] == ["re", "d", "p", "ink"]  # fmt: skip
+        tail.look_for("")
+        await pilot.press("w")
+        await pilot.resize_terminal(5, 4)
+        assert [text for text, _ in colours_of(tail.render_line(1))] == ["ink", "da"]
+
+
+@aio
+async def test_a_drawn_line_is_kept_with_its_colours() -> None:
+    """PT-06 TU-05: drawn once; the same words in another colour are another line."""
+    tail = Tail()
+    async with shown(tail):
+        lines = OutputLines().feed(piece_of("stdout", b"\x1b[31ma\x1b[m\n\x1b[32ma\x1b[m\na\n"))  # fmt: skip
+        tail.extend(map(log_line, lines))
+        strips = [tail.render_line(y) for y in range(3)]
+        assert len({colours_of(strip)[0] for strip in strips}) == 3
+        assert [tail.render_line(y) for y in range(3)] == strips
+        assert all(tail.render_line(y) is strips[y] for y in range(3))
+
+
+@aio
+async def test_a_line_that_grows_stands_below_the_others_until_it_is_whole() -> None:
+    """PT-06: a progress bar is one line, live."""
+    tail, output = Tail(), OutputLines()
+    async with shown(tail):
+        for piece, seen in (
+            (b"one\nget 1", ["one", "get 1"]),
+            (b"\rget 99", ["one", "get 99"]),
+            (b"\r\x1b[Kgot\nnext", ["one", "got", "next"]),
+            (b"\n", ["one", "got", "next"]),
+        ):
+            lines = output.feed(piece_of("stdout", piece))
+            tail.extend(map(log_line, lines), map(log_line, output.unfinished))
+            assert [line for line in lines_of(tail) if line] == seen

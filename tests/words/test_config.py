@@ -249,3 +249,11 @@ def test_a_key_below_a_name_of_the_users_is_that_of_its_table(
 ) -> None:
     found = find_key(key)
     assert (found.key if found else None) == told
+
+
+def test_a_key_that_an_older_version_knew_is_no_mistake(tmp_path: Path) -> None:
+    """CL-01: a file that was good goes on being so."""
+    path = tmp_path / "config.toml"
+    path.write_text("output_line_bytes = 4096\nport = 7777\n")
+    config, _ = load_config({}, None, path)
+    assert config.port == 7777

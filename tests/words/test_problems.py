@@ -11,10 +11,10 @@ import pytest
 from penstock.words import errors
 from penstock.words.api import Problem, problem_of
 from penstock.words.errors import PenstockError, Refused, TooLarge
+from penstock.words.exits import Exit
 from penstock.words.problems import (
     OWN_MEMBERS,
     PROBLEMS,
-    Exit,
     exit_code_of,
     headers_of,
     type_of,
@@ -76,7 +76,7 @@ def test_a_problem_document_has_the_members_of_rfc_9457(
 
 def test_the_exit_codes_are_these() -> None:
     """Design 8."""
-    codes = [0, 1, 2, 3, 4, 69, 70, 74, 75, 77, 124, 130, 143]
+    codes = [0, 1, 2, 3, 4, 69, 70, 74, 75, 77, 124, 125, 126, 127, 130, 143]
     assert [int(code) for code in Exit] == codes
 
 

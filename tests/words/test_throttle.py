@@ -54,8 +54,9 @@ def test_a_throttle_is_full_until_the_held_text_went_out() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 0.3),
-            st.text(max_size=5),
+            # Hundredths: pauses that are just the interval are as likely as any.
+            st.integers(0, 30).map(lambda hundredths: hundredths / 100),
+            st.text("ab€", max_size=5),
             st.sampled_from(["add", "take", "flush"]),
         ),
         max_size=40,

@@ -45,7 +45,7 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
             return
         reply = await self.push_screen_wait(
-            SubmitDialog(kinds, self.monitor.session.calls.submit)
+            SubmitDialog(kinds, self.monitor.session.calls.submit_here)
         )
         if isinstance(reply, Mapping):
             self.announce(f"{reply['run_id']} {reply['state']}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.requests import Calls, Request
 from penstock.client.rest import Client
+from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class DaemonCalls(Calls[Awaitable[dict[str, Any]]]):
                 self._client = Client(address, self._http, TIMEOUT, CANCEL_TIMEOUT)
             return self._client
 
+    async def submit_here(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a run in the folder and the environment that the dashboard was started in."""
+        return await self.submit(with_caller(request, os.environ, self._find()))
+
     async def shown_runs(self) -> list[dict[str, Any]]:
         """Every open run, and the newest ended ones."""
         rows = await self._pages("state:open", pages=100)
@@ -69,7 +75,7 @@ class DaemonCalls(Calls[Awaitable[dict[str, Any]]]):
 
 
 def _make_client(address: Address) -> httpx.AsyncClient:
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     # Textual redraws in between, so one slow answer must not hold the others.
     return daemon_client(address, TIMEOUT)

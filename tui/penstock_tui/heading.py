@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from time import monotonic
 
+from penstock import __version__
+from penstock.client.versions import MOST_LETTERS, compare
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock_tui.state import DashboardState
@@ -36,8 +38,19 @@ def top_line(
         uptime=float(uptime) + since if isinstance(uptime, int | float) else None,
         paused=None if paused is None else model.tail_count - paused,
         read_only=read_only,
+        difference=version_difference(model.daemon, __version__),
         clock=clock_time(now),
     )
+
+
+def version_difference(daemon: str, own: str) -> str:
+    """A few words on a daemon (`penstock 1.2`) of another version than ours; empty for the same."""
+    name, _, version = daemon.partition(" ")
+    if name != "penstock" or not version:
+        return ""
+    version = version[:MOST_LETTERS]
+    how = compare(version, own)
+    return f"daemon {version}, {how} than this {own}" if how else ""
 
 
 def farewell(model: DashboardState, where: str) -> str:

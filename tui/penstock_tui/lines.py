@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.words.display import Span
 from penstock.words.events import DAEMON_STREAM
+from penstock.words.output_lines import OutputLine
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import detail_of
+from penstock.words.sgr import PLAIN
 from penstock_tui.alerts import Alert
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import clock_time, plain
@@ -29,6 +32,7 @@ _TONES = {
     "artifact.partial": "dim",
     "progress": "dim",
 }
+_STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
 
 
 def tone_of(fact: Recorded) -> str:
@@ -49,6 +53,15 @@ def timeline_line(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> Li
     """A fact among those of its own run, whose inputs these are."""
     at, said = clock_time(fact.at, millis=True), plain(detail_of(fact, inputs))
     return Line(f"{at}  {fact.position:>7}  {fact.type:<20} {said}", tone_of(fact))
+
+
+def log_line(printed: OutputLine) -> Line:
+    """A line of what a run printed, in the colours that it was printed in."""
+    tone = "dim" if printed.missing else _STREAM_TONES[printed.stream]
+    spans = tuple(Span(plain(text), style) for text, style in printed.line.spans)
+    text = "".join(span.text for span in spans)
+    coloured = any(span.style != PLAIN for span in spans)
+    return Line(text, tone, spans if coloured else ())
 
 
 def alert_line(alert: Alert) -> Line:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from penstock.unforeseen import guarded, open_streams
 from penstock.words.errors import PenstockError, Refused, Unauthorised
@@ -36,11 +36,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     os._exit(0)
 
 
+class OptionParser(argparse.ArgumentParser):
+    """Quotes what it does not know so that no terminal obeys it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the call, and exit with 2."""
+        super().error(neutralise(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command takes. Imports stay below: `--help` must not wait for them."""
-    take = argparse.ArgumentParser(
-        prog="penstock tui", description="Watch and steer the daemon."
-    )
+    take = OptionParser(prog="penstock tui", description="Watch and steer the daemon.")
     take.add_argument("--url", help="the daemon: http://host:port or unix:/path")
     take.add_argument(
         "--read-only", action="store_true", help="look, but change nothing"

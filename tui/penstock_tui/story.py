@@ -10,22 +10,22 @@ from uuid import UUID
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
+from penstock.words.output_lines import OutputLines
 from penstock.words.recorded import Recorded
-from penstock_tui.lines import timeline_line
+from penstock_tui.lines import log_line, timeline_line
 from penstock_tui.state import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,
+    LONGEST_LINE,
     LOOKS,
     bar,
-    lines_of,
     model_use,
     plain,
     title_of,
 )
 
 _QUIET = frozenset({"log", "artifact.partial", "progress"})
-_STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class RunStory:
     _attempts: dict[str, int] = field(default_factory=dict)
     _inputs: Mapping[str, Any] = field(default_factory=dict)
     _version: int = 0
+    _output: OutputLines = field(default_factory=lambda: OutputLines(LONGEST_LINE))
 
     def take(self, facts: Iterable[Recorded]) -> None:
         """Sort new facts; those at or below `sequence` were taken before."""
@@ -54,14 +55,16 @@ class RunStory:
 
     def _take(self, fact: Recorded) -> None:
         self._positions[fact.event_id] = fact.position
-        if fact.type == "log":
-            self._log(fact)
+        if isinstance(fact.event, e.Log):
+            self.log += map(log_line, self._output.feed(fact.event))
         elif fact.type == "artifact.partial":
             self._partial(fact)
         else:
             self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
             if fact.type == "artifact.completed":
                 self.whole.add(getattr(fact.event, "artifact_id", ""))
+        if fact.type in e.TERMINAL_TYPES:
+            self.log += map(log_line, self._output.finish())
         if fact.type not in _QUIET:
             self.causality.append(self._cause_line(fact))
 
@@ -71,13 +74,10 @@ class RunStory:
             self._inputs = event.inputs
         return self._inputs
 
-    def _log(self, fact: Recorded) -> None:
-        event = fact.event
-        if isinstance(event, e.Log):
-            text = event.text.removesuffix("\n")
-            self.log += [
-                Line(line, _STREAM_TONES[event.stream]) for line in lines_of(text)
-            ]
+    @property
+    def unfinished(self) -> list[Line]:
+        """The last line of what is printed, of each stream, while it has no end."""
+        return [log_line(line) for line in self._output.unfinished]
 
     def _partial(self, fact: Recorded) -> None:
         event = fact.event

@@ -81,6 +81,9 @@ class LiveStream:
             except PenstockError as error:
                 problem, refused = explain_refusal(error)
             except (OSError, WebSocketException, TimeoutError, EOFError) as error:
+                said = told_by_daemon(error)
+                if said is not None and self.reader.refused(said):
+                    continue
                 problem, refused = explain(error)
             self._model.lose(problem, refused=refused)
             lost = self.reader.lost(problem, asyncio.get_running_loop().time())
@@ -123,9 +126,8 @@ async def open_connection(
     address: Address, place: Mapping[str, object]
 ) -> AsyncIterator[ClientConnection]:
     """The stream of all runs from a reader's place on; its socket is gone when the block ends."""
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     options: dict[str, Any] = {
-        "additional_headers": headers,
+        "additional_headers": address.authorization(),
         "compression": None,
         "max_size": LARGEST_FRAME_BYTES,
         "open_timeout": OPEN_TIMEOUT,
@@ -147,6 +149,16 @@ async def open_connection(
         finally:
             # Under a flood a goodbye would wait behind everything that is still to be read.
             socket.transport.abort()
+
+
+def told_by_daemon(error: BaseException) -> PenstockError | None:
+    """What the daemon said when it turned us away, or closed; None if it said nothing."""
+    if isinstance(error, InvalidStatus):
+        return why_refused(error.response.status_code, error.response.body)
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+        said = why_closed(error.rcvd.code, error.rcvd.reason)
+        return said if isinstance(said, PenstockError) else None
+    return None
 
 
 def explain(error: BaseException) -> tuple[str, bool]:

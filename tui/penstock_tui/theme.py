@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.color import Color as TerminalColour
 from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
 from textual.widget import Widget
+
+from penstock.words import sgr
+from penstock.words.sgr import TextStyle
 
 DARK = Theme(
     name="penstock-dark",
@@ -38,6 +42,11 @@ LIGHT = Theme(
     dark=False,
 )
 
+#: SGR's emphasis, as Rich calls it.
+_EMPHASIS = {
+    sgr.BOLD: "bold", sgr.DIM: "dim", sgr.ITALIC: "italic", sgr.UNDERLINE: "underline",
+    sgr.BLINK: "blink", sgr.REVERSE: "reverse", sgr.STRUCK: "strike", sgr.OVERLINE: "overline",
+}  # fmt: skip
 _NAMES = ("primary", "secondary", "accent", "warning", "error", "success", "foreground")
 
 
@@ -80,6 +89,30 @@ def tones_of(widget: Widget) -> Tones:
             name: Style(color=colour.rich_color) for name, colour in colours.items()
         },
     )
+
+
+def printed_style(shown: TextStyle) -> Style:
+    """How a program printed something; what it left alone stays as the theme has it."""
+    on = [name for code, name in _EMPHASIS.items() if code in shown.emphasis]
+    colours = Style(
+        color=_printed_colour(shown.ink), bgcolor=_printed_colour(shown.ground)
+    )
+    return colours + Style.parse(" ".join(on))
+
+
+def _printed_colour(codes: tuple[int, ...]) -> TerminalColour | None:
+    match codes:
+        case ():
+            return None
+        case (code,):
+            # 30 to 37 and 40 to 47 are the first eight, 90 to 97 and 100 to 107 the bright ones.
+            return TerminalColour.from_ansi(code % 10 + (8 if code >= 90 else 0))
+        case (_, 5, number):
+            return TerminalColour.from_ansi(number)
+        case (_, _, red, green, blue):
+            return TerminalColour.from_rgb(red, green, blue)
+        case _:
+            return None
 
 
 def _style(fore: Color, back: Color) -> Style:

@@ -12,7 +12,7 @@ from penstock.cli.output import emit, show_line
 from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
-from penstock.words.errors import AskNotFound
+from penstock.words.errors import AskNotFound, Refused
 from penstock.words.text import neutralise
 
 
@@ -52,12 +52,11 @@ def _choose(
         return words[0], words[1]
     named = [ask for ask in waiting if words and ask["name"] == words[0]]
     if not named and len(waiting) != 1:
-        names = ", ".join(ask["name"] for ask in waiting)
-        raise AskNotFound(
-            f"{run_id} asks several things: {names}"
-            if waiting
-            else f"{run_id} asks nothing now"
-        )
+        if not waiting:
+            raise AskNotFound(f"{run_id} asks nothing now")
+        questions = ", ".join(f"{ask['name']} ({ask['question']})" for ask in waiting)
+        why = f"is missing, as {run_id} asks several things: {questions}"
+        raise Refused("NAME", why)
     ask = (named or waiting)[0]
     if words and not named:
         return ask["name"], words[0]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.log_file import database_option, readable
+from penstock.cli.log_file import database_option, readable, say_if_older
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 
 @click.command()
@@ -26,6 +26,7 @@ def audit(session: Session, database: Path | None, as_json: bool) -> None:
     path = database or session.paths().database
     with readable(path):
         checked = audit_file(path)
+    say_if_older(path)
     findings = [str(finding) for finding in checked.findings]
     if as_json:
         emit({"facts": checked.facts, "findings": findings})

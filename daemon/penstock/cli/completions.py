@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.output import show_line
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 
 @click.command()

@@ -46,7 +46,7 @@ async def open_daemon_for(
     elif address is not None:
         await off_loop(check_new, session, request)
     if address is not None:
-        async with open_client(address) as client:
+        async with open_client(address, session.heard) as client:
             yield client
         return
     from penstock.service.embedded import open_embedded
@@ -59,7 +59,7 @@ async def open_daemon_for(
         # What its log would say of the run, this command says better.
         logging.basicConfig(level=logging.CRITICAL)
     async with open_embedded(config, run_id, session.environ, log) as address:
-        async with open_client(address) as client:
+        async with open_client(address, session.heard) as client:
             yield client
 
 
@@ -70,7 +70,7 @@ async def running(session: Session) -> Address | None:
     """
     try:
         address = session.address()
-        async with open_client(address) as client:
+        async with open_client(address, session.heard) as client:
             await client.health()
     except DaemonUnreachable:
         if session.named or read_holder(session.paths().lock) is not None:

@@ -13,7 +13,7 @@ from penstock.cli.session import Session, json_option, pass_session, run_async
 
 if TYPE_CHECKING:
     from penstock.llm.context import Layers
-    from penstock.llm.routing import Window
+    from penstock.llm.routing import ContextWindow
 
 
 @click.command()
@@ -42,7 +42,7 @@ def context(
     show_line(f"--- together: {shown['tokens']} tokens{target}")
 
 
-async def _windows(session: Session) -> tuple[Window, ...]:
+async def _windows(session: Session) -> tuple[ContextWindow, ...]:
     """The configured chain; nothing is connected to."""
     from penstock.llm.models import open_models
 
@@ -63,7 +63,9 @@ async def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
     return layers_at(facts, at or (facts[-1].type if facts else None))
 
 
-def _shown(run_id: str, layers: Layers, windows: tuple[Window, ...]) -> dict[str, Any]:
+def _shown(
+    run_id: str, layers: Layers, windows: tuple[ContextWindow, ...]
+) -> dict[str, Any]:
     from penstock.llm.routing import choose
     from penstock.words.errors import ContextTooLarge
 

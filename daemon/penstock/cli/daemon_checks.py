@@ -6,11 +6,21 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+from penstock import __version__
 from penstock.cli.checks import Box, CheckResult, Findings
+from penstock.cli.service import units_of
 from penstock.cli.systemctl import lingers, require_manager, show_unit
-from penstock.cli.units import SERVICE, SOCKET
+from penstock.cli.units import (
+    SERVICE,
+    SOCKET,
+    unit_difference,
+    unit_folder,
+)
+from penstock.log.sqlite.migrations import log_version
+from penstock.log.sqlite.schema import VERSION
 from penstock.processes.containment import DAEMON_LEAF
 from penstock.words.address import read_token
+from penstock.words.config import MIB
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
 
 
@@ -70,6 +80,47 @@ def check_service(box: Box) -> Findings:
         yield CheckResult("service", "ok", f"{told['ActiveState']}; ends when you log out", fix)  # fmt: skip
     else:
         yield CheckResult("service", "ok", told["ActiveState"])
+
+
+def check_unit(box: Box) -> Findings:
+    """Whether the units are those that this version writes; nothing where there are none."""
+    folder = unit_folder(box.session.environ)
+    if not (folder / SERVICE).exists():
+        return
+    wanted = units_of(box.session)
+    for name, text in wanted.items():
+        try:
+            found = (folder / name).read_text(encoding="utf-8")
+        except OSError as error:
+            found = f"# {error}"
+        if difference := unit_difference(found, text):
+            fix = "`penstock service install` writes it anew and restarts the daemon"
+            yield CheckResult("unit", "warning", f"{name}: {difference}", fix)
+            return
+    yield CheckResult("unit", "ok", f"as penstock {__version__} writes it")
+
+
+def check_log(box: Box) -> Findings:
+    """The version of the log, and what is kept of before it was migrated."""
+    path = box.paths.database
+    yield CheckResult("log", *_judge_log(path))
+    for copy in sorted(path.parent.glob(f"{path.name}.v*")):
+        found = f"{copy} is the log before it was migrated ({copy.stat().st_size / MIB:.1f} MiB)"  # fmt: skip
+        fix = f"rm {copy}, if you will not go back to that version"
+        yield CheckResult("log copy", "ok", found, fix)
+
+
+def _judge_log(path: Path) -> tuple[Literal["ok", "failure"], str, str]:
+    if not path.exists():
+        return "ok", f"{path} will be made", ""
+    version = log_version(path) if path.is_file() else None
+    if version is None:
+        return "failure", f"{path} cannot be read", "`penstock audit` tells what is amiss"  # fmt: skip
+    if version > VERSION:
+        found = f"{path} has schema version {version}, of a newer penstock; this one knows {VERSION}"  # fmt: skip
+        return "failure", found, "install that version, or put back the copy it made"
+    later = f"; {VERSION} when the daemon has started" if version < VERSION else ""
+    return "ok", f"schema version {version}{later}", ""
 
 
 def check_containment(box: Box) -> Findings:

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from penstock.cli.journal import JOURNAL, JournalHandler, priority_of, stderr_is_journal
+from penstock.log.redaction import make_text_redaction
 from penstock.service.log_writer import DescriptorHandler, LogWriter
 from penstock.service.signals import LAST_WORDS_SECONDS
 from penstock.words.text import escape_json, neutralise
@@ -20,32 +21,48 @@ if TYPE_CHECKING:
     from penstock.words.config import Config
 
 
-class PlainFormatter(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
+    """A form of records. What `redact` takes out is in none: the log quotes hooks and programs."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def _message(self, record: logging.LogRecord) -> str:
+        """What it says, with the traceback."""
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return self._redact(text)
+
+
+class PlainFormatter(RedactingFormatter):
     """Time, level and message; one record is one line, whatever it says."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
         text = (
-            f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()} {_message(record)}"
+            f"{moment:%Y-%m-%d %H:%M:%S} {record.levelname.lower()}"
+            f" {self._message(record)}"
         )
         return _one_line(text)
 
 
-class JournalFormatter(logging.Formatter):
+class JournalFormatter(RedactingFormatter):
     """`<6>message`: journald knows the time and reads the level."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{priority_of(record.levelno)}>{_one_line(_message(record))}"
+        return f"<{priority_of(record.levelno)}>{_one_line(self._message(record))}"
 
 
-class MessageFormatter(logging.Formatter):
+class MessageFormatter(RedactingFormatter):
     """The message alone: the journal's own records keep the rest as fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return neutralise(_message(record))
+        return neutralise(self._message(record))
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(RedactingFormatter):
     """One JSON object per line, times in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -58,7 +75,7 @@ class JsonFormatter(logging.Formatter):
             "at": at,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": self._message(record),
         }
         return escape_json(json.dumps(line, ensure_ascii=False))
 
@@ -91,11 +108,12 @@ def _formatted(
     config: Config, environ: Mapping[str, str], handler: logging.Handler
 ) -> logging.Handler:
     """The handler, or one for the journal in its place, with the form that suits its reader."""
+    redact = make_text_redaction(config.redact)
     journal = not config.log_json and stderr_is_journal(environ)
-    handler.setFormatter(_formatter(config, journal=journal))
+    handler.setFormatter(_formatter(config, redact, journal=journal))
     if journal and os.path.exists(JOURNAL):
         handler = JournalHandler(handler)
-        handler.setFormatter(MessageFormatter())
+        handler.setFormatter(MessageFormatter(redact))
     return handler
 
 
@@ -114,17 +132,12 @@ def _install(config: Config, handler: logging.Handler) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _formatter(config: Config, *, journal: bool) -> logging.Formatter:
+def _formatter(
+    config: Config, redact: Callable[[str], str], *, journal: bool
+) -> logging.Formatter:
     if config.log_json:
-        return JsonFormatter()
-    return JournalFormatter() if journal else PlainFormatter()
-
-
-def _message(record: logging.LogRecord) -> str:
-    text = record.getMessage()
-    if record.exc_info:
-        text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return text
+        return JsonFormatter(redact)
+    return JournalFormatter(redact) if journal else PlainFormatter(redact)
 
 
 def _one_line(text: str) -> str:

@@ -14,7 +14,7 @@ from penstock.cli.output import Word, emit, show_line
 from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, StartRefused
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 
@@ -23,6 +23,8 @@ CHECKS: tuple[Callable[[Box], Findings], ...] = (
     daemon_checks.check_token,
     daemon_checks.check_port,
     daemon_checks.check_service,
+    daemon_checks.check_unit,
+    daemon_checks.check_log,
     daemon_checks.check_containment,
     daemon_checks.check_models,
     checks.check_git,

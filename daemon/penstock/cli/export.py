@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from penstock.cli.log_file import database_option, readable
+from penstock.cli.log_file import database_option, readable, say_if_older
 from penstock.cli.output import json_lines, say
 from penstock.cli.session import Session, pass_session
 
@@ -38,5 +38,6 @@ def export(
         os.umask(0o077)
     with readable(path):
         count = export_file(path, json_lines(out), with_secrets=with_secrets)
+    say_if_older(path)
     without = "" if with_secrets else ", without the values of --env (--with-secrets)"
     say(f"{count} facts exported{without}")

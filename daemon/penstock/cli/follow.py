@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
-from penstock.cli.options import after_option, run_argument
-from penstock.cli.relay import exit_of, write_to_end
+from penstock.cli.notes import RunNotes
+from penstock.cli.options import after_option, quiet_option, run_argument
+from penstock.cli.patience import open_telling
+from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.exits import CODES_OF_RUNS, in_a_line
 
 
-@click.command()
+@click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
 @run_argument
 @after_option
 @json_option
+@quiet_option
 @pass_session
-def follow(session: Session, run_id: str, after: int, as_json: bool) -> None:
+def follow(
+    session: Session, run_id: str, after: int, as_json: bool, quiet: bool
+) -> None:
     """A run from its beginning to its end, live; exits as the run ended.
 
     Ctrl-C leaves; the run goes on.
@@ -25,9 +32,15 @@ def follow(session: Session, run_id: str, after: int, as_json: bool) -> None:
 
     async def work() -> int:
         async with open_source(session, run_id) as source:
-            kind = (await source.view(run_id))["kind"]
-            async with open_writer(kind, json_wanted=as_json, quiet=False) as writer:
-                end = await write_to_end(source, run_id, writer, after)
-        return exit_of(end)
+            view = await source.view(run_id)
+            async with open_writer(
+                view["kind"], json_wanted=as_json, quiet=quiet
+            ) as writer:
+                notes = RunNotes.of_view(run_id, view, writer)
+                async with open_telling(source.client, notes, quiet=quiet):
+                    await write_to_end(source, run_id, notes, after)
+        return tell_end(notes, quiet=quiet)
 
-    raise click.exceptions.Exit(run_detachable(work, run_id))
+    with failures_in_json(as_json):
+        code = run_detachable(work, run_id)
+    raise click.exceptions.Exit(code)

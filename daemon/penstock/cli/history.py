@@ -39,6 +39,10 @@ class RunSource(Protocol):
 
     async def view(self, run_id: str) -> dict[str, Any]: ...
 
+    async def why(self, run_id: str) -> dict[str, Any]:
+        """Why it is where it is, as `GET /runs/{id}/why` tells it."""
+        ...
+
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         """The next facts above `after`; [] at the end."""
         ...
@@ -61,6 +65,9 @@ class LiveSource:
     async def view(self, run_id: str) -> dict[str, Any]:
         return await self.client.run(run_id)
 
+    async def why(self, run_id: str) -> dict[str, Any]:
+        return await self.client.why(run_id)
+
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         page = await self.client.events(run_id, after=after, limit=PAGE)
         return [Recorded.from_wire(data) for data in page["events"]]
@@ -82,6 +89,11 @@ class FileSource:
 
     async def view(self, run_id: str) -> dict[str, Any]:
         return (await self._reading().reply(one_form(run_id))).model_dump(mode="json")
+
+    async def why(self, run_id: str) -> dict[str, Any]:
+        from penstock.runs.why import explain_alone
+
+        return explain_alone(await self._reading().view(one_form(run_id))).to_json()
 
     def _reading(self) -> Reader:
         from penstock.runs.reader import Reader
@@ -145,7 +157,7 @@ async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]
     """The embedded log that has this run, else the daemon."""
     path = await off_loop(find_log, session, run_id)
     if path is None:
-        async with open_client(session.address()) as client:
+        async with open_client(session.address(), session.heard) as client:
             yield LiveSource(client)
         return
     async with open_log(session, path) as source:
@@ -162,25 +174,36 @@ async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
         # It holds its log all the same, which tells how far it has come.
         say(f"{error}; this is what its log holds now")
     if address is not None:
-        async with open_client(address) as client:
+        async with open_client(address, session.heard) as client:
             yield LiveSource(client)
         return
     from penstock.service.embedded import repair_left
 
     config, _ = session.config()
-    async with open_file(path, life=f"reader/{secrets.token_hex(8)}") as store:
-        await repair_left(store, path, config)
+    life = f"reader/{secrets.token_hex(8)}"
+    async with open_file(path, life) as store:
+        if not await repair_left(store, path, config):
+            if store.copy_of is not None:
+                session.say_once(
+                    f"what an older penstock recorded (schema version {store.copy_of}) is shown from"
+                    " a copy; its logs are left as they are"
+                )
+            yield FileSource(store)
+            return
+    async with open_file(path, life) as store:
         yield FileSource(store)
 
 
 @asynccontextmanager
 async def open_file(
-    path: Path, life: str, *, alone: bool = False
+    path: Path, life: str, *, alone: bool = False, migration_copy: bool = True
 ) -> AsyncIterator[SqliteStore]:
-    """The log in a file that no daemon holds; `alone` to write into it."""
+    """The log in a file that no daemon holds; `alone` to write into it, and so to migrate it."""
+    from penstock.log.sqlite.migrations import MigrationPolicy
     from penstock.log.sqlite.store import open_sqlite, threads
 
+    policy = MigrationPolicy(copy=migration_copy, tell=say)
     async with open_sqlite(
-        path, life=life, run_blocking=threads(1), alone=alone
+        path, life=life, run_blocking=threads(1), alone=alone, migration=policy
     ) as store:
         yield store

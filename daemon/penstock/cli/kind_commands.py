@@ -12,6 +12,7 @@ import click
 from penstock.cli.archives import check_new
 from penstock.cli.flags import absolute, options_of, path_names
 from penstock.cli.output import emit, show_line
+from penstock.cli.replies import tell_replayed
 from penstock.cli.run_options import (
     RunOptions,
     common_options,
@@ -19,10 +20,10 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
+from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.inherited import passed_on
-from penstock.words.problems import Exit
+from penstock.words.exits import PROGRAM_KIND, Exit
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
@@ -48,7 +49,13 @@ class Kinds(click.Group):
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "command":
+        command = self._make_command(ctx, cmd_name)
+        if command is not None:
+            command.epilog = self.epilog
+        return command
+
+    def _make_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == PROGRAM_KIND:
             return _command_of_programs(self.execute)
         found = find_kind(session_of(ctx), cmd_name)
         return None if found is None else _command_of(self.execute, cmd_name, *found)
@@ -104,7 +111,7 @@ def _command_of(
 
     return click.Command(
         name,
-        params=[*parameters, *common_parameters()],
+        params=[*parameters, *common_parameters(parameters)],
         callback=callback,
         help=summary,
     )
@@ -160,7 +167,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
         if tty:
             inputs |= _terminal(options)
         inputs |= _surroundings(session, options)
-        ctx.exit(execute(session, options.request("command", inputs), options))
+        ctx.exit(execute(session, options.request(PROGRAM_KIND, inputs), options))
 
     return command
 
@@ -170,9 +177,11 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
     def work(client: SyncClient) -> dict[str, Any]:
         check_new(session, request)
-        return client.submit(request, wait=options.block)
+        asked = with_caller(request, session.environ, client.address)
+        return client.submit(asked, wait=options.block)
 
     reply = session.call(work)
+    tell_replayed(reply)
     if options.as_json:
         emit(reply)
     else:
@@ -191,11 +200,20 @@ def _terminal(options: RunOptions) -> dict[str, Any]:
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
-    """The caller's folder and environment."""
-    cwd = absolute(options.cwd or ".")
-    if not os.path.isdir(cwd):
-        raise Refused("--cwd", f"there is no folder {cwd}")
-    return {"cwd": cwd, "env": caller_environment(session.environ, options.env)}
+    """The caller's folder, and the variables that are part of what the run is.
+
+    `--inputs` may name both; flags go before it.
+    """
+    found: dict[str, Any] = {}
+    if options.cwd or options.inputs.get("cwd") is None:
+        found["cwd"] = cwd = absolute(options.cwd or ".")
+        if not os.path.isdir(cwd):
+            raise Refused("--cwd", f"there is no folder {cwd}")
+    if options.env:
+        said = options.inputs.get("env")
+        wanted = wanted_variables(session.environ, options.env)
+        found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
+    return found
 
 
 def _located(text: str) -> str:
@@ -205,14 +223,11 @@ def _located(text: str) -> str:
     return absolute(text)
 
 
-def caller_environment(
+def wanted_variables(
     environ: Mapping[str, str], wanted: Iterable[str]
 ) -> dict[str, str]:
-    """The allow-listed values, and those asked for by `--env NAME` or `--env NAME=VALUE`.
-
-    Refused if a name alone is not set here.
-    """
-    passed = passed_on(environ)
+    """What is asked for by `--env NAME` or `--env NAME=VALUE`. Refused if a name is not set here."""
+    passed: dict[str, str] = {}
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from penstock.cli.output import say
 from penstock.words.errors import LogDamaged, StartRefused
 
 database_option = click.option(
@@ -16,6 +17,18 @@ database_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="This file instead of the daemon's own.",
 )
+
+
+def say_if_older(path: Path) -> None:
+    """A word on a log of an older version, which is read as it is."""
+    from penstock.log.sqlite.migrations import log_version
+    from penstock.log.sqlite.schema import VERSION
+
+    if (found := log_version(path)) is not None and found < VERSION:
+        say(
+            f"the log {path} has schema version {found}; it is read as it is, and the daemon"
+            f" migrates it to {VERSION} when it starts"
+        )
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ import click
 
 from penstock import __version__
 from penstock.cli.session import Session
-from penstock.unforeseen import guarded, open_streams
+from penstock.unforeseen import guarded, let_go, open_streams, tell_unforeseen
 from penstock.words.errors import PenstockError
+from penstock.words.exits import CODES, RUN_VERBS, Exit, in_a_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -79,8 +81,6 @@ _SUMMARIES = {
 }
 #: Entry points of this group are verbs of other packages: `name = "module:command"`.
 VERB_GROUP = "penstock.verbs"
-#: The exit code of a command that was called wrongly, as click has it.
-USAGE = 2
 #: Characters told before and after one that is none.
 AROUND = 20
 
@@ -126,14 +126,37 @@ class LazyGroup(click.Group):
                     [(name, _summary(point)) for name, point in others.items()]
                 )
 
+    def make_context(self, *args: Any, **others: Any) -> click.Context:
+        """Read the options that stand before the verb."""
+        with _quoting_harmlessly():
+            return super().make_context(*args, **others)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; an error of ours becomes its sentence and its exit code."""
+        """Run the verb; an error becomes its sentence and its exit code.
+
+        Where the codes are a program's, so does one that nobody foresaw: 125 must not be another.
+        """
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (Exception, BaseExceptionGroup) as error:
+            if ctx.invoked_subcommand not in RUN_VERBS:
+                raise
+            tell_unforeseen(error, "penstock", debug=ctx.obj.debug)
+            # What stdout did not take must not fail a second time.
+            let_go()
+            raise click.exceptions.Exit(Exit.PENSTOCK) from None
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
+            with _quoting_harmlessly():
+                return super().invoke(ctx)
         except PenstockError as error:
             from penstock.words.problems import exit_code_of
 
-            raise Failure(str(error), exit_code_of(error)) from None
+            code = exit_code_of(error, ctx.invoked_subcommand)
+            raise Failure(str(error), code) from None
         except (KeyboardInterrupt, click.Abort):
             raise Failure("interrupted", 128 + signal.SIGINT) from None
         except BrokenPipeError:
@@ -146,7 +169,20 @@ class LazyGroup(click.Group):
                 raise
             around = error.object[max(0, error.start - AROUND) : error.end + AROUND]
             why = f"{around!r} is not UTF-8; arguments and values must be"
-            raise Failure(why, USAGE) from None
+            raise Failure(why, Exit.USAGE) from None
+
+
+@contextmanager
+def _quoting_harmlessly() -> Iterator[None]:
+    """What click says of a wrong call quotes it as it was; a script may have passed on anything."""
+    try:
+        yield
+    except click.ClickException as error:
+        from penstock.words.text import neutralise
+
+        # Final for those who make one; it is read when the error is shown.
+        error.message = neutralise(error.message)  # type: ignore[misc]
+        raise
 
 
 def _load(verb: str) -> click.Command:
@@ -185,6 +221,8 @@ def _summary(point: EntryPoint) -> str:
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Exit codes: {in_a_line(CODES)}. `run`, `follow` and `wait` end as their run did: "
+    "`penstock wait --help`.",
 )
 @click.option(
     "--url", metavar="URL", help="The daemon: http://host:port or unix:/path."
@@ -204,9 +242,7 @@ def cli(
 ) -> None:
     """Meter work into processes and language models, and prove how each run ended.
 
-    Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 run failed, 2 usage,
-    3 not found, 4 conflict, 69 no daemon, 70 not foreseen, 74 log lost, 75 queue full,
-    77 not allowed, 124 timeout, 130 interrupted, 143 cancelled.
+    Data goes to stdout, everything else to stderr.
     """
     ctx.obj = Session(environ=os.environ, url=url, config_file=config_file, debug=debug)
     if ctx.invoked_subcommand is None:

@@ -62,9 +62,13 @@ async def carry(session: Session) -> None:
     """Carry messages between stdin, stdout and a daemon."""
     import trio
 
+    from penstock.carried import keep_late_code
     from penstock.cli.stdio import open_pipe
     from penstock.client.bridge import open_bridge
+    from penstock.client.surroundings import caller_of
 
+    # An agent stays for days, and an upgrade may come meanwhile.
+    keep_late_code()
     with (
         open_pipe() as pipe,
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
@@ -78,7 +82,9 @@ async def carry(session: Session) -> None:
             nursery.start_soon(leave_on_signal)
             async with (
                 open_daemon(session) as address,
-                open_bridge(address, pipe.send) as bridge,
+                open_bridge(
+                    address, pipe.send, caller_of(session.environ, address)
+                ) as bridge,
             ):
                 await carry_messages(pipe, bridge)
             nursery.cancel_scope.cancel(reason="the agent has left")

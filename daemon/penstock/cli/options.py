@@ -16,6 +16,8 @@ from penstock.words.text import neutralise
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
+#: The label that `--name` sets.
+NAME_LABEL = "name"
 
 
 def complete_run(
@@ -49,6 +51,11 @@ after_option = click.option(
 )
 group_option = click.option(
     "--group", "-g", help="Only this group of the configuration."
+)
+
+
+quiet_option = click.option(
+    "--quiet", "-q", is_flag=True, help="No progress; only data and failures."
 )
 
 

@@ -1,11 +1,13 @@
 """How data looks on stdout, and everything else on stderr: the one way out of every verb.
 
 What goes to a terminal was written by programs, models and strangers: here, and only here, it is
-made harmless. A pipe or a file gets the text as it is.
+made harmless. A pipe or a file gets the text as it is. What a program printed keeps its colours on a
+terminal, and nothing else that one would obey.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -16,7 +18,11 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import click
 
+from penstock.words.display import TerminalText
 from penstock.words.text import escape_json, neutralise
+
+#: Columns of a terminal that does not say how many it has.
+USUAL_COLUMNS = 80
 
 #: By state; None is the terminal's own.
 COLOURS: Mapping[str, str | None] = {
@@ -50,7 +56,8 @@ def show_line(*pieces: str | Word, err: bool = False) -> None:
         neutralise(piece) if on_terminal and isinstance(piece, str) else str(piece)
         for piece in pieces
     ]
-    click.echo("".join(shown), err=err)
+    # Colours are ours, and decided; click would take them out of a pipe, and out of data.
+    click.echo("".join(shown), err=err, color=True)
 
 
 def emit(data: Any, *, indent: int | None = None) -> None:
@@ -102,13 +109,49 @@ def say(text: str) -> None:
     click.echo(f"penstock: {neutralise(text)}", err=True)
 
 
-def colour_wanted() -> bool:
-    """Only on a terminal, and never against NO_COLOR."""
-    return (
-        sys.stdout.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
-    )
+class Outlet:
+    """Stdout or stderr, for what a program wrote, in pieces; `flush` brings it out.
+
+    A pipe or a file gets the bytes. A terminal gets what they look like on one; `raw`: the bytes.
+    """
+
+    def __init__(self, *, err: bool = False, raw: bool = False) -> None:
+        self._stream = _stream(err=err)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._shown: TerminalText | None = None
+        if self._stream.isatty() and not raw:
+            self._shown = TerminalText(
+                lambda: _columns(self._stream),
+                colour=colour_wanted(err=err),
+                redraw=os.environ.get("TERM") != "dumb",
+            )
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether it shows what it gets on a terminal, where the other one may write too."""
+        return self._shown is not None
+
+    def write(self, data: bytes) -> None:
+        """Write the next piece."""
+        if self._shown is None:
+            self._stream.buffer.write(data)
+        else:
+            self._stream.write(self._shown.feed(self._decoder.decode(data)))
+
+    def finish(self, *, line_end: bool = False) -> None:
+        """Write what was held back; with `line_end` a word of ours follows, on a line of its own."""
+        if self._shown is not None:
+            rest = self._shown.feed(self._decoder.decode(b"", final=True))
+            self._stream.write(rest + self._shown.finish(line_end=line_end))
+
+
+def colour_wanted(*, err: bool = False) -> bool:
+    """On a terminal that has colours, or with FORCE_COLOR, and never against NO_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if forced := os.environ.get("FORCE_COLOR"):
+        return forced != "0"
+    return _stream(err=err).isatty() and os.environ.get("TERM") != "dumb"
 
 
 def local_time(moment: str | None) -> str:
@@ -133,7 +176,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             place = heads.index("STATE")
             padded[place] = str(state_word(row[place], widths[place]))
         # Each cell is harmless by now, and colours are ours.
-        click.echo("  ".join(padded).rstrip())
+        click.echo("  ".join(padded).rstrip(), color=True)
 
 
 def fields(pairs: Mapping[str, Any]) -> None:
@@ -153,6 +196,13 @@ def fields(pairs: Mapping[str, Any]) -> None:
 
 def _stream(*, err: bool) -> TextIO:
     return sys.stderr if err else sys.stdout
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
+    except (OSError, ValueError):
+        return USUAL_COLUMNS
 
 
 def _cell(text: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import click
@@ -16,6 +18,7 @@ from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.exits import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
         Prune,
         Pruned,
     )
+    from penstock.runs.retention import PruneRound
     from penstock.words.config import Config
 
 
@@ -45,7 +49,11 @@ MOST_DAYS = 36_500
 def prune(
     session: Session, older_than: float | None, keep: int | None, as_json: bool
 ) -> None:
-    """Forget old ended runs, while no daemon is running; a running one does so by itself."""
+    """Forget old ended runs, while no daemon is running; a running one does so by itself.
+
+    Exits with 1 if a folder had to be left, or a run whose log is damaged; the next prune, of the
+    daemon too, tries them again.
+    """
     import secrets
 
     from penstock.cli.history import open_file
@@ -53,19 +61,46 @@ def prune(
     config, _ = session.config()
     paths = session.paths(config)
     seconds = config.retention_seconds if older_than is None else older_than * 86400
-    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    logs = [_EmbeddedLog(file, newest_moment(file)) for file in _embedded(paths)]
 
-    async def work() -> list[str]:
+    async def work() -> _Done:
         async with open_file(
-            paths.database, life=secrets.token_hex(8), alone=True
+            paths.database,
+            life=secrets.token_hex(8),
+            alone=True,
+            migration_copy=config.migration_copy,
         ) as store:
             return await _prune(store, config, paths, seconds, keep)
 
-    forgotten: list[str] = []
+    done = _Done()
     if paths.database.exists():
         with _no_daemon(paths.lock):
-            forgotten = run_async(work)
-    _show_forgotten(forgotten + forget_embedded(paths, before), as_json)
+            done = run_async(work)
+    # A clock that is ahead must not make everything old.
+    newest = max([*(log.newest for log in logs), *done.newest], default=None)
+    reference = min(datetime.now(UTC), newest) if newest else datetime.now(UTC)
+    for log in logs:
+        if log.newest < reference - timedelta(seconds=seconds):
+            _forget_embedded(paths, log.file, done)
+    _show(done, as_json)
+    raise click.exceptions.Exit(Exit.RUN_FAILED if done.left or done.damaged else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _EmbeddedLog:
+    file: Path
+    newest: datetime
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was done, and what was not."""
+
+    forgotten: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    #: When the newest fact of the daemon's log was recorded, if it has one.
+    newest: list[datetime] = field(default_factory=list)
 
 
 @contextmanager
@@ -86,7 +121,7 @@ def _no_daemon(lock: Path) -> Iterator[None]:
 
 async def _prune(
     store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
-) -> list[str]:
+) -> _Done:
     """As many of the daemon's own rounds as there are."""
     from penstock.runs.retention import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
@@ -97,54 +132,108 @@ async def _prune(
             raise result
         return result
 
-    pruning = Pruning(config, commit, remove_folder, paths.workspace)
+    pruning = Pruning(config, commit, remove_folder, paths.workspace, say)
     now = datetime.now(UTC)
+    newest = await newest_fact_at(store)
     # A clock that is ahead must not make everything old.
-    reference = min(now, await newest_fact_at(store) or now)
-    forgotten: list[str] = []
+    reference = min(now, newest or now)
+    done = _Done(newest=[newest] if newest else [])
     more = True
     while more:
-        some, more = await pruning.round(reference, older_than=older_than, keep=keep)
-        forgotten += some
-    return forgotten
+        some: PruneRound = await pruning.round(
+            reference, older_than=older_than, keep=keep
+        )
+        done.forgotten += some.forgotten
+        # Each round tries all of them, so the last one knows.
+        done.left, done.damaged, more = some.left, some.damaged, some.more
+    return done
 
 
-def forget_embedded(paths: Paths, before: datetime) -> list[str]:
-    """Remove the logs of embedded daemons that were last written before then; the files' names.
+def _embedded(paths: Paths) -> list[Path]:
+    return sorted(paths.embedded.glob("*.db"))
 
-    What a killed one left of its run's folder goes with the log.
+
+def newest_moment(file: Path) -> datetime:
+    """When the newest fact of a log was recorded; of one that tells none, when it was written."""
+    from penstock.words.values import to_moment
+
+    found = _ask(file, "SELECT at FROM events ORDER BY position DESC LIMIT 1")
+    with suppress(TypeError, OverflowError):
+        if found:
+            return to_moment(found[0][0])
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        # Its daemon, or another prune, has just taken it away.
+        return datetime.now(UTC)
+
+
+def _ask(file: Path, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a log that may be damaged, or no log at all; then there are none."""
+    # Late: mostly there is no such file.
+    import sqlite3
+
+    try:
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            return db.execute(sql).fetchall()
+    except sqlite3.Error:
+        return []
+
+
+def _forget_embedded(paths: Paths, file: Path, done: _Done) -> None:
+    """Remove the log of an embedded daemon, and before it the folders of its runs.
+
+    A log whose folders cannot be removed stays: it is what the next prune knows them by.
     """
     from penstock.log.sqlite.database import hold_inode, hold_lock
+
+    lock, name = file.with_suffix(".lock"), unquote(file.stem)
+    try:
+        with hold_lock(lock), hold_inode(file):
+            if not _remove_folders(paths, {name, *_runs_of(file)}):
+                done.left.append(name)
+                return
+            for part in (
+                f"{file.name}-wal",
+                f"{file.name}-shm",
+                # Copies of before it was migrated.
+                *(copy.name for copy in file.parent.glob(f"{escape(file.name)}.v*")),
+                file.name,
+                lock.name,
+            ):
+                file.with_name(part).unlink(missing_ok=True)
+    except StartRefused:
+        # Its daemon is at work; a run may be silent for as long as it likes.
+        return
+    done.forgotten.append(name)
+
+
+def _runs_of(file: Path) -> set[str]:
+    """The runs of a log: a killed daemon left folders of the children of its run too."""
+    rows = _ask(file, "SELECT run_id FROM runs WHERE key > 0")
+    return {run_id for (run_id,) in rows if isinstance(run_id, str)}
+
+
+def _remove_folders(paths: Paths, run_ids: set[str]) -> bool:
+    """Whether they are gone; each that is not is told."""
     from penstock.service.environment import remove_tree
 
-    removed: list[str] = []
-    for file in sorted(paths.embedded.glob("*.db")):
-        if file.stat().st_mtime >= before.timestamp():
-            continue
-        lock = file.with_suffix(".lock")
-        try:
-            with hold_lock(lock), hold_inode(file):
-                for name in (
-                    f"{file.name}-wal",
-                    f"{file.name}-shm",
-                    file.name,
-                    lock.name,
-                ):
-                    file.with_name(name).unlink(missing_ok=True)
-        except StartRefused:
-            # Its daemon is at work; a run may be silent for as long as it likes.
-            continue
-        folder = paths.workspace(unquote(file.stem))
+    gone = True
+    for run_id in sorted(run_ids):
+        folder = paths.workspace(run_id)
         try:
             remove_tree(folder)
         except OSError as error:
-            say(f"the folder {folder} of a forgotten run is left: {error}")
-        removed.append(file.stem)
-    return removed
+            say(f"the folder {folder} of a run is left, and its log: {error}")
+            gone = False
+    return gone
 
 
-def _show_forgotten(names: list[str], as_json: bool) -> None:
+def _show(done: _Done, as_json: bool) -> None:
     if as_json:
-        emit({"runs": names})
-    else:
-        say(f"{len(names)} runs forgotten")
+        emit({"runs": done.forgotten, "left": done.left, "damaged": done.damaged})
+        return
+    rest = [f"{len(done.left)} folders left"] if done.left else []
+    rest += [f"{len(done.damaged)} damaged runs kept"] if done.damaged else []
+    say(", ".join([f"{len(done.forgotten)} runs forgotten", *rest]))

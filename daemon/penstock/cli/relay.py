@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.cli.history import RunSource
 from penstock.cli.output import say
-from penstock.cli.render import Ended, FactWriter, ended
+from penstock.cli.render import FactWriter
 from penstock.client import (
     Client,
     EpochChanged,
@@ -14,43 +14,38 @@ from penstock.client import (
     Skipped,
     WentBack,
 )
-from penstock.words.problems import Exit
 
 
 async def write_to_end(
     source: RunSource, run_id: str, writer: FactWriter, after: int
-) -> Ended | None:
+) -> None:
     """Write the run's facts above `after`, to its end."""
-    if source.client is None:
-        return await write_recorded(source, run_id, writer, after)
-    return await write_live(source.client, run_id, writer, after=after)
+    # A stream of a run whose end lies before `after` would be opened again and again.
+    if source.client is None or (await source.view(run_id)).get("ended_at"):
+        await write_recorded(source, run_id, writer, after)
+    else:
+        await write_live(source.client, run_id, writer, after=after)
 
 
 async def write_recorded(
     source: RunSource, run_id: str, writer: FactWriter, after: int
-) -> Ended | None:
+) -> None:
     """Write what is recorded by now."""
-    end = None
     while facts := await source.page(run_id, after):
         await writer.write(facts)
         after = facts[-1].position
-        end = ended(facts[-1]) or end
-    return end
 
 
 async def write_live(
     client: Client, run_id: str, writer: FactWriter, *, after: int = 0
-) -> Ended | None:
+) -> None:
     """Write a run's facts above `after`, until its end."""
-    end = None
     async with client.follow(run_id, after=after) as stream:
         async for news in stream:
             if isinstance(news, Facts):
                 await writer.write(news.facts)
-                end = ended(news.facts[-1]) or end
             else:
                 notice(news)
-    return end
 
 
 def notice(news: News) -> None:
@@ -69,13 +64,3 @@ def notice(news: News) -> None:
             say("the daemon has another log now; reading it from its beginning")
         case _:
             pass
-
-
-def exit_of(end: Ended | None) -> int:
-    """The exit code of a run's end, after its sentence; a story without an end is a failure."""
-    if end is None:
-        say("the run has not ended, as far as its log goes")
-        return Exit.RUN_FAILED
-    if end.sentence:
-        say(end.sentence)
-    return end.code

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import trio
 
-from penstock.cli.output import flush, put, put_json
-from penstock.words.events import TERMINAL_TYPES
+from penstock.cli.output import Outlet, flush, put, put_json, say
+from penstock.words.events import TERMINAL_TYPES, Log
+from penstock.words.output_lines import OutputLines
+from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
 
@@ -44,47 +48,147 @@ def as_json(fact: Recorded) -> Piece:
     return "json", fact.wire().decode() + "\n"
 
 
-def only_types(
-    types: frozenset[str], render: Callable[[Recorded], Piece | None]
-) -> Callable[[Recorded], Piece | None]:
-    """The same rendering for facts of these types; of all if there are none."""
-    return lambda fact: render(fact) if not types or fact.type in types else None
+def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
+    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
 
-
-def as_output(fact: Recorded) -> Piece | None:
-    """A process's output where it was meant to go; of the rest only what is missing from it."""
-    event: Any = fact.event
-    if fact.type == "log":
-        return ("stdout" if event.stream == "stdout" else "stderr"), neutralise(
-            event.text
-        )
-    if fact.type == "log.truncated":
-        return "stderr", f"penstock: {sentence_of(fact)}\n"
-    return None
-
-
-def as_story(fact: Recorded) -> Piece | None:
-    """One line per fact worth a person's time; `ended` tells the last one."""
-    if fact.type in TERMINAL_TYPES or (said := sentence_of(fact)) is None:
-        return None
-    hint = " (penstock answer)" if fact.type == "ask.raised" else ""
-    return _line(fact, said + hint)
-
-
-def make_story() -> Callable[[Recorded], Piece | None]:
-    """The same with a line for each new step; how far it is would fill a file."""
-    steps = [""]
-
-    def render(fact: Recorded) -> Piece | None:
-        if fact.type != "progress":
-            return as_story(fact)
-        step = getattr(fact.event, "step", "")
-        if step == steps[0]:
-            return None
-        steps[0] = step
-        return _line(fact, step)
+    def render(fact: Recorded) -> Piece:
+        stream, line = as_json(fact)
+        if (ended := exit_of_fact(kind, fact)) is not None:
+            members = json.dumps(exit_json(ended), separators=(",", ":"))
+            line = f"{members[:-1]},{line[1:]}"
+        return stream, line
 
     return render
+
+
+def only_types(
+    types: frozenset[str],
+    render: Callable[[Recorded], Piece | None],
+    streams: frozenset[Stream] = STREAMS,
+) -> Callable[[Recorded], Piece | None]:
+    """The same rendering for facts of these types, of all if there are none, and of these streams."""
+
+    def wanted(fact: Recorded) -> bool:
+        of_stream = getattr(fact.event, "stream", None) in (None, *streams)
+        return of_stream and (not types or fact.type in types)
+
+    return lambda fact: render(fact) if wanted(fact) else None
+
+
+class OutputWriter:
+    """Writes a process's output where it was meant to go; of the rest only what is missing from it.
+
+    In the order in which it was read. Words of ours stand on stderr, on lines of their own.
+    """
+
+    def __init__(
+        self,
+        streams: frozenset[Stream] = STREAMS,
+        *,
+        raw: bool = False,
+    ) -> None:
+        """`streams` to write. `raw`: exact on a terminal too."""
+        out, err = Outlet(raw=raw), Outlet(err=True, raw=raw)
+        outlets: dict[Stream, Outlet] = {"stdout": out, "stderr": err, "pipeline": err}
+        self._outlets = {name: outlets[name] for name in streams}
+        self._last: Outlet | None = None
+        self._last_shown: Outlet | None = None
+        #: Bytes that are no longer kept, since the last piece that is.
+        self._missing: dict[Stream, int] = {}
+
+    async def write(self, facts: Iterable[Recorded]) -> None:
+        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
+        told = list(facts)
+        await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
+
+    async def finish(self) -> None:
+        """Say what is missing behind the last piece, when no end of the run does."""
+        await trio.to_thread.run_sync(self._say_missing, abandon_on_cancel=True)
+
+    async def write_pieces(self, pieces: Iterable[Log]) -> None:
+        """Write what these hold."""
+        told = list(pieces)
+        await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
+
+    def _write_all(self, pieces: list[Log]) -> None:
+        for piece in pieces:
+            self._write_piece(piece)
+        flush()
+
+    def _write(self, facts: list[Recorded]) -> None:
+        for fact in facts:
+            if isinstance(fact.event, Log):
+                self._write_piece(fact.event)
+            elif fact.type == "log.truncated":
+                self._say(sentence_of(fact) or "")
+            elif fact.type in TERMINAL_TYPES:
+                self._say_missing()
+                # What is said of the end stands on a line of its own; so does the next prompt.
+                self._finish(line_end=True)
+        flush()
+
+    def _write_piece(self, piece: Log) -> None:
+        outlet, data = self._outlets.get(piece.stream), bytes_of(piece)
+        if outlet is None:
+            return
+        if data is None:
+            self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
+            return
+        self._say_missing()
+        if self._last is not outlet:
+            flush()
+        self._last = outlet
+        if outlet.on_terminal:
+            self._last_shown = outlet
+        outlet.write(data)
+
+    def _say_missing(self) -> None:
+        for stream, count in self._missing.items():
+            self._say(f"{count} bytes of {stream} are no longer kept")
+        self._missing.clear()
+
+    def _say(self, text: str) -> None:
+        self._finish(line_end=True)
+        flush()
+        say(text)
+
+    def _finish(self, *, line_end: bool) -> None:
+        outlets = {id(outlet): outlet for outlet in self._outlets.values()}
+        for outlet in outlets.values():
+            # Both may be on one terminal; the cursor is where the last one left it.
+            outlet.finish(line_end=line_end and outlet is self._last_shown)
+
+
+class Story:
+    """What happens in a run, in lines worth a person's time; `tell_end` tells how it ended.
+
+    What its programs print is told line by line, however the pieces were cut.
+    """
+
+    def __init__(self) -> None:
+        self._output = OutputLines()
+        self._step = ""
+
+    def tell(self, fact: Recorded) -> Piece | None:
+        """What a fact has to tell, but for how far the run is."""
+        if isinstance(fact.event, Log):
+            return _lines(fact, [line.text for line in self._output.feed(fact.event)])
+        if fact.type in TERMINAL_TYPES:
+            return _lines(fact, [line.text for line in self._output.finish()])
+        if (said := sentence_of(fact)) is None:
+            return None
+        hint = " (penstock answer)" if fact.type == "ask.raised" else ""
+        return _lines(fact, [said + hint])
+
+    def tell_steps(self, fact: Recorded) -> Piece | None:
+        """The same with a line for each new step; how far it is would fill a file."""
+        if fact.type != "progress":
+            return self.tell(fact)
+        step = getattr(fact.event, "step", "")
+        if step == self._step:
+            return None
+        self._step = step
+        return _lines(fact, [step])
 
 
 @dataclass
@@ -93,6 +197,7 @@ class ProgressWriter:
 
     progress: Any
     task: Any
+    story: Story = field(default_factory=Story)
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         await trio.lowlevel.checkpoint()
@@ -103,7 +208,7 @@ class ProgressWriter:
                 self.progress.update(
                     self.task, description=step, completed=event.fraction
                 )
-            elif (piece := as_story(fact)) is not None:
+            elif (piece := self.story.tell(fact)) is not None:
                 self.progress.console.print(
                     piece[1].rstrip(), markup=False, highlight=False
                 )
@@ -115,9 +220,9 @@ async def open_writer(
 ) -> AsyncIterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
     if json_wanted:
-        yield PieceWriter(as_json)
+        yield PieceWriter(as_json_to_end(kind))
     elif kind == "command":
-        yield PieceWriter(as_output)
+        yield OutputWriter()
     elif quiet:
         yield PieceWriter(lambda fact: None)
     elif sys.stderr.isatty():
@@ -132,37 +237,17 @@ async def open_writer(
         with Progress(
             *columns, console=Console(stderr=True), transient=True
         ) as progress:
-            yield ProgressWriter(progress, progress.add_task(kind, total=1.0))
+            yield ProgressWriter(
+                progress, progress.add_task(neutralise(kind), total=1.0)
+            )
     else:
-        yield PieceWriter(make_story())
+        yield PieceWriter(Story().tell_steps)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: the exit code that says so, and a sentence unless all went well."""
-
-    code: int
-    sentence: str = ""
-    result: Any = None
-
-
-def ended(fact: Recorded) -> Ended | None:
-    """The end, if this fact is one."""
-    if fact.type not in TERMINAL_TYPES:
-        return None
-    event: Any = fact.event
-    if fact.type == "run.completed":
-        return Ended(0, result=getattr(event, "result", None))
-    sentence = f"{fact.run_id} {sentence_of(fact)}"
-    if fact.type == "run.failed":
-        code = 124 if getattr(event, "reason", "") == "timeout" else 1
-        return Ended(code, sentence)
-    return Ended(143, sentence)
-
-
-def _line(fact: Recorded, text: str) -> Piece:
+def _lines(fact: Recorded, texts: list[str]) -> Piece | None:
     moment = fact.at.astimezone().strftime("%H:%M:%S")
-    return "stderr", f"{moment} {neutralise(text).rstrip()}\n"
+    said = "".join(f"{moment} {neutralise(text).rstrip()}\n" for text in texts)
+    return ("stderr", said) if said else None
 
 
 def _write(pieces: list[Piece]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.client.sync import SyncClient
 
 #: Runs in one page.
@@ -29,6 +30,21 @@ def receipt_line(receipt: dict[str, Any]) -> str:
     pids = " ".join(map(str, receipt["pids"]))
     proof = f" ({receipt['method']}: {pids})" if pids else ""
     return f"{run_id} cancelled, nothing of it is left{proof}"
+
+
+def tell_replayed(reply: dict[str, Any]) -> None:
+    """Say that a submit led to a run that was there before."""
+    if not reply.get("created", True):
+        moment = datetime.fromisoformat(reply["created_at"]).astimezone()
+        today = moment.date() == datetime.now().astimezone().date()
+        when = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+        say(f"this is the run of {when}; not run anew (`--new` runs it)")
+
+
+def say_output_tail(view: dict[str, Any]) -> None:
+    """What a failed run printed last, for whoever was not shown it."""
+    for line in view.get("output_tail") or ():
+        show_line(f"  {line}", err=True)
 
 
 def is_in_doubt(receipt: dict[str, Any]) -> bool:

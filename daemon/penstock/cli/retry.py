@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
+from penstock.cli.archives import find_log
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
-from penstock.words.errors import PenstockError
-from penstock.words.problems import Exit, exit_code_of
+from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
+from penstock.words.exits import Exit
+from penstock.words.problems import exit_code_of
 
 
 @click.command()
@@ -19,19 +23,30 @@ from penstock.words.problems import Exit, exit_code_of
 def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
     """The same inputs again, as new runs; prints their ids."""
     codes: list[int] = []
-
-    def work(client: SyncClient) -> None:
-        for run_id in run_ids:
-            try:
-                reply = client.retry(run_id)
-            except PenstockError as error:
-                say(f"{run_id}: {error}")
-                codes.append(exit_code_of(error))
-                continue
-            if as_json:
-                emit(reply)
-            else:
-                show_line(reply["run_id"])
-
-    session.call(work)
+    for run_id in run_ids:
+        try:
+            _check_kept(session, run_id)
+            reply = session.call(partial(SyncClient.retry, run_id=run_id))
+        except DaemonUnreachable:
+            raise
+        except PenstockError as error:
+            say(f"{run_id}: {error}")
+            codes.append(exit_code_of(error))
+            continue
+        if as_json:
+            emit(reply)
+        else:
+            show_line(reply["run_id"])
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)
+
+
+def _check_kept(session: Session, run_id: str) -> None:
+    """Conflict if the daemon could not have the run, since an embedded log has it.
+
+    What an embedded daemon would start again would end with it.
+    """
+    if (log := find_log(session, run_id)) is not None:
+        raise Conflict(
+            f"it was made without the daemon and is in {log}: `penstock show {run_id}` tells its"
+            " inputs, and `penstock run` or `penstock submit` makes another one of them"
+        )

@@ -8,38 +8,50 @@ from typing import Any
 import trio
 
 from penstock.cli.connect import open_daemon_for
+from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
+from penstock.cli.notes import RunNotes
 from penstock.cli.output import emit, say
+from penstock.cli.patience import open_telling, tell_submitting
 from penstock.cli.relay import write_live
-from penstock.cli.render import Ended, FactWriter, open_writer
-from penstock.cli.replies import receipt_line
+from penstock.cli.render import FactWriter, open_writer
+from penstock.cli.replies import receipt_line, tell_replayed
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
+from penstock.client.surroundings import with_caller
 from penstock.words.errors import PenstockError
-from penstock.words.problems import Exit
+from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, in_a_line
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
-
     forwards = forwards_stdin(request)
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
-            reply = await client.submit(request, wait=options.block)
-            followed = FollowedRun(client, reply["run_id"], options, forwards=forwards)
+            asked = with_caller(request, session.environ, client.address)
+            reply = await tell_submitting(
+                lambda: client.submit(asked, wait=options.block),
+                quiet=options.quiet or not options.block,
+            )
+            tell_replayed(reply)
             async with open_writer(
                 reply["kind"], json_wanted=options.as_json, quiet=options.quiet
             ) as writer:
-                code = await followed.follow(writer)
-            if not options.as_json and reply["kind"] != "command":
+                followed = FollowedRun(
+                    client, reply, options, writer, forwards=forwards
+                )
+                await followed.follow()
+            code = followed.tell_end()
+            if not options.as_json and reply["kind"] != PROGRAM_KIND:
                 followed.show_result()
             return code
 
-    return run_async(work)
+    with failures_in_json(options.as_json):
+        return run_async(work)
 
 
 def forwards_stdin(request: dict[str, Any]) -> bool:
@@ -61,42 +73,53 @@ class FollowedRun:
     """One run that this command started, and may end."""
 
     def __init__(
-        self, client: Client, run_id: str, options: RunOptions, *, forwards: bool
+        self,
+        client: Client,
+        reply: dict[str, Any],
+        options: RunOptions,
+        writer: FactWriter,
+        *,
+        forwards: bool = False,
     ) -> None:
-        self._client, self._run_id, self._options = client, run_id, options
+        self._client, self._run_id = client, reply["run_id"]
+        self._quiet = options.quiet
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
-        self._end: Ended | None = None
+        self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
         self._signal: int | None = None
         self._receipt_shown = trio.Event()
 
-    async def follow(self, writer: FactWriter) -> int:
-        """Tell the run until it has ended or a second signal comes: the exit code."""
+    async def follow(self) -> None:
+        """Tell the run until it has ended or a second signal comes."""
         with trio.open_signal_receiver(*heeded()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, nursery)
                 if self._forwards:
                     nursery.start_soon(forward, self._client, self._run_id)
-                self._end = await self._write(writer)
+                await self._write()
                 if self._signal is not None:
                     await self._receipt_shown.wait()
                 nursery.cancel_scope.cancel(reason="the run has ended")
+
+    def tell_end(self) -> int:
+        """How it ended, or that we were told to end it: the exit code."""
         if self._signal is not None:
             return 128 + self._signal
-        if self._end is None:
-            return Exit.RUN_FAILED
-        if self._end.sentence:
-            say(self._end.sentence)
-        return self._end.code
+        return tell_end(self._notes, quiet=self._quiet)
 
     def show_result(self) -> None:
         """The result, as the data of this command."""
-        if self._end is not None and self._end.result is not None:
-            emit(self._end.result, indent=2)
+        end = self._notes.end
+        result = None if end is None else getattr(end.event, "result", None)
+        if result is not None:
+            emit(result, indent=2)
 
-    async def _write(self, writer: FactWriter) -> Ended | None:
+    async def _write(self) -> None:
+        telling = open_telling(self._client, self._notes, quiet=self._quiet)
         try:
-            return await write_live(self._client, self._run_id, writer)
+            async with telling:
+                await write_live(self._client, self._run_id, self._notes)
+            return
         except OSError as error:
             lost = error
         # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
@@ -140,4 +163,5 @@ run = Kinds(
     help="Start a run, follow it to its end, and end as it did.\n\n"
     "Ctrl-C cancels it and shows the receipt. Without a running daemon one is made for the "
     "length of the run.",
+    epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.",
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from penstock.cli.options import Finite, JsonText
+from penstock.cli.options import NAME_LABEL, Finite, JsonText, quiet_option
 from penstock.words.errors import Refused
+from penstock.words.run_id import LONGEST_RUN_ID
 
 _PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
 
@@ -21,6 +23,8 @@ class RunOptions:
     inputs: Mapping[str, Any]
     priority: str
     run_id: str | None
+    new: bool
+    run_name: str | None
     after: tuple[str, ...]
     timeout: float | None
     labels: tuple[str, ...]
@@ -35,11 +39,14 @@ class RunOptions:
 
     def request(self, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of `POST /runs`; what was not said is left to the daemon's defaults."""
+        labels = dict(_pair(label) for label in self.labels)
+        if self.run_name is not None:
+            labels[NAME_LABEL] = self.run_name
         said = {
-            "run_id": self.run_id,
+            "run_id": self._fresh_id() if self.new else self.run_id,
             "after": list(self.after),
             "timeout": self.timeout,
-            "labels": dict(_pair(label) for label in self.labels),
+            "labels": labels,
             "group": self.group,
             "on_restart": self.on_restart,
         }
@@ -54,6 +61,13 @@ class RunOptions:
             },
         }
 
+    def _fresh_id(self) -> str | None:
+        """An id that no run has, with the wanted one as its beginning."""
+        if self.run_id is None:
+            return None
+        fresh = f"-{secrets.token_hex(4)}"
+        return self.run_id[: LONGEST_RUN_ID - len(fresh)] + fresh
+
 
 _OPTIONS: list[Callable[..., Any]] = [
     click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
@@ -61,18 +75,21 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--priority", type=click.Choice(_PRIORITIES, case_sensitive=False),
                  default="MEDIUM", show_default=True),
     click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run."),
+    click.option("--new", is_flag=True, help="Run anew what has this --id, under one made of it."),
+    click.option("--name", "run_name", metavar="NAME",
+                 help="What to call it; not unique. Kept as the label `name`."),
     click.option("--after", multiple=True, metavar="ID", help="Start when this run has completed."),
     click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
     click.option("--group", metavar="NAME", help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
                  help="What becomes of it when the daemon restarts."),
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Pass this variable on."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
     click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
     click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),
     click.option("--json", "as_json", is_flag=True, help="Facts as NDJSON on stdout."),
-    click.option("--quiet", "-q", is_flag=True, help="No progress; only data and failures."),
+    quiet_option,
 ]  # fmt: skip
 
 
@@ -86,8 +103,12 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def common_parameters() -> list[click.Parameter]:
-    """The same as parameters, for commands that are put together at run time."""
+def common_parameters(own: Iterable[click.Parameter] = ()) -> list[click.Parameter]:
+    """The same as parameters, for commands that are put together at run time.
+
+    A flag that a kind has itself means what the kind says.
+    """
+    taken = {flag for parameter in own for flag in parameter.opts}
 
     @common_options
     def holder() -> None: ...
@@ -95,12 +116,12 @@ def common_parameters() -> list[click.Parameter]:
     parameters: list[click.Parameter] = list(
         reversed(getattr(holder, "__click_params__", []))
     )
-    return parameters
+    return [p for p in parameters if not taken.intersection(p.opts)]
 
 
 def take_options(values: dict[str, Any]) -> RunOptions:
     """The options out of a command's values; what remains belongs to the kind."""
-    options = RunOptions(**{name: values.pop(name) for name in NAMES})
+    options = RunOptions(**{name: values.pop(name, None) for name in NAMES})
     if not isinstance(options.inputs, dict):
         raise Refused("--inputs", "must be a JSON object")
     return options

@@ -12,11 +12,17 @@ import click
 from penstock.cli.output import emit, fields, say
 from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.cli.systemctl import lingers, require_manager, show_unit, systemctl
-from penstock.cli.units import SERVICE, SOCKET, UNITS, render_units, unit_folder
+from penstock.cli.units import (
+    SERVICE,
+    SOCKET,
+    UNITS,
+    render_units,
+    unit_folder,
+)
 from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
-from penstock.words.problems import Exit
+from penstock.words.exits import Exit
 
 _LINGER = (
     "it runs while you are logged in; `loginctl enable-linger` lets it run from boot on"
@@ -41,7 +47,7 @@ def install(session: Session, as_json: bool) -> None:
     paths = seen.paths(config)
     _refuse_second_daemon(paths)
     folder = unit_folder(session.environ)
-    units = render_units(_argv(session), config, paths, seen.environ)
+    units = units_of(session)
     changed = [name for name, text in units.items() if _write(folder / name, text)]
     for name in changed:
         _say(as_json, f"wrote {folder / name}")
@@ -121,6 +127,13 @@ def restart() -> None:
     say(f"restarted: {show_unit(SERVICE, 'StatusText')['StatusText']}")
 
 
+def units_of(session: Session) -> dict[str, str]:
+    """The units as an installation would write them now."""
+    seen = _as_the_service(session)
+    config, _ = seen.config()
+    return render_units(service_argv(session), config, seen.paths(config), seen.environ)
+
+
 def delete_data(paths: Paths) -> None:
     """Delete what a daemon keeps, and its folder if nothing else is in it."""
     for path in (paths.runs, paths.embedded):
@@ -139,13 +152,17 @@ def _without_own_environment(session: Session) -> Session:
         key = name.removeprefix("PENSTOCK_").lower().split("__")[0]
         if name.startswith("PENSTOCK_") and key in Config.model_fields:
             say(f"the service does not see {name}; put it into the config file")
+    return _as_the_service(session)
+
+
+def _as_the_service(session: Session) -> Session:
     kept = {k: v for k, v in session.environ.items() if not k.startswith("PENSTOCK_")}
     if named := session.config_file or session.environ.get("PENSTOCK_CONFIG"):
         kept["PENSTOCK_CONFIG"] = str(Path(named).expanduser().absolute())
     return Session(kept)
 
 
-def _argv(session: Session) -> list[str]:
+def service_argv(session: Session) -> list[str]:
     """How the service starts this very Penstock."""
     script = Path(sys.executable).parent / "penstock"
     argv = (

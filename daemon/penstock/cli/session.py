@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import click
 
+from penstock import __version__
 from penstock.words.address import Address, Paths, find_address, find_paths
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import read_holder
@@ -32,6 +33,35 @@ class Session:
     config_file: str | None = None
     #: Whether a traceback is wanted for what was not foreseen.
     debug: bool = False
+    # What was said that is said once.
+    _said: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def say_once(self, text: str) -> None:
+        """A word to the person, unless it was said before."""
+        if text in self._said:
+            return
+        from penstock.cli.output import say
+
+        self._said.add(text)
+        say(text)
+
+    def heard(self, server: str | None) -> None:
+        """Say if what answers is a daemon of another version; its answer is used all the same."""
+        from penstock.client.versions import tell_difference, version_in
+
+        version = version_in(server)
+        if version is None or version == __version__:
+            return
+        self.say_once(tell_difference(version, __version__, self._way_to_restart()))
+
+    def _way_to_restart(self) -> str:
+        from penstock.cli.units import SERVICE, unit_folder
+
+        if self.named:
+            return "`penstock service restart` on its box"
+        if (unit_folder(self.environ) / SERVICE).exists():
+            return "`penstock service restart`"
+        return "`penstock shutdown` and `penstock serve`"
 
     @property
     def named(self) -> bool:
@@ -70,7 +100,7 @@ class Session:
         """
         from penstock.client.sync import SyncClient
 
-        return work(SyncClient(self.address()))
+        return work(SyncClient(self.address(), self.heard))
 
     def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """What `work` makes of the running daemon, on Trio: where it follows the log."""
@@ -79,7 +109,7 @@ class Session:
         address = self.address()
 
         async def connected() -> T:
-            async with open_client(address) as client:
+            async with open_client(address, self.heard) as client:
                 return await work(client)
 
         return run_async(connected)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import run_argument
-from penstock.cli.output import emit, fields, local_time
+from penstock.cli.output import emit, fields, local_time, show_line
+from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.sources import call_source
 
 
 @click.command()
@@ -35,8 +35,8 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
     rest = {
         name: value for name, value in view.items() if name not in {**first, **times}
     }
-    for name in ("tokens_in", "tokens_out", "cost", "model_seconds"):
-        # Most runs ask no model.
+    for name in ("tokens_in", "tokens_out", "cost", "model_seconds", "leftover"):
+        # Most runs ask no model, and leave nothing behind.
         rest[name] = rest.get(name) or None
     if view.get("progress") is not None:
         rest["progress"] = f"{view['progress']:.0%}"
@@ -48,5 +48,10 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
         "anomalies",
         "details",
         "code_version",
+        "output_tail",
     )
     fields({**first, **times, **{k: v for k, v in rest.items() if k not in hidden}})
+    if tail := view.get("output_tail"):
+        show_line("output_tail")
+        for line in tail:
+            show_line(f"  {line}")

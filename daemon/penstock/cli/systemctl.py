@@ -30,7 +30,8 @@ def systemctl(*args: str, check: bool = True) -> subprocess.CompletedProcess[str
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise NotAvailable(f"`systemctl --user {args[0]}` does not end") from None
+        why = f"`systemctl --user {args[0]}` does not end in {SYSTEMCTL_SECONDS:.0f} s"
+        raise NotAvailable(f"{why}; `penstock service status` tells what the daemon does") from None  # fmt: skip
     if check and done.returncode:
         raise NotAvailable(done.stderr.strip() or f"`systemctl {args[0]}` failed")
     return done

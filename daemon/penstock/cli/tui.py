@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.session import Session, pass_session
+from penstock.client.surroundings import shell_environ
 from penstock.words.errors import NotAvailable
 
 PROGRAM = "penstock-tui"
@@ -25,7 +26,7 @@ PROGRAM = "penstock-tui"
 def tui(session: Session, /, options: tuple[str, ...]) -> None:
     """Watch and steer the daemon on the terminal."""
     program = find_program()
-    environ = dict(session.environ)
+    environ = shell_environ(session.environ)
     if session.url:
         environ["PENSTOCK_URL"] = session.url
     if session.config_file:

@@ -19,6 +19,9 @@ SERVICE = "penstock.service"
 SOCKET = "penstock.socket"
 UNITS = (SOCKET, SERVICE)
 
+# The first line of a unit that was written. A socket has none: it would be opened anew at each upgrade.
+_WRITTEN_BY = "# Written by penstock "
+
 #: Folders by which the command line and the service must agree on where the daemon lives.
 _FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
@@ -58,14 +61,37 @@ def render_units(
     ]
     host = f"[{config.host}]" if ":" in config.host else config.host
     streams = [f"{host}:{config.port}", str(paths.socket).replace("%", "%%")]
+    service = _with("ExecStart", lines, read_template(SERVICE))
     return {
-        SERVICE: _with("ExecStart", lines, read_template(SERVICE)),
+        SERVICE: f"{_WRITTEN_BY}{penstock.__version__}\n{service}",
         SOCKET: _with(
             "ListenStream",
             [f"ListenStream={x}" for x in streams],
             read_template(SOCKET),
         ),
     }
+
+
+def unit_difference(found: str, wanted: str) -> str:
+    """How a unit that was written differs from the one that would be written now; empty if not.
+
+    That another version wrote the same lines is no difference.
+    """
+    by, lines = _author(found)
+    own, own_lines = _author(wanted)
+    if lines == own_lines:
+        return ""
+    if by == own:
+        return "the unit is not what `penstock service install` writes now"
+    return f"the unit was written by penstock {by or 'of an older version'}, and this is {own}"
+
+
+def _author(unit: str) -> tuple[str, str]:
+    """The version that wrote a unit, and its lines without that."""
+    first, _, rest = unit.partition("\n")
+    if first.startswith(_WRITTEN_BY):
+        return first.removeprefix(_WRITTEN_BY), rest
+    return "", unit
 
 
 def quoted(word: str, *, dollars: bool = True) -> str:

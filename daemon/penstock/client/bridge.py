@@ -1,6 +1,7 @@
 """Carries MCP messages between an agent's pipe and the daemon's `/mcp`, in either protocol era.
 
-Messages pass as they are. What HTTP wants besides is read off them: the version, the method and the
+Messages pass as they are, but that one which starts a run says where the agent works: its programs
+find the environment, umask and folder of this process. What HTTP wants besides is read off them: the version, the method and the
 name as headers, a session for the older protocol, and a closed stream where a pipe says "cancelled".
 A session that a restart of the daemon ended is opened again without a word to the agent.
 """
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -19,6 +20,7 @@ from penstock.client.messages import (
     VERSION_HEADER,
     Message,
     Messages,
+    name_caller,
     read_object,
     request_key,
     routing_headers,
@@ -45,11 +47,16 @@ _INTERNAL_ERROR = -32603
 
 
 @asynccontextmanager
-async def open_bridge(address: Address, send: Send) -> AsyncIterator[Bridge]:
-    """A bridge to the daemon at `address`; `send` takes each message for the agent."""
+async def open_bridge(
+    address: Address, send: Send, caller: Mapping[str, Any] | None = None
+) -> AsyncIterator[Bridge]:
+    """A bridge to the daemon at `address`; `send` takes each message for the agent.
+
+    `caller` is what runs that the agent starts are given, as `client.surroundings` makes it.
+    """
     import httpx
 
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     patience = httpx.Timeout(None, connect=CONNECT_SECONDS)
     # One more for what the daemon says of itself, and one for the goodbye.
@@ -58,7 +65,7 @@ async def open_bridge(address: Address, send: Send) -> AsyncIterator[Bridge]:
         daemon_client(address, patience, limits=limits) as http,
         trio.open_nursery() as requests_nursery,
     ):
-        bridge = Bridge(http, address, send, requests_nursery)
+        bridge = Bridge(http, address, send, requests_nursery, caller)
         try:
             yield bridge
         finally:
@@ -76,7 +83,9 @@ class Bridge:
         address: Address,
         send: Send,
         requests_nursery: trio.Nursery,
+        caller: Mapping[str, Any] | None,
     ) -> None:
+        self._caller = caller
         self._http, self._address, self._send = http, address, send
         self._url = address.url("mcp")
         self._requests_nursery = requests_nursery
@@ -165,8 +174,9 @@ class Bridge:
 
     async def _post(self, message: Message) -> str | None:
         """Post a message: "" when it is dealt with, a sentence when not, None without a session."""
+        posted = name_caller(message, self._caller)
         async with self._http.stream(
-            "POST", self._url, json=message, headers=self._headers(message)
+            "POST", self._url, json=posted, headers=self._headers(message)
         ) as response:
             if response.status_code == 404 and self._session is not None:
                 return None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from penstock.words.address import Address
 from penstock.words.ends import TERMINAL_TYPES
-from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack
+from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack, Refused
 from penstock.words.problems import error_of
 
 #: One event may have 8 MiB of text, and JSON escapes may double it.
@@ -204,12 +204,14 @@ class LogReader:
         self.cursor = Cursor(run_id, after)
         self._backoff = backoff
         self.step: Step = "read"
+        #: Whether the daemon may be told which fact stands at our place.
+        self._names_fact = True
 
     @property
     def place(self) -> dict[str, object]:
         """Where to read on, for the address and for the first message."""
         place: dict[str, object] = {"after": self.cursor.position}
-        if self.cursor.event_id is not None:
+        if self._names_fact and self.cursor.event_id is not None:
             place["after_id"] = self.cursor.event_id
         return place
 
@@ -256,6 +258,18 @@ class LogReader:
             hint = "" if self._backoff.seen else "; start one with `penstock serve`"
             raise DaemonUnreachable(f"{why}{hint}")
         return Reconnecting(why, self._backoff.attempt, delay)
+
+    def refused(self, error: PenstockError) -> bool:
+        """Whether to connect again, at once: a daemon of an older version knows no `after_id`.
+
+        It is left out from then on, so this is so once at most, and nobody need be told.
+        """
+        if "after_id" not in self.place or not isinstance(error, Refused):
+            return False
+        if "after_id" not in str(error):
+            return False
+        self._names_fact = False
+        return True
 
     def _greet(self, greeting: Greeted) -> list[Heard]:
         self._backoff.connected()

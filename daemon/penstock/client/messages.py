@@ -8,6 +8,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock.words.surroundings import CALLER_IN_META
+
 if TYPE_CHECKING:
     import httpx
 
@@ -24,6 +26,8 @@ _NAMES = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
+#: Tools that start a run of what the agent asks for.
+_STARTERS = frozenset({"start_run", "start_coding_task"})
 _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _CODED = re.compile(r"=\?base64\?.*\?=")
 
@@ -61,6 +65,21 @@ def read_object(body: bytes) -> Message:
 def request_key(request_id: object) -> str:
     """A request's id as a key: ids may be texts or numbers, and 1 is not "1"."""
     return json.dumps(request_id)
+
+
+def name_caller(message: Message, caller: Mapping[str, Any] | None) -> Message:
+    """The message; one that starts a run says besides what its programs are to find around them."""
+    params = message.get("params")
+    if (
+        caller is None
+        or message.get("method") != "tools/call"
+        or not isinstance(params, dict)
+        or params.get("name") not in _STARTERS
+    ):
+        return message
+    meta = params.get("_meta")
+    known = meta if isinstance(meta, dict) else {}
+    return {**message, "params": {**params, "_meta": {**known, CALLER_IN_META: caller}}}
 
 
 def routing_headers(message: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ A shell (Trio, asyncio, synchronous) only moves bytes: it sends a `Request` and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,14 @@ R = TypeVar("R")
 CONNECT_SECONDS = 5.0
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
+
+
+#: Is told the `Server` header of each answer.
+OnServer = Callable[[str | None], None]
+
+
+def unheard(server: str | None) -> None:
+    """For clients that do not mind of which version the daemon is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +56,7 @@ class Request:
         headers = {} if self.body is None else {"Content-Type": "application/json"}
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
-        if address.token:
-            headers["Authorization"] = f"Bearer {address.token}"
-        return headers
+        return headers | address.authorization()
 
     def content(self) -> Any:
         """The body: JSON, or the pieces; None if there is none.

@@ -11,11 +11,13 @@ from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     Calls,
+    OnServer,
     Request,
     broken,
     not_there,
     read_answer,
     silent,
+    unheard,
 )
 from penstock.words.address import Address
 
@@ -34,6 +36,7 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
     #: Seconds for an answer, and for one that waits for something to happen; None: no limit.
     answer_seconds: float = ANSWER_SECONDS
     patient_seconds: float | None = None
+    on_server: OnServer = unheard
 
     async def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
@@ -49,6 +52,7 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
             raise silent(self.address) from None
         except httpx.RequestError as error:
             raise broken(self.address, error) from None
+        self.on_server(answer.headers.get("Server"))
         retry_after = answer.headers.get("Retry-After")
         document: dict[str, Any] = read_answer(
             request, answer.status_code, answer.content, retry_after
@@ -56,7 +60,7 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
         return document
 
     def _made(self, request: Request, limits: httpx.Timeout) -> httpx.Request:
-        from penstock.outgoing import streamed
+        from penstock.http_clients import streamed
 
         url, headers = request.url(self.address), request.headers(self.address)
         if request.pieces is not None:
@@ -87,10 +91,12 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
 
 
 @asynccontextmanager
-async def open_client(address: Address) -> AsyncIterator[Client]:
+async def open_client(
+    address: Address, on_server: OnServer = unheard
+) -> AsyncIterator[Client]:
     """Requests to the daemon at `address`; nothing is sent before the first one."""
     # Imported late: a command that asks nothing does without.
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     async with daemon_client(address, ANSWER_SECONDS) as http:
-        yield Client(address, http)
+        yield Client(address, http, on_server=on_server)

@@ -24,7 +24,7 @@ from penstock.client.log_reader import (
 )
 from penstock.client.websocket import CLOSE_SECONDS, Socket, only, open_socket
 from penstock.words.address import Address
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, Refused
 from penstock.words.recorded import Recorded
 
 #: Seconds before the second attempt to connect again; doubled for each further one.
@@ -109,6 +109,9 @@ async def _pump(
             news = reader.lost(str(lost), trio.current_time())
             await send.send(news)
             await trio.sleep(news.delay)
+        except Refused as error:
+            if not reader.refused(error):
+                raise
 
 
 async def _tell(

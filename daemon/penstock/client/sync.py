@@ -17,11 +17,13 @@ from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     Calls,
+    OnServer,
     Request,
     broken,
     not_there,
     read_answer,
     silent,
+    unheard,
 )
 from penstock.words.address import Address
 
@@ -35,48 +37,51 @@ class SyncClient(Calls[dict[str, Any]]):
     Each request has a connection of its own: a command makes one or two.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, on_server: OnServer = unheard) -> None:
         self.address = address
+        self._on_server = on_server
 
     def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
-        url = urlsplit(request.url(self.address))
-        target = f"{url.path}?{url.query}" if url.query else url.path
-        content, headers = request.content(), request.headers(self.address)
         connection = _connection(self.address)
         try:
-            try:
-                connection.connect()
-            # A host's name may be none that can be asked for.
-            except (OSError, UnicodeError):
-                raise not_there(self.address) from None
-            seconds = None if request.patient else ANSWER_SECONDS
-            connection.sock.settimeout(seconds)
-            try:
-                # One that answers before it has read everything breaks the rest of the sending.
-                with suppress(ConnectionError):
-                    connection.request(
-                        request.method,
-                        quote(target, safe=TARGET_CHARACTERS),
-                        body=content,
-                        headers={**headers, "Connection": "close"},
-                    )
-                answer = connection.getresponse()
-                body = answer.read()
-            except TimeoutError:
-                raise silent(self.address) from None
-            except (OSError, http.client.HTTPException) as error:
-                raise broken(self.address, error) from None
-            except ValueError:
-                # Its own words would tell the token.
-                why = ValueError("the token holds what no header may")
-                raise broken(self.address, why) from None
+            answer, body = self._exchange(connection, request)
         finally:
             connection.close()
+        self._on_server(answer.getheader("Server"))
         document: dict[str, Any] = read_answer(
             request, answer.status, body, answer.getheader("Retry-After")
         )
         return document
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, request: Request
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """The answer and its body; DaemonUnreachable says where it broke."""
+        url = urlsplit(request.url(self.address))
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        content, headers = request.content(), request.headers(self.address)
+        try:
+            connection.connect()
+        # A host's name may be none that can be asked for.
+        except (OSError, UnicodeError):
+            raise not_there(self.address) from None
+        connection.sock.settimeout(None if request.patient else ANSWER_SECONDS)
+        try:
+            # One that answers before it has read everything breaks the rest of the sending.
+            with suppress(ConnectionError):
+                connection.request(
+                    request.method,
+                    quote(target, safe=TARGET_CHARACTERS),
+                    body=content,
+                    headers={**headers, "Connection": "close"},
+                )
+            answer = connection.getresponse()
+            return answer, answer.read()
+        except TimeoutError:
+            raise silent(self.address) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise broken(self.address, error) from None
 
 
 class _UnixConnection(http.client.HTTPConnection):

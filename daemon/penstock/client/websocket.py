@@ -125,11 +125,8 @@ async def _shake_hands(
     opening: str | None,
 ) -> WebSocketConnection:
     url = urlsplit(target)
-    headers = (
-        [(b"Authorization", b"Bearer " + address.token.encode())]
-        if address.token
-        else []
-    )
+    shown = address.authorization().items()
+    headers = [(name.encode(), value.encode()) for name, value in shown]
     try:
         with trio.fail_after(CONNECT_SECONDS):
             connection = await wrap_client_stream(

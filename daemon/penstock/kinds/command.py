@@ -48,6 +48,9 @@ _NEWER = frozenset({"stdin", "tty"})
 
 #: Rows or columns of a terminal: a wall of screens has fewer.
 LARGEST_SIDE = 1000
+#: Python keeps back what it prints into a pipe until there is much of it, and a run's output is to
+#: be seen as it comes. Whoever sets it otherwise keeps that.
+BUFFERING = {"PYTHONUNBUFFERED": "1"}
 
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
@@ -65,7 +68,7 @@ class CommandInputs(Inputs):
 
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
-    #: The folder to run in; null is the home of the daemon's user.
+    #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
     env: dict[Name, Word] = Field(default_factory=dict)
     #: Exit codes that count as success.
@@ -136,13 +139,16 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
             "what was sent to the run before the restart is not kept, so it is not repeated"
             " without; submit it anew",
         )
+    cwd = Path(inputs.cwd) if inputs.cwd is not None else None
+    env = {**BUFFERING, **await run.environ(), **inputs.env}
     ended = await run.exec(
         inputs.words(),
-        cwd=Path(inputs.cwd) if inputs.cwd is not None else None,
-        env=inputs.env or None,
+        cwd=cwd,
+        env=env,
         stdin="open" if inputs.takes_input() else b"",
         terminal=inputs.terminal(),
         check=False,
+        watch_progress=True,
     )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(

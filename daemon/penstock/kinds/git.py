@@ -50,7 +50,9 @@ async def run_git(
     """
     ended = await run.exec(
         ["git", *_SAFE, *words],
-        env=git_environment(transport, os.environ),
+        env=git_environment(transport, {**os.environ, **await run.environ()}),
+        # What else a caller has set (GIT_DIR, where a hook of git submits) is about another tree.
+        clean=True,
         check=False,
         capture=capture,
     )

@@ -14,7 +14,13 @@ from typing import Any
 
 import trio
 
-from penstock.pipeline import Run, end_in_words
+from penstock.pipeline import (
+    Run,
+    carry_code,
+    end_in_words,
+    launch_carried,
+    modules_below,
+)
 
 #: Files of one tree that may break the process: a tree made of nothing else must end.
 MOST_BROKEN = 20
@@ -23,11 +29,14 @@ MOST_BROKEN = 20
 OnReply = Callable[[int, Any], Awaitable[None]]
 GiveUp = Callable[[int, str], Awaitable[None]]
 
-# Its own path is added last, so that a checkout that is not installed finds itself.
-_LAUNCH = (
-    f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
-    "from penstock.kinds.confined import main; main()"
-)
+#: The reader's code comes to it before the requests: it is that of this very daemon, and compiled.
+LAUNCH = launch_carried("penstock.kinds.confined", "0")
+READER_CODE = carry_code([
+    "penstock.kinds.confined",
+    "penstock.kinds.unfinished",
+    "penstock.kinds.coding.names",
+    *modules_below("kinds/llms_txt"),
+])  # fmt: skip
 
 
 async def read_confined(
@@ -80,8 +89,9 @@ class _Reader:
         """How the process ended, in words."""
         with self._scope:
             ended = await run.exec(
-                [sys.executable, "-I", "-S", "-c", _LAUNCH, module],
+                [sys.executable, "-I", "-S", "-c", LAUNCH, module],
                 cwd=Path("/"),
+                clean=True,
                 stdin=lines,
                 check=False,
                 on_stdout=self._take,
@@ -124,4 +134,5 @@ def _lines(
         "memory": config.reader_memory_bytes,
         "common": common,
     }
-    return b"".join(json.dumps(one).encode() + b"\n" for one in (head, *requests))
+    lines = (json.dumps(one).encode() + b"\n" for one in (head, *requests))
+    return READER_CODE + b"".join(lines)

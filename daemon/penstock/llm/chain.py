@@ -19,7 +19,7 @@ from penstock.llm.chat import (
     StreamBroken,
     valid_text,
 )
-from penstock.llm.routing import Window, choose
+from penstock.llm.routing import ContextWindow, choose
 from penstock.llm.token_estimate import Calibration, estimate, estimate_messages
 from penstock.words.config import Models
 from penstock.words.errors import ContextTooLarge, ModelFailed
@@ -204,10 +204,10 @@ class Chain:
         }
         self.config = config
 
-    def windows(self) -> tuple[Window, ...]:
+    def windows(self) -> tuple[ContextWindow, ...]:
         """The chain, small to large."""
         return tuple(
-            Window(model_client.name, model_client.window)
+            ContextWindow(model_client.name, model_client.window)
             for model_client in self.model_clients.values()
         )
 

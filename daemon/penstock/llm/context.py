@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
 from penstock.llm.relevance import LIMIT, relevant
-from penstock.llm.summaries import KEEP, describe, summarise
+from penstock.llm.summaries import KEEP, describe, summarise, whole
 from penstock.llm.token_estimate import estimate
 from penstock.runs.run import Run
 from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
@@ -57,7 +57,7 @@ def build_layers(
         system=prompts.get(current.type if current else ""),
         state=describe(events),
         events=summarise(shown, keep).events,
-        current=current.body.decode() if current else "",
+        current=whole(current) if current else "",
     )
 
 

@@ -57,16 +57,7 @@ class DurableModels:
             await self._restore(run.reads, root_id)
 
         async def on_spent(model: str, spent: Spent, event_id: UUID) -> None:
-            await run.emit(
-                ModelUsed(
-                    model=model,
-                    tokens_in=spent.tokens_in,
-                    tokens_out=spent.tokens_out,
-                    cost=spent.cost,
-                    seconds=spent.seconds,
-                ),
-                event_id=event_id,
-            )
+            await run.emit(_used(model, spent), event_id=event_id)
 
         async def on_soft_line(why: str) -> bool:
             if root_id not in self._going_on:
@@ -148,3 +139,13 @@ async def _story(reads: PatientReads, run_id: str) -> tuple[Spent, bool]:
                 goes_on = event.answer == GO_ON
         after = facts[-1].position
     return spent, goes_on
+
+
+def _used(model: str, spent: Spent) -> ModelUsed:
+    return ModelUsed(
+        model=model,
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        cost=spent.cost,
+        seconds=spent.seconds,
+    )

@@ -12,7 +12,7 @@ FILLED_AT_MOST = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ContextWindow:
     """A model of the chain and the tokens it can take and give together."""
 
     model: str
@@ -24,7 +24,9 @@ def fits(tokens: int, window: int) -> bool:
     return tokens * 100 <= window * FILLED_AT_MOST
 
 
-def choose(chain: Sequence[Window], tokens_for: Callable[[str], int]) -> Window:
+def choose(
+    chain: Sequence[ContextWindow], tokens_for: Callable[[str], int]
+) -> ContextWindow:
     """The first model of the chain, small to large, that the prompt fits.
 
     `tokens_for` counts the prompt as one model does. ContextTooLarge names the sizes: nothing is

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from penstock.words.display import plain_text
 from penstock.words.errors import Refused
+from penstock.words.events import Log
 from penstock.words.lifecycle import FIRST_STATE, TRANSITIONS, State
+from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
 #: Events at the end that a model sees whole.
@@ -61,7 +64,7 @@ def summarise(events: Sequence[Recorded], keep: int = KEEP) -> Summary:
     return Summary(
         state=describe(events),
         lines=tuple(one_line(event) for event in events[:cut]),
-        whole=tuple(event.body.decode() for event in events[cut:]),
+        whole=tuple(whole(event) for event in events[cut:]),
     )
 
 
@@ -85,13 +88,39 @@ def one_line(event: Recorded) -> str:
     return _cut(" ".join(words), LONGEST_LINE)
 
 
+def whole(event: Recorded) -> str:
+    """An event as it was recorded; what a program printed, as it would be read on a terminal."""
+    piece = _piece_of(event)
+    if piece is None or piece.text == (said := _printed(piece))["text"]:
+        return event.body.decode()
+    return to_json(said).decode()
+
+
 def body_of(event: Recorded) -> Mapping[str, Any]:
-    """The event's own fields; {} if its JSON is not an object."""
+    """The event's own fields, as `whole` shows them; {} if its JSON is not an object."""
+    if (piece := _piece_of(event)) is not None:
+        # An old line shows little of it, and a piece may be long.
+        return _printed(piece, 4 * LONGEST_LINE)
     try:
         value = from_json(event.body)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _piece_of(event: Recorded) -> Log | None:
+    """The piece of output that an event is; most are none, and need not be read for that."""
+    if event.type != "log" or not isinstance(piece := event.event, Log):
+        return None
+    return piece
+
+
+def _printed(piece: Log, most: int | None = None) -> dict[str, Any]:
+    return {
+        "type": piece.type,
+        "text": plain_text(text_of(piece)[:most]),
+        "stream": piece.stream,
+    }
 
 
 def _count(tally: _Tally, event: Recorded) -> None:

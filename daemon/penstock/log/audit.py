@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from penstock.log.sqlite.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     damage_of,
@@ -25,8 +27,9 @@ from penstock.log.sqlite.rows import (
     select_events,
     unchecked,
 )
-from penstock.log.sqlite.schema import check_tables
+from penstock.log.sqlite.schema import check_tables, tables_of
 from penstock.log.sqlite.transaction import load_head
+from penstock.log.sqlite.window import PIECE, Window, find_windows, kept_size
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (
@@ -73,6 +76,9 @@ class _Story:
     cancel_requested: str | None = None
     clock: dict[str, int] = field(default_factory=dict)
     texts: dict[tuple[str, int], JoinedText] = field(default_factory=dict)
+    #: Bytes of output found in the beginning and after it.
+    head: int = 0
+    tail: int = 0
 
 
 @dataclass(slots=True)
@@ -80,6 +86,8 @@ class Audit:
     """Takes every fact in position order, then every run's row; `finish` gives the findings."""
 
     bounds: Bounds
+    #: The windows over what runs printed, by their ids.
+    windows: Mapping[str, Window] = field(default_factory=dict)
     facts: int = 0
     findings: list[Finding] = field(default_factory=list)
     _position: int = 0
@@ -96,6 +104,8 @@ class Audit:
         self._clock(story, fact)
         self._move(story, fact)
         self._text(story, fact)
+        if fact.type == PIECE and fact.run_id in self.windows:
+            self._piece(story, fact, self.windows[fact.run_id])
         if fact.causation_id is not None and fact.causation_id.int not in self._ids:
             self._causes.append((fact.causation_id.int, fact))
         if fact.event_id.int in self._ids:
@@ -159,6 +169,16 @@ class Audit:
         except IllegalTransition as error:
             self._find("legal transitions", fact, str(error))
 
+    def _piece(self, story: _Story, fact: Recorded, window: Window) -> None:
+        size = kept_size(fact.body)
+        if fact.position <= window.head_end:
+            story.head += size
+        elif fact.position > window.edge:
+            story.tail += size
+        elif size:
+            what = f"its {size} bytes are kept, and the window has left it"
+            self._find("rolling windows", fact, what)
+
     def _text(self, story: _Story, fact: Recorded) -> None:
         if not fact.type.startswith("artifact."):
             return
@@ -186,8 +206,15 @@ class Audit:
                 "attempt": story.attempt,
             }
         kept = {name: getattr(row, name) for name in expected}
+        window = self.windows.get(row.run_id, Window())
+        if story is not None and (story.head, story.tail) != (window.head, window.tail):
+            what = (
+                f"the window has {window.head} and {window.tail} bytes of output,"
+                f" its facts {story.head} and {story.tail}"
+            )
+            self._finding("rolling windows", row, what)
         ended = row.state in TERMINAL_STATES
-        whole = (row.ended_at is not None) == ended == (row.outcome is not None)
+        whole = (row.ended_at is not None) == ended == _tells_end(row.outcome)
         asked = story is not None and story.cancel_requested != row.cancel_requested
         if story is None or kept != expected or not whole or asked:
             what = (
@@ -198,9 +225,10 @@ class Audit:
             self._row_finding(row, f"it is {row.state} and owned by {row.life}")
 
     def _row_finding(self, row: RunRow, what: str) -> None:
-        self.findings.append(
-            Finding("rows agree with facts", row.run_id, row.last_position, what)
-        )
+        self._finding("rows agree with facts", row, what)
+
+    def _finding(self, law: str, row: RunRow, what: str) -> None:
+        self.findings.append(Finding(law, row.run_id, row.last_position, what))
 
     def malformed_row(self, columns: dict[str, Any], what: str) -> None:
         """A run's row that cannot be read."""
@@ -234,10 +262,13 @@ class Audit:
 
 
 def audit_log(
-    facts: Iterable[Recorded], rows: Iterable[RunRow], bounds: Bounds
+    facts: Iterable[Recorded],
+    rows: Iterable[RunRow],
+    bounds: Bounds,
+    windows: Mapping[str, Window],
 ) -> Audit:
     """The audit of a whole log: its facts in position order, and all its rows."""
-    audit = Audit(bounds)
+    audit = Audit(bounds, windows)
     for fact in facts:
         audit.take(fact)
     for row in rows:
@@ -255,7 +286,7 @@ def audit_connection(db: sqlite3.Connection) -> Audit:
     """
     meta = find_meta(db)
     check_tables(db)
-    audit = Audit(Bounds(meta["floor"], meta["head"]))
+    audit = Audit(Bounds(meta["floor"], meta["head"]), find_windows(db))
     _check_file(db, audit)
     try:
         for columns in db.execute(f"{select_events(db)} ORDER BY position"):
@@ -269,8 +300,21 @@ def audit_connection(db: sqlite3.Connection) -> Audit:
             raise
         audit.stop(str(error))
         return audit
+    if "callers" in tables_of(db):
+        _check_environments(db, audit)
     audit.finish()
     return audit
+
+
+def _check_environments(db: sqlite3.Connection, audit: Audit) -> None:
+    """Every run has the environment it was given, and none is kept that no run has any more."""
+    for run_id, number in db.execute(LOST_ENVIRONMENTS):
+        what = "the environment it was given is not there"
+        audit.findings.append(Finding("environments of runs", run_id, number, what))
+    (unused,) = db.execute(COUNT_UNUSED).fetchone()
+    if unused:
+        what = f"{unused} environments are kept that no run has"
+        audit.findings.append(Finding("environments of runs", "", 0, what))
 
 
 def _check_file(db: sqlite3.Connection, audit: Audit) -> None:
@@ -313,10 +357,12 @@ def _compare_row(
 def audit_file(path: Path) -> Audit:
     """The audit of a database file, live or a copy, as one moment of it; nothing is written.
 
-    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read.
+    NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read;
+    StartRefused if it is of a version whose rows are not those of this one.
     """
     with closing(_open_read_only(path)) as db:
         db.execute("BEGIN")
+        readable_version(db, path)
         return audit_connection(db)
 
 
@@ -343,3 +389,8 @@ class JoinedText:
     def agrees(self, size: int, sha256: str) -> bool:
         """Whether this is the text that was said to be whole."""
         return self.size == size and self._digest.hexdigest() == sha256
+
+
+def _tells_end(outcome: Mapping[str, Any] | None) -> bool:
+    """Whether this is how a run ended: one that goes on keeps at most what may be left of it."""
+    return outcome is not None and outcome.keys() != {"left"}

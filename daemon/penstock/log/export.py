@@ -18,7 +18,9 @@ from uuid import UUID
 from penstock.log.checksum import checksum_of
 from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_RUNS,
     find_meta,
     recorded,
@@ -27,13 +29,9 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.schema import VERSION
-from penstock.log.sqlite.transaction import INSERT_EVENT, load_head
+from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
+from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
-
-#: Schema versions whose rows are those of this one: only indexes have changed since, and checksums,
-#: which an import makes anew.
-READABLE_VERSIONS = frozenset({1, 2, 3})
 
 # What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
 # deep to read, of other members, of other types, of numbers that no column holds.
@@ -51,11 +49,15 @@ _TABLES = {
     "asks": "run, name",
     "tombstones": "run_id",
     "pauses": "name",
+    "windows": "run",
+    "callers": "run",
 }
 
 
 def export_file(path: Path, out: BinaryIO, *, with_secrets: bool = False) -> int:
     """Write the log of a database that a daemon may be using; the number of events.
+
+    StartRefused if it is of a version whose rows are not those of this one.
 
     Values of inputs that no surface shows are left out, unless `with_secrets`.
     """
@@ -65,6 +67,7 @@ def export_file(path: Path, out: BinaryIO, *, with_secrets: bool = False) -> int
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
     )
     try:
+        readable_version(db, path)
         count = 0
         for line in export_lines(db, with_secrets=with_secrets):
             out.write(line + b"\n")
@@ -92,16 +95,23 @@ def export_lines(db: sqlite3.Connection, *, with_secrets: bool) -> Iterator[byte
     db.execute("BEGIN")
     try:
         meta = find_meta(db)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         (events,) = db.execute("SELECT count(*) FROM events").fetchone()
-        header = {"format": _FORMAT, "schema": VERSION, **meta, "events": events}
+        header = {"format": _FORMAT, "schema": version, **meta, "events": events}
         yield to_json(header).encode()
+        there = tables_of(db)
         for table, order in _TABLES.items():
+            if table not in there:
+                continue
             cursor = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 values = dict(zip(names, row, strict=True))
                 if table == "specs" and not with_secrets:
                     _leave_out(values)
+                if table == "callers":
+                    # Whose run it was had an environment; what it held is nobody else's business.
+                    values["environment"] = None
                 texts = {name: _to_text(value) for name, value in values.items()}
                 yield to_json({"table": table, "row": texts}).encode()
         for row in db.execute(f"{select_events(db)} ORDER BY position"):
@@ -134,6 +144,8 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
             raise Refused(
                 "import", f"holds {max(events, 0)} of {header['events']} events"
             )
+        # An export has no environments, whoever wrote it.
+        db.execute("UPDATE callers SET environment = NULL")
         _check_read(db)
         db.execute("COMMIT")
     except _DAMAGE as error:

@@ -26,8 +26,9 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import RunExit, exit_json, exit_of_run
 from penstock.words.values import format_time
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 class BrokenStory(PenstockError):
@@ -58,6 +59,8 @@ class RunView:
     result: Any = None
     error: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Processes that its programs left behind; they were ended.
+    leftover: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -97,6 +100,13 @@ class RunView:
     def ended(self) -> bool:
         return self.state in TERMINAL_STATES
 
+    @property
+    def exit(self) -> RunExit | None:
+        """What a command that ends as the run did exits with; None while it has not ended."""
+        return exit_of_run(
+            self.kind, self.state, self.reason, self.details, self.result
+        )
+
     def apply(self, fact: Recorded) -> None:
         """Take the next fact. BrokenStory unless its sequence follows the last one."""
         if fact.sequence != self.sequence + 1:
@@ -134,7 +144,9 @@ class RunView:
             "step": self.step,
             "result": self.result,
             "error": self.error,
+            **exit_json(self.exit),
             "details": dict(self.details),
+            "leftover": self.leftover,
             "created_at": _time(self.created_at),
             "started_at": _time(self.started_at),
             "ended_at": _time(self.ended_at),
@@ -169,7 +181,8 @@ class RunView:
     def from_json(cls, data: Mapping[str, Any]) -> RunView:
         """The view that `to_json` wrote, ready for the facts after its `sequence`.
 
-        Recorded step results are not part of it: only the run itself needs them.
+        Recorded step results are not part of it: only the run itself needs them. A daemon of another
+        version may tell more than is known here, which is left out, or less.
         """
         times = ("created_at", "started_at", "ended_at", "last_at")
         plain = {
@@ -178,16 +191,18 @@ class RunView:
             if name in data
             and name not in {*times, "priority", "asks", "artifacts", "after"}
         }
-        view = cls(
-            **plain, priority=Priority[data["priority"]], after=tuple(data["after"])
-        )
+        named = str(data.get("priority"))
+        priority = Priority.__members__.get(named, Priority.MEDIUM)
+        view = cls(**plain, priority=priority, after=tuple(data.get("after") or ()))
         for name in times:
-            setattr(view, name, _parse_time(data[name]))
-        view.asks = {a["name"]: _ask_from_json(a) for a in data["asks"]}
+            setattr(view, name, _parse_time(data.get(name)))
+        asks = map(_ask_from_json, data.get("asks") or ())
+        view.asks = {ask.name: ask for ask in asks}
         view.artifacts = {
-            a["artifact_id"]: ArtifactView(**a) for a in data["artifacts"]
+            a["artifact_id"]: ArtifactView(**_known(ArtifactView, a))
+            for a in data.get("artifacts") or ()
         }
-        view.milestones = list(data["milestones"])
+        view.milestones = list(data.get("milestones") or ())
         return view
 
 
@@ -267,10 +282,16 @@ def _ask_json(ask: AskView) -> dict[str, Any]:
 
 def _ask_from_json(data: Mapping[str, Any]) -> AskView:
     times = {
-        "expires_at": _parse_time(data["expires_at"]),
-        "choices": tuple(data["choices"]),
+        "expires_at": _parse_time(data.get("expires_at")),
+        "choices": tuple(data.get("choices") or ()),
     }
-    return AskView(**{**data, **times})
+    return AskView(**{**_known(AskView, data), **times})
+
+
+def _known(
+    cls: type[AskView | ArtifactView], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {name: data[name] for name in cls.__dataclass_fields__ if name in data}
 
 
 def _artifact_json(artifact: ArtifactView) -> dict[str, Any]:
@@ -370,6 +391,10 @@ def _cancelled(view: RunView, fact: Recorded, event: e.RunCancelled) -> None:
     view.reason = event.reason
     view.details = event.details
     view.ended_at = fact.at
+
+
+def _process_exited(view: RunView, _fact: Recorded, event: e.ProcessExited) -> None:
+    view.leftover += event.leftover
 
 
 def _new_code(view: RunView, fact: Recorded, code_hash: str | None) -> None:
@@ -491,4 +516,5 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
     "model.used": _model_used,
+    "process.exited": _process_exited,
 }

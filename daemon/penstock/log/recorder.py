@@ -50,6 +50,7 @@ from penstock.log.writes import (
 )
 from penstock.words.errors import (
     PenstockError,
+    StoreBroken,
     Terminal,
 )
 from penstock.words.events import DAEMON_STREAM, AnyEvent
@@ -168,6 +169,10 @@ class Recorder:
     _work: trio.Event = field(default_factory=trio.Event)
     _kicked: bool = False
     _writing: bool = True
+    #: Why nothing is written any more, once the store is broken.
+    _broken: StoreBroken | None = None
+    #: What the writer has taken and not settled yet.
+    _taken: list[Pending[Any]] = field(default_factory=list)
     _in_batch: bool = False
     _batch_done: trio.lowlevel.ParkingLot = field(
         default_factory=trio.lowlevel.ParkingLot
@@ -186,8 +191,12 @@ class Recorder:
         """Record a write: wait for room, then for its commit, and return its result.
 
         Raises what the store refused it with; Terminal if the run's execution has concluded
-        meanwhile; StoreUnavailable when the store did not answer within `patience`.
+        meanwhile; StoreUnavailable when the store did not answer within `patience`; StoreBroken when
+        nothing is written any more.
         """
+        if self._broken is not None:
+            await trio.lowlevel.checkpoint()
+            raise self._broken_again()
         # Mostly nothing is being concluded, and a fence is slow to look up.
         if self._concluding and _fence_of(write) in self._concluding:
             await trio.lowlevel.checkpoint()
@@ -299,10 +308,30 @@ class Recorder:
                 await self._write_batch()
                 self._in_batch = False
                 self._batch_done.unpark_all()
+        except StoreBroken as error:
+            self._break(error)
+            raise
         finally:
             self._writing = self._in_batch = False
             self.projection.abandon()
             self._batch_done.unpark_all()
+
+    def _break(self, error: StoreBroken) -> None:
+        """Tell all who wait that their writes will not come to be: a stop must not wait for them."""
+        self._broken = error
+        left = list(self._taken)
+        # Whoever stands in line for room gets it meanwhile.
+        while more := self._take(self.capacity):
+            left += more
+        left += [entry for _, entry in self._reserved]
+        self._reserved.clear()
+        for entry in left:
+            entry.result = entry.result or self._broken_again()
+        self._wake(left)
+
+    def _broken_again(self) -> StoreBroken:
+        """The error anew: one that is raised in several tasks would gather their tracebacks."""
+        return StoreBroken(str(self._broken))
 
     async def _wait_for_work(self) -> None:
         """Wait until there is something to write; an unavailable store is probed meanwhile.
@@ -321,6 +350,7 @@ class Recorder:
         entries: list[Pending[Any]] = []
         while True:
             entries += self._take(self.capacity - sum(e.ordinary for e in entries))
+            self._taken = entries
             writes = [entry.write for entry in entries]
             claim = self.projection.claim(writes, forced=self._kicked)
             if claim is not None:

@@ -2,11 +2,15 @@
 
 Known secrets (the daemon's own token) are always taken out; patterns are the user's. Artifacts are
 left alone: they are what a run was asked to make, and their pieces must stay the file.
+
+A secret is taken out of a piece of output only if it is whole in it, so what may be the beginning
+of one is held back until its line has ended. Colours within it do not hide it.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,23 +31,81 @@ from penstock.log.writes import (
     Write,
 )
 from penstock.words.errors import StartRefused
+from penstock.words.events import encode_event
+from penstock.words.printed import piece_of
 
 #: What stands where a secret stood.
 REDACTED = "[redacted]"
 
+#: Bytes at the end of a line without an end that are held back at most.
+LARGEST_HELD_BACK = 4096
+
 Redact = Callable[[Write[Result]], Write[Result]]
 _Patterns = Sequence[re.Pattern[str]]
 
+#: What sets colours on a terminal (SGR), as one group, so that a split keeps it.
+_COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
 
 def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Redact:
     """What takes these out of a write. StartRefused names a pattern that is none."""
-    wanted = [re.compile(re.escape(secret)) for secret in secrets if secret]
-    wanted += [_compiled(pattern) for pattern in patterns]
+    wanted = _wanted(patterns, secrets)
     if not wanted:
         return _nothing
     return lambda write: _redacted(write, wanted)
+
+
+def make_text_redaction(patterns: Iterable[str]) -> Callable[[str], str]:
+    """What takes these out of a text. StartRefused names a pattern that is none."""
+    wanted = [_compiled(pattern) for pattern in patterns]
+
+    def redact(text: str) -> str:
+        clean: str = _clean(text, wanted)
+        return clean
+
+    return redact
+
+
+def _wanted(patterns: Iterable[str], secrets: Iterable[str]) -> list[re.Pattern[str]]:
+    wanted = [re.compile(re.escape(secret)) for secret in secrets if secret]
+    return wanted + [_compiled(pattern) for pattern in patterns]
+
+
+def make_held_back(
+    patterns: Sequence[str], secrets: Sequence[str] = ()
+) -> Callable[[bytes], int]:
+    """What tells how many bytes at the end of an output may be the beginning of one of these.
+
+    Of a pattern nobody knows how it begins: with any, the line that has not ended is held back.
+    """
+    whole = _wanted(patterns, secrets)
+    if patterns:
+        return lambda data: _unfinished_line(data, whole)
+    known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
+    return lambda data: max((_begun(data, secret) for secret in known), default=0)
+
+
+def _begun(data: bytes, secret: bytes) -> int:
+    """How many bytes at the end are the beginning of the secret, and not all of it."""
+    for count in range(min(len(secret) - 1, len(data)), 0, -1):
+        if data.endswith(secret[:count]):
+            return count
+    return 0
+
+
+def _unfinished_line(data: bytes, wanted: _Patterns) -> int:
+    line = data[max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 :]
+    if len(line) <= LARGEST_HELD_BACK:
+        return len(line)
+    # A line may have no end; but no cut goes through what is known to be one.
+    text = line[-2 * LARGEST_HELD_BACK :].decode("latin-1")
+    cut = len(text) - LARGEST_HELD_BACK
+    for pattern in wanted:
+        for found in pattern.finditer(text):
+            if found.start() < cut < found.end():
+                cut = found.start()
+    return len(text) - cut
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -93,6 +155,8 @@ def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
 def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
     if new_event.type in _ARTIFACTS:
         return new_event
+    if new_event.type == "log":
+        return _redacted_piece(new_event, wanted)
     # Most facts hold no secret: one look at their JSON tells, and only the others are taken apart.
     text = new_event.body.decode()
     if not any(pattern.search(text) for pattern in wanted):
@@ -100,6 +164,57 @@ def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
     event = from_json(new_event.body)
     kept = {"type": event.pop("type"), **_clean(event, wanted)}
     return new_event._replace(body=to_json(kept))
+
+
+def _redacted_piece(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
+    """What a program printed: JSON would hide its tabs and escapes, and base64 all of it."""
+    piece = from_json(new_event.body)
+    text = piece.get("text")
+    if text is None:
+        data = b64decode(piece.get("base64", ""))
+        text = data.decode("utf-8", "surrogateescape")
+    clean = _without_secrets(text, wanted)
+    if clean == text:
+        return new_event
+    kept = piece_of(piece["stream"], clean.encode("utf-8", "surrogateescape"))
+    return new_event._replace(body=encode_event(kept))
+
+
+def _without_secrets(text: str, wanted: _Patterns) -> str:
+    clean: str = _clean(text, wanted)
+    if "\x1b" not in clean:
+        return clean
+    # Once more without the colours: a secret may have one in its midst.
+    parts = [part for part in _COLOURS.split(clean) if part]
+    plain = "".join(part for part in parts if not _COLOURS.fullmatch(part))
+    spans = [
+        found.span()
+        for pattern in wanted
+        for found in pattern.finditer(plain)
+        if found.end() > found.start()
+    ]
+    return _cut_out(parts, sorted(spans)) if spans else clean
+
+
+def _cut_out(parts: Sequence[str], spans: Sequence[tuple[int, int]]) -> str:
+    """The parts with these spans of their plain text replaced; the colours stay."""
+    out: list[str] = []
+    place = 0
+    for part in parts:
+        if _COLOURS.fullmatch(part):
+            out.append(part)
+            continue
+        end, at = place + len(part), place
+        for start, stop in spans:
+            if stop <= at or start >= end:
+                continue
+            out.append(part[at - place : max(start, at) - place])
+            if start >= at:
+                out.append(REDACTED)
+            at = min(stop, end)
+        out.append(part[at - place :])
+        place = end
+    return "".join(out)
 
 
 def _clean(value: Any, wanted: _Patterns) -> Any:

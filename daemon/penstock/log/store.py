@@ -21,6 +21,7 @@ from penstock.log.writes import (
 from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 
 R = TypeVar("R", bound=Result)
 
@@ -81,6 +82,10 @@ class Store(Protocol):
 
         Of ended ones below only those whose end keeps a receipt: a loop may have had a thousand turns.
         """
+        ...
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        """What the run's caller gave its programs; None if nothing. For the run alone."""
         ...
 
     async def asks(

@@ -18,8 +18,9 @@ from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
 from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class RunSpec:
     retry_of: str | None = None
     on_restart: OnRestart = "fail"
     preemptible: bool = False
+    #: None: those of the run that it retries or is a child of, if that has any. In no digest.
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,10 @@ class Pruned(Result):
     runs: tuple[str, ...] = ()
     #: There was more to forget than `limit` allowed.
     more: bool = False
+    #: Forgotten runs whose folders nobody has called removed yet, these among them.
+    folders: tuple[str, ...] = ()
+    #: Runs that were to be forgotten and stay, since the log is damaged under them.
+    damaged: tuple[str, ...] = ()
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
@@ -289,8 +296,8 @@ class Enqueue(Write[Accepted | Existing]):
     """Accept a run, within `capacity` queued runs (None: a child run, which is not counted).
 
     Answers Accepted (queued, born cancelled by a tombstone or a prerequisite that did not complete,
-    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull,
-    UnknownPrerequisite, TreeTooLarge.
+    or born failed by `timeout` 0) or Existing; refuses with OtherInputs, QueueFull, RunNotFound (of
+    the run that it retries), UnknownPrerequisite, TreeTooLarge.
     """
 
     spec: RunSpec
@@ -368,7 +375,8 @@ class Release(Write[Concluded]):
 
     `new_event` is `run.preempted`, `run.requeued`, or `run.waiting`, which opens the ask `daemon:restart`
     (choices requeue and fail). Without an owner's fence: Fenced. A run whose cancel was requested
-    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes.
+    meanwhile ends cancelled instead, with `receipt`: what was proven of the end of its processes. Else
+    the row's `outcome` keeps it as `left` where something may be left.
     """
 
     fence: Fence
@@ -433,7 +441,11 @@ class Prune(Write[Pruned]):
 
     Those ended before `before`, the oldest beyond `keep`, and as many of the oldest as bring the
     log under `max_bytes`; tombstones older than `tombstones_before` or beyond `max_tombstones`.
-    At most `limit` runs a call, so that no commit is long.
+    At most `limit` runs a call, so that no commit is long. The log keeps the ids of those forgotten
+    until their folders are called `removed`, so that a crash in between leaves nothing behind.
+
+    LogDamaged with the `run_id` of a run whose rows are damaged: nothing was forgotten then, and `skip`
+    names it in another try.
     """
 
     before: datetime
@@ -442,3 +454,5 @@ class Prune(Write[Pruned]):
     tombstones_before: datetime
     max_tombstones: int
     limit: int = 100
+    removed: tuple[str, ...] = ()
+    skip: frozenset[str] = frozenset()

@@ -1,258 +1,313 @@
-"""What is kept of a run's output: its beginning, live, and its end; the cut is told in bytes.
+"""A run's output on its way to the log: the bytes as they were read, in the order they were read.
 
-The texts of one stream's Log events, joined, are its output as text. A line may be cut anywhere
-between two events.
+A piece may end anywhere, but on a character's boundary where it can: lines are an affair of readers.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+from uuid import UUID
 
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.shielding import shield_until
-from penstock.words.config import KIB
-from penstock.words.events import Log, LogTruncated
-from penstock.words.text import Utf8Decoder, break_lines, neutralise
-from penstock.words.throttle import Throttle
+from penstock.words.events import Log
+from penstock.words.pace import Pace
+from penstock.words.printed import piece_of, size_of
+from penstock.words.text import unfinished_character
+from penstock.words.values import new_event_id
 
 Stream = Literal["stdout", "stderr"]
-Emit = Callable[[Log | LogTruncated], Awaitable[object]]
+#: Records pieces of a run together and waits until they are durable; False: they were dropped.
+EmitPieces = Callable[[Sequence[tuple[UUID, Log]]], Awaitable[bool]]
+#: How many bytes at the end of a stream so far may be the beginning of a secret.
+HeldBack = Callable[[bytes], int]
 
-STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
-#: Bytes in one event of the kept end; larger than a live piece, since each waits for its commit.
-TAIL_PIECE_BYTES = 256 * KIB
-#: Pieces of the kept end; two streams that take turns byte by byte must not cost memory.
-MOST_TAIL_PIECES = 16 * KIB
-
-
-@dataclass(frozen=True, slots=True)
-class OutputLimits:
-    """Bytes kept of the beginning and the end, bytes of a line, and the pace of live pieces."""
-
-    head_bytes: int
-    tail_bytes: int
-    line_bytes: int
-    throttle_seconds: float
-    throttle_bytes: int
+#: Seconds that the beginning of what may be a secret waits for its line's end.
+SECRET_SECONDS = 1.0
+#: Bytes of a line whose beginning is left out that are left out too, if it ends within them.
+LONGEST_REST = 4096
 
 
-class _Text:
-    """One stream's bytes as safe text with lines of bounded length."""
-
-    def __init__(self, limits: OutputLimits) -> None:
-        self.decoder = Utf8Decoder(newlines=True)
-        self.throttle = Throttle(limits.throttle_seconds, limits.throttle_bytes)
-        self._line_bytes = limits.line_bytes
-        self._column = 0
-
-    def decode(self, data: bytes) -> str:
-        return self._lines(self.decoder.decode(data))
-
-    def finish(self) -> str:
-        text, self._column = self._lines(self.decoder.finish()), 0
-        return text
-
-    def _lines(self, text: str) -> str:
-        text, self._column = break_lines(
-            neutralise(text), self._column, self._line_bytes
-        )
-        return text
+def nothing_secret(_data: bytes) -> int:
+    """No byte need be held back, where nothing is taken out."""
+    return 0
 
 
+@dataclass(slots=True)
+class _Part:
+    """Bytes of one stream that were read one after the other; `at`: when the newest was."""
+
+    stream: Stream
+    data: bytearray
+    at: float
+
+
+@dataclass(slots=True)
 class _Tail:
-    """The last bytes of both streams in the order of their coming."""
+    """What may be the beginning of a secret, and until when it waits."""
 
-    def __init__(self) -> None:
-        self.pieces: deque[tuple[Stream, bytearray]] = deque()
-        self.size = 0
-        self.dropped = dict.fromkeys(STREAMS, 0)
-
-    def push(self, stream: Stream, data: bytes, limit: int) -> None:
-        if (
-            self.pieces
-            and self.pieces[-1][0] == stream
-            and len(self.pieces[-1][1]) < TAIL_PIECE_BYTES
-        ):
-            self.pieces[-1][1].extend(data)
-        elif data:
-            self.pieces.append((stream, bytearray(data)))
-        self.size += len(data)
-        while self.size > limit or len(self.pieces) > MOST_TAIL_PIECES:
-            self._drop(self.size - limit)
-
-    def _drop(self, excess: int) -> None:
-        stream, piece = self.pieces[0]
-        if 0 < excess < len(piece):
-            del piece[:excess]
-        else:
-            excess = len(piece)
-            self.pieces.popleft()
-        self.size -= excess
-        self.dropped[stream] += excess
-
-    def align(self, stream: Stream) -> None:
-        """Drop the rest of a character of which the beginning was dropped."""
-        piece = next(
-            (piece for name, piece in self.pieces if name == stream), bytearray()
-        )
-        length = next(
-            (i for i in range(min(3, len(piece))) if piece[i] & 0xC0 != 0x80), 0
-        )
-        del piece[:length]
-        self.size -= length
-        self.dropped[stream] += length
-
-    def texts(self, streams: Mapping[Stream, _Text]) -> Iterator[tuple[Stream, str]]:
-        """The kept end as text, emptying it; streams that take turns are put together by parts."""
-        parts: dict[Stream, list[str]] = {stream: [] for stream in streams}
-        size = 0
-        while self.pieces:
-            stream, data = self.pieces.popleft()
-            parts[stream].append(streams[stream].decode(bytes(data)))
-            size += len(data)
-            if size >= TAIL_PIECE_BYTES:
-                yield from _joined(parts)
-                size = 0
-        for stream, text in streams.items():
-            parts[stream].append(text.finish())
-        yield from _joined(parts)
+    data: bytes
+    until: float
 
 
-def _joined(parts: dict[Stream, list[str]]) -> Iterator[tuple[Stream, str]]:
-    for stream, texts in parts.items():
-        text = "".join(texts)
-        texts.clear()
-        if text:
-            yield stream, text
+class OutputPieces:
+    """Decides which pieces of one run's output go out, and when; `now` is an argument, in seconds.
 
-
-class KeptOutput:
-    """Decides what of one run's output is kept and when it goes out; `now` is an argument.
-
-    Limits are in bytes as the process wrote them and hold for the run: a second process uses what
-    the first one has left of them.
+    The pieces of a stream, joined, are its bytes. Pieces stand in the order in which their bytes
+    were read, but for the beginning of a secret: it is held back, and delays its own stream only.
+    What a run prints faster than its pace allows is counted instead, from the oldest on, and only
+    once so much went out as the log keeps of a beginning.
     """
 
-    def __init__(self, limits: OutputLimits) -> None:
-        self._texts = {stream: _Text(limits) for stream in STREAMS}
-        self._head_left = limits.head_bytes
-        self._tail_left = limits.tail_bytes
-        self._tail = _Tail()
-        self._rest: Iterator[Log | LogTruncated] | None = None
+    def __init__(
+        self, pace: Pace, head_bytes: int, held_back: HeldBack = nothing_secret
+    ) -> None:
+        self._pace = pace
+        self._held_back = held_back
+        self._head_left = head_bytes
+        self._parts: deque[_Part] = deque()
+        self._size = 0
+        self._tails: dict[Stream, _Tail] = {}
+        self._left_out: dict[Stream, int] = {}
+        self._began: float | None = None
+        self._next = 0.0
+        self._sent = 0
+        self._recorded = 0
+        self._fed = 0
 
-    def feed(self, stream: Stream, data: bytes, now: float) -> list[Log]:
-        """Take output; the events to record now."""
-        head, rest = data[: self._head_left], data[self._head_left :]
-        self._head_left -= len(head)
-        self._tail.push(stream, rest, self._tail_left)
-        text = self._texts[stream]
-        piece = text.throttle.add(text.decode(head), now)
-        if text.throttle.full:
-            # The beginning is bounded, so a fast writer need not wait for the interval.
-            piece += text.throttle.flush(now)
-        return [Log(text=piece, stream=stream)] if piece else []
+    def feed(self, stream: Stream, data: bytes, now: float) -> None:
+        """Take what was read."""
+        if self._began is None:
+            self._began = self._next = now
+        self._fed += len(data)
+        self._size += len(data)
+        part = self._part_for(stream, now)
+        part.data += data
+        part.at = now
+        if self._outruns(now):
+            self._leave_out_oldest()
 
-    @property
-    def due(self) -> float | None:
-        """When `take` has something, by the clock of `now`; None while nothing is held."""
-        return min(
-            (due for t in self._texts.values() if (due := t.throttle.due) is not None),
-            default=None,
+    def _outruns(self, now: float) -> bool:
+        """Whether the run prints more than there may be pieces for."""
+        return self._head_left <= 0 and self._pace.spent(
+            self._age(now), self._sent, self._recorded
         )
+
+    def _part_for(self, stream: Stream, now: float) -> _Part:
+        if self._parts and self._parts[-1].stream == stream:
+            return self._parts[-1]
+        if len(self._parts) >= self._pace.turns(self._age(now), self._sent):
+            return next(part for part in reversed(self._parts) if part.stream == stream)
+        self._parts.append(_Part(stream, bytearray(), 0.0))
+        return self._parts[-1]
+
+    def _leave_out_oldest(self) -> None:
+        excess = self._size - self._pace.largest_bytes
+        # Cutting off a beginning moves the rest, so it is done once per so much.
+        if excess < self._pace.largest_bytes:
+            return
+        while excess > 0:
+            part = self._parts[0]
+            count = min(excess, len(part.data))
+            # The rest of a line may be that of a secret, and that of a character is no text.
+            line = part.data.find(b"\n", count, count + LONGEST_REST)
+            if line >= 0:
+                count = line + 1
+            while count < len(part.data) and part.data[count] & 0xC0 == 0x80:
+                count += 1
+            self.leave_out(part.stream, count)
+            del part.data[:count]
+            if not part.data:
+                self._parts.popleft()
+            self._size -= count
+            excess -= count
+
+    def leave_out(self, stream: Stream, count: int) -> None:
+        """So many bytes of a stream are told by their number only."""
+        if tail := self._tails.pop(stream, None):
+            count += len(tail.data)
+        self._left_out[stream] = self._left_out.get(stream, 0) + count
+
+    def full(self, now: float) -> bool:
+        """Whether the source must wait until something went out."""
+        return not self._outruns(now) and self._size >= self._pace.piece_bytes(
+            self._age(now), self._sent, self._fed
+        )
+
+    def due(self, now: float) -> float | None:
+        """When `take` has something, by the clock of `now`; None while nothing is held."""
+        times = [tail.until for tail in self._tails.values()]
+        if self._parts and self.full(now):
+            times.append(now)
+        elif self._left_out or len(self._parts) > 1:
+            times.append(self._next)
+        elif self._parts:
+            part = self._parts[0]
+            waits = len(part.data) == unfinished_character(part.data)
+            whole_at = part.at + self._pace.shortest if waits else self._next
+            times.append(max(self._next, whole_at))
+        return min(times, default=None)
 
     def take(self, now: float) -> list[Log]:
-        """The events that are due."""
-        pieces = (
-            (stream, text.throttle.take(now)) for stream, text in self._texts.items()
-        )
-        return [Log(text=piece, stream=stream) for stream, piece in pieces if piece]
+        """The pieces that are due."""
+        due = self.due(now)
+        return self._release(now) if due is not None and due <= now else []
 
-    def finish(self, now: float) -> Iterator[Log | LogTruncated]:
-        """All that is still held, the cut and the end; called again, it goes on where it stopped."""
-        if self._rest is None:
-            self._rest = self._finish(now)
-        return self._rest
+    def finish(self, now: float) -> list[Log]:
+        """All that is still held."""
+        return self._release(now, to_end=True)
 
-    def _finish(self, now: float) -> Iterator[Log | LogTruncated]:
-        for name, kept in self._texts.items():
-            if piece := kept.throttle.flush(now):
-                yield Log(text=piece, stream=name)
-        tail, self._tail = self._tail, _Tail()
-        for stream, dropped in tail.dropped.items():
-            if dropped:
-                tail.align(stream)
-                unfinished = self._texts[stream].decoder.drop()
-                yield LogTruncated(
-                    stream=stream, dropped_bytes=tail.dropped[stream] + unfinished
-                )
-        self._tail_left -= tail.size
-        for stream, text in tail.texts(self._texts):
-            yield Log(text=text, stream=stream)
-        self._rest = None
+    def _release(self, now: float, *, to_end: bool = False) -> list[Log]:
+        pieces = [
+            Log(stream=stream, bytes=count, emptied=True)
+            for stream, count in self._left_out.items()
+        ]
+        self._left_out.clear()
+        parts, self._parts, self._size = self._parts, deque(), 0
+        size = self._pace.piece_bytes(self._age(now), self._sent, self._fed)
+        while parts:
+            part = parts.popleft()
+            data = self._ready(part, now, last=not parts, to_end=to_end)
+            pieces += self._cut(part.stream, data, size)
+        for stream, tail in list(self._tails.items()):
+            if to_end or tail.until <= now:
+                del self._tails[stream]
+                pieces += self._cut(stream, tail.data, size)
+        if pieces:
+            size = sum(size_of(piece) for piece in pieces if not piece.emptied)
+            self._head_left -= size
+            self._recorded += size
+            self._sent += len(pieces)
+            self._next = now + self._pace.seconds(
+                self._age(now), self._sent, self._recorded
+            )
+        return pieces
+
+    def _ready(self, part: _Part, now: float, *, last: bool, to_end: bool) -> bytes:
+        """What of a part may go out; the rest is held."""
+        stream, data = part.stream, bytes(part.data)
+        tail = self._tails.pop(stream, None)
+        before = b"" if tail is None else tail.data
+        if to_end:
+            return before + data
+        late = tail is not None and tail.until <= now
+        # What has waited long enough goes; only what came since may be held now.
+        whole = data if late else before + data
+        ready = before if late else b""
+        if held := self._held_back(whole):
+            old = tail is not None and not late and held > len(data)
+            until = tail.until if tail and old else part.at + SECRET_SECONDS
+            self._tails[stream] = _Tail(whole[len(whole) - held :], until)
+            return ready + whole[: len(whole) - held]
+        # Once another stream has spoken, a character is cut rather than moved.
+        count = unfinished_character(whole) if last else 0
+        if count and now < part.at + self._pace.shortest:
+            rest = bytearray(whole[len(whole) - count :])
+            self._parts.append(_Part(stream, rest, part.at))
+            self._size = count
+            return ready + whole[: len(whole) - count]
+        return ready + whole
+
+    def _cut(self, stream: Stream, data: bytes, size: int) -> Iterator[Log]:
+        while len(data) > size:
+            piece = data[:size]
+            # A secret is taken out of a piece, and must be whole in it.
+            rest = self._held_back(piece) or unfinished_character(piece)
+            piece = piece[: size - rest] or piece
+            yield piece_of(stream, piece)
+            data = data[len(piece) :]
+        if data:
+            yield piece_of(stream, data)
+
+    def _age(self, now: float) -> float:
+        return 0.0 if self._began is None else now - self._began
 
 
-class OutputPump:
-    """Carries what KeptOutput decides to `emit`, one event at a time and in order."""
+@dataclass(eq=False, slots=True)
+class RunOutput:
+    """One run's pieces and the way into its log; programs that run at once share it."""
 
-    def __init__(self, kept: KeptOutput, emit: Emit) -> None:
-        self._kept = kept
-        self._emit = emit
-        self._lock = trio.Lock()
-        self._held = trio.Event()
+    pieces: OutputPieces
+    emit: EmitPieces
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _on_the_way: list[tuple[UUID, Log]] = field(default_factory=list)
+    #: Set, and made anew, when something was read, and when something went out.
+    _read: trio.Event = field(default_factory=trio.Event)
+    _taken: trio.Event = field(default_factory=trio.Event)
 
     async def feed(self, stream: Stream, data: bytes) -> None:
-        """Take output; waits while `emit` does."""
-        async with self._lock:
-            for event in self._kept.feed(stream, data, trio.current_time()):
-                await self._emit(event)
-        if self._kept.due is not None:
-            self._held.set()
+        """Take output; waits while as much as one piece may hold is on its way."""
+        self.pieces.feed(stream, data, trio.current_time())
+        self._read.set()
+        self._read = trio.Event()
+        await trio.lowlevel.checkpoint()
+        while self.pieces.full(trio.current_time()):
+            await self._taken.wait()
 
-    async def run(self) -> None:
-        """Emit what was held back when it is due; until cancelled."""
+    async def send_due(self) -> None:
+        """Send what is due when it is; until cancelled."""
         while True:
-            await self._held.wait()
-            self._held = trio.Event()
-            while (due := self._kept.due) is not None:
-                await trio.sleep_until(due)
-                async with self._lock:
-                    for event in self._kept.take(trio.current_time()):
-                        await self._emit(event)
+            now = trio.current_time()
+            if (due := self.pieces.due(now)) is not None and due <= now:
+                await self._send(self.pieces.take)
+                continue
+            with trio.CancelScope() as scope:
+                if due is not None:
+                    scope.deadline = due
+                await self._read.wait()
 
     async def finish(self) -> None:
-        """Emit all that is left."""
-        for event in self._kept.finish(trio.current_time()):
-            await self._emit(event)
+        """Send all that is left."""
+        await self._send(self.pieces.finish)
+
+    async def _send(self, take: Callable[[float], list[Log]]) -> None:
+        async with self._turn:
+            # A cancel may come before or after pieces were queued. They stay here until they are
+            # recorded, and are sent again under the same ids, which the log takes once.
+            await self._send_on_the_way()
+            self._on_the_way = [
+                (new_event_id(), piece) for piece in take(trio.current_time())
+            ]
+            self._taken.set()
+            self._taken = trio.Event()
+            await self._send_on_the_way()
+
+    async def _send_on_the_way(self) -> None:
+        if self._on_the_way and not await self.emit(self._on_the_way):
+            # The store was away for long: what is lost is told by its size.
+            for _, piece in self._on_the_way:
+                if piece.stream != "pipeline":
+                    self.pieces.leave_out(piece.stream, size_of(piece))
+        self._on_the_way = []
 
 
 @asynccontextmanager
 async def open_output(
-    kept: KeptOutput, emit: Emit, closing_seconds: float
+    output: RunOutput, closing_seconds: float
 ) -> AsyncIterator[Callable[[Stream, bytes], Awaitable[None]]]:
-    """The `on_output` of one process; on the way out everything left is emitted.
+    """The `on_output` of one process; on the way out everything left is sent.
 
     After a cancel or a failure that is tried for `closing_seconds`, about a second.
     """
-    pump = OutputPump(kept, emit)
     # A cancel that is on its way too is told with it, as a group.
     failed = DeferredFailure(
         unless=lambda: trio.current_effective_deadline() <= trio.current_time()
     )
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
+            nursery.start_soon(output.send_due)
             with failed:
-                yield pump.feed
+                yield output.feed
             nursery.cancel_scope.cancel(reason="the process has ended")
         failed.reraise()
         async with shield_until(lambda: trio.current_time() + closing_seconds):
-            await pump.finish()
+            await output.finish()
     finally:
         with trio.move_on_after(closing_seconds, shield=True):
-            await pump.finish()
+            await output.finish()

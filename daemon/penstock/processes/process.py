@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import trio
 
-import penstock
+from penstock.carried import carry_code, launch_carried
 from penstock.concurrency.shielding import shield_until
 from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
@@ -32,6 +32,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.exits import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
@@ -52,11 +53,16 @@ FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
 
-#: The supervisor is imported and not run by its path, so that its bytecode is kept.
-LAUNCH = (
-    f"import sys; sys.path.append({str(Path(penstock.__file__).parents[1])!r}); "
-    "from penstock.processes.supervisor import main; main()"
-)
+#: The supervisor's code comes to it before its table: it is that of this very daemon, and compiled.
+LAUNCH = launch_carried("penstock.processes.supervisor", "int(sys.argv[1])")
+SUPERVISOR = carry_code((
+    "penstock.words.errors",
+    "penstock.processes.liveness",
+    "penstock.processes.containment",
+    "penstock.processes.termination",
+    "penstock.processes.pseudoterminal",
+    "penstock.processes.supervisor",
+))  # fmt: skip
 
 
 @dataclass
@@ -98,7 +104,8 @@ class ProcessTree:
         """Send the supervisor its table; a part of one starts nothing."""
         encoded = marshal.dumps(self.spec)
         with suppress(trio.BrokenResourceError):
-            await self.control.send_all(len(encoded).to_bytes(8, "big") + encoded)
+            size = len(encoded).to_bytes(8, "big")
+            await self.control.send_all(SUPERVISOR + size + encoded)
             self.sent = True
 
     async def follow(self, on_started: OnStarted) -> None:
@@ -369,6 +376,7 @@ async def run_process(
     feed: Feed | None = None,
     terminal: WindowSize | None = None,
     epoch: str = "",
+    umask: int | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -377,16 +385,15 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
-    With `terminal`, a size, the program has a controlling terminal of its own; what it shows there comes
-    as `stdout`.
-    While `on_output` waits, so does a process that
+    one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
+    None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
+    its own; what it shows there comes as `stdout`. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch)
+    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     spec["terminal"] = None if terminal is None else tuple(terminal)
     tree = await launch(spec, tuple(argv), run_id, fed=feed is not None)
     try:
@@ -416,6 +423,7 @@ def make_spec(
     containment: Containment,
     grace: float,
     epoch: str,
+    umask: int | None = None,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -434,6 +442,7 @@ def make_spec(
         "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
         "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
         "grace": float(grace),
+        "umask": umask,
     }
 
 
@@ -481,7 +490,14 @@ def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Pensto
         return NoProcess(f"no terminal could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
-    return Refused("inputs.argv", f"{argv[0]!r} cannot be executed: {why}")
+    missing = failed["errno"] == errno.ENOENT
+    # As shells and env have it: a run that fails of it ends so, and says that no program gave it.
+    return Refused(
+        "inputs.argv",
+        f"{argv[0]!r} cannot be executed: {why}",
+        exit_code=int(Exit.NO_PROGRAM if missing else Exit.NOT_EXECUTABLE),
+        exit_from="penstock",
+    )
 
 
 def _encode(field: str, text: str) -> bytes:

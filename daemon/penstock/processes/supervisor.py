@@ -5,8 +5,8 @@ the number of a socket to the daemon, and end-of-file there is the word to end, 
 closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
-`cgroup`, `tasks`, `marker`, `epoch`, `grace`, `terminal`); the answers are lines of JSON with a `type`:
-`started` or `failed`, `exited`, and last `ended`.
+`cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
+`terminal`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
@@ -208,6 +208,8 @@ def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> N
             # What the daemon ignores is none of the program's business.
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if (umask := spec["umask"]) is not None:
+            os.umask(umask)  # type: ignore[arg-type]
         stage = "cwd"
         os.chdir(spec["cwd"])  # type: ignore[arg-type]
         stage = "argv"

@@ -8,7 +8,7 @@ one process share nothing.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from penstock.log.writes import (
     RequestCancel,
     new_event,
 )
+from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
 from penstock.runs.gauges import Gauges
 from penstock.runs.hooks import Hooks, caller
@@ -45,6 +46,7 @@ from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
+from penstock.words.errors import StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -72,6 +74,8 @@ class Environment:
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write
+    #: How much at the end of an output may be the beginning of what is taken out.
+    held_back: HeldBack = nothing_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +410,7 @@ def _make_tools(core: Core) -> Tools:
         parked=lambda: core.table.queue.waiting,
         submit_child=core.submitter.submit_child,
         models=environment.models,
+        held_back=environment.held_back,
     )
 
 
@@ -418,8 +423,14 @@ async def _stop(core: Core) -> None:
     reason = core.stop.reason or "stop"
     with trio.CancelScope(deadline=by, shield=True):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_announce, core, DaemonStopping(reason=reason))
+            nursery.start_soon(_announce_stop, core, reason)
             await core.shutdown(reason=reason)
+
+
+async def _announce_stop(core: Core, reason: str) -> None:
+    """Record that the daemon stops; a broken log takes no word, and the runs end all the same."""
+    with suppress(StoreBroken):
+        await _announce(core, DaemonStopping(reason=reason))
 
 
 async def _announce(core: Core, event: AnyEvent) -> None:

@@ -24,11 +24,11 @@ from penstock.log.writes import (
 )
 from penstock.processes.process import Proof
 from penstock.runs.console import Console
-from penstock.runs.receipts import RunEnd, end_of_proofs
+from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_ends
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 log = logging.getLogger("penstock.run")
 
@@ -109,9 +109,13 @@ class Execution:
         return self._used + trio.current_time() - self._running_since
 
     def end(self) -> RunEnd:
-        """What is known of its end by now; nothing is over before it is on record."""
+        """What is known of its end by now, and of what earlier executions of the run left.
+
+        Nothing is over before it is on record.
+        """
         over_at = self.over_at if self.concluded.is_set() else None
-        return end_of_proofs(self.proofs, over_at)
+        own = end_of_proofs(self.proofs, over_at)
+        return merge_ends([own, *ends_before(self.row, over_at)])
 
 
 @asynccontextmanager

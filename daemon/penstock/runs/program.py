@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
 from penstock.processes.feeding import Feed
-from penstock.processes.output import KeptOutput, OutputLimits, Stream, open_output
+from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Emit
+from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.inherited import passed_on
+from penstock.words.pace import LARGEST_PIECE, Pace
+from penstock.words.surroundings import OURS
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
@@ -43,6 +48,7 @@ class StartProcess(Protocol):
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
+        umask: int | None = None,
     ) -> Awaitable[ProcessExited]: ...
 
 
@@ -53,6 +59,17 @@ class Executor:
     start_process: StartProcess
     environ: Mapping[str, str]
     home: Path
+
+    def environ_for(self, given: Mapping[str, str] | None) -> Mapping[str, str]:
+        """What a caller's program sees; `given` is the caller's own environment, if it sent it.
+
+        Then of ours only the address is added, and a PATH to find programs by if it has none.
+        """
+        if given is None:
+            return self.environ
+        path = {name: self.environ[name] for name in self.environ if name == "PATH"}
+        ours = {n: v for n, v in self.environ.items() if n.startswith(OURS)}
+        return {**path, **given, **ours}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +89,25 @@ def _unseen(_data: bytes) -> None:
     return None
 
 
-def output_limits(config: Config) -> OutputLimits:
-    """What the configuration keeps of a run's output."""
-    return OutputLimits(
-        head_bytes=config.output_head_bytes,
-        tail_bytes=config.output_tail_bytes,
-        line_bytes=config.output_line_bytes,
-        throttle_seconds=config.throttle_seconds,
-        throttle_bytes=config.throttle_bytes,
-    )
+def output_pace(config: Config) -> Pace:
+    """How often a run's output becomes a piece."""
+    smallest = min(config.throttle_bytes, LARGEST_PIECE)
+    return Pace(config.throttle_seconds, smallest)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPrograms:
     """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
 
-    `output` is what is kept of the output of all of them together, `capture_bytes` of what one says
-    when it is captured.
+    `output` takes what all of them print; `capture_bytes` is kept of what one says when it is
+    captured. `given` is the environment of the run's caller, None if it sent none.
     """
 
     run_id: str
     executor: Executor
-    output: KeptOutput
+    given: Mapping[str, str] | None = field(repr=False)
+    umask: int | None
+    output: RunOutput
     capture_bytes: int
     emit: Emit
     on_proof: Callable[[Proof], None]
@@ -104,10 +118,12 @@ class RunPrograms:
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
+        clean: bool = False,
         feed: Feed | None,
         check: bool,
         capture: bool = False,
         on_stdout: OnStdout | None,
+        watch_progress: bool = False,
         on_stdout_end: Callable[[], None] = _unheard,
         terminal: WindowSize | None = None,
         on_shown: Callable[[bytes], None] = _unseen,
@@ -117,11 +133,18 @@ class RunPrograms:
         `on_stdout_end` is told that standard output was closed, which may be long before; `on_shown` is
         told what comes of it at once, before it is recorded.
         """
+        given = self.given
+        if clean and given is not None:
+            given = passed_on(given)
         captured = _Captured(self.capture_bytes)
         usual = {} if terminal is None else USUAL_TERMINAL
         if capture:
             on_stdout = captured.add
-        async with open_output(self.output, self.emit, CLOSING_SECONDS) as on_output:
+        watching = open_progress(self.emit) if watch_progress else nullcontext(None)
+        async with (
+            open_output(self.output, CLOSING_SECONDS) as on_output,
+            watching as watch,
+        ):
 
             async def emit_started(event: ProcessStarted) -> None:
                 await self.emit(event)
@@ -133,6 +156,8 @@ class RunPrograms:
                     return
                 if stream == "stdout":
                     on_shown(data)
+                if watch is not None:
+                    watch(stream, data)
                 if stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
                 else:
@@ -142,7 +167,8 @@ class RunPrograms:
                 argv,
                 run_id=self.run_id,
                 cwd=cwd or self.executor.home,
-                env={**usual, **self.executor.environ, **(env or {})},
+                env={**usual, **self.executor.environ_for(given), **(env or {})},
+                umask=None if clean else self.umask,
                 feed=feed,
                 terminal=terminal,
                 on_started=emit_started,

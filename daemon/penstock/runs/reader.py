@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock.log.newest_output import shown_tail
 from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
 from penstock.log.store import Store
@@ -19,12 +20,16 @@ from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
-from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.lifecycle import COMPLETED, FAILED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import RunExit, exit_json, exit_of_run
+from penstock.words.surroundings import Surroundings
 
 #: Facts read at once while an ended run is folded; the loop runs between two reads.
 FOLD_PAGE = 500
+#: The facts that hold what a run printed.
+LOG_TYPES = frozenset({"log"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,12 @@ class Reader:
 
     async def reply(self, run_id: str) -> RunReply:
         """The run as every surface tells it. RunNotFound."""
-        return run_reply(*await self.look(run_id))
+        view, terms = await self.look(run_id)
+        tail: tuple[str, ...] = ()
+        if view.state == FAILED:
+            read = partial(self.store.read, run_id, types=LOG_TYPES)
+            tail = await shown_tail(read, view.position)
+        return run_reply(view, terms, tail)
 
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
         """Runs as the list shows them, newest first, and where the next page begins."""
@@ -109,10 +119,23 @@ def terms_of(row: RunRow) -> RunTerms:
     return RunTerms(row.on_restart, row.used_seconds)
 
 
-def run_reply(view: RunView, terms: RunTerms) -> RunReply:
+def run_reply(
+    view: RunView, terms: RunTerms, output_tail: tuple[str, ...] = ()
+) -> RunReply:
     """The one maker of a run's reply, for every surface."""
-    kept = {"on_restart": terms.on_restart, "used_seconds": terms.used_seconds}
+    kept = {
+        "on_restart": terms.on_restart,
+        "used_seconds": terms.used_seconds,
+        "output_tail": output_tail,
+    }
     return RunReply.model_validate({**view.to_json(), **kept})
+
+
+def exit_of_row(row: RunRow) -> RunExit | None:
+    """As `RunView.exit`, without the run's facts."""
+    outcome = row.outcome or {}
+    details, result = outcome.get("details") or {}, outcome.get("result")
+    return exit_of_run(row.kind, row.state, row.reason, details, result)
 
 
 def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
@@ -129,6 +152,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         step=None if view is None else view.step,
         result=outcome.get("result"),
         error=outcome.get("error"),
+        **exit_json(exit_of_row(row)),
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -178,6 +202,10 @@ class PatientReads:
         return await self._ask(
             partial(read, run_id, after, limit, max_bytes=max_bytes, types=types)
         )
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        """As `Store.surroundings`."""
+        return await self._ask(partial(self.reader.store.surroundings, run_id))
 
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
         """As `Store.runs`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.log.writes import TreeRun
+from penstock.log.writes import RunRow, TreeRun
 from penstock.processes.process import Proof
 from penstock.words.api import CancelReceipt
 from penstock.words.events import ProcessStarted
@@ -75,23 +75,35 @@ def end_of_proofs(proofs: Iterable[Proof], over_at: datetime | None) -> RunEnd:
     return merge_ends([RunEnd(over_at), *ends])
 
 
-def unproven(processes: Sequence[ProcessStarted]) -> dict[str, Any] | None:
-    """What the end of a run keeps of processes whose end nobody saw; None without any.
+def unproven(row: RunRow, processes: Sequence[ProcessStarted]) -> dict[str, Any] | None:
+    """What the end of an execution keeps of processes whose end nobody saw; None without any.
 
     What is looked for and not found afterwards may only be hidden, so it is no proof.
     """
-    if not processes:
-        return None
     ends = [RunEnd(None, p.method, (p.pid,), "unknown") for p in processes]
-    return merge_ends(ends).to_json()
+    ends += ends_before(row, None)
+    return merge_ends(ends).to_json() if ends else None
+
+
+def ends_before(row: RunRow, over_at: datetime | None) -> list[RunEnd]:
+    """What earlier executions of an open run may have left, as if it was over when it says.
+
+    One that was preempted, or that a crash cut off, is over; what was not proven gone then is no
+    more proven by the end of the next one.
+    """
+    kept = (row.outcome or {}).get("left")
+    return [] if kept is None else [_end_of_json(kept, over_at)]
 
 
 def end_of_row(run: TreeRun) -> RunEnd:
     """The end of a run as the store has it."""
-    kept: Mapping[str, Any] = run.receipt or {}
+    return _end_of_json(run.receipt or {}, run.ended_at)
+
+
+def _end_of_json(kept: Mapping[str, Any], over_at: datetime | None) -> RunEnd:
     survivors = kept.get("survivors", ())
     return RunEnd(
-        over_at=run.ended_at,
+        over_at=over_at,
         method=kept.get("method", "none"),
         pids=tuple(kept.get("pids", ())),
         survivors="unknown" if survivors == "unknown" else tuple(survivors),

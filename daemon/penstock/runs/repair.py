@@ -132,7 +132,7 @@ async def _processes(store: Store, row: RunRow) -> list[ProcessStarted]:
 def _decision(
     row: RunRow, verdict: Verdict, now: datetime, started: Sequence[ProcessStarted]
 ) -> Complete | Release:
-    receipt = unproven(started)
+    receipt = unproven(row, started)
     on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
     ending = Ending(
         cancel_requested=row.cancel_requested,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from penstock.log.store import Store
 from penstock.log.writes import Prune, Pruned
 from penstock.runs.ages import AgeClock, Moment, begin_ages
 from penstock.words.config import MIB, Config
+from penstock.words.errors import LogDamaged
 
 log = logging.getLogger("penstock.retention")
 
@@ -25,61 +26,117 @@ ROUND_SECONDS = 60.0
 DISK_SECONDS = 5.0
 #: Runs forgotten in one commit, so that none is long.
 COMMIT_RUNS = 100
-#: Folders that could not be removed and are tried again each round; more are told and left.
-MOST_LEFT = 1000
+#: Damaged runs that one life passes over: more of them are a log to put back.
+MOST_DAMAGED = 100
+#: Sentences about folders and damage that one life tells; more would fill its log.
+MOST_TOLD = 1000
+#: Facts at the end of a log that may be damaged until its age is unknown.
+DAMAGED_FACTS = 100
+
+
+@dataclass(eq=False, slots=True)
+class PruneRound:
+    """What one round, or several, came to."""
+
+    #: The ids of the runs that were forgotten.
+    forgotten: list[str] = field(default_factory=list)
+    #: Whether there are more to forget.
+    more: bool = True
+    #: Forgotten runs whose folders could not be removed, of earlier rounds too.
+    left: list[str] = field(default_factory=list)
+    #: Runs that were not forgotten, since the log is damaged under them.
+    damaged: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
 class Pruning:
-    """One round of forgetting, the same for the daemon and for `penstock prune`.
+    """Forgets runs and removes their folders, the same for the daemon and for `penstock prune`.
 
-    `commit` commits one write.
+    `commit` commits one write. The log remembers whose folders are still to be removed, so a folder
+    that cannot be is tried again by every later round, of whatever process.
+
+    What stands in the way is told by `tell`, each thing once, and ends nothing.
     """
 
     config: Config
     commit: Callable[[Prune], Awaitable[Pruned]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
-    #: The folders that could not be removed; each is told once.
-    left: set[Path] = field(default_factory=set)
+    tell: Callable[[str], None] = log.warning
+    _told: set[str] = field(default_factory=set)
+    #: Runs that cannot be forgotten, since the log is damaged under them.
+    _damaged: set[str] = field(default_factory=set)
 
     async def round(
         self, reference: datetime, *, older_than: float | None, keep: int | None
-    ) -> tuple[list[str], bool]:
-        """Forget at most `prune_runs` runs: their ids, and whether there are more to forget.
+    ) -> PruneRound:
+        """Forget at most `prune_runs` runs, and try all folders that were left.
 
         `reference` is the time that ages are counted from; `older_than` in seconds and `keep` in
-        runs replace the configured limits. A folder that cannot be removed is told and left.
+        runs replace the configured limits.
         """
-        forgotten: list[str] = []
-        more = True
-        for folder in sorted(self.left):
-            await self._remove(folder)
-        while more and (rest := self.config.prune_runs - len(forgotten)):
-            limit = min(rest, COMMIT_RUNS)
-            pruned = await self.commit(
-                self._next_write(reference, older_than, keep, limit)
+        done, removed = PruneRound(), list[str]()
+        tried: dict[str, bool] = {}
+        while done.more and (rest := self.config.prune_runs - len(done.forgotten)):
+            write = self._next_write(
+                reference, older_than, keep, min(rest, COMMIT_RUNS), removed
             )
-            for run_id in pruned.runs:
-                await self._remove(self.workspace_of(run_id))
-            forgotten += pruned.runs
-            more = pruned.more
-        if forgotten:
-            rest_told = ", and more are to follow" if more else ""
-            log.info("%d ended runs were forgotten%s", len(forgotten), rest_told)
-        return forgotten, more
+            pruned = await self._commit_past_damage(write)
+            # A folder is tried once a round. Of those just forgotten the log may keep some only.
+            fresh = {*pruned.folders, *pruned.runs} - tried.keys()
+            for run_id in sorted(fresh):
+                tried[run_id] = await self._remove(run_id)
+            removed = [run_id for run_id in fresh if tried[run_id]]
+            done.forgotten += pruned.runs
+            done.damaged = list(pruned.damaged)
+            done.more = pruned.more
+        if removed:
+            await self.commit(self._next_write(reference, older_than, keep, 0, removed))
+        done.left = sorted(run_id for run_id, gone in tried.items() if not gone)
+        self._tell_of(done)
+        return done
 
-    async def _remove(self, folder: Path) -> None:
+    async def _commit_past_damage(self, write: Prune) -> Pruned:
+        """Commit it without the runs that are damaged. LogDamaged where none can be named.
+
+        One page that a disk lost must not keep all that ended after it for ever.
+        """
+        while True:
+            try:
+                return await self.commit(replace(write, skip=frozenset(self._damaged)))
+            except LogDamaged as error:
+                run_id = error.facts.get("run_id")
+                if not isinstance(run_id, str) or run_id in self._damaged:
+                    raise
+                if len(self._damaged) == MOST_DAMAGED:
+                    raise
+                self._damaged.add(run_id)
+
+    async def _remove(self, run_id: str) -> bool:
+        """Whether the run's folder is gone."""
+        folder = self.workspace_of(run_id)
         try:
             await self.remove_folder(folder)
-            self.left.discard(folder)
         # Whatever keeps one folder must keep neither the round from going on nor the daemon.
         except Exception as error:  # noqa: BLE001
-            if folder in self.left:
-                return
-            log.warning("the folder %s of a forgotten run is left: %s", folder, error)
-            if len(self.left) < MOST_LEFT:
-                self.left.add(folder)
+            self._tell_once(f"the folder {folder} of a forgotten run is left: {error}")
+            return False
+        return True
+
+    def _tell_of(self, done: PruneRound) -> None:
+        for run_id in done.damaged:
+            self._tell_once(
+                f"{run_id} is not forgotten: the log is damaged under it, and"
+                " `penstock audit` says where"
+            )
+        if done.forgotten:
+            rest_told = ", and more are to follow" if done.more else ""
+            log.info("%d ended runs were forgotten%s", len(done.forgotten), rest_told)
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(sentence)
+            self.tell(sentence)
 
     def _next_write(
         self,
@@ -87,6 +144,7 @@ class Pruning:
         older_than: float | None,
         keep: int | None,
         limit: int,
+        removed: Sequence[str],
     ) -> Prune:
         config = self.config
         age = config.retention_seconds if older_than is None else older_than
@@ -97,6 +155,7 @@ class Pruning:
             tombstones_before=reference - timedelta(seconds=config.tombstone_seconds),
             max_tombstones=config.max_tombstones,
             limit=limit,
+            removed=tuple(removed),
         )
 
 
@@ -165,12 +224,10 @@ class Retention:
         if (reference := self._look()) is None:
             await trio.lowlevel.checkpoint()
             return []
-        forgotten, _ = await self._pruning.round(
-            reference, older_than=older_than, keep=keep
-        )
-        if forgotten:
+        done = await self._pruning.round(reference, older_than=older_than, keep=keep)
+        if done.forgotten:
             self.bus.forget_below((await self.store.bounds()).floor)
-        return forgotten
+        return done.forgotten
 
     def _look(self) -> datetime | None:
         """The time that ages are counted from; None, and said so once, while it is in doubt."""
@@ -187,7 +244,17 @@ class Retention:
 
 
 async def newest_fact_at(store: Store) -> datetime | None:
-    """When the newest fact of the log was recorded; None if it holds none."""
-    bounds = await store.bounds()
-    facts = await store.read_all(max(bounds.head, 1) - 1, 1)
-    return facts[-1].at if facts else None
+    """When the newest fact of the log was recorded; None if it holds none.
+
+    Facts at the end that are damaged are passed over. LogDamaged if there are too many of them.
+    """
+    head = (await store.bounds()).head
+    for back in range(1, DAMAGED_FACTS + 1):
+        try:
+            facts = await store.read_all(max(head - back, 0), 1)
+        except LogDamaged:
+            if back in (head, DAMAGED_FACTS):
+                raise
+        else:
+            return facts[-1].at if facts else None
+    return None

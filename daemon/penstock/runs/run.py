@@ -31,7 +31,7 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
 from penstock.processes.feeding import sends
-from penstock.processes.output import KeptOutput
+from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.connected import RunningProcess, open_process
@@ -43,7 +43,7 @@ from penstock.runs.program import (
     Executor,
     OnStdout,
     RunPrograms,
-    output_limits,
+    output_pace,
 )
 from penstock.runs.reader import PatientReads
 from penstock.words.api import SubmitRequest
@@ -67,8 +67,15 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json, new_event_id
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
+
+# What a run's log says that came from an export, or retries one that did.
+_WITHOUT_ENVIRONMENT = (
+    "the environment that this run was submitted with is not here, since the log it came from was"
+    " imported; its programs get a few variables of the daemon's own\n"
+)
 
 
 class ModelAccess(Protocol):
@@ -104,6 +111,8 @@ class Tools:
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
     models: ModelAccess | None = None
+    #: How much at the end of an output may be the beginning of a secret.
+    held_back: HeldBack = nothing_secret
 
 
 @dataclass(eq=False, slots=True)
@@ -122,7 +131,7 @@ class Run:
     _parking: Parking
     _names: set[str] = field(default_factory=set)
     _artifacts: list[Artifact] = field(default_factory=list)
-    _made_programs: RunPrograms | None = None
+    _programs: RunPrograms | None = None
     _lm: Any = None
 
     @property
@@ -289,30 +298,38 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        clean: bool = False,
         stdin: bytes | Literal["open"] = b"",
         terminal: WindowSize | None = None,
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
+        watch_progress: bool = False,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
         `stdin` of "open" is fed from outside, by `POST /runs/ID/stdin`; the kind's inputs say so in
         `takes_input`. With `terminal`, a size, that is typed on a terminal which the program controls; what
-        it shows there is its standard output. `env` is added to the daemon's own allowed values. ProcessFailed on a non-zero end unless
-        `check` is off. When this returns, or raises, the whole process tree is gone.
+        it shows there is its standard output. `env` is added to the environment of the run's caller, or of
+        the daemon's where that sent none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the
+        daemon's umask, for programs whose work is the kind's own and none of the caller's. ProcessFailed on
+        a non-zero end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m`
+        becomes the run's progress. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
+        programs = await self._open_programs()
         execute = partial(
-            self._programs().execute,
+            programs.execute,
             argv,
             cwd=cwd,
             env=env,
             terminal=terminal,
+            clean=clean,
             check=check,
             capture=capture,
             on_stdout=on_stdout,
+            watch_progress=watch_progress,
         )
         if isinstance(stdin, bytes):
             return await execute(feed=sends(stdin) if stdin else None)
@@ -350,7 +367,7 @@ class Run:
 
         async def execute(process: RunningProcess) -> Executed:
             await self.wait_slot()
-            return await self._programs().execute(
+            return await (await self._open_programs()).execute(
                 argv,
                 cwd=cwd,
                 env=env,
@@ -362,17 +379,52 @@ class Run:
 
         return open_process(execute, check=check)
 
-    def _programs(self) -> RunPrograms:
-        if self._made_programs is None:
-            self._made_programs = RunPrograms(
-                self.run_id,
-                self._tools.executor,
-                KeptOutput(output_limits(self.config)),
-                self.config.output_head_bytes,
-                self.emit,
-                self._execution.proofs.append,
-            )
-        return self._made_programs
+    async def environ(self) -> Mapping[str, str]:
+        """The environment of the run's caller; empty where that sent none. For programs alone.
+
+        It may hold every secret of its user: nothing of it belongs into a fact, a file or a prompt.
+        """
+        return (await self._open_programs()).given or {}
+
+    async def _open_programs(self) -> RunPrograms:
+        if self._programs is None:
+            around = await self.reads.surroundings(self.run_id)
+            # Another task of the pipeline may have been here meanwhile.
+            if self._programs is None:
+                self._programs = self._make_programs(around)
+                if around is not None and around.environ is None:
+                    await self.log(_WITHOUT_ENVIRONMENT)
+        return self._programs
+
+    def _make_programs(self, around: Surroundings | None) -> RunPrograms:
+        environ = None if around is None else around.environ
+        return RunPrograms(
+            self.run_id,
+            self._tools.executor,
+            None if environ is None else unpack_environ(environ),
+            None if around is None else around.umask,
+            RunOutput(self._output_pieces(), self._emit_pieces),
+            self.config.output_head_bytes,
+            self.emit,
+            self._execution.proofs.append,
+        )
+
+    def _output_pieces(self) -> OutputPieces:
+        config = self.config
+        return OutputPieces(
+            output_pace(config), config.output_head_bytes, self._tools.held_back
+        )
+
+    async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
+        now = self._tools.now()
+        made = [
+            new_event(self.run_id, piece, now=now, event_id=event_id)
+            for event_id, piece in pieces
+        ]
+        outcome = await self._tools.recorder.record(
+            Append(tuple(made), self._execution.fence)
+        )
+        return bool(outcome.recorded)
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Any]]) -> Any:
         """Do a named unit at least once and record its JSON result; a resumed run gets the record."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import pydantic_core
 import trio
@@ -31,6 +32,7 @@ from penstock.words.errors import (
     StoreAway,
 )
 from penstock.words.priority import Priority
+from penstock.words.surroundings import Surroundings, check_environment
 from penstock.words.values import new_event_id
 
 
@@ -142,16 +144,18 @@ class Submitter:
         self,
         request: SubmitRequest,
         *,
+        surroundings: Surroundings | None = None,
         wait: bool = False,
         retry_of: str | None = None,
     ) -> Submitted:
-        """Accept a run, or find the one of the same id and inputs.
+        """Accept a run, or find the one of the same id and inputs, which keeps what it was given.
 
-        `wait`: wait while the queue is full; else QueueFull. Refused names the field;
-        OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
+        `surroundings`: those of the caller, for the run's programs; None: the daemon's, or those of
+        the run it retries. `wait`: wait while the queue is full; else QueueFull. Refused names the
+        field; OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
         StoreUnavailable say why nothing was recorded.
         """
-        spec = self._spec(request, retry_of=retry_of)
+        spec = self._spec(request, surroundings, retry_of=retry_of)
         if request.run_id is not None and await self.reader.known(request.run_id):
             # A known id does not wait: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
@@ -171,10 +175,15 @@ class Submitter:
 
     async def submit_child(self, request: SubmitRequest, parent_id: str) -> None:
         """Accept a child run, or find it; whatever the queue holds. Raises what `submit` does."""
-        await self._record(self._spec(request, parent_id=parent_id), capacity=None)
+        await self._record(
+            self._spec(request, None, parent_id=parent_id), capacity=None
+        )
 
     async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
-        """A new run with the kind and inputs of an ended one. RunNotFound; Refused while open."""
+        """A new run with the kind, inputs and surroundings of an ended one.
+
+        RunNotFound; Refused while open.
+        """
         row = await self.reader.store.run(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
@@ -199,6 +208,7 @@ class Submitter:
     def _spec(
         self,
         request: SubmitRequest,
+        surroundings: Surroundings | None,
         *,
         retry_of: str | None = None,
         parent_id: str | None = None,
@@ -207,7 +217,7 @@ class Submitter:
         kind = self.kind(request.kind)
         if request.group is not None and request.group not in self.config.groups:
             raise Refused("group", f"the configuration has no group {request.group!r}")
-        inputs = kind.parse(request.inputs)
+        inputs = kind.parse(_placed(kind, request.inputs, surroundings))
         self._check_model(kind, inputs)
         encoded = encode_inputs(inputs)
         return RunSpec(
@@ -225,7 +235,19 @@ class Submitter:
             retry_of=retry_of,
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
+            surroundings=self._kept(surroundings),
         )
+
+    def _kept(self, given: Surroundings | None) -> Surroundings | None:
+        """What is kept of a caller's surroundings. Refused, TooLarge."""
+        if given is None or given.environ is None:
+            return None
+        environ = check_environment(
+            given.environ,
+            listed=self.config.env == "listed",
+            limit=self.config.max_environment_bytes,
+        )
+        return replace(given, environ=environ, cwd=None)
 
     def _check_model(self, kind: Kind, inputs: Inputs) -> None:
         if (kind.needs_model or inputs.needs_model()) and not self.has_models:
@@ -283,3 +305,17 @@ class Submitter:
                 max_tree_depth=self.config.max_tree_depth,
             )
         )
+
+
+def _placed(
+    kind: Kind, inputs: Mapping[str, Any], surroundings: Surroundings | None
+) -> Mapping[str, Any]:
+    """The inputs, in the caller's folder where the kind works in one and they name none."""
+    cwd = None if surroundings is None else surroundings.cwd
+    if (
+        cwd is None
+        or inputs.get("cwd") is not None
+        or "cwd" not in kind.inputs.model_fields
+    ):
+        return inputs
+    return {**inputs, "cwd": cwd}

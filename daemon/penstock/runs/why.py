@@ -27,7 +27,7 @@ from penstock.words.lifecycle import (
     SLOT_STATES,
 )
 from penstock.words.priority import Priority, may_preempt
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",
@@ -81,6 +81,14 @@ def explain(view: RunView, queue: QueueSnapshot) -> Why:
         why = f"It was asked to end: {view.cancel_requested}."
         reasons.insert(0, Reason("cancelling", why))
     return Why(view.run_id, state, tuple(reasons))
+
+
+def explain_alone(view: RunView) -> Why:
+    """Why a run is in its state that is in no queue: one of a log that no daemon answers for."""
+    reason = Reason("running", "Its daemon holds its log, and does not answer.")
+    if view.ended:
+        reason = _ended(view)
+    return Why(view.run_id, view.state or FIRST_STATE, (reason,))
 
 
 def _ended(view: RunView) -> Reason:

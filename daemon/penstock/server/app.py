@@ -33,6 +33,7 @@ from penstock.server.http_answer import (
 from penstock.server.live_input import make_stdin_app
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
+from penstock.server.rest.output import output_handlers
 from penstock.server.rest.runs import (
     ask_handlers,
     control_handlers,
@@ -65,7 +66,7 @@ def open_app(
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
     stdin = make_stdin_app(core.control, core.config)
-    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config)
+    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config, core.version)
 
 
 def rest_handlers(
@@ -78,6 +79,7 @@ def rest_handlers(
         **control_handlers(core),
         **ask_handlers(core),
         **event_handlers(core, shutdown),
+        **output_handlers(core, shutdown),
         **task_handlers(core),
         **queue_handlers(core),
         **daemon_handlers(core, health_of),
@@ -159,7 +161,12 @@ def _respond(reply: HttpAnswer | HttpStream) -> Response:
         response.headers.update(reply.all_headers())
         return response
     # Proxies must pass each line on as it comes.
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        "X-Content-Type-Options": "nosniff",
+        **reply.headers,
+    }
     response = Response(b"", headers=headers, content_type=reply.content_type)
     response.headers.pop("Content-Length", None)
     if request.method == "HEAD":

@@ -45,13 +45,16 @@ def asgi_mux(rest: ASGI, stdin: ASGI, mcp: ASGI | None) -> ASGI:
     return mux
 
 
-def guarded(app: ASGI, guard: Guard, config: Config) -> ASGI:
+def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body.
 
-    Only a body that is a stream is left to `app` as it comes.
+    Only a body that is a stream is left to `app` as it comes. Every answer names the daemon and its
+    `version`.
     """
+    server = f"penstock/{version}".encode("ascii")
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        send = _naming(send, server)
         request_head = _request_head_of(scope)
         refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
         refusal = refusal or _judge_target(scope, request_head)
@@ -112,8 +115,14 @@ def _judge_target(scope: Scope, request_head: RequestHead) -> PenstockError | No
     """What only looks at where the request goes, after the guard looked at who asks."""
     if scope["http_version"] not in ("1.0", "1.1"):
         return HttpRefused(505, "HTTP/1.1 only")
+    if request_head.method == "CONNECT":
+        return HttpRefused(501, "this is no proxy: CONNECT leads nowhere from here")
+    if request_head.path == "*":
+        why = "* is no resource here: ask for a path; GET /openapi.json lists them"
+        return Refused("path", why)
     if not request_head.path.startswith("/"):
-        return Refused("path", "must start with a slash")
+        why = "must start with a slash, or be an http:// or https:// address of this daemon"
+        return Refused("path", why)
     if _is_stream_path(request_head.path):
         headers = {"Upgrade": "websocket", "Connection": "close"}
         return HttpRefused(
@@ -165,6 +174,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _naming(send: Send, server: bytes) -> Send:
+    """A send that adds who answers."""
+
+    async def named(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message["headers"], (b"server", server)]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named
 
 
 def _whole_ending(send: Send) -> Send:

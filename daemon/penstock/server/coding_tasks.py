@@ -8,6 +8,7 @@ from penstock.runs.core import Core
 from penstock.server.replies import task_reply
 from penstock.words.api import SubmitRequest, TaskReply, TaskRequest
 from penstock.words.errors import NotAvailable
+from penstock.words.surroundings import Surroundings
 
 #: The kind that a task is a run of.
 TASK_KIND = "coding"
@@ -26,12 +27,19 @@ class CodingTasks:
     core: Core
 
     async def submit(
-        self, request: TaskRequest, base: str, *, wait: bool = False
+        self,
+        request: TaskRequest,
+        base: str,
+        *,
+        surroundings: Surroundings | None = None,
+        wait: bool = False,
     ) -> TaskReply:
         """Submit a task, with `wait` once there is room. NotAvailable, or what a submit raises."""
         if TASK_KIND not in self.core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
-        submitted = await self.core.submitter.submit(submit_request(request), wait=wait)
+        submitted = await self.core.submitter.submit(
+            submit_request(request), surroundings=surroundings, wait=wait
+        )
         return task_reply(submitted.reply(), base)
 
     async def look(self, task_id: str, base: str) -> TaskReply:

@@ -1,4 +1,4 @@
-"""The three forms of a stream of events: WebSocket, server-sent events, NDJSON.
+"""The forms of a stream of events: WebSocket, server-sent events, NDJSON, and bytes of output.
 
 A form is made of functions of this module, since a batch remembers what was made of it by the
 function that made it: the bytes are the same for every client of a form, so they are made once,
@@ -7,13 +7,15 @@ however many clients get them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from wsproto.frame_protocol import FrameProtocol
 
 from penstock.words.api import ByeFrame, GapFrame, HelloFrame, ReadyFrame
+from penstock.words.events import Log
+from penstock.words.printed import STREAMS, Stream, bytes_of
 from penstock.words.recorded import Recorded
 
 
@@ -70,6 +72,48 @@ def sse_facts(facts: tuple[Recorded, ...]) -> bytes:
     )
 
 
+def pieces_among(facts: Iterable[Recorded], streams: frozenset[Stream]) -> list[Log]:
+    """What the streams of a run printed, of its facts."""
+    events = (fact.event for fact in facts)
+    return [
+        event for event in events if isinstance(event, Log) and event.stream in streams
+    ]
+
+
+def _printed(facts: tuple[Recorded, ...], name: str) -> bytes:
+    pieces = pieces_among(facts, OUTPUT_STREAMS[name])
+    return b"".join([bytes_of(piece) or b"" for piece in pieces])
+
+
+def all_bytes(facts: tuple[Recorded, ...]) -> bytes:
+    """What was printed, to the byte."""
+    return _printed(facts, "all")
+
+
+def stdout_bytes(facts: tuple[Recorded, ...]) -> bytes:
+    return _printed(facts, "stdout")
+
+
+def stderr_bytes(facts: tuple[Recorded, ...]) -> bytes:
+    return _printed(facts, "stderr")
+
+
+def no_frame(_frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
+    """Nothing: among a program's bytes there is no word of ours."""
+    return b""
+
+
 WEBSOCKET = Encoder("ws", "ws", websocket_facts, websocket_frame, says_all=True)
 NDJSON = Encoder("ndjson", "http", ndjson_facts, ndjson_frame)
 SSE = Encoder("sse", "http", sse_facts, sse_frame, heartbeat=b": still here\n\n")
+#: A run's output as such, by the name that a client asks for it.
+OUTPUTS: Mapping[str, Encoder] = {
+    "all": Encoder("output", "http", all_bytes, no_frame),
+    "stdout": Encoder("stdout", "http", stdout_bytes, no_frame),
+    "stderr": Encoder("stderr", "http", stderr_bytes, no_frame),
+}
+OUTPUT_STREAMS: Mapping[str, frozenset[Stream]] = {
+    "all": STREAMS,
+    "stdout": frozenset({"stdout"}),
+    "stderr": frozenset({"stderr"}),
+}

@@ -14,7 +14,8 @@ from hypercorn.protocol.h11 import H11Protocol
 
 #: Where a scope's state keeps what sends `100 Continue`, if the client waits for it.
 CONTINUE_STATE = "penstock.continue"
-_ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
+# Whoever speaks TLS stands before us, and its clients say so.
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
 class Parser(h11.Connection):

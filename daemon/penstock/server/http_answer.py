@@ -61,6 +61,7 @@ class HttpStream:
 
     content_type: str
     open: Callable[[], AbstractContextManager[AsyncIterator[bytes]]]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def json_answer(

@@ -21,6 +21,12 @@ _REF = "#/components/schemas/{model}"
 #: What bad input and the guard may answer on every route.
 _ALWAYS = (400, 403)
 _FORMS = {"text": "string", "integer": "integer", "flag": "boolean"}
+#: What a run printed is text where all of it is.
+_OUTPUT = ("text/plain", "application/octet-stream")
+_OUTPUT_HEADERS = {
+    "Penstock-Missing-Bytes": "How many bytes of it were no longer kept when this was sent",
+    "Penstock-Position": "Up to where this is the output; `after` it is what was printed since",
+}
 _STREAMS = ("application/x-ndjson", "text/event-stream")
 
 
@@ -87,6 +93,8 @@ def _responses(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if route.name == "metrics":
         content = {"text/plain": {"schema": {"type": "string"}}}
+    if route.name == "run_output":
+        content = {name: {"schema": {"type": "string"}} for name in _OUTPUT}
     if route.name.endswith("events"):
         content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
     statuses = {route.status, 200} if route.body or route.status == 202 else {200}
@@ -94,6 +102,11 @@ def _responses(route: Route) -> dict[str, Any]:
         str(s): {"description": HTTPStatus(s).phrase, "content": content}
         for s in statuses
     }
+    if route.name == "run_output":
+        responses["200"]["headers"] = {
+            name: {"description": about, "schema": {"type": "integer"}}
+            for name, about in _OUTPUT_HEADERS.items()
+        }
     problem = {PROBLEM: {"schema": _ref(Problem)}}
     always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
     writes: tuple[int, ...] = (408, 413, 415) if route.method == "POST" else ()

@@ -37,7 +37,7 @@ def status_line(view: RunView) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def submit_json(view: RunView, base: str) -> dict[str, Any]:
+def submit_json(view: RunView, base: str, *, created: bool) -> dict[str, Any]:
     """What a submit is answered with; `base` is how the caller addresses the daemon."""
     reply = SubmitReply(
         run_id=view.run_id,
@@ -47,6 +47,8 @@ def submit_json(view: RunView, base: str) -> dict[str, Any]:
         sequence=view.sequence,
         position=view.position,
         websocket_url=websocket_url(base, view.run_id),
+        created=created,
+        created_at=view.created_at,
     )
     return reply.model_dump(mode="json")
 

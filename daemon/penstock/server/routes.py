@@ -20,6 +20,8 @@ from penstock.words.run_id import check_run_id
 LARGEST_CURSOR = 2**63 - 1
 #: Rows of a list, events of a page.
 MOST_ROWS = 500
+#: Lines of the end of an output.
+MOST_TAIL = 100_000
 #: No route has more parameters than fingers; a longer query is noise.
 MOST_PARAMETERS = 20
 
@@ -110,7 +112,7 @@ _RUN = "/runs/{run_id}"
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/runs", "submit", "Submit a run; with the same id and inputs, the first one",
-        body=wire.SubmitRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
+        body=wire.RunRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
@@ -125,6 +127,16 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW), errors=(404,),
+    ),
+    Route(
+        "GET", f"{_RUN}/output", "run_output", "What a run printed: its bytes, and nothing else",
+        queries=(
+            Query("stream", "all, stdout or stderr", default="all"),
+            Query("tail", "Only the last lines, so many", "integer", least=1, most=MOST_TAIL),
+            Query("bytes", "Only the last bytes, at most so many", "integer", least=1),
+            _AFTER, Query("follow", "Go on until the run has ended", "flag", default=False), _OVERFLOW,
+        ),
+        errors=(404,),
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(

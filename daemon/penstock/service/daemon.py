@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
-from penstock.log.redaction import make_redaction
+from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
+from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log.sqlite.window import WindowLimits
 from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -42,7 +45,7 @@ from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
 from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
-from penstock.service.watchdog import WatchdogStatistics, open_watchdog
+from penstock.service.watchdog import Watchdog, WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError
@@ -50,6 +53,8 @@ from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
     from penstock.llm.daemon import DaemonModels
+    from penstock.server.health import HealthOf
+    from penstock.server.routes import Handler
 
 log = logging.getLogger("penstock")
 
@@ -62,6 +67,18 @@ class Daemon:
     shutdown: Shutdown
     base: str
     paths: Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the process itself tells of how it is, for whoever asks after the daemon's health."""
+
+    #: What ails it, in words.
+    complain: Callable[[], str | None] = lambda: None
+    #: How late its loop is; None if nobody looks.
+    read_loop: Callable[[], WatchdogStatistics] | None = None
+    #: How many lines of its log were lost.
+    read_lost: Callable[[], int] = lambda: 0
 
 
 async def serve(
@@ -100,15 +117,15 @@ async def serve(
             on_beat=reporter.beat,
         ) as watchdog:
             try:
+                vitals = _vitals_of(watchdog, log_writer)
                 with start.scope:
                     async with open_daemon(
                         config,
                         environ,
                         supervision.sockets,
-                        lambda: watchdog.complaint() or log_writer.complaint(),
-                        watchdog.statistics,
-                        lambda: log_writer.lost,
+                        vitals,
                         stop,
+                        reporter.starting,
                     ) as daemon:
                         start.over = True
                         await _serve_until(stop, daemon.core, reporter)
@@ -122,8 +139,19 @@ async def serve(
     log.info("stopped")
 
 
+def _vitals_of(watchdog: Watchdog, log_writer: LogWriter) -> Vitals:
+    def complain() -> str | None:
+        # One must not hide the other: a box that is slow in one way is so in both.
+        told = filter(None, (watchdog.complaint(), log_writer.complaint()))
+        return "; ".join(told) or None
+
+    return Vitals(complain, watchdog.statistics, lambda: log_writer.lost)
+
+
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
     """The life of a daemon that answers, until it is told to stop."""
+    # From here on an upgrade may replace the package: what is imported later is of this version.
+    await run_in_thread(keep_late_code)
     # What the start made stays as long as the process. A collection that looked through all of it
     # now and then would hold the loop for 20 ms each time.
     gc.freeze()
@@ -142,16 +170,14 @@ async def open_daemon(
     config: Config,
     environ: Mapping[str, str],
     sockets: Sequence[int] = (),
-    complain: Callable[[], str | None] = lambda: None,
-    read_loop: Callable[[], WatchdogStatistics] | None = None,
-    read_lost: Callable[[], int] = lambda: 0,
+    vitals: Vitals = Vitals(),
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
-    `sockets` are descriptors that are open already; `complain` says what ails the process,
-    `read_loop` how late its loop is, and `read_lost` how many lines of its log were lost. `stop` is
-    what a signal asks.
+    `sockets` are descriptors that are open already; `stop` is what a signal asks, and `tell` is told
+    from a thread what a long start is at.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -180,15 +206,14 @@ async def open_daemon(
                     lock=paths.lock,
                     mark=paths.mark,
                     stop=stop,
+                    tell=tell,
                 ) as core,
                 open_servers(
                     core,
                     listeners,
                     base=base,
                     token=token,
-                    complain=complain,
-                    read_loop=read_loop,
-                    read_lost=read_lost,
+                    vitals=vitals,
                     models=models,
                 ) as servers,
             ):
@@ -209,6 +234,7 @@ async def open_stored_core(
     lock: Path,
     mark: Path | None = None,
     stop: Stop | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
@@ -229,6 +255,12 @@ async def open_stored_core(
             run_blocking=run_blocking,
             run_reading=run_reading,
             beside=[lock],
+            migration=MigrationPolicy(
+                copy=config.migration_copy,
+                tell=tell,
+                stopped=lambda: stop is not None and stop.reason is not None,
+            ),
+            limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
         ) as store,
         watching(store, mark) as watch,
     ):
@@ -241,6 +273,7 @@ async def open_stored_core(
             url=url,
             models=models,
             redact=make_redaction(config.redact, [token or ""]),
+            held_back=make_held_back(config.redact, [token or ""]),
         )
         async with open_core(
             config,
@@ -262,24 +295,19 @@ async def open_servers(
     *,
     base: str,
     token: str | None,
-    complain: Callable[[], str | None] = lambda: None,
-    read_loop: Callable[[], WatchdogStatistics] | None = None,
-    read_lost: Callable[[], int] = lambda: 0,
+    vitals: Vitals = Vitals(),
     models: DaemonModels | None = None,
 ) -> AsyncIterator[Shutdown]:
     """Serve the core on these listeners; leaving the block stops it in order."""
     # Imported here, so that a command line that needs no server does not pay for one.
     from penstock.server.app import open_app
     from penstock.server.door import serve_door
-    from penstock.server.health import make_health
     from penstock.server.mcp.lazy import open_mcp
-    from penstock.server.meter import attach_meter
-    from penstock.server.rest.daemon import Metrics
     from penstock.server.ws import make_ws_handler
 
     guard = make_guard(core.config, token)
     last_words = Shutdown()
-    probe = None if models is None else models.probe
+    health_of, metrics = _reports(core, vitals, models)
     async with (
         open_mcp(core, last_words, base=base) as mcp,
         trio.open_nursery() as servers_nursery,
@@ -289,24 +317,33 @@ async def open_servers(
             guard=guard,
             shutdown=last_words,
             base=base,
-            health_of=make_health(core, probe, complain=complain),
-            metrics=Metrics(core, attach_meter(core), read_loop, read_lost).answer,
+            health_of=health_of,
+            metrics=metrics,
             mcp=mcp,
         )
-        serve = partial(
-            serve_door,
-            listeners,
-            app=app,
-            ws_handler=make_ws_handler(core, guard, last_words),
-            config=core.config,
-            shutdown=last_words,
+        handler = make_ws_handler(core, guard, last_words)
+        serve = partial(serve_door, listeners, app=app, ws_handler=handler)
+        await servers_nursery.start(
+            partial(serve, config=core.config, shutdown=last_words)
         )
-        await servers_nursery.start(serve)
         try:
             yield last_words
         finally:
             # Shielded and bounded inside.
             await _stop_serving(core, last_words)  # noqa: ASYNC102
+
+
+def _reports(
+    core: Core, vitals: Vitals, models: DaemonModels | None
+) -> tuple[HealthOf, Handler]:
+    """What /health and /metrics tell."""
+    from penstock.server.health import make_health
+    from penstock.server.meter import attach_meter
+    from penstock.server.rest.daemon import Metrics
+
+    probe = None if models is None else models.probe
+    metrics = Metrics(core, attach_meter(core), vitals.read_loop, vitals.read_lost)
+    return make_health(core, probe, complain=vitals.complain), metrics.answer
 
 
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:

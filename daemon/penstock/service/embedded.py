@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from penstock.log.sqlite.database import hold_lock
-from penstock.log.sqlite.store import SqliteStore
+from penstock.log.sqlite.migrations import MigrationPolicy
+from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.watching import one_broken_store
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
@@ -74,16 +76,32 @@ async def open_embedded(
             lock.unlink(missing_ok=True)
 
 
-async def repair_left(store: SqliteStore, database: Path, config: Config) -> None:
+async def repair_left(store: SqliteStore, database: Path, config: Config) -> bool:
     """End what an embedded daemon that was killed left open in its log, before it is read.
 
-    Nothing is touched while a daemon holds the log. What cannot be repaired is read as it is.
+    Nothing is touched while a daemon holds the log. What cannot be repaired is read as it is. True:
+    the store is a copy of an older log that was migrated for it; open the log anew.
     """
     if not await store.open_runs():
-        return
+        return False
     with (
         suppress(StartRefused, StoreUnavailable),
         hold_lock(database.with_suffix(".lock")),
     ):
-        end = partial(end_last_life, epoch=store.log_id, grace=config.kill_grace)
-        await end_all(store, now=utc_now, end_orphans=end)
+        if store.copy_of is None:
+            await _end_left(store, config)
+            return False
+        async with open_sqlite(
+            database,
+            life=f"repair/{secrets.token_hex(8)}",
+            run_blocking=threads(1),
+            migration=MigrationPolicy(copy=config.migration_copy),
+        ) as writing:
+            await _end_left(writing, config)
+            return True
+    return False
+
+
+async def _end_left(store: SqliteStore, config: Config) -> None:
+    end = partial(end_last_life, epoch=store.log_id, grace=config.kill_grace)
+    await end_all(store, now=utc_now, end_orphans=end)

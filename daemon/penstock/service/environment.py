@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
+import re
 import secrets
 import stat
 import time
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
+from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
@@ -50,6 +53,7 @@ def real_environment(
     url: str,
     models: ModelAccess | None = None,
     redact: Redact = lambda write: write,
+    held_back: HeldBack = nothing_secret,
 ) -> Environment:
     """The world of a daemon with these folders.
 
@@ -85,6 +89,7 @@ def real_environment(
         host=os.uname().nodename,
         models=models,
         redact=redact,
+        held_back=held_back,
     )
 
 
@@ -123,7 +128,8 @@ async def remove_folder(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it; quietly if there is none.
 
-    A run may leave anything there: what stands in its place is removed and not followed.
+    A run may leave anything there: what stands in its place is removed and not followed. OSError, and
+    nothing is touched, if something is mounted there: it is somebody's, and is not entered.
     """
     try:
         found = folder.lstat()
@@ -132,6 +138,9 @@ def remove_tree(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         folder.unlink()
         return
+    mounts = Path("/proc/self/mountinfo").read_bytes()
+    if (mount := first_mount(folder, mounts)) is not None:
+        raise OSError(errno.EBUSY, "something is mounted there", str(mount))
     hoisted = (folder / f".{secrets.token_hex(8)}-{n}" for n in itertools.count())
     full = [folder]
     while full:
@@ -142,11 +151,25 @@ def remove_tree(folder: Path) -> None:
     folder.rmdir()
 
 
+def first_mount(folder: Path, mounts: bytes) -> Path | None:
+    """The first point of these `mounts` (as mountinfo tells them) in a folder, itself included."""
+    folder = folder.parent.resolve() / folder.name
+    for line in mounts.splitlines():
+        # Spaces and the like stand there as octal numbers.
+        name = re.sub(
+            rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), line.split()[4]
+        )
+        point = Path(os.fsdecode(name))
+        if point.is_relative_to(folder):
+            return point
+    return None
+
+
 def _empty(path: Path, hoisted: Iterator[Path]) -> list[Path]:
     """Remove what is no folder, and move the folders to the top; where they are now.
 
-    So nothing is too deep for a path or for a recursion. What is mounted there cannot be moved, and
-    is not entered: OSError.
+    So nothing is too deep for a path or for a recursion. What was mounted there meanwhile cannot be
+    moved, and is not entered: OSError.
     """
     # Programs make folders that nobody may write (Go its modules); they are ours all the same.
     os.chmod(path, stat.S_IRWXU)

@@ -75,6 +75,11 @@ def notify(address: str | None, *lines: str) -> bool:
     return True
 
 
+#: Seconds that a start which gets on is given from its last word on: the commit of a large step, and
+#: a slow disk, say nothing for as long.
+START_SECONDS = 300
+
+
 class Reporter:
     """Tells the manager how the daemon is: ready, alive, stopping, and one line of status."""
 
@@ -82,10 +87,18 @@ class Reporter:
         self._address = supervision.address
         self._feeds = supervision.watchdog_seconds is not None
         self._status: Callable[[], str] = lambda: "starting"
+        self._starts = True
         self._told = ""
+
+    def starting(self, what: str) -> None:
+        """What a long start is at, from any thread: it gets on, and is given time for it."""
+        if self._starts:
+            self._status = lambda: f"starting: {what}"
+            self._tell(f"EXTEND_TIMEOUT_USEC={START_SECONDS * 10**6}")
 
     def ready(self, status: Callable[[], str]) -> None:
         """Every surface answers; `status` says from now on what the daemon does."""
+        self._starts = False
         self._status = status
         self._tell("READY=1")
 
@@ -95,6 +108,7 @@ class Reporter:
 
     def stopping(self, why: str) -> None:
         """The stop has begun; the manager measures its time from here."""
+        self._starts = False
         self._status = lambda: f"stopping: {why}"
         self._tell("STOPPING=1")
 

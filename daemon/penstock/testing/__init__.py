@@ -9,6 +9,7 @@ from penstock.testing.virtual_time import (
     run_in_virtual_time,
     virtual_now,
 )
+from penstock.words.surroundings import Surroundings, pack_environ
 
 __all__ = [
     "START",
@@ -17,10 +18,12 @@ __all__ = [
     "FaultyStore",
     "InMemoryCore",
     "StoreFault",
+    "Surroundings",
     "deterministic",
     "memory_environment",
     "open_memory_store",
     "open_test_core",
+    "pack_environ",
     "run_in_virtual_time",
     "virtual_now",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -87,6 +87,9 @@ class FakeProcesses:
     programs: dict[str, FakeProgram] = field(default_factory=dict)
     #: What was started, in order.
     started: list[tuple[str, ...]] = field(default_factory=list)
+    #: The environment and the umask (None: the daemon's) that each of them was given.
+    environs: list[Mapping[str, str]] = field(default_factory=list)
+    umasks: list[int | None] = field(default_factory=list)
     #: The run of every process that is alive, by its pid.
     alive: dict[int, str] = field(default_factory=dict)
     orphans: dict[int, str] = field(default_factory=dict)
@@ -103,6 +106,8 @@ class FakeProcesses:
         argv: Sequence[str],
         *,
         run_id: str,
+        env: Mapping[str, str] | None = None,
+        umask: int | None = None,
         feed: Feed | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
@@ -110,6 +115,8 @@ class FakeProcesses:
         **_others: Any,
     ) -> ProcessExited:
         self.started.append(tuple(argv))
+        self.environs.append(dict(env or {}))
+        self.umasks.append(umask)
         pid = next(self._pids)
         program = self.programs.get(argv[0])
         self.alive[pid] = run_id
@@ -257,5 +264,7 @@ def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes:
     """What the program that reads strangers' files would answer."""
     replies = io.BytesIO()
     make_answer = importlib.import_module(argv[-1]).make_answer
-    serve(make_answer, stdin.splitlines(keepends=True), replies, _Unlimited())
+    # Before the requests comes the reader's own code, and its length.
+    requests = stdin[8 + int.from_bytes(stdin[:8], "big") :]
+    serve(make_answer, requests.splitlines(keepends=True), replies, _Unlimited())
     return replies.getvalue()

@@ -22,6 +22,7 @@ from penstock.log.writes import (
 )
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Result)
@@ -140,6 +141,9 @@ class FaultyStore:
 
     async def tree(self, run_id: str) -> list[TreeRun]:
         return await self._call(self.store.tree, run_id)
+
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        return await self._call(self.store.surroundings, run_id)
 
     async def asks(self, *args: Any, **named: Any) -> list[AskRow]:
         return await self._call(self.store.asks, *args, **named)

@@ -24,6 +24,7 @@ from penstock.testing.virtual_time import virtual_now
 from penstock.words.api import CancelReceipt, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 
 #: Seconds after which a wait counts as hung. A core's own watches never let virtual time stand
 #: still, so that without a limit a test under a mock clock would not end.
@@ -89,13 +90,18 @@ class InMemoryCore:
         inputs: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
+        surroundings: Surroundings | None = None,
         **others: Any,
     ) -> str:
-        """Queue a run; its id. `others` are fields of `POST /runs`. Refused, NotAvailable."""
+        """Queue a run; its id. `others` are fields of `POST /runs`. Refused, NotAvailable.
+
+        `surroundings`: the environment and umask of the caller, for the run's programs.
+        """
         request = SubmitRequest(
             kind=kind, inputs=dict(inputs or {}), run_id=run_id, **others
         )
-        return (await self.core.submitter.submit(request)).view.run_id
+        submitted = await self.core.submitter.submit(request, surroundings=surroundings)
+        return submitted.view.run_id
 
     async def view(self, run_id: str) -> RunView:
         """The run as its recorded facts tell it now. RunNotFound."""

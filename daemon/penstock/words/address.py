@@ -124,6 +124,18 @@ class Address:
             f"?{urlencode(pairs)}" if pairs else ""
         )
 
+    def authorization(self) -> dict[str, str]:
+        """The header that shows the token; none without one.
+
+        Unauthorised if it can stand in no header. What makes headers would quote it in its error.
+        """
+        if not self.token:
+            return {}
+        if not (self.token.isascii() and self.token.isprintable()):
+            why = "the token holds what no header may, such as a line break"
+            raise Unauthorised(f"{why}; is PENSTOCK_TOKEN what it should be?")
+        return {"Authorization": f"Bearer {self.token}"}
+
     def __str__(self) -> str:
         return self.base if self.socket is None else f"unix:{self.socket}"
 

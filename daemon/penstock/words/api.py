@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
@@ -25,6 +26,8 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
 from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
+from penstock.words.run_exit import ExitFrom
+from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
 from penstock.words.values import (
     JsonObject,
@@ -50,6 +53,9 @@ class SubmitReply(Received):
     sequence: int
     position: int
     websocket_url: str
+    #: False: this id had these inputs before, and its run is the answer.
+    created: bool = True
+    created_at: Moment | None = None
 
 
 class RunSummary(Received):
@@ -64,6 +70,9 @@ class RunSummary(Received):
     step: str | None = None
     result: Any = None
     error: str | None = None
+    #: What `penstock run` exits with, and who gave it; null until the run has ended.
+    exit_code: int | None = None
+    exit_from: ExitFrom | None = None
     created_at: Moment
     started_at: Moment | None = None
     ended_at: Moment | None = None
@@ -115,7 +124,11 @@ class RunReply(RunSummary):
 
     #: Facts of its end; `receipt` is what was proven of its own processes.
     details: dict[str, Any] = {}
+    #: Processes that its programs left behind; they were ended.
+    leftover: int = 0
     last_at: Moment | None = None
+    #: The last lines that a failed run printed, without colours; `GET /runs/ID/output` has all.
+    output_tail: tuple[str, ...] = ()
     asks: tuple[AskReply, ...] = ()
     artifacts: tuple[ArtifactReply, ...] = ()
     milestones: tuple[str, ...] = ()
@@ -333,6 +346,18 @@ def _not_reserved(run_id: str) -> str:
     return run_id
 
 
+def _from_base64(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be base64")
+    return base64.b64decode(value, validate=True)
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return path
+
+
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     if len(labels) > MOST_LABELS:
         raise ValueError(f"at most {MOST_LABELS} labels, got {len(labels)}")
@@ -382,7 +407,7 @@ class Sent(BaseModel):
 
 
 class SubmitRequest(Sent):
-    """`POST /runs`."""
+    """A run that is wanted, as every surface takes it."""
 
     kind: Name
     inputs: JsonObject = {}
@@ -405,6 +430,35 @@ class SubmitRequest(Sent):
         if info.data.get("run_id") in after:
             raise ValueError("a run cannot wait for itself")
         return tuple(dict.fromkeys(after))
+
+
+_Environment = Annotated[
+    bytes,
+    BeforeValidator(_from_base64),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+    Field(repr=False),
+]
+
+
+class CallerFields(Sent):
+    """Where a run was asked for: what its programs find around them. No part of what the run is."""
+
+    #: `NAME=VALUE` and a NUL for each variable, in base64. Kept until the run is forgotten, and never shown.
+    environ: _Environment
+    #: None: the daemon's.
+    umask: Annotated[int, Field(ge=0, le=0o777, strict=True)] | None = None
+    #: The folder of a run whose inputs name none.
+    cwd: Annotated[str, AfterValidator(_absolute)] | None = None
+
+    def surroundings(self) -> Surroundings:
+        """As runs are given them."""
+        return Surroundings(self.environ, self.umask, self.cwd)
+
+
+class RunRequest(SubmitRequest):
+    """`POST /runs`. Without `caller` programs get a few of the daemon's own variables."""
+
+    caller: CallerFields | None = None
 
 
 class CancelRequest(Sent):

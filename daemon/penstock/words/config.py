@@ -238,7 +238,8 @@ class Config(Section):
     )
     throttle_seconds: Seconds = setting(
         0.1,
-        "Time between two pieces of one artifact or log on the way to the recorder.",
+        "Time between two pieces of one artifact or log on the way to the recorder; a run that"
+        " prints without end has them further apart.",
     )
     throttle_bytes: Characters = setting(
         64 * KIB, "Text that a throttle may hold; a full one makes its source wait."
@@ -248,6 +249,16 @@ class Config(Section):
     )
 
     # -- runs and processes
+    env: Literal["all", "listed"] = setting(
+        "all",
+        "What a run's programs get of the environment that the command line, the dashboard or"
+        " `penstock mcp` was started in: all of it, or a few names (PATH, HOME, LANG …) and what"
+        " `--env` names.",
+    )
+    max_environment_bytes: Bytes = setting(
+        1 * MIB,
+        "Size of such an environment; the kernel takes 2 MiB of arguments and variables together.",
+    )
     cancel_sla: Seconds = setting(
         5.0,
         "Time from a cancel to its proof; beyond it the receipt lists what is left.",
@@ -269,8 +280,11 @@ class Config(Section):
         " gets the first of them a second late.",
     )
     output_head_bytes: Bytes = setting(2 * MIB, "Output kept of a run, from its beginning.")  # fmt: skip
-    output_tail_bytes: Bytes = setting(6 * MIB, "Output kept of a run, before its end.")
-    output_line_bytes: Bytes = setting(64 * KIB, "Size of a line before it is broken.")
+    output_tail_bytes: Bytes = setting(
+        6 * MIB,
+        "Output kept of a run after its beginning: the newest, while it runs too; of what is older"
+        " only the size is.",
+    )
     reader_cpu_seconds: Annotated[
         float, Field(ge=1, allow_inf_nan=False), Unit("seconds")
     ] = setting(
@@ -311,6 +325,11 @@ class Config(Section):
     )
     max_store_bytes: Bytes = setting(
         5 * GIB, "Size of the log beyond which the oldest ended runs are forgotten."
+    )
+    migration_copy: bool = setting(
+        True,
+        "Whether a log of an older version is copied, beside it, before it is migrated: without the"
+        " copy there is no way back to the older Penstock.",
     )
     min_free_bytes: Annotated[int, Field(ge=0), Unit("bytes")] = setting(
         500 * MIB,
@@ -424,7 +443,8 @@ class Config(Section):
     )
     redact: tuple[str, ...] = setting(
         (),
-        "Patterns of text that is never recorded, artifacts apart; regular expressions.",
+        "Patterns of text that is never recorded, artifacts apart, nor said in the daemon's own log;"
+        " regular expressions.",
     )
 
     models: Models = setting(Models(), "How models are asked.")

@@ -23,6 +23,9 @@ _NOT_KEYS = frozenset({
     "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED",
 })  # fmt: skip
 
+#: Keys of files for older versions, which decide nothing any more.
+_RETIRED = frozenset({"output_line_bytes"})
+
 
 def load_config(
     environ: Mapping[str, str],
@@ -70,6 +73,8 @@ def _read(
         ("environment", _read_environment(environ)),
         ("flag", {k: v for k, v in (flags or {}).items() if v is not None}),
     ):
+        # What an older version knew is no mistake of its user.
+        values = {key: item for key, item in values.items() if key not in _RETIRED}
         _merge(merged, values)
         sources.update(dict.fromkeys(_keys(values), source))
     return merged, sources

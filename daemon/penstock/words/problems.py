@@ -9,31 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from penstock.words import errors
 from penstock.words.errors import PenstockError
-
-
-class Exit(IntEnum):
-    """How a command ends."""
-
-    OK = 0
-    RUN_FAILED = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    CONFLICT = 4
-    NO_DAEMON = 69
-    #: A fault of ours, or a box that is out of order.
-    UNFORESEEN = 70
-    #: The log can no longer be trusted, or its files were taken away: another start must look.
-    LOG_LOST = 74
-    QUEUE_FULL = 75
-    AUTH = 77
-    TIMEOUT = 124
-    INTERRUPTED = 130
-    CANCELLED = 143
+from penstock.words.exits import RUN_VERBS, Exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +82,14 @@ def headers_of(error: PenstockError) -> dict[str, str]:
     return {}
 
 
-def exit_code_of(error: PenstockError) -> Exit:
-    """How a command that met this error ends."""
-    return row_of(error).code
+def exit_code_of(error: PenstockError, verb: str | None = None) -> Exit:
+    """How a command that met this error ends.
+
+    A verb that ends as its run does has all other codes for the program's: what is no refusal of
+    its arguments is 125 there.
+    """
+    code = row_of(error).code
+    return Exit.PENSTOCK if verb in RUN_VERBS and code != Exit.USAGE else code
 
 
 def type_of(error: type[PenstockError]) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.words import events as e
+from penstock.words.display import plain_text
+from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
 
 #: Items of a list, and characters of a value that is no text, that a line has room for.
@@ -119,7 +121,7 @@ def _milestone(event: e.Milestone, between: str = " ") -> str:
 
 def _progress(event: e.Progress) -> str:
     known = event.fraction is not None
-    return f"{event.step}  {event.fraction:.0%}" if known else event.step
+    return f"{event.step}  {event.fraction:.0%}".strip() if known else event.step
 
 
 def _artifact(event: e.ArtifactCompleted) -> str:
@@ -127,11 +129,19 @@ def _artifact(event: e.ArtifactCompleted) -> str:
     return f"{event.artifact_id}  {size(event.size)}{path}"
 
 
+def left_line(leftover: int) -> str:
+    """What became of processes that outlived their program."""
+    if leftover == 1:
+        return "1 process it left was ended"
+    return f"{leftover} processes it left were ended"
+
+
 def _exited(event: e.ProcessExited) -> str:
     how = f"signal {event.signal}" if event.signal else f"status {event.exit_code}"
     left = event.survivors
     survivors = f"  survivors {left if isinstance(left, str) else list(left)}"
-    return f"pid {event.pid}  {how}{survivors if left else ''}"
+    ended = f"  {left_line(event.leftover)}" if event.leftover else ""
+    return f"pid {event.pid}  {how}{ended}{survivors if left else ''}"
 
 
 def _model_used(event: e.ModelUsed) -> str:
@@ -140,7 +150,7 @@ def _model_used(event: e.ModelUsed) -> str:
 
 
 def _log(event: e.Log) -> str:
-    return event.text.rstrip("\n")
+    return plain_text(text_of(event)).rstrip("\n")
 
 
 def _answered(event: e.AskAnswered) -> str:

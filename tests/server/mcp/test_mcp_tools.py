@@ -27,7 +27,7 @@ pytestmark = agent_marks
 
 NAMES = [
     "start_run", "wait_run", "get_run", "list_runs", "cancel_run", "retry_run", "answer_ask",
-    "read_events", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
+    "read_events", "read_output", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
 ]  # fmt: skip
 
 
@@ -89,6 +89,12 @@ def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
             other = await call(client, "read_events", run_id=run_id, **place)
             assert other["gap"]["put_back"]
             assert other["events"][0]["position"] == page["next"]
+            printed = await call(client, "read_output", run_id=run_id, tail=1)
+            assert printed["text"].count("\n") == printed["lines"] == 1
+            since = await call(
+                client, "read_output", run_id=run_id, after=printed["next"]
+            )
+            assert (since["text"], since["earlier"]) == ("", False)
             every = await call(client, "read_events", limit=3)
             assert [e["position"] for e in every["events"]] == [1, 2, 3]
             listed = await call(client, "list_runs", q="kind:command", limit=2)

@@ -50,7 +50,7 @@ class RunTabs(TabbedContent):
             (self.log_tail, story.log),
             (self.causality, story.causality),
         ):
-            tail.extend(lines)
+            tail.extend(lines, story.unfinished if tail is self.log_tail else ())
             lines.clear()
         texts, story.texts = story.texts, {}
         for artifact_id, pieces in texts.items():

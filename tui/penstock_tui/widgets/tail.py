@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -15,7 +16,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from penstock_tui.theme import Tones, tones_of
+from penstock.words.display import Span
+from penstock_tui.theme import Tones, printed_style, tones_of
 from penstock_tui.wording import lines_of
 
 #: Strips kept beyond the screen.
@@ -23,10 +25,32 @@ MOST_STRIPS = 2000
 
 
 class Line(NamedTuple):
-    """A harmless line of text and the name of its colour."""
+    """A harmless line of text and the name of its colour.
+
+    `spans`: the same text in the colours that a program printed it in, if it did.
+    """
 
     text: str
     tone: str = ""
+    spans: tuple[Span, ...] = ()
+
+    def chopped(self, width: int) -> list[Line]:
+        """The line in rows of at most so many columns."""
+        rows, begin = [], 0
+        for text in chop_cells(self.text, width):
+            end = begin + len(text)
+            rows.append(Line(text, self.tone, tuple(_part(self.spans, begin, end))))
+            begin = end
+        return rows
+
+
+def _part(spans: Iterable[Span], begin: int, end: int) -> Iterator[Span]:
+    """What of the spans stands at these places of their text."""
+    at = 0
+    for text, style in spans:
+        if part := text[max(0, begin - at) : max(0, end - at)]:
+            yield Span(part, style)
+        at += len(text)
 
 
 class Tail(ScrollView, can_focus=True):
@@ -63,14 +87,19 @@ class Tail(ScrollView, can_focus=True):
         self._own_scroll = False
         self._width = 0
         self._unfinished = False
+        #: Lines that may still change, and how many rows they take below the others.
+        self._growing: list[Line] = []
+        self._growing_rows = 0
 
     # -- lines
 
-    def extend(self, lines: Iterable[Line]) -> None:
-        """Add lines at the end; the oldest fall off at the limit."""
-        new = list(lines)
-        if not new:
+    def extend(self, lines: Iterable[Line], growing: Iterable[Line] = ()) -> None:
+        """Add lines at the end; the oldest fall off at the limit. `growing` ones stand below them."""
+        new, growing = list(lines), list(growing)
+        if not new and growing == self._growing:
             return
+        del self.shown[len(self.shown) - self._growing_rows :]
+        self._growing, self._growing_rows = growing, 0
         over = len(self.lines) + len(new) - (self.lines.maxlen or 0)
         self.lines.extend(new)
         if over > 0:
@@ -80,12 +109,13 @@ class Tail(ScrollView, can_focus=True):
                 self.scroll_to(y=max(0, self.scroll_y - over), animate=False)
             return
         self.shown.extend(self._visible(new))
-        self._grown()
+        self._show_growing()
 
     def replace(self, lines: Iterable[Line]) -> None:
         """Show these lines instead; the place one has scrolled to is kept."""
         self.lines.clear()
         self._unfinished = False
+        self._growing = []
         self.lines.extend(lines)
         self._show()
 
@@ -122,17 +152,19 @@ class Tail(ScrollView, can_focus=True):
         if not self.wrap or width < 2:
             return list(lines)
         return [
-            Line(part, line.tone)
+            row
             for line in lines
-            for part in (
-                chop_cells(line.text, width)
-                if cell_len(line.text) > width
-                else [line.text]
-            )
+            for row in (line.chopped(width) if cell_len(line.text) > width else [line])
         ]
 
     def _show(self) -> None:
         self.shown = self._visible(self.lines)
+        self._show_growing()
+
+    def _show_growing(self) -> None:
+        rows = self._visible(self._growing)
+        self._growing_rows = len(rows)
+        self.shown.extend(rows)
         self._grown()
 
     def _grown(self) -> None:
@@ -175,19 +207,27 @@ class Tail(ScrollView, can_focus=True):
                 set_cell_size(text, width - 1) + "…" if cell_len(text) > width else text
             )
         text = set_cell_size(text, width)
-        if not self.search:
+        marks = self._found(text) if self.search else []
+        if not marks and not line.spans:
             return Strip([Segment(text, style)], width)
-        segments, begin, folded = [], 0, text.casefold()
+        stretches = list(_stretches(line, text, style))
+        edges = {end for end, _ in stretches}.union(*marks)
+        segments, begin = [], 0
+        for end in sorted(edges - {0}):
+            printed = next(styled for until, styled in stretches if until > begin)
+            found = any(at <= begin < until for at, until in marks)
+            segments.append(Segment(text[begin:end], tones.found if found else printed))
+            begin = end
+        return Strip(segments, width)
+
+    def _found(self, text: str) -> list[tuple[int, int]]:
+        """Where the text that is looked for begins and ends."""
+        places, folded, begin = [], text.casefold(), 0
         # Casefolding may lengthen a text; then its places mean nothing and nothing is marked.
         while len(folded) == len(text) and (at := folded.find(self.search, begin)) >= 0:
-            end = at + len(self.search)
-            segments += [
-                Segment(text[begin:at], style),
-                Segment(text[at:end], tones.found),
-            ]
-            begin = end
-        segments.append(Segment(text[begin:], style))
-        return Strip(segments, width)
+            begin = at + len(self.search)
+            places.append((at, begin))
+        return places
 
     def on_resize(self) -> None:
         self._strips.clear()
@@ -242,3 +282,12 @@ class Tail(ScrollView, can_focus=True):
                 self.follow = False
                 self.scroll_to(y=index, animate=False)
                 return
+
+
+def _stretches(line: Line, text: str, style: Style) -> Iterator[tuple[int, Style]]:
+    """Where each stretch of the drawn text ends, and its style."""
+    end = 0
+    for span in line.spans:
+        end = min(end + len(span.text), len(text))
+        yield end, style + printed_style(span.style)
+    yield len(text), style

@@ -27,6 +27,8 @@ class TopLine:
     uptime: float | None = None
     paused: int | None = None
     read_only: bool = False
+    #: What is to be said of a daemon of another version.
+    difference: str = ""
     clock: str = ""
 
 
@@ -56,6 +58,8 @@ class TopBar(Panel):
             )
         if top.problem:
             text.append(f"  {top.problem}", style=tones.colour(tone))
+        if top.difference:
+            text.append(f"  {top.difference}", style=tones.colour("warning"))
         text.append(f"  {top.where}", style=tones.colour("dim"))
         text.append(self._figures(top))
         room = self.size.width - text.cell_len - len(top.clock) - 1

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
-from penstock.pipeline import DROPPABLE_TYPES, AnyEvent, Log, Recorded, Run
+from penstock.pipeline import (
+    DROPPABLE_TYPES,
+    AnyEvent,
+    Log,
+    Recorded,
+    Run,
+    bytes_of,
+    plain_text,
+)
 
 _FACTS = UUID("5a4f1c1e-4d0d-5b7e-9c55-6a2b8d1f0e37")
 
@@ -63,14 +71,15 @@ class CodingHistory:
 
     async def output_since(self, position: int, longest: int) -> str:
         """The end of what processes said since, at most so many characters."""
-        text = ""
+        said = b""
         while page := await self._page(position):
             for fact in page:
                 event = fact.event
                 if isinstance(event, Log) and event.stream != "pipeline":
-                    text = (text + event.text)[-longest:]
+                    # A character has at most four bytes.
+                    said = (said + (bytes_of(event) or b""))[-4 * longest :]
             position = page[-1].position
-        return text
+        return plain_text(said.decode("utf-8", "replace"))[-longest:]
 
     def newest(self, *types: str) -> Recorded | None:
         """The last fact of these types."""

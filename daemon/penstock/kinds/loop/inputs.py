@@ -124,7 +124,8 @@ class LoopInputs(Inputs):
         False, description="Let a turn that fails be followed by the next"
     )
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = Field(
-        None, description="Absolute path; null: the home of the daemon's user"
+        None,
+        description="Absolute path; null: the caller's folder, or the home of the daemon's user",
     )
     env: dict[Name, Word] = Field(
         default_factory=dict, description="Further variables, by name"

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from penstock.kinds.loop.inputs import LoopInputs
-from penstock.pipeline import Log, ProcessFailed, Run, end_in_words
+from penstock.pipeline import (
+    Log,
+    ProcessFailed,
+    Run,
+    bytes_of,
+    end_in_words,
+    plain_text,
+)
 
 #: Characters of one output that a model is shown: its end tells what went wrong. A few
 #: observations must fit a small window.
@@ -59,12 +66,13 @@ async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None,
 
 async def _printed_by(run: Run, run_id: str) -> str:
     """The end of what a run's processes printed."""
-    text, after = "", 0
+    said, after = b"", 0
     read = run.reads.read
     while facts := await read(run_id, after, _PAGE, types=frozenset({"log"})):
         for fact in facts:
             event = fact.event
             if isinstance(event, Log):
-                text = (text + event.text)[-OBSERVED_CHARACTERS:]
+                # A character has at most four bytes.
+                said = (said + (bytes_of(event) or b""))[-4 * OBSERVED_CHARACTERS :]
         after = facts[-1].position
-    return text.strip()
+    return plain_text(said.decode("utf-8", "replace"))[-OBSERVED_CHARACTERS:].strip()

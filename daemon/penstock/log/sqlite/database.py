@@ -9,11 +9,18 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from penstock.log.sqlite.migrations import (
+    AS_USUAL,
+    MigrationPolicy,
+    find_version,
+    migrate,
+    needs_migration,
+)
 from penstock.log.sqlite.rows import find_meta
-from penstock.log.sqlite.schema import check_tables, check_version, create, create_file
+from penstock.log.sqlite.schema import check_tables, create, create_file
 from penstock.words.address import open_plain
 from penstock.words.errors import LogDamaged, StartRefused
 from penstock.words.holder import MOST_BYTES, parse_holder
@@ -136,6 +143,8 @@ class FileConnection(sqlite3.Connection):
 
     #: The descriptor that holds it; None for none.
     lock: int | None = None
+    #: The version of the older log that this is a copy of; None for a log itself.
+    copy_of: int | None = None
 
     def close(self) -> None:
         """Close it, and only then let go of the lock, as `lock_inode` says."""
@@ -146,12 +155,17 @@ class FileConnection(sqlite3.Connection):
 
 
 def open_database(
-    path: Path | None, readers: int, *, alone: bool = True
+    path: Path | None,
+    readers: int,
+    *,
+    alone: bool = True,
+    migration: MigrationPolicy = AS_USUAL,
 ) -> list[sqlite3.Connection]:
     """The writing connection, then the reading ones (none for a database in memory).
 
     StartRefused says in one sentence, with the path, why the file cannot be used. `alone`: nobody
-    else has it open so while these connections are; close the writing one last.
+    else has it open so while these connections are; close the writing one last. Who is not alone
+    migrates nothing: of an older log they get one connection, to a copy that is gone with it.
     """
     if path is None:
         db = _connect(":memory:", WRITER_CACHE)
@@ -167,6 +181,11 @@ def open_database(
         if alone:
             # Before anything is written: a file that another daemon has open is not even migrated.
             writing.lock = lock_inode(path)
+        if needs_migration(writing, find_version(writing, path)):
+            if not alone:
+                connections[:] = [_read_older(writing, path)]
+                return connections
+            migrate(writing, path, migration)
         _set_up(writing, path)
         for _ in range(readers):
             connections.append(_connect(path, READER_CACHE))
@@ -205,13 +224,28 @@ def _connect(path: Path | str, cache: int) -> FileConnection:
     return db
 
 
+def _read_older(db: sqlite3.Connection, path: Path) -> FileConnection:
+    """A log as this version has it, copied to a temporary file without a name; `db` is closed."""
+    with closing(db):
+        copy = _connect("", READER_CACHE)
+        try:
+            db.backup(copy)
+            copy.copy_of = find_version(copy, path)
+            migrate(copy, path, MigrationPolicy(copy=False))
+            _check_whole(copy, path)
+        except BaseException:
+            copy.close()
+            raise
+    return copy
+
+
 def _set_up(db: sqlite3.Connection, path: Path) -> None:
-    # First, because the next line already writes into the file.
-    check_version(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     # FULL: an acknowledged fact survives a power cut, not only a crash of the daemon.
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # What is forgotten may hold secrets: a page that was freed must not keep them.
+    db.execute("PRAGMA secure_delete = ON")
     # A file that may only be read opens without a word; asking for the write lock finds it out.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")

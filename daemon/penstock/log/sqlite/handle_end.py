@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -42,7 +42,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 _DROP_OWNER = (
     "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"
@@ -116,7 +116,8 @@ def cancel_one(
     if head.ended or head.run_id in cascade.signalled:
         return None
     if not head.executing:
-        event = terminal("cancelled", reason=reason)
+        details = _left_before(transaction, head)
+        event = terminal("cancelled", reason=reason, details=details)
         body, event_id = encode_event(event), transaction.new_id()
         new_event = NewEvent(
             head.run_id, event.type, body, at, event_id, causation_id=cause
@@ -203,6 +204,8 @@ def end(
 ) -> Cascade:
     """End a run that is not executing, and with it what depends on it."""
     event_id = event_id or transaction.new_id()
+    if left := _left_before(transaction, head):
+        event = event.model_copy(update={"details": {**event.details, **left}})
     body = encode_event(event)
     new_event = NewEvent(
         head.run_id, event.type, body, at, event_id, causation_id=cause
@@ -289,11 +292,35 @@ def release(transaction: Transaction, write: Release) -> Concluded:
     state = check_move(head, new_event.type)
     facts = [transaction.record(head, new_event)]
     drop_owner(
-        transaction, head, write.used_seconds, state=state, reason=_reason(facts[0])
+        transaction,
+        head,
+        write.used_seconds,
+        state=state,
+        reason=_reason(facts[0]),
+        outcome=_left_by(write),
     )
     if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
+
+
+def _left_by(write: Release) -> str | None:
+    """What a run that goes on keeps of its execution: processes that may be left.
+
+    The receipts to come speak of them too.
+    """
+    if write.receipt is None or not write.receipt["survivors"]:
+        return None
+    return to_json({"left": dict(write.receipt)})
+
+
+def _left_before(transaction: Transaction, head: RunHead) -> dict[str, Any]:
+    """What of that belongs into the end of a run that nobody executes."""
+    if head.attempt == 0:
+        return {}
+    sql = "SELECT outcome FROM runs WHERE key = ?"
+    (kept,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    return {} if kept is None else {"receipt": from_json(kept)["left"]}
 
 
 def _reason(fact: Recorded) -> str:

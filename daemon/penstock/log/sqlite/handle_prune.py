@@ -1,23 +1,32 @@
-"""Forgetting ended runs, oldest first, and tombstones."""
+"""Forgetting ended runs, oldest first, and tombstones; and which of their folders are still there."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
-from penstock.log.sqlite.rows import to_micros
+from penstock.log.sqlite.callers import forget_unused
+from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
 
+#: Folders that are still to be removed and are remembered; of more, the oldest are left for good.
+MOST_FOLDERS = 1000
+
 _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
-    " ORDER BY ended_at, key LIMIT 1"
+    " AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT 1"
 )
+# Before whatever ended.
+_FIRST = (-(2**63), -(2**63))
 _FORGET = (
     "DELETE FROM events WHERE run = ?",
     "DELETE FROM asks WHERE run = ?",
     "DELETE FROM prerequisites WHERE prerequisite = ?",
     "DELETE FROM prerequisites WHERE run = ?",
     "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM windows WHERE run = ?",
+    "DELETE FROM callers WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )
 
@@ -31,9 +40,15 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
     ).fetchone()
     before, floor = to_micros(write.before), transaction.meta("floor")
     runs: list[str] = []
-    more = False
-    while oldest := db.execute(_OLDEST).fetchone():
+    damaged: list[str] = []
+    more, place = False, _FIRST
+    while oldest := db.execute(_OLDEST, place).fetchone():
         key, run_id, ended_at, last_position = oldest
+        place = (ended_at, key)
+        if not (isinstance(ended_at, int) and isinstance(last_position, int)):
+            # What is no number sorts last, so nothing whole comes after it.
+            damaged.append(str(run_id))
+            continue
         if (
             ended_at >= before
             and ended <= write.keep
@@ -43,15 +58,51 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         if len(runs) == write.limit:
             more = True
             break
+        ended -= 1
+        if run_id in write.skip:
+            damaged.append(run_id)
+            continue
+        transaction.at_work = run_id
         for sql in _FORGET:
             db.execute(sql, (key,))
+        transaction.at_work = None
         transaction.drop(run_id)
         floor = max(floor, last_position + 1)
-        ended -= 1
         runs.append(run_id)
+    if runs:
+        forget_unused(db)
     transaction.set_meta("floor", floor)
     _prune_tombstones(db, write)
-    return Pruned(runs=tuple(runs), more=more)
+    folders = _remember_folders(db, write, runs)
+    return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
+
+
+def _remember_folders(
+    db: sqlite3.Connection, write: Prune, runs: list[str]
+) -> tuple[str, ...]:
+    """The forgotten runs whose folders are still to be removed, kept with the log."""
+    gone = [(FOLDER_OF + run_id,) for run_id in write.removed]
+    db.executemany("DELETE FROM meta WHERE name = ?", gone)
+    # The floor grows with every round: what is highest was forgotten last.
+    (floor,) = db.execute("SELECT value FROM meta WHERE name = 'floor'").fetchone()
+    left: list[tuple[Any, ...]] = [(FOLDER_OF + run_id, floor) for run_id in runs]
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", left)
+    # Whoever took the id of a forgotten run has its folder too.
+    db.execute(
+        "DELETE FROM meta WHERE name GLOB ?1 || '*' AND"
+        " substr(name, length(?1) + 1) IN (SELECT run_id FROM runs)",
+        (FOLDER_OF,),
+    )
+    db.execute(
+        "DELETE FROM meta WHERE name IN (SELECT name FROM meta WHERE name GLOB ?1 || '*'"
+        " ORDER BY value DESC, name LIMIT -1 OFFSET ?2)",
+        (FOLDER_OF, MOST_FOLDERS),
+    )
+    found = db.execute(
+        "SELECT substr(name, length(?1) + 1) FROM meta WHERE name GLOB ?1 || '*' ORDER BY name",
+        (FOLDER_OF,),
+    )
+    return tuple(run_id for (run_id,) in found)
 
 
 def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
@@ -39,6 +41,9 @@ _INSERT_RUN = (
     f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+#: Fields named in one sentence.
+MOST_NAMED = 5
+
 
 def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
@@ -50,6 +55,9 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     head = transaction.find(spec.run_id)
     if head is not None:
         return _existing(transaction, head, spec)
+    if spec.retry_of is not None:
+        # It may have been forgotten while this waited for room, and its environment with it.
+        transaction.get(spec.retry_of)
     root_id, depth, parent = _check_tree(transaction, write)
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
@@ -74,13 +82,28 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
 
 
 def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:
-    sql = "SELECT digest FROM specs WHERE key = ?"
-    (digest,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    sql = "SELECT digest, inputs, kind FROM specs JOIN runs USING (key) WHERE key = ?"
+    digest, inputs, kind = transaction.db.execute(sql, (head.key,)).fetchone()
     if digest != spec.digest:
+        fields = _differing(kind, from_json(inputs), spec)
         raise OtherInputs(
-            f"the run {spec.run_id} exists with other inputs", run_id=spec.run_id
+            f"the run {spec.run_id} exists with other inputs"
+            f" ({', '.join(fields)}); another id makes a new run",
+            run_id=spec.run_id,
+            field=fields[0],
         )
     return Existing()
+
+
+def _differing(kind: str, inputs: Mapping[str, Any], spec: RunSpec) -> list[str]:
+    """What the known run has otherwise; names only, since values may be secrets."""
+    if kind != spec.kind:
+        return ["kind"]
+    wanted = from_json(spec.inputs)
+    names = {**inputs, **wanted}
+    found = [n for n in names if inputs.get(n) != wanted.get(n)]
+    # Of a run whose inputs came without their secrets nothing can be said to be the same.
+    return [f"inputs.{name}" for name in found[:MOST_NAMED]] or ["inputs"]
 
 
 def _check_tree(
@@ -184,6 +207,7 @@ def _insert(
     db.execute(
         "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
     )
+    keep_surroundings(db, key, s)
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)

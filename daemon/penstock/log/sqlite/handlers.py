@@ -30,6 +30,7 @@ from penstock.log.sqlite.transaction import (
     same_fact,
     save_answer,
 )
+from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
     Answer,
     Append,
@@ -65,7 +66,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import MOVING_TYPES, PARKED_STATES, SLOT_STATES, terminal
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 R = TypeVar("R", bound=Result)
 
@@ -122,14 +123,19 @@ def append(transaction: Transaction, write: Append) -> Appended:
     elif head.ended:
         raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
     version = head.code_version
+    prints = PIECE in [new_event.type for new_event in write.new_events]
     asks = []
     for new_event in write.new_events:
         version = _check_event(head, new_event, version)
         if new_event.type == "ask.raised":
             asks.append((new_event, check_ask(transaction, head, new_event)))
+    if prints:
+        transaction.open_window(head)
     facts = tuple(
         [transaction.record(head, new_event) for new_event in write.new_events]
     )
+    if prints:
+        transaction.keep_pieces(head, facts)
     head.code_version = version
     for new_event, ask in asks:
         open_ask(transaction, head, ask, new_event.at)

@@ -29,6 +29,9 @@ IN_LINE = state_in(QUEUED_STATES)
 HOLDS_SLOT = f"ended_at IS NULL AND {state_in(SLOT_STATES)}"
 IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
+#: Begins the names in `meta` of the folders that forgotten runs left: of this box, and not the log's.
+FOLDER_OF = "folder:"
+
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -48,6 +51,7 @@ SELECT_OPEN_RUNS = (
     " CROSS JOIN specs ON specs.key = runs.key WHERE ended_at IS NULL ORDER BY place"
 )
 
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
     " events.code_version, type, body, run, checksum FROM events CROSS JOIN runs ON runs.key = events.run"
@@ -170,7 +174,8 @@ def _malformed(
 
 def find_meta(db: sqlite3.Connection) -> dict[str, Any]:
     """What the log says of itself: `epoch`, `head` and `floor`. LogDamaged if one is missing."""
-    meta = dict(db.execute("SELECT name, value FROM meta"))
+    sql = "SELECT name, value FROM meta WHERE name NOT GLOB ?"
+    meta = dict(db.execute(sql, (f"{FOLDER_OF}*",)))
     for name, kind in (("epoch", str), ("head", int), ("floor", int)):
         if not isinstance(meta.get(name), kind):
             raise LogDamaged(f"the log is damaged: its {name} is missing")

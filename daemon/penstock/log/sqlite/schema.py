@@ -1,4 +1,8 @@
-"""The tables of the SQLite store, their version, and how older ones become newer ones."""
+"""The tables of the SQLite store, and what each step of a migration changes of older ones.
+
+A new version is: the tables as they are from then on, a function for the older ones, and its line in
+MIGRATIONS. What steps through them, and survives anything on the way, is `migrations`.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,35 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from uuid import uuid4
 
-from penstock.words.errors import StartRefused
 from penstock.words.events import DAEMON_STREAM
-
-#: The version of the tables below; PRAGMA user_version of the file.
-VERSION = 3
 
 #: PRAGMA application_id of our files ("Pnst"): any other database is not ours to write into.
 APPLICATION = 0x506E7374
 
-Migrations = Mapping[int, Callable[[sqlite3.Connection], None]]
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """A step that goes through rows: too many for one transaction, or for one sitting.
+
+    `prepare` is the first transaction and changes the tables; from then on the log has the new
+    version and no older daemon takes it. Each call of `batch` is a transaction of its own: it is
+    given the place to go on from (0 at first) and returns the next one, or None when it is done.
+    Places grow; `end` tells the last one, for the progress.
+    """
+
+    prepare: Callable[[sqlite3.Connection], None]
+    batch: Callable[[sqlite3.Connection, int], int | None]
+    end: Callable[[sqlite3.Connection], int]
+
+
+#: A step that is one transaction, or one of many.
+Step: TypeAlias = Callable[[sqlite3.Connection], None] | Batches
+Migrations: TypeAlias = Mapping[int, Step]
 
 # The comma before `checksum` stands where SQLite puts it when it adds the column to an older file.
 #
@@ -72,7 +92,29 @@ CREATE TABLE tombstones (
 CREATE TABLE pauses (name TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# Of a run that printed more than is kept of its beginning: see `window`.
+_WINDOWS = """
+CREATE TABLE windows (
+    run INTEGER PRIMARY KEY, head INTEGER NOT NULL, head_end INTEGER NOT NULL,
+    tail INTEGER NOT NULL, edge INTEGER NOT NULL
+);
+"""
+
+# What programs get of their callers stands apart from all that is told of a run. `environment` is
+# NULL where the log came from an export, which has none. No index finds the runs of an environment:
+# only what is forgotten asks, once a commit.
+_ENVIRONMENTS = """
+CREATE TABLE environments (
+    key INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, environ BLOB NOT NULL
+);
+CREATE TABLE callers (run INTEGER PRIMARY KEY, umask INTEGER, environment INTEGER);
+"""
+_NEW_IN_4 = _WINDOWS + _ENVIRONMENTS
+TABLES += _NEW_IN_4
+
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
+#: What files of older versions, which only readers leave as they are, do not have yet.
+_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _NEW_IN_4))
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
@@ -92,8 +134,28 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE events ADD COLUMN checksum INTEGER")
 
 
-#: version → what makes the next one of it, in the transaction that raises the version.
-MIGRATIONS: Migrations = {1: _index_fewer, 2: _add_checksums}
+def _add_windows_and_environments(db: sqlite3.Connection) -> None:
+    """Version 4: what is kept of outputs that roll, and the environments of callers.
+
+    Runs that are older are counted when they print, and have no environment.
+    """
+    for statement in _NEW_IN_4.split(";"):
+        db.execute(statement)
+
+
+#: version → the step that makes the next one of it.
+MIGRATIONS: Migrations = {
+    1: _index_fewer,
+    2: _add_checksums,
+    3: _add_windows_and_environments,
+}
+
+#: The version of the tables above; PRAGMA user_version of the file.
+VERSION = max(MIGRATIONS) + 1
+
+#: Versions whose rows are those of this one, to whoever only reads: between them only indexes have
+#: changed, checksums, which older facts have none of, and tables that older logs have nothing for.
+READABLE_VERSIONS = frozenset(range(1, VERSION + 1))
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -111,9 +173,15 @@ def create(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def tables_of(db: sqlite3.Connection) -> tuple[str, ...]:
+    """The tables that a database of its version has."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return tuple(t for t in _TABLE_NAMES if version >= 4 or t not in _SINCE_4)
+
+
 def check_tables(db: sqlite3.Connection) -> None:
     """sqlite3.Error names the first table that the database lacks."""
-    for table in _TABLE_NAMES:
+    for table in tables_of(db):
         db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 
@@ -136,52 +204,3 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def check_version(
-    db: sqlite3.Connection,
-    path: Path,
-    *,
-    version: int = VERSION,
-    migrations: Migrations = MIGRATIONS,
-) -> None:
-    """Bring an existing database to `version`, a copy of the file first. StartRefused if newer."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION:
-        raise StartRefused(
-            f"{path} is not a database of penstock; it was left as it is"
-        )
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    if found > version:
-        raise StartRefused(
-            f"the database {path} has schema version {found}, made by a newer penstock;"
-            f" this one knows versions up to {version}"
-        )
-    if found < version:
-        _copy(db, path.with_name(f"{path.name}.v{found}"))
-        _migrate(db, found, version, migrations)
-
-
-def _copy(db: sqlite3.Connection, target: Path) -> None:
-    new = target.with_name(f"{target.name}.new")
-    new.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with closing(sqlite3.connect(new)) as copy:
-        db.backup(copy)
-    new.rename(target)
-    sync_folder(target)
-
-
-def _migrate(
-    db: sqlite3.Connection, found: int, version: int, migrations: Migrations
-) -> None:
-    """All steps in one transaction: a failed one leaves the older version whole."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for step in range(found, version):
-            migrations[step](db)
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.rollback()
-        raise

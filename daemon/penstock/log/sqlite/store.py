@@ -20,10 +20,12 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.files import KnownFile, first_change, known_file
+from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_RUNS,
@@ -37,6 +39,7 @@ from penstock.log.sqlite.rows import (
     to_json,
 )
 from penstock.log.sqlite.transaction import Transaction
+from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -56,6 +59,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
@@ -96,6 +100,8 @@ async def open_sqlite(
     new_id: Callable[[], UUID] = new_event_id,
     alone: bool = True,
     beside: Sequence[Path] = (),
+    migration: MigrationPolicy = AS_USUAL,
+    limits: WindowLimits = LIMITS,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -104,10 +110,11 @@ async def open_sqlite(
 
     `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
     lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
+    `limits`: what is kept of a run's output.
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
-        _open, file, READERS if run_reading else 0, alone, beside
+        _open, file, READERS if run_reading else 0, alone, beside, migration
     )
     store = SqliteStore(
         connections,
@@ -116,6 +123,7 @@ async def open_sqlite(
         run_reading=run_reading,
         new_id=new_id,
         files=files,
+        limits=limits,
     )
     try:
         yield store
@@ -126,10 +134,14 @@ async def open_sqlite(
 
 
 def _open(
-    path: Path | None, readers: int, alone: bool, beside: Sequence[Path]
+    path: Path | None,
+    readers: int,
+    alone: bool,
+    beside: Sequence[Path],
+    migration: MigrationPolicy,
 ) -> tuple[list[sqlite3.Connection], tuple[KnownFile, ...]]:
     """The connections, and the files that must stay what they are."""
-    connections = open_database(path, readers, alone=alone)
+    connections = open_database(path, readers, alone=alone, migration=migration)
     if path is None or not alone:
         return connections, ()
     parts = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
@@ -154,8 +166,11 @@ class SqliteStore:
         run_reading: RunBlocking | None,
         new_id: Callable[[], UUID],
         files: Sequence[KnownFile] = (),
+        limits: WindowLimits = LIMITS,
     ) -> None:
         self._db, *readers = connections
+        #: The version of the older log that is read through a copy; None for a log itself.
+        self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
@@ -163,7 +178,7 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(self._db, life, new_id)
+        self._transaction = Transaction(self._db, life, new_id, limits)
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")
@@ -189,8 +204,11 @@ class SqliteStore:
             tried = True
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            at_work = transaction.at_work
             self._undo()
-            raise self._translate(error, self._db, tried=tried) from error
+            raise self._translate(
+                error, self._db, tried=tried, run_id=at_work
+            ) from error
         except BaseException:
             self._undo()
             raise
@@ -217,9 +235,17 @@ class SqliteStore:
             self._db.rollback()
 
     def _translate(
-        self, error: sqlite3.Error, db: sqlite3.Connection, *, tried: bool = False
+        self,
+        error: sqlite3.Error,
+        db: sqlite3.Connection,
+        *,
+        tried: bool = False,
+        run_id: str | None = None,
     ) -> Exception:
-        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done."""
+        """What the port says of SQLite's error; `tried`: a commit had begun, and may be done.
+
+        `run_id` is the run that damage was met under, where that is known.
+        """
         name = getattr(error, "sqlite_errorname", "")
         try:
             # SQLite calls a removed file an I/O error, or read-only, which would be tried again.
@@ -228,7 +254,7 @@ class SqliteStore:
             return broken
         if tells_of_damage(error):
             if needed_is_whole(db):
-                return self._note_damage(LogDamaged(f"the log is damaged: {error}"))
+                return self._note_damage(_damaged(error, run_id))
             return self._break(f"the database is damaged: {error} ({name})")
         if name.startswith(_BROKEN):
             return self._break(
@@ -317,6 +343,9 @@ class SqliteStore:
     async def tree(self, run_id: str) -> list[TreeRun]:
         return await self._read(find_tree, run_id)
 
+    async def surroundings(self, run_id: str) -> Surroundings | None:
+        return await self._read(find_surroundings, run_id)
+
     async def asks(
         self, run_id: str | None = None, *, only_open: bool = True
     ) -> list[AskRow]:
@@ -370,6 +399,14 @@ def _page(
         if not facts:
             raise
     return facts
+
+
+def _damaged(error: sqlite3.Error, run_id: str | None) -> LogDamaged:
+    if run_id is None:
+        return LogDamaged(f"the log is damaged: {error}")
+    return LogDamaged(
+        f"the log is damaged under the run {run_id!r}: {error}", run_id=run_id
+    )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.rows import (
+    INSERT_EVENT,
     SELECT_EVENTS,
     SELECT_RUNS,
     recorded,
@@ -26,6 +27,15 @@ from penstock.log.sqlite.rows import (
     run_columns,
     to_json,
     to_micros,
+)
+from penstock.log.sqlite.window import (
+    PIECE,
+    Window,
+    WindowLimits,
+    kept_size,
+    load_window,
+    roll,
+    save_window,
 )
 from penstock.log.writes import Answer, Fence, NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
@@ -43,6 +53,7 @@ from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
     AskRaised,
+    Log,
     encode_event,
     parse_event,
 )
@@ -55,8 +66,9 @@ from penstock.words.lifecycle import (
     State,
     next_state,
 )
+from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import OWN_ASKS, Waiting, read_reason
+from penstock.words.wait_reason import OWN_ASKS, Waiting, read_reason
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
@@ -85,6 +97,8 @@ class RunHead:
     last_position: int
     code_version: int
     clock: dict[str, int]
+    #: What is kept of the run's output; None until a piece of it is recorded in this life.
+    window: Window | None = None
 
     @property
     def ended(self) -> bool:
@@ -140,15 +154,22 @@ def check_move(head: RunHead, event_type: str) -> State:
 
 
 def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
-    """Whether a known id comes with what was recorded under it."""
-    return (new_event.run_id, new_event.type, new_event.body) == (
-        fact.run_id,
-        fact.type,
-        fact.body,
+    """Whether a known id comes with what was recorded under it, emptied or not."""
+    if (new_event.run_id, new_event.type) != (fact.run_id, fact.type):
+        return False
+    if new_event.body == fact.body:
+        return True
+    if fact.type != PIECE:
+        return False
+    kept, again = fact.event, parse_event(from_json(new_event.body))
+    return (
+        isinstance(kept, Log)
+        and isinstance(again, Log)
+        and kept.emptied is True
+        and (kept.stream, kept.bytes) == (again.stream, size_of(again))
     )
 
 
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
@@ -156,9 +177,14 @@ class Transaction:
     """Writes of the open transaction of one connection. `life` is the process it ticks in clocks."""
 
     def __init__(
-        self, db: sqlite3.Connection, life: str, new_id: Callable[[], UUID]
+        self,
+        db: sqlite3.Connection,
+        life: str,
+        new_id: Callable[[], UUID],
+        limits: WindowLimits,
     ) -> None:
         self.db = db
+        self.limits = limits
         self.life = life
         self.new_id = new_id
         #: Counts writes, so that one refused after it wrote is noticed.
@@ -175,8 +201,12 @@ class Transaction:
         self._start()
 
     def _start(self) -> None:
+        #: The run of the past that a handler is changing, so that damage under it has a name.
+        self.at_work: str | None = None
         self._changed: dict[int, RunHead] = {}
         self._touched: dict[int, RunHead] = {}
+        # Runs that printed something in this batch, and where the newest piece stands.
+        self._windows: dict[int, tuple[RunHead, int]] = {}
         self._rows: list[tuple[Any, ...]] = []
         self._recorded = False
         # The facts of this batch by their ids; kept only where an id comes twice.
@@ -234,6 +264,11 @@ class Transaction:
     def finish(self) -> None:
         """Write the rest; the caller commits."""
         self.flush()
+        for head, newest in self._windows.values():
+            window = head.window
+            if window is not None and window.head_end:
+                roll(self.db, head.key, window, newest, self.limits)
+                save_window(self.db, head.key, window)
         # A commit that recorded nothing must not cost an fsync.
         if self._recorded:
             self.set_meta("head", self._head)
@@ -399,6 +434,21 @@ class Transaction:
             head,
             NewEvent(head.run_id, event.type, body, at, event_id, causation_id=cause),
         )
+
+    def keep_pieces(self, head: RunHead, facts: Iterable[Recorded]) -> None:
+        """Take these new facts of a run into the window over its output, which may roll."""
+        for fact in facts:
+            if fact.type == PIECE:
+                assert head.window is not None
+                size = kept_size(fact.body)
+                head.window.add(fact.position, size, self.limits.head_bytes)
+                self._windows[head.key] = (head, fact.position)
+
+    def open_window(self, head: RunHead) -> None:
+        """Know what is kept of the run's output, before another piece is recorded."""
+        if head.window is None:
+            self.flush()
+            head.window = load_window(self.db, head.key, self.limits)
 
     def daemon(self) -> RunHead:
         """The stream of facts about the daemon."""

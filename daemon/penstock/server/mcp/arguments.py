@@ -29,6 +29,13 @@ USUAL_EVENTS = 100
 #: take frames of 1 MiB.
 PAGE_BYTES = 256 * KIB
 
+#: Lines of the end of an output, and how many come unasked; bytes they are made of, and characters
+#: of one: together as much as a page.
+LONGEST_TAIL = 1000
+USUAL_TAIL = 100
+TAIL_BYTES = 64 * KIB
+LONGEST_LINE = 2000
+
 #: Not the daemon's own stream, which has events and is no run.
 Run = Annotated[NewRunId, Field(description="The run's id, as start_run returned it.")]
 #: A position; the log counts in 63 bits.
@@ -132,6 +139,24 @@ class ReadEvents(Arguments):
     ] = USUAL_EVENTS
 
 
+class ReadOutput(Arguments):
+    run_id: Run
+    tail: Annotated[
+        int,
+        Field(ge=1, le=LONGEST_TAIL, description="How many of the last lines at most."),
+    ] = USUAL_TAIL
+    after: Annotated[
+        Cursor,
+        Field(
+            description="Only what was printed since: `next` of the call before, or 0 for all."
+        ),
+    ] = 0
+    stream: Annotated[
+        Literal["all", "stdout", "stderr"],
+        Field(description="Of what the run printed: all, stdout or stderr."),
+    ] = "all"
+
+
 class CodingTask(Arguments):
     prompt: Annotated[
         Text, Field(description="What to build or change, in plain words.")
@@ -184,6 +209,27 @@ class QueueStatus(BaseModel):
         dict[str, dict[str, int]],
         Field(description="By group: slots, running and queued runs."),
     ] = {}
+
+
+class Printed(BaseModel):
+    """The last lines that a run printed, as a person would see them, without colours."""
+
+    run_id: str
+    state: str
+    text: str
+    lines: Annotated[int, Field(description="How many lines `text` has.")]
+    earlier: Annotated[
+        bool,
+        Field(
+            description="Whether it printed more before these lines; a larger `tail` shows it."
+        ),
+    ]
+    missing_bytes: Annotated[
+        int, Field(description="Bytes among these lines that are no longer kept.")
+    ]
+    next: Annotated[
+        int, Field(description="As `after`, it gives what is printed from now on.")
+    ]
 
 
 class Pipelines(BaseModel):

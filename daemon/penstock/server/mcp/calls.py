@@ -5,20 +5,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
 from pydantic_core import from_json
 
 from penstock.log.filters import parse_filter
+from penstock.log.newest_output import newest_output
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
+from penstock.runs.reader import LOG_TYPES
 from penstock.server.coding_tasks import CodingTasks
+from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
 from penstock.server.mcp import arguments as a
 from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
+from penstock.words.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Caller:
     base: str
     #: Takes a number that grows and a sentence; does nothing for a caller that asked for none.
     report: Callable[[int, str], Awaitable[None]]
+    #: What programs of the runs it starts are to find; None: what the daemon has.
+    surroundings: Surroundings | None = None
 
 
 ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
@@ -48,12 +55,14 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     waiting = RunWaiter(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
-        submitted = await core.submitter.submit(request)
-        return submit_json(submitted.view, caller.base)
+        submitted = await core.submitter.submit(
+            request, surroundings=caller.surroundings
+        )
+        return submit_json(submitted.view, caller.base, created=submitted.created)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
         submitted = await core.submitter.retry(args.run_id)
-        return submit_json(submitted.view, caller.base)
+        return submit_json(submitted.view, caller.base, created=submitted.created)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")
@@ -81,7 +90,35 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         )
         return dict(from_json(page))
 
-    return {"get_run": get_run, "list_runs": list_runs, "read_events": read_events}
+    async def read_output(args: a.ReadOutput, _caller: Caller) -> dict[str, Any]:
+        view = await core.reader.view(args.run_id)
+        newest = await newest_output(
+            partial(core.store.read, view.run_id, types=LOG_TYPES),
+            view.position,
+            lines=args.tail,
+            most_bytes=a.TAIL_BYTES,
+            after=args.after,
+            streams=OUTPUT_STREAMS[args.stream],
+        )
+        some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
+        lines = some.shown(args.tail, a.LONGEST_LINE)
+        printed = a.Printed(
+            run_id=view.run_id,
+            state=str(view.state),
+            text="".join(f"{line}\n" for line in lines),
+            lines=len(lines),
+            earlier=some.earlier,
+            missing_bytes=some.missing,
+            next=view.position,
+        )
+        return printed.model_dump(mode="json")
+
+    return {
+        "get_run": get_run,
+        "list_runs": list_runs,
+        "read_events": read_events,
+        "read_output": read_output,
+    }
 
 
 def _control_calls(core: Core) -> dict[str, ToolCall]:
@@ -112,7 +149,8 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     tasks = CodingTasks(core)
 
     async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
-        task = await tasks.submit(args.task(), caller.base)
+        around = caller.surroundings
+        task = await tasks.submit(args.task(), caller.base, surroundings=around)
         return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from penstock.server.mcp.subscriptions import open_subscriptions as open_subscri
 from penstock.server.mcp.tasks import RunTasks, created, declared, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import problem_of, refused
+from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.problems import row_of
+from penstock.words.surroundings import CALLER_IN_META, Surroundings
 
 Context = ServerRequestContext[Any, Any]
 _log = logging.getLogger("penstock.mcp")
@@ -75,7 +76,11 @@ class Handlers:
     async def _call(
         self, ctx: Context, params: wire.CallToolRequestParams
     ) -> wire.CallToolResult | dict[str, Any]:
-        caller = Caller(self._base_of(ctx), lambda n, text: _report(ctx, n, text))
+        caller = Caller(
+            self._base_of(ctx),
+            lambda n, text: _report(ctx, n, text),
+            _surroundings_of(ctx),
+        )
         arguments = TOOLS[params.name].takes.model_validate(params.arguments or {})
         given = await self._calls[params.name](arguments, caller)
         if params.name in _STARTERS and declared(ctx):
@@ -120,6 +125,17 @@ class Handlers:
         """Clients of the older protocol set one; it is taken, and nothing is logged to them."""
         await trio.lowlevel.checkpoint()
         return wire.EmptyResult()
+
+
+def _surroundings_of(ctx: Context) -> Surroundings | None:
+    """What the caller sent of the place it works in, as `penstock mcp` does. Refused."""
+    sent = (ctx.meta or {}).get(CALLER_IN_META)
+    if sent is None:
+        return None
+    try:
+        return CallerFields.model_validate(sent).surroundings()
+    except ValidationError as error:
+        raise refused(error, at="caller") from None
 
 
 async def _report(ctx: Context, number: int, text: str) -> None:

@@ -76,7 +76,7 @@ INSTRUCTIONS = (
     " start_run answers at once with a run_id; then call wait_run until `state` is completed,"
     " failed or cancelled. A run goes on when you disconnect or stop waiting: only cancel_run ends"
     " it. If `asks` has an open question (`answer` is null), ask the user and call answer_ask."
-    " What a run printed, and everything else that happened, is in read_events."
+    " What a run printed is in read_output, and everything that happened in read_events."
 )
 
 
@@ -96,7 +96,8 @@ class Tool:
 
 _STATE = (
     "`state` is queued, running, waiting, preempted, completed, failed or cancelled; the last"
-    " three are final. `result` is what a completed run gave, `error` why one failed."
+    " three are final. `result` is what a completed run gave, `error` why one failed and `output_tail` what it"
+    " printed last."
 )
 
 TOOLS: dict[str, Tool] = {
@@ -169,6 +170,15 @@ TOOLS: dict[str, Tool] = {
             " steps, questions, the end. While `more` is true, call again with `after` = `next`.",
             a.ReadEvents,
             EventsPage,
+            reads_only=True,
+        ),
+        Tool(
+            "read_output",
+            "Read output",
+            "The last lines that a run printed, as plain text, while it executes and afterwards. If"
+            " `earlier` is true there is more before them. `next` as `after` gives what is new.",
+            a.ReadOutput,
+            a.Printed,
             reads_only=True,
         ),
         Tool(

@@ -16,7 +16,7 @@ from penstock.words.api import (
     BugReportRequest,
     CancelRequest,
     InterventionRequest,
-    SubmitRequest,
+    RunRequest,
     TaskRequest,
     read_json,
 )
@@ -42,8 +42,13 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     """The handlers that submit runs, by the name of their route."""
 
     async def submit(call: Call) -> HttpAnswer:
-        request = read_json(SubmitRequest, call.body)
-        submitted = await core.submitter.submit(request, wait=call.query["wait"])
+        request = read_json(RunRequest, call.body)
+        caller = request.caller
+        submitted = await core.submitter.submit(
+            request,
+            surroundings=None if caller is None else caller.surroundings(),
+            wait=call.query["wait"],
+        )
         return accepted(call, submitted.view, created=submitted.created)
 
     async def retry(call: Call) -> HttpAnswer:
@@ -121,4 +126,5 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
-    return json_answer(submit_json(view, call.base), 202 if created else 200, location)
+    reply = submit_json(view, call.base, created=created)
+    return json_answer(reply, 202 if created else 200, location)

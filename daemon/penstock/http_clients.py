@@ -30,12 +30,14 @@ async def each_piece(
     response: httpx.Response,
     on_piece: Callable[[bytes], Awaitable[bool]],
     drain: float = LONGEST_DRAIN,
+    *,
+    raw: bool = False,
 ) -> bool:
     """Hand over the body as it arrives until `on_piece` has enough; whether it had.
 
-    `drain` is the seconds that the rest may take to come, unkept.
+    `drain` is the seconds that the rest may take to come, unkept. `raw`: packed as it came.
     """
-    pieces = response.aiter_bytes()
+    pieces = response.aiter_raw() if raw else response.aiter_bytes()
     try:
         async for piece in pieces:
             if await on_piece(piece):
@@ -56,7 +58,11 @@ async def each_piece(
 
 
 async def read_bounded(
-    response: httpx.Response, limit: int, drain: float = LONGEST_DRAIN
+    response: httpx.Response,
+    limit: int,
+    drain: float = LONGEST_DRAIN,
+    *,
+    raw: bool = False,
 ) -> bytes:
     """The first `limit` bytes of a body; more is not kept, and read only while it may `drain`."""
     body = bytearray()
@@ -66,7 +72,7 @@ async def read_bounded(
         body.extend(piece[: limit - len(body)])
         return len(body) >= limit
 
-    await each_piece(response, take, drain)
+    await each_piece(response, take, drain, raw=raw)
     return bytes(body)
 
 
@@ -102,7 +108,6 @@ def daemon_client(
     address: Address, patience: httpx.Timeout | float | None, **transport: Any
 ) -> httpx.AsyncClient:
     """Requests to one daemon, with its token; `patience` in seconds. The environment has no say."""
-    headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     # A certificate store costs 20 ms to load.
     secure = address.base.startswith("https:")
     made = httpx.AsyncHTTPTransport(
@@ -112,7 +117,10 @@ def daemon_client(
         **transport,
     )
     return httpx.AsyncClient(
-        transport=made, headers=headers, timeout=patience, trust_env=False
+        transport=made,
+        headers=address.authorization(),
+        timeout=patience,
+        trust_env=False,
     )
 
 

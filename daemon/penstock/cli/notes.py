@@ -1,0 +1,109 @@
+"""What telling of a run's waits and of its end needs, noted from its facts as they pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import trio
+
+from penstock.cli.options import NAME_LABEL
+from penstock.cli.render import FactWriter
+from penstock.words.events import TERMINAL_TYPES
+from penstock.words.lifecycle import (
+    PARKED_STATES,
+    QUEUED_STATES,
+    SLOT_STATES,
+    TRANSITIONS,
+    State,
+)
+from penstock.words.recorded import Recorded
+from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
+
+#: States in which a person may want to know why the run does nothing.
+WAITING_STATES = frozenset({*QUEUED_STATES, *PARKED_STATES})
+#: Where an event leads, from wherever.
+_AFTER: Mapping[str, State] = {
+    type_: state for row in TRANSITIONS.values() for type_, state in row.items()
+}
+
+
+@dataclass
+class RunNotes:
+    """Passes a run's facts on to `writer`, and notes what matters. Facts may come twice."""
+
+    run_id: str
+    kind: str
+    state: State
+    writer: FactWriter
+    name: str = ""
+    began: datetime | None = None
+    #: The fact that ended the run, once it has passed.
+    end: Recorded | None = None
+    #: How it had ended before, where it had: the fact may lie before those that pass.
+    known_exit: RunExit | None = None
+    #: Set, and replaced, whenever the run has gone to another state.
+    moved: trio.Event = field(default_factory=trio.Event)
+    #: What was counted up to `_known`, and what each fact after it adds.
+    _known: int = 0
+    _left: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_view(
+        cls, run_id: str, view: Mapping[str, Any], writer: FactWriter
+    ) -> RunNotes:
+        """Begin with a run as `GET /runs/ID` tells it."""
+        began = view.get("started_at")
+        return cls(
+            run_id,
+            view["kind"],
+            view["state"],
+            writer,
+            name=view.get("labels", {}).get(NAME_LABEL, ""),
+            began=datetime.fromisoformat(began) if began else None,
+            known_exit=read_exit(view),
+            _known=view.get("sequence", 0),
+            _left={0: view.get("leftover", 0)},
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Whether the run stands in line or waits for something."""
+        return self.state in WAITING_STATES
+
+    @property
+    def leftover(self) -> int:
+        """Processes that its programs left behind; they were ended."""
+        return sum(self._left.values())
+
+    @property
+    def exit(self) -> RunExit | None:
+        """How the run ended, if it has."""
+        if self.end is None:
+            return self.known_exit
+        return exit_of_fact(self.kind, self.end)
+
+    async def write(self, facts: Iterable[Recorded]) -> None:
+        """See `FactWriter`."""
+        facts = tuple(facts)
+        for fact in facts:
+            self._note(fact)
+        await self.writer.write(facts)
+
+    def _note(self, fact: Recorded) -> None:
+        event: Any = fact.event
+        if fact.type in TERMINAL_TYPES:
+            self.end = fact
+        elif fact.type == "run.queued":
+            self.name = getattr(event, "labels", {}).get(NAME_LABEL, "")
+        elif fact.type == "process.exited" and fact.sequence > self._known:
+            self._left[fact.sequence] = getattr(event, "leftover", 0)
+        state = _AFTER.get(fact.type, self.state)
+        if state in SLOT_STATES and self.began is None:
+            self.began = fact.at
+        if state != self.state:
+            self.state = state
+            self.moved.set()
+            self.moved = trio.Event()

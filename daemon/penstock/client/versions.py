@@ -1,0 +1,55 @@
+"""What a client says of a daemon of another version; both go on, as far as they understand each other.
+
+The daemon names itself in a header of each answer and in the greeting of each stream, so this costs no
+request of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: How the daemon names itself in the `Server` header.
+PRODUCT = "penstock/"
+#: Letters of a version that are shown: what answers may be anybody.
+MOST_LETTERS = 40
+
+
+def version_in(server: str | None) -> str | None:
+    """The version in a `Server` header; None if it names no daemon of ours."""
+    if server is None or not server.startswith(PRODUCT):
+        return None
+    return server.removeprefix(PRODUCT)[:MOST_LETTERS]
+
+
+def compare(daemon: str, own: str) -> str:
+    """How a daemon's version stands to ours: "older", "newer", "other", or empty for the same."""
+    if daemon == own:
+        return ""
+    theirs, ours = _numbers(daemon), _numbers(own)
+    if theirs == ours:
+        return "other"
+    return "older" if theirs < ours else "newer"
+
+
+def tell_difference(daemon: str, own: str, restart: str) -> str:
+    """One sentence on a daemon of another version, and what to do; empty for the same one.
+
+    `restart` is how this daemon is started anew.
+    """
+    match compare(daemon, own):
+        case "older":
+            return f"daemon {daemon} is older than this penstock {own}: restart it with {restart}"
+        case "newer":
+            return f"daemon {daemon} is newer than this penstock {own}: install its version here too"
+        case "other":
+            return f"daemon {daemon} and this penstock {own} differ: restart it with {restart}"
+    return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release in a version, by its numbers; what follows them (`rc1`, `.dev3`) is left out."""
+    found = re.match(r"\d{1,9}(?:\.\d{1,9})*", version)
+    numbers = [int(part) for part in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)

@@ -1,0 +1,33 @@
+"""Logs on the disk whose runs have ended, as a daemon leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import trio
+
+from fakes.stores import append, start
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.writes import Complete, new_event
+from penstock.words.events import Log
+from penstock.words.lifecycle import terminal
+
+LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+async def _fill(path: Path, runs: Mapping[str, datetime]) -> None:
+    async with open_sqlite(path, life="life-1", run_blocking=threads(1)) as store:
+        for run_id, moment in runs.items():
+            row = await start(store, run_id)
+            said = append(run_id, *[Log(text=f"{run_id} " * 150)] * 30, fence=row.fence)
+            end = new_event(run_id, terminal("completed"), now=moment)
+            await store.commit([said, Complete(row.fence, end)])
+
+
+def fill_log(path: Path, *run_ids: str, ended_at: datetime | None = None) -> Path:
+    """A log with these runs, which have ended."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trio.run(_fill, path, dict.fromkeys(run_ids, ended_at or LONG_AGO))
+    return path
