@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -11,22 +12,24 @@ import trio
 
 from penstock.cli.attaching import Parted, attach_to
 from penstock.cli.connect import open_daemon_for
+from penstock.cli.ending import tell_end
+from penstock.cli.notes import RunNotes
 from penstock.cli.options import run_argument
 from penstock.cli.output import say
 from penstock.cli.own_terminal import has_terminal
-from penstock.cli.relay import exit_of, write_live
+from penstock.cli.patience import tell_submitting
+from penstock.cli.relay import write_live
 from penstock.cli.render import open_writer
-from penstock.cli.replies import receipt_line
+from penstock.cli.replies import receipt_line, tell_replayed
+from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, pass_session, run_async
 from penstock.client import Client, open_client
+from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
 from penstock.words.detach_keys import keys_of
-from penstock.words.errors import Conflict, PenstockError, Terminal
+from penstock.words.errors import Conflict, Terminal
+from penstock.words.exits import PROGRAM_KIND, Exit
 from penstock.words.recorded import Recorded
-
-#: What keeps a command that ends as a run does from knowing how that ended.
-PENSTOCK_FAILED = 125
-SIGINT, SIGHUP = 2, 1
 
 
 @click.command()
@@ -45,36 +48,42 @@ def attach(ctx: click.Context, session: Session, run_id: str, watch: bool) -> No
 
     async def work() -> int:
         address = session.address()
+        keys = _keys(session)
         async with open_client(address) as client:
-            parted = await attach_to(address, run_id, keys=_keys(session), watch=watch)
+            try:
+                parted = await attach_to(address, run_id, keys=keys, watch=watch)
+            except Conflict as error:
+                if type(error) is not Conflict:
+                    raise
+                why = f"{error}; `penstock attach --watch {run_id}` looks on"
+                raise Conflict(why) from None
             return await _conclude(client, run_id, parted)
 
-    ctx.exit(on_terminal(lambda: run_async(work)))
+    ctx.exit(_at_terminal(work))
 
 
-def on_terminal(work: Any) -> int:
-    """Do it where there is a terminal: its exit code, or that of a failure of our own."""
-    if not has_terminal():
-        say("standard input and output must be a terminal for this")
-        return PENSTOCK_FAILED
-    try:
-        code: int = work()
-    except PenstockError as error:
-        hint = "; `penstock attach --watch` looks on" if type(error) is Conflict else ""
-        say(f"{error}{hint}")
-        return PENSTOCK_FAILED
-    return code
-
-
-def run_attached(session: Session, request: dict[str, Any], *, block: bool) -> int:
+def run_attached(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit a run with a terminal and be attached to it until its end: how `run --tty` does."""
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
-            reply = await client.submit(request, wait=block)
+            asked = with_caller(request, session.environ, client.address)
+            reply = await tell_submitting(
+                lambda: client.submit(asked, wait=options.block),
+                quiet=options.quiet or not options.block,
+            )
+            tell_replayed(reply)
             return await _run(session, client, reply["run_id"])
 
-    return on_terminal(lambda: run_async(work))
+    return _at_terminal(work)
+
+
+def _at_terminal(work: Callable[[], Awaitable[int]]) -> int:
+    """Do it where there is a terminal: its exit code."""
+    if not has_terminal():
+        say("standard input and output must be a terminal for this")
+        return Exit.PENSTOCK
+    return run_async(work)
 
 
 async def _run(session: Session, client: Client, run_id: str) -> int:
@@ -85,21 +94,18 @@ async def _run(session: Session, client: Client, run_id: str) -> int:
         if embedded
         else ""
     )
+    keys = _keys(session)
     try:
-        parted = await attach_to(
-            client.address, run_id, keys=_keys(session), stays=stays
-        )
+        parted = await attach_to(client.address, run_id, keys=keys, stays=stays)
     except Terminal:
         # It was faster than we: what it showed is recorded.
-        async with open_writer("command", json_wanted=False, quiet=False) as writer:
-            return exit_of(await write_live(client, run_id, writer))
-    interrupted = parted.how == "signal" and parted.number == SIGINT
+        return await _tell_end(client, run_id, shown=False)
+    interrupted = parted.how == "signal" and parted.number == signal.SIGINT
     if parted.how in ("signal", "gone") and (embedded or interrupted):
-        number = parted.number or SIGHUP
         with trio.CancelScope(shield=True), suppress(OSError):
             receipt = await client.cancel(run_id, "interrupted", wait=True)
             say(receipt_line(receipt))
-        return 128 + number
+        return 128 + (parted.number or signal.SIGHUP)
     return await _conclude(client, run_id, parted)
 
 
@@ -110,16 +116,25 @@ async def _conclude(client: Client, run_id: str, parted: Parted) -> int:
     with suppress(OSError):
         match parted.how:
             case "ended":
-                return exit_of(await write_live(client, run_id, _Unwritten()))
+                return await _tell_end(client, run_id, shown=True)
             case "detached":
                 say(f"detached; {run_id} goes on: {back}")
-                return 0
+                return Exit.OK
             case "lost":
                 say(f"{parted.why}; if {run_id} goes on, {back}")
-                return PENSTOCK_FAILED
+                return Exit.PENSTOCK
             case _:
                 say(f"left; {run_id} goes on: {back}")
-    return 128 + (parted.number or SIGHUP)
+    return 128 + (parted.number or signal.SIGHUP)
+
+
+async def _tell_end(client: Client, run_id: str, *, shown: bool) -> int:
+    """Tell how the run ended, and what it said unless the terminal has `shown` it: the exit code."""
+    view = await client.run(run_id)
+    async with open_writer(PROGRAM_KIND, json_wanted=False, quiet=False) as writer:
+        notes = RunNotes.of_view(run_id, view, _Unwritten() if shown else writer)
+        await write_live(client, run_id, notes)
+    return tell_end(notes, quiet=False)
 
 
 class _Unwritten:

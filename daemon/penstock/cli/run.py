@@ -152,7 +152,7 @@ def run_or_detach(
     if has_tty(request) and not options.detach:
         from penstock.cli.attach import run_attached
 
-        return run_attached(session, request, block=options.block)
+        return run_attached(session, request, options)
     work = submit_only if options.detach else run_to_end
     return work(session, request, options)
 

@@ -29,10 +29,10 @@ from penstock.server.guard import RequestHead
 from penstock.server.routes import TERMINAL, parse_query, run_id_of
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import TerminalFrame, problem_of, read_json
-from penstock.words.errors import PenstockError, Refused
+from penstock.words.errors import NotAvailable, PenstockError, Refused
 
 #: Frames that are taken of the client before its program takes what is typed.
-FRAMES_AHEAD = 2
+FRAMES_AHEAD = 64
 #: Seconds between two looks whether a client has left to whose program nothing can be sent.
 LOOK_SECONDS = 1.0
 #: Bytes of a frame: a client reads it whole.
@@ -201,12 +201,22 @@ class TerminalSession:
     async def _pass_on(
         self, message: bytes, typed: trio.MemorySendChannel[bytes]
     ) -> None:
-        while not self._left:
-            with trio.move_on_after(LOOK_SECONDS):
-                await typed.send(message)
-                return
-            # Nothing is read of it meanwhile, so nobody else notices.
-            self._left = _has_left(self._stream)
+        """Hand on what was typed. NotAvailable if nothing is read for as long as a client may stall.
+
+        A client that left over TCP meanwhile cannot be told from one that waits.
+        """
+        seconds = self._core.config.stall_timeout
+        with trio.move_on_after(seconds) as patience:
+            while not self._left:
+                with trio.move_on_after(LOOK_SECONDS):
+                    await typed.send(message)
+                    return
+                # Nothing is read of it meanwhile, so nobody else notices.
+                self._left = _has_left(self._stream)
+        if patience.cancelled_caught:
+            raise NotAvailable(
+                f"the program has read nothing of what was typed for {seconds:g} s"
+            )
 
 
 async def _write(
