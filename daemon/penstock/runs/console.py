@@ -51,6 +51,9 @@ class Console:
             await self._stdin.feed(program)
             return
         self._first_until = trio.current_time() + FIRST_SECONDS
+        if self.size is not None:
+            # Whoever came before the program did may have set another one.
+            program.resize(self.size)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.screen.keep)
             await self._stdin.feed(program)
