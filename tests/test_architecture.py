@@ -38,6 +38,7 @@ MAY_SLEEP = {
         "_lock",
     ): "before a start; clients look at the lock for a moment",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
+    ("runs/screen.py", "keep"): "the pause of an emulator that is behind: others' time",
     (
         "runs/printed_progress.py",
         "tell",

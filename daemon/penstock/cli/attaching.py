@@ -111,9 +111,9 @@ class Attachment:
         try:
             while True:
                 data = b""
-                with trio.move_on_after(
-                    HOLD_SECONDS if keys.pending else float("inf")
-                ) as late:
+                with trio.CancelScope() as late:
+                    if keys.pending:
+                        late.deadline = trio.current_time() + HOLD_SECONDS
                     data = await self._terminal.read()
                 if late.cancelled_caught:
                     typed = keys.give_up()

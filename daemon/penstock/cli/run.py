@@ -150,7 +150,7 @@ def run_or_detach(
 ) -> int:
     """`--detach` makes it `penstock submit`."""
     if has_tty(request) and not options.detach:
-        from penstock.cli.attach import run_attached
+        from penstock.cli.terminal_run import run_attached
 
         return run_attached(session, request, options)
     work = submit_only if options.detach else run_to_end
