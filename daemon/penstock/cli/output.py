@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,18 @@ class TerminalLines:
 def say(text: str) -> None:
     """A word to the person, on stderr."""
     click.echo(f"penstock: {neutralise(text)}", err=True)
+
+
+def joined() -> bool:
+    """Whether our stdout and stderr are one pipe or file, as `2>&1` makes them.
+
+    On a terminal they are one too, but there nobody has asked for it.
+    """
+    try:
+        out, err = (os.fstat(_stream(err=err).fileno()) for err in (False, True))
+    except (OSError, ValueError):
+        return False
+    return os.path.samestat(out, err) and not stat.S_ISCHR(out.st_mode)
 
 
 class Outlet:

@@ -12,7 +12,7 @@ from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import open_telling, tell_submitting
 from penstock.cli.relay import write_live
 from penstock.cli.render import FactWriter, open_writer
@@ -27,6 +27,9 @@ from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, in_a_line
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
+
+    if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
+        request["inputs"].setdefault("stderr", "stdout")
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:

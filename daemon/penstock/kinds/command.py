@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from penstock.pipeline import Inputs, Kind, Output, ProcessFailed, Run, end_in_words
 
@@ -32,6 +38,9 @@ def _absolute(path: str) -> str:
 #: be seen as it comes. Whoever sets it otherwise keeps that.
 BUFFERING = {"PYTHONUNBUFFERED": "1"}
 
+#: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
+_NEWER = frozenset({"stderr"})
+
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
 
@@ -39,6 +48,7 @@ Name = Annotated[str, AfterValidator(_variable)]
 class CommandInputs(Inputs):
     """Either `argv`, which no shell sees, or `shell`, a line for `/bin/sh`."""
 
+    manner: ClassVar[frozenset[str]] = frozenset({"stderr"})
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
     #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
@@ -48,6 +58,19 @@ class CommandInputs(Inputs):
     exit_codes_ok: list[Annotated[int, Field(ge=0, le=255)]] = Field(
         default_factory=lambda: [0], min_length=1
     )
+    #: "stdout": the program writes both streams into one, which alone keeps the order in which it
+    #: wrote, and all of it is told as stdout; null: each into its own, told as they are read.
+    stderr: Literal["stdout"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was not said is left out, so that inputs of older daemons stay the same inputs."""
+        said: dict[str, Any] = serialize(self)
+        return {
+            name: value
+            for name, value in said.items()
+            if value is not None or name not in _NEWER
+        }
 
     @model_validator(mode="after")
     def _one_command(self) -> CommandInputs:
@@ -83,6 +106,7 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
         env=env,
         check=False,
         watch_progress=True,
+        one_stream=inputs.stderr is not None,
     )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(

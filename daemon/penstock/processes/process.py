@@ -183,6 +183,9 @@ class ProcessTree:
     async def pump(self, name: Stream, on_output: OnOutput) -> None:
         """Hand on one stream; while `on_output` waits the process does, when its pipe is full."""
         stream = self.process.stdout if name == "stdout" else self.process.stderr
+        if stream is None:  # both go into the other
+            await trio.lowlevel.checkpoint()
+            return
         assert isinstance(stream, trio.lowlevel.FdStream)
         fd, reads_left = stream.fileno(), READS_AFTER_END
         await self.told.wait()
@@ -231,14 +234,14 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
+    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int, stderr: int
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, stdin)
+        return await _launch(spec, argv, run_id, stdin, stderr)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
@@ -246,7 +249,7 @@ async def launch(
 
 
 async def _launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int
+    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int, stderr: int
 ) -> ProcessTree:
     ours, theirs = socket.socketpair()
     with theirs:
@@ -258,7 +261,7 @@ async def _launch(
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
                     stdin=stdin,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                    stderr=stderr,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -313,6 +316,7 @@ async def run_process(
     stdin: bytes = b"",
     epoch: str = "",
     umask: int | None = None,
+    one_stream: bool = False,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -321,7 +325,8 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another; `umask` of None is the daemon's own. While `on_output` waits, so does a process that
+    one of the same id in another; `umask` of None is the daemon's own. `one_stream`: what goes to
+    stderr comes as stdout, in the order in which it was written. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
@@ -329,7 +334,11 @@ async def run_process(
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     tree = await launch(
-        spec, tuple(argv), run_id, subprocess.PIPE if stdin else subprocess.DEVNULL
+        spec,
+        tuple(argv),
+        run_id,
+        subprocess.PIPE if stdin else subprocess.DEVNULL,
+        subprocess.STDOUT if one_stream else subprocess.PIPE,
     )
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:

@@ -44,6 +44,7 @@ class StartProcess(Protocol):
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
         umask: int | None = None,
+        one_stream: bool = False,
     ) -> Awaitable[ProcessExited]: ...
 
 
@@ -111,6 +112,7 @@ class RunPrograms:
         capture: bool,
         on_stdout: OnStdout | None,
         watch_progress: bool,
+        one_stream: bool = False,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises."""
         given = self.given
@@ -146,6 +148,7 @@ class RunPrograms:
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,
+                one_stream=one_stream,
             )
         await self.emit(exited)
         if check and exited.exit_code != 0:
