@@ -332,7 +332,7 @@ def takes_reasons_apart(source: str) -> list[int]:
 def test_reasons_are_taken_apart_in_one_place() -> None:
     """EV-04: what a run waits for is a value; words are for people, and for logs of old."""
     found = {path.name for path in EVERYWHERE if takes_reasons_apart(path.read_text())}
-    assert found == {"waiting.py"}
+    assert found == {"wait_reason.py"}
 
 
 def test_nothing_waits_for_a_state_by_sleeping() -> None:

@@ -15,8 +15,8 @@ import trio
 import penstock
 import penstock_tui
 from penstock.client.sync import SyncClient
+from penstock.http_clients import daemon_client, proxy_of, world_client
 from penstock.llm.models import open_models, probe
-from penstock.outgoing import daemon_client, proxy_of, world_client
 from penstock.words.address import Address
 from penstock.words.config import Model, Models
 
@@ -159,7 +159,7 @@ async def test_models_say_which_proxy_keeps_them_away() -> None:
 #: alone and knows no proxy, and must not import what `outgoing` is made of.
 MAKERS = {
     r"httpx\.(Async)?(Client|HTTPTransport)\(|httpx\.(get|post|stream)\(|urlopen\(": {
-        "penstock/outgoing.py"
+        "penstock/http_clients.py"
     },
     r"HTTPS?Connection\(": {"penstock/client/sync.py"},
 }

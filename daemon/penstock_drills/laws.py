@@ -28,7 +28,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 # How many runs hold a slot, and how many could take one.

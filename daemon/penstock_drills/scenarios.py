@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
 
 

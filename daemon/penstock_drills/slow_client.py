@@ -29,8 +29,8 @@ from penstock_drills.listeners import (
     open_connection,
 )
 from penstock_drills.measured import Measured, Slice
-from penstock_drills.publisher import NAME, install
 from penstock_drills.scratch import Scratch, connected, open_scratch, started
+from penstock_drills.steady_kind import NAME, install
 
 #: Seconds of publishing that the daemon's ring holds: a stalled client falls behind it soon, and one
 #: that reads does not.

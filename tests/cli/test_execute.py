@@ -25,6 +25,7 @@ from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import FakeProgram
 from penstock.words.address import Address
 from penstock.words.events import RunCancelled, RunCancelRequested
+from penstock.words.printed import piece_of
 from penstock.words.run_id import LONGEST_RUN_ID
 from penstock.words.surroundings import unpack_environ
 
@@ -47,8 +48,10 @@ class Told(Output):
 
 
 async def tell(run: Run, _inputs: TellingInputs) -> Told:
-    """Reach something, and say twice that it reads on."""
+    """Reach something, print a bar and half a line, and say twice that it reads on."""
     await run.milestone("repo_fetched", files=3)
+    for piece in (b"1 %\r", b"2 %\nh", b"alf"):
+        await run.emit(piece_of("stdout", piece))
     for _ in range(2):
         await run.progress("reading", 0.5)
     return Told(files=3)
@@ -232,7 +235,7 @@ def test_other_kinds_tell_a_story_and_give_their_result(
     result = penstock("run", "llms-txt", ".")
     assert json.loads(result.stdout) == {"files": 3}
     lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines()]
-    assert lines == ["started", "repo_fetched files=3", "reading"]
+    assert lines == ["started", "repo_fetched files=3", "2 %", "reading", "half"]
     assert penstock("run", "llms-txt", ".", "--quiet").stderr == ""
 
 

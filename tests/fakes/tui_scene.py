@@ -12,7 +12,7 @@ from uuid import UUID
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 #: The moment of frozen pictures.
 FROZEN = datetime(2026, 1, 2, 17, 46, 31, tzinfo=UTC)

@@ -14,9 +14,9 @@ import trio.testing
 from penstock.words.exits import Exit
 from penstock_drills.listeners import Listener, judge
 from penstock_drills.measured import Measured, Slice
-from penstock_drills.publisher import Publish, publish
 from penstock_drills.raw_clients import Ear, Ears, split_frame
 from penstock_drills.slow_client import least_seconds
+from penstock_drills.steady_kind import Publish, publish
 
 pytestmark = pytest.mark.alone
 

@@ -39,7 +39,7 @@ from penstock.words.events import (
     StepCompleted,
     StepFailed,
 )
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 Clock = trio.testing.MockClock
 

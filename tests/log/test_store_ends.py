@@ -34,7 +34,7 @@ from penstock.words.errors import (
 from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
 from penstock.words.lifecycle import terminal
 from penstock.words.values import new_event_id
-from penstock.words.waiting import OLD_RESTART_ASK, RESTART_ASK, Waiting
+from penstock.words.wait_reason import OLD_RESTART_ASK, RESTART_ASK, Waiting
 
 
 async def test_a_run_ends_once(store: SqliteStore) -> None:

@@ -43,7 +43,7 @@ from penstock.words.events import (
     Log,
     RunPreempted,
 )
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 async def _states(store: SqliteStore) -> Counter[str]:

@@ -26,7 +26,7 @@ from penstock.runs.core import Core
 from penstock.runs.queue import Candidate, ClaimRules, grant, in_order, rank
 from penstock.words.events import RunPreempted
 from penstock.words.priority import Priority
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 Clock = trio.testing.MockClock
 GROUPS = {"g": 1, "h": 2, "None": 1}

@@ -23,7 +23,7 @@ from fakes.stores import START_FACT, crashed, inline_store
 from penstock.log.writes import Enqueue, new_event
 from penstock.runs.repair import end_all, verdict_on
 from penstock.words.events import DaemonStarted
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 Clock = trio.testing.MockClock
 

@@ -26,7 +26,7 @@ from penstock.words.lifecycle import (
     next_state,
     terminal,
 )
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 # Written out by hand, so that a change of the table must be made twice.
 LEGAL: dict[tuple[str | None, str], str] = {

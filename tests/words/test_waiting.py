@@ -18,7 +18,12 @@ from penstock.words.events import (
     encode_event,
     parse_event,
 )
-from penstock.words.waiting import OLD_RESTART_ASK, RESTART_ASK, Waiting, read_reason
+from penstock.words.wait_reason import (
+    OLD_RESTART_ASK,
+    RESTART_ASK,
+    Waiting,
+    read_reason,
+)
 
 WORDS = {
     "asks: a name: with a colon": Waiting("ask", "a name: with a colon"),

@@ -75,7 +75,7 @@ class DaemonCalls(Calls[Awaitable[dict[str, Any]]]):
 
 
 def _make_client(address: Address) -> httpx.AsyncClient:
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     # Textual redraws in between, so one slow answer must not hold the others.
     return daemon_client(address, TIMEOUT)

@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import trio
 
 from penstock.cli.output import Outlet, flush, put, put_json, say
 from penstock.words.events import TERMINAL_TYPES, Log
+from penstock.words.output_lines import OutputLines
 from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import exit_json, exit_of_fact
@@ -158,28 +159,36 @@ class OutputWriter:
             outlet.finish(line_end=line_end and outlet is self._last_shown)
 
 
-def as_story(fact: Recorded) -> Piece | None:
-    """One line per fact worth a person's time; `tell_end` tells the last one."""
-    if fact.type in TERMINAL_TYPES or (said := sentence_of(fact)) is None:
-        return None
-    hint = " (penstock answer)" if fact.type == "ask.raised" else ""
-    return _line(fact, said + hint)
+class Story:
+    """What happens in a run, in lines worth a person's time; `tell_end` tells how it ended.
 
+    What its programs print is told line by line, however the pieces were cut.
+    """
 
-def make_story() -> Callable[[Recorded], Piece | None]:
-    """The same with a line for each new step; how far it is would fill a file."""
-    steps = [""]
+    def __init__(self) -> None:
+        self._output = OutputLines()
+        self._step = ""
 
-    def render(fact: Recorded) -> Piece | None:
-        if fact.type != "progress":
-            return as_story(fact)
-        step = getattr(fact.event, "step", "")
-        if step == steps[0]:
+    def tell(self, fact: Recorded) -> Piece | None:
+        """What a fact has to tell, but for how far the run is."""
+        if isinstance(fact.event, Log):
+            return _lines(fact, [line.text for line in self._output.feed(fact.event)])
+        if fact.type in TERMINAL_TYPES:
+            return _lines(fact, [line.text for line in self._output.finish()])
+        if (said := sentence_of(fact)) is None:
             return None
-        steps[0] = step
-        return _line(fact, step)
+        hint = " (penstock answer)" if fact.type == "ask.raised" else ""
+        return _lines(fact, [said + hint])
 
-    return render
+    def tell_steps(self, fact: Recorded) -> Piece | None:
+        """The same with a line for each new step; how far it is would fill a file."""
+        if fact.type != "progress":
+            return self.tell(fact)
+        step = getattr(fact.event, "step", "")
+        if step == self._step:
+            return None
+        self._step = step
+        return _lines(fact, [step])
 
 
 @dataclass
@@ -188,6 +197,7 @@ class ProgressWriter:
 
     progress: Any
     task: Any
+    story: Story = field(default_factory=Story)
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         await trio.lowlevel.checkpoint()
@@ -198,7 +208,7 @@ class ProgressWriter:
                 self.progress.update(
                     self.task, description=step, completed=event.fraction
                 )
-            elif (piece := as_story(fact)) is not None:
+            elif (piece := self.story.tell(fact)) is not None:
                 self.progress.console.print(
                     piece[1].rstrip(), markup=False, highlight=False
                 )
@@ -231,12 +241,13 @@ async def open_writer(
                 progress, progress.add_task(neutralise(kind), total=1.0)
             )
     else:
-        yield PieceWriter(make_story())
+        yield PieceWriter(Story().tell_steps)
 
 
-def _line(fact: Recorded, text: str) -> Piece:
+def _lines(fact: Recorded, texts: list[str]) -> Piece | None:
     moment = fact.at.astimezone().strftime("%H:%M:%S")
-    return "stderr", f"{moment} {neutralise(text).rstrip()}\n"
+    said = "".join(f"{moment} {neutralise(text).rstrip()}\n" for text in texts)
+    return ("stderr", said) if said else None
 
 
 def _write(pieces: list[Piece]) -> None:

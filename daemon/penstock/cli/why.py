@@ -6,8 +6,8 @@ import click
 
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, show_line
+from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.cli.sources import call_source
 
 
 @click.command()

@@ -56,7 +56,7 @@ async def open_bridge(
     """
     import httpx
 
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     patience = httpx.Timeout(None, connect=CONNECT_SECONDS)
     # One more for what the daemon says of itself, and one for the goodbye.

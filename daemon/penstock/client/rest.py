@@ -82,7 +82,7 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     """Requests to the daemon at `address`; nothing is sent before the first one."""
     # Imported late: a command that asks nothing does without.
-    from penstock.outgoing import daemon_client
+    from penstock.http_clients import daemon_client
 
     async with daemon_client(address, ANSWER_SECONDS) as http:
         yield Client(address, http, on_server=on_server)

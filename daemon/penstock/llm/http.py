@@ -12,8 +12,8 @@ from typing import Any, Self
 import httpx
 import trio
 
+from penstock.http_clients import LONGEST_DRAIN, each_piece, read_bounded
 from penstock.llm.chat import RequestRefused, StreamBroken
-from penstock.outgoing import LONGEST_DRAIN, each_piece, read_bounded
 from penstock.words.errors import ModelUnreachable
 
 #: A line of a stream holds one token or one closing record; a longer one is not our protocol.

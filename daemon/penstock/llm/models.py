@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import trio
 
+from penstock.http_clients import world_client
 from penstock.llm.api import Api
 from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import Engine
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
-from penstock.outgoing import world_client
 from penstock.words.config import Model, Models
 from penstock.words.errors import ModelFailed, StartRefused
 

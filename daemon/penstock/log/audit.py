@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from penstock.log.sqlite.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.damage import tells_of_damage
-from penstock.log.sqlite.environments import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,

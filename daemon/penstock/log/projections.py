@@ -28,7 +28,7 @@ from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run
 from penstock.words.values import format_time
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 class BrokenStory(PenstockError):

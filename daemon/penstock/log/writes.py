@@ -20,7 +20,7 @@ from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_end
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 log = logging.getLogger("penstock.run")
 

@@ -162,7 +162,7 @@ async def post(
     # Imported late: a daemon without such hooks does not need it.
     import httpx
 
-    from penstock.outgoing import read_bounded, world_client
+    from penstock.http_clients import read_bounded, world_client
 
     headers = {
         "content-type": "application/json",

@@ -52,7 +52,7 @@ from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json, new_event_id
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 # What a run's log says that came from an export, or retries one that did.
 _WITHOUT_ENVIRONMENT = (

@@ -27,7 +27,7 @@ from penstock.words.lifecycle import (
     SLOT_STATES,
 )
 from penstock.words.priority import Priority, may_preempt
-from penstock.words.waiting import Waiting
+from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",

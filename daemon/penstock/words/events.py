@@ -31,7 +31,7 @@ from penstock.words.values import (
     VectorClock,
     Version,
 )
-from penstock.words.waiting import Waiting, WaitingKind, read_reason
+from penstock.words.wait_reason import Waiting, WaitingKind, read_reason
 
 #: Facts about the daemon itself, and not about one run, stand in this stream.
 DAEMON_STREAM = "daemon"
@@ -291,9 +291,6 @@ class Log(Fact):
 
     @model_validator(mode="after")
     def _check_form(self) -> Log:
-        others = (self.base64, self.bytes, self.emptied)
-        if self.text is not None and others == (None, None, None):
-            return self
         forms = (self.text, self.base64, self.emptied)
         if sum(form is not None for form in forms) != 1:
             raise ValueError("exactly one of text, base64 and emptied is given")

@@ -20,7 +20,7 @@ from penstock.words.events import (
     RunWaiting,
     Terminal,
 )
-from penstock.words.waiting import RESTART_ASK, Waiting
+from penstock.words.wait_reason import RESTART_ASK, Waiting
 
 State = Literal[
     "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from penstock.kinds.coding.inputs import AbsolutePath
 from penstock.kinds.coding.modules import check_path
 from penstock.kinds.coding.names import Names, find_dead_code
-from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import list_files
 from penstock.kinds.strangers import read_confined
 from penstock.pipeline import (

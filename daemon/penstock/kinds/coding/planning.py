@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from penstock.kinds.coding.modules import Plan, make_plan
-from penstock.kinds.coding.work import Work, run_tests
+from penstock.kinds.coding.stages import Work, run_tests
 from penstock.kinds.coding.work_tree import list_files
 from penstock.pipeline import (
     PlanCompleted,

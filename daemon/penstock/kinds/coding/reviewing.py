@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from penstock.kinds.coding.deciding import mark_of
-from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.stages import Work
 from penstock.pipeline import (
     BudgetSpent,
     BugReported,

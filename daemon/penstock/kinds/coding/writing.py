@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.kinds.coding.deciding import Decision
 from penstock.kinds.coding.modules import Plan, PlannedModule
-from penstock.kinds.coding.work import Work
+from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import plain, show_file
 from penstock.pipeline import (
     CodeGenerated,

@@ -42,7 +42,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 _DROP_OWNER = (
     "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from penstock.log.sqlite.environments import forget_unused
+from penstock.log.sqlite.callers import forget_unused
 from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned

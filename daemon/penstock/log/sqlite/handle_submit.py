@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.log.sqlite.environments import keep_surroundings
+from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head

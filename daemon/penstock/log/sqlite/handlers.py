@@ -66,7 +66,7 @@ from penstock.words.events import (
 )
 from penstock.words.lifecycle import MOVING_TYPES, PARKED_STATES, SLOT_STATES, terminal
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import RESTART_ASK
+from penstock.words.wait_reason import RESTART_ASK
 
 R = TypeVar("R", bound=Result)
 

@@ -20,9 +20,9 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.files import KnownFile, first_change, known_file
+from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
 from penstock.log.sqlite.database import open_database
-from penstock.log.sqlite.environments import find_surroundings
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy

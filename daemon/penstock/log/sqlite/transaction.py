@@ -68,7 +68,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
-from penstock.words.waiting import OWN_ASKS, Waiting, read_reason
+from penstock.words.wait_reason import OWN_ASKS, Waiting, read_reason
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
