@@ -10,6 +10,7 @@ import pytest
 from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
+from penstock.runs.kind import digest_inputs, encode_inputs
 from penstock.words.errors import Refused
 from penstock.words.events import Log, Progress, RunFailed
 from penstock.words.run_exit import RunExit
@@ -91,6 +92,31 @@ def test_values_of_the_environment_are_not_shown() -> None:
     inputs = CommandInputs(argv=["a"], env={"TOKEN": "secret", "A": "hidden"})
     assert inputs.shown()["env"] == {"A": "…", "TOKEN": "…"}
     assert "secret" not in str(inputs.shown())
+
+
+async def test_both_streams_can_be_one_in_the_order_in_which_they_were_written(
+    tmp_path: Path,
+) -> None:
+    """PT-06: which two pipes cannot tell."""
+    shell = "for i in 1 2 3 4 5 6 7 8; do echo $i; echo $i >&2; done"
+    logs = (await run(tmp_path, shell=shell, stderr="stdout")).of(Log)
+    assert {log.stream for log in logs} == {"stdout"}
+    written = "".join(f"{n}\n{n}\n" for n in range(1, 9))
+    assert "".join(log.text or "" for log in logs) == written
+
+
+def test_where_its_streams_go_makes_it_no_other_run() -> None:
+    """PT-06: a script that keeps its log by `2>&1` asks for the run that was there without."""
+    apart = CommandInputs(argv=["a"])
+    joined = CommandInputs(argv=["a"], stderr="stdout")
+    digests = {
+        digest_inputs(KIND.name, encode_inputs(inputs), inputs.manner)
+        for inputs in (apart, joined)
+    }
+    assert len(digests) == 1
+    assert joined.shown()["stderr"] == "stdout"
+    # What older daemons recorded of the same inputs is the same.
+    assert "stderr" not in apart.shown()
 
 
 def test_a_restart_fails_a_command() -> None:

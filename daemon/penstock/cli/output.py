@@ -140,6 +140,14 @@ class Outlet:
             )
 
     @property
+    def takes_data(self) -> bool:
+        """Whether it leads to a program or a file, and not to a terminal or nowhere."""
+        try:
+            return not stat.S_ISCHR(os.fstat(self._stream.fileno()).st_mode)
+        except (OSError, ValueError):
+            return True
+
+    @property
     def on_terminal(self) -> bool:
         """Whether it shows what it gets on a terminal, where the other one may write too."""
         return self._shown is not None
