@@ -141,6 +141,7 @@ async def test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_oth
     ("program", "expected"),
     [
         ("no-such-program", (127, "penstock")),
+        ("", (127, "penstock")),
         ("not-executable", (126, "penstock")),
         (".", (126, "penstock")),
     ],
@@ -150,11 +151,26 @@ async def test_a_program_that_cannot_be_started_ends_as_in_a_shell(
 ) -> None:
     """PT-01"""
     (tmp_path / "not-executable").write_text("#!/bin/sh\n")
-    known = program == "no-such-program"
+    known = program in ("no-such-program", "")
     word = program if known else str(tmp_path / program)
     ended = (await run(tmp_path, argv=[word])).view.exit
     assert ended is not None
     assert (ended.code, ended.origin) == expected
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+async def test_a_script_that_names_no_interpreter_is_the_shells(
+    tmp_path: Path, by_path: bool
+) -> None:
+    """PT-01: as it is by `env`, `timeout` and every shell."""
+    script = tmp_path / "no-other-script"
+    script.write_text('echo "$1" "$#"; exit 3\n')
+    script.chmod(0o700)
+    argv = [str(script) if by_path else script.name, "a b", "c"]
+    env = {"PATH": f"/no/such/folder:{tmp_path}:/usr/bin:/bin"}
+    ended = await run(tmp_path, argv=argv, env=env)
+    assert [log.text for log in ended.of(Log)] == ["a b 2\n"]
+    assert ended.view.exit == RunExit(3, "program")
 
 
 async def test_what_a_program_left_behind_is_counted(tmp_path: Path) -> None:
