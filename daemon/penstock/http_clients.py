@@ -6,7 +6,13 @@ Loopback is never asked through a proxy; which way another address goes is chose
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
@@ -68,6 +74,34 @@ async def read_bounded(
 
     await each_piece(response, take, drain, raw=raw)
     return bytes(body)
+
+
+class Streamed(httpx.AsyncByteStream):
+    """A body that is sent as it comes; `streamed` makes it that of a request.
+
+    httpx would wrap it in a generator, which nobody closes when the sending is cut off.
+    """
+
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._pieces)
+
+
+def streamed(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    pieces: AsyncIterable[bytes],
+    headers: Mapping[str, str],
+    **options: Any,
+) -> httpx.Request:
+    """A request with these pieces as its body; its length is not known beforehand."""
+    headers = {**headers, "Transfer-Encoding": "chunked"}
+    request = client.build_request(method, url, headers=headers, **options)
+    request.stream = Streamed(pieces)
+    return request
 
 
 def daemon_client(

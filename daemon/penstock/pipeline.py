@@ -13,7 +13,9 @@ from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
+from penstock.runs.connected import NobodyReads, RunningProcess
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
@@ -96,6 +98,7 @@ __all__ = [
     "ModelFailed",
     "ModuleIterated",
     "ModuleStarted",
+    "NobodyReads",
     "NotAvailable",
     "OnDelta",
     "OnRestart",
@@ -111,6 +114,7 @@ __all__ = [
     "Refused",
     "Run",
     "RunView",
+    "RunningProcess",
     "ShuttingDown",
     "SourceUnusable",
     "StepCompleted",
@@ -119,6 +123,7 @@ __all__ = [
     "TestPassed",
     "TestStarted",
     "TurnFailed",
+    "WindowSize",
     "build_layers",
     "bytes_of",
     "carry_code",

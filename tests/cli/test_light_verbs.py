@@ -35,6 +35,7 @@ VERBS = {
     "asks": 0,
     "answer r yes": 3,
     "intervene r hello": 4,
+    "send r hello": 2,
     "health": 0,
     "clients": 0,
     "models": 0,

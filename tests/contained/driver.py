@@ -1,4 +1,4 @@
-"""A daemon of one run inside the enclosure: `driver.py METHOD KIND MARK cancel|exit|kill`.
+"""A daemon of one run inside the enclosure: `driver.py METHOD KIND MARK cancel|exit|kill pipe|tty`.
 
 It starts a victim, waits until that has escaped, and then cancels it, waits for its exit, or waits
 to be killed. It says `ready` before and tells the proof, as JSON, at the end.
@@ -17,6 +17,7 @@ import trio
 
 from penstock.processes.containment import Containment, detect_containment
 from penstock.processes.process import Proof, run_process
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.words.events import ProcessStarted
 
 VICTIM = str(Path(__file__).with_name("victim.py"))
@@ -32,7 +33,9 @@ def contained(method: str) -> Containment:
     return found
 
 
-async def drive(method: str, kind: str, mark: str, ending: str) -> dict[str, Any]:
+async def drive(
+    method: str, kind: str, mark: str, ending: str, streams: str
+) -> dict[str, Any]:
     """One run; its proof and the time its end took."""
     output, proofs, escaped = bytearray(), list[Proof](), trio.Event()
 
@@ -71,6 +74,7 @@ async def drive(method: str, kind: str, mark: str, ending: str) -> dict[str, Any
                 env={"CONTAINED": "1"},
                 containment=contained(method),
                 grace=GRACE,
+                terminal=WindowSize() if streams == "tty" else None,
                 on_started=on_started,
                 on_output=on_output,
                 on_proof=proofs.append,
@@ -88,5 +92,6 @@ async def drive(method: str, kind: str, mark: str, ending: str) -> dict[str, Any
 
 if __name__ == "__main__":
     assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
-    method_, kind_, mark_, ending_ = sys.argv[1:]
-    print(json.dumps(trio.run(drive, method_, kind_, mark_, ending_)), flush=True)
+    _, method_, kind_, mark_, ending_, streams_ = sys.argv
+    told = trio.run(drive, method_, kind_, mark_, ending_, streams_)
+    print(json.dumps(told), flush=True)

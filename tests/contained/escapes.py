@@ -1,4 +1,4 @@
-"""Every escape kind against one method: `escapes.py METHOD cancel|exit|kill`; a line of JSON each."""
+"""Every escape kind against one method: `escapes.py METHOD cancel|exit|kill pipe|tty`; a line of JSON each."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ def alone() -> bool:
     return True
 
 
-def one(method: str, kind: str, ending: str) -> dict[str, Any]:
+def one(method: str, kind: str, ending: str, streams: str) -> dict[str, Any]:
     """What one run left behind."""
     mark = f"mark-{method}-{kind}-{ending}"
     driver = subprocess.Popen(
-        [sys.executable, DRIVER, method, kind, mark, ending], stdout=subprocess.PIPE
+        [sys.executable, DRIVER, method, kind, mark, ending, streams],
+        stdout=subprocess.PIPE,
     )
     assert driver.stdout is not None
     with driver.stdout:
@@ -89,4 +90,5 @@ if __name__ == "__main__":
     assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
     assert os.getpid() < 10, "only in a PID namespace of its own"
     for each in KINDS:
-        print(json.dumps(one(sys.argv[1], each, sys.argv[2])), flush=True)
+        method_, ending_, streams_ = sys.argv[1:]
+        print(json.dumps(one(method_, each, ending_, streams_)), flush=True)

@@ -42,7 +42,16 @@ def prepare() -> None:
 def one(method: str, kind: str) -> dict[str, Any]:
     """What a cancel of one run proves, and whether it is true."""
     driver = subprocess.run(
-        [*AS_USER, sys.executable, DRIVER, method, kind, f"mark-{kind}", "cancel"],
+        [
+            *AS_USER,
+            sys.executable,
+            DRIVER,
+            method,
+            kind,
+            f"mark-{kind}",
+            "cancel",
+            "pipe",
+        ],
         stdout=subprocess.PIPE,
         check=True,
     )

@@ -562,6 +562,25 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
+        "who watches a terminal is waited for in memory",
+        "Watch.push",
+        """
+            if self._size + len(data) > self._limit:
+                self._lost += self._size
+                self._pieces.clear()
+                self._size = 0
+        """,
+        "",
+        "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
+    ),
+    TestedMutant(
+        "an input that a restart lost is repeated silently",
+        "kinds/command:command",
+        "if inputs.takes_input() and run.attempt > 1 and run.on_restart == 'requeue': raise Refused('inputs.stdin', 'what was sent to the run before the restart is not kept, so it is not repeated without; submit it anew')",
+        "",
+        "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
+    ),
+    TestedMutant(
         "who waited for room wakes nobody",
         "Recorder.record",
         """

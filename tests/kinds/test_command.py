@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
 from penstock.runs.kind import digest_inputs, encode_inputs
+from penstock.testing import (
+    FakeProcesses,
+    FakeProgram,
+    open_memory_store,
+    open_test_core,
+)
+from penstock.words.api import SubmitRequest
 from penstock.words.errors import Refused
 from penstock.words.events import Log, Progress, RunFailed
 from penstock.words.run_exit import RunExit
@@ -44,6 +53,44 @@ async def test_a_status_that_is_not_expected_fails_the_run_and_is_told(
 async def test_an_expected_status_completes_the_run(tmp_path: Path) -> None:
     ended = await run(tmp_path, shell="exit 3", exit_codes_ok=[0, 3])
     assert ended.view.result == {"exit_code": 3}
+
+
+@pytest.mark.parametrize("on_restart", ["requeue", "fail", "ask"])
+async def test_a_run_whose_input_a_restart_lost_is_not_repeated_silently(
+    autojump_clock: trio.testing.MockClock, on_restart: Any
+) -> None:
+    """PT-02: what was sent is not kept; it fails, or a person decides, as its `on_restart` says."""
+    deaf = FakeProcesses({"deaf": FakeProgram.hanging(), "calm": FakeProgram()})
+    async with open_memory_store() as store:
+        async with open_test_core([KIND], store=store, processes=deaf) as core:
+            inputs = {"argv": ["deaf"], "stdin": "open"}
+            request = SubmitRequest(
+                kind="command", inputs=inputs, on_restart=on_restart
+            )
+            run_id = (await core.core.submitter.submit(request)).view.run_id
+            await trio.sleep(1)
+        deaf.programs["deaf"] = FakeProgram()
+        async with open_test_core(
+            [KIND], store=store, processes=deaf, life="life-2"
+        ) as core:
+            if on_restart == "ask":
+                await core.wait_asked(run_id)
+                await core.answer(run_id, "daemon:restart", "requeue")
+            ended = await core.wait_ended(run_id)
+    if on_restart == "ask":
+        assert ended.state == "completed", "a person knows what can be sent again"
+    else:
+        assert ended.state == "failed"
+        why = "is not kept" if on_restart == "requeue" else "not to be repeated"
+        assert why in (ended.error or "")
+    assert len(deaf.started) == 1 + (on_restart == "ask")
+
+
+def test_inputs_that_say_nothing_new_are_those_of_older_daemons() -> None:
+    """PT-02: the same id and inputs are the same run, over an upgrade too."""
+    said = KIND.parse({"argv": ["true"], "stdin": None})
+    assert "stdin" not in said.model_dump(mode="json")
+    assert KIND.parse({"argv": ["true"], "stdin": "open"}).takes_input()
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,11 @@ def enclosed(program: str, *words: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def escapes(method: str, ending: str) -> dict[str, dict[str, Any]]:
-    """What each kind left behind."""
-    results = enclosed("escapes.py", method, ending)
+def escapes(
+    method: str, ending: str, streams: str = "pipe"
+) -> dict[str, dict[str, Any]]:
+    """What each kind left behind; with "tty" its program controlled a terminal."""
+    results = enclosed("escapes.py", method, ending, streams)
     assert list(results) == KINDS
     return results
 
@@ -71,12 +73,15 @@ def needs_cgroup(method: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("streams", ["pipe", "tty"])
 @pytest.mark.parametrize("ending", ["cancel", "exit"])
 @pytest.mark.parametrize("method", ["cgroup", "subreaper"])
-def test_nothing_escapes_and_the_proof_says_so(method: str, ending: str) -> None:
-    """SY-03, CN-06: after a cancel, and after the main process exits with code 0."""
+def test_nothing_escapes_and_the_proof_says_so(
+    method: str, ending: str, streams: str
+) -> None:
+    """SY-03, CN-06, PT-05: after a cancel, and after the main process exits with code 0."""
     needs_cgroup(method)
-    for kind, result in escapes(method, ending).items():
+    for kind, result in escapes(method, ending, streams).items():
         assert result["left"] == 0, kind
         # Not only unseen: the enclosure has no child left to wait for.
         assert result["alone"], kind
@@ -91,11 +96,12 @@ def test_nothing_escapes_and_the_proof_says_so(method: str, ending: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("streams", ["pipe", "tty"])
 @pytest.mark.parametrize("method", ["cgroup", "subreaper"])
-def test_nothing_outlives_a_killed_daemon(method: str) -> None:
-    """SY-03"""
+def test_nothing_outlives_a_killed_daemon(method: str, streams: str) -> None:
+    """SY-03, PT-05"""
     needs_cgroup(method)
-    for kind, result in escapes(method, "kill").items():
+    for kind, result in escapes(method, "kill", streams).items():
         assert result["before"] >= 2, kind
         assert result["left"] == 0, kind
         assert result["alone"], kind

@@ -25,6 +25,7 @@ from penstock.processes.containment import (
     group_populated,
     read_stat,
 )
+from penstock.processes.feeding import sends
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
@@ -143,13 +144,13 @@ async def test_a_signal_is_told(watched: Watched) -> None:
 async def test_standard_input_is_given_and_ends(watched: Watched) -> None:
     data = os.urandom(300_000)
     with deadline():
-        await watched.run("cat", stdin=data)
+        await watched.run("cat", feed=sends(data))
     assert watched.output["stdout"] == data
 
 
 async def test_input_that_nobody_reads_holds_nothing_up(watched: Watched) -> None:
     with deadline():
-        exited = await watched.run("true", stdin=b"x" * 1_000_000)
+        exited = await watched.run("true", feed=sends(b"x" * 1_000_000))
     assert exited.exit_code == 0
 
 

@@ -19,7 +19,7 @@ def test_escape_sequences_become_visible() -> None:
 
 def test_what_turns_a_line_around_is_replaced() -> None:
     """TU-04: a line reads as it is, in the order in which it was written."""
-    turns = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    turns = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
     assert {neutralise(chr(code)) for code in turns} == {"\ufffd"}
 
 

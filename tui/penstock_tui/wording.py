@@ -57,8 +57,8 @@ LONGEST_LINE = 4000
 CHARACTERS_PER_TOKEN = 4
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# What `neutralise` leaves: line ends, tabs, and marks without a width that have a direction.
-_REST: dict[int, str] = {0x200E: "\ufffd", 0x200F: "\ufffd", 0x09: " ", 0x0A: "⏎"}
+# What `neutralise` leaves: line ends and tabs.
+_REST: dict[int, str] = {0x09: " ", 0x0A: "⏎"}
 
 
 def plain(text: str) -> str:

@@ -123,14 +123,25 @@ def _command_of_programs(execute: Execute) -> click.Command:
     )
     @click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]...")
     @click.option("--shell", metavar="LINE", help="Give this line to /bin/sh instead.")
+    @click.option(
+        "--stdin",
+        type=click.Choice(["open", "none"]),
+        help="Whether the program has an input; see `penstock send`."
+        "  [default: run: what is piped in; submit: none]",
+    )
     @common_options
     @click.pass_context
     def command(
-        ctx: click.Context, /, argv: tuple[str, ...], shell: str | None, **values: Any
+        ctx: click.Context,
+        /,
+        argv: tuple[str, ...],
+        shell: str | None,
+        stdin: str | None,
+        **values: Any,
     ) -> None:
         """Run a program here, with its output on stdout and stderr.
 
-        No shell sees the arguments; `--shell 'a | b'` asks for one.
+        No shell sees the arguments; `--shell 'a | b'` asks for one. A piped input is passed on.
         """
         options = take_options(values)
         if bool(argv) == bool(shell) and not options.inputs:
@@ -139,6 +150,8 @@ def _command_of_programs(execute: Execute) -> click.Command:
         inputs: dict[str, Any] = (
             {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
         )
+        if stdin is not None:
+            inputs["stdin"] = "open" if stdin == "open" else None
         inputs |= _surroundings(session, options)
         ctx.exit(execute(session, options.request(PROGRAM_KIND, inputs), options))
 

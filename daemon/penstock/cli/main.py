@@ -48,6 +48,7 @@ VERBS: dict[str, dict[str, str]] = {
         "asks": "The questions that wait for an answer.",
         "answer": "Answer a run's question.",
         "intervene": "Tell a run something.",
+        "send": "Send a line to a run's program, or what is piped in.",
     },
     "The log": {
         "events": "The recorded facts, as NDJSON, and those to come.",

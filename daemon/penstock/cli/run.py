@@ -9,6 +9,7 @@ import trio
 
 from penstock.cli.connect import open_daemon_for
 from penstock.cli.ending import failures_in_json, tell_end
+from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
@@ -27,6 +28,7 @@ from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
+    forwards = forwards_stdin(request)
 
     if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
         request["inputs"].setdefault("stderr", "stdout")
@@ -42,7 +44,9 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
             async with open_writer(
                 reply["kind"], json_wanted=options.as_json, quiet=options.quiet
             ) as writer:
-                followed = FollowedRun(client, reply, options, writer)
+                followed = FollowedRun(
+                    client, reply, options, writer, forwards=forwards
+                )
                 await followed.follow()
             code = followed.tell_end()
             if code == Exit.OK and reply.get("created", True) and incomplete(writer):
@@ -63,6 +67,13 @@ def incomplete(writer: FactWriter) -> bool:
     return isinstance(writer, OutputWriter) and writer.incomplete
 
 
+def forwards_stdin(request: dict[str, Any]) -> bool:
+    """Whether the program of this request gets our standard input, which the request then says."""
+    if request["kind"] != "command" or not is_piped():
+        return False
+    return bool(request["inputs"].setdefault("stdin", "open") == "open")
+
+
 class FollowedRun:
     """One run that this command started, and may end."""
 
@@ -72,9 +83,13 @@ class FollowedRun:
         reply: dict[str, Any],
         options: RunOptions,
         writer: FactWriter,
+        *,
+        forwards: bool = False,
     ) -> None:
         self._client, self._run_id = client, reply["run_id"]
         self._quiet = options.quiet
+        #: Whether the program gets what is piped in here.
+        self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
         self._signal: int | None = None
         self._receipt_shown = trio.Event()
@@ -84,6 +99,8 @@ class FollowedRun:
         with trio.open_signal_receiver(*heeded()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, nursery)
+                if self._forwards:
+                    nursery.start_soon(forward, self._client, self._run_id)
                 await self._write()
                 if self._signal is not None:
                     await self._receipt_shown.wait()

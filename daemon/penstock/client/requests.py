@@ -44,6 +44,8 @@ class Request:
     patient: bool = False
     #: Statuses besides 2xx whose body is an answer too.
     accepted: frozenset[int] = frozenset()
+    #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
+    pieces: Any = None
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -52,10 +54,17 @@ class Request:
     def headers(self, address: Address) -> dict[str, str]:
         """What to send beside the body; a token never goes into an address."""
         headers = {} if self.body is None else {"Content-Type": "application/json"}
+        if self.pieces is not None:
+            headers["Content-Type"] = "application/octet-stream"
         return headers | address.authorization()
 
-    def content(self) -> bytes | None:
-        """The body as JSON; None if there is none. UnicodeEncodeError for text that is no UTF-8."""
+    def content(self) -> Any:
+        """The body: JSON, or the pieces; None if there is none.
+
+        UnicodeEncodeError for text that is no UTF-8.
+        """
+        if self.pieces is not None:
+            return self.pieces
         if self.body is None:
             return None
         return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
@@ -124,6 +133,15 @@ class Calls(Generic[R]):
         return self.request(
             "POST", "runs", run_id, "interventions", body={"text": text}
         )
+
+    def send_stdin(self, run_id: str, pieces: Any, *, eof: bool = False) -> R:
+        """Send bytes to a run's program; waits while it does not read, and before it has begun.
+
+        With `eof` its input ends with them. `pieces` is an iterable of bytes, an asynchronous one
+        where answers are awaited: {"bytes": …, "open": …}.
+        """
+        parts, query = ("runs", run_id, "stdin"), {"eof": 1 if eof else None}
+        return self.send(Request("POST", parts, query, patient=True, pieces=pieces))
 
     def events(
         self, run_id: str | None = None, *, after: int = 0, limit: int = 500

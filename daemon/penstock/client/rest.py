@@ -44,15 +44,8 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
 
         seconds = self.patient_seconds if request.patient else self.answer_seconds
         limits = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-        url = request.url(self.address)
         try:
-            answer = await self._http.request(
-                request.method,
-                url,
-                content=request.content(),
-                headers=request.headers(self.address),
-                timeout=limits,
-            )
+            answer = await self._http.send(self._made(request, limits))
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise not_there(self.address) from None
         except httpx.TimeoutException:
@@ -65,6 +58,27 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
             request, answer.status_code, answer.content, retry_after
         )
         return document
+
+    def _made(self, request: Request, limits: httpx.Timeout) -> httpx.Request:
+        from penstock.http_clients import streamed
+
+        url, headers = request.url(self.address), request.headers(self.address)
+        if request.pieces is not None:
+            return streamed(
+                self._http,
+                request.method,
+                url,
+                request.pieces,
+                headers,
+                timeout=limits,
+            )
+        return self._http.build_request(
+            request.method,
+            url,
+            content=request.content(),
+            headers=headers,
+            timeout=limits,
+        )
 
     def follow(
         self, run_id: str | None = None, *, after: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -67,12 +68,14 @@ class SyncClient(Calls[dict[str, Any]]):
             raise not_there(self.address) from None
         connection.sock.settimeout(None if request.patient else ANSWER_SECONDS)
         try:
-            connection.request(
-                request.method,
-                quote(target, safe=TARGET_CHARACTERS),
-                body=content,
-                headers={**headers, "Connection": "close"},
-            )
+            # One that answers before it has read everything breaks the rest of the sending.
+            with suppress(ConnectionError):
+                connection.request(
+                    request.method,
+                    quote(target, safe=TARGET_CHARACTERS),
+                    body=content,
+                    headers={**headers, "Connection": "close"},
+                )
             answer = connection.getresponse()
             return answer, answer.read()
         except TimeoutError:

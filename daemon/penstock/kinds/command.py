@@ -13,7 +13,16 @@ from pydantic import (
     model_validator,
 )
 
-from penstock.pipeline import Inputs, Kind, Output, ProcessFailed, Run, end_in_words
+from penstock.pipeline import (
+    Inputs,
+    Kind,
+    Output,
+    ProcessFailed,
+    Refused,
+    Run,
+    WindowSize,
+    end_in_words,
+)
 
 
 def _without_nul(text: str) -> str:
@@ -34,15 +43,24 @@ def _absolute(path: str) -> str:
     return path
 
 
+#: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
+_NEWER = frozenset({"stdin", "tty", "stderr"})
+
+#: Rows or columns of a terminal: a wall of screens has fewer.
+LARGEST_SIDE = 1000
 #: Python keeps back what it prints into a pipe until there is much of it, and a run's output is to
 #: be seen as it comes. Whoever sets it otherwise keeps that.
 BUFFERING = {"PYTHONUNBUFFERED": "1"}
 
-#: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
-_NEWER = frozenset({"stderr"})
-
 Word = Annotated[str, AfterValidator(_without_nul)]
 Name = Annotated[str, AfterValidator(_variable)]
+
+
+class TerminalSize(Inputs):
+    """Characters of a terminal; 0 is what terminals usually have."""
+
+    rows: int = Field(0, ge=0, le=LARGEST_SIDE)
+    cols: int = Field(0, ge=0, le=LARGEST_SIDE)
 
 
 class CommandInputs(Inputs):
@@ -61,6 +79,12 @@ class CommandInputs(Inputs):
     #: "stdout": the program writes both streams into one, which alone keeps the order in which it
     #: wrote, and all of it is told as stdout; null: each into its own, told as they are read.
     stderr: Literal["stdout"] | None = None
+
+    #: "open": what is sent to the run while it runs; "tty": what is typed on a terminal of its own;
+    #: null: nothing, as in /dev/null.
+    stdin: Literal["open", "tty"] | None = None
+    #: The size of that terminal, which is had by giving one.
+    tty: TerminalSize | None = None
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -85,6 +109,21 @@ class CommandInputs(Inputs):
             "env": dict.fromkeys(sorted(self.env), "…"),
         }
 
+    @model_validator(mode="after")
+    def _one_input(self) -> CommandInputs:
+        if self.tty is not None and self.stdin == "open":
+            raise ValueError('`tty` goes with `stdin` "tty", not with "open"')
+        return self
+
+    def takes_input(self) -> bool:
+        return self.stdin is not None or self.tty is not None
+
+    def terminal(self) -> WindowSize | None:
+        """The size of the terminal that the program gets, if it gets one."""
+        if self.tty is not None:
+            return WindowSize(self.tty.rows, self.tty.cols)
+        return WindowSize() if self.stdin == "tty" else None
+
     def words(self) -> list[str]:
         """What is executed."""
         return self.argv or ["/bin/sh", "-c", self.shell or ""]
@@ -98,12 +137,20 @@ class CommandOutput(Output):
 
 async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
     """Run the program; ProcessFailed carries its exit code or signal."""
+    if inputs.takes_input() and run.attempt > 1 and run.on_restart == "requeue":
+        raise Refused(
+            "inputs.stdin",
+            "what was sent to the run before the restart is not kept, so it is not repeated"
+            " without; submit it anew",
+        )
     cwd = Path(inputs.cwd) if inputs.cwd is not None else None
     env = {**BUFFERING, **await run.environ(), **inputs.env}
     ended = await run.exec(
         inputs.words(),
         cwd=cwd,
         env=env,
+        stdin="open" if inputs.takes_input() else b"",
+        terminal=inputs.terminal(),
         check=False,
         watch_progress=True,
         one_stream=inputs.stderr is not None,

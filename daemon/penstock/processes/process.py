@@ -26,7 +26,9 @@ from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
+from penstock.processes.feeding import Feed, PipeInput, ProgramInput, Terminal
 from penstock.processes.orphans import end_orphans
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -34,12 +36,20 @@ from penstock.words.exits import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
+#: Takes what was read of a stream; no bytes, once, are its end.
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+
+
+class OutputUnwanted(Exception):
+    """Raised by an `OnOutput`: nobody reads this stream any more, and its program is to know."""
+
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
 #: Bytes of one read: the capacity of a pipe.
 READ_BYTES = 64 * 1024
+#: Bytes of a descriptor that comes by a socket.
+FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
 
@@ -50,6 +60,7 @@ SUPERVISOR = carry_code((
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",
+    "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
 
@@ -69,6 +80,8 @@ class ProcessTree:
     ended: dict[str, Any] | None = None
     sent: bool = False
     pending: bytes = b""
+    #: That of a program which has one, once it has begun.
+    terminal: Terminal | None = None
     #: Pids that were ended without the supervisor, after it was lost.
     orphans: tuple[int, ...] = ()
     #: Trio's time by which a tree that was asked to end counts as lost.
@@ -97,11 +110,10 @@ class ProcessTree:
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        with suppress(trio.BrokenResourceError):
-            while data := await self.control.receive_some(READ_BYTES):
-                *lines, self.pending = (self.pending + data).split(b"\n")
-                for line in lines:
-                    await self._hear(json.loads(line), on_started)
+        while data := await self._receive():
+            *lines, self.pending = (self.pending + data).split(b"\n")
+            for line in lines:
+                await self._hear(json.loads(line), on_started)
         if self.sent and not self.failed and not self.ended:
             await self.end_orphans()
         self.over = True
@@ -109,6 +121,23 @@ class ProcessTree:
         # What is in the pipes now is all there will be.
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
+
+    async def _receive(self) -> bytes:
+        """What the supervisor says, no bytes once it is gone.
+
+        A terminal comes with the word that its program has begun.
+        """
+        try:
+            data, brought, _flags, _address = await self.control.socket.recvmsg(
+                READ_BYTES, socket.CMSG_SPACE(FD_BYTES), socket.MSG_CMSG_CLOEXEC
+            )
+        except OSError:  # it was killed with words of ours unread
+            return b""
+        for level, kind, content in brought:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                master = int.from_bytes(content[:FD_BYTES], sys.byteorder)
+                self.terminal = Terminal(master)
+        return data
 
     async def _hear(self, message: dict[str, Any], on_started: OnStarted) -> None:
         match message["type"]:
@@ -169,26 +198,49 @@ class ProcessTree:
             sorted(main.union(self.orphans, self.ended["pids"] if self.ended else ()))
         )
 
-    async def feed(self, data: bytes) -> None:
-        """Write the process's standard input and close it; a process may leave it unread."""
-        if self.process.stdin is None:
-            return
-        async with self.process.stdin as stdin:
+    async def feed(self, feed: Feed) -> None:
+        """Have the standard input fed, and close a pipe; a process may leave it unread."""
+        try:
             with (
                 trio.CancelScope() as self.waits["stdin"],
                 suppress(trio.BrokenResourceError),
             ):
-                await stdin.send_all(data)
+                if (program := await self._input()) is not None:
+                    await feed(program)
+        finally:
+            if isinstance(self.process.stdin, trio.lowlevel.FdStream):
+                self.process.stdin.close()
+
+    async def _input(self) -> ProgramInput | None:
+        """Where the program reads from; None if it has a terminal and never began."""
+        if self.process.stdin is not None:
+            return PipeInput(self.process.stdin)
+        await self.told.wait()
+        return self.terminal
+
+    def _source(self, name: Stream) -> trio.lowlevel.FdStream | None:
+        """Where the program writes to; None if it never began to a terminal, or if stderr goes into stdout."""
+        if name == "stdout" and self.process.stdout is None:
+            return None if self.terminal is None else self.terminal.stream
+        stream = self.process.stdout if name == "stdout" else self.process.stderr
+        assert isinstance(stream, trio.lowlevel.FdStream | None)
+        return stream
 
     async def pump(self, name: Stream, on_output: OnOutput) -> None:
-        """Hand on one stream; while `on_output` waits the process does, when its pipe is full."""
-        stream = self.process.stdout if name == "stdout" else self.process.stderr
-        if stream is None:  # both go into the other
-            await trio.lowlevel.checkpoint()
-            return
-        assert isinstance(stream, trio.lowlevel.FdStream)
-        fd, reads_left = stream.fileno(), READS_AFTER_END
+        """Hand on one stream and its end; while `on_output` waits so does who fills its pipe."""
         await self.told.wait()
+        stream = self._source(name)
+        if stream is None:
+            return
+        try:
+            await self._pump(name, stream.fileno(), on_output)
+            if self.started is not None:
+                await on_output(name, b"")
+        except OutputUnwanted:
+            stream.close()
+
+    async def _pump(self, name: Stream, fd: int, on_output: OnOutput) -> None:
+        reads_left = READS_AFTER_END
         while reads_left:
             reads_left -= self.over
             try:
@@ -199,6 +251,11 @@ class ProcessTree:
                 with trio.CancelScope() as self.waits[name]:
                     await trio.lowlevel.wait_readable(fd)
                 continue
+            except OSError as error:
+                # A terminal of which nobody holds the other end; the supervisor did to its own.
+                if error.errno != errno.EIO:
+                    raise
+                return
             if not data:
                 return
             await on_output(name, data)
@@ -222,6 +279,8 @@ class ProcessTree:
             ):
                 if isinstance(stream, trio.lowlevel.FdStream):
                     stream.close()
+            if self.terminal is not None:
+                self.terminal.stream.close()
             self.control.socket.close()
 
     async def _drain(self) -> None:
@@ -234,14 +293,19 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int, stderr: int
+    spec: dict[str, Any],
+    argv: tuple[str, ...],
+    run_id: str,
+    *,
+    fed: bool,
+    one_stream: bool,
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, stdin, stderr)
+        return await _launch(spec, argv, run_id, fed=fed, one_stream=one_stream)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
@@ -249,8 +313,14 @@ async def launch(
 
 
 async def _launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, stdin: int, stderr: int
+    spec: dict[str, Any],
+    argv: tuple[str, ...],
+    run_id: str,
+    *,
+    fed: bool,
+    one_stream: bool,
 ) -> ProcessTree:
+    pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -259,9 +329,9 @@ async def _launch(
                 partial(
                     trio.lowlevel.open_process,
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
+                    stdin=pipe if fed and not terminal else subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL if terminal else pipe,
+                    stderr=subprocess.STDOUT if one_stream else pipe,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -313,7 +383,8 @@ async def run_process(
     env: Mapping[str, str],
     containment: Containment,
     grace: float,
-    stdin: bytes = b"",
+    feed: Feed | None = None,
+    terminal: WindowSize | None = None,
     epoch: str = "",
     umask: int | None = None,
     one_stream: bool = False,
@@ -325,25 +396,27 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another; `umask` of None is the daemon's own. `one_stream`: what goes to
-    stderr comes as stdout, in the order in which it was written. While `on_output` waits, so does a process that
+    one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
+    None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
+    its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
+    the order in which it was written. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
+    spec["terminal"] = None if terminal is None else tuple(terminal)
+    # What a program shows on its terminal is one stream as it is.
+    joins = one_stream and terminal is None
     tree = await launch(
-        spec,
-        tuple(argv),
-        run_id,
-        subprocess.PIPE if stdin else subprocess.DEVNULL,
-        subprocess.STDOUT if one_stream else subprocess.PIPE,
+        spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
     )
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()
-            nursery.start_soon(tree.feed, stdin)
+            if feed is not None:
+                nursery.start_soon(tree.feed, feed)
             nursery.start_soon(tree.pump, "stdout", on_output)
             nursery.start_soon(tree.pump, "stderr", on_output)
             await tree.follow(on_started)
@@ -429,6 +502,8 @@ def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> Pensto
     why = os.strerror(failed["errno"])
     if failed["stage"] == "fork":
         return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
+    if failed["stage"] == "terminal":
+        return NoProcess(f"no terminal could be made for {argv[0]!r}: {why}")
     if failed["stage"] == "cwd":
         return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
     missing = failed["errno"] == errno.ENOENT

@@ -5,8 +5,13 @@ the number of a socket to the daemon, and end-of-file there is the word to end, 
 closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
-`cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`); the answers are lines of JSON with a `type`: `started`
-or `failed`, `exited`, and last `ended`.
+`cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
+`terminal`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+
+With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
+as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
+hangs up when the daemon dies. The slave stays open here: a program that closes its streams for a while
+is not the end of its output.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ class Supervisor:
         self.spec = spec
         self.tree = choose(spec)
         self.main = 0
+        self.master = self.slave = -1
         self.exited = False
         self.told = False
         self.childless = False
@@ -67,6 +73,11 @@ class Supervisor:
         errors, errors_end = os.pipe()
         gate, gate_end = os.pipe()
         try:
+            self.open_terminal()
+        except OSError as error:
+            self.fail("terminal", error.errno)
+            return False
+        try:
             self.main = os.fork()
         except OSError as error:
             # The limit on processes is reached, here as well as for the daemon.
@@ -74,7 +85,7 @@ class Supervisor:
             return False
         if not self.main:
             os.close(gate_end)
-            execute(self.spec, gate, errors_end)
+            execute(self.spec, gate, errors_end, self.slave)
         os.close(errors_end)
         os.close(gate)
         self.contain()
@@ -92,9 +103,17 @@ class Supervisor:
         # A process that has exited already is a zombie and still has its start time.
         start_time = stat.start_time if (stat := read_stat(self.main)) else 0
         self.say(
-            f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"'
+            f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"',
+            self.master,
         )
         return True
+
+    def open_terminal(self) -> None:
+        """Make the program's terminal, if it is to have one."""
+        if size := self.spec["terminal"]:
+            from penstock.processes.pseudoterminal import WindowSize, open_terminal
+
+            self.master, self.slave = open_terminal(WindowSize(*size))  # type: ignore[misc]
 
     def fail(self, stage: str, number: int | None) -> None:
         """Say that nothing was started, and leave nothing."""
@@ -160,20 +179,31 @@ class Supervisor:
             self.turn(min(remaining, LOOK_SECONDS))
         return True
 
-    def say(self, text: str) -> None:
-        """One line to the daemon; nobody hears it when the daemon is dead."""
+    def say(self, text: str, master: int = -1) -> None:
+        """One line to the daemon, with its end of a terminal; nobody hears it when it is dead."""
+        line = b'{"type":%s}\n' % text.encode()
         try:
-            os.write(self.control, b'{"type":%s}\n' % text.encode())
+            if master < 0:
+                os.write(self.control, line)
+            else:
+                from penstock.processes.pseudoterminal import hand_over
+
+                hand_over(self.control, line, master)
         except OSError:
             self.told = True
 
 
-def execute(spec: dict[str, object], gate: int, errors: int) -> None:
+def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> None:
     """In the child: wait at the gate, then become the program; never returns."""
     stage = "fork"
     try:
         os.read(gate, 1)
         os.setsid()
+        if terminal >= 0:
+            from penstock.processes.pseudoterminal import take_terminal
+
+            stage = "terminal"
+            take_terminal(terminal)
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             # What the daemon ignores is none of the program's business.
@@ -201,7 +231,7 @@ def become(argv: list[bytes], env: dict[bytes, bytes]) -> None:
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-    folders = [] if b"/" in argv[0] else map(os.fsencode, os.get_exec_path(env))
+    folders = [] if b"/" in argv[0] else map(os.fsencode, os.get_exec_path(env))  # type: ignore[arg-type]
     paths = (os.path.join(folder, argv[0]) for folder in folders)
     script = next((path for path in paths if os.access(path, os.X_OK)), argv[0])
     os.execve("/bin/sh", [b"sh", script, *argv[1:]], env)

@@ -21,7 +21,9 @@ from penstock.log.writes import (
     TreeRun,
     new_event,
 )
+from penstock.runs.console import Console
 from penstock.runs.execution import Execution
+from penstock.runs.kind import Kind, check_whole
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
 from penstock.runs.table import RunTable
@@ -29,6 +31,7 @@ from penstock.words.api import BugReportRequest, CancelReceipt
 from penstock.words.errors import (
     Conflict,
     Refused,
+    RunNotFound,
     ShuttingDown,
     StoreUnavailable,
     Terminal,
@@ -132,6 +135,7 @@ class Control:
     now: Callable[[], datetime]
     #: Seconds a waiting cancel may take before its receipt lists what is left.
     cancel_sla: float
+    kinds: Mapping[str, Kind]
 
     async def cancel(
         self, run_id: str, reason: str, *, wait: bool = False
@@ -229,6 +233,35 @@ class Control:
     async def intervene(self, run_id: str, text: str) -> Recorded:
         """Say something to a run; its pipeline hears it at its next step. Terminal after the end."""
         return await self._append(run_id, InterventionReceived(text=text))
+
+    async def wait_console(self, run_id: str) -> Console:
+        """The console of the run's program, once that is there.
+
+        RunNotFound; Refused for a run that takes no input; Terminal if it ends, or has ended.
+        """
+        await self._check_takes_input(run_id)
+        while True:
+            execution = self.table.executions.get(run_id)
+            if execution is not None and execution.console is not None:
+                return execution.console
+            if not self.reader.is_open(run_id):
+                why = f"the run {run_id!r} has ended and takes nothing any more"
+                raise Terminal(why, run_id=run_id)
+            # A program's start is published after its console is there.
+            await self.table.bus.wait_published(run_id)
+
+    async def _check_takes_input(self, run_id: str) -> None:
+        row = await self.reader.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        check_whole(row.inputs)
+        kind = self.kinds.get(row.kind)
+        if (
+            kind is None
+            or not kind.inputs.model_validate_json(row.inputs).takes_input()
+        ):
+            why = f'the run {run_id!r} takes no input; `"stdin": "open"` lets one'
+            raise Refused("run_id", why)
 
     async def report_bug(
         self, run_id: str, report: BugReportRequest

@@ -227,7 +227,7 @@ def _make_core(
             drained=queue.drained,
             has_models=environment.models is not None,
         ),
-        control=Control(recorder, reader, table, now, config.cancel_sla),
+        control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
     )
 
 

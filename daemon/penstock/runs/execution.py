@@ -23,6 +23,7 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.processes.process import Proof
+from penstock.runs.console import Console
 from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_ends
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
@@ -52,6 +53,8 @@ class Execution:
     returned: bool = False
     result: Any = None
     finish_reason: str | None = None
+    #: That of its program which is sent to from outside, while there is one.
+    console: Console | None = None
     proofs: list[Proof] = field(default_factory=list)
     #: The run's own folder was made by this execution.
     made_folder: bool = False

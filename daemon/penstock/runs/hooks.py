@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import trio
 
 from penstock.log.bus import Bus
+from penstock.processes.feeding import sends
 from penstock.processes.process import Proof
 from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
@@ -145,7 +146,7 @@ async def execute(executor: Executor, hook: Hook, fact: Recorded) -> None:
             "PENSTOCK_EVENT_TYPE": fact.type,
             "PENSTOCK_EVENT_RUN_ID": fact.run_id,
         },
-        stdin=fact.wire() + b"\n",
+        feed=sends(fact.wire() + b"\n"),
         on_started=_ignore_start,
         on_output=keep,
         on_proof=_ignore_proof,

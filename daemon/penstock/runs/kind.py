@@ -30,6 +30,10 @@ class Inputs(BaseModel):
         """Whether a run with these inputs cannot do without a model; override where it depends."""
         return False
 
+    def takes_input(self) -> bool:
+        """Whether a run with these inputs is sent to from outside while it runs; see `Run.exec`."""
+        return False
+
 
 class Output(BaseModel):
     """Base of every kind's output."""

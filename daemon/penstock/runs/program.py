@@ -11,8 +11,10 @@ from typing import Protocol
 
 import trio
 
+from penstock.processes.feeding import Feed
 from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Emit
 from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
@@ -25,6 +27,8 @@ from penstock.words.surroundings import OURS
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]
 
+#: What a program on a terminal is told that this is, where neither caller nor daemon says it.
+USUAL_TERMINAL = {"TERM": "xterm-256color"}
 #: Seconds the last of the output may take to be recorded when the run is being cancelled.
 CLOSING_SECONDS = 1.0
 
@@ -39,7 +43,8 @@ class StartProcess(Protocol):
         run_id: str,
         cwd: Path,
         env: Mapping[str, str],
-        stdin: bytes,
+        feed: Feed | None = None,
+        terminal: WindowSize | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
@@ -77,6 +82,14 @@ class Executed:
     stdout: bytes = b""
 
 
+def _unheard() -> None:
+    return None
+
+
+def _unseen(_data: bytes) -> None:
+    return None
+
+
 def output_pace(config: Config) -> Pace:
     """How often a run's output becomes a piece."""
     smallest = min(config.throttle_bytes, LARGEST_PIECE)
@@ -107,18 +120,26 @@ class RunPrograms:
         cwd: Path | None,
         env: Mapping[str, str] | None,
         clean: bool = False,
-        stdin: bytes,
+        feed: Feed | None,
         check: bool,
-        capture: bool,
+        capture: bool = False,
         on_stdout: OnStdout | None,
-        watch_progress: bool,
+        watch_progress: bool = False,
+        on_stdout_end: Callable[[], None] = _unheard,
+        terminal: WindowSize | None = None,
+        on_shown: Callable[[bytes], None] = _unseen,
         one_stream: bool = False,
     ) -> Executed:
-        """Run one to the end of its tree, as `Run.exec` promises."""
+        """Run one to the end of its tree, as `Run.exec` promises.
+
+        `on_stdout_end` is told that standard output was closed, which may be long before; `on_shown` is
+        told what comes of it at once, before it is recorded.
+        """
         given = self.given
         if clean and given is not None:
             given = passed_on(given)
         captured = _Captured(self.capture_bytes)
+        usual = {} if terminal is None else USUAL_TERMINAL
         if capture:
             on_stdout = captured.add
         watching = open_progress(self.emit) if watch_progress else nullcontext(None)
@@ -131,6 +152,12 @@ class RunPrograms:
                 await self.emit(event)
 
             async def pass_on(stream: Stream, data: bytes) -> None:
+                if not data:
+                    if stream == "stdout":
+                        on_stdout_end()
+                    return
+                if stream == "stdout":
+                    on_shown(data)
                 if watch is not None:
                     watch(stream, data)
                 if stream == "stdout" and on_stdout is not None:
@@ -142,20 +169,20 @@ class RunPrograms:
                 argv,
                 run_id=self.run_id,
                 cwd=cwd or self.executor.home,
-                env={**self.executor.environ_for(given), **(env or {})},
+                env={**usual, **self.executor.environ_for(given), **(env or {})},
                 umask=None if clean else self.umask,
-                stdin=stdin,
+                feed=feed,
+                terminal=terminal,
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,
                 one_stream=one_stream,
             )
         await self.emit(exited)
-        if check and exited.exit_code != 0:
-            raise ProcessFailed(
-                end_in_words(exited), exit_code=exited.exit_code, signal=exited.signal
-            )
-        return Executed(exited.exit_code, exited.signal, bytes(captured.data))
+        executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
+        if check:
+            check_ended(executed)
+        return executed
 
 
 class _Captured:
@@ -170,7 +197,15 @@ class _Captured:
         self.data += data[: self.limit - len(self.data)]
 
 
-def end_in_words(ended: ProcessExited | Executed) -> str:
+def check_ended(ended: Executed) -> None:
+    """ProcessFailed unless the program ended with 0."""
+    if ended.exit_code != 0:
+        raise ProcessFailed(
+            end_in_words(ended), exit_code=ended.exit_code, signal=ended.signal
+        )
+
+
+def end_in_words(ended: Executed) -> str:
     """How a process ended, as a person says it."""
     if ended.exit_code is not None:
         return f"exit status {ended.exit_code}"

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import trio
@@ -17,8 +30,12 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer, Append, new_event
+from penstock.processes.feeding import sends
 from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
+from penstock.runs.connected import RunningProcess, open_process
+from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
 from penstock.runs.program import (
@@ -282,7 +299,8 @@ class Run:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         clean: bool = False,
-        stdin: bytes = b"",
+        stdin: bytes | Literal["open"] = b"",
+        terminal: WindowSize | None = None,
         check: bool = True,
         capture: bool = False,
         on_stdout: OnStdout | None = None,
@@ -292,27 +310,77 @@ class Run:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
         `on_stdout` takes standard output as it comes instead; while it waits, so does the process.
-        `env` is added to the environment of the run's caller, or of the daemon's where that sent
-        none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the daemon's umask, for
-        programs whose work is the kind's own and none of the caller's. ProcessFailed on a non-zero
-        end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m` becomes
-        the run's progress. `one_stream`: as with `2>&1` both streams are stdout, in the order in
-        which they were written. When this returns, or raises, the whole process tree is gone.
+        `stdin` of "open" is fed from outside, by `POST /runs/ID/stdin`; the kind's inputs say so in
+        `takes_input`. With `terminal`, a size, that is typed on a terminal which the program controls; what
+        it shows there is its standard output. `env` is added to the environment of the run's caller, or of
+        the daemon's where that sent none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the
+        daemon's umask, for programs whose work is the kind's own and none of the caller's. ProcessFailed on
+        a non-zero end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m`
+        becomes the run's progress. `one_stream`: as with `2>&1` both streams are stdout, in the order in which
+        they were written. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
         programs = await self._open_programs()
-        return await programs.execute(
+        execute = partial(
+            programs.execute,
             argv,
             cwd=cwd,
             env=env,
+            terminal=terminal,
             clean=clean,
-            stdin=stdin,
             check=check,
             capture=capture,
             on_stdout=on_stdout,
             watch_progress=watch_progress,
             one_stream=one_stream,
         )
+        if isinstance(stdin, bytes):
+            return await execute(feed=sends(stdin) if stdin else None)
+        with self._open_console(terminal) as console:
+            return await execute(feed=console.feed, on_shown=console.show)
+
+    @contextmanager
+    def _open_console(self, terminal: WindowSize | None) -> Iterator[Console]:
+        """What a program is connected to from outside while it lives."""
+        console = Console(terminal, self.config.watch_bytes)
+        self._execution.console = console
+        try:
+            yield console
+        finally:
+            self._execution.console = None
+            console.end()
+
+    def process(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> AbstractAsyncContextManager[RunningProcess]:
+        """A contained process to talk with: `async with run.process(argv) as p`.
+
+        `p.stdin` is a stream to send to: it waits while the process does not read, and raises
+        BrokenResourceError once it never will; that alone ends the block and is no failure. `p.stdout`
+        is a stream to receive from; while nobody does, the process waits. Standard error is the run's
+        log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
+        in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
+        Outside the block the whole process tree is gone.
+        """
+
+        async def execute(process: RunningProcess) -> Executed:
+            await self.wait_slot()
+            return await (await self._open_programs()).execute(
+                argv,
+                cwd=cwd,
+                env=env,
+                feed=process.stdin.feed,
+                check=False,
+                on_stdout=process.stdout.take,
+                on_stdout_end=process.stdout.end,
+            )
+
+        return open_process(execute, check=check)
 
     async def environ(self) -> Mapping[str, str]:
         """The environment of the run's caller; empty where that sent none. For programs alone.

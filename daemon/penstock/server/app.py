@@ -30,6 +30,7 @@ from penstock.server.http_answer import (
     fault_answer,
     problem_answer,
 )
+from penstock.server.live_input import make_stdin_app
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
@@ -64,7 +65,8 @@ def open_app(
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
-    return guarded(asgi_mux(rest, mcp), guard, core.config, core.version)
+    stdin = make_stdin_app(core.control, core.config)
+    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config, core.version)
 
 
 def rest_handlers(
@@ -95,6 +97,8 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in ROUTES:
+        if route.streamed:
+            continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),
             route.name,

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.server.guard import Guard, RequestHead, body_too_large
+from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
@@ -30,11 +30,14 @@ class Gone(Exception):
     """The client left while it was sending its request."""
 
 
-def asgi_mux(rest: ASGI, mcp: ASGI | None) -> ASGI:
-    """Send `/mcp` and `/mcp/` to `mcp`, if there is one, and everything else to `rest`."""
+def asgi_mux(rest: ASGI, stdin: ASGI, mcp: ASGI | None) -> ASGI:
+    """Send bodies that are streams to `stdin`, `/mcp` and `/mcp/` to `mcp`, if there is one, and
+    everything else to `rest`."""
 
     async def mux(scope: Scope, receive: Receive, send: Send) -> None:
-        if mcp is not None and scope["path"].rstrip("/") == "/mcp":
+        if is_streamed(scope["method"], scope["raw_path"].decode("ascii")):
+            await stdin(scope, receive, send)
+        elif mcp is not None and scope["path"].rstrip("/") == "/mcp":
             await mcp(scope, receive, send)
         else:
             await rest(scope, receive, send)
@@ -45,7 +48,8 @@ def asgi_mux(rest: ASGI, mcp: ASGI | None) -> ASGI:
 def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body.
 
-    Every answer names the daemon and its `version`.
+    Only a body that is a stream is left to `app` as it comes. Every answer names the daemon and its
+    `version`.
     """
     server = f"penstock/{version}".encode("ascii")
 
@@ -61,15 +65,18 @@ def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
         elif refusal is not None:
             await _refuse(receive, send, refusal, config)
         else:
+            await _let_in(scope, guard, request_head)
+            scope = {**scope, "path": _decoded(scope["raw_path"])}
+            if is_streamed(request_head.method, request_head.path):
+                await app(scope, receive, _whole_ending(send))
+                return
             try:
-                await _let_in(scope, guard, request_head)
                 body = await _read_body(receive, config)
             except Gone:
                 return
             except PenstockError as error:
                 await _refuse(receive, send, error, config)
                 return
-            scope = {**scope, "path": _decoded(scope["raw_path"])}
             await app(scope, _replay(body, receive), _whole_ending(send))
 
     return entrance
@@ -201,9 +208,22 @@ async def _refuse(
     receive: Receive, send: Send, error: PenstockError, config: Config
 ) -> None:
     answer = problem_answer(error)
+    # A stranger keeps no connection.
+    stranger = answer.status in (401, 403)
+    await answer_early(receive, send, answer, config, close=stranger)
+
+
+async def answer_early(
+    receive: Receive,
+    send: Send,
+    answer: HttpAnswer,
+    config: Config,
+    *,
+    close: bool = False,
+) -> None:
+    """Answer a request whose body was not read to its end; `close` ends the connection with it."""
     headers = _headers(answer)
-    if answer.status in (401, 403):
-        # A stranger keeps no connection.
+    if close:
         headers.append((b"connection", b"close"))
     await send(
         {
@@ -220,6 +240,13 @@ async def _refuse(
             message = await receive()
             more = message.get("more_body", False)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def answer_whole(send: Send, answer: HttpAnswer) -> None:
+    """Answer a request whose body was read."""
+    start = {"type": "http.response.start", "status": answer.status}
+    await send({**start, "headers": _headers(answer)})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 async def _refuse_websocket(receive: Receive, send: Send, error: PenstockError) -> None:

@@ -7,6 +7,7 @@ Host header (a rebound name is not ours), the Origin header (a page's own addres
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
@@ -30,6 +31,8 @@ OPEN_PATHS = frozenset({"/health"})
 _TOKEN_NAMES = frozenset({"token", "access_token"})
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _WRITES = frozenset({"POST", "PUT", "PATCH"})
+#: Bodies that are streams of bytes, of any length: nobody keeps them.
+_STREAMED = re.compile(r"/runs/[^/]+/stdin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class Guard:
         ):
             why = f"the request head is larger than {self.max_header_bytes} bytes"
             return HttpRefused(431, why, limit=self.max_header_bytes)
+        if is_streamed(request_head.method, request_head.path):
+            return None
         length = request_head.one(b"content-length") or "0"
         # A length of a thousand digits is refused for its length, before int() chews on it.
         if length.isdecimal() and (
@@ -133,6 +138,11 @@ class Guard:
         ):
             return body_too_large(self.max_body_bytes)
         return None
+
+
+def is_streamed(method: str, path: str) -> bool:
+    """Whether the body of such a request is a stream of bytes."""
+    return method == "POST" and _STREAMED.fullmatch(path) is not None
 
 
 def body_too_large(limit: int) -> TooLarge:
@@ -195,13 +205,15 @@ def _judge_content(request_head: RequestHead) -> PenstockError | None:
     ) or request_head.all(b"transfer-encoding")
     if request_head.method not in _WRITES or not has_body:
         return None
-    # A page may send forms and plain text across origins unasked, but never JSON.
+    # A page may send forms and plain text across origins unasked, but never these.
+    streamed = is_streamed(request_head.method, request_head.path)
+    wanted = "application/octet-stream" if streamed else "application/json"
     media_type = (
         (request_head.one(b"content-type") or "").partition(";")[0].strip().lower()
     )
-    if media_type == "application/json":
+    if media_type == wanted:
         return None
-    return HttpRefused(415, "the body must be application/json")
+    return HttpRefused(415, f"the body must be {wanted}")
 
 
 def _host_allowed(host: str, local: tuple[str, int], allowed: frozenset[str]) -> bool:

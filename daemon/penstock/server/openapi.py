@@ -82,6 +82,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         content = {"application/json": {"schema": _ref(route.body)}}
         operation["requestBody"] = {"required": True, "content": content}
+    if route.streamed:
+        octets = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"content": {"application/octet-stream": octets}}
     return operation
 
 
@@ -106,7 +109,9 @@ def _responses(route: Route) -> dict[str, Any]:
         }
     problem = {PROBLEM: {"schema": _ref(Problem)}}
     always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
-    writes = (408, 413, 415) if route.method == "POST" else ()
+    writes: tuple[int, ...] = (408, 413, 415) if route.method == "POST" else ()
+    if route.streamed:
+        writes = (415,)
     for status in sorted({*always, *writes, *route.errors}):
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,

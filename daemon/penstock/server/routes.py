@@ -72,6 +72,8 @@ class Route:
     status: int = 200
     #: Statuses beside those of the guard and of bad input.
     errors: tuple[int, ...] = ()
+    #: Its body is a stream of bytes, which never is here as a whole.
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,11 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", f"{_RUN}/interventions", "intervene", "Say something to a run",
         body=wire.InterventionRequest, status=202, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/stdin", "send_stdin", "Send the body to a run's program, as it comes",
+        reply=wire.StdinReply, errors=(404, 409), streamed=True,
+        queries=(Query("eof", "The program's input ends with the body", "flag", default=False),),
     ),
     Route(
         "POST", f"{_RUN}/bug-reports", "report_bug", "Report a bug in a run's code; the verdict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Literal
@@ -12,12 +13,16 @@ from typing import Any, Literal
 import trio
 
 from penstock.kinds.confined import Limits, serve
-from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.feeding import Feed, sends
+from penstock.processes.process import OnOutput, OnStarted, OutputUnwanted, Proof
+from penstock.processes.pseudoterminal import WindowSize
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.events import ProcessExited, ProcessStarted
 
 #: Seconds that a fake process takes to end when it is told to.
 ENDING_SECONDS = 0.01
+#: Pieces that may be sent to a program that does not read.
+PIPE_PIECES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class FakeProgram:
     seconds: float | None = 0.0
     exit_code: int | None = 0
     signal: int | None = None
+    #: It says back what it is sent, and ends with its standard input. Others never read theirs.
+    echoes: bool = False
     #: What is left of it after it was ended.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
@@ -40,6 +47,11 @@ class FakeProgram:
     def failing(cls, exit_code: int = 1, stderr: bytes = b"") -> FakeProgram:
         """Ends at once, with this code."""
         return cls(stderr=stderr, exit_code=exit_code)
+
+    @classmethod
+    def echoing(cls, exit_code: int = 0) -> FakeProgram:
+        """Says back what it is sent, and ends with its standard input."""
+        return cls(echoes=True, exit_code=exit_code)
 
     @classmethod
     def hanging(cls, stdout: bytes = b"") -> FakeProgram:
@@ -96,7 +108,7 @@ class FakeProcesses:
         run_id: str,
         env: Mapping[str, str] | None = None,
         umask: int | None = None,
-        stdin: bytes = b"",
+        feed: Feed | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
@@ -118,14 +130,7 @@ class FakeProcesses:
                     argv=tuple(argv),
                 )
             )
-            if program is not None:
-                await _perform(program, on_output)
-            elif (read := _read_inline(argv, stdin)) is not None:
-                await on_output("stdout", read)
-            else:
-                await on_output("stdout", b"begun\n")
-                await trio.sleep(_seconds(argv[-1]))
-                await on_output("stdout", b"done\n")
+            await _execute(program, argv, feed or sends(b""), on_output)
         finally:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
@@ -168,6 +173,60 @@ class FakeProcesses:
         return found
 
 
+class _FakeInput:
+    """Takes what a program is sent, up to what a pipe would hold."""
+
+    def __init__(self) -> None:
+        self._sent, self.sent = trio.open_memory_channel[bytes](PIPE_PIECES)
+
+    async def send_all(self, data: bytes) -> None:
+        await self._sent.send(data)
+
+    async def send_eof(self) -> None:
+        await self._sent.aclose()
+
+    def resize(self, size: WindowSize) -> None:
+        return None
+
+    async def be_fed(self, feed: Feed) -> None:
+        """Take what comes by `feed`, to its end."""
+        with suppress(trio.BrokenResourceError):
+            await feed(self)
+        await self.send_eof()
+
+
+async def _execute(
+    program: FakeProgram | None, argv: Sequence[str], feed: Feed, on_output: OnOutput
+) -> None:
+    """What a program does from its start to its end; one that nobody reads ends, as by SIGPIPE."""
+    stdin = _FakeInput()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stdin.be_fed, feed)
+        with suppress(OutputUnwanted):
+            await _do(program, argv, stdin, on_output)
+        nursery.cancel_scope.cancel(reason="the program has ended")
+
+
+async def _do(
+    program: FakeProgram | None,
+    argv: Sequence[str],
+    stdin: _FakeInput,
+    on_output: OnOutput,
+) -> None:
+    if program is not None and program.echoes:
+        async for data in stdin.sent:
+            await on_output("stdout", data)
+    elif program is not None:
+        await _perform(program, on_output)
+    elif _reads_strangers(argv):
+        lines = b"".join([data async for data in stdin.sent])
+        await on_output("stdout", _read_inline(argv, lines))
+    else:
+        begun = FakeProgram(stdout=b"begun\n", seconds=_seconds(argv[-1]))
+        await _perform(begun, on_output)
+        await on_output("stdout", b"done\n")
+
+
 async def _perform(program: FakeProgram, on_output: OnOutput) -> None:
     if program.stdout:
         await on_output("stdout", program.stdout)
@@ -196,10 +255,13 @@ class _Unlimited(Limits):
     def rest(self) -> None: ...
 
 
-def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes | None:
-    """What the program that reads strangers' files would answer; None if these words start another."""
-    if not any("penstock.kinds.confined" in word for word in argv):
-        return None
+def _reads_strangers(argv: Sequence[str]) -> bool:
+    """Whether these words start the program that reads strangers' files."""
+    return any("penstock.kinds.confined" in word for word in argv)
+
+
+def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes:
+    """What the program that reads strangers' files would answer."""
     replies = io.BytesIO()
     make_answer = importlib.import_module(argv[-1]).make_answer
     # Before the requests comes the reader's own code, and its length.

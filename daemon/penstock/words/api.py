@@ -187,6 +187,14 @@ class CancelReceipt(Received):
         return self.outcome == "cancelled" and self.gone_at is None
 
 
+class StdinReply(Received):
+    """What became of a piece of input: bytes that were taken, and whether more would be."""
+
+    run_id: str
+    bytes: int
+    open: bool
+
+
 class WhyReason(Received):
     """A word for programs, a sentence for people, and the runs it speaks of."""
 

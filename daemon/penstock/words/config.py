@@ -259,6 +259,11 @@ class Config(Section):
         "Processes and threads of one run at once, where each run has a cgroup of its own: one"
         " that forks without end meets its own limit before that of the daemon and of the user.",
     )
+    watch_bytes: Bytes = setting(
+        1 * MIB,
+        "What a terminal showed that may wait for one who watches it; beyond it that is dropped,"
+        " counted and told, and the program is not held up.",
+    )
     output_head_bytes: Bytes = setting(2 * MIB, "Output kept of a run, from its beginning.")  # fmt: skip
     output_tail_bytes: Bytes = setting(
         6 * MIB,

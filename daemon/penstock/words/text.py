@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: C0 but for newline and tab, DEL, C1, what turns the direction of text around (so that a line
+#: C0 but for newline and tab, DEL, C1, all that has a say in the direction of text (so that a line
 #: reads other than it is), and halves of surrogate pairs, which UTF-8 cannot hold.
 UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 

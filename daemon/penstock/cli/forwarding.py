@@ -1,0 +1,53 @@
+"""This command's own standard input, as far as a run's program gets it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from penstock.cli.output import say
+from penstock.cli.session import off_loop
+from penstock.words.errors import DaemonUnreachable, PenstockError, Terminal
+
+if TYPE_CHECKING:
+    from penstock.client import Client
+
+STDIN = 0
+#: Bytes of one read: the capacity of a pipe.
+PIECE_BYTES = 64 * 1024
+
+
+def is_piped() -> bool:
+    """Whether standard input has something to give: a pipe or a file, no terminal and not /dev/null."""
+    try:
+        found = os.fstat(STDIN)
+        null = os.stat(os.devnull)
+    except OSError:  # it is closed
+        return False
+    nothing = stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
+    return not nothing and not os.isatty(STDIN)
+
+
+class Pieces:
+    """Standard input, read no faster than it is wanted; closed to us, it is empty."""
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # A thread that still waits for it when the run has ended is left behind.
+        if piece := await off_loop(os.read, STDIN, PIECE_BYTES):
+            return piece
+        raise StopAsyncIteration
+
+
+async def forward(client: Client, run_id: str) -> None:
+    """Send standard input to the run's program, and its end; what the program leaves is left."""
+    try:
+        await client.send_stdin(run_id, Pieces(), eof=True)
+    except (Terminal, DaemonUnreachable):
+        # Who follows the run tells its end, and how the daemon fares.
+        return
+    except PenstockError as error:
+        say(f"{run_id} gets no input from here: {error}")
