@@ -39,6 +39,12 @@ class Kinds(click.Group):
         #: What becomes of the request that such a command makes; its exit code.
         self.execute = execute
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Only a program has a terminal, so its kind need not be named.
+        if args[:1] == ["--tty"]:
+            args = ["command", *args]
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
@@ -129,6 +135,11 @@ def _command_of_programs(execute: Execute) -> click.Command:
         help="Whether the program has an input; see `penstock send`."
         "  [default: run: what is piped in; submit: none]",
     )
+    @click.option(
+        "--tty",
+        is_flag=True,
+        help="Give the program a terminal; see `penstock attach`.",
+    )
     @common_options
     @click.pass_context
     def command(
@@ -137,6 +148,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
         argv: tuple[str, ...],
         shell: str | None,
         stdin: str | None,
+        tty: bool,
         **values: Any,
     ) -> None:
         """Run a program here, with its output on stdout and stderr.
@@ -152,6 +164,8 @@ def _command_of_programs(execute: Execute) -> click.Command:
         )
         if stdin is not None:
             inputs["stdin"] = "open" if stdin == "open" else None
+        if tty:
+            inputs |= _terminal(options)
         inputs |= _surroundings(session, options)
         ctx.exit(execute(session, options.request(PROGRAM_KIND, inputs), options))
 
@@ -173,6 +187,16 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
     else:
         show_line(reply["run_id"])
     return Exit.OK
+
+
+def _terminal(options: RunOptions) -> dict[str, Any]:
+    """A terminal as large as ours; where an id says which run is meant, ours is no part of that."""
+    from penstock.cli.own_terminal import own_size
+
+    rows, cols = own_size()
+    if options.run_id is not None or not (rows or cols):
+        return {"stdin": "tty"}
+    return {"stdin": "tty", "tty": {"rows": min(rows, 1000), "cols": min(cols, 1000)}}
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:

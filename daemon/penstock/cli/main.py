@@ -33,6 +33,7 @@ VERBS: dict[str, dict[str, str]] = {
         "logs": "What a run printed.",
         "artifacts": "The texts that a run makes, or one of them.",
         "follow": "A run from its beginning to its end, live.",
+        "attach": "The terminal of a run that has one; C-\\ C-\\ leaves it.",
         "wait": "Wait until runs have ended.",
         "cancel": "Cancel runs, and prove that they are gone.",
         "retry": "The same inputs again, as a new run.",

@@ -74,6 +74,14 @@ def forwards_stdin(request: dict[str, Any]) -> bool:
     return bool(request["inputs"].setdefault("stdin", "open") == "open")
 
 
+def has_tty(request: dict[str, Any]) -> bool:
+    """Whether the program of this request gets a terminal, and so ours."""
+    inputs = request["inputs"]
+    return request["kind"] == "command" and (
+        inputs.get("stdin") == "tty" or inputs.get("tty") is not None
+    )
+
+
 class FollowedRun:
     """One run that this command started, and may end."""
 
@@ -154,6 +162,10 @@ def run_or_detach(
     session: Session, request: dict[str, Any], options: RunOptions
 ) -> int:
     """`--detach` makes it `penstock submit`."""
+    if has_tty(request) and not options.detach:
+        from penstock.cli.attach import run_attached
+
+        return run_attached(session, request, options)
     work = submit_only if options.detach else run_to_end
     return work(session, request, options)
 

@@ -60,13 +60,27 @@ async def open_socket(address: Address, reader: LogReader) -> AsyncIterator[Sock
 
     Lost if it cannot be made; the daemon's own error if it refuses.
     """
+    place = reader.place
+    url = address.websocket_url(reader.cursor.run_id, **place)
+    opening = first_message(address, place)
+    async with open_connection(address, url, opening) as connection:
+        yield Socket(connection)
+
+
+@asynccontextmanager
+async def open_connection(
+    address: Address, url: str, opening: str | None
+) -> AsyncIterator[WebSocketConnection]:
+    """A connection to this URL of the daemon, `opening` sent first; raises as `open_socket` does."""
     try:
         async with trio.open_nursery() as nursery:
             try:
                 async with await _connect(address) as stream:
-                    connection = await _shake_hands(nursery, stream, address, reader)
+                    connection = await _shake_hands(
+                        nursery, stream, address, url, opening
+                    )
                     try:
-                        yield Socket(connection)
+                        yield connection
                     finally:
                         with trio.move_on_after(CLOSE_SECONDS, shield=True):
                             await connection.aclose()
@@ -107,10 +121,10 @@ async def _shake_hands(
     nursery: trio.Nursery,
     stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
     address: Address,
-    reader: LogReader,
+    target: str,
+    opening: str | None,
 ) -> WebSocketConnection:
-    place = reader.place
-    url = urlsplit(address.websocket_url(reader.cursor.run_id, **place))
+    url = urlsplit(target)
     shown = address.authorization().items()
     headers = [(name.encode(), value.encode()) for name, value in shown]
     try:
@@ -124,7 +138,7 @@ async def _shake_hands(
                 max_message_size=LARGEST_FRAME_BYTES,
                 receive_buffer_size=RECEIVE_BYTES,
             )
-            if (opening := first_message(address, place)) is not None:
+            if opening is not None:
                 await connection.send_message(opening)
     except trio.TooSlowError:
         raise Lost(f"{address} does not answer") from None

@@ -16,7 +16,12 @@ import trio
 from penstock.processes.feeding import ProgramInput
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.connected import ProgramStdin
+from penstock.runs.screen import KeptScreen
 from penstock.words.errors import Conflict, Refused
+
+#: Seconds in which the first who comes gets everything since the beginning, as it was written: who
+#: starts a program on a terminal attaches at once, and must not miss its first lines.
+FIRST_SECONDS = 30.0
 
 
 class Console:
@@ -31,19 +36,39 @@ class Console:
         self._stdin = ProgramStdin()
         self._watches: list[Watch] = []
         self._taken = False
+        #: None if there is no terminal.
+        self.screen = None if self.size is None else KeptScreen(self.size)
+        #: Has been watching since before the beginning, for the first who comes.
+        self._first: Watch | None = None
+        if self.size is not None:
+            self._first = Watch(watch_bytes, whole=True)
+            self._watches.append(self._first)
+        self._first_until: float | None = None
 
     async def feed(self, program: ProgramInput) -> None:
-        """What feeds the program."""
-        await self._stdin.feed(program)
+        """What feeds the program, and draws what it shows."""
+        if self.screen is None:
+            await self._stdin.feed(program)
+            return
+        self._first_until = trio.current_time() + FIRST_SECONDS
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.screen.keep)
+            await self._stdin.feed(program)
+            nursery.cancel_scope.cancel(reason="the program has ended")
 
     def show(self, data: bytes) -> None:
         """Hand what the terminal shows to all who watch; none of them is waited for."""
+        self._give_up_first()
         for watch in self._watches:
             watch.push(data)
+        if self.screen is not None:
+            self.screen.push(data)
 
     def end(self) -> None:
         """The program has ended, or was never begun."""
         self._stdin.end()
+        if self.screen is not None:
+            self.screen.end()
         for watch in self._watches:
             watch.end()
 
@@ -55,7 +80,7 @@ class Console:
     @property
     def watchers(self) -> int:
         """How many watch now."""
-        return len(self._watches)
+        return len(self._watches) - (self._first is not None)
 
     @contextmanager
     def open_writer(self) -> Iterator[ConsoleWriter]:
@@ -69,17 +94,32 @@ class Console:
             self._taken = False
 
     @contextmanager
-    def open_watch(self) -> Iterator[Watch]:
-        """Watch what its terminal shows from now on. Refused if it has none."""
+    def open_watch(self, *, first: bool = False) -> Iterator[Watch]:
+        """Watch what its terminal shows from now on. Refused if it has none.
+
+        The `first` who comes, if it is soon, gets what it has shown, too: `whole` says so.
+        """
         self.check_terminal()
-        watch = Watch(self._watch_bytes)
-        self._watches.append(watch)
+        self._give_up_first()
+        if first and self._first is not None:
+            watch, self._first = self._first, None
+        else:
+            watch = Watch(self._watch_bytes)
+            self._watches.append(watch)
         if self._stdin.over:
             watch.end()
         try:
             yield watch
         finally:
             self._watches.remove(watch)
+
+    def _give_up_first(self) -> None:
+        """Drop what waits for the first who comes, once that is long ago."""
+        if self._first is None or self._first_until is None:
+            return
+        if trio.current_time() >= self._first_until:
+            self._watches.remove(self._first)
+            self._first = None
 
     def check_terminal(self) -> None:
         """Refused if the program has no terminal."""
@@ -116,6 +156,8 @@ class ConsoleWriter:
         self._console.check_terminal()
         self._console.size = size.usable()
         self._stdin.resize(size.usable())
+        if self._console.screen is not None:
+            self._console.screen.resize(size.usable())
 
     @property
     def open(self) -> bool:
@@ -138,8 +180,9 @@ class Shown:
 class Watch:
     """One who watches a terminal; who falls behind loses what waits for him, and is told how much."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, whole: bool = False) -> None:
         self._limit = limit
+        self._whole = whole
         self._pieces: deque[bytes] = deque()
         self._size = self._lost = 0
         self._news = trio.Event()
@@ -151,6 +194,7 @@ class Watch:
             self._lost += self._size
             self._pieces.clear()
             self._size = 0
+            self._whole = False
         self._pieces.append(data)
         self._size += len(data)
         self._news.set()
@@ -159,6 +203,17 @@ class Watch:
         """Nothing more will come."""
         self._ended = True
         self._news.set()
+
+    @property
+    def whole(self) -> bool:
+        """Whether what it receives is everything since the beginning."""
+        return self._whole
+
+    def forget(self) -> None:
+        """Drop what waits: who calls this has it otherwise."""
+        self._pieces.clear()
+        self._size = self._lost = 0
+        self._whole = False
 
     async def receive(self) -> Shown:
         """What was shown and not received yet. EndOfChannel after the last."""

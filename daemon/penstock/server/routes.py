@@ -207,6 +207,16 @@ STREAM = Route(
     "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _AFTER_ID, _OVERFLOW)
 )  # fmt: skip
 
+#: The handshake of a terminal, for one who types, or with `watch` for one who does not.
+TERMINAL = Route(
+    "GET", "/ws/{run_id}/terminal", "terminal", "A run's terminal, live",
+    queries=(
+        Query("watch", "See what it shows, and type nothing", "flag", default=False),
+        Query("rows", "Those of the client's terminal, which the run's gets", "integer", most=1000),
+        Query("cols", "Its columns", "integer", most=1000),
+    ),
+)  # fmt: skip
+
 
 def parse_query(route: Route, raw: bytes) -> dict[str, Any]:
     """Every parameter of the route by name. Refused names one that is unknown, repeated or wrong."""

@@ -1,4 +1,4 @@
-"""Events over WebSocket: `/ws` for all runs, `/ws/{run_id}` for one."""
+"""Events over WebSocket: `/ws` for all runs, `/ws/{run_id}` for one; a terminal is handed on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from penstock.log.bus import Lagged
 from penstock.runs.core import Core
+from penstock.server.close_codes import (
+    CODE_ENDED,
+    CODE_LATER,
+    CODE_STOPPING,
+    error_code,
+    short,
+)
 from penstock.server.door import WebSocketHandler
 from penstock.server.door_stream import DoorStream
 from penstock.server.encoders import WEBSOCKET
@@ -33,16 +40,14 @@ from penstock.server.stream_writer import (
     SubscribeRequest,
     open_stream,
 )
+from penstock.server.terminal import (
+    TerminalRequest,
+    TerminalSession,
+    read_terminal_request,
+)
 from penstock.words.api import OpenFrame, read_json
 from penstock.words.errors import PenstockError, Refused, Unauthorised
 from penstock.words.problems import row_of
-
-#: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.
-CODE_ENDED, CODE_STOPPING, CODE_LATER = 1000, 1001, 1013
-#: An error's close code is its HTTP status plus this.
-FIRST_ERROR_CODE = 4000
-# A close frame has room for 125 bytes, two of them for the code.
-_LONGEST_REASON = 123
 
 
 class WebSocketSession:
@@ -94,7 +99,7 @@ class WebSocketSession:
             try:
                 ending = await self._send_stream(wanted)
                 code = _close_code(ending)
-                await self._connection.aclose(code, _short(ending.reason))
+                await self._connection.aclose(code, short(ending.reason))
             except ConnectionClosed:
                 # Leaving is every client's right, at any moment.
                 pass
@@ -141,9 +146,7 @@ class WebSocketSession:
 
     async def _hang_up(self, error: PenstockError) -> None:
         with trio.move_on_after(self._core.config.close_timeout):
-            await self._connection.aclose(
-                FIRST_ERROR_CODE + row_of(error).status, _short(str(error))
-            )
+            await self._connection.aclose(error_code(error), short(str(error)))
 
 
 def _close_code(ending: StreamEnd) -> int:
@@ -151,14 +154,8 @@ def _close_code(ending: StreamEnd) -> int:
     error = ending.error
     if error is None:
         return CODE_ENDED if ending is RUN_ENDED else CODE_STOPPING
-    status = row_of(error).status
-    later = isinstance(error, Lagged) or status == 503
-    return CODE_LATER if later else FIRST_ERROR_CODE + status
-
-
-def _short(reason: str) -> str:
-    """As much of a reason as a close frame takes."""
-    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+    later = isinstance(error, Lagged) or row_of(error).status == 503
+    return CODE_LATER if later else error_code(error)
 
 
 def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHandler:
@@ -183,19 +180,27 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
                 opened = await session.wait_open(guard)
                 if opened is None:
                     return
-                wanted = amended(wanted, opened)
+                if isinstance(wanted, SubscribeRequest):
+                    wanted = amended(wanted, opened)
             note_known()
-            await session.serve(wanted)
+            if isinstance(wanted, SubscribeRequest):
+                await session.serve(wanted)
+            else:
+                await TerminalSession(
+                    core, shutdown, connection, stream, wanted
+                ).serve()
 
     return handle
 
 
-def admit_handshake(guard: Guard, request_head: RequestHead) -> SubscribeRequest:
+def admit_handshake(
+    guard: Guard, request_head: RequestHead
+) -> SubscribeRequest | TerminalRequest:
     """What a handshake asks for, once the guard has let it in; raises what refuses it."""
     refusal = guard.judge(request_head, handshake=True)
     if refusal := refusal or judge_handshake(request_head):
         raise refusal
-    return read_subscribe_request(request_head)
+    return read_terminal_request(request_head) or read_subscribe_request(request_head)
 
 
 @asynccontextmanager

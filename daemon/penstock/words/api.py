@@ -512,6 +512,16 @@ class OpenFrame(Sent):
     overflow: Overflow | None = None
 
 
+#: Rows or columns of a terminal: 0 is what terminals usually have.
+Side = Annotated[int, Field(ge=0, le=1000)]
+
+
+class TerminalFrame(OpenFrame):
+    """What a client attached to a terminal says beside what is typed: its rows and columns."""
+
+    resize: tuple[Side, Side] | None = None
+
+
 # -- reading
 
 M = TypeVar("M", bound=BaseModel)

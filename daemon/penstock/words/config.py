@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from penstock.words.detach_keys import keys_of
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -32,6 +34,14 @@ Tokens = Annotated[int, Field(ge=1), Unit("tokens")]
 Characters = Annotated[int, Field(ge=1), Unit("characters")]
 Price = Annotated[float, Unit("per million tokens")]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("currency of the prices")]  # fmt: skip
+
+
+def _keys(text: str) -> str:
+    keys_of(text)
+    return text
+
+
+Keys = Annotated[str, AfterValidator(_keys)]
 
 
 def setting(default: Any, reason: str) -> Any:
@@ -263,6 +273,11 @@ class Config(Section):
         1 * MIB,
         "What a terminal showed that may wait for one who watches it; beyond it that is dropped,"
         " counted and told, and the program is not held up.",
+    )
+    detach_keys: Keys = setting(
+        "C-\\ C-\\",
+        "Keys that leave an attached terminal, with a space between: `C-x` or a letter. Its program"
+        " gets the first of them a second late.",
     )
     output_head_bytes: Bytes = setting(2 * MIB, "Output kept of a run, from its beginning.")  # fmt: skip
     output_tail_bytes: Bytes = setting(

@@ -31,7 +31,7 @@ class Exit(IntEnum):
 
 
 #: Verbs that end as the run that they tell of did.
-RUN_VERBS = ("run", "follow", "wait")
+RUN_VERBS = ("run", "follow", "wait", "attach")
 #: The kind that is nothing but its program: what fails it otherwise is Penstock's own.
 PROGRAM_KIND = "command"
 

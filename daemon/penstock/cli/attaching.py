@@ -1,0 +1,180 @@
+"""Being attached to a run's terminal: what it shows is shown here, and what is typed here is typed there."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+import trio
+
+from penstock.cli.interrupts import heeded
+from penstock.cli.own_terminal import OwnTerminal, open_own_terminal, own_size
+from penstock.client.attached import (
+    AttachedTerminal,
+    Missed,
+    Over,
+    Screen,
+    open_terminal,
+)
+from penstock.client.log_reader import Lost
+from penstock.concurrency.deferred import DeferredFailure
+from penstock.words.address import Address
+from penstock.words.detach_keys import DetachKeys
+
+#: Seconds after which the first of the keys that detach is the program's: nobody types slower.
+HOLD_SECONDS = 1.0
+#: Leaves a terminal that is only watched: Ctrl-C.
+INTERRUPT = b"\x03"
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """How it came that we are attached no more."""
+
+    #: `signal`: one came, and `number` says which; `gone`: our own terminal did.
+    how: Literal["ended", "detached", "signal", "lost", "gone"]
+    why: str = ""
+    number: int = 0
+    #: Whether the program had begun, as far as we saw.
+    begun: bool = False
+
+
+class Attachment:
+    """Our terminal and a run's, until they part.
+
+    `stays`: why this cannot be left, if it cannot.
+    """
+
+    def __init__(
+        self, terminal: OwnTerminal, *, keys: bytes, watch: bool, stays: str = ""
+    ) -> None:
+        self._terminal = terminal
+        self._keys_bytes, self._watch, self._stays = keys, watch, stays
+        self._begun = trio.Event()
+        self._parted: Parted | None = None
+
+    async def follow(self, address: Address, run_id: str) -> Parted:
+        """Be attached until it ends, is left, or is lost. Raises what the daemon refuses."""
+        rows, cols = own_size()
+        failed = DeferredFailure()
+        with (
+            trio.open_signal_receiver(
+                *heeded(), signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT
+            ) as signals,
+            failed,
+        ):
+            async with open_terminal(
+                address, run_id, watch=self._watch, rows=rows, cols=cols
+            ) as remote:
+                async with trio.open_nursery() as nursery:
+                    scope = nursery.cancel_scope
+                    nursery.start_soon(self._heed, signals, remote, scope)
+                    nursery.start_soon(self._type, remote, scope)
+                    with failed:
+                        await self._show(remote)
+                    scope.cancel(reason="parted")
+        leaves = self._parted is not None and self._parted.how in ("detached", "signal")
+        self._terminal.give_back(leaves=leaves)
+        if self._parted is not None:
+            return self._parted
+        if isinstance(failed.error, Lost):
+            return self._made("lost", str(failed.error))
+        if isinstance(failed.error, OSError):
+            return self._made("gone")
+        failed.reraise()
+        return self._made("ended")
+
+    async def _show(self, remote: AttachedTerminal) -> None:
+        while True:
+            seen = await remote.receive()
+            match seen:
+                case bytes():
+                    await self._terminal.write(seen)
+                case Screen(text):
+                    if not self._begun.is_set():
+                        self._terminal.take()
+                        self._begun.set()
+                    await self._terminal.write(text.encode())
+                case Missed():
+                    # The screen that follows says more than a number in the middle of it.
+                    continue
+                case Over(reason):
+                    if reason != "the program has ended":
+                        self._parted = self._made("lost", reason)
+                    return
+
+    async def _type(self, remote: AttachedTerminal, scope: trio.CancelScope) -> None:
+        await self._begun.wait()
+        keys = DetachKeys(self._keys_bytes)
+        try:
+            while True:
+                data = b""
+                with trio.move_on_after(
+                    HOLD_SECONDS if keys.pending else float("inf")
+                ) as late:
+                    data = await self._terminal.read()
+                if late.cancelled_caught:
+                    typed = keys.give_up()
+                elif not data:
+                    self._part("gone", scope)
+                    return
+                else:
+                    typed = keys.feed(data)
+                if typed and not self._watch:
+                    await remote.send(typed)
+                if keys.typed or (self._watch and INTERRUPT in typed):
+                    if not self._stays:
+                        self._part("detached", scope)
+                        return
+                    keys = DetachKeys(self._keys_bytes)
+                    await self._terminal.write(
+                        f"\r\npenstock: {self._stays}\r\n".encode()
+                    )
+        except Lost:
+            # Whoever shows hears it too, after the last that there is to show.
+            return
+        except OSError:
+            self._part("gone", scope)
+
+    async def _heed(
+        self,
+        signals: AsyncIterator[int],
+        remote: AttachedTerminal,
+        scope: trio.CancelScope,
+    ) -> None:
+        async for number in signals:
+            if number not in (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT):
+                self._parted = Parted(
+                    "signal", number=number, begun=self._begun.is_set()
+                )
+                scope.cancel(reason="a signal")
+                return
+            if number == signal.SIGTSTP:
+                self._terminal.stop()
+            if number != signal.SIGWINCH and self._begun.is_set():
+                self._terminal.take()
+            if not self._watch:
+                try:
+                    await remote.resize(*own_size())
+                except Lost:
+                    return
+
+    def _part(self, how: Literal["detached", "gone"], scope: trio.CancelScope) -> None:
+        self._parted = self._made(how)
+        scope.cancel(reason=how)
+
+    def _made(
+        self, how: Literal["ended", "detached", "lost", "gone"], why: str = ""
+    ) -> Parted:
+        return Parted(how, why, begun=self._begun.is_set())
+
+
+async def attach_to(
+    address: Address, run_id: str, *, keys: bytes, watch: bool = False, stays: str = ""
+) -> Parted:
+    """Attach to a run's terminal, once that is there, until we part."""
+    with open_own_terminal() as terminal:
+        attachment = Attachment(terminal, keys=keys, watch=watch, stays=stays)
+        return await attachment.follow(address, run_id)

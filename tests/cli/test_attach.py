@@ -1,0 +1,315 @@
+"""PT-05: `penstock run --tty` and `penstock attach`, on real terminals with real programs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.real_daemon import RealDaemon
+from penstock.processes.pseudoterminal import WindowSize
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
+PATIENCE = 40
+PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
+BASH = ("run", "--tty", "--env", "PS1=ready> ", "--", "bash", "--norc")
+PROMPT = "ready> "
+DETACH = b"\x1c\x1c"
+
+
+class Person:
+    """Somebody at a terminal on which a command runs."""
+
+    def __init__(self, args: tuple[str, ...], environ: Mapping[str, str]) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            env = {**environ, "PS1": PROMPT, "TERM": "xterm-256color"}
+            os.execve(PENSTOCK[0], [*PENSTOCK, *args], env)
+        self.seen = ""
+        self.code: int | None = None
+
+    def resize(self, rows: int, cols: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+
+    def type(self, text: str | bytes) -> None:
+        os.write(self.fd, text.encode() if isinstance(text, str) else text)
+
+    def sees(self, text: str) -> str:
+        """Wait for it; what was seen up to it, which counts as seen then."""
+        give_up = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < give_up, (text, self.seen)
+            assert self._read(), (text, self.seen)
+        before, _, self.seen = self.seen.partition(text)
+        return before + text
+
+    def _read(self) -> bool:
+        if select.select([self.fd], [], [], 1)[0]:
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                return False
+            self.seen += data.decode(errors="replace")
+        return True
+
+    def modes(self) -> list[Any]:
+        """What the terminal is set to."""
+        return termios.tcgetattr(self.fd)
+
+    def ends(self) -> int:
+        """Wait for the command's end: its exit code, or minus the signal."""
+        give_up = time.monotonic() + PATIENCE
+        while self.code is None:
+            assert time.monotonic() < give_up, self.seen
+            self._read_now()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        self._read_now()
+        return self.code
+
+    def _read_now(self) -> None:
+        with suppress(OSError):
+            while select.select([self.fd], [], [], 0.1)[0]:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+
+
+@contextmanager
+def at_terminal(
+    *args: str, environ: Mapping[str, str] | None = None
+) -> Iterator[Person]:
+    person = Person(args, environ or os.environ)
+    try:
+        yield person
+    finally:
+        if person.code is None:
+            os.kill(person.pid, signal.SIGKILL)
+            os.waitpid(person.pid, 0)
+        os.close(person.fd)
+
+
+def penstock(*args: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [*PENSTOCK, *args],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def test_a_shell_is_usable(real_daemon: RealDaemon) -> None:
+    """PT-05: size, terminal, job control, Ctrl-C, a new size, and the exit code."""
+    with at_terminal(*BASH) as person:
+        person.resize(31, 99)
+        assert "job control" not in person.sees(PROMPT)
+        person.type("stty size; tty\r")
+        assert "/dev/pts/" in person.sees(PROMPT)
+        person.type("echo begun; sleep 1000\r")
+        person.sees("begun\r\n")
+        person.type(b"\x03")
+        person.sees(PROMPT)
+        person.type("(echo be''gun; exec sleep 1000)\r")
+        person.sees("begun\r\n")
+        person.type(b"\x1a")
+        person.sees("Stopped")
+        person.type("kill %1; stty size\r")
+        person.sees("31 99")
+        person.type("until stty size | grep '20 70'; do sleep 0.1; done\r")
+        person.resize(20, 70)
+        person.sees("\r20 70")
+        person.type("exit 7\r")
+        assert person.ends() == 7
+
+
+def test_who_detaches_comes_back_to_the_screen(real_daemon: RealDaemon) -> None:
+    """PT-05: and the terminal is as it was; the program never noticed."""
+    with at_terminal("run", "--tty", "--id", "r", "--", "bash", "--norc") as person:
+        before = person.modes()
+        person.sees("> ")
+        person.type("echo 'what was' said\r")
+        person.sees("what was said\r\n")
+        person.type(DETACH)
+        assert person.ends() == 0
+        assert "penstock attach r" in person.seen
+        assert person.modes() == before
+    with at_terminal("attach", "r") as person:
+        assert "what was said" in person.sees("what was said")
+        person.type("echo a''gain\r")
+        person.sees("again")
+        person.type("exit\r")
+        assert person.ends() == 0
+
+
+def test_one_types_and_others_watch(real_daemon: RealDaemon) -> None:
+    """PT-05"""
+    with at_terminal("run", "--tty", "--id", "r", "--", "cat") as writer:
+        writer.type("hello\r")
+        writer.sees("hello\r\nhello\r\n")
+        with at_terminal("attach", "r") as second:
+            assert second.ends() == 125
+            assert "somebody else" in second.seen
+            assert "--watch" in second.seen
+        with at_terminal("attach", "r", "--watch") as watcher:
+            watcher.sees("hello")
+            writer.type("more\r")
+            watcher.sees("more")
+            watcher.type("not sent\r")
+            writer.type("last\r")
+            assert "not sent" not in watcher.sees("last\r\nlast")
+            watcher.type(DETACH)
+            assert watcher.ends() == 0
+        writer.type(b"\x04")
+        assert writer.ends() == 0
+
+
+def test_a_client_that_is_killed_leaves_its_run_going(real_daemon: RealDaemon) -> None:
+    """PT-05: by a signal that it hears, and by one that it does not; another may type at once."""
+    with at_terminal("run", "--tty", "--id", "r", "--", "cat") as person:
+        person.type("one\r")
+        person.sees("one\r\none")
+        os.kill(person.pid, signal.SIGKILL)
+        assert person.ends() == -signal.SIGKILL
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with at_terminal("attach", "r") as person:
+            before = person.modes()
+            person.sees("one")
+            person.type(f"to be ended by {number}\r")
+            person.sees(f"ended by {number:d}")
+            os.kill(person.pid, number)
+            assert person.ends() == 128 + number
+            assert person.modes() == before
+    with at_terminal("attach", "r") as person:
+        person.sees("one")
+        person.type(b"\x04")
+        assert person.ends() == 0
+
+
+def test_a_killed_daemon_gives_the_terminal_back_and_takes_the_program_along(
+    real_daemon: RealDaemon,
+) -> None:
+    """PT-05"""
+    script = "echo pid=$$ end; printf '\\033[?1049h\\033[?25l'; echo drawn; cat"
+    with at_terminal("run", "--tty", "--", "sh", "-c", script) as person:
+        before = person.modes()
+        found = re.search(r"pid=(\d+)", person.sees("drawn"))
+        assert found
+        real_daemon.stop(signal.SIGKILL)
+        assert person.ends() == 125
+        assert person.modes() == before
+        assert "\x1b[?25h\x1b[?1049l" in person.seen
+        assert "penstock:" in person.seen
+    give_up = time.monotonic() + PATIENCE
+    while Path(f"/proc/{found[1]}").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_a_client_that_is_stopped_and_goes_on_has_its_terminal_again(
+    real_daemon: RealDaemon,
+) -> None:
+    """PT-05: whoever had the terminal in between may have set it otherwise."""
+    with at_terminal("run", "--tty", "--", "cat") as person:
+        cooked = person.modes()
+        person.type("one\r")
+        person.sees("one\r\none\r\n")
+        raw = person.modes()
+        assert raw != cooked
+        os.kill(person.pid, signal.SIGSTOP)
+        os.waitpid(person.pid, os.WUNTRACED)
+        termios.tcsetattr(person.fd, termios.TCSANOW, cooked)
+        os.kill(person.pid, signal.SIGCONT)
+        person.type("two\r")
+        person.sees("two")
+        give_up = time.monotonic() + PATIENCE
+        while person.modes() != raw:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        person.type(b"\r\x04")
+        assert person.ends() == 0
+        assert person.modes() == cooked
+
+
+def test_a_program_that_is_faster_than_who_attaches_is_seen_whole(
+    real_daemon: RealDaemon,
+) -> None:
+    """PT-05"""
+    for number in range(3):
+        with at_terminal("run", "--tty", "--", "seq", "100") as person:
+            assert person.ends() == 0, number
+            assert "1\r\n2\r\n3" in person.seen
+            assert "99\r\n100" in person.seen
+
+
+def test_a_terminal_of_no_size_is_a_usual_one(real_daemon: RealDaemon) -> None:
+    """PT-05"""
+    with at_terminal("run", "--tty", "--", "sh", "-c", "stty size; read x") as person:
+        person.sees(f"{WindowSize().rows} {WindowSize().cols}")
+        person.type("\r")
+        assert person.ends() in (0, 1)
+
+
+def test_what_cannot_be_attached_to_is_said(real_daemon: RealDaemon) -> None:
+    """PT-05: ended runs, runs without a terminal, none at all; and where there is no terminal here."""
+    penstock("run", "command", "--id", "ended", "--", "true")
+    penstock("submit", "command", "--id", "deaf", "--", "sleep", "1000")
+    penstock("submit", "command", "--id", "open", "--stdin", "open", "--", "cat")
+    told = {"ended": "takes no input", "deaf": "takes no input", "open": "has no terminal", "none": "there is no run"}  # fmt: skip
+    for run_id, words in told.items():
+        with at_terminal("attach", run_id) as person:
+            before = person.modes()
+            assert person.ends() == (125 if run_id == "none" else 2)
+            assert words in person.seen
+            assert person.modes() == before
+    assert "must be a terminal" in penstock("attach", "open", code=125)
+    assert "must be a terminal" in penstock("run", "--tty", "--", "true", code=125)
+    penstock("cancel", "deaf", "open")
+
+
+def test_a_run_that_was_submitted_is_attached_to_later(real_daemon: RealDaemon) -> None:
+    """PT-05"""
+    penstock("submit", "--tty", "--id", "r", "--", "cat")
+    with at_terminal("attach", "r") as person:
+        person.type("here\r")
+        person.sees("here\r\nhere")
+        person.type(b"\x04")
+        assert person.ends() == 0
+    with at_terminal("attach", "r") as person:
+        assert person.ends() == 125
+        assert "has ended" in person.seen
+
+
+def test_without_a_daemon_it_is_not_left_and_ends_with_its_terminal() -> None:
+    """PT-05: a hang-up ends it, with proof."""
+    with at_terminal(
+        "run", "--tty", "--", "sh", "-c", "echo pid=$$ end; cat"
+    ) as person:
+        found = re.search(r"pid=(\d+)", person.sees("end"))
+        assert found
+        person.type(DETACH)
+        person.sees("cannot be left")
+        person.type("still\r")
+        person.sees("still")
+        os.kill(person.pid, signal.SIGHUP)
+        assert person.ends() == 128 + signal.SIGHUP
+        assert not Path(f"/proc/{found[1]}").exists()
+    with at_terminal("run", "--tty", "--", "sh", "-c", "tty; exit 0") as person:
+        assert person.ends() == 0
+        assert "/dev/pts" in person.seen
