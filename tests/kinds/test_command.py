@@ -12,6 +12,7 @@ import trio.testing
 from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
+from penstock.runs.kind import digest_inputs, encode_inputs
 from penstock.testing import (
     FakeProcesses,
     FakeProgram,
@@ -140,6 +141,31 @@ def test_values_of_the_environment_are_not_shown() -> None:
     assert "secret" not in str(inputs.shown())
 
 
+async def test_both_streams_can_be_one_in_the_order_in_which_they_were_written(
+    tmp_path: Path,
+) -> None:
+    """PT-06: which two pipes cannot tell."""
+    shell = "for i in 1 2 3 4 5 6 7 8; do echo $i; echo $i >&2; done"
+    logs = (await run(tmp_path, shell=shell, stderr="stdout")).of(Log)
+    assert {log.stream for log in logs} == {"stdout"}
+    written = "".join(f"{n}\n{n}\n" for n in range(1, 9))
+    assert "".join(log.text or "" for log in logs) == written
+
+
+def test_where_its_streams_go_makes_it_no_other_run() -> None:
+    """PT-06: a script that keeps its log by `2>&1` asks for the run that was there without."""
+    apart = CommandInputs(argv=["a"])
+    joined = CommandInputs(argv=["a"], stderr="stdout")
+    digests = {
+        digest_inputs(KIND.name, encode_inputs(inputs), inputs.manner)
+        for inputs in (apart, joined)
+    }
+    assert len(digests) == 1
+    assert joined.shown()["stderr"] == "stdout"
+    # What older daemons recorded of the same inputs is the same.
+    assert "stderr" not in apart.shown()
+
+
 def test_a_restart_fails_a_command() -> None:
     """Nobody but its author knows whether a command may be done twice."""
     assert KIND.on_restart == "fail"
@@ -162,6 +188,7 @@ async def test_what_python_prints_is_seen_as_it_comes_unless_the_caller_says_oth
     ("program", "expected"),
     [
         ("no-such-program", (127, "penstock")),
+        ("", (127, "penstock")),
         ("not-executable", (126, "penstock")),
         (".", (126, "penstock")),
     ],
@@ -171,11 +198,26 @@ async def test_a_program_that_cannot_be_started_ends_as_in_a_shell(
 ) -> None:
     """PT-01"""
     (tmp_path / "not-executable").write_text("#!/bin/sh\n")
-    known = program == "no-such-program"
+    known = program in ("no-such-program", "")
     word = program if known else str(tmp_path / program)
     ended = (await run(tmp_path, argv=[word])).view.exit
     assert ended is not None
     assert (ended.code, ended.origin) == expected
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+async def test_a_script_that_names_no_interpreter_is_the_shells(
+    tmp_path: Path, by_path: bool
+) -> None:
+    """PT-01: as it is by `env`, `timeout` and every shell."""
+    script = tmp_path / "no-other-script"
+    script.write_text('echo "$1" "$#"; exit 3\n')
+    script.chmod(0o700)
+    argv = [str(script) if by_path else script.name, "a b", "c"]
+    env = {"PATH": f"/no/such/folder:{tmp_path}:/usr/bin:/bin"}
+    ended = await run(tmp_path, argv=argv, env=env)
+    assert [log.text for log in ended.of(Log)] == ["a b 2\n"]
+    assert ended.view.exit == RunExit(3, "program")
 
 
 async def test_what_a_program_left_behind_is_counted(tmp_path: Path) -> None:

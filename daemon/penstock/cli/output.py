@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,6 +110,18 @@ def say(text: str) -> None:
     click.echo(f"penstock: {neutralise(text)}", err=True)
 
 
+def joined() -> bool:
+    """Whether our stdout and stderr are one pipe or file, as `2>&1` makes them.
+
+    On a terminal they are one too, but there nobody has asked for it.
+    """
+    try:
+        out, err = (os.fstat(_stream(err=err).fileno()) for err in (False, True))
+    except (OSError, ValueError):
+        return False
+    return os.path.samestat(out, err) and not stat.S_ISCHR(out.st_mode)
+
+
 class Outlet:
     """Stdout or stderr, for what a program wrote, in pieces; `flush` brings it out.
 
@@ -125,6 +138,14 @@ class Outlet:
                 colour=colour_wanted(err=err),
                 redraw=os.environ.get("TERM") != "dumb",
             )
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether it leads to a program or a file, and not to a terminal or nowhere."""
+        try:
+            return not stat.S_ISCHR(os.fstat(self._stream.fileno()).st_mode)
+        except (OSError, ValueError):
+            return True
 
     @property
     def on_terminal(self) -> bool:

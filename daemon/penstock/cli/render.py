@@ -95,6 +95,8 @@ class OutputWriter:
         self._last_shown: Outlet | None = None
         #: Bytes that are no longer kept, since the last piece that is.
         self._missing: dict[Stream, int] = {}
+        #: Whether a program or a file was to have some of them.
+        self.incomplete = False
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
@@ -144,6 +146,7 @@ class OutputWriter:
 
     def _say_missing(self) -> None:
         for stream, count in self._missing.items():
+            self.incomplete |= self._outlets[stream].takes_data
             self._say(f"{count} bytes of {stream} are no longer kept")
         self._missing.clear()
 

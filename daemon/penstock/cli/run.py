@@ -13,22 +13,25 @@ from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import open_telling, tell_submitting
 from penstock.cli.relay import write_live
-from penstock.cli.render import FactWriter, open_writer
+from penstock.cli.render import FactWriter, OutputWriter, open_writer
 from penstock.cli.replies import receipt_line, tell_replayed
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, in_a_line
+from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
     forwards = forwards_stdin(request)
+
+    if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
+        request["inputs"].setdefault("stderr", "stdout")
 
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
@@ -46,12 +49,22 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
                 )
                 await followed.follow()
             code = followed.tell_end()
+            if code == Exit.OK and reply.get("created", True) and incomplete(writer):
+                say(
+                    "what came out here is not whole, so this fails; the program did not"
+                )
+                code = Exit.PENSTOCK
             if not options.as_json and reply["kind"] != PROGRAM_KIND:
                 followed.show_result()
             return code
 
     with failures_in_json(options.as_json):
         return run_async(work)
+
+
+def incomplete(writer: FactWriter) -> bool:
+    """Whether a pipe or a file lacks some of the output; nobody may take it for all there was."""
+    return isinstance(writer, OutputWriter) and writer.incomplete
 
 
 def forwards_stdin(request: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -44,7 +44,7 @@ def _absolute(path: str) -> str:
 
 
 #: Inputs that older daemons did not know; where they are null, nothing tells them from theirs.
-_NEWER = frozenset({"stdin", "tty"})
+_NEWER = frozenset({"stdin", "tty", "stderr"})
 
 #: Rows or columns of a terminal: a wall of screens has fewer.
 LARGEST_SIDE = 1000
@@ -66,6 +66,7 @@ class TerminalSize(Inputs):
 class CommandInputs(Inputs):
     """Either `argv`, which no shell sees, or `shell`, a line for `/bin/sh`."""
 
+    manner: ClassVar[frozenset[str]] = frozenset({"stderr"})
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
     shell: Annotated[Word, Field(min_length=1)] | None = None
     #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
@@ -75,6 +76,9 @@ class CommandInputs(Inputs):
     exit_codes_ok: list[Annotated[int, Field(ge=0, le=255)]] = Field(
         default_factory=lambda: [0], min_length=1
     )
+    #: "stdout": the program writes both streams into one, which alone keeps the order in which it
+    #: wrote, and all of it is told as stdout; null: each into its own, told as they are read.
+    stderr: Literal["stdout"] | None = None
 
     #: "open": what is sent to the run while it runs; "tty": what is typed on a terminal of its own;
     #: null: nothing, as in /dev/null.
@@ -149,6 +153,7 @@ async def command(run: Run, inputs: CommandInputs) -> CommandOutput:
         terminal=inputs.terminal(),
         check=False,
         watch_progress=True,
+        one_stream=inputs.stderr is not None,
     )
     if ended.exit_code is None or ended.exit_code not in inputs.exit_codes_ok:
         raise ProcessFailed(

@@ -219,11 +219,11 @@ class ProcessTree:
         return self.terminal
 
     def _source(self, name: Stream) -> trio.lowlevel.FdStream | None:
-        """Where the program writes to; None if it has a terminal and never began."""
+        """Where the program writes to; None if it never began to a terminal, or if stderr goes into stdout."""
         if name == "stdout" and self.process.stdout is None:
             return None if self.terminal is None else self.terminal.stream
         stream = self.process.stdout if name == "stdout" else self.process.stderr
-        assert isinstance(stream, trio.lowlevel.FdStream)
+        assert isinstance(stream, trio.lowlevel.FdStream | None)
         return stream
 
     async def pump(self, name: Stream, on_output: OnOutput) -> None:
@@ -293,14 +293,19 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, *, fed: bool
+    spec: dict[str, Any],
+    argv: tuple[str, ...],
+    run_id: str,
+    *,
+    fed: bool,
+    one_stream: bool,
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, fed=fed)
+        return await _launch(spec, argv, run_id, fed=fed, one_stream=one_stream)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
@@ -308,7 +313,12 @@ async def launch(
 
 
 async def _launch(
-    spec: dict[str, Any], argv: tuple[str, ...], run_id: str, *, fed: bool
+    spec: dict[str, Any],
+    argv: tuple[str, ...],
+    run_id: str,
+    *,
+    fed: bool,
+    one_stream: bool,
 ) -> ProcessTree:
     pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
     ours, theirs = socket.socketpair()
@@ -321,7 +331,7 @@ async def _launch(
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
                     stdin=pipe if fed and not terminal else subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if terminal else pipe,
-                    stderr=pipe,
+                    stderr=subprocess.STDOUT if one_stream else pipe,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -377,6 +387,7 @@ async def run_process(
     terminal: WindowSize | None = None,
     epoch: str = "",
     umask: int | None = None,
+    one_stream: bool = False,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -387,7 +398,8 @@ async def run_process(
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
     one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
     None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
-    its own; what it shows there comes as `stdout`. While `on_output` waits, so does a process that
+    its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
+    the order in which it was written. While `on_output` waits, so does a process that
     fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
@@ -395,7 +407,11 @@ async def run_process(
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     spec["terminal"] = None if terminal is None else tuple(terminal)
-    tree = await launch(spec, tuple(argv), run_id, fed=feed is not None)
+    # What a program shows on its terminal is one stream as it is.
+    joins = one_stream and terminal is None
+    tree = await launch(
+        spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
+    )
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()

@@ -16,6 +16,7 @@ is not the end of its output.
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import select
@@ -214,11 +215,26 @@ def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> N
         os.chdir(spec["cwd"])  # type: ignore[arg-type]
         stage = "argv"
         argv: list[bytes] = spec["argv"]  # type: ignore[assignment]
-        os.execvpe(argv[0], argv, spec["env"])  # type: ignore[arg-type]
+        become(argv, spec["env"])  # type: ignore[arg-type]
     except OSError as error:
         os.write(errors, f"{stage} {error.errno}".encode())
     finally:
         os._exit(127)
+
+
+def become(argv: list[bytes], env: dict[bytes, bytes]) -> None:
+    """Execute as the C library's execvp does: what has no format of its own is a script of the shell's."""
+    if not argv[0]:  # of which Python would tell no errno
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    try:
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    folders = [] if b"/" in argv[0] else map(os.fsencode, os.get_exec_path(env))  # type: ignore[arg-type]
+    paths = (os.path.join(folder, argv[0]) for folder in folders)
+    script = next((path for path in paths if os.access(path, os.X_OK)), argv[0])
+    os.execve("/bin/sh", [b"sh", script, *argv[1:]], env)
 
 
 def read_spec(control: int) -> dict[str, object]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,8 @@ class Inputs(BaseModel):
     """Base of every kind's inputs: unknown fields are refused with their name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: Fields that say how a run is told, and not what it does: they make it no other run.
+    manner: ClassVar[frozenset[str]] = frozenset()
 
     def shown(self) -> dict[str, Any]:
         """The inputs as events and surfaces show them; override to leave secrets out."""
@@ -87,9 +89,12 @@ def encode_inputs(inputs: Inputs) -> bytes:
     return _encoded(inputs.model_dump(mode="json"), sort=False)
 
 
-def digest_inputs(kind: str, encoded: bytes) -> bytes:
-    """Same kind and same inputs, in whatever order, same digest (SHA-256)."""
-    canonical = _encoded(json.loads(encoded), sort=True)
+def digest_inputs(
+    kind: str, encoded: bytes, manner: frozenset[str] = frozenset()
+) -> bytes:
+    """Same kind and same inputs but for their `manner`, in whatever order: same digest (SHA-256)."""
+    told = json.loads(encoded)
+    canonical = _encoded({n: told[n] for n in told if n not in manner}, sort=True)
     return hashlib.sha256(kind.encode() + b"\0" + canonical).digest()
 
 

@@ -49,6 +49,7 @@ class StartProcess(Protocol):
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
         umask: int | None = None,
+        one_stream: bool = False,
     ) -> Awaitable[ProcessExited]: ...
 
 
@@ -127,6 +128,7 @@ class RunPrograms:
         on_stdout_end: Callable[[], None] = _unheard,
         terminal: WindowSize | None = None,
         on_shown: Callable[[bytes], None] = _unseen,
+        one_stream: bool = False,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises.
 
@@ -174,6 +176,7 @@ class RunPrograms:
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,
+                one_stream=one_stream,
             )
         await self.emit(exited)
         executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))

@@ -305,6 +305,7 @@ class Run:
         capture: bool = False,
         on_stdout: OnStdout | None = None,
         watch_progress: bool = False,
+        one_stream: bool = False,
     ) -> Executed:
         """Run a contained process; its output becomes the run's log, or with `capture` the answer.
 
@@ -315,7 +316,8 @@ class Run:
         the daemon's where that sent none. `clean`: a few variables of it only (PATH, HOME, LANG …) and the
         daemon's umask, for programs whose work is the kind's own and none of the caller's. ProcessFailed on
         a non-zero end unless `check` is off. With `watch_progress` what it prints like `42 %` or `n/m`
-        becomes the run's progress. When this returns, or raises, the whole process tree is gone.
+        becomes the run's progress. `one_stream`: as with `2>&1` both streams are stdout, in the order in which
+        they were written. When this returns, or raises, the whole process tree is gone.
         """
         await self.wait_slot()
         programs = await self._open_programs()
@@ -330,6 +332,7 @@ class Run:
             capture=capture,
             on_stdout=on_stdout,
             watch_progress=watch_progress,
+            one_stream=one_stream,
         )
         if isinstance(stdin, bytes):
             return await execute(feed=sends(stdin) if stdin else None)

@@ -224,7 +224,7 @@ class Submitter:
             run_id=request.run_id or self.new_run_id(),
             kind=kind.name,
             inputs=encoded,
-            digest=digest_inputs(kind.name, encoded),
+            digest=digest_inputs(kind.name, encoded, inputs.manner),
             shown=inputs.shown(),
             priority=int(request.priority),
             labels=request.labels,
