@@ -569,9 +569,34 @@ TESTED_MUTANTS = (
                 self._lost += self._size
                 self._pieces.clear()
                 self._size = 0
+                self._whole = False
         """,
         "",
         "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
+    ),
+    TestedMutant(
+        "a program begins with another size than was set before",
+        "Console.feed",
+        """
+            if self.size is not None:
+                program.resize(self.size)
+        """,
+        "",
+        "runs/test_screen.py::test_a_size_that_is_set_before_the_program_begins_is_its_size",
+    ),
+    TestedMutant(
+        "every place that a program saves is kept",
+        "Emulator._obey_short",
+        "del self._screen.savepoints[:-1]",
+        "",
+        "runs/test_emulator.py::test_nothing_that_is_written_grows_it",
+    ),
+    TestedMutant(
+        "a screen is asked for and what is on it follows",
+        "TerminalSession._show_screen",
+        "watch.forget()",
+        "",
+        "server/test_terminal.py::test_a_watch_goes_on_where_its_screen_ends",
     ),
     TestedMutant(
         "an input that a restart lost is repeated silently",

@@ -42,8 +42,9 @@ async def test_the_screen_is_that_of_the_moment_in_which_it_was_asked_for() -> N
 
         async with trio.open_nursery() as asking:
             asking.start_soon(take)
-            while not screen._asked:
-                await trio.lowlevel.checkpoint()
+            # A turn to begin, and one to ask.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
             screen.push(b" and after")
         assert "before" in taken[0]
         assert "after" not in taken[0]

@@ -196,6 +196,19 @@ async def test_a_slow_watcher_is_told_what_it_missed_and_shown_the_screen() -> N
             assert missed > 0
 
 
+async def test_a_watch_goes_on_where_its_screen_ends() -> None:
+    """PT-05: what is on it does not follow, for one who comes too late to get everything."""
+    async with open_run("deaf", watch_bytes=1000) as (house, address):
+        console_of(house).show(b"a" * 900)
+        console_of(house).show(b"b" * 900)
+        async with attached(address) as remote:
+            screen = await remote.receive()
+            assert isinstance(screen, Screen)
+            assert "bbb" in screen.text
+            console_of(house).show(b"next")
+            assert await remote.receive() == b"next"
+
+
 async def test_the_end_is_told() -> None:
     """PT-05: of the program, and of the daemon."""
     async with open_run() as (house, address), attached(address) as remote:
