@@ -110,10 +110,11 @@ def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
     assert shown["reason"] == "nobody reads its output"
 
 
-def test_what_an_encoding_cannot_say_is_escaped() -> None:
+def test_an_encoding_changes_nothing_of_what_a_program_wrote() -> None:
+    """PT-06: a pipe gets its bytes; the words of ours are escaped where they cannot be said."""
     ascii_ = {b"PYTHONIOENCODING": b"ascii"}
     done = shell(f"{PENSTOCK} run command --id u -- echo ü😀", ascii_)
-    assert (done.returncode, done.stdout) == (0, "\\u00fc\\ud83d\\ude00\n")
+    assert (done.returncode, done.stdout) == (0, "ü😀\n")
     told = shell(f"{PENSTOCK} events u --type log", ascii_).stdout
     assert json.loads(told)["event"]["text"] == "ü😀\n"
 

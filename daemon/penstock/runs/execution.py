@@ -149,7 +149,11 @@ async def open_execution(
 
 def _log_failure(run_id: str, error: BaseException) -> None:
     """An error of our own says all in its sentence; anybody else's comes with its traceback."""
-    trace = None if isinstance(error, PenstockError) else error
+    trace: BaseException | None = error
+    if isinstance(error, BaseExceptionGroup):
+        trace = error.split(PenstockError)[1]
+    elif isinstance(error, PenstockError):
+        trace = None
     log.warning("run %s failed: %s", run_id, describe(error), exc_info=trace)
 
 
