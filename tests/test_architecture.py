@@ -440,3 +440,13 @@ def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
     }
     allowed = {"concurrency/threads.py", "processes/process.py"}
     assert {name for name in asking if not name.startswith("cli/")} == allowed
+
+
+def test_no_two_classes_of_the_product_have_one_name() -> None:
+    """CC-06: whoever looks for a name finds one thing."""
+    where: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(name_of(path))
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}

@@ -15,10 +15,10 @@ from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
 from penstock.log.projections import AskView, RunView
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
-from penstock.runs.connected import NobodyReads, RunningProcess
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
+from penstock.runs.running_program import NobodyReads, RunningProcess
 from penstock.words.config import Budget, Config
 from penstock.words.display import plain_text
 from penstock.words.errors import (

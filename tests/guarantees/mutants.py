@@ -563,7 +563,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "who watches a terminal is waited for in memory",
-        "Watch.push",
+        "ConsoleWatch.push",
         """
             if self._size + len(data) > self._limit:
                 self._lost += self._size

@@ -22,6 +22,7 @@ from penstock.words.api import (
     RunsPage,
     RunSummary,
     Sent,
+    StdinReply,
     SubmitReply,
     SubmitRequest,
     TaskReply,
@@ -61,6 +62,7 @@ GOT: dict[type[Received], dict[str, Any]] = {
         **RUN, "task_id": "r", "status": "created", "websocket_url": "ws://h/ws/r",
     },
     CancelReceipt: {"run_id": "r", "outcome": "cancelled", "requested_at": AT},
+    StdinReply: {"run_id": "r", "bytes": 3, "open": True},
     HealthReply: {"status": "ok", "version": "1", "epoch": "e", "uptime": 1.5},
     replies.WhyReason: {"code": "slots", "text": "All slots are busy."},
     replies.WhyReply: {

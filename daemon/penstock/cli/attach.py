@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.attaching import attach_to
 from penstock.cli.options import run_argument
+from penstock.cli.raw_terminal import attach_to
 from penstock.cli.session import Session, pass_session
 from penstock.cli.terminal_run import at_terminal, conclude, read_keys
 from penstock.client import open_client

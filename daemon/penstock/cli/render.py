@@ -162,7 +162,7 @@ class OutputWriter:
             outlet.finish(line_end=line_end and outlet is self._last_shown)
 
 
-class Story:
+class StoryLines:
     """What happens in a run, in lines worth a person's time; `tell_end` tells how it ended.
 
     What its programs print is told line by line, however the pieces were cut.
@@ -200,7 +200,7 @@ class ProgressWriter:
 
     progress: Any
     task: Any
-    story: Story = field(default_factory=Story)
+    story: StoryLines = field(default_factory=StoryLines)
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         await trio.lowlevel.checkpoint()
@@ -244,7 +244,7 @@ async def open_writer(
                 progress, progress.add_task(neutralise(kind), total=1.0)
             )
     else:
-        yield PieceWriter(Story().tell_steps)
+        yield PieceWriter(StoryLines().tell_steps)
 
 
 def _lines(fact: Recorded, texts: list[str]) -> Piece | None:

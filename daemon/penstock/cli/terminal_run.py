@@ -9,13 +9,13 @@ from typing import Any
 
 import trio
 
-from penstock.cli.attaching import Parted, attach_to
 from penstock.cli.connect import open_daemon_for
 from penstock.cli.ending import tell_end
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import say
 from penstock.cli.own_terminal import has_terminal
 from penstock.cli.patience import tell_submitting
+from penstock.cli.raw_terminal import Parted, attach_to
 from penstock.cli.relay import write_live
 from penstock.cli.render import open_writer
 from penstock.cli.replies import receipt_line, tell_replayed

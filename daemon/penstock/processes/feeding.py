@@ -53,7 +53,7 @@ class PipeInput:
         return None
 
 
-class Terminal:
+class TerminalInput:
     """The master of a program's terminal: what is typed goes in, what is shown comes out.
 
     Closing it hangs up: the program's session gets SIGHUP, and reads and writes nothing any more.

@@ -26,7 +26,7 @@ from penstock.concurrency.threads import retry_threadless, run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
-from penstock.processes.feeding import Feed, PipeInput, ProgramInput, Terminal
+from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
 from penstock.processes.orphans import end_orphans
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.termination import KILL_SECONDS
@@ -81,7 +81,7 @@ class ProcessTree:
     sent: bool = False
     pending: bytes = b""
     #: That of a program which has one, once it has begun.
-    terminal: Terminal | None = None
+    terminal: TerminalInput | None = None
     #: Pids that were ended without the supervisor, after it was lost.
     orphans: tuple[int, ...] = ()
     #: Trio's time by which a tree that was asked to end counts as lost.
@@ -136,7 +136,7 @@ class ProcessTree:
         for level, kind, content in brought:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 master = int.from_bytes(content[:FD_BYTES], sys.byteorder)
-                self.terminal = Terminal(master)
+                self.terminal = TerminalInput(master)
         return data
 
     async def _hear(self, message: dict[str, Any], on_started: OnStarted) -> None:

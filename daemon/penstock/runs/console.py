@@ -15,7 +15,7 @@ import trio
 
 from penstock.processes.feeding import ProgramInput
 from penstock.processes.pseudoterminal import WindowSize
-from penstock.runs.connected import ProgramStdin
+from penstock.runs.running_program import ProgramStdin
 from penstock.runs.screen import KeptScreen
 from penstock.words.errors import Conflict, Refused
 
@@ -34,14 +34,14 @@ class Console:
         self.size = None if size is None else size.usable()
         self._watch_bytes = watch_bytes
         self._stdin = ProgramStdin()
-        self._watches: list[Watch] = []
+        self._watches: list[ConsoleWatch] = []
         self._taken = False
         #: None if there is no terminal.
         self.screen = None if self.size is None else KeptScreen(self.size)
         #: Has been watching since before the beginning, for the first who comes.
-        self._first: Watch | None = None
+        self._first: ConsoleWatch | None = None
         if self.size is not None:
-            self._first = Watch(watch_bytes, whole=True)
+            self._first = ConsoleWatch(watch_bytes, whole=True)
             self._watches.append(self._first)
         self._first_until: float | None = None
 
@@ -97,7 +97,7 @@ class Console:
             self._taken = False
 
     @contextmanager
-    def open_watch(self, *, first: bool = False) -> Iterator[Watch]:
+    def open_watch(self, *, first: bool = False) -> Iterator[ConsoleWatch]:
         """Watch what its terminal shows from now on. Refused if it has none.
 
         The `first` who comes, if it is soon, gets what it has shown, too: `whole` says so.
@@ -107,7 +107,7 @@ class Console:
         if first and self._first is not None:
             watch, self._first = self._first, None
         else:
-            watch = Watch(self._watch_bytes)
+            watch = ConsoleWatch(self._watch_bytes)
             self._watches.append(watch)
         if self._stdin.over:
             watch.end()
@@ -180,7 +180,7 @@ class Shown:
     lost: int = 0
 
 
-class Watch:
+class ConsoleWatch:
     """One who watches a terminal; who falls behind loses what waits for him, and is told how much."""
 
     def __init__(self, limit: int, *, whole: bool = False) -> None:

@@ -34,7 +34,6 @@ from penstock.processes.feeding import sends
 from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
-from penstock.runs.connected import RunningProcess, open_process
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
@@ -46,6 +45,7 @@ from penstock.runs.program import (
     output_pace,
 )
 from penstock.runs.reader import PatientReads
+from penstock.runs.running_program import RunningProcess, open_process
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (

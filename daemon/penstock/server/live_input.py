@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
-from penstock.runs.connected import NobodyReads
 from penstock.runs.console import ConsoleWriter
 from penstock.runs.control import Control
+from penstock.runs.running_program import NobodyReads
 from penstock.server.asgi import ASGI, Receive, Scope, Send, answer_early, answer_whole
 from penstock.server.http_answer import HttpAnswer, json_answer, problem_answer
 from penstock.server.routes import ROUTES, parse_query, run_id_of

@@ -20,9 +20,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.processes.pseudoterminal import WindowSize
-from penstock.runs.connected import NobodyReads
-from penstock.runs.console import Console, ConsoleWriter, Watch
+from penstock.runs.console import Console, ConsoleWatch, ConsoleWriter
 from penstock.runs.core import Core
+from penstock.runs.running_program import NobodyReads
 from penstock.server.close_codes import CODE_ENDED, CODE_STOPPING, error_code, short
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
@@ -140,7 +140,7 @@ class TerminalSession:
         failed.reraise()
         return ending
 
-    async def _show(self, console: Console, watch: Watch) -> str:
+    async def _show(self, console: Console, watch: ConsoleWatch) -> str:
         """Send what the terminal shows; why there is no more."""
         if watch.whole:
             await self._tell(screen="")
@@ -163,7 +163,7 @@ class TerminalSession:
                     shown.data[start : start + FRAME_BYTES]
                 )
 
-    async def _show_screen(self, console: Console, watch: Watch) -> None:
+    async def _show_screen(self, console: Console, watch: ConsoleWatch) -> None:
         assert console.screen is not None
         # At one moment: what waits is on the screen, and what comes is not.
         watch.forget()

@@ -89,18 +89,18 @@ def _remember_folders(
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", left)
     # Whoever took the id of a forgotten run has its folder too.
     db.execute(
-        "DELETE FROM meta WHERE name GLOB ?1 || '*' AND"
-        " substr(name, length(?1) + 1) IN (SELECT run_id FROM runs)",
-        (FOLDER_OF,),
+        "DELETE FROM meta WHERE name GLOB :folder || '*' AND"
+        " substr(name, length(:folder) + 1) IN (SELECT run_id FROM runs)",
+        {"folder": FOLDER_OF},
     )
     db.execute(
-        "DELETE FROM meta WHERE name IN (SELECT name FROM meta WHERE name GLOB ?1 || '*'"
-        " ORDER BY value DESC, name LIMIT -1 OFFSET ?2)",
-        (FOLDER_OF, MOST_FOLDERS),
+        "DELETE FROM meta WHERE name IN (SELECT name FROM meta WHERE name GLOB :folder || '*'"
+        " ORDER BY value DESC, name LIMIT -1 OFFSET :most)",
+        {"folder": FOLDER_OF, "most": MOST_FOLDERS},
     )
     found = db.execute(
-        "SELECT substr(name, length(?1) + 1) FROM meta WHERE name GLOB ?1 || '*' ORDER BY name",
-        (FOLDER_OF,),
+        "SELECT substr(name, length(:folder) + 1) FROM meta WHERE name GLOB :folder || '*' ORDER BY name",
+        {"folder": FOLDER_OF},
     )
     return tuple(run_id for (run_id,) in found)
 
