@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,17 @@ def test_a_prune_does_not_enter_what_is_mounted_and_comes_again_once_it_is_not(
     assert (last, last_code) == ('{"runs": [], "left": [], "damaged": []}', "0")
     assert not any(folder.exists() for folder in (deep.parents[1], over))
     assert (precious / "file").exists()
+
+
+def test_a_prune_does_not_wait_for_what_is_no_file(
+    penstock: Penstock, state: Path
+) -> None:
+    """RS-05: a FIFO among the logs of embedded daemons."""
+    old = fill_log(state / "embedded" / "old.db", "old")
+    new = fill_log(state / "embedded" / "new.db", "new", ended_at=datetime.now(UTC))
+    os.mkfifo(state / "embedded" / "pipe.db")
+    assert penstock("prune").exit_code == 0
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_the_log_of_an_embedded_daemon_is_as_old_as_its_newest_fact(

@@ -154,6 +154,7 @@ async def test_an_export_says_who_had_an_environment_and_not_what_it_held(
         async with open_sqlite(new, life=LIFE, run_blocking=threads(1)) as store:
             assert await store.surroundings("a") == Surroundings(None, 0o027)
             assert await store.surroundings("b") is None
+    assert audit_file(new).findings == []
 
 
 async def test_a_lost_environment_is_damage_and_no_empty_one(tmp_path: Path) -> None:

@@ -150,7 +150,8 @@ async def _prune(
 
 
 def _embedded(paths: Paths) -> list[Path]:
-    return sorted(paths.embedded.glob("*.db"))
+    # To open what is no file, a FIFO above all, might wait for ever.
+    return sorted(file for file in paths.embedded.glob("*.db") if file.is_file())
 
 
 def newest_moment(file: Path) -> datetime:

@@ -27,8 +27,9 @@ _UNUSED = "key NOT IN (SELECT environment FROM callers WHERE environment IS NOT 
 #: environments are kept that no run has.
 LOST_ENVIRONMENTS = (
     "SELECT coalesce(run_id, ''), coalesce(last_position, 0) FROM callers"
-    " LEFT JOIN runs ON runs.key = run WHERE runs.key IS NULL"
-    " OR environment NOT IN (SELECT key FROM environments)"
+    # NULL is not in a table without rows either.
+    " LEFT JOIN runs ON runs.key = run WHERE runs.key IS NULL OR environment IS NOT NULL"
+    " AND environment NOT IN (SELECT key FROM environments)"
 )
 COUNT_UNUSED = f"SELECT count(*) FROM environments WHERE {_UNUSED}"
 
