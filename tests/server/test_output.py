@@ -61,6 +61,18 @@ async def test_the_end_can_be_asked_for_in_lines_and_in_bytes() -> None:
             assert answer.content == data, query
 
 
+@pytest.mark.parametrize("query", ["", "&follow=1", "&tail=1"])
+async def test_a_place_that_the_log_does_not_reach_is_a_problem(query: str) -> None:
+    """EV-13: the log was put back; an answer without a byte would look like an end."""
+    async with open_house() as house, house.http() as client:
+        last = await printed(house)
+        beyond = last.position + 1
+        answer = await client.get(f"/runs/a/output?after={beyond}{query}")
+        assert answer.status_code == 409
+        assert answer.json()["type"].endswith("put-back")
+        assert f"ends at position {last.position}" in answer.json()["detail"]
+
+
 async def test_what_is_no_longer_kept_is_told_in_the_head() -> None:
     """PT-04: and never among the bytes."""
     async with open_house() as house, house.http() as client:

@@ -136,7 +136,7 @@ ROUTES: tuple[Route, ...] = (
             Query("bytes", "Only the last bytes, at most so many", "integer", least=1),
             _AFTER, Query("follow", "Go on until the run has ended", "flag", default=False), _OVERFLOW,
         ),
-        errors=(404,),
+        errors=(404, 409),
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(

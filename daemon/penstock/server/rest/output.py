@@ -28,7 +28,7 @@ from penstock.server.stream_writer import (
     SubscribeRequest,
     open_stream,
 )
-from penstock.words.errors import Refused
+from penstock.words.errors import PutBack, Refused
 from penstock.words.events import Log
 from penstock.words.printed import bytes_of, size_of
 
@@ -102,11 +102,12 @@ class _WantedOutput:
 
 
 async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
-    """What a call asks for. RunNotFound, Refused."""
+    """What a call asks for. RunNotFound, Refused, PutBack."""
     stream, after = call.query["stream"], call.query["after"] or 0
     if stream not in OUTPUTS:
         raise Refused("stream", f"must be one of {', '.join(OUTPUTS)}")
     view = await core.reader.view(call.run_id)
+    await _check_place(core, after)
     head, survey, tail = view.position, _Survey(), None
     lines, most = call.query["tail"], core.config.page_bytes
     most = min(most, call.query["bytes"] or most)
@@ -127,6 +128,16 @@ async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
             for piece in pieces:
                 survey.add(piece)
     return _WantedOutput(view.run_id, stream, after, head, survey, tail)
+
+
+async def _check_place(core: Core, after: int) -> None:
+    """PutBack if the log does not reach this position: nothing would come, for ever."""
+    head = (await core.store.bounds()).head
+    if after > head:
+        raise PutBack(
+            f"the log ends at position {head}, before {after}: it was put back, or is another one;"
+            " read the output from its beginning"
+        )
 
 
 @dataclass(slots=True)
