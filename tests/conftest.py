@@ -44,6 +44,9 @@ def interrupts() -> None:
     """Ctrl-C works here and in all children, also when pytest was started by `&`, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # `nohup` wants it ignored here, and not by what the tests start: a handler is not handed on.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

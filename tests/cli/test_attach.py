@@ -38,8 +38,6 @@ class Person:
     def __init__(self, args: tuple[str, ...], environ: Mapping[str, str]) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            # Tests that `nohup` started would hand on that it is ignored.
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             env = {**environ, "PS1": PROMPT, "TERM": "xterm-256color"}
             os.execve(PENSTOCK[0], [*PENSTOCK, *args], env)
         self.seen = ""

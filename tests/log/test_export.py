@@ -122,7 +122,12 @@ async def test_a_damaged_export_is_refused_whole(tmp_path: Path) -> None:
         text.replace(b'"table":"runs"', b'"table":"other"', 1),
         b"".join([lines[0], *lines[2:]]),
         text + lines[-1],
+        text.replace(b'"position":2,', b'"position":NaN,', 1),
+        text.replace(b'"position":2,', b'"position":2.5,', 1),
+        text.replace(b'"priority":20,', b'"priority":"x",', 1),
+        text.replace(b'"state":"queued"', b'"state":"zorg"', 1),
     ):
+        assert damaged != text
         with pytest.raises(Refused):
             import_file(new, io.BytesIO(damaged))
     assert import_file(new, io.BytesIO(text)) > 0

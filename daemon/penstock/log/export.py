@@ -32,6 +32,7 @@ from penstock.log.sqlite.rows import (
 from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
 from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
+from penstock.words.lifecycle import STATES
 
 # What a line of an export may be, all of it somebody's mistake and none of it ours: no JSON, JSON too
 # deep to read, of other members, of other types, of numbers that no column holds.
@@ -40,6 +41,12 @@ _DAMAGE = (
     sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError,
     LogDamaged,
 )  # fmt: skip
+
+#: What SQLite may hold in a column that is declared so.
+_STORED_AS = {
+    "INTEGER": {"integer", "null"}, "REAL": {"real", "integer", "null"}, "TEXT": {"text", "null"},
+    "BLOB": {"blob", "null"},
+}  # fmt: skip
 
 _FORMAT = "penstock-log"
 _TABLES = {
@@ -158,8 +165,17 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
 
 
 def _check_read(db: sqlite3.Connection) -> None:
-    """LogDamaged unless what was written can be read: columns of a database take any value."""
+    """LogDamaged, Refused unless what was written can be read: columns take any value."""
     find_meta(db)
+    for table in _TABLES:
+        for _, name, declared, *_ in db.execute(f"PRAGMA table_info({table})"):
+            kinds = _STORED_AS.get(declared)
+            sql = f"SELECT DISTINCT typeof({name}) FROM {table}"
+            if kinds and (odd := {kind for (kind,) in db.execute(sql)} - kinds):
+                raise Refused("import", f"has {odd.pop()} for {name} in {table}")
+    for (state,) in db.execute("SELECT DISTINCT state FROM runs WHERE key > 0"):
+        if state not in STATES:
+            raise Refused("import", f"has a run in the unknown state {state!r}")
     for columns in db.execute(SELECT_RUNS):
         load_head(db, run_row(columns).run_id)
 
@@ -181,11 +197,16 @@ def _read_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of the events; those of other tables, which come first, are written on the way."""
     for line in source:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_refuse_constant)
         if "table" in data:
             _insert(db, data["table"], data["row"])
         else:
             yield _event_row(db, data, line)
+
+
+def _refuse_constant(name: str) -> float:
+    """NaN and the infinities are no JSON, and NaN would be taken for no number at all."""
+    raise ValueError(f"{name} is no number")
 
 
 def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
@@ -208,6 +229,8 @@ def _event_row(
     # The fact byte for byte: quotes within the texts before it are escaped, so this is its start.
     body = line.rstrip().split(b',"event":', 1)[1][:-1]
     cause = data["causation_id"]
+    if type(data["position"]) is not int or type(data["sequence"]) is not int:
+        raise Refused("import", "has an event whose place is no whole number")
     columns = (
         data["position"], found[0], data["sequence"], UUID(data["event_id"]).bytes,
         to_micros(datetime.fromisoformat(data["at"])), data["event"]["type"],
