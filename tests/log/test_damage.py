@@ -345,6 +345,21 @@ async def test_a_fifo_in_the_place_of_the_log_is_refused_at_once(
             pass
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["a log", "nothing"])
+async def test_a_link_in_the_place_of_the_log_is_refused(
+    tmp_path: Path, there: bool
+) -> None:
+    """ST-07: to a log elsewhere, or to nothing, where a new one would take its place."""
+    elsewhere = tmp_path / "elsewhere.db"
+    if there:
+        await fill(elsewhere)
+    (tmp_path / "p.db").symlink_to(elsewhere)
+    with pytest.raises(StartRefused, match="is a link"):
+        async with opened(tmp_path / "p.db"):
+            pass
+    assert elsewhere.exists() == there
+
+
 def test_a_lock_that_is_a_link_is_refused_and_what_it_names_left_alone(
     tmp_path: Path,
 ) -> None:

@@ -95,6 +95,12 @@ def test_the_mark_of_a_log_is_never_where_the_log_is() -> None:
     assert other != mark
 
 
+def test_a_folder_whose_name_is_no_text_has_a_mark_too() -> None:
+    """ER-02: such a name is a folder as any other."""
+    folder = Path(os.fsdecode(b"/there/\xff"))
+    assert find_paths({"HOME": "/home/me"}, state_dir=folder).mark.suffix == ".mark"
+
+
 def test_a_configured_state_folder_never_shares_a_socket_with_another() -> None:
     environ = {"HOME": "/h", "XDG_RUNTIME_DIR": "/r"}
     assert find_paths(environ, state_dir=Path("/a")).socket == Path(

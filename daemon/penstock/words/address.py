@@ -337,7 +337,7 @@ def file_stem(run_id: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
 def _given(environ: Mapping[str, str], name: str) -> Path | None:

@@ -279,6 +279,12 @@ def _check_place(path: Path) -> None:
             f"the database {path} lies on a network file system ({kind})"
         )
     for file in (path, *(path.with_name(path.name + end) for end in _BESIDE)):
+        if file.is_symlink():
+            # SQLite writes beside what it leads to, where nobody looks for what was removed.
+            raise StartRefused(
+                f"the database {path} cannot be used: {file} is a link; name the folder that it"
+                " leads to as the state folder"
+            )
         # A FIFO in the place of a log reads as a disk that fails for ever.
         if file.exists() and not file.is_file():
             raise StartRefused(f"the database {path} cannot be used: {file} is no file")
@@ -286,7 +292,8 @@ def _check_place(path: Path) -> None:
     if not path.exists() and log.exists():
         # SQLite would play the old log into a new file.
         raise StartRefused(
-            f"the database {path} is missing, but its log {log} is there"
+            f"the database {path} is missing, but its log {log} is there: put the database back,"
+            f" or move {log} away for a new one"
         )
 
 
