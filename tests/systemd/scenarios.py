@@ -157,6 +157,8 @@ def cold_request() -> dict[str, Any]:
     systemctl("stop", "penstock.service")
     seen = {"before": shown("ActiveState"), "place kept": Path(f"/run/user/{os.getuid()}/penstock/daemon.sock").is_socket()}  # fmt: skip
     seen["status"] = Request().status()
+    # It may answer a moment before the manager has read that it is ready.
+    until(lambda: shown("ActiveState") == "active", "the start")
     seen["after"] = shown("ActiveState")
     seen["list"] = penstock("list", "--json")
     return seen
