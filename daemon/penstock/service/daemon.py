@@ -52,7 +52,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
-    from penstock.llm.daemon import DaemonModels
+    from penstock.llm.models import DaemonModels
     from penstock.server.health import HealthOf
     from penstock.server.routes import Handler
 

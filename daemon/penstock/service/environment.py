@@ -38,7 +38,7 @@ from penstock.words.inherited import passed_on
 from penstock.words.values import new_run_id, utc_now
 
 if TYPE_CHECKING:
-    from penstock.llm.daemon import DaemonModels
+    from penstock.llm.models import DaemonModels
 
 log = logging.getLogger("penstock")
 
@@ -106,8 +106,7 @@ async def open_daemon_models(
         yield None
         return
     # Imported late: most commands never ask a model.
-    from penstock.llm.daemon import make_daemon_models
-    from penstock.llm.models import check, open_models
+    from penstock.llm.models import check, make_daemon_models, open_models
 
     async with open_models(config.models, environ) as chain:
         if chain is not None and must_answer:
