@@ -140,7 +140,7 @@ HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "quart
 LIGHT = [
     "penstock.words.errors",
     "penstock.words.problems",
-    "penstock.words.ends",
+    "penstock.words.terminal_types",
     "penstock.words.address",
     "penstock.words.config_sources",
     "penstock.words.holder",

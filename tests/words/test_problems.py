@@ -11,7 +11,7 @@ import pytest
 from penstock.words import errors
 from penstock.words.api import Problem, problem_of
 from penstock.words.errors import PenstockError, Refused, TooLarge
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock.words.problems import (
     OWN_MEMBERS,
     PROBLEMS,

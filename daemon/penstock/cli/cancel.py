@@ -11,7 +11,7 @@ from penstock.cli.output import emit, show_line
 from penstock.cli.replies import is_in_doubt, receipt_line
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -18,7 +18,7 @@ from penstock import __version__
 from penstock.cli.session import Session
 from penstock.unforeseen import guarded, let_go, open_streams, tell_unforeseen
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES, RUN_VERBS, Exit, in_a_line
+from penstock.words.exit_codes import CODES, RUN_VERBS, Exit, in_a_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -7,7 +7,6 @@ from typing import Any
 import click
 import trio
 
-from penstock.cli.ending import failure_json, tell_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -17,9 +16,10 @@ from penstock.cli.patience import open_telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import PieceWriter
 from penstock.cli.replies import say_output_tail
+from penstock.cli.run_end import failure_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
+from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 from penstock.words.problems import exit_code_of
 from penstock.words.run_exit import exit_json
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.words.address import Address
-from penstock.words.ends import TERMINAL_TYPES
 from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack, Refused
 from penstock.words.problems import error_of
+from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: One event may have 8 MiB of text, and JSON escapes may double it.
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024

@@ -29,7 +29,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
-from penstock.runs.gauges import Gauges
+from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
 from penstock.runs.preemptor import Preemptor
@@ -38,7 +38,6 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
-from penstock.runs.statistics import QueueStatistics, take_statistics
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable

@@ -22,12 +22,12 @@ import trio
 from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
+from penstock.log.put_back import one_broken_store, watching
 from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.log.sqlite.window import WindowLimits
-from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.runs.stop import Stop

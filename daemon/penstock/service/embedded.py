@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from penstock.log.put_back import one_broken_store
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.watching import one_broken_store
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
 from penstock.service.daemon import open_servers, open_stored_core

@@ -34,7 +34,7 @@ from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
-from penstock.words.inherited import passed_on
+from penstock.words.surroundings import passed_on
 from penstock.words.values import new_run_id, utc_now
 
 if TYPE_CHECKING:
