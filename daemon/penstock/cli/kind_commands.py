@@ -190,29 +190,34 @@ def _command_of(
     )
 
 
+def _program_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The parameters of the kind `command`: the program, and what it has for input."""
+    for parameter in (
+        click.option(
+            "--tty",
+            is_flag=True,
+            help="Give the program a terminal; see `penstock attach`.",
+        ),
+        click.option(
+            "--stdin",
+            type=click.Choice(["open", "none"]),
+            help="Whether the program has an input; see `penstock send`."
+            "  [default: run: what is piped in; submit: none]",
+        ),
+        click.option(
+            "--shell", metavar="LINE", help="Give this line to /bin/sh instead."
+        ),
+        click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]..."),
+    ):
+        command = parameter(command)
+    return command
+
+
 def _command_of_programs(execute: Execute) -> click.Command:
     """The command of the kind `command`, whose flags end where the program begins."""
 
-    @click.command(
-        "command",
-        context_settings={
-            "ignore_unknown_options": False,
-            "allow_interspersed_args": False,
-        },
-    )
-    @click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]...")
-    @click.option("--shell", metavar="LINE", help="Give this line to /bin/sh instead.")
-    @click.option(
-        "--stdin",
-        type=click.Choice(["open", "none"]),
-        help="Whether the program has an input; see `penstock send`."
-        "  [default: run: what is piped in; submit: none]",
-    )
-    @click.option(
-        "--tty",
-        is_flag=True,
-        help="Give the program a terminal; see `penstock attach`.",
-    )
+    @click.command("command", context_settings={"allow_interspersed_args": False})
+    @_program_options
     @common_options
     @click.pass_context
     def command(

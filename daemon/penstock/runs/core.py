@@ -200,6 +200,19 @@ def _make_core(
     reader = Reader(store, table.views, table.terms)
     retention = _make_retention(config, store, recorder, table.bus, environment)
     queue = QueueControl(table, recorder, config.groups, now)
+    submitter = Submitter(
+        config,
+        kinds,
+        recorder,
+        reader,
+        _make_admission(config, table, stop),
+        stop,
+        now=now,
+        new_run_id=environment.new_run_id,
+        obstacle=retention.obstacle,
+        drained=queue.drained,
+        has_models=environment.models is not None,
+    )
     return Core(
         config=config,
         kinds=kinds,
@@ -213,19 +226,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
-        submitter=Submitter(
-            config,
-            kinds,
-            recorder,
-            reader,
-            _make_admission(config, table, stop),
-            stop,
-            now=now,
-            new_run_id=environment.new_run_id,
-            obstacle=retention.obstacle,
-            drained=queue.drained,
-            has_models=environment.models is not None,
-        ),
+        submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
     )
 

@@ -66,31 +66,29 @@ def real_environment(
         epoch=epoch,
         now=utc_now,
     )
-    executor = Executor(
-        start_process=start,
-        environ={**passed_on(environ), "PENSTOCK_URL": url},
-        home=Path.home(),
-    )
-
-    async def free_bytes() -> int:
-        found = await run_in_thread(os.statvfs, paths.state)
-        return found.f_bavail * found.f_frsize
+    inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 
     return Environment(
         now=utc_now,
         steady=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
         new_run_id=new_run_id,
-        executor=executor,
+        executor=Executor(start, inherited, Path.home()),
         workspace_of=paths.workspace,
         make_folder=make_folder,
         remove_folder=remove_folder,
-        free_bytes=free_bytes,
+        free_bytes=partial(free_bytes, paths.state),
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
         redact=redact,
         held_back=held_back,
     )
+
+
+async def free_bytes(folder: Path) -> int:
+    """Bytes that may still be written where this folder is."""
+    found = await run_in_thread(os.statvfs, folder)
+    return found.f_bavail * found.f_frsize
 
 
 @asynccontextmanager

@@ -91,27 +91,7 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         return dict(from_json(page))
 
     async def read_output(args: a.ReadOutput, _caller: Caller) -> dict[str, Any]:
-        view = await core.reader.view(args.run_id)
-        newest = await newest_output(
-            partial(core.store.read, view.run_id, types=LOG_TYPES),
-            view.position,
-            lines=args.tail,
-            most_bytes=a.TAIL_BYTES,
-            after=args.after,
-            streams=OUTPUT_STREAMS[args.stream],
-        )
-        some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
-        lines = some.shown(args.tail, a.LONGEST_LINE)
-        printed = a.Printed(
-            run_id=view.run_id,
-            state=str(view.state),
-            text="".join(f"{line}\n" for line in lines),
-            lines=len(lines),
-            earlier=some.earlier,
-            missing_bytes=some.missing,
-            next=view.position,
-        )
-        return printed.model_dump(mode="json")
+        return (await _newest_output(core, args)).model_dump(mode="json")
 
     return {
         "get_run": get_run,
@@ -119,6 +99,30 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         "read_events": read_events,
         "read_output": read_output,
     }
+
+
+async def _newest_output(core: Core, args: a.ReadOutput) -> a.Printed:
+    """The end of what a run printed, as much of it as an agent is given at once."""
+    view = await core.reader.view(args.run_id)
+    newest = await newest_output(
+        partial(core.store.read, view.run_id, types=LOG_TYPES),
+        view.position,
+        lines=args.tail,
+        most_bytes=a.TAIL_BYTES,
+        after=args.after,
+        streams=OUTPUT_STREAMS[args.stream],
+    )
+    some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
+    lines = some.shown(args.tail, a.LONGEST_LINE)
+    return a.Printed(
+        run_id=view.run_id,
+        state=str(view.state),
+        text="".join(f"{line}\n" for line in lines),
+        lines=len(lines),
+        earlier=some.earlier,
+        missing_bytes=some.missing,
+        next=view.position,
+    )
 
 
 def _control_calls(core: Core) -> dict[str, ToolCall]:
