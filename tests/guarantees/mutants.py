@@ -1182,11 +1182,11 @@ TESTED_MUTANTS = (
         "LogReader._go_back",
         """
             if self.cursor.given:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         """
             if False:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         "client/test_log_reader.py::"
         "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
