@@ -15,14 +15,10 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.asks import close_asks, open_ask
 from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.transaction import (
-    RunHead,
-    Transaction,
-    check_move,
-    close_asks,
-    open_ask,
-)
+from penstock.log.sqlite.run_head import RunHead, check_move
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import (
     CancelAnswer,
     Complete,
