@@ -19,9 +19,9 @@ from penstock.cli.render import PieceWriter
 from penstock.cli.replies import say_output_tail
 from penstock.cli.run_end import failure_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
-from penstock.words.problems import exit_code_of
 from penstock.words.run_exit import exit_json
 
 

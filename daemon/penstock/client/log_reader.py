@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.words.address import Address
+from penstock.words.error_codes import error_of
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused, put_back
-from penstock.words.problems import error_of
 from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: One event may have 8 MiB of text, and JSON escapes may double it.

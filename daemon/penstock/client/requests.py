@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from penstock.words.address import Address
+from penstock.words.error_codes import error_of
 from penstock.words.errors import DaemonUnreachable, put_back
-from penstock.words.problems import error_of
 
 R = TypeVar("R")
 

@@ -35,8 +35,9 @@ from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
-from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.execution import Execution, describe
 from penstock.runs.kind import Kind
+from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
     Executor,

@@ -22,10 +22,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from penstock.words.error_codes import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
-from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.run_exit import ExitFrom
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
