@@ -216,7 +216,7 @@ class Stage:
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel and wait for the receipt; what it calls gone must be, with all that is below it."""
         receipt = await self.core.control.cancel(run_id, reason, wait=True)
-        if receipt.gone_at is None:
+        if not receipt.proves_end:
             return
         for alive in self.processes.alive.values():
             if alive == run_id or alive.startswith(f"{run_id}."):

@@ -16,12 +16,13 @@ from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import open_telling, tell_submitting
 from penstock.cli.relay import write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
-from penstock.cli.replies import receipt_line, tell_replayed
+from penstock.cli.replies import tell_replayed
 from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
 from penstock.client.surroundings import with_caller
+from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
 

@@ -182,9 +182,14 @@ class CancelReceipt(Received):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
     @property
+    def proves_end(self) -> bool:
+        """Whether it is proven that nothing of the run is left."""
+        return self.gone_at is not None
+
+    @property
     def under_way(self) -> bool:
         """Whether the run is still being ended, as far as this receipt knows."""
-        return self.outcome == "cancelled" and self.gone_at is None
+        return self.outcome == "cancelled" and not self.proves_end
 
 
 class StdinReply(Received):

@@ -27,6 +27,7 @@ from penstock.log.writes import (
     Release,
     RequestCancel,
 )
+from penstock.words.cancel_receipt import left_of
 from penstock.words.errors import Conflict, Refused
 from penstock.words.events import (
     DAEMON_STREAM,
@@ -305,7 +306,7 @@ def _left_by(write: Release) -> str | None:
 
     The receipts to come speak of them too.
     """
-    if write.receipt is None or not write.receipt["survivors"]:
+    if write.receipt is None or not left_of(write.receipt):
         return None
     return to_json({"left": dict(write.receipt)})
 
