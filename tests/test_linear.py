@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from penstock.kinds.coding.names import names_of
 from penstock.kinds.llms_txt.classify import Placed, glance
 from penstock.kinds.llms_txt.describe import describe
+from penstock.kinds.llms_txt.formats import quote_file
 from penstock.kinds.llms_txt.markup import (
     cut_comments,
     first_sentence,
@@ -28,7 +29,6 @@ from penstock.kinds.llms_txt.markup import (
 from penstock.kinds.llms_txt.metadata import read_one
 from penstock.kinds.llms_txt.outline import read_readme
 from penstock.kinds.llms_txt.source_tree import File, decode
-from penstock.kinds.llms_txt.texts import quote_file
 from penstock.llm.token_estimate import estimate
 from penstock.words.display import plain_text
 from penstock.words.text import neutralise

@@ -11,12 +11,12 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import Glance, Placed, glance
 from penstock.kinds.llms_txt.describe import Described, describe
+from penstock.kinds.llms_txt.formats import Room, quote_file
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.outline import Readme, read_readme
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
 from penstock.kinds.llms_txt.source_tree import File, read_text
-from penstock.kinds.llms_txt.texts import Room, quote_file
 
 #: Bytes of a document's beginning that hold its heading and first paragraph.
 HEAD_BYTES = 64 * 1024

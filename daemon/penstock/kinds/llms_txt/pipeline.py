@@ -18,10 +18,10 @@ from penstock.kinds.atomic import AtomicFile, open_atomic
 from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.confined_reading import ask_quote
+from penstock.kinds.llms_txt.formats import FullText, render_head, render_llms_txt
 from penstock.kinds.llms_txt.outline import Outline
 from penstock.kinds.llms_txt.source import check_absolute, fetch_tree, parse_source
 from penstock.kinds.llms_txt.source_tree import SourceTree
-from penstock.kinds.llms_txt.texts import FullText, render_head, render_llms_txt
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.kinds.strangers import read_confined
 from penstock.pipeline import Inputs, Kind, Output, Run
