@@ -32,6 +32,7 @@ from fakes.agents import (
     every_loop,
     run,
     start,
+    told_by,
 )
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
@@ -81,7 +82,7 @@ def test_an_agent_drives_runs_through_its_pipe(
                 done = await client.call_tool(
                     "wait_run", waiting, progress_callback=hear
                 )
-                assert done.structured_content["state"] == "completed"
+                assert told_by(done)["state"] == "completed"
                 assert "running" in heard
                 mine = await call(client, "get_run", run_id=run_id)
                 assert mine == await call(direct, "get_run", run_id=run_id)
