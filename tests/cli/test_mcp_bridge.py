@@ -192,12 +192,17 @@ def test_a_daemon_that_has_its_lock_and_does_not_listen_yet_is_waited_for(
             agent.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
             agent.stdin.flush()
             # It looks again and again: nothing tells when it has looked first.
-            looked = threading.Timer(0.5, lambda: (listener.bind(str(socket)), listener.listen()))  # fmt: skip
+            looked = threading.Timer(0.5, listen, (listener, str(socket)))
             looked.start()
             assert b"POST /mcp" in first_request(listener, looked)
             agent.send_signal(signal.SIGTERM)
             assert agent.wait(20) == 0
     assert not (state / "embedded").exists()
+
+
+def listen(listener: Socket, path: str) -> None:
+    listener.bind(path)
+    listener.listen()
 
 
 @contextmanager

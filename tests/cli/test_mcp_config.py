@@ -17,7 +17,7 @@ from penstock.words.errors import Refused
 
 LAUNCH = Launch("/opt/it's here/penstock", ("mcp",), {"XDG_STATE_HOME": '/a "b"'})
 PORT = Port("http://127.0.0.1:9876/mcp", "/opt/penstock token header")
-WAYS = {"stdio": LAUNCH, "http": PORT}
+WAYS: dict[str, Launch | Port] = {"stdio": LAUNCH, "http": PORT}
 every_host = pytest.mark.parametrize("host", sorted(HOSTS))
 every_way = pytest.mark.parametrize("way", sorted(WAYS))
 

@@ -168,17 +168,31 @@ async def find_daemon(session: Session) -> Address | None:
     while True:
         try:
             address = session.address()
-            if address.socket is not None:
-                stream = await trio.open_unix_socket(address.socket)
-                await stream.aclose()
+            await _knock(address)
             return address
-        except (DaemonUnreachable, OSError) as error:
+        except DaemonUnreachable:
             held = read_holder(session.paths().lock) is not None
             if not held and not session.named:
                 return None
             if not held or trio.current_time() > deadline:
-                raise DaemonUnreachable(str(error)) from None
+                raise
         await trio.sleep(LOOK_SECONDS)
+
+
+async def _knock(address: Address) -> None:
+    """Whether somebody listens at a socket of ours; DaemonUnreachable if not."""
+    import trio
+
+    from penstock.client.requests import not_there
+
+    if address.socket is None:
+        await trio.lowlevel.checkpoint()
+        return
+    try:
+        stream = await trio.open_unix_socket(address.socket)
+    except OSError:
+        raise not_there(address) from None
+    await stream.aclose()
 
 
 def launch_of(session: Session) -> Launch:

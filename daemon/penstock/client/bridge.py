@@ -27,7 +27,7 @@ from penstock.client.messages import (
 )
 from penstock.client.requests import CONNECT_SECONDS, OnServer, unheard
 from penstock.words.address import Address
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
 
 if TYPE_CHECKING:
     import httpx

@@ -191,10 +191,11 @@ class OneTask(Arguments):
 
 
 class Printed(BaseModel):
-    """The last lines that a run printed; the lines themselves are told beside it, as they are."""
+    """The last lines that a run printed, as a person would see them, without colours."""
 
     run_id: str
     state: str
+    text: str
     #: How many lines there are.
     lines: int
     #: Whether it printed more before these lines; a larger `tail` shows it.

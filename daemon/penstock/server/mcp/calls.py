@@ -22,7 +22,6 @@ from penstock.server.events_page import read_page
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.kind_tools import misfits_of_inputs
 from penstock.server.mcp.misfits import Misfits
-from penstock.server.mcp.results import APART
 from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
@@ -98,27 +97,7 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         return dict(from_json(page))
 
     async def read_output(args: a.ReadOutput, _caller: Caller) -> dict[str, Any]:
-        view = await core.reader.view(args.run_id)
-        newest = await newest_output(
-            partial(core.store.read, view.run_id, types=LOG_TYPES),
-            view.position,
-            lines=args.tail,
-            most_bytes=a.TAIL_BYTES,
-            after=args.after,
-            streams=OUTPUT_STREAMS[args.stream],
-        )
-        some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
-        lines = some.shown(args.tail, a.LONGEST_LINE)
-        printed = a.Printed(
-            run_id=view.run_id,
-            state=str(view.state),
-            lines=len(lines),
-            earlier=some.earlier,
-            missing_bytes=some.missing,
-            next=view.position,
-        )
-        text = "".join(f"{line}\n" for line in lines)
-        return {**printed.model_dump(mode="json"), APART: text}
+        return (await _newest_output(core, args)).model_dump(mode="json")
 
     return {
         "get_run": get_run,
@@ -126,6 +105,30 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         "read_events": read_events,
         "read_output": read_output,
     }
+
+
+async def _newest_output(core: Core, args: a.ReadOutput) -> a.Printed:
+    """The end of what a run printed, as much of it as an agent is given at once."""
+    view = await core.reader.view(args.run_id)
+    newest = await newest_output(
+        partial(core.store.read, view.run_id, types=LOG_TYPES),
+        view.position,
+        lines=args.tail,
+        most_bytes=a.TAIL_BYTES,
+        after=args.after,
+        streams=OUTPUT_STREAMS[args.stream],
+    )
+    some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
+    lines = some.shown(args.tail, a.LONGEST_LINE)
+    return a.Printed(
+        run_id=view.run_id,
+        state=str(view.state),
+        text="".join(f"{line}\n" for line in lines),
+        lines=len(lines),
+        earlier=some.earlier,
+        missing_bytes=some.missing,
+        next=view.position,
+    )
 
 
 def _control_calls(core: Core) -> dict[str, ToolCall]:

@@ -31,8 +31,8 @@ from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
+from penstock.words.error_codes import row_of
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.problems import row_of
 from penstock.words.surroundings import CALLER_IN_META, Surroundings
 
 Context = ServerRequestContext[Any, Any]
