@@ -376,12 +376,8 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-_PRIORITY_SCHEMA = {
-    "anyOf": [
-        {"enum": [p.name for p in Priority]},
-        {"enum": [p.value for p in Priority]},
-    ]
-}
+#: Their numbers are taken too; makers of clients and of models want one type.
+_PRIORITY_SCHEMA = {"type": "string", "enum": [p.name for p in Priority]}
 PriorityName = Annotated[
     Priority,
     BeforeValidator(_priority),
