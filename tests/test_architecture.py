@@ -59,7 +59,6 @@ MAY_SLEEP = {
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
-    ("runs/artifact_writer.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
         "runs/retention.py",
