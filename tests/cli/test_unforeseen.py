@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fakes.real_daemon import RealDaemon
 from penstock.unforeseen import guarded
 
 pytestmark = pytest.mark.slow
@@ -99,6 +101,30 @@ def test_no_stream_need_be_open() -> None:
     assert shell(f"{TUI} <&- >&- 2>&-").returncode == 2
 
 
+@pytest.mark.parametrize("verb", ["submit command", "run command --detach", "retry a"])
+def test_nothing_is_started_that_a_closed_stdout_would_not_name(
+    real_daemon: RealDaemon, verb: str
+) -> None:
+    """CL-01: one that finds no room in the end is named on stderr."""
+    shell(f"{PENSTOCK} submit command --id a -- true")
+    program = "" if verb == "retry a" else " -- true"
+    done = shell(f"{PENSTOCK} {verb}{program} >&-")
+    assert done.returncode == (125 if verb.startswith("run") else 70)
+    assert "stdout cannot be written: Bad file descriptor" in done.stderr
+    assert [run["run_id"] for run in listed()] == ["a"]
+    for flag in ("", " --json"):
+        full = shell(f"{PENSTOCK} {verb}{flag}{program} > /dev/full")
+        assert full.returncode == done.returncode
+        newest = listed()[0]["run_id"]
+        assert f"the run {newest} was started all the same" in full.stderr
+
+
+def listed() -> list[dict[str, Any]]:
+    """The runs, newest first."""
+    lines = shell(f"{PENSTOCK} list --json").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
 @pytest.mark.parametrize("to", ["> /dev/full", ">&-"])
 def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
     """As the run whose reader has left. PT-01: 125, since 70 may be a program's own."""
@@ -106,6 +132,7 @@ def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
     done = shell(line)
     assert done.returncode == 125
     assert done.stderr.count("stdout cannot be written") == 1
+    assert "y cancelled, nothing of it is left" in done.stderr
     shown = json.loads(shell(f"{PENSTOCK} show y --json").stdout)
     assert shown["reason"] == "nobody reads its output"
 

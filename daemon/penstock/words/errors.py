@@ -83,7 +83,7 @@ class StoreAway(StoreUnavailable):
 
 
 class StoreBroken(PenstockError):
-    """The store can no longer be trusted (a failed fsync, a damaged file); the daemon must end."""
+    """The log can no longer be trusted (a removed or damaged file, a failed fsync); the daemon ends."""
 
 
 class LogDamaged(PenstockError):
