@@ -176,3 +176,42 @@ def test_exit_codes_of_what_is_foreseen_are_kept() -> None:
     assert guarded(lambda: None, "penstock", debug=False) == 0
     assert guarded(lambda: 3, "penstock", debug=False) == 3
     assert guarded(lambda: sys.exit(69), "penstock", debug=False) == 69
+
+
+#: Where a FIFO stands, what is called, and what it is told; below the home of the test.
+FIFOS = [
+    ("config/penstock/config.toml", f"{PENSTOCK} serve --port 0", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} list", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} submit command -- true", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} run command -- true", "config.toml cannot be read"),
+    ("config/penstock/tui.toml", TUI, "tui.toml cannot be read"),
+    ("state/penstock/token", f"{PENSTOCK} serve --port 0", "token cannot be read"),
+    ("inputs", f"{PENSTOCK} run command --inputs @$HOME/inputs", "it is no regular file"),
+    ("state/penstock/daemon.lock", f"{PENSTOCK} prune", "daemon.lock cannot be opened"),
+    ("state/penstock/daemon.lock", f"{PENSTOCK} serve --port 0", "daemon.lock cannot be opened"),
+    ("state/penstock/penstock.db", f"{PENSTOCK} serve --port 0", "penstock.db is no file"),
+    ("state/penstock/embedded/x.db", f"{PENSTOCK} show x", "x.db is no file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "line", "told"), FIFOS)
+def test_a_fifo_where_a_file_is_read_is_waited_for_by_nobody(
+    home: Path, place: str, line: str, told: str
+) -> None:
+    """ER-02: one sentence, at once, that ends with what is wrong with the file."""
+    fifo = home / place
+    fifo.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.mkfifo(fifo, 0o600)
+    (home / "state/penstock").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / "state/penstock/penstock.db").touch(0o600)
+    done = shell(line)
+    assert done.returncode != 0
+    [sentence] = [said for said in done.stderr.splitlines() if told in said]
+    assert sentence.endswith(("no regular file", "no regular file: ", "is no file"))
+
+
+def test_the_pipe_of_a_shell_may_bring_the_inputs() -> None:
+    done = shell(
+        f"""{PENSTOCK} run command --inputs @<(echo '{{"argv": ["echo", "x"]}}')"""
+    )
+    assert (done.returncode, done.stdout) == (0, "x\n")

@@ -12,10 +12,13 @@ from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
+from penstock.words.plain_files import read_plain, reason_of
 from penstock.words.text import neutralise
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
+#: Bytes of a file of inputs: more go into no request.
+LARGEST_FILE = 16 * 1024 * 1024
 #: The label that `--name` sets.
 NAME_LABEL = "name"
 
@@ -71,7 +74,7 @@ class JsonText(click.ParamType[Any]):
             return value
         try:
             text = (
-                Path(value[1:]).read_text(encoding="utf-8")
+                read_plain(Path(value[1:]), LARGEST_FILE, pipe=True)
                 if value[:1] == "@"
                 else value
             )
@@ -79,7 +82,7 @@ class JsonText(click.ParamType[Any]):
         except RecursionError:
             self.fail("lists and objects stand too deep in one another", param, ctx)
         except (OSError, ValueError) as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r}: {reason_of(error)}", param, ctx)
 
 
 class Finite(click.FloatRange):

@@ -94,6 +94,10 @@ class StartRefused(PenstockError):
     """The daemon cannot start."""
 
 
+class LogInUse(StartRefused):
+    """Another daemon has the log."""
+
+
 class ShuttingDown(PenstockError):
     """The daemon is stopping and accepts no new work."""
 
