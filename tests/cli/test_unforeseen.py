@@ -215,3 +215,19 @@ def test_the_pipe_of_a_shell_may_bring_the_inputs() -> None:
         f"""{PENSTOCK} run command --inputs @<(echo '{{"argv": ["echo", "x"]}}')"""
     )
     assert (done.returncode, done.stdout) == (0, "x\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [("embedded", "run command -- true"), ("embedded", "mcp"), ("runs", "run command -- true"),
+     ("", "run command -- true"), ("", "serve --port 0"), ("", "import")],
+)  # fmt: skip
+def test_a_file_where_a_folder_is_to_be_is_named(
+    home: Path, place: str, line: str
+) -> None:
+    file = home / "state/penstock" / place
+    file.parent.mkdir(mode=0o700, parents=True)
+    file.touch()
+    done = shell(f"{PENSTOCK} {line}")
+    assert done.returncode == (125 if line.startswith("run") else 1)
+    assert f"the folder {file} cannot be made: File exists" in done.stderr

@@ -54,6 +54,9 @@ def prune(
 ) -> None:
     """Forget old ended runs, while no daemon is running; a running one does so by itself.
 
+    A run is forgotten if it is too old, or one too many, or while the log is too large; one that
+    has not ended never is. The logs of runs that were made without the daemon go by age alone.
+
     Exits with 1 if a folder had to be left, or a run whose log is damaged; the next prune, of the
     daemon too, tries them again.
     """
