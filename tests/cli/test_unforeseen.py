@@ -56,6 +56,21 @@ def test_arguments_that_are_no_text_are_refused(args: str) -> None:
     done = shell(f"{PENSTOCK} {args} $'caf\\xe9'")
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
+    # Only where it stands: what it is, or stands beside it, may be a secret.
+    assert "caf" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["command --env KEY=hunter2 -- echo $'\\xe9'", "command --env KEY=hunter2$'\\xe9' -- echo",
+     "loop --act hunter2 --until $'\\xe9'", "command --inputs '{\"env\": {\"KEY\": \"hunter2\"'",
+     "command --env =hunter2 -- echo"],
+)  # fmt: skip
+def test_what_is_refused_is_not_quoted(args: str) -> None:
+    """API-07: whatever stands beside it, values of the environment above all."""
+    done = shell(f"{PENSTOCK} run {args}")
+    assert done.returncode == 2, done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_a_value_of_the_environment_that_is_no_text_is_named() -> None:

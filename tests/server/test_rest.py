@@ -41,7 +41,7 @@ async def test_a_submit_is_accepted_once() -> None:
     """API-04, SC-12"""
     async with open_house() as house, house.http() as client:
         await house.core.queue.pause()
-        body = {**ECHO, "run_id": "a b/\u00e9"}
+        body = {**ECHO, "run_id": "a b-\u00e9"}
         first = await client.post("/runs", json=body)
         assert first.status_code == 202
         assert first.headers["Location"] == "/runs/a%20b-%C3%A9"

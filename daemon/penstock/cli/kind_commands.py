@@ -229,7 +229,7 @@ def wanted_variables(
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:
-            raise Refused("--env", f"{text!r} has no name")
+            raise Refused("--env", "has no name before its =")
         if not given and name not in environ:
             raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
         passed[name] = value if given else environ[name]

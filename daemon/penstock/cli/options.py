@@ -82,7 +82,9 @@ class JsonText(click.ParamType[Any]):
         except RecursionError:
             self.fail("lists and objects stand too deep in one another", param, ctx)
         except (OSError, ValueError) as error:
-            self.fail(f"{value!r}: {reason_of(error)}", param, ctx)
+            # What was written there may be a secret.
+            where = f"{value}: " if value[:1] == "@" else ""
+            self.fail(f"{where}{reason_of(error)}", param, ctx)
 
 
 class Finite(click.FloatRange):

@@ -46,7 +46,7 @@ from penstock.runs.program import (
 )
 from penstock.runs.reader import PatientReads
 from penstock.runs.running_program import RunningProcess, open_process
-from penstock.words.api import SubmitRequest
+from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
     AlreadyAnswered,
@@ -67,6 +67,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json, new_event_id
 from penstock.words.wait_reason import Waiting
@@ -540,8 +541,8 @@ class Run:
         with the child's state, unless it completed or `check` is off.
         """
         self._use_name("child", name)
-        child_id = f"{self.run_id}.{name}"
-        request = SubmitRequest(
+        child_id = check_run_id(f"{self.run_id}.{name}")
+        request = ChildRequest(
             kind=kind,
             inputs=dict(inputs),
             run_id=child_id,

@@ -145,7 +145,9 @@ async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
 
 def _answer_for(error: PenstockError) -> HttpAnswer:
     # What has a row of its own is foreseen, and the log has it already where it belongs there.
-    return _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
+    return (
+        _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
+    )
 
 
 def _fault() -> HttpAnswer:

@@ -54,9 +54,7 @@ def reason_of(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _open(
-    path: Path, flags: int, fits: Callable[[int, os.stat_result], bool]
-) -> int:
+def _open(path: Path, flags: int, fits: Callable[[int, os.stat_result], bool]) -> int:
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     if not fits(fd, os.fstat(fd)):
         os.close(fd)
