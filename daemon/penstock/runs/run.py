@@ -36,6 +36,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.folders import FolderLocks
 from penstock.runs.kind import Kind
 from penstock.runs.program import (
     Executed,
@@ -101,6 +102,7 @@ class Tools:
     #: Where a run's own files go, by its id.
     workspace_of: Callable[[str], Path]
     make_folder: Callable[[Path], Awaitable[None]]
+    folders: FolderLocks
     executor: Executor
     #: The view of an open run.
     view_of: Callable[[str], RunView]
@@ -207,7 +209,8 @@ class Run:
         """The run's own folder: made on first use, removed after the run's end."""
         folder = self._tools.workspace_of(self.run_id)
         self._execution.made_folder = True
-        await self._tools.make_folder(folder)
+        async with self._tools.folders.alone(self.run_id):
+            await self._tools.make_folder(folder)
         return folder
 
     # -- facts
