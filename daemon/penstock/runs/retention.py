@@ -97,7 +97,8 @@ class Pruning:
             done.damaged = list(pruned.damaged)
             done.more = pruned.more
         if removed:
-            await self.commit(self._next_write(reference, older_than, keep, 0, removed))
+            write = self._next_write(reference, older_than, keep, 0, removed)
+            await self._commit_past_damage(write)
         done.left = sorted(run_id for run_id, gone in tried.items() if not gone)
         self._tell_of(done)
         return done
