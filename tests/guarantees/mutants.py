@@ -519,6 +519,20 @@ MUTANTS = (
 
 TESTED_MUTANTS = (
     TestedMutant(
+        "a later receipt says gone of what an earlier execution left",
+        "Execution.end",
+        "return merge_ends([own, *ends_before(self.row, over_at)])",
+        "return own",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
+        "a receipt forgets what a preempted execution left",
+        "ends_before",
+        "kept = (row.outcome or {}).get('left')",
+        "kept = None",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
         "the last word to stop counts",
         "Stop.ask",
         """
