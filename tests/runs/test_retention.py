@@ -363,15 +363,14 @@ async def test_a_folder_of_an_id_that_was_taken_anew_is_not_removed_with_the_old
             await wait_ended(core, run_id)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(core.retention.prune, keep=0))
-            while folders.removing != ["a"]:
-                await trio.sleep(1)
+            await trio.sleep(1)
+            assert folders.removing == ["a"]
             for run_id in ("a", "b"):
                 await core.submitter.submit(
                     request(kind="stays", run_id=run_id, seconds=1000)
                 )
-            while "b" not in folders.there:
-                await trio.sleep(1)
-            assert "a" not in folders.there
+            await trio.sleep(1)
+            assert folders.there == {"b"}
             folders.may_remove.set()
         await trio.sleep(1)
         assert folders.removing == ["a"]

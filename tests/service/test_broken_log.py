@@ -13,8 +13,8 @@ import httpx
 import pytest
 import trio
 
-from penstock.log import watching
-from penstock.log.watching import one_broken_store
+from penstock.log import put_back
+from penstock.log.put_back import one_broken_store
 from penstock.service.daemon import Daemon, open_daemon
 from penstock.words.config import Config
 from penstock.words.errors import StoreBroken
@@ -61,7 +61,7 @@ async def test_who_submits_after_the_database_was_removed_is_told_so(
 ) -> None:
     """ST-07 ER-01: the answer comes whole before the daemon ends, and no fault is logged."""
     # The request finds it, and not the daemon's own look.
-    monkeypatch.setattr(watching, "LOOK_SECONDS", math.inf)
+    monkeypatch.setattr(put_back, "LOOK_SECONDS", math.inf)
     config = Config(port=0, state_dir=tmp_path, auth=False)
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     answers: list[httpx.Response] = []

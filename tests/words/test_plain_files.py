@@ -30,7 +30,7 @@ def test_what_has_no_end_or_waits_is_refused_at_once(tmp_path: Path, what: str) 
     with pytest.raises(OSError, match="it is no regular file") as refused:
         read_plain(path)
     assert reason_of(refused.value) == "it is no regular file"
-    with pytest.raises(OSError, match="regular file|directory|No such device"):
+    with pytest.raises(OSError, match=r"regular file|directory|No such device"):
         os.close(open_plain(path, os.O_WRONLY))
 
 

@@ -13,14 +13,13 @@ from click.shell_completion import CompletionItem
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
 from penstock.words.plain_files import read_plain, reason_of
+from penstock.words.run_id import NAME_LABEL as NAME_LABEL
 from penstock.words.text import neutralise
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
 #: Bytes of a file of inputs: more go into no request.
 LARGEST_FILE = 16 * 1024 * 1024
-#: The label that `--name` sets.
-NAME_LABEL = "name"
 
 
 def complete_run(

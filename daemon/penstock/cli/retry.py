@@ -12,9 +12,9 @@ from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
-from penstock.words.exits import Exit
-from penstock.words.problems import exit_code_of
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -23,7 +23,7 @@ from penstock.cli.units import (
 from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock.words.plain_files import read_plain, reason_of, write_plain
 
 _LINGER = (
