@@ -101,7 +101,7 @@ class StoreAway(StoreUnavailable):
 
 
 class StoreBroken(PenstockError):
-    """The store can no longer be trusted (a failed fsync, a damaged file); the daemon must end."""
+    """The log can no longer be trusted (a removed or damaged file, a failed fsync); the daemon ends."""
 
 
 class LogDamaged(PenstockError):
@@ -110,6 +110,10 @@ class LogDamaged(PenstockError):
 
 class StartRefused(PenstockError):
     """The daemon cannot start."""
+
+
+class LogInUse(StartRefused):
+    """Another daemon has the log."""
 
 
 class ShuttingDown(PenstockError):

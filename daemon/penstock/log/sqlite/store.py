@@ -214,6 +214,9 @@ class SqliteStore:
             raise self._translate(
                 error, self._db, tried=tried, run_id=at_work
             ) from error
+        except LogDamaged as error:
+            self._undo()
+            raise self._note_damage(error) from None
         except BaseException:
             self._undo()
             raise
