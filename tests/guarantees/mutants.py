@@ -575,6 +575,24 @@ TESTED_MUTANTS = (
         "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
+        "the session of a supervisor is taken for its program's",
+        "ProcessSession.enter",
+        "self.session = pid",
+        "self.session = os.getsid(0)",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program stays in the session of its supervisor",
+        "processes/supervisor:execute",
+        "os.setsid()",
+        "",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """
