@@ -159,6 +159,18 @@ def test_a_shell_is_left_and_come_back_to(real_daemon: RealDaemon, tmux: Tmux) -
     tmux.says("restored", "is as it was$")
 
 
+def test_words_that_nobody_reads_leave_no_terminal_raw(
+    real_daemon: RealDaemon, tmux: Tmux
+) -> None:
+    """PT-05: where stderr is a pipe that broke."""
+    tmux.type("penstock run --tty --id r -- cat 2> >(:)")
+    tmux.type("word")
+    tmux.shows("word\nword$")
+    tmux.press("C-\\", "C-\\")
+    tmux.shows(r"outer \d+>$")
+    tmux.says("restored", "is as it was$")
+
+
 def test_a_shell_without_a_daemon_is_not_left(tmux: Tmux) -> None:
     """PT-05: the keys say why, and the program goes on."""
     is_usable(tmux)

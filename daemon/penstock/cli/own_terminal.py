@@ -45,11 +45,13 @@ class OwnTerminal:
         self._before: list[Any] | None = None
         self._modes = TerminalModes()
 
-    def take(self) -> None:
-        """Make it raw, anew after a stop."""
+    def take(self, *, anew: bool = False) -> None:
+        """Make it raw, again after a stop; `anew`: what was typed meanwhile was for nobody."""
         if self._before is None:
             self._before = termios.tcgetattr(STDIN)
         tty.setraw(STDIN, termios.TCSANOW)
+        if anew:
+            termios.tcflush(STDIN, termios.TCIFLUSH)
 
     def give_back(self, *, leaves: bool = False) -> None:
         """Make it what it was; who `leaves` a program that goes on ends up on a line of their own."""
