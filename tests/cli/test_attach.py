@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import termios
@@ -37,16 +35,20 @@ DETACH = b"\x1c\x1c"
 class Person:
     """Somebody at a terminal on which a command runs."""
 
-    def __init__(self, words: list[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: list[str], environ: Mapping[str, str], size: tuple[int, int]
+    ) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            if any(size):
+                termios.tcsetwinsize(0, size)
             env = {**environ, "PS1": PROMPT, "TERM": "xterm-256color"}
             os.execve(words[0], words, env)
         self.seen = ""
         self.code: int | None = None
 
     def resize(self, rows: int, cols: int) -> None:
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+        termios.tcsetwinsize(self.fd, (rows, cols))
 
     def type(self, text: str | bytes) -> None:
         os.write(self.fd, text.encode() if isinstance(text, str) else text)
@@ -102,9 +104,12 @@ class Person:
 
 @contextmanager
 def at_terminal(
-    *args: str, environ: Mapping[str, str] | None = None, program: list[str] = PENSTOCK
+    *args: str,
+    environ: Mapping[str, str] | None = None,
+    program: list[str] = PENSTOCK,
+    size: tuple[int, int] = (0, 0),
 ) -> Iterator[Person]:
-    person = Person([*program, *args], environ or os.environ)
+    person = Person([*program, *args], environ or os.environ, size)
     try:
         yield person
     finally:
@@ -406,6 +411,23 @@ def test_a_terminal_of_no_size_is_a_usual_one(real_daemon: RealDaemon) -> None:
         person.sees(f"{WindowSize().rows} {WindowSize().cols}")
         person.type("\r")
         assert person.ends() in (0, 1)
+
+
+def test_a_terminal_that_is_too_large_is_a_large_one(real_daemon: RealDaemon) -> None:
+    """PT-05: from the beginning, and when it grows."""
+    script = "until stty size | grep '1000 1000'; do sleep 0.1; done"
+    with at_terminal(
+        "run", "--tty", "--id", "r", "--", "sh", "-c", f"{script}; read x; {script}"
+    ) as person:
+        person.resize(65535, 65535)
+        person.sees("1000 1000")
+        person.resize(10, 10)
+        person.type(DETACH)
+        assert person.ends() == 0
+    with at_terminal("attach", "r", size=(65535, 65535)) as person:
+        person.type("\r")
+        person.sees("1000 1000")
+        assert person.ends() == 0
 
 
 def test_what_cannot_be_attached_to_is_said(real_daemon: RealDaemon) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from penstock.cli.session import off_loop
+from penstock.words.api import LARGEST_SIDE
 from penstock.words.terminal_modes import TerminalModes
 
 STDIN, STDOUT = 0, 1
@@ -30,12 +31,12 @@ def has_terminal() -> bool:
 
 
 def own_size() -> tuple[int, int]:
-    """Rows and columns; 0 where the terminal does not say."""
+    """Rows and columns, as many as a run's terminal can have; 0 where ours does not say."""
     try:
         size = os.get_terminal_size(STDOUT)
     except OSError:
         return 0, 0
-    return size.lines, size.columns
+    return min(size.lines, LARGEST_SIDE), min(size.columns, LARGEST_SIDE)
 
 
 class OwnTerminal:
