@@ -18,6 +18,7 @@ from bench._shared import ROOT
 MODULES = (
     "append",
     "printed",
+    "terminals",
     "jobs",
     "broadcast",
     "frames",
