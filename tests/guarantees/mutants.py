@@ -610,6 +610,15 @@ TESTED_MUTANTS = (
         "runs/test_emulator.py::test_nothing_that_is_written_grows_it",
     ),
     TestedMutant(
+        "who asks for a screen waits for all that is not drawn yet",
+        "KeptScreen.keep",
+        "self._leave_out(began - ASKED_SECONDS)",
+        "",
+        """
+            runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw
+        """,
+    ),
+    TestedMutant(
         "a screen is asked for and what is on it follows",
         "TerminalSession._show_screen",
         "watch.forget()",
