@@ -119,8 +119,9 @@ async def carry_messages(pipe: Pipe, bridge: Bridge) -> None:
 async def open_daemon(session: Session) -> AsyncIterator[Address]:
     """The running daemon; without one, one of our own. DaemonUnreachable if it was named."""
     from penstock.cli.connect import running
+    from penstock.cli.session import off_loop
 
-    address = await running(session)
+    address = await off_loop(running, session)
     if address is not None:
         yield address
         return
