@@ -26,6 +26,7 @@ from penstock.client.requests import (
     unheard,
 )
 from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable
 
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.
 TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
@@ -60,7 +61,10 @@ class SyncClient(Calls[dict[str, Any]]):
         return document
 
     def open(self, request: Request) -> OpenAnswer:
-        """The answer to a request whose body comes bit by bit. Raises as the methods of `Calls` do."""
+        """The answer to a request whose body comes bit by bit. Raises as the methods of `Calls` do.
+
+        An answer in another form than the request accepts is none.
+        """
         answer = AnswerReader()
         connection = self._ask(request)
         try:
@@ -71,6 +75,10 @@ class SyncClient(Calls[dict[str, Any]]):
             if not 200 <= answer.status < 300:
                 self._read(request, connection, answer, first)
             self._on_server(answer.headers.get("server"))
+            form = answer.headers.get("content-type", "").partition(";")[0]
+            if form != request.accept:
+                why = f"what answers is no daemon: not {request.accept}"
+                raise DaemonUnreachable(why)
             connection.setblocking(False)
         except BaseException:
             connection.close()
