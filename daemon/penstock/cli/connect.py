@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,8 +32,8 @@ def open_daemon_for(session: Session, request: dict[str, Any]) -> Iterator[SyncC
     in that log would go on beside its queue.
     """
     address = running(session)
-    wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
-    log = find_log(session, wanted) if request.get("run_id") else None
+    wanted = request.get("run_id")
+    log = find_log(session, wanted) if wanted else None
     if log is not None and (alive := embedded(log)) is not None:
         address = alive
     elif address is not None:
@@ -43,7 +41,7 @@ def open_daemon_for(session: Session, request: dict[str, Any]) -> Iterator[SyncC
     if address is not None:
         yield SyncClient(address, session.heard)
         return
-    request["run_id"] = one_form(wanted)
+    request["run_id"] = one_form(wanted or _fresh_id(request["kind"]))
     with open_own(session, request["run_id"], log) as own:
         yield own
 
@@ -53,6 +51,8 @@ def open_own(
     session: Session, name: str, log: Path | None = None
 ) -> Iterator[SyncClient]:
     """An embedded daemon of this name, in a thread beside."""
+    import logging
+
     from penstock.cli.daemon_log import set_up_logging
     from penstock.concurrency.beside import open_beside
     from penstock.service.embedded import open_embedded
@@ -66,6 +66,12 @@ def open_own(
     opening = partial(open_embedded, config, name, session.environ, log)
     with open_beside(opening) as daemon:
         yield SyncClient(daemon.opened, session.heard, comes_back=False)
+
+
+def _fresh_id(kind: str) -> str:
+    import secrets
+
+    return f"{kind}-{secrets.token_hex(4)}"
 
 
 def running(session: Session) -> Address | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -182,6 +181,8 @@ def open_log(session: Session, path: Path) -> Iterator[RunSource]:
 @asynccontextmanager
 async def _open_left(session: Session, path: Path) -> AsyncIterator[SqliteStore]:
     """The log in this file, after what is left open in it was ended."""
+    import secrets
+
     from penstock.service.embedded import repair_left
 
     config, _ = session.config()

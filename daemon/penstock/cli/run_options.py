@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +64,8 @@ class RunOptions:
         """An id that no run has, with the wanted one as its beginning."""
         if self.run_id is None:
             return None
+        import secrets
+
         fresh = f"-{secrets.token_hex(4)}"
         return self.run_id[: LONGEST_RUN_ID - len(fresh)] + fresh
 
