@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fakes.foreign_daemon import fact
-from penstock.cli.ending import duration, tell_end
 from penstock.cli.notes import RunNotes
+from penstock.cli.run_end import duration, tell_end
 from penstock.client.told import ToldFact
 from penstock.words.printed import ShownFact
 from penstock.words.sentences import left_line

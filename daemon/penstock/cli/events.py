@@ -12,7 +12,7 @@ from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, pass_session
 from penstock.client.sync import SyncClient
 from penstock.client.told import ToldFact
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -14,10 +14,9 @@ from penstock.cli.connect import embedded
 from penstock.cli.output import say
 from penstock.cli.replies import newest_runs
 from penstock.cli.session import Session
-from penstock.client.log_reader import put_back
 from penstock.client.sync import SyncClient
 from penstock.client.told import ToldFact
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.errors import DaemonUnreachable, PenstockError, put_back
 from penstock.words.printed import ShownFact
 
 # What reads a log without a daemon is heavy, and rarely needed.
@@ -107,7 +106,7 @@ class FileSource:
         store = self.beside.opened
         facts = self.beside.do(store.read, one_form(run_id), after, PAGE)
         if not facts and after > (head := self.beside.do(store.bounds).head):
-            raise put_back(after, {"first": head + 1})
+            raise put_back(after, head + 1)
         return facts
 
     def runs(self, q: str, limit: int) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from penstock.cli.render import FactWriter, LineWriter, OutputWriter, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.log.newest_output import NewestOutput, search_newest
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock.words.printed import STREAMS, Stream
 
 #: What `logs` is about.

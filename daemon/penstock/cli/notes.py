@@ -9,7 +9,6 @@ from typing import Any
 
 from penstock.cli.options import NAME_LABEL
 from penstock.cli.render import FactWriter
-from penstock.words.ends import TERMINAL_TYPES
 from penstock.words.lifecycle import (
     PARKED_STATES,
     QUEUED_STATES,
@@ -19,6 +18,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.printed import ShownFact
 from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
+from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: States in which a person may want to know why the run does nothing.
 WAITING_STATES = frozenset({*QUEUED_STATES, *PARKED_STATES})

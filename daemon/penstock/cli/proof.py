@@ -21,6 +21,7 @@ from penstock.cli.relay import Relay, carry
 from penstock.cli.session import Session
 from penstock.client.following import FollowedLog
 from penstock.client.sync import SyncClient
+from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 from penstock.words.printed import ShownFact
 
@@ -51,7 +52,7 @@ def finding_of(receipt: Mapping[str, Any], left: Sequence[int]) -> CheckResult:
         pids = " ".join(map(str, left))
         found = f"{len(left)} processes outlived their cancel: {pids}"
         return CheckResult("cancel", "failure", found, f"`kill -9 {pids}`")
-    if receipt["gone_at"] is None:
+    if not proves_end(receipt):
         found = f"nothing is left, but that is not proven (by {receipt['method']})"
         return CheckResult("cancel", "warning", found, "see the line on containment")
     found = (

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from penstock.cli.output import Outlet, flush, put, put_json, say
-from penstock.words.ends import TERMINAL_TYPES
 from penstock.words.output_lines import OutputLines
 from penstock.words.printed import (
     STREAMS,
@@ -23,6 +22,7 @@ from penstock.words.printed import (
 )
 from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
+from penstock.words.terminal_types import TERMINAL_TYPES
 from penstock.words.text import neutralise
 
 #: Where a text goes, and what it is: `json` is stdout too.

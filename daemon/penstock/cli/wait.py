@@ -8,7 +8,6 @@ from functools import partial
 
 import click
 
-from penstock.cli.ending import failure_json, tell_end
 from penstock.cli.history import RunSource, open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -18,11 +17,12 @@ from penstock.cli.patience import Telling
 from penstock.cli.relay import Relay, carry, write_recorded
 from penstock.cli.render import LineWriter
 from penstock.cli.replies import say_output_tail
+from penstock.cli.run_end import failure_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.following import FollowedLog
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
-from penstock.words.problems import exit_code_of
+from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 from penstock.words.run_exit import exit_json
 
 

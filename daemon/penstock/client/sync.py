@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from penstock.client.answers import AnswerReader, NoHttp
 from penstock.client.requests import (
@@ -87,10 +87,10 @@ class SyncClient(Calls[dict[str, Any]]):
 
     def _ask(self, request: Request) -> socket.socket:
         """A connection on which this was asked; to be closed."""
-        content = request.content()
+        url, content = urlsplit(request.url(self.address)), request.content()
         headers = self._headers(request, content)
         try:
-            connection, head = _connect(self.address), self._head(request, headers)
+            connection, head = _connect(self.address), _head(request, url, headers)
         # A host's name may be none that can be asked for.
         except (OSError, UnicodeError):
             raise not_there(self.address) from None
@@ -143,16 +143,16 @@ class SyncClient(Calls[dict[str, Any]]):
             headers["Content-Length"] = str(len(content or b""))
         return headers
 
-    def _head(self, request: Request, headers: Mapping[str, str]) -> bytes:
-        url = urlsplit(request.url(self.address))
-        target = f"{url.path}?{url.query}" if url.query else url.path
-        lines = [
-            f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
-            f"Host: {url.netloc}",
-            "Connection: close",
-            *(f"{name}: {value}" for name, value in headers.items()),
-        ]
-        return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+def _head(request: Request, url: SplitResult, headers: Mapping[str, str]) -> bytes:
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    lines = [
+        f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
+        f"Host: {url.netloc}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 class OpenAnswer:
