@@ -29,7 +29,6 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
-    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     (
         "cli/mcp.py",
         "find_daemon",

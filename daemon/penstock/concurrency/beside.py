@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Queue
 from typing import Generic, TypeVar, TypeVarTuple
 
 import trio
@@ -42,7 +42,8 @@ def open_beside(
 
     What fails there while the block goes on is raised when it is left: it is why the block failed.
     """
-    began = SimpleQueue[tuple[Beside[T], trio.CancelScope] | BaseException]()
+    # What was opened, and at last that the thread has ended.
+    began: Queue[tuple[Beside[T], trio.CancelScope] | None] = Queue(2)
     failures: list[BaseException] = []
 
     async def live() -> None:
@@ -57,16 +58,16 @@ def open_beside(
             trio.run(live)
         except BaseExceptionGroup as group:
             failures.append(only(group))
-        except BaseException as error:  # noqa: BLE001  (raised in the other thread)
+        except Exception as error:  # noqa: BLE001  (raised in the other thread)
             failures.append(error)
-        if failures:
-            began.put(failures[0])
+        finally:
+            began.put(None)
 
     thread = threading.Thread(target=run, name="beside")
     thread.start()
     told = began.get()
-    if isinstance(told, BaseException):
-        raise told
+    if told is None:
+        raise failures[0]
     beside, scope = told
     try:
         yield beside
