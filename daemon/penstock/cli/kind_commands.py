@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -119,6 +118,9 @@ class Kinds(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        # Late, here and below: it takes as long as a program's own verb does all else.
+        from importlib.metadata import entry_points
+
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -143,6 +145,8 @@ class Kinds(click.Group):
 
 def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
     """A kind's summary and input schema: as the running daemon has it, else as installed here."""
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         kind = entry.load()
         return kind.summary, kind.inputs.model_json_schema()

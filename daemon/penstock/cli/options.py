@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
 from penstock.words.plain_files import read_plain, reason_of
 from penstock.words.run_id import NAME_LABEL as NAME_LABEL
 from penstock.words.text import neutralise
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
@@ -26,6 +28,8 @@ def complete_run(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Ids of the newest runs that begin like this, with their state."""
+    from click.shell_completion import CompletionItem
+
     session = session_of(ctx)
     try:
         page = session.call(lambda client: client.runs(limit=500))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +70,8 @@ class RunOptions:
             raise Refused("--id", str(error)) from None
         if not self.new:
             return self.run_id
+        import secrets
+
         fresh = f"-{secrets.token_hex(4)}"
         return self.run_id[: LONGEST_RUN_ID - len(fresh)] + fresh
 

@@ -7,7 +7,6 @@ only if the lock names it and every listener on it is ours: any local user may l
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import stat
@@ -326,6 +325,9 @@ def file_stem(run_id: str) -> str:
 
 
 def _digest(text: str) -> str:
+    # Late: most commands need none, and it loads a library of 4 MB.
+    import hashlib
+
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
