@@ -109,7 +109,14 @@ class FileSource:
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
 
-        rows, _ = await self._reading().list(parse_filter(q, limit=limit))
+        rows: list[dict[str, Any]] = []
+        before = None
+        while len(rows) < limit:
+            wanted = parse_filter(q, before=before, limit=limit - len(rows))
+            page, before = await self._reading().list(wanted)
+            rows += page
+            if before is None:
+                break
         return rows
 
     async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:

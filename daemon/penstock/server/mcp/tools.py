@@ -132,7 +132,8 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "list_runs",
             "List runs",
-            "Runs, newest first, a page at a time; `next` is null on the last page.",
+            "Runs, newest first, a page at a time; `next` is null on the last page. A page that looks"
+            " for words may be short, or empty, and not the last.",
             a.ListRuns,
             RunsPage,
             reads_only=True,
