@@ -173,6 +173,42 @@ def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
 _SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
+class RecentIds:
+    """Which of the newest ids was recorded where: the daemon's own ids grow with time, nearly.
+
+    Every recorded id is among those kept here or not above `floor`. So an id above it that is not kept
+    is new, and the tables are asked about the others alone.
+    """
+
+    #: Ids kept: those of the last second of a busy daemon.
+    most = 8192
+
+    def __init__(self, floor: bytes) -> None:
+        self.floor = floor
+        self._positions: dict[bytes, int] = {}
+
+    def add(self, event_id: bytes, position: int) -> None:
+        """An id that is recorded from now on."""
+        self._positions[event_id] = position
+        if len(self._positions) > self.most:
+            oldest = next(iter(self._positions))
+            del self._positions[oldest]
+            self.floor = max(self.floor, oldest)
+
+    def look_up(
+        self, ids: Iterable[bytes]
+    ) -> tuple[list[tuple[bytes, int]], list[bytes]]:
+        """Those that are known, with their positions, and those that only the tables know of."""
+        known: list[tuple[bytes, int]] = []
+        unsure: list[bytes] = []
+        for event_id in ids:
+            if (position := self._positions.get(event_id)) is not None:
+                known.append((event_id, position))
+            elif event_id <= self.floor:
+                unsure.append(event_id)
+        return known, unsure
+
+
 class Transaction:
     """Writes of the open transaction of one connection. `life` is the process it ticks in clocks."""
 
@@ -195,8 +231,8 @@ class Transaction:
     def forget(self) -> None:
         """The transaction is gone: so is what it taught us."""
         self._head: int = -1
-        # No id above this one was ever recorded.
-        self._highest: bytes | None = None
+        self._ids: RecentIds | None = None
+        self._forgotten = False
         self._heads: dict[str, RunHead] = {}
         self._start()
 
@@ -219,26 +255,20 @@ class Transaction:
         self._start()
         if self._head < 0:
             self._head = self.meta("head")
+        if self._ids is None or self._forgotten:
+            self._forgotten = False
+            (highest,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
+            self._ids = RecentIds(highest or b"")
         ids = [event_id.bytes for event_id in event_ids]
         self._repeats = len(set(ids)) < len(ids)
-        # Our own ids grow with time: mostly none of a batch can be known.
-        highest = self._highest_id()
-        old = [event_id for event_id in ids if event_id <= highest]
+        known, old = self._ids.look_up(ids)
         for start in range(0, len(old), 500):
             some = old[start : start + 500]
             marks = ",".join("?" * len(some))
             sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
-            self._known.update(
-                (int.from_bytes(i), position)
-                for i, position in self.db.execute(sql, some)
-            )
-        self._repeats = self._repeats or bool(self._known)
-
-    def _highest_id(self) -> bytes:
-        if self._highest is None:
-            (found,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
-            self._highest = found or b""
-        return self._highest
+            known += self.db.execute(sql, some).fetchall()
+        self._known = {int.from_bytes(i): position for i, position in known}
+        self._repeats = self._repeats or bool(known)
 
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
@@ -303,8 +333,9 @@ class Transaction:
         return head if head is None else self.add(head)
 
     def drop(self, run_id: str) -> None:
-        """The run is forgotten."""
+        """The run is forgotten, and its facts with their ids."""
         self.writes += 1
+        self._forgotten = True
         self._heads.pop(run_id, None)
 
     def add(self, head: RunHead) -> RunHead:
@@ -406,7 +437,8 @@ class Transaction:
             new_event.causation_id, version, new_event.type, new_event.body,
         )  # fmt: skip
         cause, event_id = new_event.causation_id, new_event.event_id.bytes
-        self._highest = max(self._highest_id(), event_id)
+        assert self._ids is not None
+        self._ids.add(event_id, self._head)
         columns = (
             self._head, head.key, head.sequence, event_id, to_micros(new_event.at),
             new_event.type, text, cause.bytes if cause else None, version, new_event.body,
