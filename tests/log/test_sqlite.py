@@ -19,9 +19,10 @@ from fakes.contract import one
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
 from penstock.log.sqlite.handlers import HANDLERS, handle
+from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.sqlite.transaction import RecentIds, Transaction
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Append, Appended, Claim, Claimed
 from penstock.words.errors import (
     Conflict,

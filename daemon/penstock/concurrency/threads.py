@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import outcome
@@ -121,8 +121,8 @@ class KeptThreads:
     """
 
     def __init__(self, count: int) -> None:
-        # Bounded by `_free`: each thread has at most one call in hand, and a word to end.
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        # Each thread has at most one call in hand, and a word to end.
+        self._calls: Queue[_Call | None] = Queue(2 * count)
         self._free = count
         self._line = trio.lowlevel.ParkingLot()
         self._token = trio.lowlevel.current_trio_token()

@@ -134,12 +134,7 @@ class FakeProcesses:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
                 await trio.sleep(ENDING_SECONDS)
-            self.alive.pop(pid, None)
-            proof = self.prove(pid)
-            if program is not None and program.survivors:
-                proof = replace(proof, survivors=program.survivors, gone_at=None)
-            self.proofs.append(proof)
-            on_proof(proof)
+            on_proof(self._end(pid, program))
         ended = program or FakeProgram()
         return ProcessExited(
             pid=pid,
@@ -147,6 +142,14 @@ class FakeProcesses:
             signal=ended.signal,
             survivors=ended.survivors,
         )
+
+    def _end(self, pid: int, program: FakeProgram | None) -> Proof:
+        self.alive.pop(pid, None)
+        proof = self.prove(pid)
+        if program is not None and program.survivors:
+            proof = replace(proof, survivors=program.survivors, gone_at=None)
+        self.proofs.append(proof)
+        return proof
 
     def prove(self, pid: int) -> Proof:
         """What is known of the end of a process; override to know less."""

@@ -7,27 +7,34 @@ recorded, and the files in place are replaced only by whole ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, Field
 
+from penstock.kinds.atomic import AtomicFile, open_atomic
 from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.confined_reading import ask_quote
-from penstock.kinds.llms_txt.fetch import fetch_tree
-from penstock.kinds.llms_txt.full import FullText
+from penstock.kinds.llms_txt.formats import FullText, render_head, render_llms_txt
 from penstock.kinds.llms_txt.outline import Outline
-from penstock.kinds.llms_txt.publish import PublishedText, open_published
-from penstock.kinds.llms_txt.render import render_head, render_llms_txt
-from penstock.kinds.llms_txt.source import Source, check_absolute, parse_source
+from penstock.kinds.llms_txt.source import (
+    Source,
+    check_absolute,
+    fetch_tree,
+    parse_source,
+)
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.kinds.strangers import Reading, open_reading
 from penstock.pipeline import Inputs, Kind, Output, Run
 
 _BASE_URL = re.compile(r"https?://[^\s()\[\]<>\"'`\\]+")
+
+# Characters handed on at once: nobody waits for a whole quoted file.
+_PART = 32 * 1024
 
 
 def _check_source(text: str) -> str:
@@ -202,6 +209,47 @@ def _sizes(output: LlmsTxtOutput) -> dict[str, Any]:
         "llms_txt_bytes": output.llms_txt_bytes,
         "llms_full_bytes": output.llms_full_bytes,
     }
+
+
+class TextSink(Protocol):
+    """What takes text as it is made."""
+
+    async def write(self, text: str) -> None:
+        """Take the next piece."""
+
+
+class PublishedText:
+    """A text on its way; `size` is what was written of it, in UTF-8 bytes."""
+
+    def __init__(self, path: Path, file: AtomicFile, artifact: TextSink) -> None:
+        self.path = path
+        self.size = 0
+        self._file = file
+        self._artifact = artifact
+
+    async def write(self, text: str) -> None:
+        """Add a piece to the file and to the artifact."""
+        for start in range(0, len(text), _PART):
+            part = text[start : start + _PART]
+            await self._file.write(part)
+            await self._artifact.write(part)
+            self.size += len(part.encode())
+
+
+@asynccontextmanager
+async def open_published(
+    run: Run, folder: Path, name: str
+) -> AsyncGenerator[PublishedText, None]:
+    """Write the file `name` in `folder` and stream it as the artifact `name`.
+
+    The artifact is told complete only after the file is in place: whoever reads the event finds
+    the file. Left by an error or a cancel, the old file stays.
+    """
+    path = folder / name
+    async with run.artifact(name) as artifact:
+        async with open_atomic(path, tag=run.run_id) as file:
+            yield PublishedText(path, file, artifact)
+        artifact.path = str(path)
 
 
 KIND = Kind(
