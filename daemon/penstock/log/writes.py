@@ -155,6 +155,8 @@ class RunFilter:
     without: tuple[str, ...] = ()
     #: Only runs whose place is below this one (paging, newest first).
     before: int | None = None
+    #: Only runs whose place is above this one: how far back is searched.
+    above: int = 0
     limit: int = 100
 
 

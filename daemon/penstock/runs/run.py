@@ -54,8 +54,10 @@ from penstock.words.errors import (
     ChildNotCompleted,
     NotAvailable,
     Refused,
+    TooLarge,
 )
 from penstock.words.events import (
+    LARGEST_EVENT_BYTES,
     AnyEvent,
     Log,
     Milestone,
@@ -76,6 +78,10 @@ _WITHOUT_ENVIRONMENT = (
     "the environment that this run was submitted with is not here, since the log it came from was"
     " imported; its programs get a few variables of the daemon's own\n"
 )
+
+
+#: Facts that one `emit_many` takes: their commit takes some ten milliseconds, for which all wait.
+MOST_AT_ONCE = 1000
 
 
 class ModelAccess(Protocol):
@@ -239,6 +245,28 @@ class Run:
             Append((made,), self._execution.fence)
         )
         return outcome.recorded[0] if outcome.recorded else None
+
+    async def emit_many(self, events: Sequence[AnyEvent]) -> Sequence[Recorded]:
+        """Record facts about this run in one go, in order, and wait until all are durable.
+
+        All of them are recorded or none; nothing of anybody else stands between them. At most
+        MOST_AT_ONCE, or Refused, and together no larger than one fact may be, or TooLarge: a commit
+        must stay short. None are returned where `emit` would return None.
+        """
+        if not events:
+            await trio.lowlevel.checkpoint()
+            return ()
+        if len(events) > MOST_AT_ONCE:
+            why = f"{len(events)} facts at once; the limit is {MOST_AT_ONCE}"
+            raise Refused("events", why, limit=MOST_AT_ONCE)
+        now = self._tools.now()
+        made = tuple([new_event(self.run_id, event, now=now) for event in events])
+        size = sum([len(one.body) for one in made])
+        if size > LARGEST_EVENT_BYTES:
+            why = f"{size} bytes; the limit is {LARGEST_EVENT_BYTES}"
+            raise TooLarge("events", why, limit=LARGEST_EVENT_BYTES)
+        fence = self._execution.fence
+        return (await self._tools.recorder.record(Append(made, fence))).recorded
 
     async def progress(self, step: str, fraction: float | None = None) -> None:
         """Say what is being done, and how much of it is (0 to 1)."""

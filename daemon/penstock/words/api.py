@@ -144,7 +144,10 @@ class RunReply(RunSummary):
 
 
 class RunsPage(Received):
-    """Newest first; `next` is the next `before`, None on the last page."""
+    """Newest first; `next` is the next `before`, None on the last page.
+
+    A page that looks for words ends after 20,000 runs: it may have few runs, or none, and a `next`.
+    """
 
     runs: tuple[RunSummary, ...]
     next: int | None = None

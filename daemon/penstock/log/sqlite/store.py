@@ -37,6 +37,7 @@ from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     find_asks,
     find_meta,
+    find_place,
     find_runs,
     find_tree,
     page,
@@ -344,6 +345,9 @@ class SqliteStore:
                 raise
             self._translate(error, db)
         return rows
+
+    async def place_of(self, before: int | None, count: int) -> int | None:
+        return await self._read(find_place, before, count)
 
     async def open_runs(self) -> list[RunRow]:
         return await self._read(_rows, SELECT_OPEN_RUNS, ())
