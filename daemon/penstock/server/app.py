@@ -182,9 +182,10 @@ async def _refused(error: HTTPException) -> Response:
     status = error.code or 500
     headers: dict[str, str] = {}
     if status == 405:
-        headers["Allow"] = ", ".join(
-            sorted(getattr(error, "valid_methods", None) or ())
-        )
+        methods = {*(getattr(error, "valid_methods", None) or ()), "OPTIONS"}
+        headers["Allow"] = ", ".join(sorted(methods))
+        if request.method == "OPTIONS":
+            return _respond(HttpAnswer(204, headers=headers))
     details = {
         404: "there is nothing at this path",
         405: "this path does not take this method",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import trio
 
+from penstock.server.cors import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
@@ -54,9 +55,18 @@ def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
     server = f"penstock/{version}".encode("ascii")
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
-        send = _naming(send, server)
         request_head = _request_head_of(scope)
-        refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
+        origin = guard.shared_with(request_head)
+        send = _naming(send, [(b"server", server), *sharing_headers(origin)])
+        if origin is not None and is_preflight(request_head):
+            refusal = guard.judge_preflight(request_head)
+            if refusal is None:
+                answer = HttpAnswer(204, headers=PREFLIGHT)
+                await answer_early(receive, send, answer, config)
+                return
+        else:
+            handshake = _is_stream(scope, request_head)
+            refusal = guard.judge(request_head, handshake=handshake)
         refusal = refusal or _judge_target(scope, request_head)
         if scope["type"] == "websocket":
             # Only the first request of a connection can become a stream: the door looks there.
@@ -176,12 +186,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _naming(send: Send, server: bytes) -> Send:
-    """A send that adds who answers."""
+def _naming(send: Send, more: Sequence[tuple[bytes, bytes]]) -> Send:
+    """A send that adds who answers, and to which pages."""
 
     async def named(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message["headers"], (b"server", server)]
+            headers = [*message["headers"], *more]
             message = {**message, "headers": headers}
         await send(message)
 

@@ -83,6 +83,20 @@ class Guard:
             or (None if handshake else _judge_content(request_head))
         )
 
+    def judge_preflight(self, request_head: RequestHead) -> PenstockError | None:
+        """As `judge`, of a browser's question whether a page may ask: it shows no token."""
+        return (
+            self._judge_host(request_head)
+            or self._judge_origin(request_head)
+            or _judge_query(request_head)
+            or self._judge_size(request_head)
+        )
+
+    def shared_with(self, request_head: RequestHead) -> str | None:
+        """The origin whose pages may read the answer, if a page of a listed one asks."""
+        origin = request_head.one(b"origin")
+        return origin if origin in self.allowed_origins else None
+
     def has_shown_token(self, request_head: RequestHead) -> bool:
         """Whether nothing more is asked of this peer."""
         if self.token is None or request_head.local is None:
