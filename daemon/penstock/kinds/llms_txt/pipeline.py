@@ -20,10 +20,15 @@ from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.confined_reading import ask_quote
 from penstock.kinds.llms_txt.formats import FullText, render_head, render_llms_txt
 from penstock.kinds.llms_txt.outline import Outline
-from penstock.kinds.llms_txt.source import check_absolute, fetch_tree, parse_source
+from penstock.kinds.llms_txt.source import (
+    Source,
+    check_absolute,
+    fetch_tree,
+    parse_source,
+)
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
-from penstock.kinds.strangers import read_confined
+from penstock.kinds.strangers import Reading, open_reading
 from penstock.pipeline import Inputs, Kind, Output, Run
 
 _BASE_URL = re.compile(r"https?://[^\s()\[\]<>\"'`\\]+")
@@ -107,10 +112,17 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
     source = parse_source(inputs.source)
     tree = await fetch_tree(run, source, inputs.max_files)
     await run.milestone("repo_fetched", files=len(tree.files), cut=tree.cut)
+    async with open_reading(run, ANSWERS) as reading:
+        return await _describe_tree(run, inputs, source, tree, reading)
 
+
+async def _describe_tree(
+    run: Run, inputs: LlmsTxtInputs, source: Source, tree: SourceTree, reading: Reading
+) -> LlmsTxtOutput:
     await run.milestone("analysis_started")
     outline, placed = await analyse_tree(
         run,
+        reading,
         tree,
         name=inputs.name or source.name,
         named=inputs.name is not None,
@@ -127,7 +139,8 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
             await short.write(piece)
     full = FullText(render_head(outline), run.config.llms_full_bytes)
     async with open_published(run, folder, "llms-full.txt") as long:
-        await _write_full(run, long, full, tree, placed, inputs.max_file_bytes)
+        most = inputs.max_file_bytes
+        await _write_full(run, reading, long, full, tree, placed, most)
     output = _output(outline, tree, short, long, full.quoted)
     await run.milestone("render_completed", **_sizes(output))
     return output
@@ -135,6 +148,7 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
 
 async def _write_full(
     run: Run,
+    reading: Reading,
     published: PublishedText,
     full: FullText,
     tree: SourceTree,
@@ -164,7 +178,7 @@ async def _write_full(
         return {"root": tree.root, "room": (full.room.left, full.room.for_names)}
 
     requests = [ask_quote(one, max_file_bytes) for one in small]
-    await read_confined(run, ANSWERS, requests, take, common)
+    await reading.read(requests, take, common)
     for one in following:
         full.add(one.path, "")
     await published.write(full.end())
