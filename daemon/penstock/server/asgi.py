@@ -13,6 +13,7 @@ from penstock.server.guard import Guard, RequestHead, body_too_large, is_streame
 from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
+from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
@@ -46,11 +47,13 @@ def asgi_mux(rest: ASGI, stdin: ASGI, mcp: ASGI | None) -> ASGI:
     return mux
 
 
-def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
+def guarded(
+    app: ASGI, guard: Guard, config: Config, version: str, address: PublicAddress
+) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body.
 
     Only a body that is a stream is left to `app` as it comes. Every answer names the daemon and its
-    `version`.
+    `version`, and every scope's state says how its client addresses the daemon.
     """
     server = f"penstock/{version}".encode("ascii")
 
@@ -76,7 +79,9 @@ def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
             await _refuse(receive, send, refusal, config)
         else:
             await _let_in(scope, guard, request_head)
-            scope = {**scope, "path": _decoded(scope["raw_path"])}
+            peer = (scope["client"] or (None,))[0]
+            state = {**scope["state"], BASE_STATE: address.base_of(request_head, peer)}
+            scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
             if is_streamed(request_head.method, request_head.path):
                 await app(scope, receive, _whole_ending(send))
                 return

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from penstock.server.http_answer import HttpRefused
 from penstock.words.address import is_loopback
@@ -166,8 +166,11 @@ def body_too_large(limit: int) -> TooLarge:
 
 def make_guard(config: Config, token: str | None) -> Guard:
     """The guard that the configuration asks for; `token` is used only if `auth` is on."""
+    names = [*config.allowed_hosts]
+    if config.public_url is not None:
+        names.append(urlsplit(config.public_url).netloc)
     return Guard(
-        allowed_hosts=frozenset(name.lower() for name in config.allowed_hosts),
+        allowed_hosts=frozenset(name.lower() for name in names),
         allowed_origins=frozenset(config.allowed_origins),
         token=token if config.auth else None,
         max_header_bytes=config.max_header_bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from penstock.log.filters import parse_filter
 from penstock.log.projections import RunView
@@ -135,6 +135,8 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 
 def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
-    location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
+    # Below a proxy's sub-path, if there is one.
+    path = urlsplit(call.base).path
+    location = {"Location": f"{path}/runs/{quote(view.run_id, safe='')}"}
     reply = submit_json(view, call.base, created=created)
     return json_answer(reply, 202 if created else 200, location)
