@@ -29,6 +29,12 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
+    (
+        "cli/mcp.py",
+        "find_daemon",
+    ): "until a daemon that holds its lock listens, or ends",
+    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
+    ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",
     ("log/put_back.py", "_watch_files"): "between two looks at the files of the log",
