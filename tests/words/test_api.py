@@ -295,6 +295,7 @@ def test_every_reply_is_tested_here() -> None:
             "life": "l",
             "head": 9,
             "floor": 1,
+            "known": True,
         },
         {"type": "events", "events": [{"position": 1}]},
         {

@@ -282,6 +282,8 @@ class HelloFrame(Received):
     life: str
     head: int
     floor: int
+    #: False: there is no run of the id that was asked for, yet; its events are sent when it comes.
+    known: bool = True
 
 
 class EventsFrame(Received):
