@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+# Containers often set it; then every Python that is started compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help venv run fast test parallel test-others lint check bench
 
 PYTHON ?= python3
@@ -41,7 +43,7 @@ run: venv
 	$(BIN)/penstock run llms-txt . --out llms.txt.d
 
 fast: venv
-	$(BIN)/pytest -m 'not (processes or slow or alone)'
+	$(BIN)/pytest -m 'not (processes or slow or alone)' --hypothesis-profile=fast
 
 test: venv
 	$(BIN)/pytest

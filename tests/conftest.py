@@ -4,6 +4,7 @@ clock, no processes without a mark, and skips that are told.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 
 import pytest
 import trio
+from hypothesis import settings
 
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
@@ -26,6 +28,14 @@ from penstock_drills.scratch import open_keeper
 #: Decides in which order Trio lets the tasks of a test go on, the same way each time; another
 #: number tries other orders.
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
+
+# Containers often say that no bytecode is written. Then all that is imported is compiled anew, and not
+# only here: by each daemon that a test starts.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What is made by chance is tried a few times by `make fast`, and as often as always by `make test`.
+settings.register_profile("fast", max_examples=20)
 
 
 def pytest_report_header() -> str:
@@ -232,6 +242,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays, so no collection of garbage need look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -33,13 +33,13 @@ GROUPS = {"g": 1, "h": 2, "None": 1}
 
 
 async def keep_busy(core: Core, stop_at: float) -> None:
-    """HIGH runs of a second each, always ten of them in line."""
+    """HIGH runs of four seconds each, always ten of them in line."""
     number = 0
     while trio.current_time() < stop_at:
         while core.statistics().queued_by_priority["HIGH"] < 10:
             number += 1
             await core.submitter.submit(
-                request(run_id=f"high{number}", seconds=1, priority="HIGH")
+                request(run_id=f"high{number}", seconds=4, priority="HIGH")
             )
         await trio.sleep(0.5)
 
