@@ -49,7 +49,7 @@ test: venv
 	$(BIN)/pytest
 
 parallel: venv
-	$(BIN)/pytest --numprocesses=auto --dist=loadscope
+	$(BIN)/pytest --numprocesses=auto --dist=loadscope --max-worker-restart=4
 
 test-others:
 	.ci/other-pythons

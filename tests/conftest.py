@@ -50,8 +50,11 @@ def pytest_report_header() -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """DT-05: what a test met under a mock clock it meets again."""
-    keep_watch(item.config)
-    with deterministic(SEED), no_threads_under_a_mock_clock(item):
+    with (
+        watched(item.config),
+        deterministic(SEED),
+        no_threads_under_a_mock_clock(item),
+    ):
         return (yield)
 
 
@@ -121,19 +124,30 @@ def no_threads_under_a_mock_clock(item: pytest.Item) -> Iterator[None]:
 
 #: Seconds after which a test that hangs is told, with the stack of every thread.
 PATIENCE = 120
+#: Seconds after which a test that hangs ends its worker, where there are several; the others go on, and
+#: xdist tells which test it was. More than any test may take on a busy machine.
+WORKER_PATIENCE = 900
 #: Seconds for which the watch that was set for one test does for the next ones too. pytest's own is set
 #: for each, with a thread that begins and ends: on a busy machine longer than most tests take.
 WATCH_SECONDS = 10
 _watch_since = pytest.StashKey[float]()
 
 
-def keep_watch(config: pytest.Config) -> None:
-    """Have the stacks told if a test that begins now is still there after `PATIENCE`, or a little less."""
+@contextmanager
+def watched(config: pytest.Config) -> Iterator[None]:
+    """Have the stacks told if a test is there for `PATIENCE`, or a little less."""
+    stderr = config.stash[fault_handler_stderr_fd_key]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Not between tests: a worker that waits for the others hangs in none.
+        faulthandler.dump_traceback_later(WORKER_PATIENCE, file=stderr, exit=True)
+        yield
+        faulthandler.cancel_dump_traceback_later()
+        return
     now = time.monotonic()
     if now - config.stash.get(_watch_since, -WATCH_SECONDS) >= WATCH_SECONDS:
         config.stash[_watch_since] = now
-        stderr = config.stash[fault_handler_stderr_fd_key]
         faulthandler.dump_traceback_later(PATIENCE, file=stderr)
+    yield
 
 
 def pytest_sessionfinish() -> None:
