@@ -16,6 +16,7 @@ from bench._shared import ROOT
 
 #: The modules that have `rows(long)`, in the order of the table.
 MODULES = (
+    "main_job",
     "append",
     "printed",
     "jobs",

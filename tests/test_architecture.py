@@ -30,9 +30,14 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
     ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
+    (
+        "cli/mcp.py",
+        "find_daemon",
+    ): "until a daemon that holds its lock listens, or ends",
+    ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
-    ("log/high_water.py", "follow"): "the least time between two writes of the mark",
-    ("log/watching.py", "_watch_files"): "between two looks at the files of the log",
+    ("log/put_back.py", "follow"): "the least time between two writes of the mark",
+    ("log/put_back.py", "_watch_files"): "between two looks at the files of the log",
     (
         "log/sqlite/database.py",
         "_lock",
@@ -59,7 +64,6 @@ MAY_SLEEP = {
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
-    ("runs/artifact_writer.py", "write"): "until a full throttle has room",
     ("runs/retention.py", "prune_regularly"): "between two rounds of forgetting",
     (
         "runs/retention.py",

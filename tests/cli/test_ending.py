@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from fakes.foreign_daemon import fact
-from penstock.cli.ending import duration, tell_end
 from penstock.cli.notes import RunNotes
+from penstock.cli.run_end import duration, tell_end
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import left_line
 

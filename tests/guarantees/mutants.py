@@ -364,14 +364,14 @@ MUTANTS = (
     ),
     Mutant(
         "an expiry that wants to be first",
-        "Run._answer",
+        "Questions.answer",
         """
             with suppress(AlreadyAnswered):
-                await self._tools.recorder.record(answer)
+                await self.recorder.record(answer)
         """,
         """
             with suppress():
-                await self._tools.recorder.record(answer)
+                await self.recorder.record(answer)
         """,
         "slow cancel",
         "none",
@@ -686,13 +686,13 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the lock is on the lock file alone",
-        "open_database",
+        "_open_into",
         """
-            if alone:
+            if migration is not None:
                 writing.lock = lock_inode(path)
         """,
         """
-            if alone and (not readers):
+            if migration is not None and (not readers):
                 writing.lock = lock_inode(path)
         """,
         "log/test_files.py::"
@@ -700,71 +700,31 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the locks of SQLite are let go of",
-        "open_database",
+        "_open_into",
         """
-            try:
-                _check_place(path)
-                if not path.exists():
-                    create_file(path)
-                writing = _connect(path, WRITER_CACHE)
-                connections.append(writing)
-                if alone:
-                    writing.lock = lock_inode(path)
-                if needs_migration(writing, find_version(writing, path)):
-                    if not alone:
-                        connections[:] = [_read_older(writing, path)]
-                        return connections
-                    migrate(writing, path, migration)
-                _set_up(writing, path)
-                for _ in range(readers):
-                    connections.append(_connect(path, READER_CACHE))
-                    connections[-1].execute('PRAGMA query_only = ON')
-            except (sqlite3.Error, OSError, LogDamaged) as error:
-                _close(connections)
-                raise StartRefused(_explain(path, error)) from error
-            except BaseException:
-                _close(connections)
-                raise
+            for _ in range(readers):
+                connections.append(_connect(path, READER_CACHE))
+                connections[-1].execute('PRAGMA query_only = ON')
         """,
         """
-            try:
-                _check_place(path)
-                if not path.exists():
-                    create_file(path)
-                writing = _connect(path, WRITER_CACHE)
-                connections.append(writing)
-                if alone:
-                    writing.lock = lock_inode(path)
-                if needs_migration(writing, find_version(writing, path)):
-                    if not alone:
-                        connections[:] = [_read_older(writing, path)]
-                        return connections
-                    migrate(writing, path, migration)
-                _set_up(writing, path)
-                for _ in range(readers):
-                    connections.append(_connect(path, READER_CACHE))
-                    connections[-1].execute('PRAGMA query_only = ON')
-            except (sqlite3.Error, OSError, LogDamaged) as error:
-                _close(connections)
-                raise StartRefused(_explain(path, error)) from error
-            except BaseException:
-                _close(connections)
-                raise
+            for _ in range(readers):
+                connections.append(_connect(path, READER_CACHE))
+                connections[-1].execute('PRAGMA query_only = ON')
             os.close(os.open(path, os.O_RDONLY))
         """,
         "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
     ),
     TestedMutant(
         "who only reads an older log migrates it",
-        "open_database",
+        "_open_into",
         """
-            if not alone:
+            if migration is None:
                 connections[:] = [_read_older(writing, path)]
-                return connections
+                return
             migrate(writing, path, migration)
         """,
         """
-            migrate(writing, path, migration)
+            migrate(writing, path, migration or AS_USUAL)
         """,
         "log/test_migrations.py::test_who_only_reads_migrates_nothing",
     ),
@@ -1182,11 +1142,11 @@ TESTED_MUTANTS = (
         "LogReader._go_back",
         """
             if self.cursor.given:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         """
             if False:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         "client/test_log_reader.py::"
         "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",

@@ -12,7 +12,7 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.llm.adapter import FieldAdapter, Unusable
+from penstock.llm.dspy_programs import FieldAdapter, Unusable
 from penstock.llm.fields import FieldSplitter
 from penstock.llm.lm import TrioLM
 

@@ -449,6 +449,30 @@ async def test_a_piece_that_an_outage_dropped_goes_again_or_the_artifact_fails(
     assert (text, whole) == (("one two three", True) if back else ("", False))
 
 
+async def test_a_text_as_large_as_the_throttle_holds_goes_out_at_once(
+    autojump_clock: Clock,
+) -> None:
+    """PF-03 ML-02: a large text is written as fast as the log takes it, in pieces of that size."""
+    sizes = []
+
+    async def emit(event: AnyEvent, *, event_id: UUID | None = None) -> object:
+        await trio.lowlevel.checkpoint()
+        if isinstance(event, ArtifactPartial):
+            sizes.append(len(event.text))
+        return event
+
+    began = trio.current_time()
+    async with open_artifact(
+        "a", emit, attempt=1, interval=0.1, capacity=100
+    ) as artifact:
+        for _ in range(50):
+            await artifact.write("x" * 60)
+        assert trio.current_time() == began
+    assert sum(sizes) == 3000
+    assert max(sizes) < 200
+    assert len(sizes) < 40
+
+
 async def test_pieces_are_spaced_and_a_milestone_flushes_them(
     autojump_clock: Clock,
 ) -> None:

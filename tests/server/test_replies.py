@@ -172,7 +172,7 @@ async def test_every_surface_sends_every_field_of_a_run(
         for same in (
             told,
             seen,
-            *([look.result["structuredContent"]] if look.result else ()),
+            *([json.loads(look.result["content"][0]["text"])] if look.result else ()),
         ):
             check(core, "TaskReply", same)
             assert same == told

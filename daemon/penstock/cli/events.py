@@ -11,7 +11,7 @@ from penstock.cli.render import PieceWriter, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, pass_session
 from penstock.client import Client, Facts
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock.words.recorded import Recorded
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -12,8 +11,9 @@ from penstock.cli.options import after_option, quiet_option, run_argument
 from penstock.cli.patience import open_telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
+from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import CODES_OF_RUNS, in_a_line
+from penstock.words.exit_codes import CODES_OF_RUNS, in_a_line
 
 
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")

@@ -14,9 +14,9 @@ from penstock.cli.connect import embedded
 from penstock.cli.output import say
 from penstock.cli.replies import newest_runs
 from penstock.cli.session import Session, off_loop, run_async
-from penstock.client import Client, open_client, put_back
+from penstock.client import Client, open_client
 from penstock.client.sync import SyncClient
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.errors import DaemonUnreachable, PenstockError, put_back
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class FileSource:
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         facts = await self.store.read(one_form(run_id), after, PAGE)
         if not facts and after > (head := (await self.store.bounds()).head):
-            raise put_back(after, {"first": head + 1})
+            raise put_back(after, head + 1)
         return facts
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.log.newest_output import newest_output
 from penstock.words.config import MIB
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock.words.printed import STREAMS, Stream
 from penstock.words.values import utc_now
 

@@ -18,7 +18,7 @@ from penstock import __version__
 from penstock.cli.session import Session
 from penstock.unforeseen import guarded, let_go, open_streams, tell_unforeseen
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES, RUN_VERBS, Exit, in_a_line
+from penstock.words.exit_codes import CODES, RUN_VERBS, Exit, in_a_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -153,7 +153,7 @@ class LazyGroup(click.Group):
             with _quoting_harmlessly():
                 return super().invoke(ctx)
         except PenstockError as error:
-            from penstock.words.problems import exit_code_of
+            from penstock.words.error_codes import exit_code_of
 
             code = exit_code_of(error, ctx.invoked_subcommand)
             raise Failure(str(error), code) from None

@@ -12,12 +12,11 @@ from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
+from penstock.words.run_id import NAME_LABEL as NAME_LABEL
 from penstock.words.text import neutralise
 
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
-#: The label that `--name` sets.
-NAME_LABEL = "name"
 
 
 def complete_run(

@@ -19,6 +19,7 @@ from penstock.cli.checks import CheckResult, Findings
 from penstock.cli.connect import open_daemon_for
 from penstock.cli.session import Session, run_async
 from penstock.client import Client, Facts
+from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 
 #: Seconds in which the turn has begun; a queue that is full or paused makes it wait longer.
@@ -48,7 +49,7 @@ def finding_of(receipt: Mapping[str, Any], left: Sequence[int]) -> CheckResult:
         pids = " ".join(map(str, left))
         found = f"{len(left)} processes outlived their cancel: {pids}"
         return CheckResult("cancel", "failure", found, f"`kill -9 {pids}`")
-    if receipt["gone_at"] is None:
+    if not proves_end(receipt):
         found = f"nothing is left, but that is not proven (by {receipt['method']})"
         return CheckResult("cancel", "warning", found, "see the line on containment")
     found = (

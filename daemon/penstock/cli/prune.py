@@ -18,7 +18,7 @@ from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import PenstockError, StartRefused
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store

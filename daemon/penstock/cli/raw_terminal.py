@@ -11,14 +11,14 @@ import trio
 
 from penstock.cli.interrupts import heeded
 from penstock.cli.own_terminal import OwnTerminal, open_own_terminal, own_size
-from penstock.client.attached import (
+from penstock.client.log_reader import Lost
+from penstock.client.remote_terminal import (
     AttachedTerminal,
     Missed,
     Over,
     Screen,
     open_terminal,
 )
-from penstock.client.log_reader import Lost
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.address import Address
 from penstock.words.detach_keys import DetachKeys

@@ -11,9 +11,9 @@ from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
-from penstock.words.exits import Exit
-from penstock.words.problems import exit_code_of
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -8,7 +8,6 @@ from typing import Any
 import trio
 
 from penstock.cli.connect import open_daemon_for
-from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import heeded
 from penstock.cli.kind_commands import Kinds, submit_only
@@ -17,13 +16,15 @@ from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import open_telling, tell_submitting
 from penstock.cli.relay import write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
-from penstock.cli.replies import receipt_line, tell_replayed
+from penstock.cli.replies import tell_replayed
+from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
 from penstock.client.surroundings import with_caller
+from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:

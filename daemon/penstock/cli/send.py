@@ -11,7 +11,7 @@ from penstock.cli.forwarding import PIECE_BYTES, STDIN, is_piped
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

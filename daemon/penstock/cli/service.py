@@ -22,7 +22,7 @@ from penstock.cli.units import (
 from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 _LINGER = (
     "it runs while you are logged in; `loginctl enable-linger` lets it run from boot on"

@@ -10,7 +10,6 @@ from typing import Any
 import trio
 
 from penstock.cli.connect import open_daemon_for
-from penstock.cli.ending import tell_end
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import say
 from penstock.cli.own_terminal import has_terminal
@@ -18,15 +17,17 @@ from penstock.cli.patience import tell_submitting
 from penstock.cli.raw_terminal import Parted, attach_to
 from penstock.cli.relay import write_live
 from penstock.cli.render import open_writer
-from penstock.cli.replies import receipt_line, tell_replayed
+from penstock.cli.replies import tell_replayed
+from penstock.cli.run_end import tell_end
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
 from penstock.client import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
+from penstock.words.cancel_receipt import receipt_line
 from penstock.words.detach_keys import keys_of
 from penstock.words.errors import Terminal
-from penstock.words.exits import PROGRAM_KIND, Exit
+from penstock.words.exit_codes import PROGRAM_KIND, Exit
 from penstock.words.recorded import Recorded
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.words.address import Address
-from penstock.words.ends import TERMINAL_TYPES
-from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack, Refused
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
+from penstock.words.errors import DaemonUnreachable, PenstockError, Refused, put_back
+from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: One event may have 8 MiB of text, and JSON escapes may double it.
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
@@ -282,7 +282,7 @@ class LogReader:
 
     def _go_back(self, gap: Mapping[str, Any]) -> WentBack:
         if self.cursor.given:
-            raise put_back(self.cursor.position, gap)
+            raise put_back(self.cursor.position, gap["first"])
         self.cursor.begin(self.cursor.epoch)
         self.step = "reopen"
         return WentBack(gap["first"])
@@ -327,15 +327,3 @@ def why_refused(status: int, body: bytes | bytearray | None) -> PenstockError:
     except ValueError:
         document = None
     return error_of(status, document)
-
-
-def put_back(after: int, gap: Mapping[str, Any]) -> PutBack:
-    """What to raise for a place that the daemon says is not of its log."""
-    what = (
-        f"another event stands at position {after}"
-        if gap["first"] == after
-        else f"the log ends at position {gap['first'] - 1}, before {after}"
-    )
-    return PutBack(
-        f"{what}: it was put back, or is another one; read it from its beginning"
-    )

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from penstock.client.log_reader import put_back
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
+from penstock.words.errors import DaemonUnreachable, put_back
 
 R = TypeVar("R")
 
@@ -203,7 +202,7 @@ def read_answer(
         raise error_of(status, document, retry_after)
     gap = document.get("gap") if isinstance(document, Mapping) else None
     if gap and gap.get("put_back"):
-        raise put_back(int(str(request.query.get("after") or 0)), gap)
+        raise put_back(int(str(request.query.get("after") or 0)), gap["first"])
     return document
 
 

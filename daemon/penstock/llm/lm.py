@@ -1,6 +1,6 @@
 """A model as DSPy sees it: requests go out in the caller's task, under its cancel scopes.
 
-Importing this module imports DSPy, which takes seconds: only `programs.py` and what it needs do.
+Importing this module imports DSPy, which takes seconds: only `dspy_programs.py` does.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
-from penstock.runs.gauges import Gauges
+from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
 from penstock.runs.preemptor import Preemptor
@@ -38,7 +38,6 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
-from penstock.runs.statistics import QueueStatistics, take_statistics
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
@@ -201,6 +200,19 @@ def _make_core(
     reader = Reader(store, table.views, table.terms)
     retention = _make_retention(config, store, recorder, table.bus, environment)
     queue = QueueControl(table, recorder, config.groups, now)
+    submitter = Submitter(
+        config,
+        kinds,
+        recorder,
+        reader,
+        _make_admission(config, table, stop),
+        stop,
+        now=now,
+        new_run_id=environment.new_run_id,
+        obstacle=retention.obstacle,
+        drained=queue.drained,
+        has_models=environment.models is not None,
+    )
     return Core(
         config=config,
         kinds=kinds,
@@ -214,19 +226,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
-        submitter=Submitter(
-            config,
-            kinds,
-            recorder,
-            reader,
-            _make_admission(config, table, stop),
-            stop,
-            now=now,
-            new_run_id=environment.new_run_id,
-            obstacle=retention.obstacle,
-            drained=queue.drained,
-            has_models=environment.models is not None,
-        ),
+        submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
     )
 

@@ -20,9 +20,8 @@ from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.inherited import passed_on
-from penstock.words.pace import LARGEST_PIECE, Pace
-from penstock.words.surroundings import OURS
+from penstock.words.surroundings import OURS, passed_on
+from penstock.words.throttle import LARGEST_PIECE, Pace
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]

@@ -14,10 +14,9 @@ from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -29,14 +28,15 @@ from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Answer, Append, new_event
+from penstock.log.writes import Append, new_event
 from penstock.processes.feeding import sends
 from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
-from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.execution import Execution, describe
 from penstock.runs.kind import Kind
+from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
     Executor,
@@ -44,20 +44,18 @@ from penstock.runs.program import (
     RunPrograms,
     output_pace,
 )
+from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.running_program import RunningProcess, open_process
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
-    AlreadyAnswered,
-    AskExpired,
     ChildNotCompleted,
     NotAvailable,
     Refused,
 )
 from penstock.words.events import (
     AnyEvent,
-    AskRaised,
     Log,
     Milestone,
     Progress,
@@ -68,7 +66,7 @@ from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings, unpack_environ
-from penstock.words.values import check_json, new_event_id
+from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
 
 # What a run's log says that came from an export, or retries one that did.
@@ -356,6 +354,7 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        clean: bool = False,
         check: bool = True,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """A contained process to talk with: `async with run.process(argv) as p`.
@@ -365,7 +364,7 @@ class Run:
         is a stream to receive from; while nobody does, the process waits. Standard error is the run's
         log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
         in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
-        Outside the block the whole process tree is gone.
+        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`.
         """
 
         async def execute(process: RunningProcess) -> Executed:
@@ -374,6 +373,7 @@ class Run:
                 argv,
                 cwd=cwd,
                 env=env,
+                clean=clean,
                 feed=process.stdin.feed,
                 check=False,
                 on_stdout=process.stdout.take,
@@ -401,21 +401,20 @@ class Run:
 
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
+        pieces = OutputPieces(
+            output_pace(self.config),
+            self.config.output_head_bytes,
+            self._tools.held_back,
+        )
         return RunPrograms(
             self.run_id,
             self._tools.executor,
             None if environ is None else unpack_environ(environ),
             None if around is None else around.umask,
-            RunOutput(self._output_pieces(), self._emit_pieces),
+            RunOutput(pieces, self._emit_pieces),
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
-        )
-
-    def _output_pieces(self) -> OutputPieces:
-        config = self.config
-        return OutputPieces(
-            output_pace(config), config.output_head_bytes, self._tools.held_back
         )
 
     async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
@@ -464,63 +463,25 @@ class Run:
         the run's inputs: question and answer are facts, and nobody is waited for.
         """
         self._use_name("ask", name)
-        if name not in self.view.asks:
-            await self._raise_ask(name, question, choices, default, expires)
+        questions = self._questions
+        if not questions.was_put(name):
+            await questions.put(name, question, choices, default, expires)
         if given is not None:
-            await self._answer(name, given, "request")
-        answer: str | None = self.view.asks[name].answer
-        if answer is not None:
+            await questions.answer(name, given, "request")
+        if (answer := questions.answer_to(name)) is not None:
             return answer
         if self._tools.parked() >= self.config.max_parked_asks:
-            return await self._wait_answered(name)
+            return await questions.wait_answered(name)
         async with self._parking.open_parked(Waiting("ask", name)):
-            answer = await self._wait_answered(name)
+            answer = await questions.wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
 
-    async def _raise_ask(
-        self,
-        name: str,
-        question: str,
-        choices: Sequence[str],
-        default: str | None,
-        expires: float | None,
-    ) -> None:
-        until = None if expires is None else self.now() + timedelta(seconds=expires)
-        await self.emit(
-            AskRaised(
-                name=name,
-                question=question,
-                choices=tuple(choices),
-                default=default,
-                expires_at=until,
-            )
+    @property
+    def _questions(self) -> Questions:
+        tools = self._tools
+        return Questions(
+            self.run_id, tools.recorder, tools.bus, tools.now, tools.view_of, self.emit
         )
-
-    async def _wait_answered(self, name: str) -> str:
-        ask = self.view.asks[name]
-        with trio.CancelScope() as scope:
-            if ask.expires_at is not None:
-                left = (ask.expires_at - self.now()).total_seconds()
-                scope.deadline = trio.current_time() + max(left, 0.0)
-            return await self._answer_to(name)
-        if ask.default is None:
-            raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
-        await self._answer(name, ask.default, "default")
-        return await self._answer_to(name)
-
-    async def _answer(self, name: str, text: str, by: str) -> None:
-        answer = Answer(self.run_id, name, text, by, self.now(), new_event_id())
-        # An answer that came in the same moment wins: ours is refused, and theirs is read.
-        with suppress(AlreadyAnswered):
-            await self._tools.recorder.record(answer)
-
-    async def _answer_to(self, name: str) -> str:
-        """Wait on the log: the view is folded in the step in which the answer is published."""
-        while True:
-            answer: str | None = self.view.asks[name].answer
-            if answer is not None:
-                return answer
-            await self._tools.bus.wait_published(self.run_id)
 
     async def spawn_run(
         self,

@@ -10,8 +10,9 @@ from typing import Any
 
 import trio
 
-from penstock.runs.execution import Execution, open_execution, open_parking
+from penstock.runs.execution import Execution, open_execution
 from penstock.runs.kind import Kind, check_whole
+from penstock.runs.parking import open_parking
 from penstock.runs.run import Run, Tools
 from penstock.words.errors import Refused
 

@@ -43,8 +43,8 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
+from penstock.words.error_codes import row_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import row_of
 
 _log = logging.getLogger("penstock.http")
 View = Callable[..., Awaitable[Response]]

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from penstock.words.api import Problem, problem_of
+from penstock.words.error_codes import headers_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import headers_of
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

@@ -20,8 +20,8 @@ from penstock.server.encoders import Encoder
 from penstock.server.replies import gap_reply
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import ByeFrame, HelloFrame, ReadyFrame
+from penstock.words.error_codes import detail_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import detail_of
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
 LAST_LOOK_SECONDS = 0.05

@@ -46,8 +46,8 @@ from penstock.server.terminal import (
     read_terminal_request,
 )
 from penstock.words.api import OpenFrame, read_json
+from penstock.words.error_codes import row_of
 from penstock.words.errors import PenstockError, Refused, Unauthorised
-from penstock.words.problems import row_of
 
 
 class WebSocketSession:

@@ -22,10 +22,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from penstock.words.error_codes import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
-from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.run_exit import ExitFrom
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
@@ -182,9 +182,14 @@ class CancelReceipt(Received):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
     @property
+    def proves_end(self) -> bool:
+        """Whether it is proven that nothing of the run is left."""
+        return self.gone_at is not None
+
+    @property
     def under_way(self) -> bool:
         """Whether the run is still being ended, as far as this receipt knows."""
-        return self.outcome == "cancelled" and self.gone_at is None
+        return self.outcome == "cancelled" and not self.proves_end
 
 
 class StdinReply(Received):
@@ -371,12 +376,8 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-_PRIORITY_SCHEMA = {
-    "anyOf": [
-        {"enum": [p.name for p in Priority]},
-        {"enum": [p.value for p in Priority]},
-    ]
-}
+#: Their numbers are taken too; makers of clients and of models want one type.
+_PRIORITY_SCHEMA = {"type": "string", "enum": [p.name for p in Priority]}
 PriorityName = Annotated[
     Priority,
     BeforeValidator(_priority),

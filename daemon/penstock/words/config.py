@@ -242,7 +242,7 @@ class Config(Section):
         " prints without end has them further apart.",
     )
     throttle_bytes: Characters = setting(
-        64 * KIB, "Text that a throttle may hold; a full one makes its source wait."
+        64 * KIB, "Text that a throttle may hold; a full one sends it at once."
     )
     note_seconds: Seconds = setting(
         1.0, "Time between two events of one gauge (backpressure, lag)."

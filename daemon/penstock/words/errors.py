@@ -50,6 +50,18 @@ class PutBack(Conflict):
     """The log does not hold the place to read on from; it was put back, or is another one."""
 
 
+def put_back(after: int, first: int) -> PutBack:
+    """What is raised, on every surface, for a place whose facts from `first` on are not of the log."""
+    what = (
+        f"another event stands at position {after}"
+        if first == after
+        else f"the log ends at position {first - 1}, before {after}"
+    )
+    return PutBack(
+        f"{what}: it was put back, or is another one; read it from its beginning"
+    )
+
+
 class AlreadyAnswered(Conflict):
     """The question was answered already, or is no longer open."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from penstock.words.exits import PROGRAM_KIND, Exit
+from penstock.words.exit_codes import PROGRAM_KIND, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, TERMINAL_STATES, State
 from penstock.words.recorded import Recorded
 

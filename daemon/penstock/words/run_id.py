@@ -7,6 +7,8 @@ from typing import Any
 
 #: Characters in a run id: it is part of file names and URLs.
 LONGEST_RUN_ID = 200
+#: The label that says what a run is called by people.
+NAME_LABEL = "name"
 
 
 def check_run_id(value: Any) -> str:

@@ -18,10 +18,9 @@ from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
 from penstock.kinds.coding.modules import Plan
 from penstock.kinds.coding.patch import make_patch, make_report
 from penstock.kinds.coding.planning import plan_work
-from penstock.kinds.coding.repository import make_branch, open_tree
 from penstock.kinds.coding.reviewing import open_review
 from penstock.kinds.coding.stages import Work
-from penstock.kinds.coding.work_tree import WorkTree
+from penstock.kinds.coding.work_tree import WorkTree, make_branch, open_tree
 from penstock.kinds.coding.writing import correct, write_module
 from penstock.pipeline import Kind, PenstockError, Run
 

@@ -176,20 +176,7 @@ def open_database(
         _check_place(path)
         if not path.exists():
             create_file(path)
-        writing = _connect(path, WRITER_CACHE)
-        connections.append(writing)
-        if alone:
-            # Before anything is written: a file that another daemon has open is not even migrated.
-            writing.lock = lock_inode(path)
-        if needs_migration(writing, find_version(writing, path)):
-            if not alone:
-                connections[:] = [_read_older(writing, path)]
-                return connections
-            migrate(writing, path, migration)
-        _set_up(writing, path)
-        for _ in range(readers):
-            connections.append(_connect(path, READER_CACHE))
-            connections[-1].execute("PRAGMA query_only = ON")
+        _open_into(connections, path, readers, migration if alone else None)
     except (sqlite3.Error, OSError, LogDamaged) as error:
         _close(connections)
         raise StartRefused(_explain(path, error)) from error
@@ -197,6 +184,32 @@ def open_database(
         _close(connections)
         raise
     return connections
+
+
+def _open_into(
+    connections: list[sqlite3.Connection],
+    path: Path,
+    readers: int,
+    migration: MigrationPolicy | None,
+) -> None:
+    """Open them one after another, so that whoever called can close those that are open.
+
+    Without a `migration` one is not alone: see `open_database`.
+    """
+    writing = _connect(path, WRITER_CACHE)
+    connections.append(writing)
+    if migration is not None:
+        # Before anything is written: a file that another daemon has open is not even migrated.
+        writing.lock = lock_inode(path)
+    if needs_migration(writing, find_version(writing, path)):
+        if migration is None:
+            connections[:] = [_read_older(writing, path)]
+            return
+        migrate(writing, path, migration)
+    _set_up(writing, path)
+    for _ in range(readers):
+        connections.append(_connect(path, READER_CACHE))
+        connections[-1].execute("PRAGMA query_only = ON")
 
 
 def _close(connections: list[sqlite3.Connection]) -> None:

@@ -62,11 +62,7 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         if run_id in write.skip:
             damaged.append(run_id)
             continue
-        transaction.at_work = run_id
-        for sql in _FORGET:
-            db.execute(sql, (key,))
-        transaction.at_work = None
-        transaction.drop(run_id)
+        _forget(transaction, key, run_id)
         floor = max(floor, last_position + 1)
         runs.append(run_id)
     if runs:
@@ -75,6 +71,15 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
     _prune_tombstones(db, write)
     folders = _remember_folders(db, write, runs)
     return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
+
+
+def _forget(transaction: Transaction, key: int, run_id: str) -> None:
+    """All rows of one run; an error in them is the damage of this run."""
+    transaction.at_work = run_id
+    for sql in _FORGET:
+        transaction.db.execute(sql, (key,))
+    transaction.at_work = None
+    transaction.drop(run_id)
 
 
 def _remember_folders(

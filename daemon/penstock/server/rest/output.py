@@ -28,7 +28,7 @@ from penstock.server.stream_writer import (
     SubscribeRequest,
     open_stream,
 )
-from penstock.words.errors import PutBack, Refused
+from penstock.words.errors import Refused, put_back
 from penstock.words.events import Log
 from penstock.words.printed import bytes_of, size_of
 
@@ -134,10 +134,7 @@ async def _check_place(core: Core, after: int) -> None:
     """PutBack if the log does not reach this position: nothing would come, for ever."""
     head = (await core.store.bounds()).head
     if after > head:
-        raise PutBack(
-            f"the log ends at position {head}, before {after}: it was put back, or is another one;"
-            " read the output from its beginning"
-        )
+        raise put_back(after, head + 1)
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import COLOURS, Word, emit, say, show_line
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
-from penstock.words.exits import RUN_VERBS, Exit
+from penstock.words.exit_codes import RUN_VERBS, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, FAILED
-from penstock.words.problems import exit_code_of
 from penstock.words.run_exit import RunExit, exit_json
 from penstock.words.sentences import left_line, sentence_of
 

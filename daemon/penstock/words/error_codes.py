@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.words import errors
 from penstock.words.errors import PenstockError
-from penstock.words.exits import RUN_VERBS, Exit
+from penstock.words.exit_codes import RUN_VERBS, Exit
 
 
 @dataclass(frozen=True, slots=True)

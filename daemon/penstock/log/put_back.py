@@ -1,13 +1,16 @@
-"""The mark of how far a log had come, kept apart from it: how a log that was put back is noticed.
+"""How a log that was put back, replaced or removed is noticed.
 
 An older copy of the log, or one that lost its newest commits, is whole in itself. But its clients
-have seen more of it, and its next facts get positions that named others before. The mark tells;
-then the log gets a new epoch, and every client begins anew.
+have seen more of it, and its next facts get positions that named others before. So a mark of how far
+it had come (the high water) is kept apart from it; where the log does not reach the mark it gets a
+new epoch, and every client begins anew.
 
 The mark is in another folder than the log, so that who puts the one back leaves the other. It is
 written after commits only, so it is never ahead of the log, and at most once a second, so a log
 that was put back by less than that is not noticed by it. It is no part of the log: a mark that is
 lost, unreadable or not to be written costs the notice, and nothing else.
+
+While the daemon lives it looks whether the files are still those that it opened.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +29,9 @@ import trio
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import Bus
+from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Bounds
+from penstock.words.errors import StoreBroken
 from penstock.words.recorded import Recorded
 
 log = logging.getLogger("penstock.record")
@@ -33,6 +40,9 @@ log = logging.getLogger("penstock.record")
 MARK_SECONDS = 1.0
 #: A mark has some 200 bytes; whatever is larger is none.
 LARGEST_MARK_BYTES = 4096
+
+#: Seconds between two looks at the files of an idle log; every commit looks by itself.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +184,66 @@ def write_mark(path: Path, mark: Mark) -> None:
         os.close(fd)
     # Not synced: a mark that a power cut took is one that was never written.
     new.rename(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The watch over one log. `put_back` says why it was given a new epoch; empty if it was not."""
+
+    put_back: str
+    _high_water: HighWater | None
+    _nursery: trio.Nursery
+
+    def start(self, bus: Bus) -> None:
+        """From now on the mark follows what is published."""
+        if self._high_water is not None:
+            self._nursery.start_soon(self._high_water.follow, bus)
+
+
+@asynccontextmanager
+async def watching(store: SqliteStore, mark: Path | None) -> AsyncIterator[Watch]:
+    """Judge the log by its mark, if it has one, then watch over it until the block ends.
+
+    StoreBroken out of the block: a file of the log was removed or replaced.
+    """
+    high_water = None if mark is None else HighWater(mark, store)
+    put_back = "" if high_water is None else await high_water.check()
+    async with trio.open_nursery() as watch_nursery:
+        watch_nursery.start_soon(_watch_files, store)
+        yield Watch(put_back, high_water, watch_nursery)
+        watch_nursery.cancel_scope.cancel(reason="the log is closed")
+
+
+@contextmanager
+def one_broken_store() -> Iterator[None]:
+    """Whoever asks a broken store fails, each in its task: to the outside that is one StoreBroken.
+
+    What else failed on the way down goes to the log of messages.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        broken, rest = group.split(StoreBroken)
+        if broken is None:
+            raise
+        if rest is not None:
+            log.error("the store is broken, and more has failed", exc_info=rest)
+        raise StoreBroken(_first_sentence(broken)) from None
+
+
+def _first_sentence(group: BaseExceptionGroup[BaseException]) -> str:
+    """The sentence of the first error inside."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return str(first)
+
+
+async def _watch_files(store: SqliteStore) -> None:
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        try:
+            await store.check_files()
+        except StoreBroken as error:
+            log.critical("%s; ending, since nothing more would be kept", error)
+            raise
