@@ -27,6 +27,8 @@ from penstock.client.requests import (
 )
 from penstock.words.address import Address
 
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.
 TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
@@ -77,7 +79,12 @@ class SyncClient(Calls[dict[str, Any]]):
                     headers={**headers, "Connection": "close"},
                 )
             answer = connection.getresponse()
-            return answer, answer.read()
+            body = answer.read(LARGEST_ANSWER + 1)
+            if len(body) > LARGEST_ANSWER:
+                raise http.client.HTTPException(
+                    f"its answer has more than {LARGEST_ANSWER} bytes"
+                )
+            return answer, body
         except TimeoutError:
             raise silent(self.address) from None
         except (OSError, http.client.HTTPException) as error:
