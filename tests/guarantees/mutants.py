@@ -589,6 +589,24 @@ TESTED_MUTANTS = (
         "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
+        "the session of a supervisor is taken for its program's",
+        "ProcessSession.enter",
+        "self.session = pid",
+        "self.session = os.getsid(0)",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program stays in the session of its supervisor",
+        "processes/supervisor:execute",
+        "os.setsid()",
+        "",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """
@@ -604,6 +622,15 @@ TESTED_MUTANTS = (
         "del self._screen.savepoints[:-1]",
         "",
         "runs/test_emulator.py::test_nothing_that_is_written_grows_it",
+    ),
+    TestedMutant(
+        "who asks for a screen waits for all that is not drawn yet",
+        "KeptScreen.keep",
+        "self._leave_out(began - ASKED_SECONDS)",
+        "",
+        """
+            runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw
+        """,
     ),
     TestedMutant(
         "a screen is asked for and what is on it follows",

@@ -103,7 +103,7 @@ class FileSource:
     async def page(self, run_id: str, after: int) -> list[Recorded]:
         facts = await self.store.read(one_form(run_id), after, PAGE)
         if not facts and after > (head := (await self.store.bounds()).head):
-            raise put_back(after, head + 1)
+            raise put_back(after, head + 1, head=head)
         return facts
 
     async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:

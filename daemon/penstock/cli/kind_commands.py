@@ -272,7 +272,7 @@ def _terminal(options: RunOptions) -> dict[str, Any]:
     rows, cols = own_size()
     if options.run_id is not None or not (rows or cols):
         return {"stdin": "tty"}
-    return {"stdin": "tty", "tty": {"rows": min(rows, 1000), "cols": min(cols, 1000)}}
+    return {"stdin": "tty", "tty": {"rows": rows, "cols": cols}}
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -37,53 +36,39 @@ def wait(
 
     Ctrl-C leaves; the runs go on.
     """
-    waiting = _Waiting(session, len(run_ids) > 1, as_json, quiet)
+    codes: dict[str, int] = {}
+    several = len(run_ids) > 1
 
-    async def work() -> int:
-        async with trio.open_nursery() as nursery:
-            for run_id in run_ids:
-                nursery.start_soon(waiting.wait, run_id)
-        codes = (waiting.codes[run_id] for run_id in run_ids)
-        return next((code for code in codes if code), Exit.OK)
-
-    raise click.exceptions.Exit(run_detachable(work, " ".join(run_ids)))
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Waits for runs, each in a task of its own, and tells each end."""
-
-    session: Session
-    several: bool
-    as_json: bool
-    quiet: bool
-    #: By run: what its end makes this command exit with.
-    codes: dict[str, int] = field(default_factory=dict)
-
-    async def wait(self, run_id: str) -> None:
-        """Tell the run's end; a failure to is its own, and the others are waited for all the same."""
+    async def one(run_id: str) -> None:
         try:
-            view = await self._end_of(run_id)
+            view = await end_of(run_id)
         except PenstockError as error:
-            say(f"{run_id}: {error}" if self.several else str(error))
-            self.codes[run_id] = exit_code_of(error, RUN_VERBS[0])
-            if self.as_json:
+            # The others are waited for all the same.
+            say(f"{run_id}: {error}" if several else str(error))
+            codes[run_id] = exit_code_of(error, RUN_VERBS[0])
+            if as_json:
                 emit({"run_id": run_id, **failure_json(error)})
             return
-        if self.as_json:
+        if as_json:
             emit(view)
         else:
             say_output_tail(view)
             show_line(f"{run_id}  {view['state']}")
 
-    async def _end_of(self, run_id: str) -> dict[str, Any]:
-        async with open_source(self.session, run_id) as source:
+    async def end_of(run_id: str) -> dict[str, Any]:
+        async with open_source(session, run_id) as source:
             view = await source.view(run_id)
             notes = RunNotes.of_view(run_id, view, PieceWriter(lambda fact: None))
-            prefix = f"{run_id}: " if self.several else ""
-            async with open_telling(
-                source.client, notes, quiet=self.quiet, prefix=prefix
-            ):
+            prefix = f"{run_id}: " if several else ""
+            async with open_telling(source.client, notes, quiet=quiet, prefix=prefix):
                 await write_to_end(source, run_id, notes, view["position"] - 1)
-            self.codes[run_id] = tell_end(notes, quiet=self.quiet, output_shown=False)
+            codes[run_id] = tell_end(notes, quiet=quiet, output_shown=False)
             return {**await source.view(run_id), **exit_json(notes.exit)}
+
+    async def work() -> int:
+        async with trio.open_nursery() as nursery:
+            for run_id in run_ids:
+                nursery.start_soon(one, run_id)
+        return next((codes[run_id] for run_id in run_ids if codes[run_id]), Exit.OK)
+
+    raise click.exceptions.Exit(run_detachable(work, " ".join(run_ids)))

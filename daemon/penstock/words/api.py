@@ -525,8 +525,9 @@ class OpenFrame(Sent):
     overflow: Overflow | None = None
 
 
-#: Rows or columns of a terminal: 0 is what terminals usually have.
-Side = Annotated[int, Field(ge=0, le=1000)]
+#: Rows or columns of a terminal at most; 0 is what terminals usually have.
+LARGEST_SIDE = 1000
+Side = Annotated[int, Field(ge=0, le=LARGEST_SIDE)]
 
 
 class TerminalFrame(OpenFrame):
