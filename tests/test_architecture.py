@@ -29,11 +29,11 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
-    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     (
         "cli/mcp.py",
         "find_daemon",
     ): "until a daemon that holds its lock listens, or ends",
+    ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",

@@ -519,6 +519,20 @@ MUTANTS = (
 
 TESTED_MUTANTS = (
     TestedMutant(
+        "a later receipt says gone of what an earlier execution left",
+        "Execution.end",
+        "return merge_ends([own, *ends_before(self.row, over_at)])",
+        "return own",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
+        "a receipt forgets what a preempted execution left",
+        "ends_before",
+        "kept = (row.outcome or {}).get('left')",
+        "kept = None",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
         "the last word to stop counts",
         "Stop.ask",
         """
@@ -1133,10 +1147,10 @@ TESTED_MUTANTS = (
         "a child does not inherit its priority",
         "Run.spawn_run",
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
         """,
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
         """,
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
@@ -1315,8 +1329,9 @@ TESTED_MUTANTS = (
         "an environment outlives the runs that had it",
         "log/sqlite/handle_prune:prune",
         """
-            if runs:
-                forget_unused(db)
+            if runs and ENVIRONMENTS not in write.skip_beside:
+                with _naming(ENVIRONMENTS):
+                    forget_unused(db)
         """,
         "",
         "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",

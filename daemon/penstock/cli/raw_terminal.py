@@ -13,7 +13,7 @@ import trio
 from penstock.cli.interrupts import heeded
 from penstock.cli.output import say
 from penstock.cli.own_terminal import OwnTerminal, open_own_terminal, own_size
-from penstock.client.log_reader import Backoff, Lost
+from penstock.client.log_reader import FIRST_DELAY, LONGEST_DELAY, Backoff, Lost
 from penstock.client.remote_terminal import (
     AttachedTerminal,
     Missed,
@@ -21,7 +21,6 @@ from penstock.client.remote_terminal import (
     Screen,
     open_terminal,
 )
-from penstock.client.stream import FIRST_DELAY, LONGEST_DELAY
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.address import Address
 from penstock.words.detach_keys import DetachKeys

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from penstock.words.exit_codes import OF_PENSTOCK, PROGRAM_KIND, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, TERMINAL_STATES, State
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact
 
 #: Who gave the code: the program, the signal that ended it, or Penstock for want of either.
 ExitFrom = Literal["program", "signal", "penstock"]
@@ -53,7 +53,7 @@ def exit_of_run(
     return RunExit(Exit.PENSTOCK if own else Exit.RUN_FAILED, "penstock")
 
 
-def exit_of_fact(kind: str, fact: Recorded) -> RunExit | None:
+def exit_of_fact(kind: str, fact: ShownFact) -> RunExit | None:
     """The same by the event itself; None if it ends no run.
 
     One of another version's shape says what it can.
