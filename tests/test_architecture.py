@@ -36,7 +36,6 @@ MAY_SLEEP = {
     ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
-    ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",
     ("log/put_back.py", "_watch_files"): "between two looks at the files of the log",
     (
