@@ -398,7 +398,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "complete",
+        "log/sqlite/handle_end:complete",
         """
             if head.cancel_requested is not None and new_event.type != 'run.cancelled':
                 new_event = _cancelled(head, write)
