@@ -25,7 +25,7 @@ from penstock.words.lifecycle import (
     Role,
     State,
 )
-from penstock_tui.rows import RANKS
+from penstock_tui.standing import SECTIONS
 from penstock_tui.wording import LOOKS
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +120,7 @@ def test_every_state_has_its_role_and_its_moves() -> None:
     """CC-06"""
     assert set(STATES) == set(get_args(State))
     assert set(TRANSITIONS) == {None, *STATES}
-    assert set(ROLES.values()) == set(get_args(Role)) == set(RANKS)
+    assert set(ROLES.values()) == set(get_args(Role)) == set(SECTIONS)
 
 
 def test_every_end_is_one_that_a_hook_may_wait_for() -> None:

@@ -31,8 +31,8 @@ class DaemonProcess:
 
 @contextmanager
 def open_scene(*options: str) -> Iterator[DaemonProcess]:
-    """`tui_daemon.py` with these options, ready."""
-    command = [sys.executable, str(HERE / "tui_daemon.py"), *options]
+    """`fakes.tui_daemon` with these options, ready. As a module: beside it, its folder would hide the library's own."""
+    command = [sys.executable, "-m", "fakes.tui_daemon", *options]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=environ
@@ -49,6 +49,8 @@ class CutWire:
     """Passes bytes between clients and a daemon until it is cut, without a goodbye."""
 
     port: int
+    #: Whether nobody gets through.
+    closed: bool = False
     pairs: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def cut(self) -> None:
@@ -59,6 +61,9 @@ class CutWire:
     async def carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if self.closed:
+            writer.transport.abort()
+            return
         try:
             far_reader, far_writer = await asyncio.open_connection(
                 "127.0.0.1", self.port

@@ -151,6 +151,34 @@ async def test_without_a_daemon_it_says_so_and_finds_one_that_starts_later() -> 
 
 
 @aio
+async def test_a_run_that_was_opened_while_the_daemon_was_away_loads_when_it_is_back() -> (
+    None
+):
+    """TU-01: and never a claim about what nobody can know."""
+    with open_scene("--scene", "busy") as daemon:
+        async with (
+            cut_wire(daemon.port) as (wire, address),
+            dashboard(address) as (app, pilot),
+        ):
+            await shows(app, "Runs 92/92")
+            wire.closed = True
+            wire.cut()
+            await shows(app, "lost")
+            app.open_run("r-1bc7")
+            await shows(app, "the history cannot be read")
+            wire.closed = False
+            await shows(app, "warning: deprecated option")
+            assert "cannot be read" not in text_of(app)
+    async with dashboard(daemon.address) as (app, pilot):
+        await shows(app, "nothing is known: ")
+        assert "no runs" not in text_of(app)
+        await pilot.press("2")
+        await shows(app, "nothing is known yet")
+        await pilot.press("4")
+        await until(lambda: "busy" not in text_of(app), app)
+
+
+@aio
 async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
     with open_scene("--runs", "100", "--rate", "3000") as daemon:
         async with dashboard(daemon.address) as (app, pilot):
@@ -262,7 +290,7 @@ def test_a_real_daemon_is_followed_through_its_restart(
         address = found(first)
         async with dashboard(address) as (app, pilot):
             await shows(app, "● live")
-            await pilot.press("n")
+            await pilot.press("r")
             await until(lambda: isinstance(app.focused, Input), app)
             await pilot.press(*"sleep", "space", *"60", "enter")
             await until(
@@ -302,7 +330,9 @@ def test_a_real_queue_is_paused_and_says_so_and_a_real_run_is_told_something(
         async with dashboard(found(real_daemon)) as (app, pilot):
             await shows(app, "● live")
             await until(lambda: app.model.health, app)
+            await pilot.press("4")
             await shows(app, "store")
+            await pilot.press("1")
             app.action_pause_queue()
             await shows(app, "Start no more runs?")
             await pilot.press("enter")
@@ -349,8 +379,6 @@ def test_what_a_real_run_prints_is_text_on_the_screen(real_daemon: RealDaemon) -
             await until(lambda: app.model.runs[reply["run_id"]].view.ended, app)
             await shows(app, "[red]␛[31mtitle")
             app.open_run(reply["run_id"])
-            await shows(app, "process.exited")
-            await pilot.press("right_square_bracket")
             await shows(app, "␛[2J[b]bold[/b]")
             await pilot.press("R")
             await until(lambda: len(app.model.runs) == 2, app)

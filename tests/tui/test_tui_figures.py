@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from penstock_tui.figures import daemon_lines, is_paused, queue_state
-from penstock_tui.heading import version_difference
+from penstock_tui.heading import nothing_listed, nothing_needed, version_difference
+from penstock_tui.state import DashboardState, Phase
 from penstock_tui.widgets.key_line import Key, fitting
 
 QUEUED = (1, 2, 3, 0, 0)
@@ -34,22 +35,42 @@ def test_a_pause_is_told_with_what_it_is_about(
 
 
 def test_the_daemon_panel_tells_slots_clients_health_store_and_models() -> None:
-    """TU-02"""
+    """TU-02; and nothing before the daemon has answered."""
     health = {"status": "ok", "store": {"size": 3 * 1024**2}, "models": {}}
-    said = {
-        name: text for name, text, _ in daemon_lines({"slots": 5}, [], health, 5).lines
-    }
-    assert said == {
+    assert daemon_lines(DashboardState(), 0) is None
+    model = DashboardState(queue={"slots": 5}, health=health, position=1234)
+    panel = daemon_lines(model, 5)
+    assert panel is not None
+    assert {name: text for name, text, _ in panel.lines} == {
         "slots": "5/5 busy",
         "clients": "none",
         "health": "ok  store 3 MiB",
         "models": "none configured",
+        "log": "position 1,234",
     }
     ill = {**health, "status": "degraded", "reasons": ["the store takes no writes"]}
-    [told] = [
-        line for line in daemon_lines({}, [], ill, 0).lines if line[0] == "health"
-    ]
-    assert told == ("health", "the store takes no writes", "error")
+    panel = daemon_lines(DashboardState(queue={"slots": 1}, health=ill), 0)
+    assert panel is not None
+    assert ("health", "the store takes no writes", "error") in panel.lines
+
+
+@pytest.mark.parametrize(
+    ("phase", "epoch", "listed", "needed"),
+    [
+        ("connecting", "", "asking the daemon at here …", "nothing is known yet"),
+        ("lost", "", "nothing is known: no answer; trying again", "nothing is known yet"),
+        ("refused", "", "nothing is known: no answer", "nothing is known yet"),
+        ("lost", "e", "there were no runs when it was last heard", "nothing since it was last heard"),
+        ("live", "e", "no runs yet: r starts one", "nothing needs you"),
+    ],
+)  # fmt: skip
+def test_nothing_is_claimed_that_nobody_can_know(
+    phase: Phase, epoch: str, listed: str, needed: str
+) -> None:
+    """TU-01: never connected, lost and refused have words of their own."""
+    model = DashboardState(phase=phase, epoch=epoch, problem="no answer")
+    assert nothing_listed(model, "here") == listed
+    assert nothing_needed(model) == needed
 
 
 @pytest.mark.parametrize(

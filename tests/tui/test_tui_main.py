@@ -10,20 +10,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color as ThemeColour
 
 from fakes.aio import aio
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_scene import World, busy_afternoon
+from penstock.log.export import export_file
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.address import find_address, find_paths
-from penstock.words.errors import StartRefused
+from penstock.words.errors import Refused, StartRefused
 from penstock.words.recorded import Recorded
+from penstock_tui.app import Dashboard
 from penstock_tui.main import main
+from penstock_tui.palette import PALETTE_256, in_256, nearest
+from penstock_tui.picture import take_picture
 from penstock_tui.replay import CHECKPOINT, Replay, open_replay
 from penstock_tui.screens.overview import Overview
 from penstock_tui.settings import DEFAULT_THEME, Settings, load_settings
+from penstock_tui.state import DashboardState
 
 
 def export(world: World, path: Path) -> Path:
@@ -75,6 +84,8 @@ def test_a_theme_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
         (["--url", "ftp://x"], 2, "url"),
         (["--log", "/nowhere.db"], 1, "is not there"),
         (["--screenshot", "x.svg", "--size", "9"], 2, "size"),
+        (["--theme", "nope"], 2, "'nope' is none of penstock-dark, penstock-light, "),
+        (["--screenshot", "/nowhere/x.svg"], 2, "there is no folder /nowhere"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_the_code_tells_the_sort(
@@ -108,7 +119,73 @@ def test_help_is_there_before_textual() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("term", ["", "dumb"])
+def test_a_terminal_that_knows_no_screen_is_told_what_prints_lines(
+    term: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("penstock_tui.main.on_terminal", lambda: True)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "`penstock list`" in capsys.readouterr().err
+
+
+def test_a_picture_of_a_run_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    replay = Replay(busy_afternoon(World()).log, "log")
+    app = Dashboard(replay=replay, settings=Settings())
+    with pytest.raises(Refused, match="there is no run r-nope"):
+        take_picture(app, tmp_path / "x.svg", (80, 24), run_id="r-nope")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_256_colours_are_the_nearest_there_are() -> None:
+    """A dark grey stays one: Rich makes navy of it."""
+    assert [nearest(*bytes.fromhex(c)) for c in ("10151a", "1e2831", "58a6d6", "ffffff")] == [233, 235, 74, 231]  # fmt: skip
+    style = Style.parse("bold #e8686a on #1e2831")
+    drawn = in_256(style)
+    assert drawn.bgcolor == Color.from_ansi(235)
+    assert drawn.bold
+    assert in_256(Style.parse("red")) == Style.parse("red")
+    [segment] = PALETTE_256.apply([Segment("x", style)], ThemeColour(0, 0, 0))
+    assert segment.style == drawn
+
+
 # -- replay
+
+
+def test_the_file_that_export_writes_is_replayed(tmp_path: Path) -> None:
+    """`penstock export log.ndjson; penstock tui --log log.ndjson`: a header and tables stand before the facts."""
+    world = busy_afternoon(World())
+    path = export(world, tmp_path / "log.ndjson")
+    header = {"format": "penstock-log", "schema": 4, "epoch": "e", "events": 181}
+    table = {"table": "runs", "row": {"key": 1, "run_id": "r"}}
+    above = "".join(json.dumps(row) + "\n" for row in (header, table))
+    path.write_bytes(above.encode() + path.read_bytes())
+    assert open_replay(path).state().position == 181
+
+
+def test_going_back_copies_the_state_once() -> None:
+    """A copy of all runs for every field of the state made a step back take a second."""
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    world.record("a", e.AskRaised(name="q", question="?"))
+    replay = Replay(world.log, "log")
+    copied = []
+    copy = type(replay.model).copy
+
+    def counting(model: DashboardState) -> DashboardState:
+        copied.append(model)
+        return copy(model)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(replay.model), "copy", counting)
+        replay.move(-1)
+    assert len(copied) == 1
+    assert not replay.model.runs["a"].view.asks
+    replay.move(1)
+    assert replay.model.runs["a"].asks
+    assert replay.model.copy().runs["a"].view is not replay.model.runs["a"].view
 
 
 def test_moving_over_a_log_shows_the_state_of_then(tmp_path: Path) -> None:
@@ -181,10 +258,16 @@ async def test_the_scrubber_moves_by_keys_and_nothing_can_be_changed() -> None:
         await until(lambda: "Runs 92" not in text_of(app), app)
         await pilot.press("right", "L")
         await shows(app, "180 of 181")
-        await pilot.press("n", "c")
+        await pilot.press("r", "c")
         await pilot.pause()
         assert isinstance(app.screen, Overview)
         app.open_run("r-1b7d")
+        await shows(app, "plan.completed")
+        await until(lambda: "55%" in text_of(app), app)
+        await pilot.press("H")
+        # What had not happened then is not told.
+        await shows(app, "80 of 181")
+        await until(lambda: "test  55%" not in text_of(app), app)
         await shows(app, "plan.completed")
         await pilot.press("q")
         await until(lambda: not app.is_running)
@@ -225,6 +308,10 @@ def test_a_copy_of_a_real_database_is_replayed(
     )
     assert replay.now() <= datetime.now(UTC)
     assert list(tmp_path.iterdir()) == [copy]
+    exported = tmp_path / "log.ndjson"
+    with exported.open("wb") as out:
+        export_file(copy, out)
+    assert open_replay(exported).model.runs["r"].view.state == "completed"
 
 
 @pytest.mark.processes

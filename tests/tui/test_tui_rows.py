@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.rows import COLUMNS, STUCK_AFTER, ordered, row_of
+from penstock_tui.listing import Listing
+from penstock_tui.rows import COLUMNS, ordinal, row_of, state_of
+from penstock_tui.standing import (
+    NEWS_FOR,
+    QUIET_AFTER,
+    Standing,
+    hindrance,
+    standing_of,
+)
 from penstock_tui.state import DashboardState, ShownRun
+from penstock_tui.wording import CROSS
 
 
 def runs_of(world: World) -> list[ShownRun]:
+    return list(model_of(world).runs.values())
+
+
+def model_of(world: World) -> DashboardState:
     model = DashboardState()
     for fact in world.log:
         model.apply(fact)
-    return list(model.runs.values())
+    return model
+
+
+def listed(
+    model: DashboardState, listing: Listing, now: datetime = FROZEN
+) -> list[str]:
+    """The keys of the runs, and the headings, from the top down."""
+    listing.take(model, now, whole=True)
+    return [
+        row.cells[0].strip() if row.heading else row.key
+        for row in listing.rows(model, now)
+    ]
 
 
 def order_of(world: World, order: str = "attention", wanted: str = "") -> list[str]:
-    runs = runs_of(world)
-    rows = {run.view.run_id: row_of(run, FROZEN) for run in runs}
-    return [
-        row.key
-        for row in ordered(
-            runs, rows, order, parse_filter(wanted) if wanted else None, FROZEN
-        )
-    ]
+    model, listing = model_of(world), Listing()
+    listing.sort = order
+    listing.wanted = parse_filter(wanted) if wanted else None
+    return listed(model, listing)
 
 
 def six_fates() -> World:
     world = World()
-    for run_id in ("done", "queued", "running", "stuck", "failing", "failed", "asks"):
+    for run_id in ("done", "queued", "running", "quiet", "failing", "failed", "asks"):
         world.submit(run_id, "command", {"argv": [run_id]}, 20, 300)
-    for run_id in ("done", "running", "stuck", "failing", "failed", "asks"):
+    for run_id in ("done", "running", "quiet", "failing", "failed", "asks"):
         world.start(run_id, 200)
     world.record("done", e.RunCompleted(), 100)
     world.record("running", e.Progress(step="x", fraction=0.5), 1)
@@ -46,24 +66,122 @@ def six_fates() -> World:
 
 
 def test_what_needs_a_person_stands_first() -> None:
-    """TU-02 needs an answer > failing > stuck > running > queued > ended."""
+    """TU-02 asks and failures, what runs, the line, what has ended; who is quiet is not ill."""
     assert order_of(six_fates()) == [
-        "asks",
-        "failed",
-        "failing",
-        "stuck",
-        "running",
-        "queued",
-        "done",
-    ]
+        "NEEDS YOU", "asks", "failed",
+        "RUNNING", "failing", "running", "quiet",
+        "QUEUED", "queued",
+        "ENDED TODAY  ✓ 1", "done",
+    ]  # fmt: skip
+
+
+def test_failures_never_hide_what_runs() -> None:
+    """TU-02: they take a third of the list at most; the newest ones, and the others are in their day."""
+    world = six_fates()
+    for number in range(20):
+        world.submit(f"f{number}", "command", {}, 20, 90)
+        world.record(f"f{number}", e.RunFailed(reason="error", error="x"), 80 - number)
+    model, listing = model_of(world), Listing()
+    listing.height = 12
+    keys = listed(model, listing)
+    assert keys[:6] == ["NEEDS YOU", "asks", "f19", "f18", "f17", "f16"]
+    assert keys[6:8] == ["RUNNING", "failing"]
+    assert f"ENDED TODAY  ✓ 1  {CROSS} 17" in keys
+    assert len([key for key in keys if key.startswith("f")]) == 22
 
 
 def test_a_failure_somebody_looked_at_is_no_news() -> None:
-    runs = runs_of(six_fates())
-    for run in runs:
+    model, listing = model_of(six_fates()), Listing()
+    for run in model.runs.values():
         run.seen = True
-    rows = {run.view.run_id: row_of(run, FROZEN) for run in runs}
-    assert ordered(runs, rows, "attention", None, FROZEN)[1].key == "failing"
+    assert listed(model, listing)[:3] == ["NEEDS YOU", "asks", "RUNNING"]
+
+
+def test_a_failure_is_no_news_when_its_time_is_over_and_yesterdays_runs_are_of_another_day() -> (
+    None
+):
+    """The clock alone moves them: no fact comes."""
+    model, listing = model_of(six_fates()), Listing()
+    assert "failed" in listed(model, listing)[:3]
+    later = listed(model, listing, FROZEN + NEWS_FOR)
+    assert later[-2:] == ["failed", "done"]
+    assert listed(model, listing, FROZEN + timedelta(days=1))[-3:] == [
+        f"EARLIER  ✓ 1  {CROSS} 1", "failed", "done",
+    ]  # fmt: skip
+
+
+def test_turns_are_folded_under_their_loop() -> None:
+    """TU-02: one that asks stands for itself."""
+    model, listing = model_of(busy_afternoon(World())), Listing()
+    keys = listed(model, listing)
+    assert "r-1ba2" in keys
+    assert "r-1ba2.turn-1" not in keys
+    row = next(row for row in listing.rows(model, FROZEN) if row.key == "r-1ba2")
+    assert row.cells[-1].startswith("▸ 2 turns  raise the coverage")
+    listing.fold("r-1ba2")
+    keys = [row.key for row in listing.rows(model, FROZEN)]
+    at = keys.index("r-1ba2")
+    assert keys[at + 1 : at + 3] == ["r-1ba2.turn-1", "r-1ba2.turn-2"]
+    listing.wanted = parse_filter("turn-1")
+    listing.resort(model, FROZEN)
+    assert "r-1ba2.turn-1" in [row.key for row in listing.rows(model, FROZEN)]
+
+
+def test_a_long_line_does_not_hide_what_has_ended_and_can_be_unfolded() -> None:
+    model, listing = model_of(busy_afternoon(World())), Listing()
+    keys = listed(model, listing)
+    assert "… 68 more in line  (o shows them)" in keys
+    listing.fold("r-1c11")
+    assert len(listing.rows(model, FROZEN)) == len(keys) + 68 - 1
+
+
+def test_ten_thousand_in_line_are_looked_at_when_they_change_and_not_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TU-05: a second that passes makes no row and no place of those that only wait."""
+    world = World()
+    for number in range(10_000):
+        world.submit(f"r{number}", "command", {}, 20, 600)
+    world.start("r0", 500)
+    model, listing = model_of(world), Listing()
+    listing.take(model, FROZEN, whole=True)
+    looked: list[str] = []
+
+    def counting(run: ShownRun, order: str, now: datetime) -> Standing:
+        looked.append(run.view.run_id)
+        return standing_of(run, order, now)
+
+    monkeypatch.setattr("penstock_tui.listing.standing_of", counting)
+    monkeypatch.setattr(
+        "penstock_tui.listing.row_of", lambda run, *rest: looked.append(run.view.run_id)
+    )
+    listing.take(model, FROZEN + timedelta(seconds=1), whole=True)
+    listing.rows(model, FROZEN)
+    assert looked == []
+    world.record("r0", e.Progress(step="x", fraction=0.5))
+    model.apply(world.log[-1])
+    listing.take(model, FROZEN + timedelta(seconds=2), whole=True)
+    assert looked == ["r0"]
+
+
+def test_the_counts_are_those_of_all_runs() -> None:
+    """TU-02: kept by what changes, and the same as counted anew."""
+    world = busy_afternoon(World())
+    model, listing = DashboardState(), Listing()
+    for number, fact in enumerate(world.log):
+        model.apply(fact)
+        if number % 7 == 0:
+            listing.take(model, FROZEN, whole=False)
+    listing.take(model, FROZEN, whole=True)
+    fresh = Listing()
+    fresh.take(model_of(world), FROZEN, whole=True)
+    for name in ("counts", "queued", "columns"):
+        assert +getattr(listing, name) == +getattr(fresh, name), name
+    assert (listing.running, listing.queued.total(), listing.counts["asks"]) == (
+        5,
+        78,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,43 +191,78 @@ def test_a_failure_somebody_looked_at_is_no_news() -> None:
 def test_other_orders(order: str, first: str) -> None:
     world = six_fates()
     world.submit("late", "command", {}, 40, 0)
-    assert order_of(world, order)[0] in {first, "late", "running", "stuck", "failing"}
+    assert order_of(world, order)[0] in {first, "late", "running", "quiet", "failing"}
 
 
 def test_the_filter_is_that_of_every_surface() -> None:
     """One grammar for CLI, REST, MCP and TUI."""
-    assert set(order_of(six_fates(), wanted="state:running !stuck")) == {
-        "running",
-        "failing",
-        "asks",
-    }
+    keys = order_of(six_fates(), wanted="state:running !quiet")
+    assert set(keys) == {"NEEDS YOU", "RUNNING", "running", "failing", "asks"}
 
 
 def test_state_is_told_by_glyph_and_word() -> None:
-    """TU-02 never by colour alone."""
+    """TU-02 never by colour alone; a column without news is empty."""
     world = busy_afternoon(World())
-    cells = {run.view.run_id: row_of(run, FROZEN).cells for run in runs_of(world)}
-    assert cells["r-1d00"][0] == "?"
-    assert cells["r-1d00"][4] == "asks"
-    assert cells["r-1d00"][-1] == "asks: which branch?  (a)"
-    assert cells["r-1b58"][5:7] == ("generate", "█████▌···  62%")
-    assert cells["r-1b7d"][9] == "v2"
-    assert all(len(row) == len(COLUMNS) for row in cells.values())
+    cells = {
+        run.view.run_id: dict(
+            zip([c.title for c in COLUMNS], row_of(run, FROZEN).cells, strict=True)
+        )
+        for run in runs_of(world)
+    }
+    assert cells["r-1d00"][""] == "?"
+    assert cells["r-1d00"]["state"] == "asks"
+    assert cells["r-1d00"]["title"] == "asks: which branch?  (a)"
+    assert (cells["r-1b58"]["step"], cells["r-1b58"]["progress"]) == (
+        "generate",
+        "███··  62%",
+    )
+    assert cells["r-1b7d"]["ver"] == "v2"
+    assert (cells["r-1c01"]["state"], cells["r-1c01"]["when"]) == ("exit 3", "3m")
+    assert cells["r-1c01"]["title"] == "pg_restore dump.sql"
+    assert (cells["r-1bc7"]["kind"], cells["r-1bc7"]["prio"]) == ("", "")
+    assert cells["r-1c11"]["elapsed"] == ""
 
 
-def test_a_silent_run_is_said_to_be_stuck_and_a_cancelled_one_to_be_cancelling() -> (
-    None
-):
+def test_a_queued_row_says_what_keeps_it() -> None:
+    """TU-02: its place, and why it does not start though there may be a slot."""
+    world = World()
+    world.submit("build", "command", {}, 20, 9)
+    world.submit(
+        "deploy", "command", {"argv": ["x"]}, 20, 8, after=("build",), group="disk"
+    )
+    run = model_of(world).runs["deploy"].view
+    runs = model_of(world).runs
+    full = {"groups": {"disk": {"slots": 1, "running": 1}}}
+    assert hindrance(run, {}, runs) == "after build"
+    assert hindrance(run, full, {}) == "group disk is full"
+    assert hindrance(run, {"paused": [{"group": None}]}, runs) == "the queue is paused"
+    assert (
+        hindrance(run, {"paused": [{"group": "disk"}]}, runs) == "group disk is paused"
+    )
+    assert hindrance(run, {"paused": [{"group": "net"}]}, {}) == ""
+    model, listing = model_of(world), Listing()
+    listing.take(model, FROZEN, whole=True)
+    row = listing.rows(model, FROZEN)[-1]
+    assert (row.cells[5], row.cells[-1]) == ("2nd", "x  (after build)")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (113, "113th")],
+)  # fmt: skip
+def test_places_in_line(place: int, said: str) -> None:
+    assert ordinal(place) == said
+
+
+def test_a_silent_run_is_quiet_and_a_cancelled_one_is_cancelling() -> None:
+    """TU-02: `sleep 500` has nothing to say, and is no worse for it."""
     world = World()
     for run_id in ("a", "b"):
         world.submit(run_id, "command", {}, 20, 200)
-        world.start(run_id, STUCK_AFTER.total_seconds() + 1)
+        world.start(run_id, QUIET_AFTER.total_seconds() + 1)
     world.record("b", e.RunCancelRequested(reason="x"), 1)
-    states = [row_of(run, FROZEN).cells[4] for run in runs_of(world)]
-    assert states == ["stuck?", "cancelling"]
-    assert (
-        row_of(runs_of(world)[0], FROZEN - timedelta(seconds=30)).cells[4] == "running"
-    )
+    assert [state_of(run, FROZEN)[:2] for run in runs_of(world)] == [("▶", "quiet"), ("■", "cancelling")]  # fmt: skip
+    assert state_of(runs_of(world)[0], FROZEN - timedelta(seconds=30))[1] == "running"
 
 
 def test_markup_and_escape_sequences_in_a_title_are_text() -> None:

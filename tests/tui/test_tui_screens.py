@@ -21,6 +21,7 @@ from penstock_tui.screens.run import RunScreen
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.settings import Settings
 from penstock_tui.widgets.key_line import KeyLine
+from penstock_tui.wording import CROSS
 
 #: What the last key of a line may do: one that is cut is another word.
 WHOLE_WORDS = frozenset(
@@ -31,7 +32,9 @@ WHOLE_WORDS = frozenset(
         "Cancel",
         "Filter",
         "Pause",
-        "Zoom",
+        "Run",
+        "Command",
+        "Mark",
         "Search",
         "Follow",
         "Tab",
@@ -46,22 +49,100 @@ def last_line(app: Dashboard) -> str:
 
 @aio
 async def test_the_overview_shows_what_the_daemon_does(busy: DaemonProcess) -> None:
-    """TU-02 queue with its marks, slots, runs, alerts, asks, event tail."""
-    async with dashboard(busy.address) as (app, _):
-        await shows(app, "78/100 queued 78% ok  0 submitters wait")
-        await shows(app, "5/5 busy")
+    """TU-02 runs in their sections, what needs an answer first; queue, slots, alerts, events by a key."""
+    async with dashboard(busy.address) as (app, pilot):
         for text in (
-            "● live", "┊", "■ CRIT 1  ■ HIGH 12  ■ MED 34  ■ LOW 22  ■ BG 9", "clients 1 ws",
-            "mistral:7b → qwen3:8b", "5 running · 78 queued · 1 asks", "which branch?  (a to",
-            "subscriber.lagged", "generate    █████▌···  62%",
+            "● live  5/5 running · 78 queued (78%) · 1 failed · 1 asks", "running   ███··  62%",
+            "▸ 2 turns  raise the", "59 more in line", "ENDED TODAY", "? which branch? [main / release]",
         ):  # fmt: skip
             await shows(app, text)
         table = text_of(app).split("Runs 92/92")[1]
         order = [
-            table.index(run_id)
-            for run_id in ("r-1d00", "r-1c01", "r-1b7d", "r-1ba2 ", "r-1c11")
-        ]
+            table.index(said)
+            for said in (
+                "NEEDS YOU", "? r-1d00", f"{CROSS} r-1c01", "RUNNING", "r-1b7d", "r-1ba2 ", "QUEUED", "r-1c11",
+                "ENDED TODAY", "✓ r-0aa4",
+            )
+        ]  # fmt: skip
         assert order == sorted(order)
+        await pilot.press("o")
+        assert "r-1ba2.turn-2" not in text_of(app)
+        await pilot.press("4")
+        for text in (
+            "78/100 queued 78% ok  0 submitters wait", "5/5 busy", "┊", "clients 1 ws", "46 MiB",
+            "■ CRIT 1  ■ HIGH 12  ■ MED 34  ■ LOW 22  ■ BG 9", "mistral:7b → qwen3:8b",
+        ):  # fmt: skip
+            await shows(app, text)
+        await pilot.press("2")
+        await shows(app, "which branch?  (a to answer)")
+        await pilot.press("3")
+        await shows(app, "subscriber.lagged")
+
+
+@aio
+async def test_the_preview_shows_the_run_under_the_cursor(busy: DaemonProcess) -> None:
+    """TU-02: the end of its output, or why it waits; a filter does not take the cursor off its run."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        overview = app.screen
+        assert isinstance(overview, Overview)
+        overview.table.select("r-1bc7")
+        await shows(app, "tests/test_door.py ..........")
+        overview.table.select("r-1c36")
+        await shows(app, "All 5 slots are taken")
+        await pilot.press("slash", *"make", "enter")
+        await pilot.press("slash", "escape")
+        await shows(app, "Runs 92/92")
+        assert overview.table.selected == "r-1c36"
+        overview.table.select("r-1ba2")
+        await pilot.press("o")
+        await shows(app, "└ turn-2")
+        await shows(app, "▾ 2 turns")
+
+
+@aio
+async def test_marks_are_what_the_next_verb_is_about(fresh: DaemonProcess) -> None:
+    """TU-03: asked once, done to each; esc takes the marks away."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        overview = app.screen
+        assert isinstance(overview, Overview)
+        overview.table.select("r-1c36")
+        await pilot.press("space", "space")
+        await shows(app, "2 marked")
+        await pilot.press("escape")
+        assert not overview.listing.marked
+        overview.table.select("r-1c36")
+        await pilot.press("space", "space", "c")
+        await shows(app, "Cancel 2 runs?")
+        await pilot.press("enter")
+        await until(
+            lambda: all(app.model.runs[key].view.ended for key in ("r-1c36", "r-1c5b")),
+            app,
+        )
+        await until(lambda: not overview.listing.marked, app)
+
+
+@aio
+async def test_the_words_of_the_command_line_can_be_typed(busy: DaemonProcess) -> None:
+    """TU-03: to the daemon that is looked at; what needs a terminal is refused."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        await pilot.press("colon", *"why", "space", *"r-1c11", "enter")
+        await shows(app, "All 5 slots are taken")
+        await pilot.press(*["ctrl+u"], *"attach", "enter")
+        await shows(app, "attach needs a terminal of its own")
+        await pilot.press("up")
+        assert app.screen.query_one(Input).value == "why r-1c11"
+
+
+@aio
+async def test_a_failure_that_was_dismissed_needs_nobody(busy: DaemonProcess) -> None:
+    async with dashboard(busy.address) as (app, pilot):
+        await shows(app, "1 failed")
+        await pilot.press("X")
+        await until(lambda: "1 failed" not in text_of(app), app)
+        assert text_of(app).index("ENDED TODAY") < text_of(app).index("r-1c01")
 
 
 @aio
@@ -78,7 +159,7 @@ async def test_no_widget_commands_the_terminal(busy: DaemonProcess) -> None:
 
 
 @aio
-async def test_the_filter_zoom_sort_and_panels(busy: DaemonProcess) -> None:
+async def test_the_filter_sort_and_panels(busy: DaemonProcess) -> None:
     async with dashboard(busy.address) as (app, pilot):
         await shows(app, "Runs 92/92")
         await pilot.press("slash", *"state:failed", "enter")
@@ -101,15 +182,14 @@ async def test_the_filter_zoom_sort_and_panels(busy: DaemonProcess) -> None:
         await shows(app, "by newest")
         await pilot.press("2")
         await until(lambda: app.focused is not None and app.focused.id == "alerts", app)
-        await pilot.press("z")
-        await until(lambda: "Runs" not in text_of(app), app)
-        await pilot.press("escape")
-        await shows(app, "Throughput")
+        assert "Runs 92/92" not in text_of(app)
         await pilot.press("3")
         await until(lambda: app.focused is not None and app.focused.id == "events", app)
-        await pilot.press("1", "tab", "shift+tab")
-        assert app.focused is not None
-        assert app.focused.id == "runs"
+        await pilot.press("escape")
+        await until(lambda: app.focused is not None and app.focused.id == "runs", app)
+        await shows(app, "Runs 92/92")
+        await pilot.press("z")
+        await until(lambda: not overview.preview.display, app)
 
 
 @aio
@@ -134,31 +214,34 @@ async def test_pause_freezes_the_view_and_counts_what_is_missed(
 
 @aio
 async def test_the_run_screen_tells_the_whole_story(busy: DaemonProcess) -> None:
-    """Timeline, texts, log, causes and children; tabs by [ and ]."""
+    """Output first, then texts, particulars, steps, relations and causes; tabs by [ and ]."""
     async with dashboard(busy.address) as (app, pilot):
         await shows(app, "r-1b58")
         app.open_run("r-1b58")
-        await shows(app, "repo_fetched  files=1204")
-        await shows(app, "llms.txt")
-        await pilot.press("right_square_bracket")
-        await shows(app, "> A Rapid Application Development framework for Python.")
-        await pilot.press("right_square_bracket")
         await shows(app, "context 7,900/8,192 tokens: summarised 3 modules")
+        await shows(app, "llms.txt")
         await pilot.press("slash", *"TEXTUAL", "enter")
         await shows(app, "/textual: 8 lines")
         await pilot.press("v", "n", "N", "w", "f")
         await pilot.press("escape")
         assert isinstance(app.screen, RunScreen)
         await pilot.press("right_square_bracket")
-        await shows(app, "{a1b2:")
-        await pilot.press("left_square_bracket", "left_square_bracket")
+        await shows(app, "> A Rapid Application Development framework for Python.")
         assert app.screen.query_one(TabbedContent).active == "text-1"
+        await pilot.press("right_square_bracket")
+        await shows(app, "source        https://github.com/Textualize/textual")
+        await pilot.press("right_square_bracket")
+        await shows(app, "repo_fetched  files=1204")
+        await pilot.press("right_square_bracket", "right_square_bracket")
+        await shows(app, "{a1b2:")
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, Overview), app)
         app.open_run("r-1ba2")
         await pilot.pause()
         app.screen.query_one(TabbedContent).active = "tree-pane"
-        await shows(app, "✓ r-1ba2.turn-1  command  completed")
+        await shows(app, "✓   r-1ba2.turn-1")
+        await pilot.press("j", "enter")
+        await until(lambda: getattr(app.screen, "run_id", "") == "r-1ba2.turn-1", app)
 
 
 @aio
@@ -177,7 +260,7 @@ async def test_cancel_asks_once_and_shows_the_receipt(fresh: DaemonProcess) -> N
     async with dashboard(fresh.address) as (app, pilot):
         await shows(app, "r-1bc7")
         app.open_run("r-1bc7")
-        await shows(app, "pid 1001")
+        await shows(app, "warning: deprecated option")
         await pilot.press("c")
         await until(lambda: isinstance(app.screen, CancelDialog), app)
         await shows(app, "Cancel r-1bc7?")
@@ -236,7 +319,7 @@ async def test_the_screen_of_a_queued_run_says_why_it_waits(
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, Overview), app)
         app.open_run("r-1bc7")
-        await shows(app, "pid 1001")
+        await shows(app, "warning: deprecated option")
         assert "slots are taken" not in text_of(app)
 
 
@@ -279,7 +362,7 @@ async def test_the_queue_is_paused_and_resumed_from_the_palette_after_one_questi
         await until(lambda: "‖" not in text_of(app), app)
 
 
-@pytest.mark.parametrize("width", [60, 70, 80])
+@pytest.mark.parametrize("width", [46, 60, 80])
 def test_help_and_quit_are_told_however_narrow_the_screen_is(
     busy: DaemonProcess, width: int
 ) -> None:
@@ -331,7 +414,7 @@ async def test_a_new_run_is_made_from_the_kinds_own_schema(
     """TU-03 submit by keyboard alone; what is wrong is said in the dialog."""
     async with dashboard(fresh.address) as (app, pilot):
         await shows(app, "Runs 92/92")
-        await pilot.press("n")
+        await pilot.press("r")
         await until(lambda: isinstance(app.focused, Input), app)
         await shows(app, "words, quoted as in a shell")
         await pilot.press("enter")
@@ -353,7 +436,7 @@ async def test_a_new_run_is_made_from_the_kinds_own_schema(
 async def test_another_kind_has_another_form(busy: DaemonProcess) -> None:
     async with dashboard(busy.address) as (app, pilot):
         await shows(app, "Runs 9")
-        await pilot.press("n")
+        await pilot.press("r")
         await until(lambda: isinstance(app.focused, Input), app)
         await shows(app, "words, quoted as in a shell")
         # The command, then the others by name: coding, dead-code, llms-txt.
@@ -412,9 +495,10 @@ async def test_read_only_offers_nothing_that_changes(busy: DaemonProcess) -> Non
         await until(lambda: "Filter" in last_line(app), app)
         footer = last_line(app)
         assert not any(
-            word in footer for word in ("New", "Cancel", "Retry", "Answer", "Say")
+            word in footer
+            for word in ("Run", "Command", "Cancel", "Retry", "Answer", "Say")
         )
-        await pilot.press("n", "c", "R", "a", "i")
+        await pilot.press("r", "c", "R", "a", "i", "P", "colon")
         await pilot.pause()
         assert isinstance(app.screen, Overview)
 
@@ -426,11 +510,11 @@ async def test_a_terminal_that_is_too_small_says_so_and_can_be_quit(
     """TU-04"""
     async with dashboard(busy.address, size=(80, 24)) as (app, pilot):
         await shows(app, "Runs 9")
-        await pilot.resize_terminal(50, 14)
-        await shows(app, "have 50x14, need 60x16")
-        await pilot.resize_terminal(59, 20)
-        await shows(app, "have 59x20")
-        await pilot.resize_terminal(60, 16)
+        await pilot.resize_terminal(39, 14)
+        await shows(app, "have 39x14, need 40x12")
+        await pilot.resize_terminal(80, 11)
+        await shows(app, "have 80x11")
+        await pilot.resize_terminal(40, 12)
         await shows(app, "Runs 9")
         await pilot.resize_terminal(30, 5)
         await until(lambda: isinstance(app.screen, TooSmall), app)
@@ -439,7 +523,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_can_be_quit(
     assert app.return_code == 0
 
 
-@pytest.mark.parametrize("opening", ["", "enter", "question_mark", "c", "n escape"])
+@pytest.mark.parametrize("opening", ["", "enter", "question_mark", "c", "r escape"])
 def test_q_quits_with_0_from_every_screen(busy: DaemonProcess, opening: str) -> None:
     """TU-03"""
 
@@ -475,7 +559,7 @@ async def test_keys_can_be_given_other_places(busy: DaemonProcess) -> None:
         pilot,
     ):
         await shows(app, "Runs 9")
-        await pilot.press("n")
+        await pilot.press("r")
         await pilot.pause()
         assert isinstance(app.screen, Overview)
         await pilot.press("N")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.tui_scene import World, busy_afternoon
+from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.projections import RunView
 from penstock.words import events as e
+from penstock_tui.details import particulars, relation_rows
 from penstock_tui.state import DashboardState
-from penstock_tui.story import RunStory, facts_of, tree_lines
+from penstock_tui.story import RunStory, facts_of
 
 
 def story_of(world: World, run_id: str) -> RunStory:
@@ -58,27 +59,60 @@ def test_causes_are_named_and_stale_facts_say_why() -> None:
     assert any("agent:4" in line for line in lines)
 
 
-def test_the_tree_shows_parents_above_and_children_below() -> None:
+def model_of(world: World) -> DashboardState:
     model = DashboardState()
-    for fact in busy_afternoon(World()).log:
+    for fact in world.log:
         model.apply(fact)
-    lines = [line.text.strip() for line in tree_lines("r-1ba2.turn-2", model.runs)]
-    assert lines[0].startswith("○ r-1ba2  loop")
-    assert lines[1].startswith("✓ r-1ba2.turn-1")
-    assert (
-        lines[2].startswith("▸       ▶ r-1ba2.turn-2".replace("      ", "    "))
-        or "r-1ba2.turn-2" in lines[2]
-    )
+    return model
+
+
+def test_the_relations_are_parents_above_children_below_and_who_waits() -> None:
+    """TU-02"""
+    model = model_of(busy_afternoon(World()))
+    rows = relation_rows("r-1ba2.turn-2", model.runs, FROZEN)
+    assert [(row.cells[0], row.cells[1]) for row in rows if not row.heading] == [
+        ("○", "r-1ba2"),
+        ("✓", "  r-1ba2.turn-1"),
+        ("▶", "  ▸ r-1ba2.turn-2"),
+    ]
+    world = World()
+    world.submit("build", "command", {}, 20, 0)
+    world.submit("test", "command", {}, 20, 0, after=("build", "gone"))
+    world.submit("deploy", "command", {}, 20, 0, after=("test",))
+    rows = relation_rows("test", model_of(world).runs, FROZEN)
+    assert [row.key for row in rows] == [
+        "COMES AFTER", "build", "gone", "WAITS FOR IT", "deploy", "family", "test",
+    ]  # fmt: skip
+    assert relation_rows("nobody", model.runs, FROZEN) == []
 
 
 def test_a_loop_of_parents_in_broken_data_ends() -> None:
     world = World()
     world.submit("a", "loop", {}, 20, 0, parent_id="b")
     world.submit("b", "loop", {}, 20, 0, parent_id="a")
-    model = DashboardState()
-    for fact in world.log:
-        model.apply(fact)
-    assert len(tree_lines("a", model.runs)) < 30
+    assert len(relation_rows("a", model_of(world).runs, FROZEN)) == 3
+
+
+def test_the_particulars_are_what_was_asked_for_and_how_it_went() -> None:
+    """TU-02: an exit code is told once, and not as a dictionary."""
+    world = World()
+    inputs = {"argv": ["make", "a b"], "cwd": "/src", "env": {"A": "…", "B": "…"}}
+    world.submit(
+        "r", "command", inputs, 10, 100, labels={"suite": "unit"}, group="disk"
+    )
+    world.start("r", 90)
+    world.record("r", e.RunCompleted(result={"exit_code": 0}), 30)
+    said = dict(line.text.split(maxsplit=1) for line in particulars(world.views["r"]))
+    assert said["command"] == "make 'a b'"
+    assert (said["folder"], said["environment"], said["group"]) == (
+        "/src",
+        "A B",
+        "disk",
+    )
+    assert (said["labels"], said["took"]) == ("suite=unit", "01:00")
+    assert said["exit"] == "exit code 0, from the program"
+    assert "result" not in said
+    assert "{" not in facts_of(world.views["r"])
 
 
 def test_what_a_run_asks_and_why_it_failed_stand_under_its_title() -> None:

@@ -15,8 +15,8 @@ from penstock.words.output_lines import OutputLines
 from penstock.words.printed import piece_of
 from penstock_tui.lines import log_line
 from penstock_tui.theme import DARK
-from penstock_tui.widgets.gauges import spark
-from penstock_tui.widgets.run_table import Column, Row, RunList
+from penstock_tui.widgets.gauges import QueueGauge, QueueState, spark
+from penstock_tui.widgets.run_table import Column, Row, RunList, _fit
 from penstock_tui.widgets.tail import Line, Tail
 
 COLUMNS = (
@@ -54,6 +54,10 @@ async def shown(
 
 def rows(*keys: str) -> list[Row]:
     return [Row(key, (">", key, "wide", f"rest of {key}"), "error") for key in keys]
+
+
+def heading(text: str) -> Row:
+    return Row(f"heading {text}", (text,), heading=True)
 
 
 def lines_of(widget: RunList | Tail) -> list[str]:
@@ -187,6 +191,79 @@ async def test_a_double_click_opens_the_row() -> None:
 
 
 @aio
+async def test_the_cursor_comes_back_to_its_run_when_that_does() -> None:
+    """TU-02: a filter that hides it, and is taken away, is no reason to be about another run."""
+    table = RunList(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        table.set_rows(rows("a", "b", "c", "d"))
+        await pilot.press("j", "j")
+        table.set_rows(rows("a", "d"))
+        assert table.selected == "d"
+        table.set_rows(rows("a", "b", "c", "d"))
+        assert table.selected == "c"
+
+
+@aio
+async def test_the_cursor_passes_headings_by() -> None:
+    table = RunList(COLUMNS, name="t")
+    async with shown(table) as pilot:
+        table.set_rows(
+            [heading("one"), *rows("a"), heading("two"), *rows("b"), heading("end")]
+        )
+        assert table.selected == "a"
+        for key, selected in (("j", "b"), ("j", "b"), ("k", "a"), ("k", "a"), ("G", "b"), ("g", "a")):  # fmt: skip
+            await pilot.press(key)
+            assert table.selected == selected, key
+        assert lines_of(table)[1:4] == ["one", "> a        wide       rest of a", "two"]
+
+
+@aio
+async def test_columns_that_nobody_has_anything_for_are_left_out() -> None:
+    table = RunList(COLUMNS, name="t")
+    async with shown(table):
+        table.set_rows(rows("a"))
+        assert "wide" in lines_of(table)[1]
+        table.set_title("", frozenset({"wide"}))
+        assert "wide" not in lines_of(table)[1]
+
+
+def test_a_cut_is_told_even_where_a_word_ends() -> None:
+    """Of wide characters too; and what is just wide enough is no cut."""
+    assert _fit("日本 語の名前", 6) == "日本 …"
+    assert _fit("日本語", 6) == "日本語"
+    assert _fit("日本語", 8, right=True) == "  日本語"
+    assert _fit("one two", 4) == "one…"
+
+
+@aio
+async def test_wrapped_lines_lose_nothing_when_the_scroll_bar_comes() -> None:
+    """TU-04: rows are made for the width that is left beside it."""
+    tail = Tail()
+    async with shown(tail, (20, 6)) as pilot:
+        await pilot.press("w")
+        text = "".join(chr(97 + n % 26) for n in range(60))
+        for _ in range(6):
+            tail.extend([Line(text)])
+            await pilot.pause()
+        drawn = "".join(lines_of(tail))
+        tail.action_top()
+        await pilot.pause()
+        assert "".join(lines_of(tail))[:60] == text
+        assert "…" not in drawn
+
+
+@aio
+async def test_a_panel_cuts_a_long_line_and_never_wraps_it() -> None:
+    """TU-04: a second row would push the bar out of the box."""
+    gauge = QueueGauge()
+    gauge.value = QueueState((1, 0, 0, 0, 0), 100, 3, "paused: " + "because " * 9)
+    async with shown(gauge, (40, 4)):
+        first, second = (gauge.render_line(y).text for y in range(2))
+        assert first.rstrip().endswith("…")
+        assert second.startswith("▕")
+
+
+@aio
 async def test_the_tail_follows_until_someone_scrolls_up() -> None:
     tail = Tail()
     async with shown(tail) as pilot:
@@ -268,7 +345,7 @@ async def test_a_text_in_pieces_is_one_text_and_long_lines_wrap() -> None:
         assert lines_of(tail)[2].endswith("…")
         await pilot.press("w")
         await pilot.pause()
-        assert lines_of(tail)[2:4] == ["first word and ␛[2J", "more"]
+        assert lines_of(tail)[2:4] == ["first word and ␛[2J", " more"]
 
 
 def test_bars_of_the_throughput() -> None:
@@ -291,7 +368,7 @@ async def test_a_line_is_drawn_in_the_colours_it_was_printed_in() -> None:
     """PT-06: of all three kinds; what the program left alone is as the theme has it."""
     printed = "a\x1b[31mred\x1b[38;5;200mpink\x1b[1;38;2;1;2;3mdark\x1b[0m!\n"
     tail = Tail()
-    async with shown(tail, (16, 4)) as pilot:
+    async with shown(tail, (17, 4)) as pilot:
         tail.extend(map(log_line, OutputLines().feed(piece_of("stdout", printed.encode()))))  # fmt: skip
         drawn = colours_of(tail.render_line(0))
         assert [text for text, _ in drawn] == ["a", "red", "pink", "dark", "!", "   "]
@@ -303,7 +380,8 @@ async def test_a_line_is_drawn_in_the_colours_it_was_printed_in() -> None:
         assert [text for text, _ in colours_of(tail.render_line(0))][1:5] == ["re", "d", "p", "ink"]  # fmt: skip
         tail.look_for("")
         await pilot.press("w")
-        await pilot.resize_terminal(5, 4)
+        await pilot.resize_terminal(6, 4)
+        await pilot.pause()
         assert [text for text, _ in colours_of(tail.render_line(1))] == ["ink", "da"]
 
 

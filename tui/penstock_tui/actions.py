@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from textual.app import App
 
@@ -17,9 +17,13 @@ from penstock_tui.figures import is_paused
 from penstock_tui.monitor import Monitor
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
+from penstock_tui.screens.command import CommandDialog
 from penstock_tui.screens.dialog import ConfirmDialog, SayDialog
 from penstock_tui.screens.submit import SubmitDialog
-from penstock_tui.wording import plain, title_of
+from penstock_tui.wording import counted, plain, shortened, title_of
+
+#: Runs that a question names.
+MOST_NAMED = 5
 
 Change = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -28,9 +32,15 @@ class Actions(App[None]):
     """What the app can do at the daemon. The app itself says to which run."""
 
     monitor: Monitor
+    #: What was typed as a command, oldest first.
+    given: list[str]
 
     def current_run(self) -> str | None:
         """The run that the keys are about."""
+        raise NotImplementedError
+
+    def current_runs(self) -> list[str]:
+        """The marked runs, or else the one that the keys are about."""
         raise NotImplementedError
 
     def announce(self, text: str, *, severity: str = "information") -> None:
@@ -55,9 +65,15 @@ class Actions(App[None]):
             self.announce(f"{reply['run_id']} {reply['state']}")
 
     def action_cancel_run(self) -> None:
-        run_id, session = self.current_run(), self.monitor.session
-        if run_id is None or session is None:
+        run_ids, session = self.current_runs(), self.monitor.session
+        if not run_ids or session is None:
             return
+        if len(run_ids) > 1:
+            self.run_worker(
+                self._do_to_all("cancel", self._open(run_ids)), group="dialog"
+            )
+            return
+        run_id = run_ids[0]
         run = self.monitor.model.runs.get(run_id)
         if run is not None and run.view.ended:
             self.announce(f"{run_id} has ended already: {run.view.state}")
@@ -71,9 +87,52 @@ class Actions(App[None]):
             )
         )
 
+    def _open(self, run_ids: list[str]) -> list[str]:
+        runs = self.monitor.model.runs
+        return [key for key in run_ids if key in runs and not runs[key].view.ended]
+
     def action_retry_run(self) -> None:
-        if (run_id := self.current_run()) is not None:
-            self.run_worker(self._retry(run_id))
+        run_ids = self.current_runs()
+        if len(run_ids) > 1:
+            self.run_worker(self._do_to_all("retry", run_ids), group="dialog")
+        elif run_ids:
+            self.run_worker(self._retry(run_ids[0]))
+
+    async def _do_to_all(
+        self, verb: Literal["cancel", "retry"], run_ids: list[str]
+    ) -> None:
+        """Ask once, then do it to each; the first refusal ends it."""
+        if self.monitor.session is None or not run_ids:
+            self.announce(f"none of them is to {verb}")
+            return
+        calls, named = self.monitor.session.calls, counted(len(run_ids), "run")
+        some = "\n".join(map(plain, run_ids[:MOST_NAMED]))
+        more = "\n…" if len(run_ids) > MOST_NAMED else ""
+        dialog = ConfirmDialog(
+            verb.capitalize(),
+            f"{verb.capitalize()} {named}?\n{some}{more}",
+            f"{verb.capitalize()} them",
+        )
+        if await self.push_screen_wait(dialog) is not True:
+            return
+        done = 0
+        try:
+            for run_id in run_ids:
+                await (
+                    calls.retry(run_id)
+                    if verb == "retry"
+                    else calls.cancel(run_id, "dashboard")
+                )
+                done += 1
+        except PenstockError as error:
+            self.announce(f"{done} of {named}: {error}", severity="error")
+        else:
+            self.announce(f"penstock {verb} {shortened(' '.join(run_ids), 60)}")
+        self.forget_marks()
+
+    def forget_marks(self) -> None:
+        """What was marked has been done."""
+        raise NotImplementedError
 
     async def _retry(self, run_id: str) -> None:
         if self.monitor.session is None:
@@ -83,7 +142,34 @@ class Actions(App[None]):
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
-            self.announce(f"{run_id} again as {reply['run_id']}")
+            self.announce(f"penstock retry {run_id}: {reply['run_id']}")
+
+    def action_dismiss(self) -> None:
+        """These failures need nobody any more."""
+        self._dismiss(self.current_runs())
+
+    def action_dismiss_all(self) -> None:
+        """No failure needs anybody any more."""
+        self._dismiss(list(self.monitor.model.runs))
+
+    def _dismiss(self, run_ids: list[str]) -> None:
+        model = self.monitor.model
+        for run_id in run_ids:
+            if (run := model.runs.get(run_id)) is not None and run.view.ended:
+                run.seen = True
+                model.dirty.add(run_id)
+        model.version += 1
+
+    def action_command(self) -> None:
+        """The words of the command line, to the daemon that is looked at."""
+        if self.monitor.session is None:
+            return
+        try:
+            address = self.monitor.address()
+        except PenstockError as error:
+            self.announce(str(error), severity="error")
+            return
+        self.push_screen(CommandDialog(address, "", self.given))
 
     def action_answer_run(self) -> None:
         """The question of this run, or else of the first run that has one."""
@@ -155,6 +241,13 @@ class Actions(App[None]):
             self.announce(f"{count} facts in {path}")
 
     # -- the queue: everybody who submits would notice, so it is asked before it is done
+
+    def action_toggle_queue(self) -> None:
+        """Pause the queue, or let it go on."""
+        if is_paused(self.monitor.model.queue):
+            self.action_resume_queue()
+        else:
+            self.action_pause_queue()
 
     def action_pause_queue(self) -> None:
         if self.monitor.session is None:

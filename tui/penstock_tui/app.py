@@ -21,6 +21,7 @@ from penstock_tui.actions import Actions
 from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
 from penstock_tui.monitor import Monitor, utc_now
+from penstock_tui.palette import PALETTE_256
 from penstock_tui.replay import Replay
 from penstock_tui.screens.dialog import HelpDialog, TooSmall, too_small
 from penstock_tui.screens.overview import Overview
@@ -89,12 +90,15 @@ class Dashboard(Actions):
             now=now,
         )
         self.model, self.session = self.monitor.model, self.monitor.session
+        self.given = []
         self._drawn = -1
         self._second = -1
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What each line passes on its way to the terminal, whatever drew it."""
-        return (*super().get_line_filters(), HARMLESS)
+        few = self.console.color_system == "256"
+        ours = (HARMLESS, PALETTE_256) if few else (HARMLESS,)
+        return (*super().get_line_filters(), *ours)
 
     # -- life
 
@@ -188,6 +192,19 @@ class Dashboard(Actions):
         """The run the screen is about, or the one under the cursor."""
         screen = self.screen
         return screen.run_id if isinstance(screen, Overview | RunScreen) else None
+
+    def current_runs(self) -> list[str]:
+        """The marked ones, where there are marks."""
+        screen = self.screen
+        if isinstance(screen, Overview):
+            return screen.run_ids
+        return [screen.run_id] if isinstance(screen, RunScreen) else []
+
+    def forget_marks(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Overview):
+                screen.listing.marked.clear()
+                screen.show_rows()
 
     def action_pause(self) -> None:
         self.monitor.pause_or_go_on()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
+from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.sentences import number, size
+from penstock_tui.state import DashboardState
 from penstock_tui.widgets.gauges import DaemonState, QueueState
+from penstock_tui.wording import duration
 
 
 def queue_state(asked: Mapping[str, Any], queued: tuple[int, ...]) -> QueueState:
@@ -36,13 +41,43 @@ def _paused(asked: Mapping[str, Any]) -> str:
     return "  ".join(said)
 
 
-def daemon_lines(
-    queue: Mapping[str, object],
-    clients: Sequence[Mapping[str, object]],
-    health: Mapping[str, object],
-    running: int,
-) -> DaemonState:
-    """The lines of the daemon panel from the newest answers of the daemon."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the daemon has to do, for the first line of every screen."""
+
+    running: int
+    slots: int
+    queued: int
+    #: Runs that may queue; 0: not known.
+    capacity: int = 0
+    asks: int = 0
+    #: Failures that nobody has looked at.
+    failed: int = 0
+    #: Submitters that wait for room.
+    blocked: int = 0
+    paused: str = ""
+
+
+def load_of(model: DashboardState, counts: Mapping[str, int], running: int) -> Load:
+    """The load, by how many runs stand in which state."""
+    asked = model.queue
+    return Load(
+        running,
+        int(asked.get("slots") or 0),
+        sum(counts[state] for state in QUEUED_STATES),
+        int(asked.get("capacity") or 0),
+        counts["asks"],
+        counts["news"],
+        int(asked.get("waiting_submits") or 0),
+        _paused(asked),
+    )
+
+
+def daemon_lines(model: DashboardState, running: int) -> DaemonState | None:
+    """The lines of the daemon panel from the newest answers of the daemon; None before the first."""
+    queue, clients, health = model.queue, model.clients, model.health
+    if not queue or not health:
+        return None
     slots = queue.get("slots")
     busy = f"{running}/{slots} busy" if slots else f"{running} busy"
     lines = [
@@ -65,6 +100,10 @@ def daemon_lines(
     lines.append(
         ("models", _models(models) if isinstance(models, Mapping) else "none", "")
     )
+    log = f"position {model.position:,}"
+    if isinstance(up := health.get("uptime"), int | float):
+        log += f"  up {duration(up + monotonic() - model.health_at)}"
+    lines.append(("log", log, ""))
     return DaemonState(tuple(lines))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from time import monotonic
 
 from penstock import __version__
 from penstock.client.versions import MOST_LETTERS, compare
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
+from penstock_tui.figures import Load
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
 from penstock_tui.wording import clock_time
@@ -20,26 +20,53 @@ def top_line(
     where: str,
     paused: int | None,
     read_only: bool,
+    load: Load | None,
     now: datetime,
 ) -> TopLine:
     """The connection; `paused` is how many facts had been seen when the view was paused."""
-    uptime = model.health.get("uptime")
-    since = monotonic() - model.health_at
     return TopLine(
         phase=model.phase,
         where=where,
         problem=model.problem if model.phase in ("lost", "refused") else "",
         lag=model.lag,
-        position=model.position,
         behind=max(0, model.head - model.position)
         if model.phase == "catching up"
         else 0,
         missed=model.missed,
-        uptime=float(uptime) + since if isinstance(uptime, int | float) else None,
         paused=None if paused is None else model.tail_count - paused,
         read_only=read_only,
         difference=version_difference(model.daemon, __version__),
+        load=load if is_known(model) else None,
         clock=clock_time(now),
+    )
+
+
+def is_known(model: DashboardState) -> bool:
+    """Whether anything is known of a log: what it said once stays, and is said to be old."""
+    return bool(model.epoch)
+
+
+def nothing_listed(model: DashboardState, where: str) -> str:
+    """What stands where no run does. Nobody is told that there are none by one who cannot know."""
+    if is_known(model):
+        old = " when it was last heard" if model.phase in ("lost", "refused") else ""
+        return f"there were no runs{old}" if old else "no runs yet: r starts one"
+    match model.phase:
+        case "lost":
+            return f"nothing is known: {model.problem}; trying again"
+        case "refused":
+            return f"nothing is known: {model.problem}"
+    return f"asking the daemon at {where} …" if where else "looking for the daemon …"
+
+
+def nothing_needed(model: DashboardState) -> str:
+    """What stands where no alert does."""
+    if model.phase in ("live", "replay"):
+        return "nothing needs you"
+    return (
+        "nothing is known yet"
+        if not is_known(model)
+        else "nothing since it was last heard"
     )
 
 

@@ -12,13 +12,22 @@ SCREEN_KEYS: list[Binding] = [
     Binding("q", "app.quit", "Quit", id="app.quit"),
 ]
 RUN_KEYS: list[Binding] = [
-    Binding("n", "app.submit", "New", id="run.new"),
+    Binding("r", "app.submit", "Run", id="run.new"),
     Binding("c", "app.cancel_run", "Cancel", id="run.cancel"),
     Binding("R", "app.retry_run", "Retry", id="run.retry"),
     Binding("a", "app.answer_run", "Answer", id="run.answer"),
     Binding("i", "app.say", "Say", id="run.say"),
     Binding("y", "app.copy_id", "Copy id", show=False, id="run.copy"),
     Binding("e", "app.export_run", "Export", show=False, id="run.export"),
+    Binding("P", "app.toggle_queue", "Pause the queue", show=False, id="queue.pause"),
+    Binding("colon", "app.command", "Command", key_display=":", id="app.command"),
+]
+#: What only a list can do.
+LIST_KEYS: list[Binding] = [
+    Binding("space", "mark", "Mark", id="runs.mark"),
+    Binding("o", "fold", "Unfold", show=False, id="runs.fold"),
+    Binding("x", "app.dismiss", "Dismiss", show=False, id="runs.dismiss"),
+    Binding("X", "app.dismiss_all", "Dismiss all", show=False, id="runs.dismiss_all"),
 ]
 #: Moving over a copied log.
 REPLAY_KEYS: list[Binding] = [
@@ -39,6 +48,8 @@ CHANGING = frozenset(
         "say",
         "pause_queue",
         "resume_queue",
+        "toggle_queue",
+        "command",
     }
 )
 
@@ -55,6 +66,8 @@ OFFERS = (
     ("Pause the view", "Freeze the picture, or go on", "pause"),
     ("Pause the queue", "Start no more runs", "pause_queue"),
     ("Resume the queue", "Start runs again", "resume_queue"),
+    ("Command", "The words of the command line", "command"),
+    ("Dismiss all failures", "They need nobody any more", "dismiss_all"),
 )
 #: Keys that every Textual program has, and nobody looks for in our help.
 _KEYS_OF_TEXTUAL = ("super+", "ctrl+page", "ctrl+c", "left", "right")

@@ -13,7 +13,7 @@ from penstock.words.sentences import detail_of
 from penstock.words.sgr import PLAIN
 from penstock_tui.alerts import Alert
 from penstock_tui.widgets.tail import Line
-from penstock_tui.wording import clock_time, plain
+from penstock_tui.wording import clock_time, plain, shortened
 
 _TONES = {
     "run.failed": "error",
@@ -45,7 +45,8 @@ def event_line(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> Line:
     who = "" if fact.run_id == DAEMON_STREAM else plain(fact.run_id)
     said = plain(detail_of(fact, inputs))
     return Line(
-        f"{fact.position:>7}  {fact.type:<18} {who:<14.14} {said}", tone_of(fact)
+        f"{fact.position:>7}  {fact.type:<18} {shortened(who, 14):<14} {said}",
+        tone_of(fact),
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Exit codes of the command line, as `penstock` has them.
 USAGE, AUTH = 2, 77
 NAME = "penstock tui"
+#: What TERM says of a terminal that knows lines and nothing else.
+NO_SCREENS = frozenset({"", "dumb"})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -118,8 +120,11 @@ def show(
     from penstock_tui.app import Dashboard
     from penstock_tui.picture import size_of, take_picture
     from penstock_tui.replay import open_replay
+    from penstock_tui.theme import THEMES
 
     if asked.theme:
+        if asked.theme not in THEMES:
+            raise Refused("--theme", f"{asked.theme!r} is none of {', '.join(THEMES)}")
         settings = replace(settings, theme=asked.theme)
     app = Dashboard(
         find=None if asked.log else find,
@@ -133,6 +138,12 @@ def show(
     if not on_terminal():
         return _fail(
             "this is no terminal; --screenshot FILE.svg draws a picture", USAGE
+        )
+    if os.environ.get("TERM", "") in NO_SCREENS:
+        return _fail(
+            "this terminal (TERM) has no cursor that a screen could be drawn with;"
+            " `penstock list` and `penstock follow` print lines",
+            USAGE,
         )
     app.run()
     if app.return_code == 0 and (said := app.farewell()):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
+from penstock_tui.figures import Load
 from penstock_tui.heading import place_of, top_line
 from penstock_tui.replay import Replay
 from penstock_tui.session import LiveSession
@@ -41,6 +42,8 @@ class Monitor:
         self.shown_address = ""
         #: Facts seen when the view was paused; None: it is not.
         self.paused: int | None = None
+        #: What there is to do, as the overview has counted it.
+        self.load: Load | None = None
         self._find = find
 
     def pause_or_go_on(self) -> None:
@@ -53,6 +56,7 @@ class Monitor:
             where=self.where(),
             paused=self.paused,
             read_only=self.read_only and self.replay is None,
+            load=self.load,
             now=self.now(),
         )
 
@@ -63,10 +67,14 @@ class Monitor:
         if self.replay is not None:
             return plain(self.replay.name)
         try:
-            address = self._find() if self._find else None
+            address = self.address()
         except PenstockError:
             return ""
         return "" if address is None else place_of(address)
+
+    def address(self) -> Address | None:
+        """Where the daemon is now; None of a copied log. PenstockError if it is not to be found."""
+        return self._find() if self._find else None
 
     def replay_state(self) -> ReplayState | None:
         return self.replay.state() if self.replay else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from penstock.words.errors import Refused
+from penstock.words.errors import NotFound, PenstockError, Refused
+from penstock.words.plain_files import reason_of
 from penstock_tui.app import Dashboard
 
 #: Seconds to wait for the daemon's runs before the picture is taken as it is.
@@ -30,12 +31,16 @@ def size_of(text: str) -> tuple[int, int]:
 def take_picture(
     app: Dashboard, path: Path, size: tuple[int, int], *, run_id: str | None = None
 ) -> None:
-    """Draw once and write the file."""
+    """Draw once and write the file. Refused for a folder that is not there, or a run nobody knows."""
+    if not path.parent.is_dir():
+        raise Refused("--screenshot", f"there is no folder {path.parent}")
 
     async def draw() -> None:
         async with app.run_test(size=size, headless=True) as pilot:
             await _settle(app)
             if run_id is not None:
+                if not await _is_known(app, run_id):
+                    raise Refused("--run", f"there is no run {run_id}")
                 app.open_run(run_id)
                 await pilot.pause(SETTLE)
             app.redraw()
@@ -44,7 +49,25 @@ def take_picture(
 
     drawn: list[str] = []
     asyncio.run(draw())
-    path.write_text(drawn[0], encoding="utf-8")
+    try:
+        path.write_text(drawn[0], encoding="utf-8")
+    except OSError as error:
+        raise Refused("--screenshot", f"{path}: {reason_of(error)}") from None
+
+
+async def _is_known(app: Dashboard, run_id: str) -> bool:
+    """Whether there is this run; one that nobody can be asked about is taken for known."""
+    if run_id in app.model.runs:
+        return True
+    if app.session is None:
+        return False
+    try:
+        app.model.seed([await app.session.calls.run(run_id)])
+    except NotFound:
+        return False
+    except PenstockError:
+        return True
+    return True
 
 
 async def _settle(app: Dashboard) -> None:

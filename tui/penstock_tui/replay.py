@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sqlite3
+from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ class Replay:
         self.model = DashboardState(phase="replay", epoch="replay")
         self._facts = facts
         self._index = 0
-        self._checkpoints: dict[int, DashboardState] = {0: copy.deepcopy(self.model)}
+        self._checkpoints: dict[int, DashboardState] = {0: self.model.copy()}
         self.to(len(facts))
 
     def now(self) -> datetime:
@@ -60,23 +60,21 @@ class Replay:
             self.model.apply(self._facts[self._index])
             self._index += 1
             if self._index % CHECKPOINT == 0 and self._index not in self._checkpoints:
-                self._checkpoints[self._index] = self._copy()
+                self._checkpoints[self._index] = self.model.copy()
         self.model.version += 1
 
     def facts(self, run_id: str) -> list[Recorded]:
         """A run's facts up to the position shown."""
         return [fact for fact in self._facts[: self._index] if fact.run_id == run_id]
 
-    def _copy(self) -> DashboardState:
-        return copy.deepcopy(self.model)
-
     def _restore(self, kept: DashboardState) -> None:
         """Put the kept state into the model the screens look at."""
         version, epoch = self.model.version, self.model.epoch
-        for name, value in (
-            (n, getattr(copy.deepcopy(kept), n)) for n in DashboardState.__slots__
-        ):
-            setattr(self.model, name, value)
+        # What screens wait at is theirs, whatever the position.
+        watched, again = self.model.watched, kept.copy()
+        for name in DashboardState.__slots__:
+            setattr(self.model, name, getattr(again, name))
+        self.model.watched = watched
         self.model.version = version + 1
         # Another epoch makes the screens start over instead of adding to what they show.
         self.model.epoch = f"{epoch}'" if len(epoch) < 100 else "replay"
@@ -101,11 +99,19 @@ def _read(path: Path) -> list[Recorded]:
 
 
 def read_export(path: Path) -> list[Recorded]:
-    """One envelope a line."""
+    """The facts of an export, or of any lines of envelopes: what else an export holds is for an import."""
     with path.open(encoding="utf-8") as file:
-        return [Recorded.from_wire(json.loads(line)) for line in file if line.strip()][
-            -MOST_FACTS:
-        ]
+        rows = (json.loads(line) for line in file if line.strip())
+        facts = deque(
+            (Recorded.from_wire(row) for row in rows if not _is_for_imports(row)),
+            maxlen=MOST_FACTS,
+        )
+    return list(facts)
+
+
+def _is_for_imports(row: Any) -> bool:
+    """Whether it is the header of an export, or a row of one of its tables."""
+    return isinstance(row, dict) and not row.keys().isdisjoint({"format", "table"})
 
 
 def read_database(path: Path) -> list[Recorded]:

@@ -1,145 +1,93 @@
-"""The runs table: what stands in a row, and which row stands first. Values in, values out.
-
-`Listing` makes rows and their order anew only where a run changed.
-"""
+"""What stands in a row of the overview's list. Values in, values out."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
-from penstock.log.filters import matches
 from penstock.log.projections import RunView
-from penstock.log.writes import RunFilter
-from penstock.words.lifecycle import (
-    CANCELLED,
-    FAILED,
-    FIRST_STATE,
-    QUEUED_STATES,
-    ROLES,
-    SLOT_STATES,
-    Role,
-)
+from penstock.words.lifecycle import CANCELLED, FAILED, FIRST_STATE
+from penstock.words.priority import Priority
+from penstock.words.run_exit import signal_name
+from penstock.words.sentences import number
 from penstock_tui import wording
-from penstock_tui.state import DashboardState, ShownRun
+from penstock_tui.standing import elapsed, is_quiet
+from penstock_tui.state import ShownRun
 from penstock_tui.widgets.run_table import Column, Row
 from penstock_tui.wording import CROSS
 
-#: A running run that said nothing for this long is probably stuck.
-STUCK_AFTER = timedelta(seconds=60)
-#: A failure nobody looked at stays on top for this long.
-NEWS_FOR = timedelta(minutes=15)
-
-#: Widths of the table from which a column is shown: 60, 80 and 120 characters have been looked at.
+#: Widths of the list from which a column is shown: 46, 60, 80 and 120 characters have been looked at.
 COLUMNS = (
+    Column("mark", 1, toned=True, only_if_any=True),
     Column("", 1, toned=True),
     Column("run", 14),
-    Column("kind", 9, wanted_from=104),
-    Column("prio", 4, wanted_from=64),
-    Column("state", 10, toned=True),
-    Column("step", 11, wanted_from=90),
-    Column("progress", 15, toned=True, wanted_from=72),
-    Column("elapsed", 8, right=True),
-    Column("tokens", 6, right=True, wanted_from=112),
-    Column("ver", 4, right=True, wanted_from=112),
+    Column("kind", 9, wanted_from=84, only_if_any=True),
+    Column("prio", 4, wanted_from=76, only_if_any=True),
+    Column("state", 9, toned=True),
+    Column("step", 11, wanted_from=100, only_if_any=True),
+    Column("progress", 10, toned=True, wanted_from=56, only_if_any=True),
+    Column("elapsed", 8, right=True, wanted_from=54),
+    Column("when", 4, right=True, wanted_from=64, only_if_any=True),
+    Column("tokens", 6, right=True, wanted_from=112, only_if_any=True),
+    Column("ver", 4, right=True, wanted_from=112, only_if_any=True),
     Column("title", 0),
 )
-SORTS = ("attention", "newest", "priority", "elapsed")
-
-#: Whose turn to be looked at comes first.
-RANKS: Mapping[Role, int] = {"slot": 3, "parked": 4, "in line": 5, "ended": 7}
-
-#: Pictures between two orderings of the runs: a table that jumps cannot be read.
-PICTURES_PER_ORDER = 3
 
 
-def is_stuck(view: RunView, now: datetime) -> bool:
-    """Whether it runs and has said nothing for too long."""
-    return (
-        view.state in SLOT_STATES
-        and view.last_at is not None
-        and now - view.last_at > STUCK_AFTER
-    )
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a row says that its run alone does not tell."""
+
+    #: Its place in the line, from 1; 0: it is in none, or far behind.
+    place: int = 0
+    #: What keeps it from a slot.
+    hindrance: str = ""
+    #: How many runs it has spawned that are folded under it, and whether they are shown.
+    children: int = 0
+    unfolded: bool = False
+    #: How deep it stands under others.
+    depth: int = 0
+    marked: bool = False
 
 
-def attention(run: ShownRun, now: datetime) -> tuple[int, int, int]:
-    """The key to sort by: needs an answer, failing, stuck, running, waiting, queued, ended."""
+ALONE = Around()
+
+
+def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
+    """The run as a row of the list."""
     view = run.view
-    if run.asks:
-        return (0, view.priority, view.position)
-    if (
-        view.state == FAILED
-        and not run.seen
-        and view.ended_at
-        and now - view.ended_at < NEWS_FOR
-    ):
-        return (1, 0, -view.position)
-    if view.ended:
-        return (RANKS["ended"], 0, -_place(view))
-    if run.failing:
-        return (1, 1, _place(view))
-    if is_stuck(view, now):
-        return (2, view.priority, _place(view))
-    rank = RANKS[ROLES[view.state or FIRST_STATE]]
-    return (rank, view.priority, _place(view))
-
-
-def sort_key(run: ShownRun, order: str, now: datetime) -> tuple[float, ...]:
-    """The key for one of `SORTS`; smaller stands higher."""
-    view = run.view
-    if order == "newest":
-        return (-_place(view),)
-    if order == "priority":
-        return (view.ended, view.priority, _place(view))
-    if order == "elapsed":
-        return (-_elapsed(view, now),)
-    return attention(run, now)
-
-
-def row_of(run: ShownRun, now: datetime) -> Row:
-    """The run as a row of the table."""
-    view = run.view
-    glyph, word, tone = _state(run, now)
+    glyph, word, tone = state_of(run, now, around.place)
     return Row(
         view.run_id,
         (
+            "•" if around.marked else "",
             glyph,
-            wording.plain(view.run_id),
-            wording.plain(view.kind),
-            wording.priority_word(view.priority),
+            wording.plain(_name(view, around.depth)),
+            "" if view.kind == "command" else wording.plain(view.kind),
+            _priority(view),
             word,
             "" if view.ended else wording.plain(view.step or ""),
-            wording.bar(_progress(view), 9),
-            wording.duration(_elapsed(view, now)) if view.created_at else "",
+            wording.bar(_progress(view), 5),
+            _time(view, now),
+            _when(view, now),
             wording.tokens_of(view),
             f"v{view.code_version}" if view.code_version else "",
-            _title(run),
+            _title(run, around),
         ),
         tone,
     )
 
 
-def ordered(
-    runs: list[ShownRun],
-    rows: dict[str, Row],
-    order: str,
-    wanted: RunFilter | None,
-    now: datetime,
-) -> list[Row]:
-    """The rows to show, in order."""
-    if wanted is not None:
-        runs = [run for run in runs if shown(wanted, run, rows)]
-    runs = sorted(runs, key=lambda run: sort_key(run, order, now))
-    return [rows[run.view.run_id] for run in runs if run.view.run_id in rows]
+def _name(view: RunView, depth: int) -> str:
+    """The id; under its parent, what it has beyond that one's."""
+    if not depth:
+        return view.run_id
+    return f"{'  ' * (depth - 1)}└ {view.run_id.removeprefix(f'{view.parent_id}.')}"
 
 
-def shown(wanted: RunFilter, run: ShownRun, rows: dict[str, Row]) -> bool:
-    """Whether the filter wants the run."""
-    return run.view.state is not None and matches(wanted, run.view)  # type: ignore[arg-type]
-
-
-def _state(run: ShownRun, now: datetime) -> tuple[str, str, str]:
+def state_of(run: ShownRun, now: datetime, place: int = 0) -> tuple[str, str, str]:
+    """Glyph, word and tone of a run's state; `place` is its own in the line."""
     view = run.view
     state = view.state or FIRST_STATE
     look = wording.LOOKS[state]
@@ -147,116 +95,87 @@ def _state(run: ShownRun, now: datetime) -> tuple[str, str, str]:
         return "?", "asks", "warning"
     if view.cancel_requested and not view.ended:
         return wording.LOOKS[CANCELLED].glyph, "cancelling", "warning"
-    if is_stuck(view, now):
-        return "!", "stuck?", "warning"
     if run.failing and not view.ended:
         return "!", "failing", "error"
-    return look.glyph, state, look.tone
+    if is_quiet(view, now):
+        return look.glyph, "quiet", look.tone
+    if state == FAILED:
+        return look.glyph, _how_it_failed(view), look.tone
+    word = ordinal(place) if place else state
+    return look.glyph, word, look.tone
 
 
-def _title(run: ShownRun) -> str:
+def ordinal(place: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    teen = place % 100 in (11, 12, 13)
+    return f"{place}{'th' if teen else _ENDINGS.get(place % 10, 'th')}"
+
+
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def _how_it_failed(view: RunView) -> str:
+    """The program's own exit code or signal; else that it failed."""
+    ended = view.exit
+    if view.reason == "timeout":
+        return "timeout"
+    if ended is None or ended.origin == "penstock":
+        return FAILED
+    code = int(ended.code)
+    return f"exit {code}" if ended.origin == "program" else signal_name(code - 128)
+
+
+def _priority(view: RunView) -> str:
+    medium = view.priority == Priority.MEDIUM
+    return "" if medium else wording.priority_word(view.priority)
+
+
+def _time(view: RunView, now: datetime) -> str:
+    """How long it executes, or did; who stands in line has begun nothing."""
+    return wording.duration(elapsed(view, now)) if view.started_at else ""
+
+
+def _when(view: RunView, now: datetime) -> str:
+    ended = view.ended_at
+    return wording.ago((now - ended).total_seconds()) if ended else ""
+
+
+def _title(run: ShownRun, around: Around) -> str:
     view = run.view
     open_ask = next((ask for ask in view.asks.values() if ask.open), None)
     if run.asks and open_ask is not None:
         return wording.plain(f"asks: {open_ask.question}  (a)")
-    if view.state == FAILED and view.error:
-        return wording.plain(f"{wording.title_of(view)}  {CROSS} {view.error}")
-    return wording.title_of(view)
+    said = wording.title_of(view)
+    if around.children:
+        word = "turn" if view.kind == "loop" else "run"
+        fold = "▾" if around.unfolded else "▸"
+        said = f"{fold} {wording.counted(around.children, word)}  {said}"
+    if around.hindrance:
+        said = f"{said}  ({wording.plain(around.hindrance)})"
+    if view.state == FAILED and view.error and not _is_told(view):
+        said = f"{said}  {CROSS} {wording.plain(view.error)}"
+    return said
+
+
+def _is_told(view: RunView) -> bool:
+    """Whether the error says no more than the word of the state."""
+    return view.exit is not None and view.exit.origin != "penstock"
 
 
 def _progress(view: RunView) -> float | None:
-    look = wording.LOOKS[view.state or FIRST_STATE]
-    return view.progress if look.progress else None
+    return view.progress if not view.ended and view.state != FIRST_STATE else None
 
 
-def _elapsed(view: RunView, now: datetime) -> float:
-    """Seconds of the run's life: executing if it has begun, else waiting."""
-    begin = view.started_at or view.created_at
-    return ((view.ended_at or now) - begin).total_seconds() if begin else 0.0
+def heading_row(key: str, text: str) -> Row:
+    """A line between the rows that says what follows."""
+    return Row(key, (text,), "dim", heading=True)
 
 
-def _place(view: RunView) -> int:
-    """Older runs have smaller places; the time stands in for a position that lists may lack."""
-    return int(view.created_at.timestamp() * 1000) if view.created_at else view.position
-
-
-class Listing:
-    """The rows of the model's runs. `sort` and `wanted` are what somebody chose."""
-
-    def __init__(self) -> None:
-        self.sort = SORTS[0]
-        self.wanted: RunFilter | None = None
-        #: How many runs stand in which state, and how many ask something.
-        self.counts: Counter[str] = Counter()
-        self.queued: Counter[int] = Counter()
-        self._rows: dict[str, Row] = {}
-        self._order: list[str] = []
-        self._pictures = 0
-
-    def forget(self, model: DashboardState) -> None:
-        """It is another log: every row is made anew."""
-        self._rows.clear()
-        self._order.clear()
-        model.dirty |= model.runs.keys()
-
-    def take(
-        self, model: DashboardState, now: datetime, *, whole: bool
-    ) -> tuple[bool, bool]:
-        """Take what changed; whether a row did, and whether they stand in a new order.
-
-        `whole` makes the rows of all open runs anew: their elapsed times have moved.
-        """
-        dirty = model.dirty
-        if whole:
-            dirty |= {
-                run_id for run_id, run in model.runs.items() if not run.view.ended
-            }
-        changed = bool(dirty) or len(self._rows) > len(model.runs)
-        for run_id in dirty & model.runs.keys():
-            self._rows[run_id] = row_of(model.runs[run_id], now)
-        for run_id in self._rows.keys() - model.runs.keys():
-            del self._rows[run_id]
-        model.dirty = set()
-        self._pictures += 1
-        due = self._pictures % PICTURES_PER_ORDER == 0 or not self._order
-        reorder = whole or (changed and due)
-        if reorder:
-            self.reorder(model, now)
-        return changed, reorder
-
-    def reorder(self, model: DashboardState, now: datetime) -> None:
-        """Filter, sort and count the runs."""
-        runs = list(model.runs.values())
-        rows = ordered(runs, self._rows, self.sort, self.wanted, now)
-        self._order = [row.key for row in rows]
-        self.counts, self.queued = Counter(), Counter()
-        for run in runs:
-            self.counts[run.view.state or FIRST_STATE] += 1
-            self.counts["asks"] += run.asks
-            if run.view.state in QUEUED_STATES:
-                self.queued[run.view.priority] += 1
-
-    @property
-    def running(self) -> int:
-        """How many runs hold a slot."""
-        return sum(self.counts[state] for state in SLOT_STATES)
-
-    def rows(self) -> list[Row]:
-        """The rows to show, in order."""
-        return [self._rows[key] for key in self._order if key in self._rows]
-
-    def title(self, model: DashboardState, words: str) -> str:
-        """How many of how many are shown; `words` is the filter as it was typed."""
-        text = f"Runs {len(self._order)}/{len(model.runs)}"
-        if words and self.wanted is not None:
-            text += f"  / {words}"
-        if self.sort != SORTS[0]:
-            text += f"  by {self.sort}"
-        return text.replace("[", "\\[")
-
-    def subtitle(self) -> str:
-        """What the runs do."""
-        return (
-            f"{self.running} running · {self.queued.total()} queued"
-            f" · {self.counts['asks']} asks"
-        )
+def tally(counts: Mapping[str, int]) -> str:
+    """How many ended runs ended how, each with its glyph."""
+    said = [
+        f"{wording.LOOKS[state].glyph} {number(counts[state])}"
+        for state in ("completed", "failed", "cancelled")
+        if counts.get(state)
+    ]
+    return "  ".join(said)

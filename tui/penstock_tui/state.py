@@ -6,9 +6,10 @@ two pictures and must be cheap.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -53,6 +54,13 @@ class ShownRun:
     #: Somebody has looked at its end.
     seen: bool = False
 
+    def copy(self) -> ShownRun:
+        """The same, for another position: a view's values are replaced, these four are added to."""
+        view = copy.copy(self.view)
+        for name in ("asks", "steps", "artifacts", "milestones"):
+            setattr(view, name, copy.copy(getattr(view, name)))
+        return replace(self, view=view)
+
     @property
     def asks(self) -> bool:
         """Whether somebody must answer it."""
@@ -84,7 +92,7 @@ class DashboardState:
     alert_count: int = 0
     tail: deque[Recorded] = field(default_factory=lambda: deque(maxlen=MOST_TAIL))
     tail_count: int = 0
-    watched: dict[str, deque[Recorded]] = field(default_factory=dict)
+    watched: dict[str, list[deque[Recorded]]] = field(default_factory=dict)
     history: deque[int] = field(
         default_factory=lambda: deque([0] * 60, maxlen=HISTORY_SECONDS)
     )
@@ -135,8 +143,9 @@ class DashboardState:
         self.alerts.clear()
         self.tail.clear()
         self.broken.clear()
-        for facts in self.watched.values():
-            facts.clear()
+        for waiting in self.watched.values():
+            for facts in waiting:
+                facts.clear()
         self.position = self.missed = 0
         self.epoch = ""
         self.version += 1
@@ -173,7 +182,7 @@ class DashboardState:
             self.alert_count += 1
 
     def _fold(self, fact: Recorded) -> None:
-        if (facts := self.watched.get(fact.run_id)) is not None:
+        for facts in self.watched.get(fact.run_id, ()):
             facts.append(fact)
         run = self.runs.get(fact.run_id)
         if run is None:
@@ -234,12 +243,25 @@ class DashboardState:
         run = self.runs.get(run_id)
         return {} if run is None else run.view.inputs
 
-    def watch(self, run_id: str) -> deque[Recorded]:
-        """From now on the facts of this run, for a screen that takes them off the left end."""
-        return self.watched.setdefault(run_id, deque(maxlen=MOST_WATCHED))
+    def copy(self) -> DashboardState:
+        """The same, and what happens to one is not seen in the other. Facts are frozen, and shared."""
+        other = copy.copy(self)
+        other.runs = {run_id: run.copy() for run_id, run in self.runs.items()}
+        for name in ("dirty", "broken", "alerts", "tail", "watched", "history"):
+            setattr(other, name, copy.copy(getattr(self, name)))
+        return other
 
-    def unwatch(self, run_id: str) -> None:
-        self.watched.pop(run_id, None)
+    def watch(self, run_id: str) -> deque[Recorded]:
+        """From now on the facts of this run, for one who empties it."""
+        facts = deque[Recorded](maxlen=MOST_WATCHED)
+        self.watched.setdefault(run_id, []).append(facts)
+        return facts
+
+    def unwatch(self, run_id: str, facts: deque[Recorded]) -> None:
+        """Keep no more for this one."""
+        waiting = [kept for kept in self.watched.pop(run_id, []) if kept is not facts]
+        if waiting:
+            self.watched[run_id] = waiting
 
 
 _NOT_IN_LISTS: Mapping[str, Any] = {

@@ -9,22 +9,20 @@ from uuid import UUID
 
 from penstock.log.projections import RunView
 from penstock.words import events as e
-from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
+from penstock.words.lifecycle import CANCELLED, COMPLETED
 from penstock.words.output_lines import OutputLines
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import exit_in_words
 from penstock.words.sentences import left_line
+from penstock_tui.details import result_in_words
 from penstock_tui.lines import log_line, timeline_line
-from penstock_tui.state import ShownRun
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     CROSS,
     LONGEST_LINE,
     LOOKS,
-    bar,
     model_use,
     plain,
-    title_of,
 )
 
 _QUIET = frozenset({"log", "artifact.partial", "progress"})
@@ -154,8 +152,8 @@ def facts_of(view: RunView, why: str = "", left: int = 0) -> str:
         parts.append(view.reason)
     if said := _exit_line(view, max(left, view.leftover)):
         parts.append(said)
-    if view.ended and view.result is not None:
-        parts.append(f"{LOOKS[COMPLETED].glyph} {view.result}")
+    if view.ended and (said := result_in_words(view)):
+        parts.append(f"{LOOKS[COMPLETED].glyph} {said}")
     if used := model_use(view):
         parts.append(used)
     return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
@@ -167,46 +165,3 @@ def _exit_line(view: RunView, left: int) -> str:
     if left:
         said.append(left_line(left))
     return "  ".join(filter(None, said))
-
-
-def tree_lines(root: str, runs: Mapping[str, ShownRun]) -> list[Line]:
-    """The run and its children, indented; parents stand above."""
-    children: dict[str, list[str]] = {}
-    for run_id, run in runs.items():
-        if run.view.parent_id:
-            children.setdefault(run.view.parent_id, []).append(run_id)
-    top = root
-    for _ in range(DEEPEST_TREE):
-        parent = runs[top].view.parent_id if top in runs else None
-        if parent is None or parent not in runs:
-            break
-        top = parent
-    lines: list[Line] = []
-    _branch(top, runs, children, 0, lines, root)
-    return lines
-
-
-#: A tree of runs is bounded by the daemon at 8 levels; this ends a loop in broken data.
-DEEPEST_TREE = 10
-
-
-def _branch(
-    run_id: str,
-    runs: Mapping[str, ShownRun],
-    children: Mapping[str, list[str]],
-    depth: int,
-    lines: list[Line],
-    root: str,
-) -> None:
-    run = runs.get(run_id)
-    if run is None or depth > DEEPEST_TREE:
-        return
-    view = run.view
-    state = view.state or FIRST_STATE
-    here = "▸ " if run_id == root else "  "
-    text = f"{here}{'   ' * depth}{LOOKS[state].glyph} {plain(run_id)}  {plain(view.kind)}  {state}"
-    if not view.ended and view.progress is not None:
-        text += f"  {bar(view.progress, 8)}"
-    lines.append(Line(f"{text}  {title_of(view)}", "primary" if run_id == root else ""))
-    for child in children.get(run_id, ()):
-        _branch(child, runs, children, depth + 1, lines, root)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.color import Color as TerminalColour
 from rich.style import Style
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 from textual.widget import Widget
 
 from penstock.words import sgr
@@ -42,6 +42,9 @@ LIGHT = Theme(
     dark=False,
 )
 
+#: The names that may be asked for, ours first.
+THEMES = (DARK.name, LIGHT.name, *sorted(BUILTIN_THEMES))
+
 #: SGR's emphasis, as Rich calls it.
 _EMPHASIS = {
     sgr.BOLD: "bold", sgr.DIM: "dim", sgr.ITALIC: "italic", sgr.UNDERLINE: "underline",
@@ -56,6 +59,7 @@ class Tones:
 
     ground: Style
     header: Style
+    header_quiet: Style
     cursor: Style
     cursor_blurred: Style
     found: Style
@@ -81,6 +85,7 @@ def tones_of(widget: Widget) -> Tones:
         ground=_style(fore, back),
         header=_style(colours["dim"], Color.parse(variables["panel"]))
         + Style(bold=True),
+        header_quiet=_style(colours["dim"], back) + Style(bold=True),
         cursor=_style(fore, back.blend(colours["primary"], 0.38, alpha=1.0))
         + Style(bold=True),
         cursor_blurred=_style(fore, back.blend(colours["primary"], 0.16, alpha=1.0)),

@@ -84,6 +84,11 @@ def plain(text: str) -> str:
     )
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many characters; a cut is told by an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def lines_of(text: str) -> list[str]:
     """The lines of a text, each harmless."""
     return [plain(line.removesuffix("\r")) for line in text.split("\n")]
@@ -98,6 +103,21 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days}d {hours:02d}:{minutes:02d}"
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes:02d}:{left:02d}"
+
+
+def ago(seconds: float) -> str:
+    """A past time in at most four characters: now, 5m, 3h, 12d."""
+    minutes = int(max(0.0, seconds)) // 60
+    if minutes < 1:
+        return "now"
+    if minutes < 60:
+        return f"{minutes}m"
+    return f"{minutes // 60}h" if minutes < 48 * 60 else f"{minutes // 1440}d"
+
+
+def counted(count: int, thing: str) -> str:
+    """1 line, 2 lines."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def clock_time(moment: datetime, *, millis: bool = False) -> str:

@@ -18,9 +18,10 @@ from textual.widgets import Button, Input, Static
 
 from penstock_tui.wording import plain
 
-LEAST_WIDTH = 60
+#: A phone that stands upright has 46 columns.
+LEAST_WIDTH = 40
 
-LEAST_HEIGHT = 16
+LEAST_HEIGHT = 12
 
 #: Columns of the screen from which the keys stand in two.
 TWO_COLUMNS_FROM = 80

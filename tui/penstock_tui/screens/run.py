@@ -1,8 +1,9 @@
-"""One run: its timeline, its texts as they stream, its log, its causes and its children."""
+"""One run: its output and its texts as they stream, its particulars, its steps, its relations, its causes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar
@@ -17,17 +18,18 @@ from textual.widgets import Input, Static, TabbedContent, TabPane, Tabs
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
+from penstock_tui.details import RELATIONS, heading_of, particulars, relation_rows
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.monitor import Monitor
-from penstock_tui.rows import row_of
 from penstock_tui.state import DashboardState
-from penstock_tui.story import RunStory, facts_of, tree_lines
+from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine
+from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Line, Tail
 from penstock_tui.widgets.top_bar import TopBar
-from penstock_tui.wording import plain, priority_word, title_of
+from penstock_tui.wording import counted, plain
 
 #: Lines one can scroll back through in a log or a text.
 MOST_LINES = 20_000
@@ -45,31 +47,51 @@ STANDING = (*QUEUED_STATES, *PARKED_STATES)
 
 
 class RunTabs(TabbedContent):
-    """A tail in each tab. Composed as `with tabs: yield from tabs.panes()`."""
+    """What is known of the run, its output first. Composed as `with tabs: yield from tabs.panes()`."""
 
     def __init__(self) -> None:
         super().__init__(id="tabs")
         self.timeline = Tail(most=MOST_LINES, name="timeline")
         self.log_tail = Tail(most=MOST_LINES, name="log")
         self.causality = Tail(most=MOST_LINES, name="causality")
-        self.family = Tail(most=200, name="tree-lines")
+        self.details = Tail(most=1000, name="details")
+        self.details.follow = False
+        self.graph = RunList(RELATIONS, name="graph")
+        self.graph.set_title("enter opens the run under the cursor")
         self.log_tail.empty = "nothing was printed yet"
-        self.family.empty = "no children"
         self._texts: dict[str, Tail] = {}
 
     def panes(self) -> Iterator[TabPane]:
         """The tabs every run has."""
-        yield TabPane("Timeline", self.timeline, id="timeline-pane")
-        yield TabPane("Log", self.log_tail, id="log-pane")
-        yield TabPane("Causality", self.causality, id="causality-pane")
-        yield TabPane("Tree", self.family, id="tree-pane")
+        yield TabPane("Output", self.log_tail, id="log-pane")
+        yield TabPane("Details", self.details, id="details-pane")
+        yield TabPane("Steps", self.timeline, id="timeline-pane")
+        yield TabPane("Graph", self.graph, id="tree-pane")
+        yield TabPane("Causes", self.causality, id="causality-pane")
 
-    def tail(self) -> Tail:
-        """What the open tab shows."""
+    def tail(self) -> Tail | None:
+        """The lines that the open tab shows; None if it shows none."""
         pane = self.active_pane
-        if pane is None or not pane.query(Tail):
-            return self.timeline
-        return pane.query_one(Tail)
+        return pane.query(Tail).first(Tail) if pane and pane.query(Tail) else None
+
+    def focus_open(self) -> None:
+        """Have the keys go to what the open tab shows."""
+        (self.tail() or self.graph).focus()
+
+    def leave_output(self) -> None:
+        """Of a run that prints nothing, what it does is to be seen."""
+        if self.query(Tabs) and self.active == "log-pane":
+            self.active = "timeline-pane"
+
+    def empty(self) -> None:
+        """It is told anew."""
+        for tail in (
+            self.timeline,
+            self.log_tail,
+            self.causality,
+            *self._texts.values(),
+        ):
+            tail.replace([])
 
     async def show(self, story: RunStory) -> None:
         """Take everything out of the story and show it."""
@@ -100,7 +122,7 @@ class RunTabs(TabbedContent):
         tail.wrap = True
         title = plain(artifact_id)[-24:].replace("[", "\\[")
         pane = TabPane(title, tail, id=f"text-{len(self._texts)}")
-        await self.add_pane(pane, before="log-pane")
+        await self.add_pane(pane, before="details-pane")
         return tail
 
 
@@ -137,7 +159,11 @@ class RunScreen(Screen[None]):
         self.facts = Static(id="facts", markup=False)
         self.status = Static(id="status", markup=False)
         self.ready = False
+        self._new: deque[Recorded] = deque()
+        self._epoch = monitor.model.epoch
         self._loaded = False
+        #: Whether the history could not be read: it is, when the daemon is there again.
+        self._failed = False
         self._why = ""
 
     def compose(self) -> ComposeResult:
@@ -152,16 +178,23 @@ class RunScreen(Screen[None]):
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        self.monitor.model.watch(self.run_id)
+        self._new = self.monitor.model.watch(self.run_id)
         self.ready = True
-        self.tabs.timeline.focus()
-        self.redraw(self.monitor.model)
-        self.run_worker(self._load(), exclusive=True)
+        self.tabs.focus_open()
+        self.redraw(self.monitor.model, whole=True)
+        self._begin()
         self.run_worker(self._ask_why(), group="why")
 
     def on_unmount(self) -> None:
         self.ready = False
-        self.monitor.model.unwatch(self.run_id)
+        self.monitor.model.unwatch(self.run_id, self._new)
+
+    def _begin(self) -> None:
+        """Tell the run from its beginning."""
+        self._loaded = self._failed = False
+        self.story = RunStory()
+        self.tabs.empty()
+        self.run_worker(self._load(), exclusive=True, group="history")
 
     async def _load(self) -> None:
         """The run's history. What arrives meanwhile waits in the model."""
@@ -174,15 +207,20 @@ class RunScreen(Screen[None]):
         )
         if after:
             self.tabs.timeline.extend([Line("… earlier facts: penstock events", "dim")])
+        story = self.story
         try:
             async for facts in self.monitor.history(self.run_id, after):
-                self.story.take(facts)
+                story.take(facts)
                 await self._show_story()
         except PenstockError as error:
-            self.tabs.timeline.extend(
-                [Line(f"the history cannot be read: {error}", "error")]
-            )
+            said = plain(f"the history cannot be read: {error}")
+            for tail in (self.tabs.log_tail, self.tabs.timeline):
+                tail.extend([Line(said, "error")])
+            self._failed = True
+            return
         self._loaded = True
+        if not (self.tabs.log_tail.lines or story.unfinished):
+            self.tabs.leave_output()
 
     async def _ask_why(self) -> None:
         """Keep asking the daemon why the run stands where it does, while it stands."""
@@ -203,34 +241,33 @@ class RunScreen(Screen[None]):
         self.scrubber.show(self.monitor.replay_state())
         if self.monitor.paused is not None:
             return
+        if model.epoch and model.epoch != self._epoch:
+            self._epoch = model.epoch
+            self._begin()
+        elif self._failed and model.phase in ("live", "catching up"):
+            self._begin()
         run = model.runs.get(self.run_id)
         if run is not None:
-            run.seen = True
+            if not run.seen:
+                run.seen = True
+                model.dirty.add(self.run_id)
             self._show_head(model)
             if whole:
-                self.tabs.family.replace(tree_lines(self.run_id, model.runs))
-        new = model.watched.get(self.run_id)
-        if new and self._loaded:
-            facts: list[Recorded] = list(new)
-            new.clear()
-            self.story.take(facts)
+                now = self.monitor.now()
+                self.tabs.details.replace(particulars(run.view))
+                self.tabs.graph.set_rows(relation_rows(self.run_id, model.runs, now))
+        if self._new and self._loaded:
+            self.story.take(list(self._new))
+            self._new.clear()
             self.call_later(self._show_story)
         self._show_status()
 
     def _show_head(self, model: DashboardState) -> None:
         run = model.runs[self.run_id]
         view = run.view
-        row = row_of(run, self.monitor.now())
         tones = tones_of(self.crumb)
         text = Text(" ◀ ", style=tones.colour("dim"))
-        text.append(plain(self.run_id), style="bold")
-        text.append(f"  {plain(view.kind)}  {priority_word(view.priority)}  ")
-        text.append(f"{row.cells[0]} {row.cells[4]}", style=tones.colour(row.tone))
-        said = f"  {row.cells[5]}  {row.cells[6].strip()}  {row.cells[7]}  {row.cells[9]}  "
-        text.append(" ".join(said.split(" ")).rstrip() + "  ")
-        text.append(title_of(view), style=tones.colour("dim"))
-        text.truncate(max(10, self.size.width - 1), overflow="ellipsis")
-        self.crumb.update(text)
+        self.crumb.update(text.append(heading_of(run, self.monitor.now(), tones)))
         why = self._why if view.state in STANDING else ""
         said = facts_of(view, why, self.story.left)
         self.facts.update(said)
@@ -245,13 +282,15 @@ class RunScreen(Screen[None]):
         if not self.ready:
             return
         tail = self.tabs.tail()
+        if tail is None:
+            self.status.update("enter opens the run under the cursor")
+            return
         follow = "following" if tail.follow else "paused here: f follows"
-        text = f"{len(tail.lines)} lines  {follow}"
+        text = f"{counted(len(tail.lines), 'line')}  {follow}"
         if tail.search:
             only = "only these: v shows all" if tail.only else "v shows only these"
-            text += (
-                f"  /{tail.search}: {tail.matching()} lines  n N next previous  {only}"
-            )
+            found = counted(tail.matching(), "line")
+            text += f"  /{tail.search}: {found}  n N next previous  {only}"
         text += "  wrapped" if tail.wrap else "  w wraps"
         self.status.update(text)
 
@@ -260,7 +299,7 @@ class RunScreen(Screen[None]):
     @on(TabbedContent.TabActivated)
     def _tab_changed(self) -> None:
         if not isinstance(self.focused, Input):
-            self.tabs.tail().focus()
+            self.tabs.focus_open()
         self._show_status()
 
     @on(Tail.Changed)
@@ -269,9 +308,11 @@ class RunScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Escape: leave the search, then the screen."""
-        if self.entry.has_class("-on") or self.tabs.tail().search:
+        tail = self.tabs.tail()
+        if self.entry.has_class("-on") or (tail and tail.search):
             self.entry.value = ""
-            self.tabs.tail().look_for("")
+            if tail:
+                tail.look_for("")
             self._leave_entry()
         else:
             self.app.pop_screen()
@@ -284,7 +325,8 @@ class RunScreen(Screen[None]):
             tabs.action_previous_tab()
 
     def action_follow(self) -> None:
-        self.tabs.tail().action_follow()
+        if tail := self.tabs.tail():
+            tail.action_follow()
 
     def action_search(self) -> None:
         self.entry.add_class("-on")
@@ -292,12 +334,13 @@ class RunScreen(Screen[None]):
 
     def _leave_entry(self) -> None:
         self.entry.remove_class("-on")
-        self.tabs.tail().focus()
+        self.tabs.focus_open()
         self._show_status()
 
     @on(Input.Changed)
     def _search_changed(self, event: Input.Changed) -> None:
-        self.tabs.tail().look_for(event.value)
+        if tail := self.tabs.tail():
+            tail.look_for(event.value)
         self._show_status()
 
     @on(Input.Submitted)

@@ -64,15 +64,11 @@ class QueueGauge(Panel):
     def _depth(self, queue: QueueState, tones: Tones) -> Text:
         depth, capacity = sum(queue.queued), queue.capacity
         share = depth / capacity if capacity else 0.0
-        word, tone = (
-            ("FULL", "error")
-            if share >= 1
-            else ("high", "warning")
-            if share >= 0.8
-            else ("ok", "success")
-        )
+        word, tone = backpressure(share)
         text = Text(f"{depth}/{capacity or '?'} queued ", style="bold")
-        text.append(f"{share:.0%} {word}" if capacity else "", style=tones.colour(tone))
+        text.append(
+            f"{share:.0%} {word or 'ok'}" if capacity else "", style=tones.colour(tone)
+        )
         if queue.paused:
             text.append(f"  ‖ {plain(queue.paused)}", style=tones.colour("warning"))
         blocked = tones.colour("error" if queue.blocked else "dim")
@@ -148,6 +144,13 @@ class DaemonPanel(Panel):
             line.truncate(max(8, self.size.width), overflow="ellipsis")
             lines.append(line)
         return Text("\n").join(lines)
+
+
+def backpressure(share: float) -> tuple[str, str]:
+    """A word for how full the queue is, and its tone; none of either while there is room."""
+    if share >= 1:
+        return "FULL", "error"
+    return ("high", "warning") if share >= 0.8 else ("", "")
 
 
 def spark(values: Sequence[int], rows: int) -> list[str]:

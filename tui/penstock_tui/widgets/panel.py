@@ -11,6 +11,9 @@ from penstock_tui.theme import Tones, tones_of
 class Panel(Widget):
     """Draws `value`; `show` takes a new one."""
 
+    # Said here, for what Rich's text says of wrapping is not heard.
+    DEFAULT_CSS = "Panel { text-wrap: nowrap; text-overflow: ellipsis; }"
+
     value: object = None
 
     def show(self, value: object) -> None:
@@ -20,10 +23,7 @@ class Panel(Widget):
             self.refresh()
 
     def render(self) -> Text:
-        text = self.draw(tones_of(self)) if self.value is not None else Text()
-        text.no_wrap = True
-        text.overflow = "ellipsis"
-        return text
+        return self.draw(tones_of(self)) if self.value is not None else Text()
 
     def draw(self, tones: Tones) -> Text:
         """The picture of `value`."""

@@ -5,11 +5,11 @@ DataTable renders every visible cell again when one of them changes; here a row 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, overload
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -28,13 +28,17 @@ MOST_STRIPS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`width` 0 shares what is left; `wanted_from` is the table width from which it is shown."""
+    """`width` 0 shares what is left; `wanted_from` is the table width from which it is shown.
+
+    `only_if_any`: not while no row has anything for it.
+    """
 
     title: str
     width: int
     wanted_from: int = 0
     right: bool = False
     toned: bool = False
+    only_if_any: bool = False
 
 
 class Row(NamedTuple):
@@ -43,10 +47,46 @@ class Row(NamedTuple):
     key: str
     cells: tuple[str, ...]
     tone: str = ""
+    #: It tells what follows, in its only cell, and the cursor passes it by.
+    heading: bool = False
+
+
+class Rows(Sequence[Row]):
+    """Rows that are made when they are looked at, and kept as they were then."""
+
+    def __init__(self, keys: Sequence[str], make: Callable[[str], Row]) -> None:
+        self.keys = keys
+        self._make = make
+        self._made: dict[int, Row] = {}
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Rows:
+        """Rows that are there already."""
+        by_key = {row.key: row for row in rows}
+        return cls(tuple(by_key), by_key.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        row = self._made.get(index)
+        if row is None:
+            row = self._made[index] = self._make(self.keys[index])
+        return row
+
+    def as_drawn(self, index: int) -> Row | None:
+        """The row as it was when it was looked at; None if it never was."""
+        return self._made.get(index)
 
 
 class RunList(ScrollView, can_focus=True):
-    """Rows by key; the cursor stays with its key when rows move."""
+    """Rows by key; the cursor stays with its key when rows move, and comes back to it when it does."""
 
     DEFAULT_CSS = "RunList { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,28 +109,48 @@ class RunList(ScrollView, can_focus=True):
             super().__init__()
             self.key = key
 
+    class Moved(Message):
+        """Somebody moved the cursor."""
+
     def __init__(self, columns: Sequence[Column], *, name: str) -> None:
         super().__init__(id=name)
         self.columns = columns
-        self.rows: list[Row] = []
+        self.rows = Rows((), _nothing)
+        #: What stands in the first line, instead of the names of the columns.
+        self.title = ""
+        #: Titles of columns that are left out now.
+        self.hidden: frozenset[str] = frozenset()
         #: What is said while there is no row.
         self.empty = ""
         self._strips: dict[tuple[Row, int], Strip] = {}
         self._shown: list[tuple[int, int]] = []
         self._tones: Tones | None = None
         self._width = 0
-        #: Until somebody moves the cursor it stays at the top, on whatever needs attention.
-        self._moved = False
+        #: Where somebody put the cursor. Until then it stays at the top, on whatever needs attention.
+        self._chosen: str | None = None
 
     @property
     def selected(self) -> str | None:
         """The key under the cursor."""
-        return self.rows[self.cursor].key if self.cursor < len(self.rows) else None
+        if self.cursor >= len(self.rows) or self.rows[self.cursor].heading:
+            return None
+        return self.rows.keys[self.cursor]
 
-    def set_rows(self, rows: list[Row]) -> None:
+    def set_title(self, title: str, hidden: frozenset[str] = frozenset()) -> None:
+        """Say this in the first line, and leave these columns out."""
+        if hidden != self.hidden:
+            self.hidden = hidden
+            self._tones = None
+            self.refresh()
+        if title != self.title:
+            self.title = title
+            self.refresh(Region(0, 0, self.size.width, 1))
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows; only lines that differ are drawn again."""
-        before, key = self.rows, self.selected
-        self.rows = rows
+        before = self.rows
+        self.rows = rows if isinstance(rows, Rows) else Rows.of(rows)
+        rows = self.rows
         if len(rows) != len(before):
             self.virtual_size = Size(0, len(rows) + 1)
         if not before or not rows:
@@ -102,25 +162,43 @@ class RunList(ScrollView, can_focus=True):
             if (
                 index >= len(rows)
                 or index >= len(before)
-                or rows[index] != before[index]
+                or rows[index] != before.as_drawn(index)
             ):
                 self._refresh_row(index)
-        self._keep_cursor_on(key)
+        self._keep_cursor()
 
-    def _keep_cursor_on(self, key: str | None) -> None:
-        if key is None or self.selected == key or not self._moved:
-            return
-        found = next((i for i, row in enumerate(self.rows) if row.key == key), None)
-        self.cursor = (
-            min(self.cursor, max(0, len(self.rows) - 1)) if found is None else found
-        )
+    def _keep_cursor(self) -> None:
+        """On its run wherever that stands now; while it is gone, near where it was."""
+        if self._chosen is None:
+            self.cursor = self._from_heading(0, 1)
+        elif self.selected != self._chosen:
+            try:
+                self.cursor = self.rows.keys.index(self._chosen)
+            except ValueError:
+                self.cursor = self._from_heading(self.cursor, 1)
+
+    def _from_heading(self, index: int, step: int) -> int:
+        """The nearest line that is a run's, on this side or else on the other."""
+        last = len(self.rows) - 1
+        index = max(0, min(last, index))
+        for way in (step, -step):
+            at = index
+            while 0 <= at <= last:
+                if not self.rows[at].heading:
+                    return at
+                at += way
+        return index
+
+    def _move_to(self, index: int, step: int = 1) -> None:
+        """Somebody puts the cursor there."""
+        self.cursor = self._from_heading(index, step)
+        self._chosen = self.selected
+        self.post_message(self.Moved())
 
     def select(self, key: str) -> None:
         """Put the cursor on a key, if it is there."""
-        for index, row in enumerate(self.rows):
-            if row.key == key:
-                self.cursor = index
-                return
+        if key in self.rows.keys:
+            self._move_to(self.rows.keys.index(key))
 
     def _refresh_row(self, index: int) -> None:
         y = index + 1 - int(self.scroll_offset.y)
@@ -135,13 +213,16 @@ class RunList(ScrollView, can_focus=True):
         if tones is None or width != self._width:
             tones = self._restyle(width)
         if y == 0:
-            header = Row("", tuple(column.title for column in self.columns))
-            return self._draw(header, tones.header, width, tones)
+            shown = (self.columns[index].title for index, _ in self._shown)
+            title = self.title or "  ".join(filter(None, shown))
+            return _line(f" {title}", width, tones.header)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
             said = f"  {self.empty}" if y == 2 and not self.rows else ""
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         row = self.rows[index]
+        if row.heading:
+            return _line(row.cells[0], width, tones.header_quiet)
         mark = 0 if index != self.cursor else 2 if self.has_focus else 1
         strip = self._strips.get((row, mark))
         if strip is None:
@@ -168,7 +249,11 @@ class RunList(ScrollView, can_focus=True):
         """Read the theme and share the width among the columns."""
         self._strips.clear()
         self._width = width
-        wanted = [(i, c) for i, c in enumerate(self.columns) if width >= c.wanted_from]
+        wanted = [
+            (i, c)
+            for i, c in enumerate(self.columns)
+            if width >= c.wanted_from and c.title not in self.hidden
+        ]
         fixed = sum(column.width + 1 for _, column in wanted if column.width)
         open_columns = sum(1 for _, column in wanted if not column.width) or 1
         rest = max(4, (width - fixed) // open_columns)
@@ -193,7 +278,6 @@ class RunList(ScrollView, can_focus=True):
     # -- moving
 
     def watch_cursor(self, before: int, after: int) -> None:
-        self._moved = True
         self._refresh_row(before)
         self._refresh_row(after)
         visible, top = self.size.height - 1, int(self.scroll_offset.y)
@@ -207,10 +291,10 @@ class RunList(ScrollView, can_focus=True):
         self.refresh()
 
     def action_cursor(self, by: int) -> None:
-        self.cursor = max(0, min(len(self.rows) - 1, self.cursor + by))
+        self._move_to(self.cursor + by, 1 if by > 0 else -1)
 
     def action_cursor_to(self, index: int) -> None:
-        self.cursor = 0 if index == 0 else max(0, len(self.rows) - 1)
+        self._move_to(0 if index == 0 else len(self.rows) - 1, 1 if index == 0 else -1)
 
     def action_page(self, by: int) -> None:
         self.action_cursor(by * max(1, self.size.height - 2))
@@ -223,9 +307,17 @@ class RunList(ScrollView, can_focus=True):
         index = event.y - 1 + int(self.scroll_offset.y)
         if event.y > 0 and index < len(self.rows):
             again = self.cursor == index
-            self.cursor = index
+            self._move_to(index)
             if again and event.chain == 2:
                 self.action_open()
+
+
+def _line(text: str, width: int, style: Style) -> Strip:
+    return Strip([Segment(_fit(text, width), style)], width)
+
+
+def _nothing(key: str) -> Row:
+    raise KeyError(key)
 
 
 def _fit(text: str, width: int, *, right: bool = False) -> str:
@@ -234,11 +326,7 @@ def _fit(text: str, width: int, *, right: bool = False) -> str:
         if len(text) > width:
             return text[: width - 1] + "…"
         return text.rjust(width) if right else text.ljust(width)
-    fitted = set_cell_size(text, width)
-    if (
-        fitted.rstrip() != text.rstrip()
-        and width > 1
-        and not text.startswith(fitted.rstrip() + " ")
-    ):
-        fitted = set_cell_size(text, width - 1) + "…"
-    return fitted
+    room = width - cell_len(text)
+    if room < 0:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * room + text if right else text + " " * room

@@ -56,7 +56,11 @@ def _part(spans: Iterable[Span], begin: int, end: int) -> Iterator[Span]:
 class Tail(ScrollView, can_focus=True):
     """Lines that grow at the end. One refresh per `extend`, however many lines."""
 
-    DEFAULT_CSS = "Tail { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = (
+        "Tail { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;"
+        # Rows are made for a width that stays when the bar comes.
+        " scrollbar-gutter: stable; }"
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "follow", "Follow", show=False, id="tail.follow"),
         Binding("g,home", "top", "Top", show=False, id="tail.top"),

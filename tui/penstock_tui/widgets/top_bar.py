@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
 
 from penstock.words.sentences import number
+from penstock_tui.figures import Load
 from penstock_tui.theme import Tones
+from penstock_tui.widgets.gauges import backpressure
 from penstock_tui.widgets.panel import Panel
-from penstock_tui.wording import CROSS, duration
+from penstock_tui.wording import CROSS, duration, plain
+
+#: Seconds between a fact and its picture from which it is told.
+LAG_TOLD = 1.0
+#: Columns below which every word counts.
+SLIM = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +29,19 @@ class TopLine:
     where: str
     problem: str = ""
     lag: float = 0.0
-    position: int = 0
     behind: int = 0
     missed: int = 0
-    uptime: float | None = None
     paused: int | None = None
     read_only: bool = False
     #: What is to be said of a daemon of another version.
     difference: str = ""
+    #: What there is to do; None: it is not known.
+    load: Load | None = None
     clock: str = ""
 
 
 class TopBar(Panel):
-    """Connection, lag, position, gaps, uptime, clock."""
+    """Connection, load, what ails them, clock."""
 
     _WORDS: ClassVar[dict[str, tuple[str, str]]] = {
         "live": ("●", "success"),
@@ -48,8 +56,10 @@ class TopBar(Panel):
         top = self.value
         assert isinstance(top, TopLine)
         glyph, tone = self._WORDS[top.phase]
-        text = Text(" penstock ", style="bold")
-        text.append(f"{glyph} {top.phase}", style=tones.colour(tone))
+        slim = self.size.width < SLIM
+        text = Text(" " if slim else " penstock ", style="bold")
+        well = slim and top.phase == "live"
+        text.append(glyph if well else f"{glyph} {top.phase}", style=tones.colour(tone))
         if top.read_only:
             text.append("  read-only", style=tones.colour("warning"))
         if top.paused is not None:
@@ -60,24 +70,46 @@ class TopBar(Panel):
             text.append(f"  {top.problem}", style=tones.colour(tone))
         if top.difference:
             text.append(f"  {top.difference}", style=tones.colour("warning"))
-        text.append(f"  {top.where}", style=tones.colour("dim"))
-        text.append(self._figures(top))
+        if top.load is not None:
+            text.append(" " if slim else "  ").append(_load(top.load, tones, slim=slim))
+        for said in _ailments(top):
+            text.append(f"  {said}", style=tones.colour("warning"))
+        where = f"  {top.where}"
+        if text.cell_len + len(where) + len(top.clock) + 2 <= self.size.width:
+            text.append(where, style=tones.colour("dim"))
         room = self.size.width - text.cell_len - len(top.clock) - 1
         if room > 0:
             text.append(" " * room + top.clock, style=tones.colour("dim"))
         return text
 
-    def _figures(self, top: TopLine) -> str:
-        parts = [f"  pos {top.position:,}"]
-        if top.behind:
-            parts.append(f"{number(top.behind)} behind")
-        elif top.phase == "live":
-            parts.append(f"lag {_lag(top.lag)}")
-        parts.append(f"gaps {number(top.missed)}")
-        if top.uptime is not None:
-            parts.append(f"up {duration(top.uptime)}")
-        return "  ".join(parts)
+
+def _load(load: Load, tones: Tones, *, slim: bool) -> Text:
+    """What there is to do; the line to the daemon turns yellow, and red where it is full."""
+    slots = f"/{load.slots}" if load.slots else ""
+    text = Text(f"{load.running}{slots} running")
+    share = load.queued / load.capacity if load.capacity else 0.0
+    word, tone = backpressure(share)
+    text.append(" · ").append(f"{load.queued:,} queued", style=tones.colour(tone))
+    if load.queued and load.capacity and not slim:
+        said = f" ({share:.0%}{f' {word}' if word else ''})"
+        text.append(said, style=tones.colour(tone))
+    for count, said, colour in (
+        (load.blocked, "wait to submit", "error"),
+        (load.failed, "failed", "error"),
+        (load.asks, "asks" if load.asks == 1 else "ask", "warning"),
+    ):
+        if count:
+            text.append(" · ").append(f"{count:,} {said}", style=tones.colour(colour))
+    if load.paused:
+        text.append(f"  ‖ {plain(load.paused)}", style=tones.colour("warning"))
+    return text
 
 
-def _lag(seconds: float) -> str:
-    return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds < 10 else duration(seconds)
+def _ailments(top: TopLine) -> Iterator[str]:
+    """What is no news while it is well."""
+    if top.behind:
+        yield f"{number(top.behind)} behind"
+    elif top.phase == "live" and top.lag >= LAG_TOLD:
+        yield f"lag {duration(top.lag)}"
+    if top.missed:
+        yield f"gaps {number(top.missed)}"
