@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
 from penstock.cli.history import RunSource
+from penstock.cli.notes import RunNotes
 from penstock.cli.output import say
-from penstock.cli.render import FactWriter
+from penstock.cli.render import FactWriter, OutputWriter
 from penstock.client import (
     Client,
     EpochChanged,
@@ -14,6 +21,12 @@ from penstock.client import (
     Skipped,
     WentBack,
 )
+from penstock.client.log_reader import Lost
+from penstock.words.errors import PenstockError
+from penstock.words.recorded import Recorded
+
+if TYPE_CHECKING:
+    from penstock.client.live_output import Shown
 
 
 async def write_to_end(
@@ -46,6 +59,47 @@ async def write_live(
                 await writer.write(news.facts)
             else:
                 notice(news)
+
+
+async def write_as_printed(
+    client: Client, run_id: str, notes: RunNotes, printed: OutputWriter
+) -> None:
+    """Write a run that this client started, to its end: what it prints as it is read, all of it.
+
+    If that cannot be had (any more), the rest is written as it is recorded.
+    """
+    from penstock.client.live_output import Printed, Shown, open_live
+
+    shown = Shown()
+    try:
+        async with open_live(client.address, run_id) as live:
+            shown = live.shown
+            while True:
+                for news in await live.receive():
+                    if isinstance(news, Printed):
+                        await printed.write_printed(news.stream, news.data)
+                    elif isinstance(news, Facts):
+                        await notes.write(news.facts)
+                    else:
+                        notice(news)
+    except trio.EndOfChannel:
+        return
+    except (Lost, PenstockError) as lost:
+        if shown.programs:
+            say(f"{lost}; connecting again")
+    notes.writer = _Rest(notes.writer, shown)
+    await write_live(client, run_id, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Writes facts from the first on, without the output that was shown."""
+
+    writer: FactWriter
+    shown: Shown
+
+    async def write(self, facts: Iterable[Recorded]) -> None:
+        await self.writer.write(tuple(self.shown.cut(facts)))
 
 
 def notice(news: News) -> None:

@@ -112,6 +112,15 @@ class OutputWriter:
         told = list(pieces)
         await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
 
+    async def write_printed(self, stream: Stream, data: bytes) -> None:
+        """Write what a program has just written; waits while nobody reads it here."""
+        write = self._write_now
+        await trio.to_thread.run_sync(write, stream, data, abandon_on_cancel=True)
+
+    def _write_now(self, stream: Stream, data: bytes) -> None:
+        self._put(self._outlets[stream], data)
+        flush()
+
     def _write_all(self, pieces: list[Log]) -> None:
         for piece in pieces:
             self._write_piece(piece)
@@ -137,6 +146,9 @@ class OutputWriter:
             self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
             return
         self._say_missing()
+        self._put(outlet, data)
+
+    def _put(self, outlet: Outlet, data: bytes) -> None:
         if self._last is not outlet:
             flush()
         self._last = outlet

@@ -15,7 +15,7 @@ from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import open_telling, tell_submitting
-from penstock.cli.relay import write_live
+from penstock.cli.relay import write_as_printed, write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
 from penstock.cli.replies import receipt_line, tell_replayed
 from penstock.cli.run_options import RunOptions
@@ -36,8 +36,9 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
     async def work() -> int:
         async with open_daemon_for(session, request) as client:
             asked = with_caller(request, session.environ, client.address)
+            live = request["kind"] == PROGRAM_KIND and not options.as_json
             reply = await tell_submitting(
-                lambda: client.submit(asked, wait=options.block),
+                lambda: client.submit(asked, wait=options.block, live=live),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
@@ -99,6 +100,10 @@ class FollowedRun:
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
+        #: Who writes what the program prints as it is read, where the daemon promised that.
+        self._printed: OutputWriter | None = None
+        if reply.get("live") and isinstance(writer, OutputWriter):
+            self._printed = writer
         self._signal: int | None = None
         self._receipt_shown = trio.Event()
 
@@ -131,13 +136,20 @@ class FollowedRun:
         telling = open_telling(self._client, self._notes, quiet=self._quiet)
         try:
             async with telling:
-                await write_live(self._client, self._run_id, self._notes)
+                await self._write_facts()
             return
         except OSError as error:
             lost = error
         # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
         await self._client.cancel(self._run_id, "nobody reads its output", wait=True)
         raise lost
+
+    async def _write_facts(self) -> None:
+        client, run_id, notes = self._client, self._run_id, self._notes
+        if self._printed is None:
+            await write_live(client, run_id, notes)
+        else:
+            await write_as_printed(client, run_id, notes, self._printed)
 
     async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
         async for number in signals:

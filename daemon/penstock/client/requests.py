@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from penstock.client.log_reader import put_back
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
+from penstock.words.live_frames import PREFERENCE
 from penstock.words.problems import error_of
 
 R = TypeVar("R")
@@ -46,6 +47,8 @@ class Request:
     accepted: frozenset[int] = frozenset()
     #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
     pieces: Any = None
+    #: What the answer should be like; a daemon that does not know it goes without.
+    prefer: str | None = None
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -56,6 +59,8 @@ class Request:
         headers = {} if self.body is None else {"Content-Type": "application/json"}
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
+        if self.prefer is not None:
+            headers["Prefer"] = self.prefer
         return headers | address.authorization()
 
     def content(self) -> Any:
@@ -98,9 +103,16 @@ class Calls(Generic[R]):
 
     # -- runs
 
-    def submit(self, request: Mapping[str, Any], *, wait: bool = False) -> R:
-        """Ask for a run; with `wait` a full queue makes this wait for room."""
-        return self.send(_waits(Request("POST", ("runs",), body=request), wait))
+    def submit(
+        self, request: Mapping[str, Any], *, wait: bool = False, live: bool = False
+    ) -> R:
+        """Ask for a run; with `wait` a full queue makes this wait for room.
+
+        `live`: its output is wanted as it is read; where the answer says `live`, it is kept for us.
+        """
+        prefer = PREFERENCE if live else None
+        asked = Request("POST", ("runs",), body=request, prefer=prefer)
+        return self.send(_waits(asked, wait))
 
     def run(self, run_id: str) -> R:
         return self.get("runs", run_id)
@@ -179,8 +191,7 @@ class Calls(Generic[R]):
 def _waits(request: Request, wait: bool) -> Request:
     if not wait:
         return request
-    query = {**request.query, "wait": 1}
-    return Request(request.method, request.parts, query, request.body, patient=True)
+    return replace(request, query={**request.query, "wait": 1}, patient=True)
 
 
 def read_answer(

@@ -75,7 +75,7 @@ async def open_connection(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                async with await _connect(address) as stream:
+                async with await connect(address) as stream:
                     connection = await _shake_hands(
                         nursery, stream, address, url, opening
                     )
@@ -103,9 +103,10 @@ def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return inner or group
 
 
-async def _connect(
+async def connect(
     address: Address,
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """A connection to the daemon, of which nothing is used yet. Lost if it cannot be made."""
     try:
         with trio.fail_after(CONNECT_SECONDS):
             return await _open_stream(address)

@@ -38,6 +38,8 @@ Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
 #: Takes what was read of a stream; no bytes, once, are its end.
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+#: Is awaited before each read while the process lives, and holds it back; abandoned at its end.
+BeforeRead = Callable[[], Awaitable[None]]
 
 
 class OutputUnwanted(Exception):
@@ -226,22 +228,33 @@ class ProcessTree:
         assert isinstance(stream, trio.lowlevel.FdStream | None)
         return stream
 
-    async def pump(self, name: Stream, on_output: OnOutput) -> None:
+    async def pump(
+        self, name: Stream, on_output: OnOutput, before_read: BeforeRead | None = None
+    ) -> None:
         """Hand on one stream and its end; while `on_output` waits so does who fills its pipe."""
         await self.told.wait()
         stream = self._source(name)
         if stream is None:
             return
         try:
-            await self._pump(name, stream.fileno(), on_output)
+            await self._pump(name, stream.fileno(), on_output, before_read)
             if self.started is not None:
                 await on_output(name, b"")
         except OutputUnwanted:
             stream.close()
 
-    async def _pump(self, name: Stream, fd: int, on_output: OnOutput) -> None:
+    async def _pump(
+        self,
+        name: Stream,
+        fd: int,
+        on_output: OnOutput,
+        before_read: BeforeRead | None,
+    ) -> None:
         reads_left = READS_AFTER_END
         while reads_left:
+            if before_read is not None and not self.over:
+                with trio.CancelScope() as self.waits[name]:
+                    await before_read()
             reads_left -= self.over
             try:
                 data = os.read(fd, READ_BYTES)
@@ -391,6 +404,7 @@ async def run_process(
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
+    before_read: BeforeRead | None = None,
     now: Callable[[], datetime],
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
@@ -400,7 +414,8 @@ async def run_process(
     None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
     its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
     the order in which it was written. While `on_output` waits, so does a process that
-    fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
+    fills its pipe; so it does while `before_read` does, which is not asked any more once the process has
+    ended. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
@@ -417,8 +432,8 @@ async def run_process(
             await tree.start()
             if feed is not None:
                 nursery.start_soon(tree.feed, feed)
-            nursery.start_soon(tree.pump, "stdout", on_output)
-            nursery.start_soon(tree.pump, "stderr", on_output)
+            nursery.start_soon(tree.pump, "stdout", on_output, before_read)
+            nursery.start_soon(tree.pump, "stderr", on_output, before_read)
             await tree.follow(on_started)
     finally:
         with trio.move_on_after(

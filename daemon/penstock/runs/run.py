@@ -37,6 +37,7 @@ from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, Parking, describe
 from penstock.runs.kind import Kind
+from penstock.runs.live_output import LiveOutput
 from penstock.runs.program import (
     Executed,
     Executor,
@@ -113,6 +114,8 @@ class Tools:
     models: ModelAccess | None = None
     #: How much at the end of an output may be the beginning of a secret.
     held_back: HeldBack = nothing_secret
+    #: Where what a run prints goes besides, for who started it.
+    live_of: Callable[[str], LiveOutput | None] = lambda _run_id: None
 
 
 @dataclass(eq=False, slots=True)
@@ -333,6 +336,7 @@ class Run:
             on_stdout=on_stdout,
             watch_progress=watch_progress,
             one_stream=one_stream,
+            live=None if terminal else self._tools.live_of(self.run_id),
         )
         if isinstance(stdin, bytes):
             return await execute(feed=sends(stdin) if stdin else None)

@@ -31,6 +31,7 @@ from penstock.server.http_answer import (
     problem_answer,
 )
 from penstock.server.live_input import make_stdin_app
+from penstock.server.live_output import make_live_app
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
@@ -66,7 +67,8 @@ def open_app(
     """
     rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
     stdin = make_stdin_app(core.control, core.config)
-    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config, core.version)
+    live = make_live_app(core, shutdown)
+    return guarded(asgi_mux(rest, stdin, live, mcp), guard, core.config, core.version)
 
 
 def rest_handlers(
@@ -97,7 +99,7 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in ROUTES:
-        if route.streamed:
+        if route.streamed or route.live:
             continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),

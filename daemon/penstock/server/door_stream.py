@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import trio
@@ -64,6 +67,18 @@ class DoorStream(trio.abc.HalfCloseableStream):
             return None
         address, port = self.socket.getsockname()[:2]
         return address, port
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """While this is open a peer may take as long as it likes, so long as it is there.
+
+        Only for what waits in no other way for it, and is cut off by a stop.
+        """
+        usual, self._stall_seconds = self._stall_seconds, math.inf
+        try:
+            yield
+        finally:
+            self._stall_seconds = usual
 
     def give_back(self, data: bytes) -> None:
         """Put bytes in front of what is received next."""
