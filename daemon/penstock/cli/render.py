@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import trio
@@ -16,7 +17,7 @@ from penstock.words.events import TERMINAL_TYPES, Log
 from penstock.words.output_lines import OutputLines
 from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
-from penstock.words.run_exit import exit_json, exit_of_fact
+from penstock.words.run_exit import RunExit, exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.text import neutralise
 
@@ -48,12 +49,18 @@ def as_json(fact: Recorded) -> Piece:
     return "json", fact.wire().decode() + "\n"
 
 
-def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
-    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
+def as_json_to_end(
+    kind: str, told: Callable[[], RunExit | None] = lambda: None
+) -> Callable[[Recorded], Piece]:
+    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code.
+
+    `told`: the code that this command ends with, if the run's end is not what gives it.
+    """
 
     def render(fact: Recorded) -> Piece:
         stream, line = as_json(fact)
         if (ended := exit_of_fact(kind, fact)) is not None:
+            ended = told() or ended
             members = json.dumps(exit_json(ended), separators=(",", ":"))
             line = f"{members[:-1]},{line[1:]}"
         return stream, line
@@ -97,6 +104,8 @@ class OutputWriter:
         self._missing: dict[Stream, int] = {}
         #: Whether a program or a file was to have some of them.
         self.incomplete = False
+        # Held by the thread that writes, which may be stuck at a terminal that stands still.
+        self._writing = Lock()
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
@@ -117,26 +126,43 @@ class OutputWriter:
         write = self._write_now
         await trio.to_thread.run_sync(write, stream, data, abandon_on_cancel=True)
 
+    def end_line(self) -> None:
+        """Have what is said next on a terminal stand on a line of its own; nobody is waited for."""
+        if not self._writing.acquire(blocking=False):
+            return
+        try:
+            if self._last_shown is not None:
+                self._finish(line_end=True)
+                flush()
+        finally:
+            self._writing.release()
+
     def _write_now(self, stream: Stream, data: bytes) -> None:
-        self._put(self._outlets[stream], data)
-        flush()
+        with self._writing:
+            self._put(self._outlets[stream], data)
+            flush()
 
     def _write_all(self, pieces: list[Log]) -> None:
-        for piece in pieces:
-            self._write_piece(piece)
-        flush()
+        with self._writing:
+            for piece in pieces:
+                self._write_piece(piece)
+            flush()
 
     def _write(self, facts: list[Recorded]) -> None:
-        for fact in facts:
-            if isinstance(fact.event, Log):
-                self._write_piece(fact.event)
-            elif fact.type == "log.truncated":
-                self._say(sentence_of(fact) or "")
-            elif fact.type in TERMINAL_TYPES:
-                self._say_missing()
-                # What is said of the end stands on a line of its own; so does the next prompt.
-                self._finish(line_end=True)
-        flush()
+        with self._writing:
+            for fact in facts:
+                self._tell(fact)
+            flush()
+
+    def _tell(self, fact: Recorded) -> None:
+        if isinstance(fact.event, Log):
+            self._write_piece(fact.event)
+        elif fact.type == "log.truncated":
+            self._say(sentence_of(fact) or "")
+        elif fact.type in TERMINAL_TYPES:
+            self._say_missing()
+            # What is said of the end stands on a line of its own; so does the next prompt.
+            self._finish(line_end=True)
 
     def _write_piece(self, piece: Log) -> None:
         outlet, data = self._outlets.get(piece.stream), bytes_of(piece)
@@ -231,13 +257,25 @@ class ProgressWriter:
 
 @asynccontextmanager
 async def open_writer(
-    kind: str, *, json_wanted: bool, quiet: bool
+    kind: str,
+    *,
+    json_wanted: bool,
+    quiet: bool,
+    told: Callable[[], RunExit | None] = lambda: None,
 ) -> AsyncIterator[FactWriter]:
-    """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
+    """The way to tell a run of this kind here: to a program, a terminal or a pipe.
+
+    `told` is as for `as_json_to_end`.
+    """
     if json_wanted:
-        yield PieceWriter(as_json_to_end(kind))
+        yield PieceWriter(as_json_to_end(kind, told))
     elif kind == "command":
-        yield OutputWriter()
+        printed = OutputWriter()
+        try:
+            yield printed
+        finally:
+            with suppress(OSError):
+                printed.end_line()
     elif quiet:
         yield PieceWriter(lambda fact: None)
     elif sys.stderr.isatty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -24,6 +25,7 @@ from penstock.client import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.errors import PenstockError
 from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+from penstock.words.run_exit import RunExit
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
@@ -42,11 +44,15 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
+            interrupt = Interrupt()
             async with open_writer(
-                reply["kind"], json_wanted=options.as_json, quiet=options.quiet
+                reply["kind"],
+                json_wanted=options.as_json,
+                quiet=options.quiet,
+                told=interrupt.exit,
             ) as writer:
                 followed = FollowedRun(
-                    client, reply, options, writer, forwards=forwards
+                    client, reply, options, writer, interrupt, forwards=forwards
                 )
                 await followed.follow()
             code = followed.tell_end()
@@ -83,6 +89,19 @@ def has_tty(request: dict[str, Any]) -> bool:
     )
 
 
+@dataclass
+class Interrupt:
+    """The signal that told this command to end its run, once one came."""
+
+    number: int | None = None
+
+    def exit(self) -> RunExit | None:
+        """What this command ends with then."""
+        if self.number is None:
+            return None
+        return RunExit(128 + self.number, "penstock")
+
+
 class FollowedRun:
     """One run that this command started, and may end."""
 
@@ -92,6 +111,7 @@ class FollowedRun:
         reply: dict[str, Any],
         options: RunOptions,
         writer: FactWriter,
+        interrupt: Interrupt,
         *,
         forwards: bool = False,
     ) -> None:
@@ -100,11 +120,10 @@ class FollowedRun:
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
-        #: Who writes what the program prints as it is read, where the daemon promised that.
-        self._printed: OutputWriter | None = None
-        if reply.get("live") and isinstance(writer, OutputWriter):
-            self._printed = writer
-        self._signal: int | None = None
+        #: Who writes what the program prints; as it is read, where the daemon promised that.
+        self._printed = writer if isinstance(writer, OutputWriter) else None
+        self._live = self._printed is not None and reply.get("live", False)
+        self._interrupt = interrupt
         self._receipt_shown = trio.Event()
 
     async def follow(self) -> None:
@@ -115,14 +134,14 @@ class FollowedRun:
                 if self._forwards:
                     nursery.start_soon(forward, self._client, self._run_id)
                 await self._write()
-                if self._signal is not None:
+                if self._interrupt.number is not None:
                     await self._receipt_shown.wait()
                 nursery.cancel_scope.cancel(reason="the run has ended")
 
     def tell_end(self) -> int:
         """How it ended, or that we were told to end it: the exit code."""
-        if self._signal is not None:
-            return 128 + self._signal
+        if (told := self._interrupt.exit()) is not None:
+            return told.code
         return tell_end(self._notes, quiet=self._quiet)
 
     def show_result(self) -> None:
@@ -146,15 +165,17 @@ class FollowedRun:
 
     async def _write_facts(self) -> None:
         client, run_id, notes = self._client, self._run_id, self._notes
-        if self._printed is None:
-            await write_live(client, run_id, notes)
-        else:
+        if self._live and self._printed is not None:
             await write_as_printed(client, run_id, notes, self._printed)
+        else:
+            await write_live(client, run_id, notes)
 
     async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
         async for number in signals:
-            if self._signal is None:
-                self._signal = number
+            if self._printed is not None:
+                self._printed.end_line()
+            if self._interrupt.number is None:
+                self._interrupt.number = number
                 say(f"cancelling {self._run_id}; once more to leave at once")
                 nursery.start_soon(self._cancel)
             else:

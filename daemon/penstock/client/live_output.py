@@ -162,7 +162,7 @@ class LiveStream:
                 if event is not h11.NEED_DATA:
                     return event
                 data = await self._stream.receive_some(RECEIVE_BYTES)
-                self._http.receive_data(data)
+                self._http.receive_data(bytes(data))
         except (
             trio.BrokenResourceError,
             trio.ClosedResourceError,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from penstock.client.log_reader import put_back
+from penstock.client.versions import not_known
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.live_frames import PREFERENCE
@@ -211,7 +212,8 @@ def read_answer(
             ) from None
         document = None
     if not (200 <= status < 300 or status in request.accepted):
-        raise error_of(status, document, retry_after)
+        error = error_of(status, document, retry_after)
+        raise not_known(error, request.body) or error
     gap = document.get("gap") if isinstance(document, Mapping) else None
     if gap and gap.get("put_back"):
         raise put_back(int(str(request.query.get("after") or 0)), gap)

@@ -19,7 +19,6 @@ from penstock.words.live_frames import MESSAGE, frame_head
 from penstock.words.printed import STREAMS, Stream, bytes_of
 from penstock.words.recorded import Recorded
 
-
 #: How a piece of a run's log ends that no program printed.
 _OWN_WORDS = b'"stream":"pipeline"}'
 

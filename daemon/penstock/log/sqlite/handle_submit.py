@@ -11,7 +11,14 @@ from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
 from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
-from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
+from penstock.log.writes import (
+    Accepted,
+    Enqueue,
+    Existing,
+    NewEvent,
+    RunSpec,
+    without_manner,
+)
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,
@@ -99,7 +106,8 @@ def _differing(kind: str, inputs: Mapping[str, Any], spec: RunSpec) -> list[str]
     """What the known run has otherwise; names only, since values may be secrets."""
     if kind != spec.kind:
         return ["kind"]
-    wanted = from_json(spec.inputs)
+    inputs = without_manner(inputs, spec.manner)
+    wanted = without_manner(from_json(spec.inputs), spec.manner)
     names = {**inputs, **wanted}
     found = [n for n in names if inputs.get(n) != wanted.get(n)]
     # Of a run whose inputs came without their secrets nothing can be said to be the same.
