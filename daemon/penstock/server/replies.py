@@ -56,7 +56,8 @@ def submit_json(
         created_at=view.created_at,
         live=live,
     )
-    return reply.model_dump(mode="json")
+    # Who did not ask for it is told nothing of it.
+    return reply.model_dump(mode="json", exclude=None if live else {"live"})
 
 
 def task_reply(run: RunReply, base: str) -> TaskReply:
