@@ -120,7 +120,10 @@ def test_a_session_never_claims_that_all_is_gone(ending: str) -> None:
             assert not result["proof"]["gone"], kind
             assert result["proof"]["survivors"], kind
     assert results["env-wiped"]["left"] == 1, "the case that makes the claim impossible"
-    assert [kind for kind, result in results.items() if result["left"]] == ["env-wiped"]
+    # Who changes his pid all the time is stopped between two of his forks, or not: by chance, within
+    # the bound, which is why this method never claims it. All others are found for certain.
+    left = {kind for kind, result in results.items() if result["left"]}
+    assert left - {"churn"} == {"env-wiped"}, results
 
 
 @pytest.mark.slow

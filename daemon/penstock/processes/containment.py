@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -176,8 +176,29 @@ class Cgroup(Subreaper):
         remove_group(self.folder)
 
 
-#: Looks in a row that must find nothing, where nothing pins the processes.
-LOOKS = 5
+#: Looks without a find that are believed where the machine forks during each of them.
+LOOKS = 10
+
+
+def last_pid() -> bytes:
+    """The pid that was given last in this namespace: while it stays the same, nothing forks."""
+    with open("/proc/loadavg", "rb") as file:
+        return file.read().split()[-1]
+
+
+def unseen(members: Callable[[], dict[int, int]]) -> bool:
+    """Whether a look finds nothing, where nothing but looking at `/proc` tells of the processes.
+
+    One that forks and exits while `/proc` is read may stand in no single look, so only a look during
+    which nothing was forked sees all that lives; where there is none, `LOOKS` without a find must do.
+    """
+    for _ in range(LOOKS):
+        before = last_pid()
+        if members():
+            return False
+        if last_pid() == before:
+            return True
+    return True
 
 
 class ProcessSession:
@@ -198,7 +219,7 @@ class ProcessSession:
     def enter(self, pid: int) -> None:
         self.session = pid
 
-    def members(self) -> dict[int, int]:
+    def members(self, *, stop: bool = False) -> dict[int, int]:
         found = {}
         for pid in all_pids():
             stat = read_stat(pid)
@@ -208,18 +229,19 @@ class ProcessSession:
             if not ours and not carries(pid, self.markers, self.epoch):
                 continue
             if (start_time := living_since(pid)) is not None:
+                if stop:
+                    send(pid, start_time, signal.SIGSTOP)
                 found[pid] = start_time
         return found
 
     def kill(self) -> None:
-        found = self.members()
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid, start_time in {**found, **self.members()}.items():
-                send(pid, start_time, number)
+        # Stopped when it is found: at the end of the look it may be another pid by now.
+        found = self.members(stop=True)
+        for pid, start_time in {**found, **self.members()}.items():
+            send(pid, start_time, signal.SIGKILL)
 
     def empty(self, childless: bool) -> bool:
-        # A process that forks while /proc is read may stand in no single look.
-        return not any(self.members() for _ in range(LOOKS))
+        return unseen(self.members)
 
     def close(self) -> None:
         """Nothing to remove."""

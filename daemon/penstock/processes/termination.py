@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from penstock.processes.containment import send
+from penstock.processes.containment import send, unseen
 
 #: Seconds of KILL after the grace; a process in an uninterruptible wait may outlive them.
 KILL_SECONDS = 1.5
@@ -62,7 +62,7 @@ def terminate(tree: Terminable, grace: float) -> Terminated:
 
 def wait_unseen(members: Callable[[], dict[int, int]], until: float) -> bool:
     """Look again and again until nothing is seen: for those who have nothing to wait for."""
-    while members():
+    while not unseen(members):
         if time.monotonic() >= until:
             return False
         time.sleep(LOOK_SECONDS)
