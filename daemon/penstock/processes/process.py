@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import marshal
 import os
@@ -50,6 +51,10 @@ class OutputUnwanted(Exception):
 REPORT_SECONDS = 0.5
 #: Bytes of one read: the capacity of a pipe.
 READ_BYTES = 64 * 1024
+#: So many reads in a row that take all there may be are those of a busy program. Its pipe is made as large
+#: as this, so that the two change places more rarely; not every pipe, as the kernel grants a user 64 MiB.
+BUSY_READS = 16
+BUSY_BYTES = 256 * 1024
 #: Bytes of a descriptor that comes by a socket.
 FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
@@ -65,6 +70,25 @@ SUPERVISOR = carry_code((
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads what a program writes, in larger pieces once that is much."""
+
+    fd: int
+    size: int = READ_BYTES
+    full: int = 0
+
+    def read(self) -> bytes:
+        """What there is; raises what `os.read` raises."""
+        data = os.read(self.fd, self.size)
+        self.full = self.full + 1 if len(data) >= READ_BYTES else 0
+        if self.full == BUSY_READS and self.size == READ_BYTES:
+            # A terminal is no pipe, and a user may have too many large ones.
+            with suppress(OSError):
+                self.size = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, BUSY_BYTES)
+        return data
 
 
 @dataclass
@@ -250,14 +274,14 @@ class ProcessTree:
         on_output: OnOutput,
         before_read: BeforeRead | None,
     ) -> None:
-        reads_left = READS_AFTER_END
+        reads_left, reading = READS_AFTER_END, _Reading(fd)
         while reads_left:
             if before_read is not None and not self.over:
                 with trio.CancelScope() as self.waits[name]:
                     await before_read()
             reads_left -= self.over
             try:
-                data = os.read(fd, READ_BYTES)
+                data = reading.read()
             except BlockingIOError:
                 if self.over:
                     return
