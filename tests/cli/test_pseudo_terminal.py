@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import signal
 import re
+import signal
 import struct
 import subprocess
 import sys

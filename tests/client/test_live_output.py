@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.foreign_daemon import fact
-from penstock.client.live_output import Shown
+from penstock.client.live_output import ShownSoFar
 from penstock.words.events import Log, encode_event
 from penstock.words.printed import bytes_of, piece_of, size_of
 from penstock.words.recorded import Recorded
@@ -26,7 +26,7 @@ def emptied(count: int) -> dict[str, Any]:
     return {"type": "log", "stream": "stdout", "bytes": count, "emptied": True}
 
 
-def cut(shown: Shown, *events: dict[str, Any]) -> list[tuple[str, bytes | int]]:
+def cut(shown: ShownSoFar, *events: dict[str, Any]) -> list[tuple[str, bytes | int]]:
     """What is left to show of output, piece by piece; a number for what is not kept."""
     facts = [Recorded.from_wire(fact(n, n, event)) for n, event in enumerate(events, 1)]
     left = [f.event for f in shown.cut(facts)]
@@ -40,7 +40,7 @@ def cut(shown: Shown, *events: dict[str, Any]) -> list[tuple[str, bytes | int]]:
 @pytest.mark.parametrize("had", range(10))
 def test_the_rest_begins_at_the_byte_after_the_last(had: int) -> None:
     """PT-06: in the midst of a piece, and of a character."""
-    shown = Shown()
+    shown = ShownSoFar()
     shown.begin()
     shown.add("stdout", had)
     whole = "aü€z\n".encode()
@@ -53,7 +53,7 @@ def test_the_rest_begins_at_the_byte_after_the_last(had: int) -> None:
 
 def test_what_is_no_longer_kept_counts_as_what_it_was() -> None:
     """PT-04"""
-    shown = Shown()
+    shown = ShownSoFar()
     shown.begin()
     shown.add("stdout", 10)
     left = cut(shown, STARTED, emptied(7), emptied(7), piece("stdout", b"z"))
@@ -62,7 +62,7 @@ def test_what_is_no_longer_kept_counts_as_what_it_was() -> None:
 
 def test_what_a_program_prints_that_began_since_is_all_new() -> None:
     """PT-06: a daemon that came back may have begun the run anew, and a crash taken the end of the log."""
-    shown = Shown()
+    shown = ShownSoFar()
     for count in (5, 9):
         shown.begin()
         shown.add("stdout", count)

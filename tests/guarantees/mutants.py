@@ -562,6 +562,27 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
+        "a program is held back while its end is awaited",
+        "ProcessTree._pump",
+        """
+        if before_read is not None and not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await before_read()
+        """,
+        """
+        if before_read is not None:
+            await before_read()
+        """,
+        "processes/test_processes.py::test_what_holds_a_program_back_does_not_outlast_it",
+    ),
+    TestedMutant(
+        "a client that was promised a run holds it back though it never comes",
+        "LiveOutput.wait_room",
+        "if not self._taken and self._until is not None: patience.deadline = self._until",
+        "pass",
+        "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """

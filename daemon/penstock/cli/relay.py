@@ -26,7 +26,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 
 if TYPE_CHECKING:
-    from penstock.client.live_output import Shown
+    from penstock.client.live_output import ShownSoFar
 
 
 async def write_to_end(
@@ -68,15 +68,15 @@ async def write_as_printed(
 
     If that cannot be had (any more), the rest is written as it is recorded.
     """
-    from penstock.client.live_output import Printed, Shown, open_live
+    from penstock.client.live_output import PrintedNow, ShownSoFar, open_live
 
-    shown = Shown()
+    shown = ShownSoFar()
     try:
         async with open_live(client.address, run_id) as live:
             shown = live.shown
             while True:
                 for news in await live.receive():
-                    if isinstance(news, Printed):
+                    if isinstance(news, PrintedNow):
                         await printed.write_printed(news.stream, news.data)
                     elif isinstance(news, Facts):
                         await notes.write(news.facts)
@@ -96,7 +96,7 @@ class _Rest:
     """Writes facts from the first on, without the output that was shown."""
 
     writer: FactWriter
-    shown: Shown
+    shown: ShownSoFar
 
     async def write(self, facts: Iterable[Recorded]) -> None:
         await self.writer.write(tuple(self.shown.cut(facts)))

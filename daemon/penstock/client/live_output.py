@@ -1,6 +1,6 @@
 """A run as it happens, for the client that started it: what its programs print as it is read, and its facts.
 
-What the frames are stands in `words/live_frames`, and what was shown so far in `Shown`; both do no I/O.
+What the frames are stands in `words/live_frames`, and what was shown so far in `ShownSoFar`; both do no I/O.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STREAMS: dict[int, Stream] = {PRINTED["stdout"]: "stdout", PRINTED["stderr"]: "
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class PrintedNow:
     """Bytes that a program of the run has just written."""
 
     stream: Stream
@@ -40,7 +40,7 @@ class Printed:
 
 
 @dataclass(slots=True)
-class Shown:
+class ShownSoFar:
     """How much of a run's output somebody has: all of some programs, and so many bytes of the last."""
 
     programs: int = 0
@@ -96,7 +96,7 @@ class LiveStream:
         self._frames = LiveFrames()
         self._ended = False
         self._parting = "the connection broke"
-        self.shown = Shown()
+        self.shown = ShownSoFar()
 
     async def ask(self, address: Address, run_id: str) -> None:
         """Send the request and read the answer's head. Lost, or the daemon's own error."""
@@ -120,7 +120,7 @@ class LiveStream:
             body += event.data[: MOST_REFUSAL_BYTES - len(body)]
         raise why_refused(answer.status_code, body)
 
-    async def receive(self) -> list[Printed | News]:
+    async def receive(self) -> list[PrintedNow | News]:
         """What came; EndOfChannel once the run has ended. Lost if the connection does before."""
         while not self._ended:
             event = await self._event()
@@ -130,8 +130,8 @@ class LiveStream:
                 return news
         raise trio.EndOfChannel
 
-    def _read(self, data: bytes) -> list[Printed | News]:
-        news: list[Printed | News] = []
+    def _read(self, data: bytes) -> list[PrintedNow | News]:
+        news: list[PrintedNow | News] = []
         for kind, payload in self._frames.feed(data):
             if kind == MESSAGE:
                 news += self._hear(payload)
@@ -139,7 +139,7 @@ class LiveStream:
                 self.shown.begin()
             elif (stream := _STREAMS.get(kind)) is not None:
                 self.shown.add(stream, len(payload))
-                news.append(Printed(stream, payload))
+                news.append(PrintedNow(stream, payload))
         return news
 
     def _hear(self, message: bytes) -> Iterable[News]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import socket
 import struct
@@ -51,6 +50,7 @@ class DoorStream(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream, *, stall_seconds: float) -> None:
         self._stream = stream
         self._stall_seconds = stall_seconds
+        self._is_patient = False
         self._given_back = bytearray()
         self._unsent: deque[memoryview] = deque()
         self._draining = trio.StrictFIFOLock()
@@ -74,11 +74,11 @@ class DoorStream(trio.abc.HalfCloseableStream):
 
         Only for what waits in no other way for it, and is cut off by a stop.
         """
-        usual, self._stall_seconds = self._stall_seconds, math.inf
+        self._is_patient = True
         try:
             yield
         finally:
-            self._stall_seconds = usual
+            self._is_patient = False
 
     def give_back(self, data: bytes) -> None:
         """Put bytes in front of what is received next."""
@@ -124,7 +124,9 @@ class DoorStream(trio.abc.HalfCloseableStream):
         """Send what is unsent. BrokenResourceError if the peer is gone or takes nothing for long."""
         async with self._draining:
             while self._unsent:
-                with trio.move_on_after(self._stall_seconds) as patience:
+                with trio.CancelScope() as patience:
+                    if not self._is_patient:
+                        patience.deadline = trio.current_time() + self._stall_seconds
                     await self._send_some()
                 if patience.cancelled_caught:
                     self.cut()
