@@ -16,8 +16,10 @@ from bench._shared import ROOT
 
 #: The modules that have `rows(long)`, in the order of the table.
 MODULES = (
+    "main_job",
     "append",
     "printed",
+    "terminals",
     "jobs",
     "broadcast",
     "frames",

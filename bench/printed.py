@@ -25,7 +25,7 @@ from penstock.processes.output import OutputPieces
 from penstock.testing.faulty_store import inline
 from penstock.words.api import SubmitRequest
 from penstock.words.config import Config
-from penstock.words.pace import Pace
+from penstock.words.throttle import Pace
 from penstock.words.values import new_event_id
 
 MIB = 1024 * 1024

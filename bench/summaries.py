@@ -13,7 +13,7 @@ from bench._shared import Row
 
 from fakes.history import recorded
 from fakes.texts import SAMPLES
-from penstock.llm.relevance import relevant
+from penstock.llm.context import relevant
 from penstock.llm.summaries import summarise
 from penstock.llm.token_estimate import estimate
 from penstock.words.events import CodeGenerated, Log, ModuleStarted

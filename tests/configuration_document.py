@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from penstock.words.config_reference import ConfigKey, config_keys
+from penstock.cli.config import ConfigKey, config_keys
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from penstock.words.exits import CODES, CODES_OF_RUNS
+from penstock.words.exit_codes import CODES, CODES_OF_RUNS
 from penstock.words.lifecycle import TRANSITIONS
 
 ROOT = Path(__file__).parent.parent

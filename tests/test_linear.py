@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from penstock.kinds.coding.names import names_of
 from penstock.kinds.llms_txt.classify import Placed, glance
 from penstock.kinds.llms_txt.describe import describe
-from penstock.kinds.llms_txt.full import quote_file
+from penstock.kinds.llms_txt.formats import quote_file
 from penstock.kinds.llms_txt.markup import (
     cut_comments,
     first_sentence,

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 #: The name of `_as_escapes` among Python's error handlers.
 ESCAPES = "penstock.escapes"

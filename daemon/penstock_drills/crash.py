@@ -21,6 +21,7 @@ from penstock.client import Client
 from penstock.log.audit import audit_file
 from penstock.log.sqlite.rows import state_in
 from penstock.processes.liveness import living_since
+from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 from penstock.words.events import ProcessStarted, parse_event
 from penstock.words.lifecycle import CANCELLED, SLOT_STATES, TERMINAL_STATES
@@ -107,7 +108,7 @@ class _Load:
     async def _cancel(self, client: Client, rng: Random) -> None:
         run_id = rng.choice(list(self.told.accepted) or ["crash-0"])
         receipt = await client.cancel(run_id, "a drill", wait=True)
-        if receipt["outcome"] == "cancelled" and receipt["gone_at"]:
+        if receipt["outcome"] == "cancelled" and proves_end(receipt):
             self.told.cancelled.add(run_id)
 
     async def _answer(self, client: Client, rng: Random) -> None:

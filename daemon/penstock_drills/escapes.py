@@ -20,6 +20,7 @@ import trio
 from penstock.client import Client
 from penstock.processes.containment import all_pids, send
 from penstock.processes.liveness import living_since, read_of_threads
+from penstock.words.cancel_receipt import left_of, proves_end
 from penstock.words.errors import PenstockError
 from penstock_drills import victim
 from penstock_drills.enclosure import ENCLOSED, check_enclosed
@@ -74,8 +75,8 @@ def judge(receipt: dict[str, Any], method: str, left: int) -> str:
         wrong.append(f"the outcome is {receipt['outcome']}")
     if receipt["method"] != method:
         wrong.append(f"the method is {receipt['method']} and not {method}")
-    if not receipt["gone_at"] or receipt["survivors"]:
-        wrong.append(f"the receipt proves no end: survivors {receipt['survivors']}")
+    if not proves_end(receipt) or left_of(receipt):
+        wrong.append(f"the receipt proves no end: survivors {left_of(receipt)}")
     elif left:
         wrong.append(f"the receipt says gone, and {left} are alive")
     return "; ".join(wrong)

@@ -10,7 +10,7 @@ import click
 from penstock.cli.output import emit, say, table
 from penstock.cli.session import json_option
 from penstock.words.errors import Refused
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock_drills.report import SHORT_SECONDS, begin, end, state_option
 
 #: Seconds between TERM and KILL of a drilled cancel: short, so that many fit into it.

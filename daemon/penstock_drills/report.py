@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from penstock.cli.output import emit, say, table
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
     from penstock_drills.campaign import Tally

@@ -1,29 +1,48 @@
 """Numbered schedules: the whole core under Trio's deterministic scheduler and a virtual clock.
 
 A number decides everything: what runs do, when people act, how long the store takes, what fails,
-and in which order Trio lets tasks go on. Several stories share one loop, since starting a loop costs
-as much as a story.
+and in which order Trio lets tasks go on. It draws stories; several of them share one loop, since
+starting a loop costs as much as a story.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
 import trio
 import trio.testing
 
+from penstock.testing.faulty_store import FaultMode, StoreFault
 from penstock.testing.virtual_time import deterministic
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
 from penstock_drills.laws import check_log, check_stopped, settle
+from penstock_drills.scripts import Op
 from penstock_drills.simulator import Stage, open_stage
-from penstock_drills.stories import MOMENTS, Story, draw_story
+
+#: Virtual seconds at which things happen; several at once are what races are made of.
+MOMENTS = (0.0, 0.0, 0.001, 0.01, 0.01, 0.1, 0.5, 1.0)
+#: Virtual seconds after which a story is ended, whatever still runs.
+STORY_ENDS = 8.0
+#: The last call of the store at which a story may have its fault.
+LAST_FAULTY_CALL = 40
+
+_FAULT_MODES: tuple[FaultMode, ...] = (
+    "once",
+    "once",
+    "lost answer",
+    "outage",
+    "broken",
+)
 
 #: Stories of one number.
 STORIES = 8
+
 #: Virtual seconds in which all of them must be told; beyond it, something hangs.
 NUMBER_SECONDS = 1800.0
 
@@ -35,6 +54,170 @@ _FACTS = (
 
 # Only the modes of a store that keeps answering leave no doubt of what is recorded.
 _STORELESS = frozenset({"lost answer", "outage", "broken"})
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One schedule: the settings of its core, what is done in it, and how its life ends."""
+
+    settings: dict[str, Any]
+    actors: tuple[Callable[[Stage], Awaitable[None]], ...]
+    fault: StoreFault | None
+    end: str
+    end_at: float
+
+    async def play(self, stage: Stage) -> None:
+        """Everybody acts at once; then the life ends, or every law is checked in it."""
+        with trio.move_on_after(STORY_ENDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end, stage)
+                for actor in self.actors:
+                    nursery.start_soon(actor, stage)
+        await settle(stage)
+
+    async def _end(self, stage: Stage) -> None:
+        await trio.sleep(self.end_at)
+        if self.end == "kill":
+            stage.kill()
+        elif self.end == "stop":
+            stage.stop()
+
+
+def draw_story(rng: Random) -> Story:
+    """The next story of this generator."""
+    run_ids = [f"r{number}" for number in range(rng.randint(1, 4))]
+    actors: list[Callable[[Stage], Awaitable[None]]] = []
+    for number, run_id in enumerate(run_ids):
+        actors.append(_submitter(rng, run_id, run_ids[:number]))
+        if rng.random() < 0.35:
+            actors.append(partial(_cancel, run_id=run_id, at=rng.choice(MOMENTS)))
+        if rng.random() < 0.3:
+            actors.append(partial(_answer, run_id=run_id, at=rng.choice(MOMENTS)))
+        if rng.random() < 0.3:
+            actors.append(partial(_preempt, number=number, at=rng.choice(MOMENTS)))
+    readers = range(rng.randint(0, 2))
+    actors.extend([_reader(rng, number, run_ids) for number in readers])
+    fault = None
+    if rng.random() < 0.15:
+        mode = rng.choice(_FAULT_MODES)
+        fault = StoreFault(mode, rng.randint(3, LAST_FAULTY_CALL))
+    end = rng.choice(("", "", "", "stop", "kill"))
+    return Story(_settings(rng), tuple(actors), fault, end, rng.choice(MOMENTS))
+
+
+def _settings(rng: Random) -> dict[str, Any]:
+    return {
+        "max_concurrent": rng.randint(1, 3),
+        "queue_capacity": rng.randint(1, 4),
+        "recorder_capacity": rng.randint(1, 4),
+        "ring_events": rng.choice((1, 4, 16)),
+        "frame_events": rng.choice((1, 3, 50)),
+        "throttle_bytes": rng.choice((4, 64)),
+        "output_head_bytes": rng.choice((4, 2 << 20)),
+        "output_tail_bytes": rng.choice((6, 6 << 20)),
+        "max_parked_asks": rng.choice((1, 100)),
+    }
+
+
+def _submitter(rng: Random, run_id: str, earlier: list[str]) -> Any:
+    options: dict[str, Any] = {
+        "kind": rng.choice(("script", "script", "victim")),
+        "priority": rng.choice(("CRITICAL", "MEDIUM", "BACKGROUND")),
+        "on_restart": rng.choice((None, None, "fail", "ask")),
+    }
+    if rng.random() < 0.2:
+        options["timeout"] = rng.choice((0, 0.01, 0.5))
+    if earlier and rng.random() < 0.3:
+        options["after"] = (rng.choice(earlier),)
+    return partial(
+        _submit,
+        ops=draw_ops(rng),
+        run_id=run_id,
+        at=rng.choice(MOMENTS),
+        options=options,
+    )
+
+
+def draw_ops(rng: Random, depth: int = 0) -> list[Op]:
+    """What a run does; nested at most twice."""
+    return [_draw_op(rng, depth, number) for number in range(rng.randint(0, 3))]
+
+
+def _draw_op(rng: Random, depth: int, number: int) -> Op:
+    seconds = rng.choice(MOMENTS)
+    # Names are unique within a run, whatever its nesting.
+    name = f"{depth}.{number}.{rng.randrange(10**6)}"
+    choices: list[Callable[[], Op]] = [
+        lambda: ["sleep", seconds],
+        lambda: ["log", name],
+        lambda: ["step", name, seconds],
+        lambda: ["ask", "q" if not depth and not number else name,
+                 rng.choice((None, "no")), rng.choice((0.01, 0.5))],
+        lambda: ["exec", seconds],
+        lambda: ["artifact", name, ["a" * rng.randint(1, 9)] * 2, seconds / 10],
+        lambda: ["flood", 2, 2],
+        lambda: ["fail"],
+    ]  # fmt: skip
+    if depth < 2:
+        choices += [
+            lambda: ["nest", draw_ops(rng, depth + 1), draw_ops(rng, depth + 1)],
+            lambda: ["spawn", name, draw_ops(rng, depth + 1)],
+        ]
+    return rng.choice(choices)()
+
+
+def _reader(rng: Random, number: int, run_ids: list[str]) -> Any:
+    return partial(
+        _read,
+        name=f"reader {number}",
+        run_id=rng.choice((None, *run_ids)),
+        overflow=rng.choice(("catch_up", "drop_oldest", "disconnect")),
+        pause=rng.choice(MOMENTS),
+        at=rng.choice(MOMENTS),
+        leaves=rng.choice((0.1, 1.0, STORY_ENDS)),
+    )
+
+
+async def _submit(
+    stage: Stage, *, ops: list[Op], run_id: str, at: float, options: dict[str, Any]
+) -> None:
+    await trio.sleep(at)
+    with stage.person(f"submits {run_id}"):
+        await stage.submit(*ops, run_id=run_id, **options)
+
+
+async def _cancel(stage: Stage, *, run_id: str, at: float) -> None:
+    await trio.sleep(at)
+    with stage.person(f"cancels {run_id}"):
+        await stage.cancel(run_id, "a drill")
+
+
+async def _answer(stage: Stage, *, run_id: str, at: float) -> None:
+    await trio.sleep(at)
+    with stage.person(f"answers {run_id}"):
+        fact = await stage.core.control.answer(run_id, "q", "yes", "a person")
+        stage.notes.told(fact)
+
+
+async def _preempt(stage: Stage, *, number: int, at: float) -> None:
+    await trio.sleep(at)
+    if execution := stage.choose_execution(number):
+        execution.preempt("a drill")
+
+
+async def _read(
+    stage: Stage,
+    *,
+    name: str,
+    run_id: str | None,
+    overflow: Any,
+    pause: float,
+    at: float,
+    leaves: float,
+) -> None:
+    await trio.sleep(at)
+    with trio.move_on_after(leaves), stage.person(name):
+        await stage.watch(run_id, overflow=overflow, pause=pause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,17 +93,7 @@ class Stage:
         # What was not committed is lost with the process.
         self.db.rollback()
         self.notes.begin_life(self.config.max_concurrent)
-        sqlite = SqliteStore(
-            [self.db],
-            life=f"life-{self.lives}",
-            run_blocking=inline(self.delay),
-            run_reading=None,
-            new_id=new_event_id,
-            limits=WindowLimits(
-                self.config.output_head_bytes, self.config.output_tail_bytes
-            ),
-        )
-        self.store = FaultyStore(sqlite, fault)
+        self.store = FaultyStore(self._open_store(), fault)
         played = False
         try:
             with self._life:
@@ -125,6 +115,18 @@ class Stage:
             played = False
         self._core = None
         return played and not self.killed
+
+    def _open_store(self) -> SqliteStore:
+        return SqliteStore(
+            [self.db],
+            life=f"life-{self.lives}",
+            run_blocking=inline(self.delay),
+            run_reading=None,
+            new_id=new_event_id,
+            limits=WindowLimits(
+                self.config.output_head_bytes, self.config.output_tail_bytes
+            ),
+        )
 
     def _judge(self, error: BaseException | None, *, excused: bool) -> None:
         """A daemon may die of its store; of nothing else."""
@@ -214,7 +216,7 @@ class Stage:
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel and wait for the receipt; what it calls gone must be, with all that is below it."""
         receipt = await self.core.control.cancel(run_id, reason, wait=True)
-        if receipt.gone_at is None:
+        if not receipt.proves_end:
             return
         for alive in self.processes.alive.values():
             if alive == run_id or alive.startswith(f"{run_id}."):

@@ -20,13 +20,15 @@ from trio_websocket import WebSocketConnection
 
 from penstock.client import Client
 from penstock.words.lifecycle import COMPLETED
-from penstock_drills.crowd import Crowd, cpu_seconds, open_crowd
 from penstock_drills.listeners import (
     CODE_LAGGED,
     POLICIES,
+    Crowd,
     Listener,
+    cpu_seconds,
     judge,
     open_connection,
+    open_crowd,
 )
 from penstock_drills.measured import Measured, Slice
 from penstock_drills.scratch import Scratch, connected, open_scratch, started

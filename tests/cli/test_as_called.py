@@ -163,7 +163,8 @@ def test_an_agents_run_works_where_the_agent_does(
     line = "umask; pwd; echo $JAVA_HOME; touch made"
     told = asked_by_agent({"shell": line, **cwd}, tmp_path, JAVA_HOME="/opt/java")
     printed = "".join(
-        event["event"].get("text", "") for event in told["structuredContent"]["events"]
+        event["event"].get("text", "")
+        for event in json.loads(told["content"][0]["text"])["events"]
     )
     assert printed.split() == ["0027", str(tmp_path), "/opt/java"]
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o640

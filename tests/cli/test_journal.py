@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.journal import JournalHandler
+from penstock.cli.daemon_log import JournalHandler
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.cli import main
 from penstock.cli.main import VERBS, cli
-from penstock.words.exits import CODES, CODES_OF_RUNS, RUN_VERBS, in_a_line
+from penstock.words.exit_codes import CODES, CODES_OF_RUNS, RUN_VERBS, in_a_line
 
 EVERY_VERB = [verb for verbs in VERBS.values() for verb in verbs]
 # `tui` becomes another program, and is tested where that stands.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
-import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as Socket
 from typing import Any
 
 import anyio
@@ -32,8 +34,8 @@ from fakes.agents import (
     every_loop,
     run,
     start,
+    told_by,
 )
-from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
 from penstock.client.messages import request_key, routing_headers
 
@@ -81,7 +83,7 @@ def test_an_agent_drives_runs_through_its_pipe(
                 done = await client.call_tool(
                     "wait_run", waiting, progress_callback=hear
                 )
-                assert done.structured_content["state"] == "completed"
+                assert told_by(done)["state"] == "completed"
                 assert "running" in heard
                 mine = await call(client, "get_run", run_id=run_id)
                 assert mine == await call(direct, "get_run", run_id=run_id)
@@ -136,9 +138,139 @@ def test_nothing_but_protocol_is_written_to_stdout(agents: Agents) -> None:
     }
     assert answers["1"]["result"]["serverInfo"]["name"] == "penstock"
     assert answers["null"]["error"]["code"] == -32700
-    assert len(answers['"a"']["result"]["tools"]) == 13
+    assert len(answers['"a"']["result"]["tools"]) == 18
     assert answers["7"]["error"]["code"] == -32601
     assert len(told.stdout.splitlines()) == 5
+
+
+def stripped(daemon: RealDaemon, **more: str) -> dict[str, str]:
+    """What hosts on the SDKs pass on: no runtime folder, and nothing that a login session has set."""
+    kept = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
+    return {k: daemon.environ[k] for k in kept if k in daemon.environ} | more
+
+
+def test_a_bare_environment_finds_the_daemon_that_runs(
+    start_mcp_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """APP-09: by the lock of its state folder, and starts none beside it."""
+    home = tmp_path / "home"
+    (home / ".local" / "state").mkdir(parents=True)
+    state = str(home / ".local" / "state")
+    daemon = start_mcp_daemon(HOME=str(home), XDG_STATE_HOME=state)
+
+    async def scenario() -> None:
+        async with bridged(stripped(daemon), "auto") as client:
+            told = await call(
+                client, "run_command", shell='echo "$PWD $OF_AGENT"', name="of agent"
+            )
+            done = await call(client, "wait_run", run_id=told["run_id"])
+            assert done["labels"] == {"name": "of agent"}
+        async with Agents(daemon).client("auto") as direct:
+            assert await call(direct, "get_run", run_id=told["run_id"]) == done
+            printed = await call(direct, "read_output", run_id=told["run_id"])
+            assert printed["text"].split() == [os.getcwd()]
+        assert not (home / ".local/state/penstock/embedded").exists()
+
+    run(scenario)
+
+
+def test_a_daemon_that_has_its_lock_and_does_not_listen_yet_is_waited_for(
+    home: Path,
+) -> None:
+    """APP-09: another beside it would go round its queue."""
+    state = home / "state" / "penstock"
+    state.mkdir(parents=True, mode=0o700)
+    lock = state / "daemon.lock"
+    socket = home / "late.sock"
+    with lock.open("wb") as held, listening() as listener:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(f"{os.getpid()}\n{json.dumps({'socket': str(socket)})}\n".encode())
+        held.flush()
+        agent = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with agent:
+            assert agent.stdin is not None
+            agent.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+            agent.stdin.flush()
+            # It looks again and again: nothing tells when it has looked first.
+            looked = threading.Timer(0.5, listen, (listener, str(socket)))
+            looked.start()
+            assert b"POST /mcp" in first_request(listener, looked)
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(20) == 0
+    assert not (state / "embedded").exists()
+
+
+def listen(listener: Socket, path: str) -> None:
+    listener.bind(path)
+    listener.listen()
+
+
+@contextmanager
+def listening() -> Iterator[Socket]:
+    with Socket(AF_UNIX) as listener:
+        listener.settimeout(20)
+        yield listener
+
+
+def first_request(listener: Socket, bound: threading.Timer) -> bytes:
+    """The first bytes that are sent on a connection; looks of who sends nothing are passed over."""
+    bound.join()
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(20)
+            if data := connection.recv(1000):
+                return data
+
+
+def test_an_agent_that_waits_for_its_first_answer_waits_for_no_more_than_it_needs() -> (
+    None
+):
+    """APP-09: hosts ask their model without the tools of a server that answers late."""
+    code = (
+        "import sys, penstock.cli.main, penstock.cli.mcp, penstock.cli.stdio,"
+        " penstock.client.bridge, penstock.client.surroundings, penstock.http_clients;"
+        " print(*(m for m in sys.modules if m in"
+        " ('pydantic', 'penstock.words.config', 'penstock.log.writes', 'sqlite3')))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == []
+
+
+@every_era
+def test_a_restart_of_the_daemon_is_not_noticed(
+    start_mcp_daemon: Callable[..., RealDaemon], era: str, tmp_path: Path
+) -> None:
+    """APP-09: what is asked meanwhile is asked of the next one."""
+    first = start_mcp_daemon()
+    argv = [*COMMAND[:-1], "serve", "--port", str(first.port)]
+
+    async def scenario() -> None:
+        async with bridged(first.environ, era) as client:
+            run_id = await start(client, "true")
+            await call(client, "wait_run", run_id=run_id)
+            await anyio.to_thread.run_sync(first.stop)
+            second: list[RealDaemon] = []
+
+            async def start_again() -> None:
+                environ = dict(first.environ)
+                second.append(
+                    await anyio.to_thread.run_sync(
+                        start_server, argv, first.port, environ, tmp_path / "log"
+                    )
+                )
+
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(start_again)
+                    again = await call(client, "get_run", run_id=run_id)
+                assert again["state"] == "completed"
+            finally:
+                second[0].stop()
+
+    run(scenario)
 
 
 @every_era
@@ -211,39 +343,6 @@ def test_a_daemon_that_was_named_and_is_not_there_is_an_error(home: Path) -> Non
     assert told.returncode == 69
     assert told.stdout == b""
     assert b"no daemon answers" in told.stderr
-
-
-def test_the_snippets_are_what_each_client_reads(penstock: Penstock) -> None:
-    """APP-09"""
-    claude = shlex.split(penstock("mcp", "config", "claude").stdout)
-    assert claude[:5] == ["claude", "mcp", "add", "penstock", "--"]
-    assert Path(claude[5]).is_absolute()
-    assert claude[6:] == ["mcp"]
-    cursor = json.loads(penstock("mcp", "config", "cursor").stdout)
-    assert cursor["mcpServers"]["penstock"]["args"] == ["mcp"]
-    vscode = json.loads(penstock("mcp", "config", "vscode").stdout)
-    assert vscode["servers"]["penstock"]["type"] == "stdio"
-    codex = tomllib.loads(penstock("mcp", "config", "codex").stdout)
-    assert codex["mcp_servers"]["penstock"]["args"] == ["mcp"]
-
-
-def test_the_snippets_for_the_port_hold_no_token(
-    penstock: Penstock, home: Path
-) -> None:
-    """APP-09, API-08"""
-    folder = home / "state" / "penstock"
-    folder.mkdir(parents=True)
-    (folder / "token").write_text("a-secret")
-    (folder / "token").chmod(0o600)
-    for client in ("claude", "cursor", "vscode", "codex"):
-        told = penstock(
-            "--url", "http://127.0.0.1:1234", "mcp", "config", client, "--http"
-        )
-        assert "http://127.0.0.1:1234/mcp" in told.stdout
-        assert "a-secret" not in told.output
-    told = penstock("--url", "unix:/tmp/x.sock", "mcp", "config", "cursor")
-    entry = json.loads(told.stdout)["mcpServers"]["penstock"]
-    assert entry["args"] == ["--url", "unix:/tmp/x.sock", "mcp"]
 
 
 def test_headers_are_those_of_the_newer_protocol() -> None:

@@ -81,7 +81,7 @@ def test_what_the_shell_did_not_say_is_not_of_its_environment() -> None:
     assert shell_environ({"FOO": "1"}) == {"FOO": "1"}
 
 
-@pytest.mark.parametrize("tool", ["start_run", "start_coding_task"])
+@pytest.mark.parametrize("tool", ["start_run", "start_coding_task", "run_command"])
 def test_an_agents_call_that_starts_a_run_says_where_the_agent_works(tool: str) -> None:
     caller = {"environ": "", "umask": 18}
     asked = {

@@ -12,7 +12,7 @@ from penstock.client import open_client
 from penstock.words import errors
 from penstock.words.address import Address
 from penstock.words.api import problem_of
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
 
 
 async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:

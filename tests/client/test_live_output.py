@@ -8,9 +8,9 @@ import pytest
 
 from fakes.foreign_daemon import fact
 from penstock.client.live_output import ShownSoFar
-from penstock.words.events import Log, encode_event
-from penstock.words.printed import bytes_of, piece_of, size_of
-from penstock.words.recorded import Recorded
+from penstock.client.told import ToldFact
+from penstock.words.events import encode_event
+from penstock.words.printed import bytes_of, piece_in, piece_of, size_of
 
 STARTED = {"type": "process.started", "pid": 1, "start_time": 1, "boot_id": "b", "method": "cgroup"}  # fmt: skip
 
@@ -28,12 +28,12 @@ def emptied(count: int) -> dict[str, Any]:
 
 def cut(shown: ShownSoFar, *events: dict[str, Any]) -> list[tuple[str, bytes | int]]:
     """What is left to show of output, piece by piece; a number for what is not kept."""
-    facts = [Recorded.from_wire(fact(n, n, event)) for n, event in enumerate(events, 1)]
-    left = [f.event for f in shown.cut(facts)]
+    facts = [ToldFact(fact(n, n, event)) for n, event in enumerate(events, 1)]
+    left = [piece_in(f) for f in shown.cut(facts)]
     return [
         (log.stream, size_of(log) if (data := bytes_of(log)) is None else data)
         for log in left
-        if isinstance(log, Log)
+        if log is not None
     ]
 
 

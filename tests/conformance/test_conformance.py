@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 SUITE = HERE / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+SDK_V1 = HERE / "sdk_v1.mjs"
 INSPECTOR = HERE / "node_modules/.bin/mcp-inspector"
 #: Seconds for one call of a judge; the whole suite takes twenty.
 JUDGE_SECONDS = 180
@@ -137,12 +138,42 @@ def test_the_inspector_sees_tools_and_resources(
     tools = inspect(node, agents, era, "tools/list")
     assert "start_run" in {tool["name"] for tool in tools["tools"]}
     called = inspect(node, agents, era, "tools/call", "--tool-name", "queue_status")
-    assert called["structuredContent"]["slots"] == 5
+    assert json.loads(called["content"][0]["text"])["slots"] == 5
     assert inspect(node, agents, era, "resources/list")["resources"] == []
     listed = inspect(node, agents, era, "resources/templates/list")
     assert len(listed["resourceTemplates"]) == 3
     refused = run_inspector(node, agents, era, "tools/list", token="wrong")
     assert refused.returncode != 0
+
+
+@pytest.mark.parametrize("way", ["http", "stdio"])
+def test_hosts_of_the_first_sdk_can_read_what_goes_wrong(
+    node: str, start_mcp_daemon: Callable[..., RealDaemon], way: str
+) -> None:
+    """MCP-06: it checks results against what tools said that they give, errors too."""
+    agents = Agents(start_mcp_daemon())
+    socket = Path(agents.daemon.environ["XDG_RUNTIME_DIR"]) / "penstock/daemon.sock"
+    penstock = [sys.executable, "-m", "penstock.cli.main", "--url", f"unix:{socket}", "mcp"]  # fmt: skip
+    chosen = [agents.url, agents.token] if way == "http" else penstock
+    told = run([node, str(SDK_V1), way, *chosen], **dict(agents.daemon.environ))
+    assert told.returncode == 0, told.stdout + told.stderr
+    seen = json.loads(told.stdout)
+    assert "run_command" in seen["tools"]
+    for name, called in seen.items():
+        if isinstance(called, dict):
+            assert "thrown" not in called, name
+            assert called["structured"] is False
+            assert called["isError"] is (name in {"unknown", "misfit"})
+    assert seen["unknown"]["texts"] == ["there is no run 'nobody'"]
+    [misfit] = seen["misfit"]["texts"]
+    for field in ("argv: ", "timeout: ", "nonsense: unknown field"):
+        assert field in misfit
+    ended = json.loads(seen["ended"]["texts"][0])
+    assert (ended["state"], ended["exit_code"]) == ("failed", 3)
+    assert sorted(ended["output_tail"]) == ["hello", "oh"]
+    assert sorted(seen["output"]["texts"][1].split()) == ["hello", "oh"]
+    assert seen["prompts"]
+    assert seen["completed"]
 
 
 def judge(node: str, server: RealDaemon, results: Path, chosen: list[str]) -> str:
@@ -170,10 +201,10 @@ def run_inspector(
     )  # fmt: skip
 
 
-def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
+def run(argv: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     # What a proxy is for the wide world is in the way on this box.
     environ = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
-    environ["NO_COLOR"] = "1"
+    environ |= {"NO_COLOR": "1", **more}
     return subprocess.run(
         argv,
         capture_output=True,

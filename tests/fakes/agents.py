@@ -101,16 +101,23 @@ async def call(client: Client, tool: str, **arguments: Any) -> Any:
     """What a tool gives; an error is an AssertionError that tells it."""
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
-    told = result.structured_content
-    assert json.loads(result.content[0].text) == told  # type: ignore[union-attr]
-    return told
+    return told_by(result)
+
+
+def told_by(result: Any) -> Any:
+    """What a result tells: one JSON object, and beside it what is text."""
+    assert result.structured_content is None
+    told, *apart = [part.text for part in result.content]
+    return json.loads(told) | ({"text": apart[0]} if apart else {})
 
 
 async def refusal(client: Client, tool: str, arguments: Mapping[str, Any]) -> str:
     """The sentence of a tool's error."""
     result = await client.call_tool(tool, dict(arguments))
     assert result.is_error
-    return str(result.content[0].text)  # type: ignore[union-attr]
+    assert result.structured_content is None
+    [said] = result.content
+    return str(said.text)  # type: ignore[union-attr]
 
 
 async def start(client: Client, *argv: str) -> str:

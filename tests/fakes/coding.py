@@ -14,8 +14,7 @@ from typing import Any, Literal
 import trio
 
 from penstock.kinds.coding import dead_code, pipeline
-from penstock.llm.daemon import make_daemon_models
-from penstock.llm.models import open_models
+from penstock.llm.models import make_daemon_models, open_models
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.processes.containment import detect_containment

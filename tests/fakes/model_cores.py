@@ -9,8 +9,7 @@ from typing import Any
 
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import inline_store
-from penstock.llm.daemon import make_daemon_models
-from penstock.llm.models import open_models
+from penstock.llm.models import make_daemon_models, open_models
 from penstock.log.store import Store
 from penstock.pipeline import Kind
 from penstock.runs.core import Core

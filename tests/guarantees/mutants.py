@@ -364,14 +364,14 @@ MUTANTS = (
     ),
     Mutant(
         "an expiry that wants to be first",
-        "Run._answer",
+        "Questions.answer",
         """
             with suppress(AlreadyAnswered):
-                await self._tools.recorder.record(answer)
+                await self.recorder.record(answer)
         """,
         """
             with suppress():
-                await self._tools.recorder.record(answer)
+                await self.recorder.record(answer)
         """,
         "slow cancel",
         "none",
@@ -398,7 +398,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "complete",
+        "log/sqlite/handle_end:complete",
         """
             if head.cancel_requested is not None and new_event.type != 'run.cancelled':
                 new_event = _cancelled(head, write)
@@ -519,6 +519,20 @@ MUTANTS = (
 
 TESTED_MUTANTS = (
     TestedMutant(
+        "a later receipt says gone of what an earlier execution left",
+        "Execution.end",
+        "return merge_ends([own, *ends_before(self.row, over_at)])",
+        "return own",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
+        "a receipt forgets what a preempted execution left",
+        "ends_before",
+        "kept = (row.outcome or {}).get('left')",
+        "kept = None",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
         "the last word to stop counts",
         "Stop.ask",
         """
@@ -596,6 +610,24 @@ TESTED_MUTANTS = (
         "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
+        "the session of a supervisor is taken for its program's",
+        "ProcessSession.enter",
+        "self.session = pid",
+        "self.session = os.getsid(0)",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program stays in the session of its supervisor",
+        "processes/supervisor:execute",
+        "os.setsid()",
+        "",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """
@@ -611,6 +643,15 @@ TESTED_MUTANTS = (
         "del self._screen.savepoints[:-1]",
         "",
         "runs/test_emulator.py::test_nothing_that_is_written_grows_it",
+    ),
+    TestedMutant(
+        "who asks for a screen waits for all that is not drawn yet",
+        "KeptScreen.keep",
+        "self._leave_out(began - ASKED_SECONDS)",
+        "",
+        """
+            runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw
+        """,
     ),
     TestedMutant(
         "a screen is asked for and what is on it follows",
@@ -707,13 +748,13 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the lock is on the lock file alone",
-        "open_database",
+        "_open_into",
         """
-            if alone:
+            if migration is not None:
                 writing.lock = lock_inode(path)
         """,
         """
-            if alone and (not readers):
+            if migration is not None and (not readers):
                 writing.lock = lock_inode(path)
         """,
         "log/test_files.py::"
@@ -721,71 +762,31 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the locks of SQLite are let go of",
-        "open_database",
+        "_open_into",
         """
-            try:
-                _check_place(path)
-                if not path.exists():
-                    create_file(path)
-                writing = _connect(path, WRITER_CACHE)
-                connections.append(writing)
-                if alone:
-                    writing.lock = lock_inode(path)
-                if needs_migration(writing, find_version(writing, path)):
-                    if not alone:
-                        connections[:] = [_read_older(writing, path)]
-                        return connections
-                    migrate(writing, path, migration)
-                _set_up(writing, path)
-                for _ in range(readers):
-                    connections.append(_connect(path, READER_CACHE))
-                    connections[-1].execute('PRAGMA query_only = ON')
-            except (sqlite3.Error, OSError, LogDamaged) as error:
-                _close(connections)
-                raise StartRefused(_explain(path, error)) from error
-            except BaseException:
-                _close(connections)
-                raise
+            for _ in range(readers):
+                connections.append(_connect(path, READER_CACHE))
+                connections[-1].execute('PRAGMA query_only = ON')
         """,
         """
-            try:
-                _check_place(path)
-                if not path.exists():
-                    create_file(path)
-                writing = _connect(path, WRITER_CACHE)
-                connections.append(writing)
-                if alone:
-                    writing.lock = lock_inode(path)
-                if needs_migration(writing, find_version(writing, path)):
-                    if not alone:
-                        connections[:] = [_read_older(writing, path)]
-                        return connections
-                    migrate(writing, path, migration)
-                _set_up(writing, path)
-                for _ in range(readers):
-                    connections.append(_connect(path, READER_CACHE))
-                    connections[-1].execute('PRAGMA query_only = ON')
-            except (sqlite3.Error, OSError, LogDamaged) as error:
-                _close(connections)
-                raise StartRefused(_explain(path, error)) from error
-            except BaseException:
-                _close(connections)
-                raise
+            for _ in range(readers):
+                connections.append(_connect(path, READER_CACHE))
+                connections[-1].execute('PRAGMA query_only = ON')
             os.close(os.open(path, os.O_RDONLY))
         """,
         "log/test_files.py::test_the_lock_leaves_the_locks_of_sqlite_alone",
     ),
     TestedMutant(
         "who only reads an older log migrates it",
-        "open_database",
+        "_open_into",
         """
-            if not alone:
+            if migration is None:
                 connections[:] = [_read_older(writing, path)]
-                return connections
+                return
             migrate(writing, path, migration)
         """,
         """
-            migrate(writing, path, migration)
+            migrate(writing, path, migration or AS_USUAL)
         """,
         "log/test_migrations.py::test_who_only_reads_migrates_nothing",
     ),
@@ -1167,10 +1168,10 @@ TESTED_MUTANTS = (
         "a child does not inherit its priority",
         "Run.spawn_run",
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
         """,
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
         """,
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
@@ -1203,11 +1204,11 @@ TESTED_MUTANTS = (
         "LogReader._go_back",
         """
             if self.cursor.given:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         """
             if False:
-                raise put_back(self.cursor.position, gap)
+                raise put_back(self.cursor.position, gap["first"])
         """,
         "client/test_log_reader.py::"
         "test_a_place_of_the_callers_that_the_log_does_not_hold_is_its_problem",
@@ -1349,8 +1350,9 @@ TESTED_MUTANTS = (
         "an environment outlives the runs that had it",
         "log/sqlite/handle_prune:prune",
         """
-            if runs:
-                forget_unused(db)
+            if runs and ENVIRONMENTS not in write.skip_beside:
+                with _naming(ENVIRONMENTS):
+                    forget_unused(db)
         """,
         "",
         "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",

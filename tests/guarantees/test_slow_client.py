@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 from penstock_drills.listeners import Listener, judge
 from penstock_drills.measured import Measured, Slice
 from penstock_drills.raw_clients import Ear, Ears, split_frame

@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.kinds.llms_txt.full import FullText, quote_file
+from penstock.kinds.llms_txt.formats import FullText, quote_file
 
 HEAD = "# Title\n\n> Summary\n\nInfo\n"
 bodies = st.lists(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from llms_txt import miniparse, parse_llms_file  # type: ignore[import-untyped]
 
 from penstock.kinds.llms_txt.classify import Section
+from penstock.kinds.llms_txt.formats import render_llms_txt
 from penstock.kinds.llms_txt.markup import harmless, one_line, shorten, strip_markup
 from penstock.kinds.llms_txt.outline import Link, Outline
-from penstock.kinds.llms_txt.render import render_llms_txt
 
 HOSTILE = [
     "x](http://evil/) [y",

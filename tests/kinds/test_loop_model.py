@@ -12,8 +12,8 @@ from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
 from penstock.kinds.command import KIND as COMMAND
-from penstock.kinds.loop.observing import OBSERVED_CHARACTERS
 from penstock.kinds.loop.pipeline import KIND as LOOP
+from penstock.kinds.loop.pipeline import OBSERVED_CHARACTERS
 from penstock.llm.prompts import BY_TYPE
 from penstock.log.projections import RunView
 from penstock.runs.core import Core

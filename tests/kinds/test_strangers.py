@@ -27,7 +27,7 @@ from penstock.kinds.coding.dead_code import NAMES
 from penstock.kinds.llms_txt.analyse import ANSWERS
 from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.strangers import LAUNCH, MOST_BROKEN, READER_CODE, read_confined
-from penstock.pipeline import Executed, Inputs, Kind, Output
+from penstock.pipeline import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 from penstock.words.events import ProcessExited
 
@@ -63,13 +63,11 @@ serve(make_answer, sys.stdin.buffer, sys.stdout.buffer, Limits())
 class BreakableReader(RunWithFault):
     """Reads by the program above."""
 
-    async def exec(
-        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], Awaitable[None]] | None = None, **options: Any
-    ) -> Executed:  # fmt: skip
+    def process(self, argv: Sequence[str], **options: Any) -> Any:
         main = "from penstock.kinds.confined import main; main()"
         assert main in argv[-2]
         argv = [*argv[:-2], argv[-2].replace(main, READER)]
-        return await self.real.exec(argv, on_stdout=on_stdout, **options)
+        return self.real.process(argv, **options)
 
 
 async def ask(
@@ -113,10 +111,11 @@ async def read(
 @pytest.mark.parametrize("module", [ANSWERS, NAMES])
 def test_a_reader_needs_no_file_of_the_package(module: str) -> None:
     """RS-04: an upgrade may have replaced it since the daemon started."""
-    head = {"cpu": 5, "wall": 60, "memory": 1 << 30, "common": {"root": "/"}}
+    head = {"cpu": 5, "wall": 60, "memory": 1 << 30}
+    said = json.dumps(head) + '\n{"common": {"root": "/"}}\n'
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCH, module],
-        input=READER_CODE + json.dumps(head).encode() + b"\n",
+        input=READER_CODE + said.encode(),
         capture_output=True,
         timeout=60,
     )

@@ -23,8 +23,8 @@ from fakes.cores import (
 from fakes.stores import inline_store
 from penstock.llm.chain import Chain
 from penstock.llm.chat import Message
-from penstock.llm.daemon import make_daemon_models
 from penstock.llm.durable import ASK, GO_ON, STOP
+from penstock.llm.models import make_daemon_models
 from penstock.log.projections import RunView
 from penstock.log.store import Store
 from penstock.pipeline import Run

@@ -12,9 +12,8 @@ import pytest
 import trio
 
 from fakes.model_server import ModelServer
-from penstock.llm.api import Api
 from penstock.llm.chat import ChatRequest, Engine, Message, RequestRefused, StreamBroken
-from penstock.llm.http import LineSplitter, seconds_until
+from penstock.llm.http import Api, LineSplitter, seconds_until
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
 from penstock.words.errors import ModelUnreachable

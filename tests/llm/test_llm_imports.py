@@ -19,11 +19,11 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 #: Decisions: values in, values out.
 PURE = (
-    "budget", "chat", "context", "prompts", "relevance", "routing", "fields",
+    "budget", "chat", "context", "prompts", "routing", "fields",
     "summaries", "token_estimate",
 )  # fmt: skip
 #: What `run_models.load_programs` loads.
-DSPY = ("adapter", "dspy_programs", "lm")
+DSPY = ("dspy_programs",)
 FORBIDDEN = {
     "trio",
     "httpx",

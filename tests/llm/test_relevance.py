@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from fakes.history import recorded
-from penstock.llm.relevance import relevant
+from penstock.llm.context import relevant
 from penstock.words import events as facts
 from penstock.words.errors import Refused
 from penstock.words.events import CodeGenerated

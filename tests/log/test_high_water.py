@@ -20,7 +20,7 @@ import trio
 from fakes.stores import LIFE, enqueue
 from penstock.log.bus import Bus
 from penstock.log.export import export_file, import_file
-from penstock.log.high_water import (
+from penstock.log.put_back import (
     HighWater,
     Mark,
     read_mark,

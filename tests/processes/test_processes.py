@@ -38,8 +38,8 @@ from penstock.processes.process import (
 )
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
-from penstock.words.pace import Pace
 from penstock.words.printed import bytes_of, size_of
+from penstock.words.throttle import Pace
 
 pytestmark = pytest.mark.processes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from penstock.runs.ages import (
+from penstock.runs.retention import (
     SETTLE_SECONDS,
     TOLERANCE_SECONDS,
     AgeClock,

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from fakes.house import TOKEN, House, open_house
-from penstock.client.attached import (
+from penstock.client.remote_terminal import (
     AttachedTerminal,
     Missed,
     Over,

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from configuration_document import DOCUMENT, document
+from penstock.cli.config import config_keys, find_key
 from penstock.words.config import Config
-from penstock.words.config_reference import config_keys, find_key
 from penstock.words.config_sources import config_path, load_config, load_folders
 from penstock.words.errors import StartRefused
 

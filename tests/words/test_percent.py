@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.words.percent import PrintedProgress
+from penstock.runs.printed_progress import PrintedProgress
 
 KIB = 1024
 #: Seconds of CPU that a piece may cost.

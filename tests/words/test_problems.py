@@ -10,15 +10,15 @@ import pytest
 
 from penstock.words import errors
 from penstock.words.api import Problem, problem_of
-from penstock.words.errors import PenstockError, Refused, TooLarge
-from penstock.words.exits import Exit
-from penstock.words.problems import (
+from penstock.words.error_codes import (
     OWN_MEMBERS,
     PROBLEMS,
     exit_code_of,
     headers_of,
     type_of,
 )
+from penstock.words.errors import PenstockError, Refused, TooLarge
+from penstock.words.exit_codes import Exit
 
 # Written out by hand: status and exit code of each error that a surface meets.
 EXPECTED: list[tuple[PenstockError, int, int]] = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.words.exits import CODES, CODES_OF_RUNS, Exit, in_a_line
+from penstock.words.exit_codes import CODES, CODES_OF_RUNS, Exit, in_a_line
 from penstock.words.lifecycle import State
 from penstock.words.run_exit import exit_json, exit_of_run, read_exit
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from textual.app import App
 
+from penstock.words.address import file_stem
 from penstock.words.errors import PenstockError
-from penstock_tui.export import export_facts
+from penstock.words.recorded import Recorded
 from penstock_tui.figures import is_paused
 from penstock_tui.monitor import Monitor
 from penstock_tui.screens.answer import AnswerDialog
@@ -192,3 +196,23 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.monitor.model.version += 1
+
+
+async def export_facts(
+    run_id: str, pages: AsyncIterator[list[Recorded]], folder: Path | None = None
+) -> tuple[Path, int]:
+    """The file, in the folder one is in, and how many facts it has. It is there whole or not at all."""
+    path = (folder or Path()) / f"{file_stem(run_id)}.ndjson"
+    part = path.with_name(f".{path.name}.part")
+    count = 0
+    try:
+        with part.open("wb") as file:
+            async for facts in pages:
+                count += len(facts)
+                await asyncio.to_thread(
+                    file.write, b"".join(fact.wire() + b"\n" for fact in facts)
+                )
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path, count

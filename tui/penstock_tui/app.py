@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
@@ -16,24 +18,36 @@ from textual.screen import Screen
 
 from penstock.words.address import Address
 from penstock_tui.actions import Actions
-from penstock_tui.harmless import HARMLESS
 from penstock_tui.heading import farewell
-from penstock_tui.keys import CHANGING, REPLAY_KEYS
+from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
 from penstock_tui.monitor import Monitor, utc_now
-from penstock_tui.palette import OFFERS, key_rows
 from penstock_tui.replay import Replay
-from penstock_tui.screens.help import HelpDialog
+from penstock_tui.screens.dialog import HelpDialog, TooSmall, too_small
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
-from penstock_tui.screens.small import TooSmall, too_small
 from penstock_tui.settings import DEFAULT_THEME, Settings
-from penstock_tui.signals import on_quit_signals
 from penstock_tui.theme import DARK, LIGHT
 from penstock_tui.widgets.run_table import RunList
-from penstock_tui.wording import plain
+from penstock_tui.wording import HARMLESS, plain
+
+#: A TERM, or a closed terminal.
+QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
 FRAME = 0.1
+
+
+def on_quit_signals(act: Callable[[], None] | None) -> None:
+    """Do this when told to end; None: what a signal does by itself again."""
+    loop = asyncio.get_running_loop()
+    for number in QUIT_SIGNALS:
+        try:
+            if act is None:
+                loop.remove_signal_handler(number)
+            else:
+                loop.add_signal_handler(number, act)
+        except (RuntimeError, ValueError):
+            return  # not in the main thread: a test, or a server of terminals
 
 
 class Dashboard(Actions):

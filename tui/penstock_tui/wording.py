@@ -1,10 +1,18 @@
-"""How things are said on the screen: words, numbers, times and bars. Values in, text out."""
+"""How things are said on the screen: words, numbers, times and bars. Values in, text out.
+
+`Harmless` is the last thing before the terminal: no line commands it, whoever wrote it and whatever
+drew it. Widgets show text by `plain`, which also keeps it on one line; it is for the one that forgets to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
 
 from penstock.log.projections import RunView
 from penstock.words.lifecycle import State
@@ -14,6 +22,34 @@ from penstock.words.text import neutralise
 
 #: Ballot crosses are missing from many fonts for terminals.
 CROSS = "\N{MULTIPLICATION SIGN}"
+
+PRIORITY_WORDS = {
+    Priority.CRITICAL: "CRIT",
+    Priority.HIGH: "HIGH",
+    Priority.MEDIUM: "MED",
+    Priority.LOW: "LOW",
+    Priority.BACKGROUND: "BG",
+}
+
+#: The colour of the queue's five parts, by the name of a theme variable.
+PRIORITY_TONES = {
+    Priority.CRITICAL: "error",
+    Priority.HIGH: "warning",
+    Priority.MEDIUM: "primary",
+    Priority.LOW: "secondary",
+    Priority.BACKGROUND: "dim",
+}
+
+#: A line on the screen is never longer; the rest is in the export.
+LONGEST_LINE = 4000
+
+#: English text in the usual vocabularies; only for what nobody has counted yet.
+CHARACTERS_PER_TOKEN = 4
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+# What `neutralise` leaves: line ends and tabs.
+_REST: dict[int, str] = {0x09: " ", 0x0A: "⏎"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +72,6 @@ LOOKS: Mapping[State, Look] = {
     "failed": Look(CROSS, "error", progress=False),
     "cancelled": Look("■", "dim", progress=False),
 }
-PRIORITY_WORDS = {
-    Priority.CRITICAL: "CRIT",
-    Priority.HIGH: "HIGH",
-    Priority.MEDIUM: "MED",
-    Priority.LOW: "LOW",
-    Priority.BACKGROUND: "BG",
-}
-#: The colour of the queue's five parts, by the name of a theme variable.
-PRIORITY_TONES = {
-    Priority.CRITICAL: "error",
-    Priority.HIGH: "warning",
-    Priority.MEDIUM: "primary",
-    Priority.LOW: "secondary",
-    Priority.BACKGROUND: "dim",
-}
-#: A line on the screen is never longer; the rest is in the export.
-LONGEST_LINE = 4000
-#: English text in the usual vocabularies; only for what nobody has counted yet.
-CHARACTERS_PER_TOKEN = 4
-
-_EIGHTHS = " ▏▎▍▌▋▊▉"
-# What `neutralise` leaves: line ends and tabs.
-_REST: dict[int, str] = {0x09: " ", 0x0A: "⏎"}
 
 
 def plain(text: str) -> str:
@@ -141,3 +154,19 @@ def title_of(view: RunView) -> str:
     """What the run is about, in one line."""
     named = view.labels.get("title")
     return plain(str(named)) if named else plain(about(view.inputs))
+
+
+class Harmless(LineFilter):
+    """Shows control characters, and what turns the direction of text around, in place of them."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment
+            if segment.control or segment.text.isprintable()
+            else segment._replace(text=neutralise(segment.text))
+            for segment in segments
+        ]
+
+
+#: One object, since lines are kept by the filter they have passed.
+HARMLESS = Harmless()

@@ -9,7 +9,7 @@ import click
 from penstock.cli.log_file import database_option, readable, say_if_older
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -8,10 +8,10 @@ import click
 
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, show_line
-from penstock.cli.replies import is_in_doubt, receipt_line
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import Exit
+from penstock.words.cancel_receipt import left_of, receipt_line
+from penstock.words.exit_codes import Exit
 
 
 @click.command()
@@ -42,5 +42,5 @@ def cancel(
             emit(receipt)
         else:
             show_line(receipt_line(receipt))
-    if any(is_in_doubt(receipt) for receipt in receipts):
+    if any(left_of(receipt) for receipt in receipts):
         raise click.exceptions.Exit(Exit.RUN_FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.output import show_line
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

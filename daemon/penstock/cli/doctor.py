@@ -14,7 +14,7 @@ from penstock.cli.output import Word, emit, show_line
 from penstock.cli.session import Session, json_option, pass_session, read_pid
 from penstock.words.address import Paths
 from penstock.words.errors import DaemonUnreachable, StartRefused
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 

@@ -6,19 +6,19 @@ from functools import partial
 
 import click
 
-from penstock.cli.ending import failure_json, failures_in_json, tell_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
 from penstock.cli.options import after_option, quiet_option, runs_argument
 from penstock.cli.output import emit, say
-from penstock.cli.patience import open_telling
+from penstock.cli.patience import Telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
+from penstock.cli.run_end import failure_json, failures_in_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
-from penstock.words.problems import exit_code_of
+from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 
 
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
@@ -39,25 +39,21 @@ def follow(
     if several and after:
         raise click.UsageError("--after is a position of one run")
 
-    async def one(run_id: str) -> int:
-        async with open_source(session, run_id) as source:
-            view = await source.view(run_id)
-            async with open_writer(
-                view["kind"], json_wanted=as_json, quiet=quiet
-            ) as writer:
+    def one(run_id: str) -> int:
+        with open_source(session, run_id) as source:
+            view = source.view(run_id)
+            with open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer:
                 notes = RunNotes.of_view(run_id, view, writer)
                 prefix = f"{run_id}: " if several else ""
-                async with open_telling(
-                    source.client, notes, quiet=quiet, prefix=prefix
-                ):
-                    await write_to_end(source, run_id, notes, after)
+                telling = Telling(source.client, notes, quiet=quiet, prefix=prefix)
+                write_to_end(source, run_id, notes, after, telling)
         return tell_end(notes, quiet=quiet)
 
-    async def each() -> int:
+    def each() -> int:
         codes = []
         for run_id in run_ids:
             try:
-                codes.append(await one(run_id))
+                codes.append(one(run_id))
             except PenstockError as error:
                 # The others are told all the same.
                 say(f"{run_id}: {error}")

@@ -6,7 +6,7 @@ import click
 
 from penstock.cli.output import emit, fields
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 
 @click.command()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
 
 from penstock.cli.archives import check_new
-from penstock.cli.flags import absolute, options_of, path_names
-from penstock.cli.output import emit, show_line
-from penstock.cli.replies import tell_replayed
+from penstock.cli.options import Finite, JsonText
+from penstock.cli.output import require_stdout
+from penstock.cli.replies import show_started, tell_replayed
 from penstock.cli.run_options import (
     RunOptions,
     common_options,
@@ -23,12 +22,85 @@ from penstock.cli.session import Session, session_of
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.exits import PROGRAM_KIND, Exit
+from penstock.words.exit_codes import PROGRAM_KIND, Exit
+
+Schema = Mapping[str, Any]
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
 
 Execute = Callable[[Session, dict[str, Any], RunOptions], int]
+
+
+def options_of(schema: Schema, *, skip: Iterable[str] = ()) -> list[click.Parameter]:
+    """One option per property. What is required is told, and left to the daemon to insist on."""
+    required = set(schema.get("required", ()))
+    return [
+        _option(name, _plain(prop, schema), name in required)
+        for name, prop in schema.get("properties", {}).items()
+        if name not in skip
+    ]
+
+
+def path_names(schema: Schema) -> frozenset[str]:
+    """The properties that are paths: they are made absolute, the daemon stands elsewhere."""
+    return frozenset(
+        name
+        for name, prop in schema.get("properties", {}).items()
+        if str(_plain(prop, schema).get("format", "")).endswith("path")
+    )
+
+
+def absolute(text: str) -> str:
+    """A path as seen from the caller's folder; `~` is the caller's home.
+
+    Refused if that folder was removed, unless the path needs none.
+    """
+    path = os.path.expanduser(text)
+    if not os.path.isabs(path):
+        try:
+            path = os.path.join(os.getcwd(), path)
+        except FileNotFoundError:
+            why = "the folder you stand in was removed; go to another"
+            raise Refused(text, why) from None
+    return os.path.normpath(path)
+
+
+def _plain(prop: Schema, schema: Schema) -> Schema:
+    """The property without its null alternative and with references followed."""
+    outer = {k: v for k, v in prop.items() if k in ("description", "default")}
+    for choice in prop.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return {**_plain(choice, schema), **outer}
+    if reference := prop.get("$ref"):
+        found = schema.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
+        return {**found, **outer}
+    return prop
+
+
+def _option(name: str, prop: Schema, required: bool) -> click.Option:
+    flag = "--" + name.replace("_", "-")
+    # Schemas speak of JSON; a flag that stands for null is one that is not given.
+    described = str(prop.get("description", "")).replace("; null: ", "; without it: ")
+    help_text = described + (" (required)" if required else "")
+    default = prop.get("default")
+    if isinstance(default, int | float | str) and not isinstance(default, bool):
+        # Told here only: what is not given is left out, and the daemon's own default holds.
+        help_text += f"  [default: {default}]"
+    common: dict[str, Any] = {"help": help_text, "default": None}
+    kind = prop.get("type")
+    if "enum" in prop:
+        return click.Option(
+            [flag, name], type=click.Choice([str(v) for v in prop["enum"]]), **common
+        )
+    if kind == "boolean":
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], **common)
+    if kind == "array" and prop.get("items", {}).get("type") == "string":
+        return click.Option(
+            [flag, name], multiple=True, help=help_text + " (repeatable)"
+        )
+    types: dict[str, Any] = {"integer": int, "number": Finite(), "string": str}
+    return click.Option([flag, name], type=types.get(str(kind), JsonText()), **common)
 
 
 class Kinds(click.Group):
@@ -46,6 +118,9 @@ class Kinds(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        # Late, here and below: it takes as long as a program's own verb does all else.
+        from importlib.metadata import entry_points
+
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -70,6 +145,8 @@ class Kinds(click.Group):
 
 def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
     """A kind's summary and input schema: as the running daemon has it, else as installed here."""
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         kind = entry.load()
         return kind.summary, kind.inputs.model_json_schema()
@@ -117,29 +194,34 @@ def _command_of(
     )
 
 
+def _program_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The parameters of the kind `command`: the program, and what it has for input."""
+    for parameter in (
+        click.option(
+            "--tty",
+            is_flag=True,
+            help="Give the program a terminal; see `penstock attach`.",
+        ),
+        click.option(
+            "--stdin",
+            type=click.Choice(["open", "none"]),
+            help="Whether the program has an input; see `penstock send`."
+            "  [default: run: what is piped in; submit: none]",
+        ),
+        click.option(
+            "--shell", metavar="LINE", help="Give this line to /bin/sh instead."
+        ),
+        click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]..."),
+    ):
+        command = parameter(command)
+    return command
+
+
 def _command_of_programs(execute: Execute) -> click.Command:
     """The command of the kind `command`, whose flags end where the program begins."""
 
-    @click.command(
-        "command",
-        context_settings={
-            "ignore_unknown_options": False,
-            "allow_interspersed_args": False,
-        },
-    )
-    @click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]...")
-    @click.option("--shell", metavar="LINE", help="Give this line to /bin/sh instead.")
-    @click.option(
-        "--stdin",
-        type=click.Choice(["open", "none"]),
-        help="Whether the program has an input; see `penstock send`."
-        "  [default: run: what is piped in; submit: none]",
-    )
-    @click.option(
-        "--tty",
-        is_flag=True,
-        help="Give the program a terminal; see `penstock attach`.",
-    )
+    @click.command("command", context_settings={"allow_interspersed_args": False})
+    @_program_options
     @common_options
     @click.pass_context
     def command(
@@ -174,6 +256,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
 
 def submit_only(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit to the running daemon; the id is the data."""
+    require_stdout()
 
     def work(client: SyncClient) -> dict[str, Any]:
         check_new(session, request)
@@ -182,10 +265,7 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
     reply = session.call(work)
     tell_replayed(reply)
-    if options.as_json:
-        emit(reply)
-    else:
-        show_line(reply["run_id"])
+    show_started(reply, as_json=options.as_json)
     return Exit.OK
 
 
@@ -196,7 +276,7 @@ def _terminal(options: RunOptions) -> dict[str, Any]:
     rows, cols = own_size()
     if options.run_id is not None or not (rows or cols):
         return {"stdin": "tty"}
-    return {"stdin": "tty", "tty": {"rows": min(rows, 1000), "cols": min(cols, 1000)}}
+    return {"stdin": "tty", "tty": {"rows": rows, "cols": cols}}
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
@@ -231,7 +311,7 @@ def wanted_variables(
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:
-            raise Refused("--env", f"{text!r} has no name")
+            raise Refused("--env", "has no name before its =")
         if not given and name not in environ:
             raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
         passed[name] = value if given else environ[name]

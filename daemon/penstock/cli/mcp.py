@@ -11,21 +11,29 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.host_files import write_entry
+from penstock.cli.mcp_hosts import HOSTS, LOCATING, Launch, Port, snippet
 from penstock.cli.output import say, show_line
 from penstock.cli.session import Session, pass_session, run_async
+from penstock.words.errors import DaemonUnreachable
+from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
     from penstock.cli.stdio import Pipe
     from penstock.client.bridge import Bridge
     from penstock.words.address import Address
 
+#: Seconds in which a daemon that holds its lock has surely begun to listen, or has ended; hosts give
+#: a server about ten.
+PASSING_SECONDS = 8.0
+#: Seconds between two looks at it.
+LOOK_SECONDS = 0.05
 #: Seconds that answers may still take after the agent closed its end.
 LAST_ANSWERS_SECONDS = 1.0
-CLIENTS = ("claude", "cursor", "vscode", "codex")
 
 
 @click.group(invoke_without_command=True)
@@ -48,14 +56,27 @@ def serve_stdio(session: Session) -> None:
 
 
 @mcp.command("config")
-@click.argument("client", type=click.Choice(CLIENTS))
+@click.argument("host", type=click.Choice(sorted(HOSTS)))
 @click.option("--http", is_flag=True, help="For the daemon's port instead of stdio.")
+@click.option("--write", is_flag=True, help="Put it into the host's own file.")
 @pass_session
-def config(session: Session, client: str, http: bool) -> None:
-    """Print what to paste so that an agent finds the daemon."""
-    show_line(http_snippet(client, session) if http else stdio_snippet(client, session))
-    if http:
-        say("the agent needs PENSTOCK_TOKEN; `penstock token show --show` prints it")
+def config(session: Session, host: str, http: bool, write: bool) -> None:
+    """Print what to paste so that a host finds the daemon, or write it there.
+
+    `json` is for hosts that are not named. With --write what the file held before is kept beside it.
+    """
+    chosen = HOSTS[host]
+    way = port_of(session) if http else launch_of(session)
+    if not write:
+        show_line(snippet(chosen, way))
+        if http and host != "claude":
+            say("the host needs PENSTOCK_TOKEN; `penstock token show --show` prints it")
+        return
+    path = chosen.path(session.environ, Path.cwd())
+    if path is None:
+        raise click.UsageError(f"{host} has no file of its own; leave --write out")
+    changed = write_entry(chosen, way, path)
+    say(f"{path} {'has it now' if changed else 'has it already'}")
 
 
 async def carry(session: Session) -> None:
@@ -67,8 +88,6 @@ async def carry(session: Session) -> None:
     from penstock.client.bridge import open_bridge
     from penstock.client.surroundings import caller_of
 
-    # An agent stays for days, and an upgrade may come meanwhile.
-    keep_late_code()
     with (
         open_pipe() as pipe,
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
@@ -83,9 +102,15 @@ async def carry(session: Session) -> None:
             async with (
                 open_daemon(session) as address,
                 open_bridge(
-                    address, pipe.send, caller_of(session.environ, address)
+                    address,
+                    pipe.send,
+                    caller_of(session.environ, address),
+                    session.heard,
                 ) as bridge,
             ):
+                # An agent stays for days, and an upgrade may come meanwhile. It is in a hurry only
+                # at first: hosts ask their model without the tools of who answers late.
+                nursery.start_soon(trio.to_thread.run_sync, keep_late_code)
                 await carry_messages(pipe, bridge)
             nursery.cancel_scope.cancel(reason="the agent has left")
 
@@ -118,9 +143,7 @@ async def carry_messages(pipe: Pipe, bridge: Bridge) -> None:
 @asynccontextmanager
 async def open_daemon(session: Session) -> AsyncIterator[Address]:
     """The running daemon; without one, one of our own. DaemonUnreachable if it was named."""
-    from penstock.cli.connect import running
-
-    address = await running(session)
+    address = await find_daemon(session)
     if address is not None:
         yield address
         return
@@ -133,57 +156,66 @@ async def open_daemon(session: Session) -> AsyncIterator[Address]:
         yield address
 
 
-def stdio_snippet(client: str, session: Session) -> str:
-    """The entry of an agent that starts `penstock mcp` itself; it needs no token."""
-    program, arguments = command_line(session)
-    if client == "claude":
-        return f"claude mcp add penstock -- {shlex.join([program, *arguments])}"
-    if client == "codex":
-        return (
-            f"[mcp_servers.penstock]\ncommand = {json.dumps(program)}\n"
-            f"args = {json.dumps(arguments)}"
-        )
-    entry: dict[str, Any] = {"command": program, "args": arguments}
-    if client == "vscode":
-        return _json({"servers": {"penstock": {"type": "stdio", **entry}}})
-    return _json({"mcpServers": {"penstock": entry}})
+async def find_daemon(session: Session) -> Address | None:
+    """The daemon that listens; None if there is none and the user named none.
+
+    Nothing is asked of it, since the agent waits: its own first request tells the rest. While a lock
+    is held its daemon starts or stops, and this waits for it: no other may stand in for it.
+    """
+    import trio
+
+    deadline = trio.current_time() + PASSING_SECONDS
+    while True:
+        try:
+            address = session.address()
+            await _knock(address)
+            return address
+        except DaemonUnreachable:
+            held = read_holder(session.paths().lock) is not None
+            if not held and not session.named:
+                return None
+            if not held or trio.current_time() > deadline:
+                raise
+        await trio.sleep(LOOK_SECONDS)
 
 
-def http_snippet(client: str, session: Session) -> str:
-    """The entry of an agent that talks to the daemon's port; the token is its environment's."""
-    values, _ = session.config()
-    url = f"{session.url or f'http://127.0.0.1:{values.port}'}/mcp"
-    if client == "claude":
-        header = '"Authorization: Bearer $PENSTOCK_TOKEN"'
-        return f"claude mcp add --transport http penstock {url} --header {header}"
-    if client == "codex":
-        return (
-            f"[mcp_servers.penstock]\nurl = {json.dumps(url)}\n"
-            'bearer_token_env_var = "PENSTOCK_TOKEN"'
-        )
-    if client == "vscode":
-        asked = {
-            "type": "promptString",
-            "id": "penstock-token",
-            "description": "Penstock's token",
-            "password": True,
-        }
-        headers = {"Authorization": "Bearer ${input:penstock-token}"}
-        entry = {"type": "http", "url": url, "headers": headers}
-        return _json({"inputs": [asked], "servers": {"penstock": entry}})
-    headers = {"Authorization": "Bearer ${env:PENSTOCK_TOKEN}"}
-    return _json({"mcpServers": {"penstock": {"url": url, "headers": headers}}})
+async def _knock(address: Address) -> None:
+    """Whether somebody listens at a socket of ours; DaemonUnreachable if not."""
+    import trio
+
+    from penstock.client.requests import not_there
+
+    if address.socket is None:
+        await trio.lowlevel.checkpoint()
+        return
+    try:
+        stream = await trio.open_unix_socket(address.socket)
+    except OSError:
+        raise not_there(address) from None
+    await stream.aclose()
 
 
-def command_line(session: Session) -> tuple[str, list[str]]:
-    """This program by its full path, since agents have another PATH, and its arguments."""
-    beside = Path(sys.executable).with_name("penstock")
-    program = str(beside) if beside.is_file() else shutil.which("penstock")
+def launch_of(session: Session) -> Launch:
+    """This program and its arguments, and what says where the daemon is in a bare environment."""
     chosen = ["--url", session.url] if session.url else []
     if session.config_file:
         chosen += ["--config", str(Path(session.config_file).absolute())]
-    return program or "penstock", [*chosen, "mcp"]
+    told = {
+        name: session.environ[name] for name in LOCATING if session.environ.get(name)
+    }
+    return Launch(_program(), (*chosen, "mcp"), told)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def port_of(session: Session) -> Port:
+    """The port of the daemon that runs, or the configured one."""
+    holder = read_holder(session.paths().lock)
+    url = session.url or (holder.url if holder is not None else None)
+    if url is None:
+        values, _ = session.config()
+        url = f"http://127.0.0.1:{values.port}"
+    return Port(f"{url}/mcp", shlex.join([_program(), "token", "header"]))
+
+
+def _program() -> str:
+    beside = Path(sys.executable).with_name("penstock")
+    return str(beside) if beside.is_file() else shutil.which("penstock") or "penstock"

@@ -4,60 +4,64 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, Literal, Protocol
 
-import trio
-
 from penstock.cli.output import Outlet, flush, put, put_json, say
-from penstock.words.events import TERMINAL_TYPES, Log
 from penstock.words.output_lines import OutputLines
-from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
-from penstock.words.recorded import Recorded
+from penstock.words.printed import (
+    STREAMS,
+    Piece,
+    ShownFact,
+    Stream,
+    bytes_of,
+    piece_in,
+    size_of,
+)
 from penstock.words.run_exit import RunExit, exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
+from penstock.words.terminal_types import TERMINAL_TYPES
 from penstock.words.text import neutralise
 
-#: Where a piece goes, and what it is: `json` is stdout too.
-Piece = tuple[Literal["stdout", "stderr", "json"], str]
+#: Where a text goes, and what it is: `json` is stdout too.
+Line = tuple[Literal["stdout", "stderr", "json"], str]
 
 
 class FactWriter(Protocol):
     """Tells facts as they come."""
 
-    async def write(self, facts: Iterable[Recorded]) -> None: ...
+    def write(self, facts: Iterable[ShownFact]) -> None: ...
 
 
 @dataclass(frozen=True)
-class PieceWriter:
+class LineWriter:
     """Writes what `render` makes of each fact."""
 
-    render: Callable[[Recorded], Piece | None]
+    render: Callable[[ShownFact], Line | None]
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
-        pieces = [piece for fact in facts if (piece := self.render(fact)) is not None]
-        if pieces:
-            await trio.to_thread.run_sync(_write, pieces, abandon_on_cancel=True)
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        """Write, and bring it out."""
+        lines = [line for fact in facts if (line := self.render(fact)) is not None]
+        if lines:
+            _write(lines)
 
 
-def as_json(fact: Recorded) -> Piece:
+def as_json(fact: ShownFact) -> Line:
     """The envelope as a line of NDJSON."""
     return "json", fact.wire().decode() + "\n"
 
 
 def as_json_to_end(
     kind: str, told: Callable[[], RunExit | None] = lambda: None
-) -> Callable[[Recorded], Piece]:
+) -> Callable[[ShownFact], Line]:
     """The same; the fact that ends the run, which is of this kind, says what that is as an exit code.
 
     `told`: the code that this command ends with, if the run's end is not what gives it.
     """
 
-    def render(fact: Recorded) -> Piece:
+    def render(fact: ShownFact) -> Line:
         stream, line = as_json(fact)
         if (ended := exit_of_fact(kind, fact)) is not None:
             ended = told() or ended
@@ -70,12 +74,12 @@ def as_json_to_end(
 
 def only_types(
     types: frozenset[str],
-    render: Callable[[Recorded], Piece | None],
+    render: Callable[[ShownFact], Line | None],
     streams: frozenset[Stream] = STREAMS,
-) -> Callable[[Recorded], Piece | None]:
+) -> Callable[[ShownFact], Line | None]:
     """The same rendering for facts of these types, of all if there are none, and of these streams."""
 
-    def wanted(fact: Recorded) -> bool:
+    def wanted(fact: ShownFact) -> bool:
         of_stream = getattr(fact.event, "stream", None) in (None, *streams)
         return of_stream and (not types or fact.type in types)
 
@@ -104,74 +108,58 @@ class OutputWriter:
         self._missing: dict[Stream, int] = {}
         #: Whether a program or a file was to have some of them.
         self.incomplete = False
-        # Held by the thread that writes, which may be stuck at a terminal that stands still.
-        self._writing = Lock()
+        #: Whether a signal that comes now comes in the midst of a write.
+        self.writing = False
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
-        told = list(facts)
-        await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        """See `FactWriter`; waits while nobody reads what it writes."""
+        self.writing = True
+        for fact in facts:
+            if (piece := piece_in(fact)) is not None:
+                self._write_piece(piece)
+            elif fact.type == "log.truncated":
+                self._say(sentence_of(fact) or "")
+            elif fact.type in TERMINAL_TYPES:
+                self.finish()
+                # What is said of the end stands on a line of its own; so does the next prompt.
+                self._finish(line_end=True)
+        flush()
+        self.writing = False
 
-    async def finish(self) -> None:
-        """Say what is missing behind the last piece, when no end of the run does."""
-        await trio.to_thread.run_sync(self._say_missing, abandon_on_cancel=True)
-
-    async def write_pieces(self, pieces: Iterable[Log]) -> None:
-        """Write what these hold."""
-        told = list(pieces)
-        await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
-
-    async def write_printed(self, stream: Stream, data: bytes) -> None:
+    def write_printed(self, stream: Stream, data: bytes) -> None:
         """Write what a program has just written; waits while nobody reads it here."""
-        write = self._write_now
-        await trio.to_thread.run_sync(write, stream, data, abandon_on_cancel=True)
+        self.writing = True
+        self._put(self._outlets[stream], data)
+        flush()
+        self.writing = False
 
     def end_line(self) -> None:
-        """Have what is said next on a terminal stand on a line of its own; nobody is waited for."""
-        if not self._writing.acquire(blocking=False):
-            return
-        try:
-            if self._last_shown is not None:
-                self._finish(line_end=True)
-                flush()
-        finally:
-            self._writing.release()
-
-    def _write_now(self, stream: Stream, data: bytes) -> None:
-        with self._writing:
-            self._put(self._outlets[stream], data)
-            flush()
-
-    def _write_all(self, pieces: list[Log]) -> None:
-        with self._writing:
-            for piece in pieces:
-                self._write_piece(piece)
-            flush()
-
-    def _write(self, facts: list[Recorded]) -> None:
-        with self._writing:
-            for fact in facts:
-                self._tell(fact)
-            flush()
-
-    def _tell(self, fact: Recorded) -> None:
-        if isinstance(fact.event, Log):
-            self._write_piece(fact.event)
-        elif fact.type == "log.truncated":
-            self._say(sentence_of(fact) or "")
-        elif fact.type in TERMINAL_TYPES:
-            self._say_missing()
-            # What is said of the end stands on a line of its own; so does the next prompt.
+        """Have what is said next on a terminal stand on a line of its own."""
+        if self._last_shown is not None:
             self._finish(line_end=True)
+            flush()
 
-    def _write_piece(self, piece: Log) -> None:
+    def write_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Write what these hold."""
+        for piece in pieces:
+            self._write_piece(piece)
+        flush()
+
+    def finish(self) -> None:
+        """Say what is missing behind the last piece, when no end of the run does."""
+        for stream, count in self._missing.items():
+            self.incomplete |= self._outlets[stream].takes_data
+            self._say(f"{count} bytes of {stream} are no longer kept")
+        self._missing.clear()
+
+    def _write_piece(self, piece: Piece) -> None:
         outlet, data = self._outlets.get(piece.stream), bytes_of(piece)
         if outlet is None:
             return
         if data is None:
             self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
             return
-        self._say_missing()
+        self.finish()
         self._put(outlet, data)
 
     def _put(self, outlet: Outlet, data: bytes) -> None:
@@ -181,12 +169,6 @@ class OutputWriter:
         if outlet.on_terminal:
             self._last_shown = outlet
         outlet.write(data)
-
-    def _say_missing(self) -> None:
-        for stream, count in self._missing.items():
-            self.incomplete |= self._outlets[stream].takes_data
-            self._say(f"{count} bytes of {stream} are no longer kept")
-        self._missing.clear()
 
     def _say(self, text: str) -> None:
         self._finish(line_end=True)
@@ -210,10 +192,10 @@ class StoryLines:
         self._output = OutputLines()
         self._step = ""
 
-    def tell(self, fact: Recorded) -> Piece | None:
+    def tell(self, fact: ShownFact) -> Line | None:
         """What a fact has to tell, but for how far the run is."""
-        if isinstance(fact.event, Log):
-            return _lines(fact, [line.text for line in self._output.feed(fact.event)])
+        if (piece := piece_in(fact)) is not None:
+            return _lines(fact, [line.text for line in self._output.feed(piece)])
         if fact.type in TERMINAL_TYPES:
             return _lines(fact, [line.text for line in self._output.finish()])
         if (said := sentence_of(fact)) is None:
@@ -221,7 +203,7 @@ class StoryLines:
         hint = " (penstock answer)" if fact.type == "ask.raised" else ""
         return _lines(fact, [said + hint])
 
-    def tell_steps(self, fact: Recorded) -> Piece | None:
+    def tell_steps(self, fact: ShownFact) -> Line | None:
         """The same with a line for each new step; how far it is would fill a file."""
         if fact.type != "progress":
             return self.tell(fact)
@@ -240,8 +222,7 @@ class ProgressWriter:
     task: Any
     story: StoryLines = field(default_factory=StoryLines)
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        await trio.lowlevel.checkpoint()
+    def write(self, facts: Iterable[ShownFact]) -> None:
         for fact in facts:
             event: Any = fact.event
             if fact.type == "progress":
@@ -249,26 +230,26 @@ class ProgressWriter:
                 self.progress.update(
                     self.task, description=step, completed=event.fraction
                 )
-            elif (piece := self.story.tell(fact)) is not None:
+            elif (line := self.story.tell(fact)) is not None:
                 self.progress.console.print(
-                    piece[1].rstrip(), markup=False, highlight=False
+                    line[1].rstrip(), markup=False, highlight=False
                 )
 
 
-@asynccontextmanager
-async def open_writer(
+@contextmanager
+def open_writer(
     kind: str,
     *,
     json_wanted: bool,
     quiet: bool,
     told: Callable[[], RunExit | None] = lambda: None,
-) -> AsyncIterator[FactWriter]:
+) -> Iterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe.
 
     `told` is as for `as_json_to_end`.
     """
     if json_wanted:
-        yield PieceWriter(as_json_to_end(kind, told))
+        yield LineWriter(as_json_to_end(kind, told))
     elif kind == "command":
         printed = OutputWriter()
         try:
@@ -277,7 +258,7 @@ async def open_writer(
             with suppress(OSError):
                 printed.end_line()
     elif quiet:
-        yield PieceWriter(lambda fact: None)
+        yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -294,17 +275,17 @@ async def open_writer(
                 progress, progress.add_task(neutralise(kind), total=1.0)
             )
     else:
-        yield PieceWriter(StoryLines().tell_steps)
+        yield LineWriter(StoryLines().tell_steps)
 
 
-def _lines(fact: Recorded, texts: list[str]) -> Piece | None:
+def _lines(fact: ShownFact, texts: list[str]) -> Line | None:
     moment = fact.at.astimezone().strftime("%H:%M:%S")
     said = "".join(f"{moment} {neutralise(text).rstrip()}\n" for text in texts)
     return ("stderr", said) if said else None
 
 
-def _write(pieces: list[Piece]) -> None:
-    for stream, text in pieces:
+def _write(lines: list[Line]) -> None:
+    for stream, text in lines:
         if stream == "json":
             put_json(text)
         else:

@@ -1,4 +1,4 @@
-"""The daemon's replies that several verbs take: open questions, runs; in words: a receipt, the queue."""
+"""The daemon's replies that several verbs take: open questions, runs; in words: the queue."""
 
 from __future__ import annotations
 
@@ -12,26 +12,6 @@ from penstock.client.sync import SyncClient
 PAGE = 500
 
 
-def receipt_line(receipt: dict[str, Any]) -> str:
-    """A receipt in a sentence; it never claims more than was proven."""
-    run_id, outcome = receipt["run_id"], receipt["outcome"]
-    survivors = receipt["survivors"]
-    if outcome == "already_terminal":
-        left = f", but is not proven gone; survivors: {survivors}" if survivors else ""
-        return f"{run_id} had ended before{left}"
-    if outcome == "tombstoned":
-        return (
-            f"{run_id} is not known; if it is submitted within a day it will not start"
-        )
-    if survivors:
-        return f"{run_id} cancelled, but not proven gone; survivors: {survivors}"
-    if receipt["gone_at"] is None:
-        return f"{run_id}: cancel requested"
-    pids = " ".join(map(str, receipt["pids"]))
-    proof = f" ({receipt['method']}: {pids})" if pids else ""
-    return f"{run_id} cancelled, nothing of it is left{proof}"
-
-
 def tell_replayed(reply: dict[str, Any]) -> None:
     """Say that a submit led to a run that was there before."""
     if not reply.get("created", True):
@@ -41,15 +21,22 @@ def tell_replayed(reply: dict[str, Any]) -> None:
         say(f"this is the run of {when}; not run anew (`--new` runs it)")
 
 
+def show_started(reply: dict[str, Any], *, as_json: bool) -> None:
+    """The run that was started, as data. Its id is told on stderr where stdout does not take it."""
+    try:
+        if as_json:
+            emit(reply)
+        else:
+            show_line(reply["run_id"])
+    except OSError:
+        say(f"the run {reply['run_id']} was started all the same")
+        raise
+
+
 def say_output_tail(view: dict[str, Any]) -> None:
     """What a failed run printed last, for whoever was not shown it."""
     for line in view.get("output_tail") or ():
         show_line(f"  {line}", err=True)
-
-
-def is_in_doubt(receipt: dict[str, Any]) -> bool:
-    """Whether something of the run may still be there that should not."""
-    return bool(receipt["survivors"])
 
 
 def show_queue_change(told: dict[str, Any], as_json: bool) -> None:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
-
-import trio
+import _thread
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVarTuple
 
 from penstock.cli.connect import open_daemon_for
-from penstock.cli.ending import failures_in_json, tell_end
 from penstock.cli.forwarding import forward, is_piped
-from penstock.cli.interrupts import heeded
+from penstock.cli.interrupts import Left, on_signals
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import emit, joined, say
-from penstock.cli.patience import open_telling, tell_submitting
+from penstock.cli.patience import Telling, tell_submitting
 from penstock.cli.relay import write_as_printed, write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
-from penstock.cli.replies import receipt_line, tell_replayed
+from penstock.cli.replies import tell_replayed
+from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.run_options import RunOptions
-from penstock.cli.session import Session, run_async
-from penstock.client import Client
+from penstock.cli.session import Session
 from penstock.client.surroundings import with_caller
+from penstock.client.sync import SyncClient
+from penstock.unforeseen import CannotWrite
+from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
-from penstock.words.exits import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
 from penstock.words.run_exit import RunExit
+
+Ts = TypeVarTuple("Ts")
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
@@ -35,26 +39,26 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
     if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
         request["inputs"].setdefault("stderr", "stdout")
 
-    async def work() -> int:
-        async with open_daemon_for(session, request) as client:
+    def work() -> int:
+        with open_daemon_for(session, request) as client:
             asked = with_caller(request, session.environ, client.address)
             live = request["kind"] == PROGRAM_KIND and not options.as_json
-            reply = await tell_submitting(
+            reply = tell_submitting(
                 lambda: client.submit(asked, wait=options.block, live=live),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
-            interrupt = Interrupt()
-            async with open_writer(
+            signals: list[int] = []
+            with open_writer(
                 reply["kind"],
                 json_wanted=options.as_json,
                 quiet=options.quiet,
-                told=interrupt.exit,
+                told=lambda: RunExit(128 + signals[0], "penstock") if signals else None,
             ) as writer:
                 followed = FollowedRun(
-                    client, reply, options, writer, interrupt, forwards=forwards
+                    client, reply, options, writer, signals, forwards=forwards
                 )
-                await followed.follow()
+                followed.follow()
             code = followed.tell_end()
             if code == Exit.OK and reply.get("created", True) and incomplete(writer):
                 say(
@@ -66,7 +70,7 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
             return code
 
     with failures_in_json(options.as_json):
-        return run_async(work)
+        return work()
 
 
 def incomplete(writer: FactWriter) -> bool:
@@ -89,59 +93,47 @@ def has_tty(request: dict[str, Any]) -> bool:
     )
 
 
-@dataclass
-class Interrupt:
-    """The signal that told this command to end its run, once one came."""
-
-    number: int | None = None
-
-    def exit(self) -> RunExit | None:
-        """What this command ends with then."""
-        if self.number is None:
-            return None
-        return RunExit(128 + self.number, "penstock")
-
-
 class FollowedRun:
     """One run that this command started, and may end."""
 
     def __init__(
         self,
-        client: Client,
+        client: SyncClient,
         reply: dict[str, Any],
         options: RunOptions,
         writer: FactWriter,
-        interrupt: Interrupt,
+        signals: list[int],
         *,
         forwards: bool = False,
     ) -> None:
+        """`signals`: those that came, in order; they go there."""
         self._client, self._run_id = client, reply["run_id"]
         self._quiet = options.quiet
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
+        self._signals = signals
         #: Who writes what the program prints; as it is read, where the daemon promised that.
         self._printed = writer if isinstance(writer, OutputWriter) else None
-        self._live = self._printed is not None and reply.get("live", False)
-        self._interrupt = interrupt
-        self._receipt_shown = trio.Event()
+        self._live = bool(reply.get("live"))
+        self._receipt_shown = threading.Event()
 
-    async def follow(self) -> None:
+    def follow(self) -> None:
         """Tell the run until it has ended or a second signal comes."""
-        with trio.open_signal_receiver(*heeded()) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._heed, signals, nursery)
-                if self._forwards:
-                    nursery.start_soon(forward, self._client, self._run_id)
-                await self._write()
-                if self._interrupt.number is not None:
-                    await self._receipt_shown.wait()
-                nursery.cancel_scope.cancel(reason="the run has ended")
+        if self._forwards:
+            _in_thread(forward, self._client, self._run_id)
+        try:
+            with on_signals(self._heed):
+                self._write()
+                if self._signals:
+                    self._receipt_shown.wait()
+        except Left:
+            say(f"left; cancelling {self._run_id} goes on")
 
     def tell_end(self) -> int:
         """How it ended, or that we were told to end it: the exit code."""
-        if (told := self._interrupt.exit()) is not None:
-            return told.code
+        if self._signals:
+            return 128 + self._signals[0]
         return tell_end(self._notes, quiet=self._quiet)
 
     def show_result(self) -> None:
@@ -151,44 +143,62 @@ class FollowedRun:
         if result is not None:
             emit(result, indent=2)
 
-    async def _write(self) -> None:
-        telling = open_telling(self._client, self._notes, quiet=self._quiet)
+    def _write(self) -> None:
+        telling = Telling(self._client, self._notes, quiet=self._quiet)
         try:
-            async with telling:
-                await self._write_facts()
+            self._write_facts(telling)
             return
         except OSError as error:
             lost = error
         # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
-        await self._client.cancel(self._run_id, "nobody reads its output", wait=True)
+        reason = "nobody reads its output"
+        receipt = self._client.cancel(self._run_id, reason, wait=True)
+        if isinstance(lost, CannotWrite):
+            say(receipt_line(receipt))
         raise lost
 
-    async def _write_facts(self) -> None:
+    def _write_facts(self, telling: Telling) -> None:
         client, run_id, notes = self._client, self._run_id, self._notes
         if self._live and self._printed is not None:
-            await write_as_printed(client, run_id, notes, self._printed)
+            write_as_printed(client, run_id, notes, self._printed, telling)
         else:
-            await write_live(client, run_id, notes)
+            write_live(client, run_id, notes, telling=telling)
 
-    async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
-        async for number in signals:
-            if self._printed is not None:
-                self._printed.end_line()
-            if self._interrupt.number is None:
-                self._interrupt.number = number
-                say(f"cancelling {self._run_id}; once more to leave at once")
-                nursery.start_soon(self._cancel)
-            else:
-                say(f"left; cancelling {self._run_id} goes on")
-                nursery.cancel_scope.cancel(reason="a second signal")
+    def _heed(self, number: int) -> None:
+        """The first signal cancels the run, and the second leaves it to that."""
+        self._signals.append(number)
+        if self._printed is not None and not self._printed.writing:
+            self._printed.end_line()
+        match len(self._signals):
+            case 1:
+                # What goes on may wait for a reader, or for the daemon.
+                _in_thread(self._cancel)
+            case 2:
+                raise Left(number)
 
-    async def _cancel(self) -> None:
+    def _cancel(self) -> None:
         try:
-            receipt = await self._client.cancel(self._run_id, "interrupted", wait=True)
+            say(f"cancelling {self._run_id}; once more to leave at once")
+            receipt = self._client.cancel(self._run_id, "interrupted", wait=True)
             say(receipt_line(receipt))
         except PenstockError as error:
             say(f"{self._run_id} could not be cancelled: {error}")
-        self._receipt_shown.set()
+        finally:
+            self._receipt_shown.set()
+
+
+def _in_thread(work: Callable[[*Ts], None], *arguments: *Ts) -> None:
+    """Do it beside; it is left behind if it is not done when this command ends.
+
+    Not by `threading`, whose locks may be held where a signal comes.
+    """
+
+    def do() -> None:
+        # Nobody may be there to be told.
+        with suppress(OSError):
+            work(*arguments)
+
+    _thread.start_new_thread(do, ())
 
 
 def run_or_detach(

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, fields, local_time, show_line
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
+
+#: What stands first.
+_FIRST = ("run_id", "kind", "state", "reason", "error")
+_TIMES = ("created_at", "started_at", "ended_at")
+#: Most runs ask no model, and leave nothing behind.
+_SELDOM = ("tokens_in", "tokens_out", "cost", "model_seconds", "leftover")
+#: Of use to programs only, or told elsewhere.
+_HIDDEN = frozenset({
+    "sequence", "position", "last_at", "stale", "anomalies", "details", "code_version", "output_tail",
+})  # fmt: skip
 
 
 @click.command()
@@ -25,33 +38,20 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
     if as_json:
         emit(view)
         return
-    times = {
-        name: local_time(view.get(name))
-        for name in ("created_at", "started_at", "ended_at")
-    }
-    first = {
-        name: view.get(name) for name in ("run_id", "kind", "state", "reason", "error")
-    }
-    rest = {
-        name: value for name, value in view.items() if name not in {**first, **times}
-    }
-    for name in ("tokens_in", "tokens_out", "cost", "model_seconds", "leftover"):
-        # Most runs ask no model, and leave nothing behind.
-        rest[name] = rest.get(name) or None
-    if view.get("progress") is not None:
-        rest["progress"] = f"{view['progress']:.0%}"
-    hidden = (
-        "sequence",
-        "position",
-        "last_at",
-        "stale",
-        "anomalies",
-        "details",
-        "code_version",
-        "output_tail",
-    )
-    fields({**first, **times, **{k: v for k, v in rest.items() if k not in hidden}})
+    fields(described(view))
     if tail := view.get("output_tail"):
         show_line("output_tail")
         for line in tail:
             show_line(f"  {line}")
+
+
+def described(view: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person is told of a run, in the order in which it is."""
+    told = {name: view.get(name) for name in _FIRST}
+    told |= {name: local_time(view.get(name)) for name in _TIMES}
+    told |= {k: v for k, v in view.items() if k not in told and k not in _HIDDEN}
+    for name in _SELDOM:
+        told[name] = told.get(name) or None
+    if view.get("progress") is not None:
+        told["progress"] = f"{view['progress']:.0%}"
+    return told

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 
 import trio
 
-from penstock.words.config import KIB, MIB
-
-#: A message beyond it is no message: what it holds must fit a request's body.
-LONGEST_MESSAGE = 16 * MIB
-_CHUNK = 64 * KIB
+#: Bytes; a message beyond it is no message: what it holds must fit a request's body.
+LONGEST_MESSAGE = 16 * 1024 * 1024
+#: Bytes of one read: what a pipe holds.
+_CHUNK = 64 * 1024
 
 
 @contextmanager

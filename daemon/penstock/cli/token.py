@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from penstock.cli.output import emit, say, show_line
@@ -41,6 +43,22 @@ def show(session: Session, show: bool) -> None:
     if secret is None:
         raise NotFound("there is no token yet; `penstock serve` makes one")
     show_line(secret)
+
+
+@token.command()
+@pass_session
+def header(session: Session) -> None:
+    """Print the header that shows it, as JSON, to a program: a host's helper for headers."""
+    from penstock.words.address import Address, read_token
+
+    if sys.stdout.isatty():
+        raise click.UsageError(
+            "it is for programs; `penstock token show --show` prints it"
+        )
+    secret = session.environ.get("PENSTOCK_TOKEN") or read_token(session.paths().token)
+    if secret is None:
+        raise NotFound("there is no token yet; `penstock serve` makes one")
+    emit(Address(base="", token=secret).authorization())
 
 
 @token.command()

@@ -12,7 +12,6 @@ from penstock.client.log_reader import Ready as Ready
 from penstock.client.log_reader import Reconnecting as Reconnecting
 from penstock.client.log_reader import Skipped as Skipped
 from penstock.client.log_reader import WentBack as WentBack
-from penstock.client.log_reader import put_back as put_back
 
 if TYPE_CHECKING:
     from penstock.client.rest import Client as Client

@@ -25,9 +25,9 @@ from penstock.client.messages import (
     request_key,
     routing_headers,
 )
-from penstock.client.requests import CONNECT_SECONDS
+from penstock.client.requests import CONNECT_SECONDS, OnServer, unheard
 from penstock.words.address import Address
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
 
 if TYPE_CHECKING:
     import httpx
@@ -38,6 +38,11 @@ Send = Callable[[bytes], Awaitable[None]]
 MOST_REQUESTS = 100
 #: Seconds between two tries to hear what the daemon says of itself.
 LISTEN_AGAIN_SECONDS = 1.0
+#: Seconds for a daemon that is gone to come back, as at its restart; then the agent is told. It asks
+#: again by itself, and other messages of its are not held up.
+RETURN_SECONDS = 10.0
+#: Seconds between two tries to reach it meanwhile.
+RETURN_LOOK_SECONDS = 0.1
 #: Seconds to take leave of the daemon.
 GOODBYE_SECONDS = 1.0
 
@@ -48,11 +53,15 @@ _INTERNAL_ERROR = -32603
 
 @asynccontextmanager
 async def open_bridge(
-    address: Address, send: Send, caller: Mapping[str, Any] | None = None
+    address: Address,
+    send: Send,
+    caller: Mapping[str, Any] | None = None,
+    heard: OnServer = unheard,
 ) -> AsyncIterator[Bridge]:
     """A bridge to the daemon at `address`; `send` takes each message for the agent.
 
-    `caller` is what runs that the agent starts are given, as `client.surroundings` makes it.
+    `caller` is what runs that the agent starts are given, as `client.surroundings` makes it; `heard`
+    is told the `Server` header of each answer.
     """
     import httpx
 
@@ -65,7 +74,7 @@ async def open_bridge(
         daemon_client(address, patience, limits=limits) as http,
         trio.open_nursery() as requests_nursery,
     ):
-        bridge = Bridge(http, address, send, requests_nursery, caller)
+        bridge = Bridge(http, address, send, requests_nursery, caller, heard)
         try:
             yield bridge
         finally:
@@ -84,8 +93,9 @@ class Bridge:
         send: Send,
         requests_nursery: trio.Nursery,
         caller: Mapping[str, Any] | None,
+        heard: OnServer,
     ) -> None:
-        self._caller = caller
+        self._caller, self._heard = caller, heard
         self._http, self._address, self._send = http, address, send
         self._url = address.url("mcp")
         self._requests_nursery = requests_nursery
@@ -158,7 +168,7 @@ class Bridge:
 
         session = self._session
         try:
-            why = await self._post(message)
+            why = await self._post_patiently(message)
             if why is None:
                 # The session has ended: with its daemon, or because it was idle for long.
                 await self._open_session_again(session)
@@ -172,12 +182,26 @@ class Bridge:
             told = {"code": _INTERNAL_ERROR, "message": why}
             await self._tell({"jsonrpc": "2.0", "id": message["id"], "error": told})
 
+    async def _post_patiently(self, message: Message) -> str | None:
+        """As `_post`, while a daemon that restarts is away: what could not be sent is sent again."""
+        import httpx
+
+        deadline = trio.current_time() + RETURN_SECONDS
+        while True:
+            try:
+                return await self._post(message)
+            except httpx.ConnectError:
+                if trio.current_time() > deadline:
+                    raise
+            await trio.sleep(RETURN_LOOK_SECONDS)
+
     async def _post(self, message: Message) -> str | None:
         """Post a message: "" when it is dealt with, a sentence when not, None without a session."""
         posted = name_caller(message, self._caller)
         async with self._http.stream(
             "POST", self._url, json=posted, headers=self._headers(message)
         ) as response:
+            self._heard(response.headers.get("server"))
             if response.status_code == 404 and self._session is not None:
                 return None
             if message.get("method") == "initialize":

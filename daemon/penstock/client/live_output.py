@@ -1,33 +1,34 @@
 """A run as it happens, for the client that started it: what its programs print as it is read, and its facts.
 
-What the frames are stands in `words/live_frames`, and what was shown so far in `ShownSoFar`; both do no I/O.
+What the frames are stands in `words/live_frames`. Who follows waits and reads as with `following`; where the
+connection is lost the rest is what that tells, without what was told already.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import json
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any
 
-import h11
-import trio
-from pydantic_core import from_json
+from penstock.client.answers import NoHttp
+from penstock.client.following import FollowedLog, FollowedNews, ToldFacts
+from penstock.client.log_reader import Reconnecting, Skipped
+from penstock.client.requests import Request
+from penstock.client.sync import OpenAnswer, SyncClient
+from penstock.client.told import ToldFact
+from penstock.words.errors import PenstockError
+from penstock.words.live_frames import (
+    BEGUN,
+    CONTENT_TYPE,
+    MESSAGE,
+    PRINTED,
+    LiveFrames,
+)
+from penstock.words.printed import Stream, bytes_of, part_of, piece_in, size_of
+from penstock.words.terminal_types import TERMINAL_TYPES
 
-from penstock.client.log_reader import Lost, Skipped, why_refused
-from penstock.client.stream import Facts, News
-from penstock.client.websocket import connect
-from penstock.words.address import Address
-from penstock.words.ends import TERMINAL_TYPES
-from penstock.words.events import Log, encode_event
-from penstock.words.live_frames import BEGUN, MESSAGE, PRINTED, LiveFrames
-from penstock.words.printed import Stream, bytes_of, piece_of, size_of
-from penstock.words.recorded import Recorded
-
-#: Bytes of one read.
-RECEIVE_BYTES = 256 * 1024
-#: A refusal is a sentence.
-MOST_REFUSAL_BYTES = 64 * 1024
 _STREAMS: dict[int, Stream] = {PRINTED["stdout"]: "stdout", PRINTED["stderr"]: "stderr"}
 
 
@@ -54,20 +55,21 @@ class ShownSoFar:
     def add(self, stream: Stream, count: int) -> None:
         self.sizes[stream] = self.sizes.get(stream, 0) + count
 
-    def cut(self, facts: Iterable[Recorded]) -> Iterable[Recorded]:
+    def cut(self, facts: Iterable[ToldFact]) -> Iterator[ToldFact]:
         """Of facts as they are recorded, from the first on, what he does not have."""
         for fact in facts:
             if fact.type == "process.started":
                 self.programs -= 1
                 if self.programs < 0:
                     self.sizes = {}
-            rest = self._cut(fact) if isinstance(fact.event, Log) else fact
+            rest = self._cut(fact)
             if rest is not None:
                 yield rest
 
-    def _cut(self, fact: Recorded) -> Recorded | None:
-        piece = fact.event
-        assert isinstance(piece, Log)
+    def _cut(self, fact: ToldFact) -> ToldFact | None:
+        piece = piece_in(fact)
+        if piece is None or piece.stream == "pipeline":
+            return fact
         if self.programs > 0:
             return None
         size, had = size_of(piece), self.sizes.get(piece.stream, 0)
@@ -77,107 +79,107 @@ class ShownSoFar:
         if size <= had:
             return None
         data = bytes_of(piece)
-        if data is None:
-            rest = Log(stream=piece.stream, bytes=size - had, emptied=True)
-        else:
-            rest = piece_of(piece.stream, data[had:])
-        return Recorded(
-            fact.position, fact.run_id, fact.sequence, fact.event_id, fact.at, fact.clock,
-            fact.causation_id, fact.code_version, fact.type, encode_event(rest),
-        )  # fmt: skip
+        rest: dict[str, Any] = {"bytes": size - had, "emptied": True}
+        if data is not None:
+            part = part_of(piece.stream, data[had:])
+            rest = {"text": part.text, "base64": part.base64}
+        event = {"type": "log", "stream": piece.stream, **rest}
+        return ToldFact({**fact.envelope, "event": event})
 
 
-class LiveStream:
-    """What comes of one run; `shown` counts it."""
+LiveNews = FollowedNews | PrintedNow
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self._http = h11.Connection(h11.CLIENT)
+
+class FollowedLive:
+    """What comes of a run that this client submitted and that is told live, to its end.
+
+    While nothing is read the run's program waits. Used as a `FollowedLog` is.
+    """
+
+    def __init__(self, client: SyncClient, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._answer: OpenAnswer | None = None
         self._frames = LiveFrames()
+        self._shown = ShownSoFar()
+        #: Tells the rest, once the connection is lost.
+        self._rest: FollowedLog | None = None
         self._ended = False
-        self._parting = "the connection broke"
-        self.shown = ShownSoFar()
+        self._due: float | None = time.monotonic()
 
-    async def ask(self, address: Address, run_id: str) -> None:
-        """Send the request and read the answer's head. Lost, or the daemon's own error."""
-        url = urlsplit(address.url("runs", run_id, "live"))
-        head = {"Host": url.netloc, **address.authorization()}
-        request = h11.Request(method="GET", target=url.path, headers=list(head.items()))
-        sent = (self._http.send(request) or b"") + (
-            self._http.send(h11.EndOfMessage()) or b""
-        )
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows, since the run has ended."""
+        return self._ended if self._rest is None else self._rest.ended
+
+    @property
+    def due(self) -> float | None:
+        """When to read without waiting for more to come, by the monotonic clock; None: only then."""
+        return self._due if self._rest is None else self._rest.due
+
+    def fileno(self) -> int | None:
+        """What can be read once there is more; None while there is no connection."""
+        if self._rest is not None:
+            return self._rest.fileno()
+        return None if self._answer is None else self._answer.fileno()
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        for opened in (self._answer, self._rest):
+            if opened is not None:
+                opened.close()
+
+    def read(self) -> list[LiveNews]:
+        """What there is by now. DaemonUnreachable, or the daemon's own error, when there can be none."""
+        if self._rest is not None:
+            return self._read_rest(self._rest)
         try:
-            await self._stream.send_all(sent)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise Lost("the connection broke") from None
-        answer = await self._event()
-        if not isinstance(answer, h11.Response):
-            raise Lost("what answers is no daemon")
-        if answer.status_code == 200:
-            return
-        body = bytearray()
-        while isinstance(event := await self._event(), h11.Data):
-            body += event.data[: MOST_REFUSAL_BYTES - len(body)]
-        raise why_refused(answer.status_code, body)
-
-    async def receive(self) -> list[PrintedNow | News]:
-        """What came; EndOfChannel once the run has ended. Lost if the connection does before."""
-        while not self._ended:
-            event = await self._event()
-            if not isinstance(event, h11.Data):
-                raise Lost(self._parting)
-            if news := self._read(event.data):
-                return news
-        raise trio.EndOfChannel
-
-    def _read(self, data: bytes) -> list[PrintedNow | News]:
-        news: list[PrintedNow | News] = []
-        for kind, payload in self._frames.feed(data):
-            if kind == MESSAGE:
-                news += self._hear(payload)
-            elif kind == BEGUN:
-                self.shown.begin()
-            elif (stream := _STREAMS.get(kind)) is not None:
-                self.shown.add(stream, len(payload))
-                news.append(PrintedNow(stream, payload))
+            if self._answer is None:
+                parts = ("runs", self._run_id, "live")
+                request = Request("GET", parts, patient=True, accept=CONTENT_TYPE)
+                self._answer = self._client.open(request)
+            data = self._answer.read()
+        except (OSError, NoHttp, PenstockError):
+            return self._lose()
+        self._due = time.monotonic() if data else None
+        news = list(self._hear(data))
+        if self._ended:
+            self._answer.close()
+        elif self._answer.ended:
+            news += self._lose()
         return news
 
-    def _hear(self, message: bytes) -> Iterable[News]:
+    def _lose(self) -> list[LiveNews]:
+        """Go over to what is recorded."""
+        if self._answer is not None:
+            self._answer.close()
+        self._rest = FollowedLog(self._client, self._run_id)
+        told = self._shown.programs > 0
+        return [Reconnecting("the connection broke", 1, 0.0)] if told else []
+
+    def _read_rest(self, rest: FollowedLog) -> list[LiveNews]:
+        return [
+            ToldFacts(tuple(self._shown.cut(news.facts)))
+            if isinstance(news, ToldFacts)
+            else news
+            for news in rest.read()
+        ]
+
+    def _hear(self, data: bytes) -> Iterator[LiveNews]:
+        for kind, payload in self._frames.feed(data):
+            if kind == MESSAGE:
+                yield from self._understand(json.loads(payload))
+            elif kind == BEGUN:
+                self._shown.begin()
+            elif (stream := _STREAMS.get(kind)) is not None:
+                self._shown.add(stream, len(payload))
+                yield PrintedNow(stream, payload)
+
+    def _understand(self, message: object) -> Iterator[LiveNews]:
         """Facts and gaps; a run's facts are not dense here, since what it printed is not among them."""
-        match from_json(message):
+        match message:
             case {"type": "events", "events": envelopes}:
-                facts = tuple(map(Recorded.from_wire, envelopes))
+                facts = tuple(map(ToldFact, envelopes))
                 self._ended |= any(fact.type in TERMINAL_TYPES for fact in facts)
-                yield Facts(facts)
+                yield ToldFacts(facts)
             case {"type": "gap", "first": first, "last": last}:
                 yield Skipped(first, last)
-            case {"type": "bye", "reason": reason}:
-                self._parting = str(reason)
-
-    async def _event(self) -> object:
-        """What comes next in HTTP. Lost if nothing does."""
-        try:
-            while True:
-                event = self._http.next_event()
-                if event is not h11.NEED_DATA:
-                    return event
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-                self._http.receive_data(bytes(data))
-        except (
-            trio.BrokenResourceError,
-            trio.ClosedResourceError,
-            h11.RemoteProtocolError,
-        ):
-            raise Lost("the connection broke") from None
-
-
-@asynccontextmanager
-async def open_live(address: Address, run_id: str) -> AsyncIterator[LiveStream]:
-    """What comes of a run that this client submitted and that is told live.
-
-    While it receives nothing the run's program waits. Lost, or the daemon's own error.
-    """
-    async with await connect(address) as stream:
-        live = LiveStream(stream)
-        await live.ask(address, run_id)
-        yield live

@@ -13,14 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.words.address import Address
-from penstock.words.ends import TERMINAL_TYPES
-from penstock.words.errors import DaemonUnreachable, PenstockError, PutBack, Refused
-from penstock.words.problems import error_of
+from penstock.words.error_codes import error_of
+from penstock.words.errors import DaemonUnreachable, PenstockError, Refused, put_back
+from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: One event may have 8 MiB of text, and JSON escapes may double it.
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 #: Close codes from here on are HTTP statuses plus 4000.
 FIRST_STATUS_CODE, LAST_STATUS_CODE = 4400, 4599
+#: Seconds before the second attempt to connect again; doubled for each further one.
+FIRST_DELAY = 0.1
+#: A daemon that restarts is back within seconds, and nobody should wait much longer than it.
+LONGEST_DELAY = 2.0
+#: Seconds without a connection after which a stream gives up.
+PATIENCE_SECONDS = 60.0
 #: Doublings of a delay that are counted; a float has no room for endlessly many.
 MOST_DOUBLINGS = 32
 
@@ -219,6 +225,15 @@ class LogReader:
         """A new connection is made, from `place` on."""
         self.step = "read"
 
+    def connected(self) -> None:
+        """A stream has begun, of a form that greets nobody: each line of it tells something."""
+        self._backoff.connected()
+
+    @property
+    def seen(self) -> bool:
+        """Whether there ever was a connection."""
+        return self._backoff.seen
+
     def begin(self, epoch: str, position: int) -> None:
         """Read on from a place that the shell has chosen in the log of this epoch."""
         self.cursor.begin(epoch, position)
@@ -282,7 +297,7 @@ class LogReader:
 
     def _go_back(self, gap: Mapping[str, Any]) -> WentBack:
         if self.cursor.given:
-            raise put_back(self.cursor.position, gap)
+            raise put_back(self.cursor.position, gap["first"])
         self.cursor.begin(self.cursor.epoch)
         self.step = "reopen"
         return WentBack(gap["first"])
@@ -327,15 +342,3 @@ def why_refused(status: int, body: bytes | bytearray | None) -> PenstockError:
     except ValueError:
         document = None
     return error_of(status, document)
-
-
-def put_back(after: int, gap: Mapping[str, Any]) -> PutBack:
-    """What to raise for a place that the daemon says is not of its log."""
-    what = (
-        f"another event stands at position {after}"
-        if gap["first"] == after
-        else f"the log ends at position {gap['first'] - 1}, before {after}"
-    )
-    return PutBack(
-        f"{what}: it was put back, or is another one; read it from its beginning"
-    )

@@ -26,8 +26,9 @@ _NAMES = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
-#: Tools that start a run of what the agent asks for.
+#: Tools that start a run of what the agent asks for, and how those of single kinds begin.
 _STARTERS = frozenset({"start_run", "start_coding_task"})
+_KIND_TOOL = "run_"
 _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _CODED = re.compile(r"=\?base64\?.*\?=")
 
@@ -74,12 +75,16 @@ def name_caller(message: Message, caller: Mapping[str, Any] | None) -> Message:
         caller is None
         or message.get("method") != "tools/call"
         or not isinstance(params, dict)
-        or params.get("name") not in _STARTERS
+        or not _starts_run(params.get("name"))
     ):
         return message
     meta = params.get("_meta")
     known = meta if isinstance(meta, dict) else {}
     return {**message, "params": {**params, "_meta": {**known, CALLER_IN_META: caller}}}
+
+
+def _starts_run(tool: object) -> bool:
+    return isinstance(tool, str) and (tool in _STARTERS or tool.startswith(_KIND_TOOL))
 
 
 def routing_headers(message: Mapping[str, Any]) -> dict[str, str]:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from penstock.client.log_reader import put_back
 from penstock.client.versions import not_known
 from penstock.words.address import Address
-from penstock.words.errors import DaemonUnreachable
+from penstock.words.error_codes import error_of
+from penstock.words.errors import DaemonUnreachable, put_back
 from penstock.words.live_frames import PREFERENCE
-from penstock.words.problems import error_of
 
 R = TypeVar("R")
 
@@ -24,7 +23,8 @@ R = TypeVar("R")
 CONNECT_SECONDS = 5.0
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
-
+#: The form of a stream over HTTP: a JSON value a line.
+NDJSON = "application/x-ndjson"
 
 #: Is told the `Server` header of each answer.
 OnServer = Callable[[str | None], None]
@@ -50,6 +50,8 @@ class Request:
     pieces: Any = None
     #: What the answer should be like; a daemon that does not know it goes without.
     prefer: str | None = None
+    #: The media type of the answer, where there are several.
+    accept: str = "*/*"
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -57,7 +59,9 @@ class Request:
 
     def headers(self, address: Address) -> dict[str, str]:
         """What to send beside the body; a token never goes into an address."""
-        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        headers = {"Accept": self.accept}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
         if self.prefer is not None:
@@ -166,6 +170,11 @@ class Calls(Generic[R]):
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
         return self.get(*parts, after=after, limit=limit)
 
+    def stream(self, run_id: str | None, **place: object) -> Request:
+        """What asks for the log above a place as it comes, a line for each fact: of a run, or of all."""
+        parts = ("events",) if run_id is None else ("runs", run_id, "events")
+        return Request("GET", parts, place, accept=NDJSON)
+
     # -- the queue; each answers how it is then
 
     def pause(self, group: str | None, reason: str) -> R:
@@ -216,7 +225,7 @@ def read_answer(
         raise not_known(error, request.body) or error
     gap = document.get("gap") if isinstance(document, Mapping) else None
     if gap and gap.get("put_back"):
-        raise put_back(int(str(request.query.get("after") or 0)), gap)
+        raise put_back(int(str(request.query.get("after") or 0)), gap["first"])
     return document
 
 

@@ -25,6 +25,7 @@ from penstock.client.log_reader import (
     why_closed,
     why_refused,
 )
+from penstock.concurrency.deferred import only
 from penstock.words.address import Address
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
@@ -75,7 +76,7 @@ async def open_connection(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                async with await connect(address) as stream:
+                async with await _connect(address) as stream:
                     connection = await _shake_hands(
                         nursery, stream, address, url, opening
                     )
@@ -94,19 +95,9 @@ async def open_connection(
         raise error from None
 
 
-def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error inside a group, Cancelled apart; the group itself if there are several."""
-    _, rest = group.split(trio.Cancelled)
-    inner: BaseException | None = rest
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner or group
-
-
-async def connect(
+async def _connect(
     address: Address,
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    """A connection to the daemon, of which nothing is used yet. Lost if it cannot be made."""
     try:
         with trio.fail_after(CONNECT_SECONDS):
             return await _open_stream(address)

@@ -22,6 +22,10 @@ from penstock.pipeline import NotAvailable, run_in_thread
 # An unlink is one call to a local disk; a mount that hangs must not hold a cancelled run for ever.
 _CLEAN_UP_SECONDS = 1.0
 
+#: Bytes gathered before they are written: a text comes in many small pieces, and each write is a
+#: word to a thread and back.
+_GATHERED = 256 * 1024
+
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -32,6 +36,7 @@ class AtomicFile:
         self.target = target
         self.hidden = hidden_name(target, tag)
         self._descriptor = -1
+        self._gathered = bytearray()
 
     def begin(self) -> None:
         """Open the hidden file, emptied. Blocks: call it in a worker thread."""
@@ -39,17 +44,24 @@ class AtomicFile:
         self._descriptor = os.open(self.hidden, _WRITE_FLAGS, 0o644)
 
     async def write(self, text: str) -> None:
-        """Add `text`, encoded as UTF-8. NotAvailable says why the disk refuses it."""
+        """Add `text`, encoded as UTF-8. NotAvailable says why the disk refuses what came so far."""
+        self._gathered += text.encode()
+        if len(self._gathered) < _GATHERED:
+            await trio.lowlevel.checkpoint()
+            return
         with _explained(self.target):
-            await run_in_thread(self._write_all, text.encode())
+            await run_in_thread(self._write_gathered)
 
-    def _write_all(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+    def _write_gathered(self) -> None:
+        data, self._gathered = self._gathered, bytearray()
+        with memoryview(data) as whole:
+            view = whole
+            while view:
+                view = view[os.write(self._descriptor, view) :]
 
     def commit(self) -> None:
         """Put the file into place. Blocks: call it in a worker thread."""
+        self._write_gathered()
         os.fsync(self._descriptor)
         self._close()
         os.rename(self.hidden, self.target)

@@ -71,14 +71,27 @@ class CommandInputs(Inputs):
         "stderr": frozenset({"stdout"}),
         "stdin": frozenset({"open"}),
     }
-    argv: Annotated[list[Word], Field(min_length=1)] | None = None
-    shell: Annotated[Word, Field(min_length=1)] | None = None
-    #: The folder to run in; null is that of the caller, or else the home of the daemon's user.
-    cwd: Annotated[Word, AfterValidator(_absolute)] | None = None
-    env: dict[Name, Word] = Field(default_factory=dict)
-    #: Exit codes that count as success.
+    argv: Annotated[
+        Annotated[list[Word], Field(min_length=1)] | None,
+        Field(description="Program and arguments; no shell sees them"),
+    ] = None
+    shell: Annotated[
+        Annotated[Word, Field(min_length=1)] | None,
+        Field(description="A line for /bin/sh; give this or argv"),
+    ] = None
+    cwd: Annotated[
+        Annotated[Word, AfterValidator(_absolute)] | None,
+        Field(
+            description="Absolute path; null: the caller's folder, or the home of the daemon's user"
+        ),
+    ] = None
+    env: dict[Name, Word] = Field(
+        default_factory=dict, description="Further variables, by name"
+    )
     exit_codes_ok: list[Annotated[int, Field(ge=0, le=255)]] = Field(
-        default_factory=lambda: [0], min_length=1
+        default_factory=lambda: [0],
+        min_length=1,
+        description="Exit codes that count as success",
     )
     #: "stdout": the program writes both streams into one, which alone keeps the order in which it
     #: wrote, and all of it is told as stdout; null: each into its own, told as they are read.

@@ -2,9 +2,10 @@
 
 A parser that loops in C holds its whole process, and no thread or task of that process can end it.
 So strangers' files are parsed here, in a process that the kernel ends when one of them takes too
-much. Standard input is lines of JSON: first the limits and what all requests have in common, then
-the requests; each is answered by one line, by what `make_answer(common)` of the module gives. When
-the program dies, the first request without an answer is what killed it.
+much. Standard input is lines of JSON: first the limits, then what the requests that follow have in
+common, `{"common": …}`, and the requests; each is answered by one line, by what `make_answer(common)`
+of the module gives. Others with something else in common may follow, as long as the input is open.
+When the program dies, the first request without an answer is what killed it.
 """
 
 from __future__ import annotations
@@ -42,26 +43,53 @@ class Limits:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+class Conversation:
+    """Takes line after line; see above."""
+
+    def __init__(self, make_answer: MakeAnswer, limits: Limits) -> None:
+        self._make_answer = make_answer
+        self._limits = limits
+        self._head: dict[str, Any] | None = None
+        self._answer: Callable[[dict[str, Any]], Any] = _unasked
+
+    def reply(self, line: bytes) -> bytes:
+        """The line that answers this one; empty for what asks nothing.
+
+        A request for which the memory does not suffice is answered by null.
+        """
+        said = json.loads(line)
+        if self._head is None:
+            self._head = said
+            self._limits.begin(said["memory"])
+            return b""
+        if "common" in said:
+            self._answer = self._make_answer(said["common"])
+            return b""
+        self._limits.allow(self._head["cpu"], self._head["wall"])
+        try:
+            reply = json.dumps(self._answer(said))
+        except MemoryError:
+            reply = "null"
+        self._limits.rest()
+        return reply.encode() + b"\n"
+
+
+def _unasked(_request: dict[str, Any]) -> Any:
+    raise ValueError("a request came before what it has in common with others")
+
+
 def serve(
     make_answer: MakeAnswer,
     requests: Iterable[bytes],
     replies: BinaryIO,
     limits: Limits,
 ) -> None:
-    """Answer every line. A request for which the memory does not suffice is answered by null."""
-    lines = iter(requests)
-    head = json.loads(next(lines))
-    limits.begin(head["memory"])
-    answer = make_answer(head["common"])
-    for line in lines:
-        limits.allow(head["cpu"], head["wall"])
-        try:
-            reply = json.dumps(answer(json.loads(line)))
-        except MemoryError:
-            reply = "null"
-        limits.rest()
-        replies.write(reply.encode() + b"\n")
-        replies.flush()
+    """Answer every request, to the end of the input."""
+    conversation = Conversation(make_answer, limits)
+    for line in requests:
+        if reply := conversation.reply(line):
+            replies.write(reply)
+            replies.flush()
 
 
 def main() -> None:

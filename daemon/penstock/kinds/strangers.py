@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from penstock.pipeline import (
+    Config,
+    DeferredFailure,
+    NobodyReads,
     Run,
+    RunningProcess,
     carry_code,
     end_in_words,
     launch_carried,
@@ -27,7 +32,8 @@ MOST_BROKEN = 20
 
 #: Takes the number of a request, and its answer; None if there is none.
 OnReply = Callable[[int, Any], Awaitable[None]]
-GiveUp = Callable[[int, str], Awaitable[None]]
+#: Takes an answer.
+OnAnswer = Callable[[Any], Awaitable[None]]
 
 #: The reader's code comes to it before the requests: it is that of this very daemon, and compiled.
 LAUNCH = launch_carried("penstock.kinds.confined", "0")
@@ -39,6 +45,22 @@ READER_CODE = carry_code([
 ])  # fmt: skip
 
 
+@asynccontextmanager
+async def open_reading(run: Run, module: str) -> AsyncIterator[Reading]:
+    """Have a module answer requests, by one process for all of the block.
+
+    It is begun with the first request, and ends with the block.
+    """
+    failed = DeferredFailure()
+    async with trio.open_nursery() as process_nursery:
+        reading = Reading(run, module, process_nursery)
+        with failed:
+            yield reading
+            await reading.end()
+        process_nursery.cancel_scope.cancel(reason="the reading is over")
+    failed.reraise()
+
+
 async def read_confined(
     run: Run,
     module: str,
@@ -46,93 +68,151 @@ async def read_confined(
     on_reply: OnReply,
     common: Callable[[], Mapping[str, Any]],
 ) -> None:
-    """Have a module answer each request, in order, and hand over what it says.
-
-    `common` gives what all requests share, and is asked whenever a process begins. What was given
-    up is a fact in the run's log, by the `path` of its request. What `on_reply` raises comes as it is.
-    """
-
-    async def give_up(number: int, why: str) -> None:
-        what = requests[number].get("path", "a part of the tree")
-        await run.log(f"{what} was not read: {why}\n".encode(errors="replace").decode())
-        await on_reply(number, None)
-
-    done = 0
-    for _ in range(MOST_BROKEN):
-        if done == len(requests):
-            return
-        reader = _Reader(on_reply, give_up, done, len(requests))
-        why = await reader.read(run, module, _lines(run, common(), requests[done:]))
-        done = reader.done
-        if done < len(requests):
-            await give_up(done, why)
-            done += 1
-    for number in range(done, len(requests)):
-        await give_up(number, "too many files before it broke the reading")
+    """Have a module answer these requests and no others: see `Reading.read`."""
+    async with open_reading(run, module) as reading:
+        await reading.read(requests, on_reply, common)
 
 
-class _Reader:
-    """One process, from the first request it is given to its last answer."""
+class Reading:
+    """What `open_reading` gives."""
 
-    def __init__(
-        self, on_reply: OnReply, give_up: GiveUp, done: int, most: int
+    def __init__(self, run: Run, module: str, process_nursery: trio.Nursery) -> None:
+        self._run = run
+        self._module = module
+        # A process that breaks is replaced in the midst of what the block has open, so each has a
+        # task of its own.
+        self._nursery = process_nursery
+        self._process: _Process | None = None
+
+    async def read(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        on_reply: OnReply,
+        common: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self.done = done
-        self._most = most
-        self._on_reply = on_reply
-        self._give_up = give_up
-        self._rest = bytearray()
-        self._failure: Exception | None = None
-        self._scope = trio.CancelScope()
+        """Have each request answered, in order, and hand over what is said.
 
-    async def read(self, run: Run, module: str, lines: bytes) -> str:
-        """How the process ended, in words."""
-        with self._scope:
-            ended = await run.exec(
-                [sys.executable, "-I", "-S", "-c", LAUNCH, module],
-                cwd=Path("/"),
-                clean=True,
-                stdin=lines,
-                check=False,
-                on_stdout=self._take,
-            )
-        if self._failure is not None:
-            raise self._failure
+        `common` gives what these requests share, and is asked whenever a process begins on them. What
+        was given up is a fact in the run's log, by the `path` of its request. What `on_reply` raises
+        comes as it is.
+        """
+
+        done = 0
+
+        async def give_up(number: int, why: str) -> None:
+            what = requests[number].get("path", "a part of the tree")
+            told = f"{what} was not read: {why}\n"
+            await self._run.log(told.encode(errors="replace").decode())
+            await on_reply(number, None)
+
+        async def take(answer: Any) -> None:
+            nonlocal done
+            number, done = done, done + 1
+            if answer is None:
+                await give_up(number, "it takes too much memory")
+            else:
+                await on_reply(number, answer)
+
+        for _ in range(MOST_BROKEN):
+            if done == len(requests):
+                return
+            process = self._process or await self._begin()
+            lines = _lines({"common": common()}, *requests[done:])
+            await process.ask(lines, len(requests) - done, take)
+            if done < len(requests):
+                await give_up(done, await self.end())
+                done += 1
+        for number in range(done, len(requests)):
+            await give_up(number, "too many files before it broke the reading")
+
+    async def _begin(self) -> _Process:
+        self._process = process = _Process(self._run.config)
+        await self._nursery.start(process.live, self._run, self._module)
+        return process
+
+    async def end(self) -> str:
+        """Let the process end, if there is one; how it did, in words."""
+        process, self._process = self._process, None
+        if process is None:
+            await trio.lowlevel.checkpoint()
+            return ""
+        return await process.end()
+
+
+class _Process:
+    """One process, from its start to its end."""
+
+    def __init__(self, config: Config) -> None:
+        self._running: RunningProcess = RunningProcess()
+        #: What goes before the first lines.
+        self._beginning = _beginning(config)
+        self._over = trio.Event()
+        self._gone = trio.Event()
+        self._failed = DeferredFailure()
+        self._rest = bytearray()
+
+    async def live(
+        self, run: Run, module: str, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        """The task that it lives in; it is ended with it."""
+        argv = [sys.executable, "-I", "-S", "-c", LAUNCH, module]
+        try:
+            with self._failed:
+                async with run.process(
+                    argv, cwd=Path("/"), clean=True, check=False
+                ) as self._running:
+                    task_status.started()
+                    await self._over.wait()
+        finally:
+            self._gone.set()
+
+    async def ask(self, lines: bytes, count: int, take: OnAnswer) -> None:
+        """Send these lines and take what is answered: `count` answers, or fewer if it broke."""
+        failed = DeferredFailure()
+        lines, self._beginning = self._beginning + lines, b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send, lines)
+            # It would come in a group otherwise, and nobody outside expects one.
+            with failed:
+                await self._take(count, take)
+            nursery.cancel_scope.cancel(reason="all is answered that will be")
+        failed.reraise()
+
+    async def _send(self, lines: bytes) -> None:
+        with suppress(NobodyReads):
+            await self._running.stdin.send_all(lines)
+
+    async def _take(self, count: int, take: OnAnswer) -> None:
+        while count > 0 and (data := await self._running.stdout.receive_some()):
+            *whole, rest = data.split(b"\n")
+            for line in whole:
+                self._rest += line
+                answer = json.loads(self._rest)
+                self._rest.clear()
+                count -= 1
+                await take(answer)
+            self._rest += rest
+
+    async def end(self) -> str:
+        """Say that nothing more is asked; how the process ended, in words."""
+        self._over.set()
+        await self._gone.wait()
+        self._failed.reraise()
+        ended = self._running.ended
+        assert ended is not None
         return end_in_words(ended)
 
-    async def _take(self, data: bytes) -> None:
-        *lines, rest = data.split(b"\n")
-        try:
-            for line in lines:
-                self._rest += line
-                reply = json.loads(self._rest)
-                self._rest.clear()
-                if self.done < self._most:
-                    await self._hand_over(reply)
-        # It would come in a group otherwise, and nobody outside expects one.
-        except Exception as error:  # noqa: BLE001
-            self._failure = error
-            self._scope.cancel(reason="the answer could not be taken")
-            await trio.lowlevel.checkpoint()
-        self._rest += rest
 
-    async def _hand_over(self, reply: Any) -> None:
-        number, self.done = self.done, self.done + 1
-        if reply is None:
-            await self._give_up(number, "it takes too much memory")
-        else:
-            await self._on_reply(number, reply)
+def _beginning(config: Config) -> bytes:
+    """The reader's own code, and the limits of each of its answers."""
+    return READER_CODE + _lines(
+        {
+            "cpu": config.reader_cpu_seconds,
+            "wall": config.reader_seconds,
+            "memory": config.reader_memory_bytes,
+        }
+    )
 
 
-def _lines(
-    run: Run, common: Mapping[str, Any], requests: Sequence[Mapping[str, Any]]
-) -> bytes:
-    config = run.config
-    head = {
-        "cpu": config.reader_cpu_seconds,
-        "wall": config.reader_seconds,
-        "memory": config.reader_memory_bytes,
-        "common": common,
-    }
-    lines = (json.dumps(one).encode() + b"\n" for one in (head, *requests))
-    return READER_CODE + b"".join(lines)
+def _lines(*said: Mapping[str, Any]) -> bytes:
+    return b"".join([json.dumps(one).encode() + b"\n" for one in said])

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
-from penstock.llm.relevance import LIMIT, relevant
-from penstock.llm.summaries import KEEP, describe, summarise, whole
+from penstock.llm.summaries import KEEP, body_of, describe, summarise, whole
 from penstock.llm.token_estimate import estimate
 from penstock.runs.run import Run
+from penstock.words.errors import Refused
 from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.words.recorded import Recorded
+
+#: Facts that a model is told of; those of older and newer daemons are not among them.
+TOLD_TYPES = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
+
+# Facts read at once.
+_PAGE = 500
+
+#: Events that a prompt is made from, unless the caller wants others: a chain of modules has long
+#: forgotten what lies further back.
+MOST_RELATED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ def build_layers(
     events: Sequence[Recorded],
     current: Recorded | None = None,
     *,
-    limit: int = LIMIT,
+    limit: int = MOST_RELATED,
     keep: int = KEEP,
 ) -> Layers:
     """The layers for a question about `current`; valid with no history at all.
@@ -99,13 +110,6 @@ def _before(message: Message, text: str) -> Message:
     return replace(message, content=f"{text}\n\n{message.content}")
 
 
-#: Facts that a model is told of; those of older and newer daemons are not among them.
-TOLD_TYPES = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
-
-# Facts read at once.
-_PAGE = 500
-
-
 async def read_layers(run: Run, *, at: str | None = None) -> Layers:
     """The layers for a question about the run's newest fact of the type `at`, or about no fact.
 
@@ -125,3 +129,49 @@ def layers_at(facts: Iterable[Recorded], at: str | None) -> Layers:
     told = [fact for fact in facts if fact.type in TOLD_TYPES]
     current = next((fact for fact in reversed(told) if fact.type == at), None)
     return build_layers(PromptCache(), told, current)
+
+
+def relevant(
+    events: Sequence[Recorded], current: Recorded, *, limit: int = MOST_RELATED
+) -> tuple[Recorded, ...]:
+    """The newest `limit` events that fit `current`, by sequence.
+
+    An event fits if it is of the same run and module, and of the same code version or among the
+    causes of `current`. A cause that is missing ends the chain there. Refused for a negative limit.
+    """
+    if limit < 0:
+        raise Refused("limit", "must not be negative")
+    chain = _causes(events, current)
+    module = module_of(current)
+    fitting = [
+        event
+        for event in events
+        if event.run_id == current.run_id
+        and event.event_id != current.event_id
+        and (event.code_version == current.code_version or event.event_id in chain)
+        and module_of(event) == module
+    ]
+    fitting.sort(key=lambda event: event.sequence)
+    return tuple(fitting[-limit:]) if limit else ()
+
+
+def module_of(event: Recorded) -> str:
+    """The module an event is about; "" for none."""
+    # Most events have none, and searching is far cheaper than parsing.
+    if b'"module"' not in event.body:
+        return ""
+    module = body_of(event).get("module")
+    return module if isinstance(module, str) else ""
+
+
+def _causes(events: Sequence[Recorded], current: Recorded) -> frozenset[UUID]:
+    """Ids of what led to `current`, as far back as the events at hand tell; a cycle ends."""
+    by_id = {
+        event.event_id: event for event in events if event.run_id == current.run_id
+    }
+    found: set[UUID] = set()
+    cause = current.causation_id
+    while cause is not None and cause not in found and cause in by_id:
+        found.add(cause)
+        cause = by_id[cause].causation_id
+    return frozenset(found)

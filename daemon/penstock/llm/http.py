@@ -7,17 +7,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import trio
 
 from penstock.http_clients import LONGEST_DRAIN, each_piece, read_bounded
-from penstock.llm.chat import RequestRefused, StreamBroken
+from penstock.llm.chat import OnText, Reply, RequestRefused, StreamBroken
 from penstock.words.errors import ModelUnreachable
 
 #: A line of a stream holds one token or one closing record; a longer one is not our protocol.
 LONGEST_LINE = 1024 * 1024
+
+#: Bytes read of a body that is not streamed: an error, or the list of models.
+LARGEST_BODY = 1024 * 1024
+
+#: Characters of a server's own words that we repeat.
+LONGEST_QUOTE = 300
 
 
 class LineSplitter:
@@ -52,12 +58,6 @@ def decode(line: bytes | bytearray) -> str:
         return line.rstrip(b"\r").decode("utf-8")
     except UnicodeDecodeError:
         raise StreamBroken("the model server sent bytes that are not UTF-8") from None
-
-
-#: Bytes read of a body that is not streamed: an error, or the list of models.
-LARGEST_BODY = 1024 * 1024
-#: Characters of a server's own words that we repeat.
-LONGEST_QUOTE = 300
 
 
 @asynccontextmanager
@@ -208,3 +208,63 @@ def _reason(text: str) -> str:
     if isinstance(error, dict):
         return str(error.get("message", error))
     return str(error)
+
+
+class AnswerFold(Protocol):
+    """What the lines of one stream add up to."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be read."""
+        ...
+
+    @property
+    def reply(self) -> Reply | None:
+        """The whole answer; None before its end marker."""
+        ...
+
+    def take(self, line: str) -> str:
+        """Fold one line; the text it adds."""
+        ...
+
+
+class Api:
+    """An address, and the key that goes with every request. Errors are those of `Engine.chat`."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, api_key: str | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._client = client
+        self._headers = bearer(api_key)
+
+    async def ask(
+        self, path: str, body: Mapping[str, Any], answer: AnswerFold, on_text: OnText
+    ) -> Reply:
+        """Fold the stream into `answer`, handing over its text piece by piece."""
+
+        async def take(line: str) -> bool:
+            if text := answer.take(line):
+                await on_text(text)
+            return answer.ended
+
+        url = f"{self.url}{path}"
+        async with open_response(
+            self._client, "POST", url, body=body, headers=self._headers
+        ) as response:
+            await each_line(response, take)
+        if answer.reply is None:
+            raise StreamBroken(
+                f"the answer of {body['model']} ended without its end marker"
+            )
+        return answer.reply
+
+    async def names(self, path: str, field: str, key: str) -> frozenset[str]:
+        """The `key` of every object in the list under `field`."""
+        url = f"{self.url}{path}"
+        async with open_response(
+            self._client, "GET", url, headers=self._headers
+        ) as response:
+            found = (await read_object(response)).get(field)
+        listed = found if isinstance(found, list) else []
+        return frozenset(str(m.get(key, "")) for m in listed if isinstance(m, dict))

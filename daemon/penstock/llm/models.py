@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import trio
 
 from penstock.http_clients import world_client
-from penstock.llm.api import Api
 from penstock.llm.chain import Chain, ModelClient
 from penstock.llm.chat import Engine
+from penstock.llm.durable import DurableModels
+from penstock.llm.http import Api
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.llm.run_models import RunModels
+from penstock.runs.run import Run
 from penstock.words.config import Model, Models
 from penstock.words.errors import ModelFailed, StartRefused
+
+#: Where Ollama listens unless told otherwise.
+OLLAMA_URL = "http://127.0.0.1:11434"
+
+#: Tokens of models we name in our own examples; others are told by `models.windows`.
+KNOWN_WINDOWS: Mapping[str, int] = {"mistral:7b": 8192, "qwen3:8b": 32_768}
+
+#: Tokens of a model nobody told us about: nearly every model in use has more.
+ASSUMED_WINDOW = 8192
+
+#: Seconds a probe's result is told to further askers: a flood of them must not reach the server.
+PROBE_LASTS = 2.0
+
+#: Connections beside those of requests: probes must find room while all requests are under way.
+_SPARE_CONNECTIONS = 4
 
 
 def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -40,21 +59,6 @@ def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any
         }
         for model_client in chain.statistics()
     ]
-
-
-#: Where Ollama listens unless told otherwise.
-OLLAMA_URL = "http://127.0.0.1:11434"
-
-#: Tokens of models we name in our own examples; others are told by `models.windows`.
-KNOWN_WINDOWS: Mapping[str, int] = {"mistral:7b": 8192, "qwen3:8b": 32_768}
-#: Tokens of a model nobody told us about: nearly every model in use has more.
-ASSUMED_WINDOW = 8192
-
-#: Seconds a probe's result is told to further askers: a flood of them must not reach the server.
-PROBE_LASTS = 2.0
-
-#: Connections beside those of requests: probes must find room while all requests are under way.
-_SPARE_CONNECTIONS = 4
 
 
 @asynccontextmanager
@@ -244,3 +248,36 @@ def _key(name: str | None, environ: Mapping[str, str]) -> str | None:
             f"the environment variable {name} holds what no key can contain"
         )
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonModels:
+    """What every run of a daemon shares of its models."""
+
+    chain: Chain
+    runs: DurableModels
+    health: ModelHealth
+
+    def for_run(self, run: Run) -> RunModels:
+        """How one run asks models."""
+        return self.runs.for_run(run)
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """The models as surfaces list them, small to large."""
+        return list_models(self.chain, await self.health.problems())
+
+    async def probe(self) -> tuple[str | None, Mapping[str, str]]:
+        """What is wrong with the models, if anything is, and how each one stands."""
+        problems = await self.health.problems()
+        stand = {
+            name: "does not answer"
+            if problems.get(model_client.engine.url)
+            else "answers"
+            for name, model_client in self.chain.model_clients.items()
+        }
+        return "; ".join(filter(None, problems.values())) or None, stand
+
+
+def make_daemon_models(chain: Chain) -> DaemonModels:
+    """The chain with what is kept beside it."""
+    return DaemonModels(chain, DurableModels(chain), ModelHealth(chain))

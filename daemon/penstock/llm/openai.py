@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.llm.api import Api
 from penstock.llm.chat import (
     ChatRequest,
     OnText,
@@ -17,7 +16,7 @@ from penstock.llm.chat import (
     Usage,
     valid_text,
 )
-from penstock.llm.http import count, parse_object, quote
+from penstock.llm.http import Api, count, parse_object, quote
 
 _END = "[DONE]"
 

@@ -1,1 +1,1 @@
-"""What happened: the recorder writes it, the bus streams it, projections fold it."""
+"""What happened: the recorder writes it, the bus streams it to fast and slow, projections fold it."""

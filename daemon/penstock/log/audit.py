@@ -27,8 +27,8 @@ from penstock.log.sqlite.rows import (
     select_events,
     unchecked,
 )
+from penstock.log.sqlite.run_head import load_head
 from penstock.log.sqlite.schema import check_tables, tables_of
-from penstock.log.sqlite.transaction import load_head
 from penstock.log.sqlite.window import PIECE, Window, find_windows, kept_size
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound

@@ -29,8 +29,8 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
+from penstock.log.sqlite.run_head import load_head
 from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
-from penstock.log.sqlite.transaction import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 from penstock.words.lifecycle import STATES
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from penstock.words.inherited import passed_on
+from penstock.words.surroundings import passed_on
 
 #: What stands where a value stood; the key alone is looked for first.
 MARK_KEY = "left_out_of_export"

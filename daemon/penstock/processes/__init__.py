@@ -1,1 +1,1 @@
-"""Contained process trees and their proven end; knows no run and no log."""
+"""Contained process trees and their proven end (TERM, then KILL); knows no run and no log."""

@@ -33,7 +33,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.exits import Exit
+from penstock.words.exit_codes import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]

@@ -1,1 +1,1 @@
-"""What is happening: admission, the table of open runs, executions, receipts, boot repair."""
+"""What is happening: admission, queue and slots, executions, receipts, repair at the start."""

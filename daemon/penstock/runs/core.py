@@ -29,7 +29,8 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
-from penstock.runs.gauges import Gauges
+from penstock.runs.folders import FolderLocks
+from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
@@ -39,7 +40,6 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
-from penstock.runs.statistics import QueueStatistics, take_statistics
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
@@ -201,8 +201,23 @@ def _make_core(
     now = environment.now
     table, recorder = _make_log(config, store, kinds, life, environment, bounds)
     reader = Reader(store, table.views, table.terms)
-    retention = _make_retention(config, store, recorder, table.bus, environment)
+    retention = _make_retention(
+        config, store, recorder, table.bus, environment, reader.is_open
+    )
     queue = QueueControl(table, recorder, config.groups, now)
+    submitter = Submitter(
+        config,
+        kinds,
+        recorder,
+        reader,
+        _make_admission(config, table, stop),
+        stop,
+        now=now,
+        new_run_id=environment.new_run_id,
+        obstacle=retention.obstacle,
+        drained=queue.drained,
+        has_models=environment.models is not None,
+    )
     return Core(
         config=config,
         kinds=kinds,
@@ -216,19 +231,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
-        submitter=Submitter(
-            config,
-            kinds,
-            recorder,
-            reader,
-            _make_admission(config, table, stop),
-            stop,
-            now=now,
-            new_run_id=environment.new_run_id,
-            obstacle=retention.obstacle,
-            drained=queue.drained,
-            has_models=environment.models is not None,
-        ),
+        submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         live_outputs=LiveOutputs(config.live_bytes),
     )
@@ -249,6 +252,7 @@ def _make_retention(
     recorder: Recorder,
     bus: Bus,
     environment: Environment,
+    is_open: Callable[[str], bool],
 ) -> Retention:
     return Retention(
         config,
@@ -260,6 +264,8 @@ def _make_retention(
         environment.free_bytes,
         environment.remove_folder,
         environment.workspace_of,
+        is_open,
+        FolderLocks(),
     )
 
 
@@ -406,6 +412,7 @@ def _make_tools(core: Core) -> Tools:
         now=environment.now,
         workspace_of=environment.workspace_of,
         make_folder=environment.make_folder,
+        folders=core.retention.folders,
         executor=environment.executor,
         view_of=core.reader.open_view,
         reads=PatientReads(core.reader, core.config.store_patience),

@@ -1,4 +1,4 @@
-"""One execution of a run: its scope, its one conclusion, and its slot while it waits."""
+"""One execution of a run: its scope and its one conclusion."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from typing import Any
 
 import trio
 
-from penstock.concurrency.deferred import DeferredFailure
-from penstock.log.recorder import Recorder
 from penstock.log.writes import (
     Complete,
     Fence,
-    Park,
     Release,
     RunRow,
-    Unpark,
     new_event,
 )
 from penstock.processes.process import Proof
@@ -28,7 +24,6 @@ from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_end
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
-from penstock.words.wait_reason import Waiting
 
 log = logging.getLogger("penstock.run")
 
@@ -222,111 +217,3 @@ def describe(error: BaseException) -> str:
     # The text may hold lone surrogates (file names); the log must not.
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + " …"
-
-
-def _set_event() -> trio.Event:
-    event = trio.Event()
-    event.set()
-    return event
-
-
-@dataclass(eq=False, slots=True)
-class Parking:
-    """The slot of one execution. The task that waits and its scope stay; only the slot goes."""
-
-    execution: Execution
-    recorder: Recorder
-    now: Callable[[], datetime]
-    #: Its tasks give and take the slot, so that no cancel of a single task of the pipeline tears
-    #: that apart. It lives inside the scope of the execution.
-    slot_nursery: trio.Nursery
-    parked: bool = False
-    # Tasks of the pipeline that wait now; the slot goes and comes one step at a time.
-    _waiting: int = 0
-    _turn: trio.Lock = field(default_factory=trio.Lock)
-    # Set when the slot was brought back for the one who left last.
-    _back: trio.Event = field(default_factory=_set_event)
-
-    @asynccontextmanager
-    async def open_parked(self, waiting: Waiting) -> AsyncIterator[None]:
-        """Be without the slot inside the block; have it again after leaving it normally.
-
-        While another task of the run still waits in such a block, the run stays without its slot,
-        and the one that leaves goes on: a run that kept a slot while it waits for its own child
-        could keep it from that child for ever. A cancelled run does not take the slot again. When
-        only this task is cancelled it leaves at once, since the run may be failing; the slot is
-        fetched behind its back, and what computes next waits for it.
-        """
-        failed = DeferredFailure()
-        self._waiting += 1
-        try:
-            with failed:
-                await self._park_surely(waiting)
-                yield
-        finally:
-            self._waiting -= 1
-            self._back = back = trio.Event()
-            self.slot_nursery.start_soon(self._bring_back, back)
-        await back.wait()
-        failed.reraise()
-
-    async def wait_slot(self) -> None:
-        """Return when the slot is here, unless a task of the run gave it up to wait."""
-        await self._back.wait()
-
-    async def _park_surely(self, waiting: Waiting) -> None:
-        """Give the slot back though this task is cancelled meanwhile: half given, it would be lost.
-
-        The wait needs no limit: it is for a commit, and whatever ends the run ends it.
-        """
-        done = trio.Event()
-        failed = DeferredFailure()
-
-        async def park() -> None:
-            try:
-                with failed:
-                    await self._park(waiting)
-            finally:
-                done.set()
-
-        self.slot_nursery.start_soon(park)
-        with trio.CancelScope(shield=True):
-            await done.wait()
-        failed.reraise()
-
-    async def _bring_back(self, back: trio.Event) -> None:
-        try:
-            await self._unpark()
-        finally:
-            back.set()
-
-    async def _park(self, waiting: Waiting) -> None:
-        async with self._turn:
-            if self.parked and not self.execution.unparked.is_set():
-                return
-            self.execution.stop_clock()
-            self.execution.unparked = trio.Event()
-            await self.recorder.record(Park(self.execution.fence, waiting, self.now()))
-            self.parked = True
-
-    async def _unpark(self) -> None:
-        async with self._turn:
-            if not self.parked or self._waiting:
-                return
-            await self.recorder.record(Unpark(self.execution.fence))
-            await self.execution.unparked.wait()
-            self.parked = False
-            self.execution.run_clock()
-
-
-@asynccontextmanager
-async def open_parking(
-    execution: Execution, recorder: Recorder, now: Callable[[], datetime]
-) -> AsyncIterator[Parking]:
-    """The slot of an execution while its pipeline runs; a failure of the block leaves it as it was."""
-    failed = DeferredFailure()
-    async with trio.open_nursery() as slot_nursery:
-        with failed:
-            yield Parking(execution, recorder, now, slot_nursery)
-        slot_nursery.cancel_scope.cancel(reason="the pipeline has ended")
-    failed.reraise()

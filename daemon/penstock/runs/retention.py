@@ -1,4 +1,10 @@
-"""Retention: forgetting ended runs by age, number and size, and watching the free disk."""
+"""Retention: forgetting ended runs by age, number and size, and watching the free disk.
+
+A clock that is 400 days ahead for a minute must not make everything old. So two things bound the
+time that ages are counted from: it is never later than the newest fact there was at the start plus
+the time since, which a clock that only counts seconds tells; and there is none while the time of day
+and that clock disagree.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +20,86 @@ from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import Prune, Pruned
-from penstock.runs.ages import AgeClock, Moment, begin_ages
+from penstock.runs.folders import FolderLocks
 from penstock.words.config import MIB, Config
 from penstock.words.errors import LogDamaged
+
+#: Seconds by which the two clocks may part between two looks; a slewed clock stays far below.
+TOLERANCE_SECONDS = 30.0
+#: Seconds after which a step of the time of day counts as its being put right.
+SETTLE_SECONDS = 3600.0
 
 log = logging.getLogger("penstock.retention")
 
 #: Seconds between two rounds: what is kept is bounded by age in days and by number in thousands.
 ROUND_SECONDS = 60.0
+
 #: Seconds between two looks at the free disk; a run writes no faster than the disk takes it.
 DISK_SECONDS = 5.0
+
 #: Runs forgotten in one commit, so that none is long.
 COMMIT_RUNS = 100
+
 #: Damaged runs that one life passes over: more of them are a log to put back.
 MOST_DAMAGED = 100
+
 #: Sentences about folders and damage that one life tells; more would fill its log.
 MOST_TOLD = 1000
+
 #: Facts at the end of a log that may be damaged until its age is unknown.
 DAMAGED_FACTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One look at both clocks: the time of day, and seconds that never go back."""
+
+    wall: datetime
+    steady: float
+
+    def parted(self, other: Moment) -> float:
+        """Seconds by which the time of day went another way than the seconds since `other`."""
+        went = (self.wall - other.wall).total_seconds()
+        return abs(went - (self.steady - other.steady))
+
+
+@dataclass(frozen=True, slots=True)
+class AgeClock:
+    """What ages are counted from. `newest` is the time of the newest fact at the start."""
+
+    newest: datetime
+    start: Moment
+    #: The last look at which the clocks agreed.
+    agreed: Moment
+    #: The first look at the step that is not believed yet.
+    step: Moment | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the clocks disagree now: then nothing has an age."""
+        return self.step is not None
+
+    def look(self, now: Moment) -> AgeClock:
+        """The clock after one more look."""
+        if now.parted(self.agreed) <= TOLERANCE_SECONDS:
+            return replace(self, agreed=now, step=None)
+        if self.step is None or now.parted(self.step) > TOLERANCE_SECONDS:
+            return replace(self, step=now)
+        if now.steady - self.step.steady >= SETTLE_SECONDS:
+            return replace(self, agreed=now, step=None)
+        return self
+
+    def reference(self) -> datetime | None:
+        """The time that ages are counted from at the last look; None while the clocks disagree."""
+        if self.in_doubt:
+            return None
+        passed = timedelta(seconds=self.agreed.steady - self.start.steady)
+        return min(self.agreed.wall, self.newest + passed)
+
+
+def begin_ages(newest: datetime | None, now: Moment) -> AgeClock:
+    """The clock of a life that begins now; without any fact, its beginning is the newest."""
+    return AgeClock(now.wall if newest is None else newest, now, now)
 
 
 @dataclass(eq=False, slots=True)
@@ -63,9 +131,14 @@ class Pruning:
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
     tell: Callable[[str], None] = log.warning
+    #: Whether there is a run of this id again.
+    is_taken: Callable[[str], bool] = lambda _run_id: False
+    folders: FolderLocks = field(default_factory=FolderLocks)
     _told: set[str] = field(default_factory=set)
     #: Runs that cannot be forgotten, since the log is damaged under them.
     _damaged: set[str] = field(default_factory=set)
+    #: What else cannot be forgotten, in words.
+    _damaged_beside: set[str] = field(default_factory=set)
 
     async def round(
         self, reference: datetime, *, older_than: float | None, keep: int | None
@@ -91,7 +164,8 @@ class Pruning:
             done.damaged = list(pruned.damaged)
             done.more = pruned.more
         if removed:
-            await self.commit(self._next_write(reference, older_than, keep, 0, removed))
+            write = self._next_write(reference, older_than, keep, 0, removed)
+            await self._commit_past_damage(write)
         done.left = sorted(run_id for run_id, gone in tried.items() if not gone)
         self._tell_of(done)
         return done
@@ -103,8 +177,18 @@ class Pruning:
         """
         while True:
             try:
-                return await self.commit(replace(write, skip=frozenset(self._damaged)))
+                return await self.commit(
+                    replace(
+                        write,
+                        skip=frozenset(self._damaged),
+                        skip_beside=frozenset(self._damaged_beside),
+                    )
+                )
             except LogDamaged as error:
+                beside = error.facts.get("beside")
+                if isinstance(beside, str) and beside not in self._damaged_beside:
+                    self._damaged_beside.add(beside)
+                    continue
                 run_id = error.facts.get("run_id")
                 if not isinstance(run_id, str) or run_id in self._damaged:
                     raise
@@ -113,10 +197,12 @@ class Pruning:
                 self._damaged.add(run_id)
 
     async def _remove(self, run_id: str) -> bool:
-        """Whether the run's folder is gone."""
+        """Whether the run's folder is gone, or is that of another run by now."""
         folder = self.workspace_of(run_id)
         try:
-            await self.remove_folder(folder)
+            async with self.folders.alone(run_id):
+                if not self.is_taken(run_id):
+                    await self.remove_folder(folder)
         # Whatever keeps one folder must keep neither the round from going on nor the daemon.
         except Exception as error:  # noqa: BLE001
             self._tell_once(f"the folder {folder} of a forgotten run is left: {error}")
@@ -128,6 +214,10 @@ class Pruning:
             self._tell_once(
                 f"{run_id} is not forgotten: the log is damaged under it, and"
                 " `penstock audit` says where"
+            )
+        for beside in sorted(self._damaged_beside):
+            self._tell_once(
+                f"{beside} are kept: the log is damaged under them, and `penstock audit` says where"
             )
         if done.forgotten:
             rest_told = ", and more are to follow" if done.more else ""
@@ -174,6 +264,9 @@ class Retention:
     free_bytes: Callable[[], Awaitable[int]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
+    #: Whether a run of this id is open.
+    is_open: Callable[[str], bool]
+    folders: FolderLocks
     free: int | None = None
     _ages: AgeClock = field(init=False)
     _pruning: Pruning = field(init=False)
@@ -181,7 +274,12 @@ class Retention:
     def __post_init__(self) -> None:
         self._ages = begin_ages(None, self._moment())
         self._pruning = Pruning(
-            self.config, self.recorder.record, self.remove_folder, self.workspace_of
+            self.config,
+            self.recorder.record,
+            self.remove_folder,
+            self.workspace_of,
+            is_taken=self.is_open,
+            folders=self.folders,
         )
 
     async def begin(self) -> None:

@@ -14,10 +14,9 @@ from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -29,15 +28,17 @@ from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Answer, Append, new_event
+from penstock.log.writes import Append, new_event
 from penstock.processes.feeding import sends
 from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
-from penstock.runs.execution import Execution, Parking, describe
+from penstock.runs.execution import Execution, describe
+from penstock.runs.folders import FolderLocks
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutput
+from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
     Executor,
@@ -45,20 +46,20 @@ from penstock.runs.program import (
     RunPrograms,
     output_pace,
 )
+from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.running_program import RunningProcess, open_process
-from penstock.words.api import SubmitRequest
+from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
-    AlreadyAnswered,
-    AskExpired,
     ChildNotCompleted,
     NotAvailable,
     Refused,
+    TooLarge,
 )
 from penstock.words.events import (
+    LARGEST_EVENT_BYTES,
     AnyEvent,
-    AskRaised,
     Log,
     Milestone,
     Progress,
@@ -68,8 +69,9 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
-from penstock.words.values import check_json, new_event_id
+from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
 
 # What a run's log says that came from an export, or retries one that did.
@@ -77,6 +79,10 @@ _WITHOUT_ENVIRONMENT = (
     "the environment that this run was submitted with is not here, since the log it came from was"
     " imported; its programs get a few variables of the daemon's own\n"
 )
+
+
+#: Facts that one `emit_many` takes: their commit takes some ten milliseconds, for which all wait.
+MOST_AT_ONCE = 1000
 
 
 class ModelAccess(Protocol):
@@ -101,6 +107,7 @@ class Tools:
     #: Where a run's own files go, by its id.
     workspace_of: Callable[[str], Path]
     make_folder: Callable[[Path], Awaitable[None]]
+    folders: FolderLocks
     executor: Executor
     #: The view of an open run.
     view_of: Callable[[str], RunView]
@@ -209,7 +216,8 @@ class Run:
         """The run's own folder: made on first use, removed after the run's end."""
         folder = self._tools.workspace_of(self.run_id)
         self._execution.made_folder = True
-        await self._tools.make_folder(folder)
+        async with self._tools.folders.alone(self.run_id):
+            await self._tools.make_folder(folder)
         return folder
 
     # -- facts
@@ -240,6 +248,28 @@ class Run:
             Append((made,), self._execution.fence)
         )
         return outcome.recorded[0] if outcome.recorded else None
+
+    async def emit_many(self, events: Sequence[AnyEvent]) -> Sequence[Recorded]:
+        """Record facts about this run in one go, in order, and wait until all are durable.
+
+        All of them are recorded or none; nothing of anybody else stands between them. At most
+        MOST_AT_ONCE, or Refused, and together no larger than one fact may be, or TooLarge: a commit
+        must stay short. None are returned where `emit` would return None.
+        """
+        if not events:
+            await trio.lowlevel.checkpoint()
+            return ()
+        if len(events) > MOST_AT_ONCE:
+            why = f"{len(events)} facts at once; the limit is {MOST_AT_ONCE}"
+            raise Refused("events", why, limit=MOST_AT_ONCE)
+        now = self._tools.now()
+        made = tuple([new_event(self.run_id, event, now=now) for event in events])
+        size = sum([len(one.body) for one in made])
+        if size > LARGEST_EVENT_BYTES:
+            why = f"{size} bytes; the limit is {LARGEST_EVENT_BYTES}"
+            raise TooLarge("events", why, limit=LARGEST_EVENT_BYTES)
+        fence = self._execution.fence
+        return (await self._tools.recorder.record(Append(made, fence))).recorded
 
     async def progress(self, step: str, fraction: float | None = None) -> None:
         """Say what is being done, and how much of it is (0 to 1)."""
@@ -360,6 +390,7 @@ class Run:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        clean: bool = False,
         check: bool = True,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """A contained process to talk with: `async with run.process(argv) as p`.
@@ -369,7 +400,7 @@ class Run:
         is a stream to receive from; while nobody does, the process waits. Standard error is the run's
         log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
         in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
-        Outside the block the whole process tree is gone.
+        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`.
         """
 
         async def execute(process: RunningProcess) -> Executed:
@@ -378,6 +409,7 @@ class Run:
                 argv,
                 cwd=cwd,
                 env=env,
+                clean=clean,
                 feed=process.stdin.feed,
                 check=False,
                 on_stdout=process.stdout.take,
@@ -405,21 +437,20 @@ class Run:
 
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
+        pieces = OutputPieces(
+            output_pace(self.config),
+            self.config.output_head_bytes,
+            self._tools.held_back,
+        )
         return RunPrograms(
             self.run_id,
             self._tools.executor,
             None if environ is None else unpack_environ(environ),
             None if around is None else around.umask,
-            RunOutput(self._output_pieces(), self._emit_pieces),
+            RunOutput(pieces, self._emit_pieces),
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
-        )
-
-    def _output_pieces(self) -> OutputPieces:
-        config = self.config
-        return OutputPieces(
-            output_pace(config), config.output_head_bytes, self._tools.held_back
         )
 
     async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
@@ -468,63 +499,25 @@ class Run:
         the run's inputs: question and answer are facts, and nobody is waited for.
         """
         self._use_name("ask", name)
-        if name not in self.view.asks:
-            await self._raise_ask(name, question, choices, default, expires)
+        questions = self._questions
+        if not questions.was_put(name):
+            await questions.put(name, question, choices, default, expires)
         if given is not None:
-            await self._answer(name, given, "request")
-        answer: str | None = self.view.asks[name].answer
-        if answer is not None:
+            await questions.answer(name, given, "request")
+        if (answer := questions.answer_to(name)) is not None:
             return answer
         if self._tools.parked() >= self.config.max_parked_asks:
-            return await self._wait_answered(name)
+            return await questions.wait_answered(name)
         async with self._parking.open_parked(Waiting("ask", name)):
-            answer = await self._wait_answered(name)
+            answer = await questions.wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
 
-    async def _raise_ask(
-        self,
-        name: str,
-        question: str,
-        choices: Sequence[str],
-        default: str | None,
-        expires: float | None,
-    ) -> None:
-        until = None if expires is None else self.now() + timedelta(seconds=expires)
-        await self.emit(
-            AskRaised(
-                name=name,
-                question=question,
-                choices=tuple(choices),
-                default=default,
-                expires_at=until,
-            )
+    @property
+    def _questions(self) -> Questions:
+        tools = self._tools
+        return Questions(
+            self.run_id, tools.recorder, tools.bus, tools.now, tools.view_of, self.emit
         )
-
-    async def _wait_answered(self, name: str) -> str:
-        ask = self.view.asks[name]
-        with trio.CancelScope() as scope:
-            if ask.expires_at is not None:
-                left = (ask.expires_at - self.now()).total_seconds()
-                scope.deadline = trio.current_time() + max(left, 0.0)
-            return await self._answer_to(name)
-        if ask.default is None:
-            raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
-        await self._answer(name, ask.default, "default")
-        return await self._answer_to(name)
-
-    async def _answer(self, name: str, text: str, by: str) -> None:
-        answer = Answer(self.run_id, name, text, by, self.now(), new_event_id())
-        # An answer that came in the same moment wins: ours is refused, and theirs is read.
-        with suppress(AlreadyAnswered):
-            await self._tools.recorder.record(answer)
-
-    async def _answer_to(self, name: str) -> str:
-        """Wait on the log: the view is folded in the step in which the answer is published."""
-        while True:
-            answer: str | None = self.view.asks[name].answer
-            if answer is not None:
-                return answer
-            await self._tools.bus.wait_published(self.run_id)
 
     async def spawn_run(
         self,
@@ -544,8 +537,8 @@ class Run:
         with the child's state, unless it completed or `check` is off.
         """
         self._use_name("child", name)
-        child_id = f"{self.run_id}.{name}"
-        request = SubmitRequest(
+        child_id = check_run_id(f"{self.run_id}.{name}")
+        request = ChildRequest(
             kind=kind,
             inputs=dict(inputs),
             run_id=child_id,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from penstock.words.error_codes import row_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import row_of
 
 #: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.
 CODE_ENDED, CODE_STOPPING, CODE_LATER = 1000, 1001, 1013

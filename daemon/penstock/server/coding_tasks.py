@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.runs.core import Core
 from penstock.server.replies import task_reply
@@ -14,9 +16,12 @@ from penstock.words.surroundings import Surroundings
 TASK_KIND = "coding"
 
 
-def submit_request(request: TaskRequest) -> SubmitRequest:
-    """The run that a task asks for."""
-    inputs = {"prompt": request.prompt, "answers": list(request.answers)}
+def submit_request(
+    request: TaskRequest, more: Mapping[str, Any] | None = None
+) -> SubmitRequest:
+    """The run that a task asks for; `more` are further inputs of its kind."""
+    told = {"prompt": request.prompt, "answers": list(request.answers)}
+    inputs = {**told, **(more or {})}
     return SubmitRequest(kind=TASK_KIND, inputs=inputs, priority=request.priority)
 
 
@@ -31,6 +36,7 @@ class CodingTasks:
         request: TaskRequest,
         base: str,
         *,
+        more: Mapping[str, Any] | None = None,
         surroundings: Surroundings | None = None,
         wait: bool = False,
     ) -> TaskReply:
@@ -38,7 +44,7 @@ class CodingTasks:
         if TASK_KIND not in self.core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
         submitted = await self.core.submitter.submit(
-            submit_request(request), surroundings=surroundings, wait=wait
+            submit_request(request, more), surroundings=surroundings, wait=wait
         )
         return task_reply(submitted.reply(), base)
 

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from penstock.words.api import Problem, problem_of
+from penstock.words.error_codes import headers_of
 from penstock.words.errors import PenstockError
-from penstock.words.problems import headers_of
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -44,10 +44,13 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def all_headers(self) -> dict[str, str]:
-        """The headers, those that belong to the body included."""
-        return {
+        """The headers, those that belong to the body included; 204 and 304 have none."""
+        body = {
             "Content-Type": self.content_type,
             "Content-Length": str(len(self.body)),
+        }
+        return {
+            **({} if self.status in (204, 304) else body),
             # What a run says is for whoever asked, and not for a page or a proxy to keep.
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,12 @@ import trio
 from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
+from penstock.log.put_back import one_broken_store, watching
 from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
-from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log.sqlite.store import READERS, SqliteStore, open_sqlite
 from penstock.log.sqlite.window import WindowLimits
-from penstock.log.watching import one_broken_store, watching
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
 from penstock.runs.stop import Stop
@@ -52,7 +52,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
-    from penstock.llm.daemon import DaemonModels
+    from penstock.llm.models import DaemonModels
     from penstock.server.health import HealthOf
     from penstock.server.routes import Handler
 
@@ -67,6 +67,18 @@ class Daemon:
     shutdown: Shutdown
     base: str
     paths: Paths
+
+
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Where a log lies: its database, the lock beside it, and the mark of how far it came.
+
+    Without a mark nothing notices a log that was put back.
+    """
+
+    database: Path
+    lock: Path
+    mark: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +110,7 @@ async def serve(
     start = Start()
     flush = partial(log_writer.flush_within, LAST_WORDS_SECONDS)
     last_resort = LastResort(config.shutdown_last_resort, flush)
-
-    def on_signal(name: str) -> None:
-        if stop.reason is not None:
-            log.info("%s: stopping already", name)
-            return
-        stop.ask(name)
-        log.info("stopping: %s", name)
-        reporter.stopping(name)
-        last_resort.arm()
-        start.give_up(name)
-
+    on_signal = partial(_begin_stop, stop, start, reporter, last_resort)
     with one_broken_store(), heed_signals(on_signal):
         last_resort.start()
         async with open_watchdog(
@@ -116,27 +118,30 @@ async def serve(
             manager_seconds=supervision.watchdog_seconds,
             on_beat=reporter.beat,
         ) as watchdog:
+            vitals = _vitals_of(watchdog, log_writer)
+            daemon = open_daemon(
+                config, environ, supervision.sockets, vitals, stop, reporter.starting
+            )
             try:
-                vitals = _vitals_of(watchdog, log_writer)
-                with start.scope:
-                    async with open_daemon(
-                        config,
-                        environ,
-                        supervision.sockets,
-                        vitals,
-                        stop,
-                        reporter.starting,
-                    ) as daemon:
-                        start.over = True
-                        await _serve_until(stop, daemon.core, reporter)
-            except (PenstockError, ExceptionGroup) as error:
-                if stop.reason is None or start.over:
-                    raise
-                log.warning("the start was given up: %s", error)
+                await _live(daemon, start, stop, reporter)
             finally:
                 # Whatever the end is, it has its bound.
                 last_resort.arm()
     log.info("stopped")
+
+
+def _begin_stop(
+    stop: Stop, start: Start, reporter: Reporter, last_resort: LastResort, name: str
+) -> None:
+    """What the first signal of this name does; those after it find that all is under way."""
+    if stop.reason is not None:
+        log.info("%s: stopping already", name)
+        return
+    stop.ask(name)
+    log.info("stopping: %s", name)
+    reporter.stopping(name)
+    last_resort.arm()
+    start.give_up(name)
 
 
 def _vitals_of(watchdog: Watchdog, log_writer: LogWriter) -> Vitals:
@@ -146,6 +151,24 @@ def _vitals_of(watchdog: Watchdog, log_writer: LogWriter) -> Vitals:
         return "; ".join(told) or None
 
     return Vitals(complain, watchdog.statistics, lambda: log_writer.lost)
+
+
+async def _live(
+    opening: AbstractAsyncContextManager[Daemon],
+    start: Start,
+    stop: Stop,
+    reporter: Reporter,
+) -> None:
+    """A life from its start to its end. A start in whose midst a stop is asked is given up."""
+    try:
+        with start.scope:
+            async with opening as daemon:
+                start.over = True
+                await _serve_until(stop, daemon.core, reporter)
+    except (PenstockError, ExceptionGroup) as error:
+        if stop.reason is None or start.over:
+            raise
+        log.warning("the start was given up: %s", error)
 
 
 async def _serve_until(stop: Stop, core: Core, reporter: Reporter) -> None:
@@ -194,20 +217,12 @@ async def open_daemon(
         ):
             base = base_url(*tcp_addresses(listeners)[0])
             tell_address(paths.lock, unix_paths(listeners)[0], base)
+            files = LogFiles(paths.database, paths.lock, paths.mark)
+            stored = open_stored_core(
+                config, environ, paths, files, base, models, token, stop=stop, tell=tell
+            )
             async with (
-                open_stored_core(
-                    config,
-                    environ,
-                    paths,
-                    paths.database,
-                    base,
-                    models,
-                    token,
-                    lock=paths.lock,
-                    mark=paths.mark,
-                    stop=stop,
-                    tell=tell,
-                ) as core,
+                stored as core,
                 open_servers(
                     core,
                     listeners,
@@ -226,43 +241,30 @@ async def open_stored_core(
     config: Config,
     environ: Mapping[str, str],
     paths: Paths,
-    database: Path,
+    files: LogFiles,
     url: str,
     models: DaemonModels | None = None,
     token: str | None = None,
     *,
-    lock: Path,
-    mark: Path | None = None,
     stop: Stop | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
-    StoreBroken out of the block: the database or its `lock` file was removed or replaced. Without a
-    `mark` nothing notices a log that was put back.
+    StoreBroken out of the block: the database or its lock file was removed or replaced.
     """
     life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
     kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ, config.run_tasks)
     log.info("processes are contained by %s", containment.method)
+    migration = MigrationPolicy(
+        copy=config.migration_copy,
+        tell=tell,
+        stopped=lambda: stop is not None and stop.reason is not None,
+    )
     async with (
-        # Its own from the start: a commit must not wait for a thread that nobody can have.
-        open_threads(1, "store") as run_blocking,
-        open_threads(READERS, "readers of the store") as run_reading,
-        open_sqlite(
-            database,
-            life=life,
-            run_blocking=run_blocking,
-            run_reading=run_reading,
-            beside=[lock],
-            migration=MigrationPolicy(
-                copy=config.migration_copy,
-                tell=tell,
-                stopped=lambda: stop is not None and stop.reason is not None,
-            ),
-            limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
-        ) as store,
-        watching(store, mark) as watch,
+        _open_store(config, files, life, migration) as store,
+        watching(store, files.mark) as watch,
     ):
         environment = real_environment(
             config,
@@ -286,6 +288,27 @@ async def open_stored_core(
         ) as core:
             watch.start(core.bus)
             yield core
+
+
+@asynccontextmanager
+async def _open_store(
+    config: Config, files: LogFiles, life: str, migration: MigrationPolicy
+) -> AsyncIterator[SqliteStore]:
+    """The store, with threads of its own: a commit must not wait for one that nobody can have."""
+    async with (
+        open_threads(1, "store") as run_blocking,
+        open_threads(READERS, "readers of the store") as run_reading,
+        open_sqlite(
+            files.database,
+            life=life,
+            run_blocking=run_blocking,
+            run_reading=run_reading,
+            beside=[files.lock],
+            migration=migration,
+            limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
+        ) as store,
+    ):
+        yield store
 
 
 @asynccontextmanager
@@ -322,10 +345,23 @@ async def open_servers(
             mcp=mcp,
         )
         handler = make_ws_handler(core, guard, last_words)
-        serve = partial(serve_door, listeners, app=app, ws_handler=handler)
-        await servers_nursery.start(
-            partial(serve, config=core.config, shutdown=last_words)
-        )
+        door = trio.CancelScope()
+
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+            with door:
+                await serve_door(
+                    listeners,
+                    app=app,
+                    ws_handler=handler,
+                    config=core.config,
+                    shutdown=last_words,
+                    task_status=task_status,
+                )
+
+        await servers_nursery.start(serve)
+        # From here on the door ends by `last_words`, within its bounds, and by nothing else: who asked
+        # while the log broke is told so, and a cancel would close the connection on the answer.
+        door.shield = True
         try:
             yield last_words
         finally:

@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from penstock.log.put_back import one_broken_store
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.watching import one_broken_store
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
-from penstock.service.daemon import open_servers, open_stored_core
+from penstock.service.daemon import LogFiles, open_servers, open_stored_core
 from penstock.service.environment import end_last_life, open_daemon_models
-from penstock.service.machine import check_machine, make_state
+from penstock.service.machine import check_machine, make_folder, make_state
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused, StoreUnavailable
@@ -44,8 +44,10 @@ async def open_embedded(
     make_state(paths)
     database = log or paths.embedded_database(run_id)
     socket = paths.embedded_socket(database)
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(database.parent)
     lock = database.with_suffix(".lock")
+    # No mark: nobody has a place in a log of one run to come back to.
+    files = LogFiles(database, lock)
     with one_broken_store(), hold_lock(lock):
         try:
             with listening_unix(socket) as listener:
@@ -53,15 +55,8 @@ async def open_embedded(
                 async with (
                     # A run that needs no model must not fail for one that is down.
                     open_daemon_models(config, environ, must_answer=False) as models,
-                    # No mark: nobody has a place in a log of one run to come back to.
                     open_stored_core(
-                        config,
-                        environ,
-                        paths,
-                        database,
-                        f"unix:{socket}",
-                        models,
-                        lock=lock,
+                        config, environ, paths, files, f"unix:{socket}", models
                     ) as core,
                     open_servers(
                         core,

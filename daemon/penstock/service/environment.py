@@ -34,11 +34,11 @@ from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.events import ProcessStarted
-from penstock.words.inherited import passed_on
+from penstock.words.surroundings import passed_on
 from penstock.words.values import new_run_id, utc_now
 
 if TYPE_CHECKING:
-    from penstock.llm.daemon import DaemonModels
+    from penstock.llm.models import DaemonModels
 
 log = logging.getLogger("penstock")
 
@@ -66,31 +66,29 @@ def real_environment(
         epoch=epoch,
         now=utc_now,
     )
-    executor = Executor(
-        start_process=start,
-        environ={**passed_on(environ), "PENSTOCK_URL": url},
-        home=Path.home(),
-    )
-
-    async def free_bytes() -> int:
-        found = await run_in_thread(os.statvfs, paths.state)
-        return found.f_bavail * found.f_frsize
+    inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 
     return Environment(
         now=utc_now,
         steady=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
         new_run_id=new_run_id,
-        executor=executor,
+        executor=Executor(start, inherited, Path.home()),
         workspace_of=paths.workspace,
         make_folder=make_folder,
         remove_folder=remove_folder,
-        free_bytes=free_bytes,
+        free_bytes=partial(free_bytes, paths.state),
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
         host=os.uname().nodename,
         models=models,
         redact=redact,
         held_back=held_back,
     )
+
+
+async def free_bytes(folder: Path) -> int:
+    """Bytes that may still be written where this folder is."""
+    found = await run_in_thread(os.statvfs, folder)
+    return found.f_bavail * found.f_frsize
 
 
 @asynccontextmanager
@@ -106,8 +104,7 @@ async def open_daemon_models(
         yield None
         return
     # Imported late: most commands never ask a model.
-    from penstock.llm.daemon import make_daemon_models
-    from penstock.llm.models import check, open_models
+    from penstock.llm.models import check, make_daemon_models, open_models
 
     async with open_models(config.models, environ) as chain:
         if chain is not None and must_answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.kinds.confined import Limits, serve
+from penstock.kinds.confined import Conversation, Limits
 from penstock.processes.feeding import Feed, sends
 from penstock.processes.process import (
     BeforeRead,
@@ -144,12 +143,7 @@ class FakeProcesses:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
                 await trio.sleep(ENDING_SECONDS)
-            self.alive.pop(pid, None)
-            proof = self.prove(pid)
-            if program is not None and program.survivors:
-                proof = replace(proof, survivors=program.survivors, gone_at=None)
-            self.proofs.append(proof)
-            on_proof(proof)
+            on_proof(self._end(pid, program))
         ended = program or FakeProgram()
         return ProcessExited(
             pid=pid,
@@ -157,6 +151,14 @@ class FakeProcesses:
             signal=ended.signal,
             survivors=ended.survivors,
         )
+
+    def _end(self, pid: int, program: FakeProgram | None) -> Proof:
+        self.alive.pop(pid, None)
+        proof = self.prove(pid)
+        if program is not None and program.survivors:
+            proof = replace(proof, survivors=program.survivors, gone_at=None)
+        self.proofs.append(proof)
+        return proof
 
     def prove(self, pid: int) -> Proof:
         """What is known of the end of a process; override to know less."""
@@ -239,8 +241,7 @@ async def _do(
     elif program is not None:
         await _perform(program, on_output)
     elif _reads_strangers(argv):
-        lines = b"".join([data async for data in stdin.sent])
-        await on_output("stdout", _read_inline(argv, lines))
+        await _read_inline(argv, stdin, on_output)
     else:
         begun = FakeProgram(stdout=b"begun\n", seconds=_seconds(argv[-1]))
         await _perform(begun, on_output)
@@ -280,11 +281,21 @@ def _reads_strangers(argv: Sequence[str]) -> bool:
     return any("penstock.kinds.confined" in word for word in argv)
 
 
-def _read_inline(argv: Sequence[str], stdin: bytes) -> bytes:
-    """What the program that reads strangers' files would answer."""
-    replies = io.BytesIO()
+async def _read_inline(
+    argv: Sequence[str], stdin: _FakeInput, on_output: OnOutput
+) -> None:
+    """Answers as the program that reads strangers' files would."""
     make_answer = importlib.import_module(argv[-1]).make_answer
+    conversation = Conversation(make_answer, _Unlimited())
+    rest = b""
     # Before the requests comes the reader's own code, and its length.
-    requests = stdin[8 + int.from_bytes(stdin[:8], "big") :]
-    serve(make_answer, requests.splitlines(keepends=True), replies, _Unlimited())
-    return replies.getvalue()
+    code = None
+    async for data in stdin.sent:
+        rest += data
+        if code is None:
+            code = 8 + int.from_bytes(rest[:8], "big")
+            rest = rest[code:]
+        *lines, rest = rest.split(b"\n")
+        replies = b"".join([conversation.reply(line) for line in lines])
+        if replies:
+            await on_output("stdout", replies)

@@ -1,1 +1,1 @@
-"""What is said: events, states, requests and replies, errors, limits; values in, values out."""
+"""What is said: events, states, requests, replies, errors and their codes, limits, paces; values in, values out."""

@@ -22,11 +22,12 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from penstock.words.error_codes import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
-from penstock.words.problems import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.run_exit import ExitFrom
+from penstock.words.run_id import check_new_run_id
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
 from penstock.words.values import (
@@ -145,7 +146,10 @@ class RunReply(RunSummary):
 
 
 class RunsPage(Received):
-    """Newest first; `next` is the next `before`, None on the last page."""
+    """Newest first; `next` is the next `before`, None on the last page.
+
+    A page that looks for words ends after 20,000 runs: it may have few runs, or none, and a `next`.
+    """
 
     runs: tuple[RunSummary, ...]
     next: int | None = None
@@ -184,9 +188,14 @@ class CancelReceipt(Received):
     survivors: tuple[int, ...] | Literal["unknown"] = ()
 
     @property
+    def proves_end(self) -> bool:
+        """Whether it is proven that nothing of the run is left."""
+        return self.gone_at is not None
+
+    @property
     def under_way(self) -> bool:
         """Whether the run is still being ended, as far as this receipt knows."""
-        return self.outcome == "cancelled" and self.gone_at is None
+        return self.outcome == "cancelled" and not self.proves_end
 
 
 class StdinReply(Received):
@@ -275,6 +284,8 @@ class HelloFrame(Received):
     life: str
     head: int
     floor: int
+    #: False: there is no run of the id that was asked for, yet; its events are sent when it comes.
+    known: bool = True
 
 
 class EventsFrame(Received):
@@ -373,19 +384,20 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-_PRIORITY_SCHEMA = {
-    "anyOf": [
-        {"enum": [p.name for p in Priority]},
-        {"enum": [p.value for p in Priority]},
-    ]
-}
+#: Their numbers are taken too; makers of clients and of models want one type.
+_PRIORITY_SCHEMA = {"type": "string", "enum": [p.name for p in Priority]}
 PriorityName = Annotated[
     Priority,
     BeforeValidator(_priority),
     PlainSerializer(lambda priority: priority.name, return_type=str),
     WithJsonSchema(_PRIORITY_SCHEMA),
 ]
-NewRunId = Annotated[RunId, AfterValidator(_not_reserved)]
+#: The id of a run that there may be.
+OneRunId = Annotated[RunId, AfterValidator(_not_reserved)]
+#: The id that somebody chose for a new run.
+NewRunId = Annotated[
+    str, BeforeValidator(check_new_run_id), AfterValidator(_not_reserved)
+]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -432,6 +444,12 @@ class SubmitRequest(Sent):
         if info.data.get("run_id") in after:
             raise ValueError("a run cannot wait for itself")
         return tuple(dict.fromkeys(after))
+
+
+class ChildRequest(SubmitRequest):
+    """A run below another: its id begins with that of its parent, which an older daemon may have taken."""
+
+    run_id: OneRunId | None = None
 
 
 _Environment = Annotated[
@@ -514,8 +532,9 @@ class OpenFrame(Sent):
     overflow: Overflow | None = None
 
 
-#: Rows or columns of a terminal: 0 is what terminals usually have.
-Side = Annotated[int, Field(ge=0, le=1000)]
+#: Rows or columns of a terminal at most; 0 is what terminals usually have.
+LARGEST_SIDE = 1000
+Side = Annotated[int, Field(ge=0, le=LARGEST_SIDE)]
 
 
 class TerminalFrame(OpenFrame):

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from penstock.words.ends import TERMINAL_TYPES as TERMINAL_TYPES
+from penstock.words.terminal_types import TERMINAL_TYPES as TERMINAL_TYPES
 from penstock.words.values import (
     JsonObject,
     JsonValue,

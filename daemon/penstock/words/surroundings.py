@@ -12,14 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.words.errors import Refused, TooLarge
-from penstock.words.inherited import passed_on
+
+#: What a build expects to find as its user has it. Anything else may be a secret and is named.
+PASSED_ON = frozenset({
+    "PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TERM", "VIRTUAL_ENV", "SSH_AUTH_SOCK",
+})  # fmt: skip
+PASSED_ON_PREFIX = "LC_"
 
 #: Beginning of the names that are ours: another daemon's settings, its token, another run's id.
 OURS = "PENSTOCK_"
+
 #: Where a message of MCP that starts a run says what `POST /runs` calls `caller`.
 CALLER_IN_META = "penstock/caller"
+
 #: Names that a refusal lists, the largest values first.
 _MOST_NAMED = 3
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The values that may be passed on."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
+    }
 
 
 @dataclass(frozen=True, slots=True)

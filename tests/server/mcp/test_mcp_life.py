@@ -14,7 +14,16 @@ import anyio.to_thread
 import pytest
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from fakes.agents import ERAS, Agents, Updates, agent_marks, call, run, subscribed
+from fakes.agents import (
+    ERAS,
+    Agents,
+    Updates,
+    agent_marks,
+    call,
+    run,
+    subscribed,
+    told_by,
+)
 from fakes.real_daemon import RealDaemon
 
 pytestmark = agent_marks
@@ -139,7 +148,7 @@ def test_a_stop_gives_every_waiting_call_its_result(
             found = await client.call_tool(
                 "wait_run", {"run_id": run_id}, progress_callback=hear
             )
-            told[f"{era} {run_id}"] = found.structured_content
+            told[f"{era} {run_id}"] = told_by(found)
 
     async def listen(run_id: str, ready: anyio.Event) -> None:
         async with agents.client("auto") as client:

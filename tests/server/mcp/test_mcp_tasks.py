@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,12 @@ class Caller:
             await anyio.sleep(task["pollIntervalMs"] / 1000)
 
 
+def told_in(result: dict[str, Any]) -> Any:
+    """What the result of a call tells."""
+    assert "structuredContent" not in result
+    return json.loads(result["content"][0]["text"])
+
+
 @asynccontextmanager
 async def open_caller(agents: Agents, *, tasks: bool = True) -> AsyncIterator[Caller]:
     headers = {
@@ -88,8 +95,9 @@ def test_a_run_is_a_task_for_a_client_that_knows_tasks(agents: Agents) -> None:
             assert done["createdAt"] == task["createdAt"]
             result = done["result"]
             assert result["isError"] is False
-            assert result["structuredContent"]["run_id"] == task["taskId"]
-            assert result["structuredContent"]["result"]["exit_code"] == 0
+            told = told_in(result)
+            assert told["run_id"] == task["taskId"]
+            assert told["result"]["exit_code"] == 0
 
     run(scenario)
 
@@ -104,7 +112,7 @@ def test_a_failed_run_is_a_completed_task_that_tells_the_failure(
             task = await caller.start("command", argv=["false"])
             done = await caller.until(task["taskId"], "completed")
             assert done["result"]["isError"] is True
-            assert done["result"]["structuredContent"]["state"] == "failed"
+            assert told_in(done["result"])["state"] == "failed"
             assert "error" not in done
 
     run(scenario)
@@ -145,7 +153,7 @@ def test_a_question_is_input_that_the_task_requires(agents: Agents) -> None:
                 "tasks/update", taskId=task_id, inputResponses=reply("blue")
             )
             done = await caller.until(task_id, "completed")
-            assert done["result"]["structuredContent"]["result"] == {"answer": "blue"}
+            assert told_in(done["result"])["result"] == {"answer": "blue"}
             assert "inputRequests" not in done
             late = await caller.ask(
                 "tasks/update", taskId=task_id, inputResponses=reply("red")
@@ -178,7 +186,7 @@ def test_who_does_not_know_tasks_is_given_none(agents: Agents) -> None:
     async def scenario() -> None:
         async with open_caller(agents, tasks=False) as caller:
             told = await caller.start("command", argv=["true"])
-            run_id = told["structuredContent"]["run_id"]
+            run_id = told_in(told)["run_id"]
             assert told["resultType"] == "complete"
             refused = await caller.ask("tasks/get", taskId=run_id)
             assert refused["error"]["code"] == -32021

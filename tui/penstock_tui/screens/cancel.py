@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -11,6 +10,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
+from penstock.words.cancel_receipt import left_of, moments_of
 from penstock.words.errors import PenstockError
 from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, clock_time, plain
@@ -85,7 +85,7 @@ class CancelDialog(Dialog):
 def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
     """A cancel's receipt in words."""
     outcome = str(receipt.get("outcome", "?")).replace("_", " ")
-    asked, gone = _moment(receipt.get("requested_at")), _moment(receipt.get("gone_at"))
+    asked, gone = moments_of(receipt)
     lines = [
         f"✓ {outcome}"
         if gone or outcome != "cancelled"
@@ -100,12 +100,8 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
         )
     lines.append(f"method     {receipt.get('method', 'none')}")
     lines.append(f"pids       {_pids(receipt.get('pids'))}")
-    lines.append(f"survivors  {_pids(receipt.get('survivors'))}")
+    lines.append(f"survivors  {_pids(left_of(receipt))}")
     return [plain(line) for line in lines]
-
-
-def _moment(text: object) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def _pids(pids: object) -> str:

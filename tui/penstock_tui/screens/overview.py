@@ -19,8 +19,7 @@ from penstock_tui.figures import daemon_lines, queue_state
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.lines import alert_line, event_line
 from penstock_tui.monitor import Monitor
-from penstock_tui.row_order import Listing
-from penstock_tui.rows import COLUMNS, SORTS
+from penstock_tui.rows import COLUMNS, SORTS, Listing
 from penstock_tui.state import MOST_ALERTS, MOST_TAIL, DashboardState
 from penstock_tui.widgets.gauges import (
     DaemonPanel,

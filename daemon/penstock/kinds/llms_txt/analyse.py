@@ -28,7 +28,7 @@ from penstock.kinds.llms_txt.outline import (
     draw_outline,
 )
 from penstock.kinds.llms_txt.source_tree import SourceTree
-from penstock.kinds.strangers import read_confined
+from penstock.kinds.strangers import Reading
 from penstock.pipeline import Run, run_in_thread
 
 #: What answers about the files of a tree, in a process of its own.
@@ -39,13 +39,19 @@ _CHUNK = 8
 
 
 async def analyse_tree(
-    run: Run, tree: SourceTree, *, name: str, named: bool, links_per_section: int
+    run: Run,
+    reading: Reading,
+    tree: SourceTree,
+    *,
+    name: str,
+    named: bool,
+    links_per_section: int,
 ) -> tuple[Outline, Sequence[Placed]]:
     """The outline of the tree, and all files that may be quoted, most important first.
 
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
-    look = await _look(run, tree)
+    look = await _look(reading, tree)
     placed = await run_in_thread(arrange, look.glances)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
@@ -57,7 +63,7 @@ async def analyse_tree(
         described[path] = Described(path) if reply is None else read_description(reply)
 
     requests = [ask_description(one) for one in chosen]
-    await read_confined(run, ANSWERS, requests, take, lambda: {"root": tree.root})
+    await reading.read(requests, take, lambda: {"root": tree.root})
     await run.progress("analyse", 1.0)
     facts = look.facts(tree, name, named=named)
     return draw_outline(facts, placed, described, links_per_section), placed
@@ -87,7 +93,7 @@ class _Look:
         )
 
 
-async def _look(run: Run, tree: SourceTree) -> _Look:
+async def _look(reading: Reading, tree: SourceTree) -> _Look:
     look = _Look()
     paths = {file.path for file in tree.files}
     requests = ask_glances(tree.files)
@@ -111,5 +117,5 @@ async def _look(run: Run, tree: SourceTree) -> _Look:
         else:
             look.readme = read_heading(reply)
 
-    await read_confined(run, ANSWERS, requests, take, lambda: {"root": tree.root})
+    await reading.read(requests, take, lambda: {"root": tree.root})
     return look

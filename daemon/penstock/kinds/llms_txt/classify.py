@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal
 
 from penstock.kinds.llms_txt.source_tree import File
@@ -69,6 +68,8 @@ _CODE = frozenset(
         ".zig",
     ]
 )
+
+_PROGRAMS = _CODE | {".py", ".pyi"}
 
 _TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|t)/|(^|/)(test_[^/]*|[^/]*[_.]test\.\w+|[^/]*\.spec\.\w+|conftest\.py)$", re.IGNORECASE)  # fmt: skip
 _EXAMPLES = re.compile(
@@ -185,14 +186,27 @@ def _placed(one: Glance, section: Section, weight: int, lead: int) -> Placed:
 
 def language_of(path: str) -> Language:
     """What the file is written in, by its ending."""
-    ending = PurePosixPath(path).suffix.lower()
-    if _README.fullmatch(PurePosixPath(path).name) and not ending:
+    name = _name_of(path)
+    ending = _split_name(name)[1].lower()
+    if not ending and _README.fullmatch(name):
         return "text"
     return "code" if ending in _CODE else _LANGUAGES.get(ending, "other")
 
 
+# As pathlib has them, which takes six times as long: it is asked five times for each file of a tree.
+
+
+def _name_of(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Stem and suffix; a dot that begins or ends a name begins no suffix."""
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
+
+
 def _section(path: str, language: Language) -> Section | None:
-    name = PurePosixPath(path).name
     if path in _PROJECT:
         return "Optional"
     if language == "other" or _LISTS.search(path):
@@ -209,15 +223,16 @@ def _section(path: str, language: Language) -> Section | None:
         return "Docs"
     if language == "notebook":
         return "Examples"
-    return "Optional" if name == "setup.py" or _TOOLING.search(path) else "Code"
+    if _name_of(path) == "setup.py" or _TOOLING.search(path):
+        return "Optional"
+    return "Code"
 
 
 def _is_housekeeping(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return _HOUSEKEEPING.match(pure.name) is not None and pure.suffix not in _CODE | {
-        ".py",
-        ".pyi",
-    }
+    name = _name_of(path)
+    return _HOUSEKEEPING.match(name) is not None and (
+        _split_name(name)[1] not in _PROGRAMS
+    )
 
 
 def _is_document(path: str) -> bool:
@@ -254,7 +269,7 @@ def _optional_weight(path: str) -> int:
 
 
 def _lead(path: str) -> int:
-    stem = PurePosixPath(path).stem.lower()
+    stem = _split_name(_name_of(path))[0].lower()
     if stem in {"__init__", "mod", "lib", "main", "__main__"}:
         return -1
     found = [place for place, word in enumerate(_LEADING) if word in stem]

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import Glance, Placed, glance
 from penstock.kinds.llms_txt.describe import Described, describe
-from penstock.kinds.llms_txt.full import Room, quote_file
+from penstock.kinds.llms_txt.formats import Room, quote_file
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.outline import Readme, read_readme

@@ -52,10 +52,12 @@ _LINE_STARTERS = "#>-+*=|~: \t"
 
 def harmless(text: str) -> str:
     """`text` as one line of visible characters, without what Markdown or a parser would obey."""
-    text = "".join(" " if c.isspace() else c for c in text)
-    text = "".join(
-        c for c in text if unicodedata.category(c) not in _HARMFUL or c == " "
-    )
+    # Of printable ASCII nothing is harmful, and most texts are nothing else.
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if c.isspace() else c for c in text)
+        text = "".join(
+            c for c in text if unicodedata.category(c) not in _HARMFUL or c == " "
+        )
     text = text.replace("[", "(").replace("]", ")").replace("\\", "/").replace("`", "'")
     return _BLANK.sub(" ", _OPENS_TAG.sub("\u2039", text)).strip()
 

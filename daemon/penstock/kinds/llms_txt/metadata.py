@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.parser import HeaderParser
 from typing import Any
+
+# What parses a kind of file that most trees do not have is imported with the first of it: this
+# module belongs to a process that reads one tree, and lives for a tenth of a second.
 
 _INNER_BLANKS = re.compile(r"(?<=\S)[^\S\n]{2,}+")
 # A line that begins with a hundred words joined by dots.
@@ -51,7 +51,7 @@ def read_one(path: str, text: str) -> Metadata:
     try:
         return PARSERS[path](text)
     # Written by strangers: a broken file, or one nested without end, is a file that says nothing.
-    except (ValueError, configparser.Error, RecursionError):
+    except (ValueError, RecursionError):
         return Metadata()
 
 
@@ -59,6 +59,8 @@ def _toml(text: str) -> Mapping[str, Any]:
     """The tables in `text`. ValueError for a key of more parts than any has: each costs all before it."""
     if _LONG_KEY.search(text):
         raise ValueError("a key has too many parts")
+    import tomllib
+
     return tomllib.loads(text)
 
 
@@ -78,14 +80,19 @@ def _pyproject(text: str) -> Metadata:
 
 
 def _setup_cfg(text: str) -> Metadata:
+    import configparser
+
     parser = configparser.RawConfigParser(strict=False)
-    # The library looks for a key's end from each blank of a line anew. Shown are single ones.
-    parser.read_string(_INNER_BLANKS.sub(" ", text))
-    requires = parser.get("options", "python_requires", fallback="")
-    said = {
-        key: parser.get("metadata", key, fallback="")
-        for key in ("name", "summary", "description", "url")
-    }
+    try:
+        # The library looks for a key's end from each blank of a line anew. Shown are single ones.
+        parser.read_string(_INNER_BLANKS.sub(" ", text))
+        requires = parser.get("options", "python_requires", fallback="")
+        said = {
+            key: parser.get("metadata", key, fallback="")
+            for key in ("name", "summary", "description", "url")
+        }
+    except configparser.Error as error:
+        raise ValueError(str(error)) from None
     # `attr:` and `file:` name code and files that setuptools would read; they are no texts.
     summary = said["summary"] or said["description"]
     return Metadata(
@@ -97,6 +104,8 @@ def _setup_cfg(text: str) -> Metadata:
 
 
 def _pkg_info(text: str) -> Metadata:
+    from email.parser import HeaderParser
+
     said = HeaderParser().parsestr(text)
     value = {
         key: str(said.get(key, ""))

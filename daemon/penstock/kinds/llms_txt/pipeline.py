@@ -7,27 +7,34 @@ recorded, and the files in place are replaced only by whole ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, Field
 
+from penstock.kinds.atomic import AtomicFile, open_atomic
 from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.confined_reading import ask_quote
-from penstock.kinds.llms_txt.fetch import fetch_tree
-from penstock.kinds.llms_txt.full import FullText
+from penstock.kinds.llms_txt.formats import FullText, render_head, render_llms_txt
 from penstock.kinds.llms_txt.outline import Outline
-from penstock.kinds.llms_txt.publish import PublishedText, open_published
-from penstock.kinds.llms_txt.render import render_head, render_llms_txt
-from penstock.kinds.llms_txt.source import check_absolute, parse_source
+from penstock.kinds.llms_txt.source import (
+    Source,
+    check_absolute,
+    fetch_tree,
+    parse_source,
+)
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.llms_txt.wording import word_outline
-from penstock.kinds.strangers import read_confined
+from penstock.kinds.strangers import Reading, open_reading
 from penstock.pipeline import Inputs, Kind, Output, Run
 
 _BASE_URL = re.compile(r"https?://[^\s()\[\]<>\"'`\\]+")
+
+# Characters handed on at once: nobody waits for a whole quoted file.
+_PART = 32 * 1024
 
 
 def _check_source(text: str) -> str:
@@ -105,10 +112,17 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
     source = parse_source(inputs.source)
     tree = await fetch_tree(run, source, inputs.max_files)
     await run.milestone("repo_fetched", files=len(tree.files), cut=tree.cut)
+    async with open_reading(run, ANSWERS) as reading:
+        return await _describe_tree(run, inputs, source, tree, reading)
 
+
+async def _describe_tree(
+    run: Run, inputs: LlmsTxtInputs, source: Source, tree: SourceTree, reading: Reading
+) -> LlmsTxtOutput:
     await run.milestone("analysis_started")
     outline, placed = await analyse_tree(
         run,
+        reading,
         tree,
         name=inputs.name or source.name,
         named=inputs.name is not None,
@@ -125,7 +139,8 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
             await short.write(piece)
     full = FullText(render_head(outline), run.config.llms_full_bytes)
     async with open_published(run, folder, "llms-full.txt") as long:
-        await _write_full(run, long, full, tree, placed, inputs.max_file_bytes)
+        most = inputs.max_file_bytes
+        await _write_full(run, reading, long, full, tree, placed, most)
     output = _output(outline, tree, short, long, full.quoted)
     await run.milestone("render_completed", **_sizes(output))
     return output
@@ -133,6 +148,7 @@ async def describe_source(run: Run, inputs: LlmsTxtInputs) -> LlmsTxtOutput:
 
 async def _write_full(
     run: Run,
+    reading: Reading,
     published: PublishedText,
     full: FullText,
     tree: SourceTree,
@@ -162,7 +178,7 @@ async def _write_full(
         return {"root": tree.root, "room": (full.room.left, full.room.for_names)}
 
     requests = [ask_quote(one, max_file_bytes) for one in small]
-    await read_confined(run, ANSWERS, requests, take, common)
+    await reading.read(requests, take, common)
     for one in following:
         full.add(one.path, "")
     await published.write(full.end())
@@ -193,6 +209,47 @@ def _sizes(output: LlmsTxtOutput) -> dict[str, Any]:
         "llms_txt_bytes": output.llms_txt_bytes,
         "llms_full_bytes": output.llms_full_bytes,
     }
+
+
+class TextSink(Protocol):
+    """What takes text as it is made."""
+
+    async def write(self, text: str) -> None:
+        """Take the next piece."""
+
+
+class PublishedText:
+    """A text on its way; `size` is what was written of it, in UTF-8 bytes."""
+
+    def __init__(self, path: Path, file: AtomicFile, artifact: TextSink) -> None:
+        self.path = path
+        self.size = 0
+        self._file = file
+        self._artifact = artifact
+
+    async def write(self, text: str) -> None:
+        """Add a piece to the file and to the artifact."""
+        for start in range(0, len(text), _PART):
+            part = text[start : start + _PART]
+            await self._file.write(part)
+            await self._artifact.write(part)
+            self.size += len(part.encode())
+
+
+@asynccontextmanager
+async def open_published(
+    run: Run, folder: Path, name: str
+) -> AsyncGenerator[PublishedText, None]:
+    """Write the file `name` in `folder` and stream it as the artifact `name`.
+
+    The artifact is told complete only after the file is in place: whoever reads the event finds
+    the file. Left by an error or a cancel, the old file stays.
+    """
+    path = folder / name
+    async with run.artifact(name) as artifact:
+        async with open_atomic(path, tag=run.run_id) as file:
+            yield PublishedText(path, file, artifact)
+        artifact.path = str(path)
 
 
 KIND = Kind(

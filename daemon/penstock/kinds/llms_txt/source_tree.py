@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from penstock.kinds.unfinished import is_hidden_name
 
@@ -59,9 +58,10 @@ def list_tree(
     real_root = os.path.realpath(root)
     candidates = sorted(set(names)) if names is not None else walk(real_root)
     files: list[File] = []
+    sizes = _Sizes(real_root)
     for path in candidates:
         check()
-        if _is_product(path) or (size := _size(real_root, path)) is None:
+        if _is_product(path) or (size := sizes.of(path)) is None:
             continue
         if len(files) == limit:
             return SourceTree(real_root, tuple(files), cut=True)
@@ -127,7 +127,7 @@ def _unfinished(data: bytes) -> int:
 
 
 def _is_product(path: str) -> bool:
-    *folders, name = PurePosixPath(path).parts
+    *folders, name = path.split("/")
     if name in OWN_FILES or is_hidden_name(name):
         return True
     return any(part.endswith((".egg-info", ".dist-info")) for part in folders)
@@ -138,11 +138,31 @@ def _inside(root: str, path: str) -> str | None:
     return real if real.startswith(root.rstrip("/") + "/") else None
 
 
-def _size(root: str, path: str) -> int | None:
-    """The size of a regular file inside the tree; None for anything else."""
-    try:
-        real = _inside(root, path)
-        found = os.lstat(real) if real is not None else None
-    except (OSError, ValueError):
-        return None
-    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
+class _Sizes:
+    """The sizes of the regular files inside a tree.
+
+    Where a folder really is is found out once, and not again for each of its files.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._folders: dict[str, str | None] = {"": root}
+
+    def of(self, path: str) -> int | None:
+        """The size in bytes; None for what is no regular file, or outside."""
+        folder, _, name = path.rpartition("/")
+        try:
+            if folder not in self._folders:
+                self._folders[folder] = _inside(self._root, folder)
+            real = self._folders[folder]
+            if real is None:
+                return None
+            found = os.lstat(f"{real}/{name}")
+            if stat.S_ISLNK(found.st_mode):
+                target = _inside(self._root, path)
+                if target is None:
+                    return None
+                found = os.lstat(target)
+        except (OSError, ValueError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -7,15 +7,15 @@ repeats none of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import trio
 
-from penstock.kinds.loop.deciding import decide
 from penstock.kinds.loop.inputs import Act, LoopInputs, LoopOutput
-from penstock.kinds.loop.observing import observe
 from penstock.pipeline import (
     COMPLETED,
     Budget,
@@ -23,6 +23,7 @@ from penstock.pipeline import (
     ContextTooLarge,
     GoalNotReached,
     Kind,
+    Log,
     ModelFailed,
     NotAvailable,
     ProcessFailed,
@@ -32,12 +33,30 @@ from penstock.pipeline import (
     StepCompleted,
     StepFailed,
     TurnFailed,
+    bytes_of,
+    end_in_words,
+    import_late,
     judge_budget,
+    load_programs,
+    plain_text,
+    read_layers,
     spent_below,
 )
 
 # Ids of facts about failed turns are made of the turns' names, so that a resumed loop tells none twice.
 _FAILED_TURNS = UUID("0b0c0d86-6a0e-5c3b-8a9e-3f2d1c7b9e64")
+
+_SIGNATURES = "penstock.kinds.loop.signatures"
+
+#: Characters of one output that a model is shown: its end tells what went wrong. A few
+#: observations must fit a small window.
+OBSERVED_CHARACTERS = 2000
+
+# What a shell exits with when it cannot execute a line: trying again will not help.
+_NOT_EXECUTABLE = (126, 127)
+
+# Facts read at once.
+_PAGE = 500
 
 
 async def loop(run: Run, inputs: LoopInputs) -> LoopOutput:
@@ -165,6 +184,101 @@ def _with_surroundings(run: Run, inputs: LoopInputs, act: Act) -> dict[str, Any]
     known = run.kinds[act.kind].inputs.model_fields
     ours = {"cwd": inputs.cwd, "env": inputs.env}
     return {k: v for k, v in ours.items() if v and k in known} | act.inputs
+
+
+async def observe(run: Run, inputs: LoopInputs, turn: int) -> dict[str, Any]:
+    """`{"exit_code", "output"}`: the code of `until`, and what a model is shown of all outputs.
+
+    ProcessFailed for a line that no shell can execute.
+    """
+    await run.progress(f"turn {turn}", (turn - 1) / (inputs.max_turns + 1))
+    code, parts = None, []
+    if inputs.goal is not None and turn > 1:
+        printed = await _printed_by(run, f"{run.run_id}.turn-{turn - 1}")
+        parts.append(f"The last turn printed:\n{printed or '(nothing)'}")
+    if inputs.until is not None:
+        code, text = await _execute(run, inputs, inputs.until)
+        parts.append(text)
+    if inputs.observe is not None and code != 0:
+        _, text = await _execute(run, inputs, inputs.observe)
+        parts.append(text)
+    return {"exit_code": code, "output": "\n\n".join(filter(None, parts))}
+
+
+async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None, str]:
+    """A line's exit code, and what a model is shown of it: "" without one."""
+    ended = await run.exec(
+        ["/bin/sh", "-c", f"exec 2>&1\n{line}" if inputs.goal else line],
+        cwd=Path(inputs.cwd) if inputs.cwd is not None else None,
+        env=inputs.env or None,
+        check=False,
+        capture=inputs.goal is not None,
+    )
+    if ended.exit_code in _NOT_EXECUTABLE:
+        raise ProcessFailed(f"`{line}` cannot be executed: {end_in_words(ended)}")
+    if inputs.goal is None:
+        return ended.exit_code, ""
+    # A character has at most four bytes.
+    text = ended.stdout[-4 * OBSERVED_CHARACTERS :].decode("utf-8", "replace")
+    end = text[-OBSERVED_CHARACTERS:].strip()
+    return ended.exit_code, f"$ {line}\n{end}\n({end_in_words(ended)})"
+
+
+async def _printed_by(run: Run, run_id: str) -> str:
+    """The end of what a run's processes printed."""
+    said, after = b"", 0
+    read = run.reads.read
+    while facts := await read(run_id, after, _PAGE, types=frozenset({"log"})):
+        for fact in facts:
+            event = fact.event
+            if isinstance(event, Log):
+                # A character has at most four bytes.
+                said = (said + (bytes_of(event) or b""))[-4 * OBSERVED_CHARACTERS :]
+        after = facts[-1].position
+    return plain_text(said.decode("utf-8", "replace"))[-OBSERVED_CHARACTERS:].strip()
+
+
+async def decide(
+    run: Run, inputs: LoopInputs, turn: int, observation: str
+) -> dict[str, Any]:
+    """`{"done", "reason"}` and, where the model chooses the turn, `{"kind", "inputs"}`.
+
+    Errors as in `RunModels.ask`; MalformedAnswer when no attempt named a run that can be started.
+    """
+    await load_programs()
+    signatures = await import_late(_SIGNATURES)
+    asked: dict[str, str] = {
+        "goal": inputs.goal or "",
+        "observation": observation or "(nothing was observed yet)",
+        "turn": f"{turn} of {inputs.max_turns}",
+    }
+    if inputs.kinds:
+        asked["kinds"] = _describe_kinds(run, inputs)
+    answer = await run.lm.ask(
+        signatures.Choose if inputs.kinds else signatures.Judge,
+        inputs=asked,
+        layers=await read_layers(run, at="step.completed"),
+        check=lambda fields: _check(run, inputs, fields),
+    )
+    return dict(answer.fields)
+
+
+def _check(run: Run, inputs: LoopInputs, fields: Mapping[str, Any]) -> None:
+    """Refused says what of a choice cannot be done; the model is told."""
+    if fields["done"] or not inputs.kinds:
+        return
+    kind = fields["kind"]
+    if kind not in inputs.kinds:
+        raise Refused("kind", f"must be one of {', '.join(inputs.kinds)}")
+    run.kinds[kind].parse(fields["inputs"])
+
+
+def _describe_kinds(run: Run, inputs: LoopInputs) -> str:
+    kinds = [run.kinds[name] for name in inputs.kinds]
+    return "\n".join(
+        f"{kind.name}: {kind.summary} Inputs: {json.dumps(kind.inputs.model_json_schema())}"
+        for kind in kinds
+    )
 
 
 KIND = Kind(

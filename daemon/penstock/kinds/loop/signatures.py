@@ -1,6 +1,6 @@
 """What a model is asked in a loop, as DSPy signatures.
 
-Importing this module imports DSPy, which takes seconds: only `deciding.py` does, in a thread.
+Importing this module imports DSPy, which takes seconds: only `pipeline.py` does, in a thread.
 """
 
 from __future__ import annotations

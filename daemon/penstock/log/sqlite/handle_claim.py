@@ -14,7 +14,8 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.transaction import RunHead, Transaction, check_move
+from penstock.log.sqlite.run_head import RunHead, check_move
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.recorded import Recorded

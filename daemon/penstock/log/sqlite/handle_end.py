@@ -15,14 +15,10 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.asks import close_asks, open_ask
 from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.transaction import (
-    RunHead,
-    Transaction,
-    check_move,
-    close_asks,
-    open_ask,
-)
+from penstock.log.sqlite.run_head import RunHead, check_move
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import (
     CancelAnswer,
     Complete,
@@ -31,6 +27,7 @@ from penstock.log.writes import (
     Release,
     RequestCancel,
 )
+from penstock.words.cancel_receipt import left_of
 from penstock.words.errors import Conflict, Refused
 from penstock.words.events import (
     DAEMON_STREAM,
@@ -309,7 +306,7 @@ def _left_by(write: Release) -> str | None:
 
     The receipts to come speak of them too.
     """
-    if write.receipt is None or not write.receipt["survivors"]:
+    if write.receipt is None or not left_of(write.receipt):
         return None
     return to_json({"left": dict(write.receipt)})
 

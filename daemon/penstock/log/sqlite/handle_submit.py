@@ -10,7 +10,8 @@ from pydantic_core import from_json
 from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
-from penstock.log.sqlite.transaction import RunHead, Transaction, new_head
+from penstock.log.sqlite.run_head import RunHead, new_head
+from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import (
     Accepted,
     Enqueue,

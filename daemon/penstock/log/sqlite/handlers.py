@@ -7,6 +7,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from penstock.log.sqlite.asks import (
+    check_answer,
+    check_ask,
+    decides_restart,
+    open_ask,
+    save_answer,
+)
 from penstock.log.sqlite.handle_claim import claim
 from penstock.log.sqlite.handle_end import (
     children,
@@ -18,18 +25,8 @@ from penstock.log.sqlite.handle_end import (
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
 from penstock.log.sqlite.rows import to_micros
-from penstock.log.sqlite.transaction import (
-    RunHead,
-    Transaction,
-    check_answer,
-    check_ask,
-    check_clock_size,
-    check_move,
-    decides_restart,
-    open_ask,
-    same_fact,
-    save_answer,
-)
+from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
+from penstock.log.sqlite.transaction import Transaction, same_fact
 from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
     Answer,

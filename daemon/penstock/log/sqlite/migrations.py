@@ -152,11 +152,7 @@ def migrate(
     work = _Work(db, path, policy, first, version)
     work.say(f"migrating the log {path} from version {first} to {version}")
     copies = policy.copy and mark is None
-    free = policy.free_bytes(path.parent)
-    if why := why_no_room(used_bytes(db), free, copies=copies):
-        raise StartRefused(
-            f"to migrate the database {path} from version {first} to {version} {why}"
-        )
+    _check_room(work, copies=copies)
     with work.watched():
         copy = _copy(work) if copies else None
         with work.explained():
@@ -168,7 +164,21 @@ def migrate(
                 _take_step(work, migrations[number], number + 1, head)
     work.say(f"the log {path} has version {version} now")
     # It may be of an earlier start, which did not come to its end.
-    copy = copy or copy_of(path, first)
+    _tell_copy(path, copy or copy_of(path, first))
+
+
+def _check_room(work: _Work, *, copies: bool) -> None:
+    """StartRefused if the disk has not room for what is made, the copy included."""
+    free = work.policy.free_bytes(work.path.parent)
+    if why := why_no_room(used_bytes(work.db), free, copies=copies):
+        raise StartRefused(
+            f"to migrate the database {work.path} from version {work.first}"
+            f" to {work.version} {why}"
+        )
+
+
+def _tell_copy(path: Path, copy: Path) -> None:
+    """How to go back, if the log as it was is kept."""
     if copy.exists():
         log.info(
             "the log as it was is kept in %s; to go back, stop the daemon, remove %s-wal and %s-shm"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.rows import (
     INSERT_EVENT,
     SELECT_EVENTS,
@@ -28,129 +28,29 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
+from penstock.log.sqlite.run_head import WRITTEN_AT_ONCE, RunHead, load_head
 from penstock.log.sqlite.window import (
     PIECE,
-    Window,
     WindowLimits,
     kept_size,
     load_window,
     roll,
     save_window,
 )
-from penstock.log.writes import Answer, Fence, NewEvent, RunRow
+from penstock.log.writes import NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
-from penstock.words.errors import (
-    AlreadyAnswered,
-    AskNotFound,
-    Conflict,
-    Fenced,
-    LogDamaged,
-    Refused,
-    RunNotFound,
-    Terminal,
-)
+from penstock.words.errors import RunNotFound
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
-    AskRaised,
     Log,
     encode_event,
     parse_event,
 )
-from penstock.words.lifecycle import (
-    EXECUTING_STATES,
-    FIRST_STATE,
-    PARKED_STATES,
-    TERMINAL_STATES,
-    IllegalTransition,
-    State,
-    next_state,
-)
 from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
-from penstock.words.wait_reason import OWN_ASKS, Waiting, read_reason
 
-#: Processes a run's clock may name once clients add to it: each fact carries the clock.
-LARGEST_CLOCK = 256
-
-#: Columns of RunHead that are written at once; the others are written once per commit.
-WRITTEN_AT_ONCE = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
-
-_LOAD = (
-    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
-    " code_version, clock FROM runs WHERE run_id = ?"
-)
-
-
-@dataclass(slots=True, eq=False)
-class RunHead:
-    """The columns of a run that handlers look at; `code_version` -1 means no code yet."""
-
-    key: int
-    run_id: str
-    state: State
-    life: str | None
-    token: int
-    attempt: int
-    cancel_requested: str | None
-    sequence: int
-    last_position: int
-    code_version: int
-    clock: dict[str, int]
-    #: What is kept of the run's output; None until a piece of it is recorded in this life.
-    window: Window | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.state in TERMINAL_STATES
-
-    @property
-    def executing(self) -> bool:
-        """Whether a task holds the run; one that waits for a person after a restart has no life."""
-        return self.life is not None and self.state in EXECUTING_STATES
-
-    def check(self, fence: Fence) -> None:
-        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
-        if self.ended:
-            raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
-        if not self.executing or (self.life, self.token) != (fence.life, fence.token):
-            raise Fenced(run_id=self.run_id)
-
-
-def new_head(key: int, run_id: str) -> RunHead:
-    """A run that was just put into the tables."""
-    return RunHead(key, run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, {})
-
-
-def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
-    """The run as the tables have it. LogDamaged if its row is not what was written."""
-    columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
-    if columns is None:
-        return None
-    try:
-        values = [*columns[:-1], dict(from_json(columns[-1]))]
-    except (ValueError, TypeError):
-        raise LogDamaged(
-            f"the log is damaged: the row of the run {run_id!r} is malformed",
-            run_id=run_id,
-        ) from None
-    return RunHead(*values)
-
-
-def check_clock_size(head: RunHead, clock: Clock) -> None:
-    """Refused if a client's clock would make every later fact of the run carry too much."""
-    if len(clock) > 0 and len(head.clock.keys() | clock.keys()) > LARGEST_CLOCK:
-        raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
-
-
-def check_move(head: RunHead, event_type: str) -> State:
-    """The state after the fact; Conflict if the run's state does not allow it."""
-    try:
-        state = next_state(head.state, event_type)
-    except IllegalTransition as error:
-        raise Conflict(str(error), run_id=head.run_id) from None
-    assert state is not None
-    return state
+_SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
 def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
@@ -168,9 +68,6 @@ def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
         and kept.emptied is True
         and (kept.stream, kept.bytes) == (again.stream, size_of(again))
     )
-
-
-_SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
 
 
 class Transaction:
@@ -195,8 +92,8 @@ class Transaction:
     def forget(self) -> None:
         """The transaction is gone: so is what it taught us."""
         self._head: int = -1
-        # No id above this one was ever recorded.
-        self._highest: bytes | None = None
+        self._ids: RecentIds | None = None
+        self._forgotten = False
         self._heads: dict[str, RunHead] = {}
         self._start()
 
@@ -219,26 +116,20 @@ class Transaction:
         self._start()
         if self._head < 0:
             self._head = self.meta("head")
+        if self._ids is None or self._forgotten:
+            self._forgotten = False
+            (highest,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
+            self._ids = RecentIds(highest or b"")
         ids = [event_id.bytes for event_id in event_ids]
         self._repeats = len(set(ids)) < len(ids)
-        # Our own ids grow with time: mostly none of a batch can be known.
-        highest = self._highest_id()
-        old = [event_id for event_id in ids if event_id <= highest]
+        known, old = self._ids.look_up(ids)
         for start in range(0, len(old), 500):
             some = old[start : start + 500]
             marks = ",".join("?" * len(some))
             sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
-            self._known.update(
-                (int.from_bytes(i), position)
-                for i, position in self.db.execute(sql, some)
-            )
-        self._repeats = self._repeats or bool(self._known)
-
-    def _highest_id(self) -> bytes:
-        if self._highest is None:
-            (found,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
-            self._highest = found or b""
-        return self._highest
+            known += self.db.execute(sql, some).fetchall()
+        self._known = {int.from_bytes(i): position for i, position in known}
+        self._repeats = self._repeats or bool(known)
 
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
@@ -303,8 +194,9 @@ class Transaction:
         return head if head is None else self.add(head)
 
     def drop(self, run_id: str) -> None:
-        """The run is forgotten."""
+        """The run is forgotten, and its facts with their ids."""
         self.writes += 1
+        self._forgotten = True
         self._heads.pop(run_id, None)
 
     def add(self, head: RunHead) -> RunHead:
@@ -406,7 +298,8 @@ class Transaction:
             new_event.causation_id, version, new_event.type, new_event.body,
         )  # fmt: skip
         cause, event_id = new_event.causation_id, new_event.event_id.bytes
-        self._highest = max(self._highest_id(), event_id)
+        assert self._ids is not None
+        self._ids.add(event_id, self._head)
         columns = (
             self._head, head.key, head.sequence, event_id, to_micros(new_event.at),
             new_event.type, text, cause.bytes if cause else None, version, new_event.body,
@@ -464,79 +357,3 @@ class Transaction:
         clock = {} if head.run_id == DAEMON_STREAM else head.clock
         self._ticks = next_count(max(self._ticks, clock.get(self.life, 0)), self.life)
         return {**(merge(clock, other) if other else clock), self.life: self._ticks}
-
-
-def check_ask(
-    transaction: Transaction, head: RunHead, new_event: NewEvent
-) -> AskRaised:
-    """The question in a new event; Conflict if the run asked it before, Refused for a name of ours."""
-    ask = parse_event(from_json(new_event.body))
-    if not isinstance(ask, AskRaised):
-        raise Refused("event", "is no valid ask.raised")
-    if ask.name.startswith(OWN_ASKS):
-        raise Refused(
-            "name", f"{OWN_ASKS!r} begins the names of the daemon's questions"
-        )
-    sql = "SELECT 1 FROM asks WHERE run = ? AND name = ?"
-    if transaction.db.execute(sql, (head.key, ask.name)).fetchone():
-        raise Conflict(f"the run has asked {ask.name!r} before", run_id=head.run_id)
-    return ask
-
-
-def open_ask(
-    transaction: Transaction, head: RunHead, ask: AskRaised, at: datetime
-) -> None:
-    """Open the question; one asked anew after each restart replaces its answered self."""
-    expires = to_micros(ask.expires_at) if ask.expires_at else None
-    transaction.writes += 1
-    transaction.db.execute(
-        "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)",
-        (
-            head.key,
-            ask.name,
-            ask.question,
-            to_json(ask.choices),
-            ask.default,
-            expires,
-            to_micros(at),
-        ),
-    )
-
-
-def check_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
-    """AskNotFound, AlreadyAnswered, or Refused for an answer outside the choices."""
-    sql = "SELECT state, choices FROM asks WHERE run = ? AND name = ?"
-    found = transaction.db.execute(sql, (head.key, write.name)).fetchone()
-    if found is None:
-        raise AskNotFound(
-            f"the run {write.run_id} has asked nothing named {write.name!r}"
-        )
-    if found[0] != "open":
-        raise AlreadyAnswered(run_id=write.run_id, name=write.name)
-    choices = from_json(found[1])
-    if choices and write.answer not in choices:
-        raise Refused("answer", f"must be one of {', '.join(choices)}", choices=choices)
-
-
-def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
-    """Whether this question is the daemon's own, about a run that nobody executes."""
-    if head.executing or head.state not in PARKED_STATES:
-        return False
-    sql = "SELECT reason FROM runs WHERE key = ?"
-    (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()
-    return read_reason(reason) == Waiting("restart", name)
-
-
-def save_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
-    """Keep the one answer."""
-    transaction.writes += 1
-    transaction.db.execute(
-        "UPDATE asks SET state = 'answered', answer = ?, answered_by = ? WHERE run = ? AND name = ?",
-        (write.answer, write.by, head.key, write.name),
-    )
-
-
-def close_asks(transaction: Transaction, head: RunHead) -> None:
-    """Nobody needs an answer any more."""
-    sql = "UPDATE asks SET state = 'closed' WHERE run = ? AND state = 'open'"
-    transaction.db.execute(sql, (head.key,))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from penstock.words.api import (
     LONGEST_REASON,
-    NewRunId,
+    OneRunId,
     PriorityName,
     Sent,
     TaskRequest,
@@ -25,8 +25,7 @@ LONGEST_WAIT = 45.0
 LONGEST_PAGE = 500
 USUAL_RUNS = 20
 USUAL_EVENTS = 100
-#: Bytes of a page of events: a result is sent twice, as text and as JSON, in one frame, and clients
-#: take frames of 1 MiB.
+#: Bytes of a page of events: a result is one frame, and clients take frames of 1 MiB.
 PAGE_BYTES = 256 * KIB
 
 #: Lines of the end of an output, and how many come unasked; bytes they are made of, and characters
@@ -37,7 +36,7 @@ TAIL_BYTES = 64 * KIB
 LONGEST_LINE = 2000
 
 #: Not the daemon's own stream, which has events and is no run.
-Run = Annotated[NewRunId, Field(description="The run's id, as start_run returned it.")]
+Run = Annotated[OneRunId, Field(description="The run's id.")]
 #: A position; the log counts in 63 bits.
 LARGEST_CURSOR = 2**63 - 1
 Cursor = Annotated[int, Field(ge=0, le=LARGEST_CURSOR)]
@@ -55,18 +54,23 @@ class OneRun(Arguments):
     run_id: Run
 
 
+class ListPipelines(Arguments):
+    kind: Annotated[
+        str | None, Field(description="Only this one; leave out for all.")
+    ] = None
+
+
 class WaitRun(Arguments):
     run_id: Run
     seconds: Annotated[
         float,
         Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False),
-        Field(description="How long to wait at most, in seconds; 45 is the longest."),
+        Field(description="At most this long; 45 unless said."),
     ] = LONGEST_WAIT
     until: Annotated[
         Literal["asks", "ended"],
         Field(
-            description="asks: return when the run has ended or has an open question, at once if"
-            " it has one already. ended: let questions be answered by others meanwhile."
+            description="asks: also return when it has an open question. ended: let others answer."
         ),
     ] = "asks"
 
@@ -75,19 +79,16 @@ class ListRuns(Arguments):
     q: Annotated[
         str,
         Field(
-            description="Which runs: terms like state:running (also open, ended, failed …),"
-            " prio:high, kind:command, label:key=value, group:NAME, parent:RUN_ID, a word that"
-            " must occur, !word for one that must not. All must hold. Empty: every run."
+            description="Terms that must all hold: state:running (open, ended, failed …),"
+            " kind:command, prio:high, label:key=value, group:NAME, parent:RUN_ID, a word, !word."
         ),
     ] = ""
-    limit: Annotated[
-        int, Field(ge=1, le=LONGEST_PAGE, description="How many runs at most.")
-    ] = USUAL_RUNS
+    limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="At most.")] = (
+        USUAL_RUNS
+    )
     before: Annotated[
         Cursor | None,
-        Field(
-            description="`next` of the page before, to read on; null for the newest."
-        ),
+        Field(description="`next` of the page before."),
     ] = None
 
 
@@ -95,80 +96,80 @@ class CancelRun(Arguments):
     run_id: Run
     reason: Annotated[
         str,
-        Field(max_length=LONGEST_REASON, description="Why; recorded with the run."),
+        Field(max_length=LONGEST_REASON, description="Why."),
     ] = "requested"
     wait: Annotated[
         bool,
-        Field(
-            description="Wait, a few seconds at most, until nothing of the run is left, so that"
-            " the receipt proves it."
-        ),
+        Field(description="Wait some seconds until nothing of it is left."),
     ] = True
 
 
-class AnswerAsk(Arguments):
+class GiveAnswer(Arguments):
     run_id: Run
-    name: Annotated[
-        str, Field(description="The question's name, from `asks` of get_run.")
-    ]
-    answer: Annotated[
-        str, Field(description="The answer; one of `choices` if the question has any.")
-    ]
+    name: Annotated[str, Field(description="From `asks` of the run.")]
+    answer: Annotated[str, Field(description="One of `choices`, if there are any.")]
 
 
 class ReadEvents(Arguments):
     run_id: Annotated[
         RunId | None,
-        Field(description="Of which run; null for the events of all runs."),
+        Field(description="Leave out for all runs."),
     ] = None
     after: Annotated[
         Cursor,
-        Field(
-            description="Where to read on: `next` of the page before, or 0 for the beginning."
-        ),
+        Field(description="`next` of the page before; 0: the beginning."),
     ] = 0
     after_id: Annotated[
         UUID | None,
         Field(
-            description="The event_id of the event at `after`, if known: the page tells by"
-            " `gap.put_back` when the log does not hold it any more."
+            description="The event_id at `after`, if known: `gap.put_back` tells if it is lost."
         ),
     ] = None
-    limit: Annotated[
-        int, Field(ge=1, le=LONGEST_PAGE, description="How many events at most.")
-    ] = USUAL_EVENTS
+    limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="At most.")] = (
+        USUAL_EVENTS
+    )
 
 
 class ReadOutput(Arguments):
     run_id: Run
     tail: Annotated[
         int,
-        Field(ge=1, le=LONGEST_TAIL, description="How many of the last lines at most."),
+        Field(ge=1, le=LONGEST_TAIL, description="Last lines; 100 unless said."),
     ] = USUAL_TAIL
     after: Annotated[
         Cursor,
-        Field(
-            description="Only what was printed since: `next` of the call before, or 0 for all."
-        ),
+        Field(description="Only what was printed since; `next` of the call before."),
     ] = 0
     stream: Annotated[
         Literal["all", "stdout", "stderr"],
-        Field(description="Of what the run printed: all, stdout or stderr."),
+        Field(description="Which stream."),
     ] = "all"
 
 
 class CodingTask(Arguments):
-    prompt: Annotated[
-        Text, Field(description="What to build or change, in plain words.")
-    ]
+    prompt: Annotated[Text, Field(description="What to build or change.")]
     answers: Annotated[
-        tuple[str, ...],
-        Field(description="Answers given in advance to questions about the task."),
+        tuple[str, ...], Field(description="Answers to its questions, in advance.")
     ] = ()
-    priority: Annotated[
-        PriorityName,
-        Field(description="CRITICAL, HIGH, MEDIUM, LOW or BACKGROUND."),
-    ] = Priority.MEDIUM
+    repository: Annotated[
+        str | None,
+        Field(description="Absolute path of a git repository to work on a copy of."),
+    ] = None
+    out: Annotated[
+        str | None,
+        Field(description="Absolute path of a folder for the finished files."),
+    ] = None
+    tests: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Program and arguments that test the code."),
+    ] = None
+    branch: Annotated[
+        str | None,
+        Field(description="A new branch of the repository for the result."),
+    ] = None
+    priority: Annotated[PriorityName, Field(description="Who goes first.")] = (
+        Priority.MEDIUM
+    )
 
     def task(self) -> TaskRequest:
         """The task as every surface submits it."""
@@ -176,39 +177,17 @@ class CodingTask(Arguments):
             prompt=self.prompt, answers=self.answers, priority=self.priority
         )
 
+    def more(self) -> dict[str, Any]:
+        """The inputs of the kind that a task of REST has no word for."""
+        names = {"repository", "out", "tests", "branch"}
+        return self.model_dump(mode="json", include=names, exclude_none=True)
+
 
 class OneTask(Arguments):
-    task_id: Annotated[
-        NewRunId, Field(description="The task's id, as start_coding_task returned it.")
-    ]
+    task_id: Annotated[OneRunId, Field(description="The task's id.")]
 
 
 # -- what tools give
-
-
-class QueueStatus(BaseModel):
-    """How full the daemon is."""
-
-    queued: int
-    capacity: int
-    queued_by_priority: dict[str, int]
-    running: int
-    slots: int
-    parked: Annotated[int, Field(description="Runs that wait without holding a slot.")]
-    waiting_submits: int
-    paused: Annotated[
-        tuple[dict[str, Any], ...],
-        Field(
-            description="What starts no runs, and why; group null: all of the queue."
-        ),
-    ] = ()
-    draining: Annotated[
-        tuple[str | None, ...], Field(description="Groups that take no new runs in.")
-    ] = ()
-    groups: Annotated[
-        dict[str, dict[str, int]],
-        Field(description="By group: slots, running and queued runs."),
-    ] = {}
 
 
 class Printed(BaseModel):
@@ -217,30 +196,11 @@ class Printed(BaseModel):
     run_id: str
     state: str
     text: str
-    lines: Annotated[int, Field(description="How many lines `text` has.")]
-    earlier: Annotated[
-        bool,
-        Field(
-            description="Whether it printed more before these lines; a larger `tail` shows it."
-        ),
-    ]
-    missing_bytes: Annotated[
-        int, Field(description="Bytes among these lines that are no longer kept.")
-    ]
-    next: Annotated[
-        int, Field(description="As `after`, it gives what is printed from now on.")
-    ]
-
-
-class Pipelines(BaseModel):
-    """The kinds of run, each with the schemas of its inputs and its output."""
-
-    pipelines: list[dict[str, Any]]
-
-
-class Answered(BaseModel):
-    """The answer that the run was given."""
-
-    run_id: str
-    name: str
-    answer: str
+    #: How many lines there are.
+    lines: int
+    #: Whether it printed more before these lines; a larger `tail` shows it.
+    earlier: bool
+    #: Bytes among these lines that are no longer kept.
+    missing_bytes: int
+    #: As `after`, it gives what is printed from now on.
+    next: int

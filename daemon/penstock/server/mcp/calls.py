@@ -20,9 +20,12 @@ from penstock.server.coding_tasks import CodingTasks
 from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
 from penstock.server.mcp import arguments as a
+from penstock.server.mcp.kind_tools import misfits_of_inputs
+from penstock.server.mcp.misfits import Misfits
 from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
+from penstock.words.errors import NotFound
 from penstock.words.surroundings import Surroundings
 
 
@@ -55,6 +58,9 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
     waiting = RunWaiter(core, shutdown)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
+        kind = core.kinds.get(request.kind)
+        if kind and (faults := misfits_of_inputs(kind, request.inputs, at="inputs")):
+            raise Misfits(faults)
         submitted = await core.submitter.submit(
             request, surroundings=caller.surroundings
         )
@@ -91,27 +97,7 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
         return dict(from_json(page))
 
     async def read_output(args: a.ReadOutput, _caller: Caller) -> dict[str, Any]:
-        view = await core.reader.view(args.run_id)
-        newest = await newest_output(
-            partial(core.store.read, view.run_id, types=LOG_TYPES),
-            view.position,
-            lines=args.tail,
-            most_bytes=a.TAIL_BYTES,
-            after=args.after,
-            streams=OUTPUT_STREAMS[args.stream],
-        )
-        some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
-        lines = some.shown(args.tail, a.LONGEST_LINE)
-        printed = a.Printed(
-            run_id=view.run_id,
-            state=str(view.state),
-            text="".join(f"{line}\n" for line in lines),
-            lines=len(lines),
-            earlier=some.earlier,
-            missing_bytes=some.missing,
-            next=view.position,
-        )
-        return printed.model_dump(mode="json")
+        return (await _newest_output(core, args)).model_dump(mode="json")
 
     return {
         "get_run": get_run,
@@ -121,22 +107,53 @@ def _look_calls(core: Core) -> dict[str, ToolCall]:
     }
 
 
+async def _newest_output(core: Core, args: a.ReadOutput) -> a.Printed:
+    """The end of what a run printed, as much of it as an agent is given at once."""
+    view = await core.reader.view(args.run_id)
+    newest = await newest_output(
+        partial(core.store.read, view.run_id, types=LOG_TYPES),
+        view.position,
+        lines=args.tail,
+        most_bytes=a.TAIL_BYTES,
+        after=args.after,
+        streams=OUTPUT_STREAMS[args.stream],
+    )
+    some = newest.last_lines(args.tail).cut(a.TAIL_BYTES)
+    lines = some.shown(args.tail, a.LONGEST_LINE)
+    return a.Printed(
+        run_id=view.run_id,
+        state=str(view.state),
+        text="".join(f"{line}\n" for line in lines),
+        lines=len(lines),
+        earlier=some.earlier,
+        missing_bytes=some.missing,
+        next=view.position,
+    )
+
+
 def _control_calls(core: Core) -> dict[str, ToolCall]:
     async def cancel_run(args: a.CancelRun, _caller: Caller) -> dict[str, Any]:
         receipt = await core.control.cancel(args.run_id, args.reason, wait=args.wait)
         return receipt.model_dump(mode="json")
 
-    async def answer_ask(args: a.AnswerAsk, _caller: Caller) -> dict[str, Any]:
+    async def answer(args: a.GiveAnswer, _caller: Caller) -> dict[str, Any]:
         await core.control.answer(args.run_id, args.name, args.answer, by="mcp")
         return args.model_dump(mode="json")
 
-    return {"cancel_run": cancel_run, "answer_ask": answer_ask}
+    return {"cancel_run": cancel_run, "answer": answer}
 
 
 def _daemon_calls(core: Core) -> dict[str, ToolCall]:
-    async def list_pipelines(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
+    async def list_pipelines(args: a.ListPipelines, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
-        return kinds_json(core.kinds.values())
+        if args.kind is None:
+            return kinds_json(core.kinds.values())
+        if args.kind not in core.kinds:
+            known = ", ".join(sorted(core.kinds))
+            raise NotFound(
+                f"no kind {args.kind[:80]!r} is installed (there are: {known})"
+            )
+        return kinds_json([core.kinds[args.kind]])
 
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         await trio.lowlevel.checkpoint()
@@ -150,7 +167,9 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
 
     async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
         around = caller.surroundings
-        task = await tasks.submit(args.task(), caller.base, surroundings=around)
+        task = await tasks.submit(
+            args.task(), caller.base, more=args.more(), surroundings=around
+        )
         return task.model_dump(mode="json")
 
     async def get_task_status(args: a.OneTask, caller: Caller) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Importing this costs seconds.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from typing import Any
@@ -16,21 +15,24 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from penstock.runs.core import Core
-from penstock.server.asgi import UNIX_STATE
-from penstock.server.mcp import resources
+from penstock.server.mcp import prompts, resources
 from penstock.server.mcp.calls import Caller, tool_calls
+from penstock.server.mcp.kind_tools import kind_tools
+from penstock.server.mcp.misfits import Misfits, said, taken
+from penstock.server.mcp.results import text_result
 from penstock.server.mcp.subscriptions import Subscriptions
 from penstock.server.mcp.subscriptions import open_subscriptions as open_subscriptions
 from penstock.server.mcp.tasks import RunTasks, created, declared, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
+from penstock.server.public_address import BASE_STATE
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
+from penstock.words.error_codes import row_of
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.problems import row_of
 from penstock.words.surroundings import CALLER_IN_META, Surroundings
 
 Context = ServerRequestContext[Any, Any]
@@ -47,7 +49,10 @@ class Handlers:
         self, core: Core, shutdown: Shutdown, tasks: RunTasks, base: str
     ) -> None:
         self._core, self._tasks, self._base = core, tasks, base
-        self._listed = listed_tools(core.kinds.values())
+        kinds = list(core.kinds.values())
+        by_kind = kind_tools(kinds)
+        self._listed = listed_tools(kinds, by_kind)
+        self._by_kind = {tool.name: tool for tool in by_kind}
         self._calls = tool_calls(core, shutdown)
 
     async def list_tools(self, _ctx: Context, _params: Any) -> wire.ListToolsResult:
@@ -56,17 +61,19 @@ class Handlers:
 
     async def call_tool(self, ctx: Context, params: wire.CallToolRequestParams) -> Any:
         """What a tool gives; an error is a result too, since the model is to read it."""
-        if params.name not in self._calls:
-            known = ", ".join(self._calls)
+        if params.name not in self._calls and params.name not in self._by_kind:
+            known = ", ".join(tool.name for tool in self._listed)
             why = f"there is no tool {params.name[:80]!r} (there are: {known})"
             raise MCPError(wire.INVALID_PARAMS, why)
         try:
             return await self._call(ctx, params)
-        except ValidationError as error:
-            return _failure(refused(error))
+        except Misfits as error:
+            return _failure(str(error))
         except PenstockError as error:
             ours = row_of(error).status == 500
-            return _fault(params.name) if ours else _failure(error)
+            return (
+                _fault(params.name) if ours else _failure(problem_of(error)[1].detail)
+            )
         except MCPError:
             raise
         except Exception:  # noqa: BLE001
@@ -81,17 +88,22 @@ class Handlers:
             lambda n, text: _report(ctx, n, text),
             _surroundings_of(ctx),
         )
-        arguments = TOOLS[params.name].takes.model_validate(params.arguments or {})
-        given = await self._calls[params.name](arguments, caller)
-        if params.name in _STARTERS and declared(ctx):
+        name, sent = params.name, said(params.arguments or {})
+        arguments: BaseModel
+        if (tool := self._by_kind.get(name)) is not None:
+            name, arguments = "start_run", tool.request(sent)
+        else:
+            arguments = taken(TOOLS[name].takes, sent)
+        given = await self._calls[name](arguments, caller)
+        if name in _STARTERS and declared(ctx):
             return created(await self._tasks.look(given["run_id"]))
-        return _result(given)
+        return text_result(given)
 
     def _base_of(self, ctx: Context) -> str:
         """How this caller addresses the daemon."""
-        if ctx.request is None or ctx.request.scope["state"].get(UNIX_STATE) is True:
+        if ctx.request is None:
             return self._base
-        return f"http://{ctx.request.headers['host']}"
+        return str(ctx.request.scope["state"].get(BASE_STATE, self._base))
 
     async def list_resources(
         self, _ctx: Context, params: wire.PaginatedRequestParams | None
@@ -121,6 +133,31 @@ class Handlers:
         content = wire.TextResourceContents(uri=uri, mime_type=media_type, text=text)
         return wire.ReadResourceResult(contents=[content])
 
+    async def list_prompts(self, _ctx: Context, _params: Any) -> wire.ListPromptsResult:
+        await trio.lowlevel.checkpoint()
+        listed = [job.listed() for job in prompts.JOBS.values()]
+        return wire.ListPromptsResult(prompts=listed)
+
+    async def get_prompt(
+        self, _ctx: Context, params: wire.GetPromptRequestParams
+    ) -> wire.GetPromptResult:
+        await trio.lowlevel.checkpoint()
+        try:
+            return prompts.prompt_of(params.name, params.arguments or {})
+        except PenstockError as error:
+            raise MCPError(wire.INVALID_PARAMS, str(error)) from None
+
+    async def complete(
+        self, _ctx: Context, params: wire.CompleteRequestParams
+    ) -> wire.CompleteResult:
+        known = (params.context.arguments if params.context else None) or {}
+        name, begun = params.argument.name, params.argument.value
+        try:
+            values = await prompts.complete(self._core, params.ref, name, begun, known)
+        except NotFound as error:
+            raise MCPError(wire.INVALID_PARAMS, str(error)) from None
+        return wire.CompleteResult(completion=wire.Completion(values=values))
+
     async def set_level(self, _ctx: Context, _params: Any) -> wire.EmptyResult:
         """Clients of the older protocol set one; it is taken, and nothing is logged to them."""
         await trio.lowlevel.checkpoint()
@@ -142,28 +179,18 @@ async def _report(ctx: Context, number: int, text: str) -> None:
     await ctx.session.report_progress(float(number), message=text)
 
 
-def _result(given: dict[str, Any]) -> wire.CallToolResult:
-    text = json.dumps(given, ensure_ascii=False)
-    return wire.CallToolResult(
-        content=[wire.TextContent(text=text)], structured_content=given
-    )
+def _failure(why: str) -> wire.CallToolResult:
+    """An error as a result, since the model is to read it: a sentence and nothing else.
 
-
-def _failure(error: PenstockError) -> wire.CallToolResult:
-    """An error of ours as a result: the sentence for whoever reads, the document for programs."""
-    _, problem = problem_of(error)
-    return wire.CallToolResult(
-        content=[wire.TextContent(text=problem.detail)],
-        structured_content=problem.model_dump(mode="json"),
-        is_error=True,
-    )
+    Clients check whatever else there is against what the tool gives when it succeeds.
+    """
+    return wire.CallToolResult(content=[wire.TextContent(text=why)], is_error=True)
 
 
 def _fault(tool: str) -> wire.CallToolResult:
     fault_id = secrets.token_hex(8)
     _log.exception("fault %s: the tool %s", fault_id, tool)
-    why = f"the daemon failed to answer; its log tells why under {fault_id}"
-    return wire.CallToolResult(content=[wire.TextContent(text=why)], is_error=True)
+    return _failure(f"the daemon failed to answer; its log tells why under {fault_id}")
 
 
 def build_server(
@@ -185,6 +212,9 @@ def build_server(
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
+        on_list_prompts=handlers.list_prompts,
+        on_get_prompt=handlers.get_prompt,
+        on_completion=handlers.complete,
         on_subscribe_resource=subscriptions.subscribe,
         on_unsubscribe_resource=subscriptions.unsubscribe,
         on_subscriptions_listen=subscriptions.listen,

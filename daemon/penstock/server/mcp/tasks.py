@@ -26,6 +26,7 @@ from pydantic import Field, ValidationError
 
 from penstock.log.projections import AskView, RunView
 from penstock.runs.core import Core
+from penstock.server.mcp.results import texts_of
 from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
@@ -269,8 +270,10 @@ def _result(reply: TaskReply) -> dict[str, Any]:
     """What the tool call would have given, had it waited for the end."""
     return {
         "resultType": "complete",
-        "content": [{"type": "text", "text": reply.model_dump_json()}],
-        "structuredContent": reply.model_dump(mode="json"),
+        "content": [
+            {"type": "text", "text": text}
+            for text in texts_of(reply.model_dump(mode="json"))
+        ],
         "isError": reply.state != COMPLETED,
     }
 

@@ -1,0 +1,85 @@
+"""What a run asks people: a question is put once, and the first answer holds, over restarts too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import trio
+
+from penstock.log.bus import Bus
+from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
+from penstock.log.writes import Answer
+from penstock.runs.artifact_writer import Emit
+from penstock.words.errors import AlreadyAnswered, AskExpired
+from penstock.words.events import AskRaised
+from penstock.words.values import new_event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Those of one run. `view_of` gives the run as its recorded facts tell it now."""
+
+    run_id: str
+    recorder: Recorder
+    bus: Bus
+    now: Callable[[], datetime]
+    view_of: Callable[[str], RunView]
+    emit: Emit
+
+    def was_put(self, name: str) -> bool:
+        """Whether this execution, or an earlier one, has asked it."""
+        return name in self.view_of(self.run_id).asks
+
+    def answer_to(self, name: str) -> str | None:
+        """The answer, if there is one."""
+        answer: str | None = self.view_of(self.run_id).asks[name].answer
+        return answer
+
+    async def put(
+        self,
+        name: str,
+        question: str,
+        choices: Sequence[str],
+        default: str | None,
+        expires: float | None,
+    ) -> None:
+        """Ask; `expires` in seconds from now."""
+        until = None if expires is None else self.now() + timedelta(seconds=expires)
+        await self.emit(
+            AskRaised(
+                name=name,
+                question=question,
+                choices=tuple(choices),
+                default=default,
+                expires_at=until,
+            )
+        )
+
+    async def answer(self, name: str, text: str, by: str) -> None:
+        """Answer it here. An answer that came in the same moment wins, and theirs is read."""
+        answer = Answer(self.run_id, name, text, by, self.now(), new_event_id())
+        with suppress(AlreadyAnswered):
+            await self.recorder.record(answer)
+
+    async def wait_answered(self, name: str) -> str:
+        """The answer, or the default once nobody came in time. AskExpired without one."""
+        ask = self.view_of(self.run_id).asks[name]
+        with trio.CancelScope() as scope:
+            if ask.expires_at is not None:
+                left = (ask.expires_at - self.now()).total_seconds()
+                scope.deadline = trio.current_time() + max(left, 0.0)
+            return await self._wait_answer(name)
+        if ask.default is None:
+            raise AskExpired(f"nobody answered {name!r} in time, and it has no default")
+        await self.answer(name, ask.default, "default")
+        return await self._wait_answer(name)
+
+    async def _wait_answer(self, name: str) -> str:
+        """Wait on the log: the view is folded in the step in which the answer is published."""
+        while (answer := self.answer_to(name)) is None:
+            await self.bus.wait_published(self.run_id)
+        return answer

@@ -1,0 +1,48 @@
+"""What the JSON of a cancel's receipt says, for whoever is given one: never more than was proven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+Receipt = Mapping[str, Any]
+
+
+def proves_end(receipt: Receipt) -> bool:
+    """Whether it is proven that nothing of the run is left."""
+    return receipt.get("gone_at") is not None
+
+
+def moments_of(receipt: Receipt) -> tuple[datetime | None, datetime | None]:
+    """When the cancel was asked for, and when the end was proven."""
+    asked, gone = receipt.get("requested_at"), receipt.get("gone_at")
+    return _moment(asked), _moment(gone)
+
+
+def left_of(receipt: Receipt) -> Any:
+    """The ids of processes that could not be ended; "unknown" if nobody could tell; empty if none."""
+    return receipt.get("survivors")
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """A receipt in a sentence."""
+    run_id, outcome, left = receipt["run_id"], receipt["outcome"], left_of(receipt)
+    if outcome == "already_terminal":
+        doubt = f", but is not proven gone; survivors: {left}" if left else ""
+        return f"{run_id} had ended before{doubt}"
+    if outcome == "tombstoned":
+        return (
+            f"{run_id} is not known; if it is submitted within a day it will not start"
+        )
+    if left:
+        return f"{run_id} cancelled, but not proven gone; survivors: {left}"
+    if not proves_end(receipt):
+        return f"{run_id}: cancel requested"
+    pids = " ".join(map(str, receipt["pids"]))
+    proof = f" ({receipt['method']}: {pids})" if pids else ""
+    return f"{run_id} cancelled, nothing of it is left{proof}"
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
