@@ -1289,7 +1289,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a submit of a known run looks like a new one",
         "submit_json",
-        "return reply.model_dump(mode='json')",
+        "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
         "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),
