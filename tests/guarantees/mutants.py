@@ -1242,35 +1242,25 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the same reason for waiting is told again and again",
-        "cli/patience:_tell",
+        "Telling.tell",
         """
-            if notes.waits and why not in {'', told}:
-                told = why
-                say(f'{prefix}{why}')
+        if why not in {'', self._told}:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         """
-            if notes.waits and why:
-                told = why
-                say(f'{prefix}{why}')
+        if why:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
     ),
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
-        "cli/patience:_tell",
-        "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
-        "pause = TOLD_AFTER_SECONDS",
+        "Telling.tell",
+        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
-    ),
-    TestedMutant(
-        "what fails while a wait is told comes out in a group",
-        "open_telling",
-        """
-            with failed:
-                yield
-        """,
-        "yield",
-        "cli/test_patience.py::test_what_fails_meanwhile_comes_out_as_itself",
     ),
     TestedMutant(
         "what a program left behind is counted again after a lost connection",
