@@ -62,12 +62,10 @@ def read_to_end(log: FollowedLog, clock: Clock) -> list[FollowedNews]:
     return news
 
 
-def follow(
-    daemon: ForeignDaemon, after: int = 0, *, comes_back: bool = True
-) -> list[FollowedNews]:
+def follow(daemon: ForeignDaemon, after: int = 0) -> list[FollowedNews]:
     clock = Clock()
-    client = SyncClient(daemon.address, comes_back=comes_back)
-    return read_to_end(FollowedLog(client, "r", after, now=clock), clock)
+    log = FollowedLog(SyncClient(daemon.address), "r", after, now=clock)
+    return read_to_end(log, clock)
 
 
 def positions(news: list[FollowedNews]) -> list[int]:
@@ -154,16 +152,14 @@ def test_a_log_that_was_put_back_is_read_from_its_beginning(
 def test_it_gives_up_when_nobody_comes_back(foreign: ForeignDaemon) -> None:
     """TU-01: after a minute, or at once where the daemon lived in this command."""
     told = story()
-    foreign.lines = [told[:2]]
     foreign.routes["GET", "/runs/r/events"] = (200, {})
-    clock = Clock()
-    log = FollowedLog(SyncClient(foreign.address), "r", now=clock)
-    with pytest.raises(DaemonUnreachable, match="no daemon"):
-        read_to_end(log, clock)
-    assert clock.now >= PATIENCE_SECONDS
-    foreign.lines = [told[:2]]
-    with pytest.raises(DaemonUnreachable):
-        follow(foreign, comes_back=False)
+    for comes_back in (True, False):
+        clock = Clock()
+        foreign.lines = [told[:2]]
+        client = SyncClient(foreign.address, comes_back=comes_back)
+        with pytest.raises(DaemonUnreachable, match="no daemon"):
+            read_to_end(FollowedLog(client, "r", now=clock), clock)
+        assert (clock.now >= PATIENCE_SECONDS) == comes_back
 
 
 def test_what_tells_no_lines_is_no_daemon(foreign: ForeignDaemon) -> None:
