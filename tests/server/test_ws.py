@@ -86,7 +86,7 @@ async def test_a_stream_says_hello_then_events_then_ready_then_bye() -> None:
             hello, events, ready = await until(client, "ready")
             assert hello == {
                 "type": "hello", "daemon": f"penstock {house.core.version}",
-                "epoch": house.core.epoch, "life": "life-1", "head": 3, "floor": 1,
+                "epoch": house.core.epoch, "life": "life-1", "head": 3, "floor": 1, "known": True,
             }  # fmt: skip
             queued, started = events["events"]
             assert [

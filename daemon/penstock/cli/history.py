@@ -106,14 +106,20 @@ class FileSource:
         store = self.beside.opened
         facts = self.beside.do(store.read, one_form(run_id), after, PAGE)
         if not facts and after > (head := self.beside.do(store.bounds).head):
-            raise put_back(after, head + 1)
+            raise put_back(after, head + 1, head=head)
         return facts
 
     def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
 
-        wanted = parse_filter(q, limit=limit)
-        rows, _ = self.beside.do(self._reading().list, wanted)
+        rows: list[dict[str, Any]] = []
+        before = None
+        while len(rows) < limit:
+            wanted = parse_filter(q, before=before, limit=limit - len(rows))
+            page, before = self.beside.do(self._reading().list, wanted)
+            rows += page
+            if before is None:
+                break
         return rows
 
     def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
+from penstock.unforeseen import CannotWrite
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
@@ -139,7 +140,10 @@ class FollowedRun:
         except OSError as error:
             lost = error
         # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
-        self._client.cancel(self._run_id, "nobody reads its output", wait=True)
+        reason = "nobody reads its output"
+        receipt = self._client.cancel(self._run_id, reason, wait=True)
+        if isinstance(lost, CannotWrite):
+            say(receipt_line(receipt))
         raise lost
 
     def _heed(self, number: int) -> None:

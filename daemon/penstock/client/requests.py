@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 #: Seconds to reach the daemon: it is on this box or near.
 CONNECT_SECONDS = 5.0
+#: Characters that are told of an answer that makes no sense.
+MOST_QUOTED = 200
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
 #: The form of a stream over HTTP: a JSON value a line.
@@ -231,4 +233,7 @@ def silent(address: Address) -> DaemonUnreachable:
 def broken(address: Address, error: Exception) -> DaemonUnreachable:
     """What to raise when the connection was lost before the answer was whole."""
     why = str(error) or type(error).__name__
+    if len(why) > MOST_QUOTED:
+        # What is no daemon is quoted there with all that it said.
+        why = f"{why[:MOST_QUOTED]}…"
     return DaemonUnreachable(f"the connection to {address} broke: {why}")

@@ -134,7 +134,7 @@ async def _check_place(core: Core, after: int) -> None:
     """PutBack if the log does not reach this position: nothing would come, for ever."""
     head = (await core.store.bounds()).head
     if after > head:
-        raise put_back(after, head + 1)
+        raise put_back(after, head + 1, head=head)
 
 
 @dataclass(slots=True)
