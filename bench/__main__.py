@@ -26,6 +26,7 @@ MODULES = (
     "million",
     "cancel",
     "start",
+    "verbs",
     "lookups",
     "summaries",
     "display",
