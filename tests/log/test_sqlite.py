@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from fakes.contract import one
-from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
+from fakes.contract import completed, one
+from fakes.stores import LIFE, append, at, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
 from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handlers import HANDLERS, handle
@@ -23,7 +23,7 @@ from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.writes import Append, Appended, Claim, Claimed
+from penstock.log.writes import Append, Appended, Claim, Claimed, Prune
 from penstock.words.errors import (
     Conflict,
     PenstockError,
@@ -446,3 +446,11 @@ async def test_an_id_is_known_long_after_and_a_forgotten_one_is_new(
             await one(store, append("r1", Log(text=f"{number}")))
         assert (await one(store, again)).duplicate
         assert (await one(store, again)).recorded == first.recorded
+        # Forgotten, and at once recorded again, of another run.
+        gone = await start(store, "gone")
+        last = append("gone", Log(text="last"), fence=gone.fence)
+        await store.commit([last, completed(gone)])
+        await one(store, Prune(at(1000), 0, 2**60, at(1000), 0))
+        await one(store, enqueue("other"))
+        moved = last.new_events[0]._replace(run_id="other")
+        assert not (await one(store, Append((moved,)))).duplicate

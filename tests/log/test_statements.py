@@ -108,3 +108,22 @@ async def test_a_cancel_of_all_runs_asks_the_tables_nothing() -> None:
         assert [sql for sql in db.asked if sql.startswith("SELECT")] == []
         assert len(db.asked) <= 2 * MOST_STATEMENTS
         await check_log(store)
+
+
+async def test_what_a_commit_asks_of_the_tables_has_all_that_it_did() -> None:
+    """ST-05: what is written late is there when it is asked for."""
+    async with inline_store() as store:
+        results = await store.commit(
+            [
+                enqueue("first"),
+                enqueue("second", after=("first",)),
+                enqueue("child", parent_id="first"),
+                enqueue("first"),
+                RequestCancel("first", "no more", at()),
+            ]
+        )
+        assert [type(r).__name__ for r in results[:4]] == ["Accepted"] * 3 + [
+            "Existing"
+        ]
+        assert results[4].ended == ("first", "second", "child")  # type: ignore[union-attr]
+        await check_log(store)
