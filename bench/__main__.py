@@ -20,6 +20,7 @@ MODULES = (
     "append",
     "printed",
     "jobs",
+    "peers",
     "broadcast",
     "frames",
     "million",
