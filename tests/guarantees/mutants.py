@@ -82,14 +82,14 @@ MUTANTS = (
         "answers before the commit",
         "SqliteStore._commit",
         """
-            self._db.execute('BEGIN IMMEDIATE')
+            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
             transaction.finish()
             tried = True
-            self._db.execute('COMMIT')
+            transaction.db.save()
         """,
         """
             if self._db.in_transaction:
@@ -154,8 +154,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "claim",
-        "free = d.slots - len(groups)",
-        "free = d.slots - len(groups) + 1",
+        "free = d.slots - held.total()",
+        "free = d.slots - held.total() + 1",
         "nested",
         "none",
     ),
@@ -730,6 +730,34 @@ TESTED_MUTANTS = (
         """,
         "log/test_high_water.py::"
         "test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
+    ),
+    TestedMutant(
+        "an id that is kept no more is taken for new",
+        "RecentIds.add",
+        "self.floor = max(self.floor, oldest)",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the ids of forgotten runs are kept",
+        "Transaction.drop",
+        "self._forgotten = True",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the tables are asked before they have what this commit did",
+        "Transaction.query",
+        "self.flush()",
+        "",
+        "log/test_statements.py::test_what_a_commit_asks_of_the_tables_has_all_that_it_did",
+    ),
+    TestedMutant(
+        "what one claim gives is not held when the next is made",
+        "OpenRuns.move",
+        "self._by_state[state][head.key] = head",
+        "self._by_state[state].setdefault(0, head)",
+        "log/test_store_queue.py",
     ),
     TestedMutant(
         "what went into a removed file is acknowledged",

@@ -71,6 +71,8 @@ class RunSpec:
     preemptible: bool = False
     #: None: those of the run that it retries or is a child of, if that has any. In no digest.
     surroundings: Surroundings | None = None
+    #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
+    minted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
