@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.concurrency.threads import open_threads
+from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.pipeline import Kind
 from penstock.processes.containment import detect_containment
 from penstock.runs.core import Core, open_core
@@ -128,10 +129,13 @@ async def open_bench_core(
     config = Config(**settings)
     paths = find_paths(environ, state_dir=None, runtime_dir=None)
     paths.state.mkdir(exist_ok=True)
-    reading = threads(READERS)
-    async with open_sqlite(
-        folder / "log.db", life=LIFE, run_blocking=threads(1), run_reading=reading
-    ) as store:
+    async with (
+        open_threads(1, "store") as writing,
+        open_threads(READERS, "readers of the store") as reading,
+        open_sqlite(
+            folder / "log.db", life=LIFE, run_blocking=writing, run_reading=reading
+        ) as store,
+    ):
         environment = real_environment(
             config,
             paths,

@@ -1,4 +1,4 @@
-"""Reading while the queue is full: statistics, and one run among many (PF-06, PF-07)."""
+"""Reading while the queue is full, and among many: statistics, one run, lists (PF-06, PF-07)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch, share
 from bench.cancel import sleep
 
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.writes import RunFilter
 from penstock.pipeline import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
+from penstock.words.lifecycle import OPEN_STATES
 
 EXECUTING, QUEUED, WAITING = 5, 100, 1000
 READS = 200
@@ -28,6 +30,19 @@ INSERT INTO runs (run_id, kind, priority, place, state, root_id, depth, on_resta
 FROM n;
 """
 _SPECS = "INSERT INTO specs SELECT key, x'00', x'7b7d', '{}', '{}', '[]' FROM runs WHERE key > 0"
+#: Ten of them are open, all have labels and inputs of some size, and one has a label of its own.
+_OPEN = "UPDATE runs SET state = 'queued', ended_at = NULL WHERE key > 0 AND key % 10000 = 0"
+_LABELLED = """
+INSERT INTO specs SELECT key, x'00', CAST('{"text":"' || hex(zeroblob(1500)) || '"}' AS BLOB), '',
+ CASE key WHEN 7 THEN '{"branch":"b7","rare":"one"}' ELSE '{"branch":"b' || (key % 10) || '"}' END, '[]'
+FROM runs WHERE key > 0
+"""
+#: What is asked of them: name, filter, how many runs have it of 100,000, most milliseconds.
+LISTS = (
+    ("state:open", RunFilter(states=frozenset(OPEN_STATES)), 10, 1),
+    ("label:rare=one", RunFilter(labels={"rare": "one"}), 1, 50),
+    ("label:branch=b7", RunFilter(labels={"branch": "b7"}), 100, 50),
+)
 
 
 async def statistics_p99(folder: Path) -> float:
@@ -72,6 +87,33 @@ async def lookup(folder: Path, count: int) -> float:
     return share(times, 0.5)
 
 
+async def lists(folder: Path) -> list[float]:
+    """Milliseconds of the CPU for each of LISTS among 100,000 runs, from a warm file."""
+    path = folder / "lists.db"
+    run, read = threads(1), threads(READERS)
+    async with open_sqlite(
+        path, life=LIFE, run_blocking=run, run_reading=read
+    ) as store:
+        if await store.run("r-1") is None:
+            await run(fill_labelled, path)
+        times = []
+        for name, wanted, count, _ in LISTS:
+            await store.runs(wanted)
+            began = time.process_time()
+            found = await store.runs(wanted)
+            times.append((time.process_time() - began) * 1000)
+            assert len(found) == count, name
+    return times
+
+
+def fill_labelled(path: Path) -> None:
+    """Give an empty log 100,000 runs with labels."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(_FILL, (100_000,))
+        db.execute(_OPEN)
+        db.execute(_LABELLED)
+
+
 def fill(path: Path, count: int) -> None:
     """Give an empty log so many ended runs."""
     with closing(sqlite3.connect(path)) as db, db:
@@ -91,5 +133,8 @@ def rows(long: bool) -> Iterator[Row]:
             lambda: trio.run(lookup, folder, 100_000),
             lambda: trio.run(lookup, folder, 1000),
         )
+        listed = [trio.run(lists, folder) for _ in range(rounds)]
+    for (name, _, _, most), *times in zip(LISTS, *listed, strict=True):
+        yield Row(f"{name} of 100,000 runs", "ms CPU", f"ours <= {most}", times)
     yield Row("queue statistics at 5/100/1000, p99", "ms", "ours < 10", statistics)
     yield Row("run by id, of 100,000 / of 1,000", "us", "ratio <= 2", many, few)

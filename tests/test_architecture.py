@@ -34,6 +34,7 @@ MAY_SLEEP = {
         "find_daemon",
     ): "until a daemon that holds its lock listens, or ends",
     ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
+    ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",

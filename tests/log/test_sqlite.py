@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import trio
 
+from fakes.contract import one
 from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
 from penstock.log.sqlite.handlers import HANDLERS, handle
+from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.sqlite.transaction import Transaction
@@ -421,3 +423,34 @@ async def test_a_refusal_after_a_write_is_a_bug() -> None:
         row = await store.run("r1")
         assert row is not None
         assert row.reason == ""
+
+
+def test_recent_ids_know_what_was_recorded_and_what_only_the_tables_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ST-05 PF-01: an id that was recorded is found, or asked for; never taken for new."""
+    ids = [n.to_bytes(16, "big") for n in range(20)]
+    monkeypatch.setattr(RecentIds, "most", 5)
+    recent = RecentIds(ids[3])
+    assert recent.look_up(ids[:6]) == ([], ids[:4])
+    # They come nearly in order, as ids of one moment do.
+    for position, number in enumerate([5, 4, 7, 6, 9, 8, 11, 10], start=1):
+        recent.add(ids[number], position)
+    known, unsure = recent.look_up(ids)
+    assert {number for number, _ in known} == {ids[n] for n in (6, 9, 8, 11, 10)}
+    assert unsure == [ids[n] for n in (0, 1, 2, 3, 4, 5, 7)]
+
+
+async def test_an_id_is_known_long_after_and_a_forgotten_one_is_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ST-05 RS-05: whatever is remembered of it beside the tables."""
+    monkeypatch.setattr(RecentIds, "most", 4)
+    async with inline_store() as store:
+        await one(store, enqueue("r1"))
+        again = append("r1", Log(text="first"))
+        first = await one(store, again)
+        for number in range(10):
+            await one(store, append("r1", Log(text=f"{number}")))
+        assert (await one(store, again)).duplicate
+        assert (await one(store, again)).recorded == first.recorded

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from fakes.contract import completed, get, one, types
 from fakes.stores import (
     append,
@@ -12,6 +14,7 @@ from fakes.stores import (
     enqueue,
     start,
 )
+from penstock.log.sqlite import rows
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Prune, Pruned, RequestCancel, RunFilter
 from penstock.words.events import (
@@ -49,6 +52,36 @@ async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:
     assert await ids(groups=frozenset({"g"})) == ["beta"]
     assert await ids(parents=frozenset({"beta"})) == ["100%"]
     assert await ids(words=("' OR 1=1 --",)) == []
+
+
+@pytest.mark.parametrize("newest", [0, 1, 7, 17, 2000])
+async def test_labels_are_found_however_old_their_runs_are(
+    store: SqliteStore, newest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PF-07: newest first, over the border between what is walked through and what is looked up."""
+    monkeypatch.setattr(rows, "NEWEST", newest)
+    for number in range(30):
+        label = {"rare": "one"} if number % 10 == 3 else {}
+        await one(store, enqueue(f"r-{number}", labels=label))
+
+    async def ids(**wanted: Any) -> list[str]:
+        wanted = {"labels": {"rare": "one"}, **wanted}
+        return [row.run_id for row in await store.runs(RunFilter(**wanted))]
+
+    assert await ids() == ["r-23", "r-13", "r-3"]
+    assert await ids(limit=2) == ["r-23", "r-13"]
+    assert await ids(above=4) == ["r-23", "r-13"]
+    assert await ids(before=24) == ["r-13", "r-3"]
+    assert await ids(words=("r-1",)) == ["r-13"]
+
+
+async def test_a_place_is_counted_from_the_newest(store: SqliteStore) -> None:
+    for number in range(5):
+        await one(store, enqueue(f"r-{number}"))
+    assert await store.place_of(None, 0) == 5
+    assert await store.place_of(None, 2) == 3
+    assert await store.place_of(3, 0) == 2
+    assert await store.place_of(None, 5) is None
 
 
 def prune(**wanted: Any) -> Prune:

@@ -113,6 +113,31 @@ def test_no_bytes_break_it() -> None:
     assert rows(emulator)[0] == "alive"
 
 
+@pytest.mark.slow
+def test_a_mebibyte_of_anything_takes_bounded_memory() -> None:
+    """PT-05: fuzzed with sizes that change between, up to the largest screen and its redrawing."""
+    chance = random.Random(SEED)
+    emulator, left = Emulator(SIZE), 1024 * 1024
+    tracemalloc.start()
+    try:
+        while left > 0:
+            piece = chance.randbytes(chance.randrange(16 * 1024))
+            emulator.feed(piece)
+            left -= len(piece)
+            emulator.resize(WindowSize(chance.randrange(60), chance.randrange(160)))
+            assert len(emulator.render()) < 60 * 160 * 60
+        # Two screens of cells, and what one piece is while it is read.
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_repeated_character_fills_a_row_and_no_screen() -> None:
+    """PT-05: from seven bytes."""
+    emulator = fed(b"a\x1b[9999b")
+    assert sum(len(row.strip()) for row in shown(emulator)) == SIZE.cols + 1
+
+
 @pytest.mark.parametrize(
     "piece",
     [b"\x1b]0;" + b"x" * 996, b"\xcc\x81" * 500, b"\x1b7" * 500, b"\x1b[" + b"1" * 998, b"x" * 1000],

@@ -16,9 +16,11 @@ from fakes.cores import (
     request,
     types_of,
 )
-from fakes.stores import inline_store
+from fakes.stores import enqueue, inline_store
+from penstock.log.filters import parse_filter
 from penstock.log.store import Store
 from penstock.pipeline import Run
+from penstock.runs import reader
 from penstock.runs.reader import PatientReads, Reader
 from penstock.words.errors import RunNotFound, StoreUnavailable
 
@@ -79,3 +81,28 @@ async def test_what_the_store_does_not_know_is_told_at_once(
             await reads.view("unknown")
         assert await reads.read("unknown") == []
     assert trio.current_time() == 0
+
+
+async def test_a_search_for_words_ends_after_so_many_runs_and_says_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PF-07: a page is bounded however many runs there are; who reads on finds them all."""
+    monkeypatch.setattr(reader, "MOST_SEARCHED", 10)
+    async with inline_store() as store:
+        names = [f"{'odd' if n % 20 == 3 else 'usual'}-{n}" for n in range(45)]
+        await store.commit([enqueue(name, capacity=None) for name in names])
+        reads = Reader(store, {}, {})
+
+        async def pages(q: str) -> list[list[str]]:
+            found, before = [], None
+            while True:
+                wanted = parse_filter(q, before=before, limit=100)
+                page, before = await reads.list(wanted)
+                found.append([row["run_id"] for row in page])
+                if before is None:
+                    return found
+
+        assert await pages("odd") == [["odd-43"], [], ["odd-23"], [], ["odd-3"]]
+        # Of open runs there are few enough.
+        assert await pages("odd state:open") == [["odd-43", "odd-23", "odd-3"]]
+        assert len(await pages("")) == 1

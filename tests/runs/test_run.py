@@ -25,6 +25,7 @@ from fakes.stores import inline_store
 from penstock.pipeline import Run
 from penstock.runs.artifact_writer import open_artifact
 from penstock.runs.core import Core
+from penstock.runs.run import MOST_AT_ONCE
 from penstock.words.errors import (
     AskExpired,
     ChildNotCompleted,
@@ -38,6 +39,7 @@ from penstock.words.events import (
     ArtifactCompleted,
     ArtifactPartial,
     CodeGenerated,
+    Log,
     Milestone,
 )
 from penstock.words.priority import Priority
@@ -447,6 +449,56 @@ async def test_a_piece_that_an_outage_dropped_goes_again_or_the_artifact_fails(
     text = "".join(e.text for e in recorded if isinstance(e, ArtifactPartial))
     whole = any(isinstance(e, ArtifactCompleted) for e in recorded)
     assert (text, whole) == (("one two three", True) if back else ("", False))
+
+
+async def test_many_facts_are_recorded_in_one_go_and_in_order(
+    autojump_clock: Clock,
+) -> None:
+    """PF-03: dense, one commit, and each as `emit` would have it."""
+    commits: list[int] = []
+
+    async def many(run: Run, _inputs: Seconds) -> Nothing:
+        before = core.recorder.counters.batches
+        facts = await run.emit_many([Log(text=f"{n}") for n in range(500)])
+        commits.append(core.recorder.counters.batches - before)
+        assert [fact.sequence for fact in facts] == list(range(3, 503))
+        assert await run.emit_many([]) == ()
+        return Nothing()
+
+    async with open_fake_core(kind("many", many)) as core:
+        await core.submitter.submit(request("many", "m"))
+        await wait_ended(core, "m")
+        facts = await core.store.read("m", limit=1000)
+        assert facts[-1].type == "run.completed", facts[-1].event
+        texts = [fact.event.text for fact in facts if isinstance(fact.event, Log)]
+    assert commits == [1]
+    assert texts == [str(n) for n in range(500)]
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ([Log(text="x")] * (MOST_AT_ONCE + 1), Refused),
+        ([Log(text="x" * 3_000_000)] * 3, TooLarge),
+    ],
+)
+async def test_no_more_facts_are_recorded_in_one_go_than_a_commit_should_have(
+    autojump_clock: Clock, events: list[Log], error: type[Exception]
+) -> None:
+    """PF-03 PF-05: nothing of them is recorded."""
+    refused = []
+
+    async def many(run: Run, _inputs: Seconds) -> Nothing:
+        with pytest.raises(error) as raised:
+            await run.emit_many(events)
+        refused.append(raised.value)
+        return Nothing()
+
+    async with open_fake_core(kind("many", many)) as core:
+        await core.submitter.submit(request("many", "m"))
+        await wait_ended(core, "m")
+        assert "log" not in await types_of(core, "m")
+    assert len(refused) == 1
 
 
 async def test_a_text_as_large_as_the_throttle_holds_goes_out_at_once(

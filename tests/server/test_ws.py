@@ -19,7 +19,7 @@ from trio_websocket import (
 )
 
 from fakes.house import TOKEN, House, open_house
-from penstock.client.websocket import only
+from penstock.concurrency.deferred import only
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import Log
 

@@ -21,7 +21,8 @@ R = TypeVar("R")
 CONNECT_SECONDS = 5.0
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
-
+#: The form of a stream over HTTP: a JSON value a line.
+NDJSON = "application/x-ndjson"
 
 #: Is told the `Server` header of each answer.
 OnServer = Callable[[str | None], None]
@@ -45,6 +46,8 @@ class Request:
     accepted: frozenset[int] = frozenset()
     #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
     pieces: Any = None
+    #: The media type of the answer, where there are several.
+    accept: str = "*/*"
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -52,7 +55,9 @@ class Request:
 
     def headers(self, address: Address) -> dict[str, str]:
         """What to send beside the body; a token never goes into an address."""
-        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        headers = {"Accept": self.accept}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
         return headers | address.authorization()
@@ -151,6 +156,11 @@ class Calls(Generic[R]):
         """
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
         return self.get(*parts, after=after, limit=limit)
+
+    def stream(self, run_id: str | None, **place: object) -> Request:
+        """What asks for the log above a place as it comes, a line for each fact: of a run, or of all."""
+        parts = ("events",) if run_id is None else ("runs", run_id, "events")
+        return Request("GET", parts, place, accept=NDJSON)
 
     # -- the queue; each answers how it is then
 

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from queue import Queue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+import outcome
 import trio
 
-from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import NoProcess, StartRefused
 
 T = TypeVar("T")
@@ -93,57 +93,78 @@ async def open_threads(count: int, name: str) -> AsyncIterator[RunBlocking]:
 
     A cancel of who waits for a function is heard before it begins, and not while it is at work.
     """
-    # Each thread has at most one call in hand, and a word to end.
-    calls: Queue[Callable[[], None] | None] = Queue(2 * count)
+    kept = KeptThreads(count)
     made = [
-        threading.Thread(
-            target=_serve, args=(calls,), name=f"{name} {number}", daemon=True
-        )
+        threading.Thread(target=kept.serve, name=f"{name} {number}", daemon=True)
         for number in range(count)
     ]
     try:
         for thread in made:
             start_thread(thread)
         await trio.lowlevel.checkpoint()
-        yield partial(_call, calls, trio.CapacityLimiter(count))
+        yield kept
     finally:
         for thread in made:
             if thread.ident is not None:
-                calls.put(None)
+                kept.end_one()
         for thread in made:
             # None has anything in hand here: this waits for the switch of threads alone.
             if thread.ident is not None:
                 thread.join(CLOSE_SECONDS)
 
 
-def _serve(calls: Queue[Callable[[], None] | None]) -> None:
-    while (call := calls.get()) is not None:
-        call()
+class KeptThreads:
+    """Threads that wait for calls, with as little between a call and its function as can be.
 
+    `trio.to_thread` takes a token, finds a thread, names it and carries the context's variables along
+    for each call; a store's commits come by the thousand and need none of that.
+    """
 
-async def _call(
-    calls: Queue[Callable[[], None] | None],
-    limiter: trio.CapacityLimiter,
-    fn: Callable[..., T],
-    /,
-    *args: Any,
-) -> T:
-    token, done = trio.lowlevel.current_trio_token(), trio.Event()
-    results: list[T] = []
-    failed = DeferredFailure()
+    def __init__(self, count: int) -> None:
+        # Each thread has at most one call in hand, and a word to end.
+        self._calls: Queue[_Call | None] = Queue(2 * count)
+        self._free = count
+        self._line = trio.lowlevel.ParkingLot()
+        self._token = trio.lowlevel.current_trio_token()
 
-    def work() -> None:
-        with failed:
-            results.append(fn(*args))
+    async def __call__(self, fn: Callable[..., T], /, *args: Any) -> T:
+        """What the function returns or raises, once a thread was free and has done it."""
+        if self._free:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._free -= 1
+        else:
+            # Whoever is done hands its thread on.
+            await self._line.park()
         try:
-            token.run_sync_soon(done.set)
-        except trio.RunFinishedError:
-            # Nobody waits any more.
-            return
+            self._calls.put((fn, args, trio.lowlevel.current_task()))
+            result: T = await trio.lowlevel.wait_task_rescheduled(_go_on_waiting)
+        finally:
+            if self._line:
+                self._line.unpark()
+            else:
+                self._free += 1
+        return result
 
-    async with limiter:
-        calls.put(work)
-        with trio.CancelScope(shield=True):
-            await done.wait()
-    failed.reraise()
-    return results.pop()
+    def serve(self) -> None:
+        """What each of the threads does until it is told to end."""
+        while (call := self._calls.get()) is not None:
+            fn, args, task = call
+            done: outcome.Outcome[Any] = outcome.capture(fn, *args)
+            try:
+                self._token.run_sync_soon(trio.lowlevel.reschedule, task, done)
+            except trio.RunFinishedError:
+                # Nobody waits any more.
+                return
+            # What is done is not held until the next call comes.
+            del call, fn, args, task, done
+
+    def end_one(self) -> None:
+        """Let one of the threads end."""
+        self._calls.put(None)
+
+
+_Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], trio.lowlevel.Task]
+
+
+def _go_on_waiting(_raise_cancel: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED

@@ -73,6 +73,10 @@ class Store(Protocol):
         """Newest first."""
         ...
 
+    async def place_of(self, before: int | None, count: int) -> int | None:
+        """The place of the run that is `count` older than the newest below `before`; None: none is."""
+        ...
+
     async def open_runs(self) -> list[RunRow]:
         """Every run that has not ended, by place."""
         ...

@@ -155,6 +155,8 @@ class RunFilter:
     without: tuple[str, ...] = ()
     #: Only runs whose place is below this one (paging, newest first).
     before: int | None = None
+    #: Only runs whose place is above this one: how far back is searched.
+    above: int = 0
     limit: int = 100
 
 
@@ -445,7 +447,7 @@ class Prune(Write[Pruned]):
     until their folders are called `removed`, so that a crash in between leaves nothing behind.
 
     LogDamaged with the `run_id` of a run whose rows are damaged: nothing was forgotten then, and `skip`
-    names it in another try.
+    names it in another try. So with `beside`, what is damaged beside runs, and `skip_beside`.
     """
 
     before: datetime
@@ -456,3 +458,4 @@ class Prune(Write[Pruned]):
     limit: int = 100
     removed: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
+    skip_beside: frozenset[str] = frozenset()

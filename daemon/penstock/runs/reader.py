@@ -6,7 +6,7 @@ What a pipeline reads is asked again when the store does not answer, as it is fo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from penstock.log.writes import AskRow, RunFilter, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES
-from penstock.words.lifecycle import COMPLETED, FAILED, OnRestart
+from penstock.words.lifecycle import COMPLETED, FAILED, OPEN_STATES, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run
@@ -30,6 +30,9 @@ from penstock.words.surroundings import Surroundings
 FOLD_PAGE = 500
 #: The facts that hold what a run printed.
 LOG_TYPES = frozenset({"log"})
+#: Runs looked at for one page of a search for words, which no index helps: a tenth of a second, and
+#: weeks of runs. A reader who is not content goes on with the next page.
+MOST_SEARCHED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,19 @@ class Reader:
         return run_reply(view, terms, tail)
 
     async def list(self, wanted: RunFilter) -> tuple[list[dict[str, Any]], int | None]:
-        """Runs as the list shows them, newest first, and where the next page begins."""
+        """Runs as the list shows them, newest first, and where the next page begins.
+
+        A page that looks for words ends after MOST_SEARCHED runs, however few of them have these.
+        """
+        if _looks_at_all(wanted):
+            end = await self.store.place_of(wanted.before, MOST_SEARCHED)
+            wanted = replace(wanted, above=end or 0)
         rows = await self.store.runs(wanted)
-        more = rows[-1].place if len(rows) == wanted.limit else None
+        more = None
+        if len(rows) == wanted.limit:
+            more = rows[-1].place
+        elif wanted.above:
+            more = wanted.above + 1
         listed = [run_summary(row, self.open_views.get(row.run_id)) for row in rows]
         return [summary.model_dump(mode="json") for summary in listed], more
 
@@ -112,6 +125,13 @@ class Reader:
     ) -> Sequence[AskRow]:
         """Questions, newest last; of one run, or of all."""
         return await self.store.asks(run_id, only_open=only_open)
+
+
+def _looks_at_all(wanted: RunFilter) -> bool:
+    """Whether it is for words, among all runs there ever were."""
+    return bool(wanted.words or wanted.without) and not (
+        wanted.states and wanted.states.issubset(OPEN_STATES)
+    )
 
 
 def terms_of(row: RunRow) -> RunTerms:

@@ -35,6 +35,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, describe
+from penstock.runs.folders import FolderLocks
 from penstock.runs.kind import Kind
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
@@ -47,14 +48,16 @@ from penstock.runs.program import (
 from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.running_program import RunningProcess, open_process
-from penstock.words.api import SubmitRequest
+from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
     ChildNotCompleted,
     NotAvailable,
     Refused,
+    TooLarge,
 )
 from penstock.words.events import (
+    LARGEST_EVENT_BYTES,
     AnyEvent,
     Log,
     Milestone,
@@ -65,6 +68,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
@@ -74,6 +78,10 @@ _WITHOUT_ENVIRONMENT = (
     "the environment that this run was submitted with is not here, since the log it came from was"
     " imported; its programs get a few variables of the daemon's own\n"
 )
+
+
+#: Facts that one `emit_many` takes: their commit takes some ten milliseconds, for which all wait.
+MOST_AT_ONCE = 1000
 
 
 class ModelAccess(Protocol):
@@ -98,6 +106,7 @@ class Tools:
     #: Where a run's own files go, by its id.
     workspace_of: Callable[[str], Path]
     make_folder: Callable[[Path], Awaitable[None]]
+    folders: FolderLocks
     executor: Executor
     #: The view of an open run.
     view_of: Callable[[str], RunView]
@@ -204,7 +213,8 @@ class Run:
         """The run's own folder: made on first use, removed after the run's end."""
         folder = self._tools.workspace_of(self.run_id)
         self._execution.made_folder = True
-        await self._tools.make_folder(folder)
+        async with self._tools.folders.alone(self.run_id):
+            await self._tools.make_folder(folder)
         return folder
 
     # -- facts
@@ -235,6 +245,28 @@ class Run:
             Append((made,), self._execution.fence)
         )
         return outcome.recorded[0] if outcome.recorded else None
+
+    async def emit_many(self, events: Sequence[AnyEvent]) -> Sequence[Recorded]:
+        """Record facts about this run in one go, in order, and wait until all are durable.
+
+        All of them are recorded or none; nothing of anybody else stands between them. At most
+        MOST_AT_ONCE, or Refused, and together no larger than one fact may be, or TooLarge: a commit
+        must stay short. None are returned where `emit` would return None.
+        """
+        if not events:
+            await trio.lowlevel.checkpoint()
+            return ()
+        if len(events) > MOST_AT_ONCE:
+            why = f"{len(events)} facts at once; the limit is {MOST_AT_ONCE}"
+            raise Refused("events", why, limit=MOST_AT_ONCE)
+        now = self._tools.now()
+        made = tuple([new_event(self.run_id, event, now=now) for event in events])
+        size = sum([len(one.body) for one in made])
+        if size > LARGEST_EVENT_BYTES:
+            why = f"{size} bytes; the limit is {LARGEST_EVENT_BYTES}"
+            raise TooLarge("events", why, limit=LARGEST_EVENT_BYTES)
+        fence = self._execution.fence
+        return (await self._tools.recorder.record(Append(made, fence))).recorded
 
     async def progress(self, step: str, fraction: float | None = None) -> None:
         """Say what is being done, and how much of it is (0 to 1)."""
@@ -501,8 +533,8 @@ class Run:
         with the child's state, unless it completed or `check` is off.
         """
         self._use_name("child", name)
-        child_id = f"{self.run_id}.{name}"
-        request = SubmitRequest(
+        child_id = check_run_id(f"{self.run_id}.{name}")
+        request = ChildRequest(
             kind=kind,
             inputs=dict(inputs),
             run_id=child_id,

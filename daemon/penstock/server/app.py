@@ -44,7 +44,7 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
-from penstock.words.error_codes import row_of
+from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")
@@ -145,8 +145,10 @@ async def _call(route: Route, path: Mapping[str, str]) -> Call:
 
 
 def _answer_for(error: PenstockError) -> HttpAnswer:
-    answer = problem_answer(error)
-    return answer if answer.status != 500 or row_of(error).told else _fault()
+    # What has a row of its own is foreseen, and the log has it already where it belongs there.
+    return (
+        _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
+    )
 
 
 def _fault() -> HttpAnswer:

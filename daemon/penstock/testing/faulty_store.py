@@ -136,6 +136,9 @@ class FaultyStore:
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
         return await self._call(self.store.runs, wanted)
 
+    async def place_of(self, before: int | None, count: int) -> int | None:
+        return await self._call(self.store.place_of, before, count)
+
     async def open_runs(self) -> list[RunRow]:
         return await self._call(self.store.open_runs)
 

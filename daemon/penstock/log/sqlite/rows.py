@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,13 @@ from pydantic_core import from_json
 from penstock.log.checksum import checksum_of
 from penstock.log.writes import AskRow, RunFilter, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
-from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES, State
+from penstock.words.lifecycle import (
+    OPEN_STATES,
+    PARKED_STATES,
+    QUEUED_STATES,
+    SLOT_STATES,
+    State,
+)
 from penstock.words.recorded import Recorded
 from penstock.words.values import to_moment
 
@@ -239,13 +246,72 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
         yield fact
 
 
-def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, ...]]:
-    """Rows of SELECT_RUNS that a filter wants, newest first.
+#: Runs that are looked at by place before the index of labels is asked: a page and some more.
+NEWEST = 2000
 
-    Every value is a parameter, never part of the SQL.
+
+def find_place(db: sqlite3.Connection, before: int | None, count: int) -> int | None:
+    """See `Store.place_of`."""
+    where = "" if before is None else "AND place < ?"
+    sql = f"SELECT place FROM runs WHERE key > 0 {where} ORDER BY place DESC LIMIT 1 OFFSET ?"
+    values = (count,) if before is None else (before, count)
+    found = db.execute(sql, values).fetchone()
+    return None if found is None else int(found[0])
+
+
+def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, ...]]:
+    """Rows of SELECT_RUNS that a filter wants, newest first."""
+    if not wanted.labels:
+        yield from db.execute(*select_runs(wanted))
+        return
+    # Labels that many runs have are on the newest pages; others are looked for in their index,
+    # which knows nothing of places.
+    middle = find_place(db, wanted.before, NEWEST)
+    above = wanted.above if middle is None else max(middle, wanted.above)
+    left = wanted.limit
+    for row in db.execute(*select_runs(replace(wanted, above=above))):
+        left -= 1
+        yield row
+    if left > 0 and above > wanted.above:
+        older = replace(wanted, before=above + 1, limit=left)
+        yield from db.execute(*select_runs(older, by_labels=True))
+
+
+_BY_STATE = "runs INDEXED BY runs_state"
+_BY_LABELS = "specs INDEXED BY specs_labels CROSS JOIN runs ON runs.key = specs.key"
+
+
+def select_runs(
+    wanted: RunFilter, *, by_labels: bool = False
+) -> tuple[str, list[object]]:
+    """The statement that finds such runs, and its values: no value is ever part of the SQL.
+
+    Keys are chosen first, so that the large columns are read of those alone which are shown.
     """
-    where: list[str] = ["TRUE"]
-    values: list[object] = []
+    where, values = _conditions(wanted)
+    source = "runs"
+    looks_at_specs = bool(wanted.labels or wanted.words or wanted.without)
+    if by_labels:
+        # As the partial index has it.
+        where.append("labels <> '{}'")
+        source = _BY_LABELS
+    elif wanted.states and wanted.states.issubset(OPEN_STATES):
+        where.append("ended_at IS NULL")
+        source = _BY_STATE
+    if looks_at_specs and not by_labels:
+        source += " CROSS JOIN specs ON specs.key = runs.key"
+    keys = (
+        f"SELECT runs.key FROM {source} WHERE {' AND '.join(where)}"
+        " ORDER BY place DESC LIMIT ?"
+    )
+    sql = f"{SELECT_RUNS} WHERE runs.key IN ({keys}) ORDER BY place DESC"
+    return sql, [*values, wanted.limit]
+
+
+def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
+    """What must hold of a run, all of it."""
+    where: list[str] = ["place > ?"]
+    values: list[object] = [wanted.above]
     for column, allowed in (
         ("state", wanted.states),
         ("kind", wanted.kinds),
@@ -258,7 +324,7 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, 
             values.append(to_json(sorted(allowed)))
     for label in wanted.labels.items():
         where.append(
-            "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
+            "EXISTS (SELECT 1 FROM json_each(labels) AS one WHERE one.key = ? AND one.value = ?)"
         )
         values.extend(label)
     text = "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels)"
@@ -269,5 +335,4 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, 
     if wanted.before is not None:
         where.append("place < ?")
         values.append(wanted.before)
-    sql = f"{SELECT_RUNS} WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?"
-    yield from db.execute(sql, (*values, wanted.limit))
+    return where, values

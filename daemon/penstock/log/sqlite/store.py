@@ -19,9 +19,14 @@ from uuid import UUID, uuid4
 import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
-from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.callers import find_surroundings
-from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
+from penstock.log.sqlite.damage import (
+    KnownFile,
+    first_change,
+    known_file,
+    needed_is_whole,
+    tells_of_damage,
+)
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
@@ -32,6 +37,7 @@ from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     find_asks,
     find_meta,
+    find_place,
     find_runs,
     find_tree,
     page,
@@ -209,6 +215,9 @@ class SqliteStore:
             raise self._translate(
                 error, self._db, tried=tried, run_id=at_work
             ) from error
+        except LogDamaged as error:
+            self._undo()
+            raise self._note_damage(error) from None
         except BaseException:
             self._undo()
             raise
@@ -336,6 +345,9 @@ class SqliteStore:
                 raise
             self._translate(error, db)
         return rows
+
+    async def place_of(self, before: int | None, count: int) -> int | None:
+        return await self._read(find_place, before, count)
 
     async def open_runs(self) -> list[RunRow]:
         return await self._read(_rows, SELECT_OPEN_RUNS, ())

@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.rows import (
     INSERT_EVENT,
     SELECT_EVENTS,
@@ -91,8 +92,8 @@ class Transaction:
     def forget(self) -> None:
         """The transaction is gone: so is what it taught us."""
         self._head: int = -1
-        # No id above this one was ever recorded.
-        self._highest: bytes | None = None
+        self._ids: RecentIds | None = None
+        self._forgotten = False
         self._heads: dict[str, RunHead] = {}
         self._start()
 
@@ -115,26 +116,20 @@ class Transaction:
         self._start()
         if self._head < 0:
             self._head = self.meta("head")
+        if self._ids is None or self._forgotten:
+            self._forgotten = False
+            (highest,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
+            self._ids = RecentIds(highest or b"")
         ids = [event_id.bytes for event_id in event_ids]
         self._repeats = len(set(ids)) < len(ids)
-        # Our own ids grow with time: mostly none of a batch can be known.
-        highest = self._highest_id()
-        old = [event_id for event_id in ids if event_id <= highest]
+        known, old = self._ids.look_up(ids)
         for start in range(0, len(old), 500):
             some = old[start : start + 500]
             marks = ",".join("?" * len(some))
             sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
-            self._known.update(
-                (int.from_bytes(i), position)
-                for i, position in self.db.execute(sql, some)
-            )
-        self._repeats = self._repeats or bool(self._known)
-
-    def _highest_id(self) -> bytes:
-        if self._highest is None:
-            (found,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
-            self._highest = found or b""
-        return self._highest
+            known += self.db.execute(sql, some).fetchall()
+        self._known = {int.from_bytes(i): position for i, position in known}
+        self._repeats = self._repeats or bool(known)
 
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
@@ -199,8 +194,9 @@ class Transaction:
         return head if head is None else self.add(head)
 
     def drop(self, run_id: str) -> None:
-        """The run is forgotten."""
+        """The run is forgotten, and its facts with their ids."""
         self.writes += 1
+        self._forgotten = True
         self._heads.pop(run_id, None)
 
     def add(self, head: RunHead) -> RunHead:
@@ -302,7 +298,8 @@ class Transaction:
             new_event.causation_id, version, new_event.type, new_event.body,
         )  # fmt: skip
         cause, event_id = new_event.causation_id, new_event.event_id.bytes
-        self._highest = max(self._highest_id(), event_id)
+        assert self._ids is not None
+        self._ids.add(event_id, self._head)
         columns = (
             self._head, head.key, head.sequence, event_id, to_micros(new_event.at),
             new_event.type, text, cause.bytes if cause else None, version, new_event.body,

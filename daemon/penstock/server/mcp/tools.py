@@ -130,7 +130,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "list_runs",
             "List runs",
-            "Runs, newest first; `next` is null on the last page.",
+            "Runs, newest first; `next` is null on the last page. One that looks for words may be short.",
             a.ListRuns,
             reads_only=True,
         ),
