@@ -33,7 +33,6 @@ MAY_SLEEP = {
         "cli/mcp.py",
         "find_daemon",
     ): "until a daemon that holds its lock listens, or ends",
-    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
