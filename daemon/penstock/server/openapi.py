@@ -62,19 +62,27 @@ def describe(
     `base` is how the caller addresses the daemon.
     """
     kinds = list(kinds)
-    schemas = _wire_schemas() | _kind_schemas(kinds)
+    forms = _kind_schemas(kinds)
+    schemas = _wire_schemas() | forms
+    for name in (*forms, *(r.body.__name__ for r in ROUTES if r.body)):
+        _leave_out_defaults(schemas[name])
     # The page's model takes any object, for the facts of a newer daemon; ours are these.
     schemas[EventsPage.__name__]["properties"]["events"]["items"] = _ref(Envelope)
     if kinds:
-        forms = [{"$ref": f"#/components/schemas/{_inputs_of(k)}"} for k in kinds]
+        any_of = [{"$ref": f"#/components/schemas/{_inputs_of(k)}"} for k in kinds]
         inputs = schemas[RunRequest.__name__]["properties"]["inputs"]
-        inputs |= {"anyOf": forms, "description": "What the kind takes."}
+        inputs |= {"anyOf": any_of, "description": "What the kind takes."}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "penstock", "version": version, "description": _ABOUT},
+        "info": {
+            "title": "penstock",
+            "version": version,
+            "description": _ABOUT,
+            "contact": {"name": "Penstock"},
+        },
         "servers": [{"url": base, "description": "This daemon"}],
         "tags": [{"name": n, "description": about} for n, about in TAG_ABOUT.items()],
         "paths": paths,
@@ -98,7 +106,17 @@ def _wire_schemas() -> dict[str, Any]:
     ordered = sorted(modes.items(), key=lambda item: item[0].__name__)
     _, schemas = models_json_schema(ordered, ref_template=_REF)
     found: dict[str, Any] = schemas["$defs"]
+    for fact in found[Envelope.__name__]["properties"]["event"]["oneOf"]:
+        # It always is there, and tells one from another.
+        name = fact["$ref"].rpartition("/")[2]
+        found[name]["required"] = ["type", *found[name].get("required", ())]
     return found
+
+
+def _leave_out_defaults(schema: dict[str, Any]) -> None:
+    """Take the defaults out of what is sent: makers of clients make such members ones that must be."""
+    for told in schema.get("properties", {}).values():
+        told.pop("default", None)
 
 
 def _inputs_of(kind: Kind) -> str:
