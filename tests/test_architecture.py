@@ -118,14 +118,16 @@ def dotted(node: ast.AST) -> str:
 def walk(source: str) -> tuple[tuple[str, ast.AST], ...]:
     """Every node with the name of the function it stands in; each file is parsed once."""
 
-    def inside(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
-        yield function, node
+    found: list[tuple[str, ast.AST]] = []
+    coming: list[tuple[str, ast.AST]] = [("", ast.parse(source))]
+    while coming:
+        function, node = coming.pop()
+        found.append((function, node))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             function = node.name
-        for child in ast.iter_child_nodes(node):
-            yield from inside(child, function)
-
-    return tuple(inside(ast.parse(source), ""))
+        children = [(function, child) for child in ast.iter_child_nodes(node)]
+        coming += reversed(children)
+    return tuple(found)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -28,6 +28,8 @@ from penstock.client.requests import (
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.
 TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 #: Bytes of one read.
@@ -121,6 +123,8 @@ class SyncClient(Calls[dict[str, Any]]):
         with self._breaking():
             while not answer.ended:
                 body += answer.feed(connection.recv(RECEIVE_BYTES))
+                if len(body) > LARGEST_ANSWER:
+                    raise NoHttp(f"its answer has more than {LARGEST_ANSWER} bytes")
         self._on_server(answer.headers.get("server"))
         retry_after = answer.headers.get("retry-after")
         return read_answer(request, answer.status, bytes(body), retry_after)

@@ -15,6 +15,7 @@ from penstock.server.guard import OPEN_PATHS
 from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
 from penstock.words.api import EventsPage, Problem, RunRequest
+from penstock.words.live_frames import CONTENT_TYPE
 from penstock.words.recorded import Envelope
 
 _REF = "#/components/schemas/{model}"
@@ -215,6 +216,8 @@ def _content(route: Route) -> dict[str, Any]:
         return {"text/plain": {"schema": {"type": "string"}}}
     if route.name == "run_output":
         return {name: {"schema": {"type": "string"}} for name in _OUTPUT}
+    if route.live:
+        return {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
     schema = _ref(route.reply) if route.reply else {"type": "object"}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if route.name.endswith("events"):
