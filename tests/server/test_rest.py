@@ -623,6 +623,12 @@ def test_what_kinds_take_is_part_of_the_description() -> None:
     told = {form["$ref"].removeprefix("#/components/schemas/inputs.") for form in forms}
     assert told == set(kinds)
     text = json.dumps(document)
+    # Makers of clients take what has a default for something that must be sent, or cannot be.
+    taken = [schemas["RunRequest"], *(schemas[f"inputs.{name}"] for name in kinds)]
+    assert '"default"' not in json.dumps(taken)
+    # And need what tells facts apart in each of them.
+    for fact in schemas["Envelope"]["properties"]["event"]["oneOf"]:
+        assert "type" in schemas[fact["$ref"].rpartition("/")[2]]["required"]
     assert "#/$defs" not in text
     for part in text.split('"#/components/schemas/')[1:]:
         assert part.partition('"')[0] in schemas
