@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+# Containers often set it; then every Python that is started compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help venv run fast test parallel test-others lint check bench
 
 PYTHON ?= python3
@@ -21,7 +23,7 @@ FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124
 
 help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
-	@echo "make fast    the tests that start no program, in less than a minute"
+	@echo "make fast    the tests that start no program, in a minute or two"
 	@echo "make test    all tests"
 	@echo "make parallel    the same on all processors, modules that watch the clock last and alone"
 	@echo "make test-others  the fast ones, with each other Python that is found here"
@@ -41,13 +43,13 @@ run: venv
 	$(BIN)/penstock run llms-txt . --out llms.txt.d
 
 fast: venv
-	$(BIN)/pytest -m 'not (processes or slow or alone)'
+	$(BIN)/pytest -m 'not (processes or slow or alone)' --hypothesis-profile=fast
 
 test: venv
 	$(BIN)/pytest
 
 parallel: venv
-	$(BIN)/pytest --numprocesses=auto --dist=loadscope
+	$(BIN)/pytest --numprocesses=auto --dist=loadscope --max-worker-restart=4
 
 test-others:
 	.ci/other-pythons

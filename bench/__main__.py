@@ -19,6 +19,7 @@ MODULES = (
     "main_job",
     "append",
     "printed",
+    "terminals",
     "jobs",
     "peers",
     "broadcast",

@@ -4,12 +4,15 @@ clock, no processes without a mark, and skips that are told.
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,8 @@ from typing import Any, NoReturn
 
 import pytest
 import trio
+from _pytest.faulthandler import fault_handler_stderr_fd_key
+from hypothesis import settings
 
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
@@ -27,20 +32,33 @@ from penstock_drills.scratch import open_keeper
 #: number tries other orders.
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
 
+# Containers often say that no bytecode is written. Then all that is imported is compiled anew, and not
+# only here: by each daemon that a test starts.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What is made by chance is tried a few times by `make fast`, and as often as always by `make test`.
+settings.register_profile("fast", max_examples=20)
+
 
 def pytest_report_header() -> str:
     return f"order of tasks: PENSTOCK_TEST_SEED={SEED}"
 
 
-@pytest.fixture(autouse=True)
-def seeded_order() -> Iterator[None]:
+# Wrappers and not fixtures that all tests use: pytest takes longer to hand out a fixture than most
+# tests take.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """DT-05: what a test met under a mock clock it meets again."""
-    with deterministic(SEED):
-        yield
+    with (
+        watched(item.config),
+        deterministic(SEED),
+        no_threads_under_a_mock_clock(item),
+    ):
+        return (yield)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def interrupts() -> None:
+def pytest_sessionstart() -> None:
     """Ctrl-C works here and in all children, also when pytest was started by `&`, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -88,19 +106,52 @@ def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-@pytest.fixture(autouse=True)
-def no_threads_under_a_mock_clock(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def no_threads_under_a_mock_clock(item: pytest.Item) -> Iterator[None]:
     """While a thread works, an autojump clock leaps over every deadline."""
-    if not {"autojump_clock", "mock_clock"} & set(request.fixturenames):
+    if not {"autojump_clock", "mock_clock"} & set(getattr(item, "fixturenames", ())):
+        yield
         return
 
     async def refuse(fn: Callable[..., Any], *_args: Any, **_options: Any) -> NoReturn:
         await trio.lowlevel.checkpoint()
         raise AssertionError(f"{fn!r} would run in a thread, under a mock clock")
 
-    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+        yield
+
+
+#: Seconds after which a test that hangs is told, with the stack of every thread.
+PATIENCE = 120
+#: Seconds after which a test that hangs ends its worker, where there are several; the others go on, and
+#: xdist tells which test it was. More than any test may take on a busy machine.
+WORKER_PATIENCE = 900
+#: Seconds for which the watch that was set for one test does for the next ones too. pytest's own is set
+#: for each, with a thread that begins and ends: on a busy machine longer than most tests take.
+WATCH_SECONDS = 10
+_watch_since = pytest.StashKey[float]()
+
+
+@contextmanager
+def watched(config: pytest.Config) -> Iterator[None]:
+    """Have the stacks told if a test is there for `PATIENCE`, or a little less."""
+    stderr = config.stash[fault_handler_stderr_fd_key]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Not between tests: a worker that waits for the others hangs in none.
+        faulthandler.dump_traceback_later(WORKER_PATIENCE, file=stderr, exit=True)
+        yield
+        faulthandler.cancel_dump_traceback_later()
+        return
+    now = time.monotonic()
+    if now - config.stash.get(_watch_since, -WATCH_SECONDS) >= WATCH_SECONDS:
+        config.stash[_watch_since] = now
+        faulthandler.dump_traceback_later(PATIENCE, file=stderr)
+    yield
+
+
+def pytest_sessionfinish() -> None:
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
@@ -232,6 +283,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays, so no collection of garbage need look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

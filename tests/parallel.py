@@ -40,13 +40,46 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         if list(self.workqueue) != [ALONE]:
             super()._reschedule(node)
             return
-        staying = [other for other in self.nodes if not other.shutting_down]
+        staying = [
+            other
+            for other in self.nodes
+            # One that takes a lost worker's place has not said yet what it can run.
+            if not other.shutting_down and other in self.registered_collections
+        ]
         # A worker keeps its last test until it is given more or told to end; so all but one are told.
         for other in staying[1:]:
             other.shutdown()
         if staying and not self._others_work(staying[0]):
             self._assign_work_unit(staying[0])
 
+    def remove_node(self, node: Any) -> str | None:
+        """A worker is gone: the test that ended it, if one did, which is not run again.
+
+        xdist runs it again, and ends another worker; and it hands out what was finished as well, which
+        no worker has anything to say of, so that all wait for each other for ever.
+        """
+        units = self.assigned_work.pop(node)
+        left = {
+            scope: unit
+            for scope, tests in units.items()
+            if (unit := _unfinished(tests))
+        }
+        if not left:
+            return None
+        scope, unit = next(iter(left.items()))
+        crashed = next(iter(unit))
+        del unit[crashed]
+        if not unit:
+            del left[scope]
+        self.workqueue.update(left)
+        for other in self.nodes:
+            self._reschedule(other)
+        return crashed
+
     def _others_work(self, node: Any) -> bool:
         others = (other for other in self.nodes if other is not node)
         return any(self._pending_of(self.assigned_work[other]) for other in others)
+
+
+def _unfinished(tests: dict[str, bool]) -> dict[str, bool]:
+    return {test: done for test, done in tests.items() if not done}

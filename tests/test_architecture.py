@@ -29,11 +29,11 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
     ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
-    ("cli/patience.py", "tell"): "the second of waiting that nobody is told of",
     (
         "cli/mcp.py",
         "find_daemon",
     ): "until a daemon that holds its lock listens, or ends",
+    ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",
@@ -118,14 +118,16 @@ def dotted(node: ast.AST) -> str:
 def walk(source: str) -> tuple[tuple[str, ast.AST], ...]:
     """Every node with the name of the function it stands in; each file is parsed once."""
 
-    def inside(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
-        yield function, node
+    found: list[tuple[str, ast.AST]] = []
+    coming: list[tuple[str, ast.AST]] = [("", ast.parse(source))]
+    while coming:
+        function, node = coming.pop()
+        found.append((function, node))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             function = node.name
-        for child in ast.iter_child_nodes(node):
-            yield from inside(child, function)
-
-    return tuple(inside(ast.parse(source), ""))
+        children = [(function, child) for child in ast.iter_child_nodes(node)]
+        coming += reversed(children)
+    return tuple(found)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -73,14 +73,26 @@ def test_with_several_questions_the_name_is_needed(
     assert answers(daemon, "r") == {"one": None, "two": None}
 
 
-def test_a_run_that_asks_nothing_is_not_found(
-    penstock: Penstock, asking: HouseBeside
+@pytest.mark.parametrize("words", [[], ["yes"], ["one", "yes"]])
+def test_a_second_answer_is_a_conflict_as_over_rest(
+    penstock: Penstock, asking: HouseBeside, words: list[str]
 ) -> None:
+    """WF-09 CL-01: however it is said, with the name or without."""
     penstock("answer", "r", "yes")
     asking.wait_fact("r", RunCompleted)
-    result = penstock("answer", "r", "yes")
-    assert result.exit_code == 3
-    assert "asks nothing now" in result.stderr
+    result = penstock("answer", "r", *words)
+    assert (result.exit_code, result.stdout) == (4, "")
+
+
+def test_a_run_that_has_asked_nothing_is_told_apart_from_no_run(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-01: there is no such question, or no such run: not found."""
+    daemon.submit("survey", {"names": []}, run_id="silent")
+    silent, nobody = (penstock("answer", run, "yes") for run in ("silent", "nobody"))
+    assert (silent.exit_code, nobody.exit_code) == (3, 3)
+    assert "silent has asked nothing" in silent.stderr
+    assert "there is no run 'nobody'" in nobody.stderr
 
 
 def test_the_loser_of_a_race_is_told(penstock: Penstock, asking: HouseBeside) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
 import select
 import signal
-import struct
+import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,20 @@ DETACH = b"\x1c\x1c"
 class Person:
     """Somebody at a terminal on which a command runs."""
 
-    def __init__(self, args: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: list[str], environ: Mapping[str, str], size: tuple[int, int]
+    ) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            if any(size):
+                termios.tcsetwinsize(0, size)
             env = {**environ, "PS1": PROMPT, "TERM": "xterm-256color"}
-            os.execve(PENSTOCK[0], [*PENSTOCK, *args], env)
+            os.execve(words[0], words, env)
         self.seen = ""
         self.code: int | None = None
 
     def resize(self, rows: int, cols: int) -> None:
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+        termios.tcsetwinsize(self.fd, (rows, cols))
 
     def type(self, text: str | bytes) -> None:
         os.write(self.fd, text.encode() if isinstance(text, str) else text)
@@ -83,7 +87,16 @@ class Person:
         self._read_now()
         return self.code
 
+    def hangs_up(self) -> int:
+        """Close the terminal: how the command ends."""
+        os.close(self.fd)
+        self.fd = -1
+        return self.ends()
+
     def _read_now(self) -> None:
+        if self.fd < 0:
+            time.sleep(0.05)
+            return
         with suppress(OSError):
             while select.select([self.fd], [], [], 0.1)[0]:
                 self.seen += os.read(self.fd, 65536).decode(errors="replace")
@@ -91,16 +104,81 @@ class Person:
 
 @contextmanager
 def at_terminal(
-    *args: str, environ: Mapping[str, str] | None = None
+    *args: str,
+    environ: Mapping[str, str] | None = None,
+    program: list[str] = PENSTOCK,
+    size: tuple[int, int] = (0, 0),
 ) -> Iterator[Person]:
-    person = Person(args, environ or os.environ)
+    person = Person([*program, *args], environ or os.environ, size)
     try:
         yield person
     finally:
         if person.code is None:
             os.kill(person.pid, signal.SIGKILL)
             os.waitpid(person.pid, 0)
-        os.close(person.fd)
+        if person.fd >= 0:
+            os.close(person.fd)
+
+
+class Wire:
+    """A way to a daemon that can be cut, and mended."""
+
+    def __init__(self, door: socket.socket) -> None:
+        self._door = door
+        self.port: int = door.getsockname()[1]
+        #: Where it leads; None: nowhere, now.
+        self.target: int | None = None
+        self._ends: list[socket.socket] = []
+        self._carriers: list[threading.Thread] = []
+        self._accepts = threading.Thread(target=self._accept)
+        self._accepts.start()
+
+    def cut(self) -> None:
+        """Break what there is, and connect nothing."""
+        self.target = None
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        self._door.shutdown(socket.SHUT_RDWR)
+        for thread in (self._accepts, *self._carriers):
+            thread.join(PATIENCE)
+        for end in self._ends:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._door.accept()
+                if self.target is None:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self._ends += [near, far]
+                for way in ((near, far), (far, near)):
+                    self._carriers.append(threading.Thread(target=_carry, args=way))
+                    self._carriers[-1].start()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def open_wire() -> Iterator[Wire]:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        wire = Wire(door)
+        try:
+            yield wire
+        finally:
+            wire.close()
 
 
 def penstock(*args: str, code: int = 0) -> str:
@@ -187,7 +265,7 @@ def test_a_client_that_is_killed_leaves_its_run_going(real_daemon: RealDaemon) -
         person.sees("one\r\none")
         os.kill(person.pid, signal.SIGKILL)
         assert person.ends() == -signal.SIGKILL
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         with at_terminal("attach", "r") as person:
             before = person.modes()
             person.sees("one")
@@ -198,8 +276,33 @@ def test_a_client_that_is_killed_leaves_its_run_going(real_daemon: RealDaemon) -
             assert person.modes() == before
     with at_terminal("attach", "r") as person:
         person.sees("one")
+        assert person.hangs_up() in (128 + signal.SIGHUP, -signal.SIGHUP)
+    with at_terminal("attach", "r") as person:
+        person.sees("one")
         person.type(b"\x04")
         assert person.ends() == 0
+
+
+FAULTS = ["raise SystemError", "raise SystemExit(3)", "raise KeyboardInterrupt", "raise MemoryError", "os.close(1)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_goes_wrong_here_the_terminal_is_what_it_was(fault: str) -> None:
+    """PT-05: an error of ours, a signal that Python raises, an output that is closed."""
+    code = (
+        "import os, termios\n"
+        "from penstock.cli.own_terminal import open_own_terminal\n"
+        "before = termios.tcgetattr(0)\n"
+        "try:\n"
+        "    with open_own_terminal() as terminal:\n"
+        "        terminal.take()\n"
+        "        assert termios.tcgetattr(0) != before\n"
+        f"        {fault}\n"
+        "except BaseException: pass\n"
+        "os._exit(termios.tcgetattr(0) != before)\n"
+    )
+    with at_terminal("-c", code, program=[sys.executable]) as person:
+        assert person.ends() == 0, person.seen
 
 
 def test_a_killed_daemon_gives_the_terminal_back_and_takes_the_program_along(
@@ -212,14 +315,58 @@ def test_a_killed_daemon_gives_the_terminal_back_and_takes_the_program_along(
         found = re.search(r"pid=(\d+)", person.sees("drawn"))
         assert found
         real_daemon.stop(signal.SIGKILL)
-        assert person.ends() == 125
+        shown = person.sees("connecting again\r\n")
+        assert "\x1b[?25h\x1b[?1049l" in shown
+        assert "\r\npenstock: " in shown
         assert person.modes() == before
-        assert "\x1b[?25h\x1b[?1049l" in person.seen
-        assert "penstock:" in person.seen
+        person.type(b"\x03")
+        assert person.ends() == 130
+        assert person.modes() == before
     give_up = time.monotonic() + PATIENCE
     while Path(f"/proc/{found[1]}").exists():
         assert time.monotonic() < give_up
         time.sleep(0.05)
+
+
+def test_whoever_waits_for_another_daemon_hears_how_the_run_ended(
+    real_daemon: RealDaemon, start_daemon: Callable[..., RealDaemon]
+) -> None:
+    """PT-05: it has ended with the old one."""
+    with at_terminal("run", "--tty", "--id", "r", "--", "cat") as person:
+        before = person.modes()
+        person.type("one\r")
+        person.sees("one\r\none")
+        real_daemon.stop(signal.SIGKILL)
+        person.sees("connecting again\r\n")
+        start_daemon()
+        assert person.ends() == 125
+        assert person.modes() == before
+        assert re.search("penstock: r .*daemon", person.seen)
+
+
+def test_a_lost_connection_is_made_again(
+    start_daemon: Callable[..., RealDaemon],
+) -> None:
+    """PT-05: told in one line; the screen is drawn anew, and what was typed meanwhile is nobody's."""
+    with open_wire() as wire:
+        place = f"127.0.0.1:{wire.port}"
+        daemon = start_daemon("--no-auth", PENSTOCK_ALLOWED_HOSTS=f'["{place}"]')
+        wire.target = daemon.port
+        environ = {**os.environ, "PENSTOCK_URL": f"http://{place}"}
+        words = ("run", "--tty", "--id", "r", "--", "cat")
+        with at_terminal(*words, environ=environ) as person:
+            for word in ("one", "two"):
+                person.type(f"{word}\r")
+                person.sees(f"{word}\r\n{word}")
+                wire.cut()
+                person.sees("connecting again\r\n")
+                person.type("lost")
+                person.sees("lost")
+                wire.target = daemon.port
+                assert "\x1b[2J" in person.sees(word)
+            person.type("three\r\x04")
+            assert "lost" not in person.sees("three\r\nthree")
+            assert person.ends() == 0
 
 
 def test_a_client_that_is_stopped_and_goes_on_has_its_terminal_again(
@@ -264,6 +411,23 @@ def test_a_terminal_of_no_size_is_a_usual_one(real_daemon: RealDaemon) -> None:
         person.sees(f"{WindowSize().rows} {WindowSize().cols}")
         person.type("\r")
         assert person.ends() in (0, 1)
+
+
+def test_a_terminal_that_is_too_large_is_a_large_one(real_daemon: RealDaemon) -> None:
+    """PT-05: from the beginning, and when it grows."""
+    script = "until stty size | grep '1000 1000'; do sleep 0.1; done"
+    with at_terminal(
+        "run", "--tty", "--id", "r", "--", "sh", "-c", f"{script}; read x; {script}"
+    ) as person:
+        person.resize(65535, 65535)
+        person.sees("1000 1000")
+        person.resize(10, 10)
+        person.type(DETACH)
+        assert person.ends() == 0
+    with at_terminal("attach", "r", size=(65535, 65535)) as person:
+        person.type("\r")
+        person.sees("1000 1000")
+        assert person.ends() == 0
 
 
 def test_what_cannot_be_attached_to_is_said(real_daemon: RealDaemon) -> None:

@@ -8,20 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import trio
 
 from fakes.foreign_daemon import fact
 from penstock.cli.notes import RunNotes
 from penstock.cli.run_end import duration, tell_end
-from penstock.words.recorded import Recorded
+from penstock.client.told import ToldFact
+from penstock.words.printed import ShownFact
 from penstock.words.sentences import left_line
 
 
 class NobodyReads:
     """Takes facts."""
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        await trio.lowlevel.checkpoint()
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        pass
 
 
 def failed(error: str = "exit status 2", reason: str = "error", **details: Any) -> Any:
@@ -35,7 +35,7 @@ CANCELLED = {"type": "run.cancelled", "reason": "requested"}
 COMPLETED = {"type": "run.completed", "result": {"exit_code": 0}}
 
 
-async def told(
+def told(
     end: dict[str, Any] | None,
     *,
     name: str = "",
@@ -52,11 +52,11 @@ async def told(
     envelopes = [fact(n, n, event) for n, event in enumerate(events, 1)]
     if end is not None:
         envelopes.append({**fact(4, 4, end), "at": "2026-01-02T03:08:17.000000Z"})
-    facts = [Recorded.from_wire(envelope) for envelope in envelopes]
+    facts = [ToldFact(envelope) for envelope in envelopes]
     notes = RunNotes("r", "command", "queued", NobodyReads())
-    await notes.write(facts)
+    notes.write(facts)
     # As after a connection that was lost.
-    await notes.write(facts)
+    notes.write(facts)
     return tell_end(notes, quiet=quiet)
 
 
@@ -70,7 +70,7 @@ async def told(
         (STOPPED, 125, "penstock: r failed: the daemon stopped"),
     ],
 )
-async def test_the_end_is_one_line_on_a_terminal(
+def test_the_end_is_one_line_on_a_terminal(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     end: dict[str, Any],
@@ -80,7 +80,7 @@ async def test_the_end_is_one_line_on_a_terminal(
     """PT-08; PT-01: a failure of Penstock's own begins with its name, there too."""
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda _: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert await told(end, name="tests") == code
+    assert told(end, name="tests") == code
     assert capsys.readouterr().err == f"{line}\n"
 
 
@@ -94,42 +94,42 @@ async def test_the_end_is_one_line_on_a_terminal(
         (STOPPED, "penstock: r failed: the daemon stopped\n"),
     ],
 )
-async def test_a_pipe_gets_only_what_no_program_said(
+def test_a_pipe_gets_only_what_no_program_said(
     capsys: pytest.CaptureFixture[str], end: dict[str, Any], said: str
 ) -> None:
     """PT-01"""
-    await told(end)
+    told(end)
     assert capsys.readouterr().err == said
 
 
-async def test_what_was_left_behind_is_counted_once(
+def test_what_was_left_behind_is_counted_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08"""
-    await told(EXITED, leftover=2)
+    told(EXITED, leftover=2)
     assert capsys.readouterr().err == "penstock: 2 processes it left were ended\n"
     assert left_line(1) == "1 process it left was ended"
-    await told(EXITED, leftover=2, quiet=True)
+    told(EXITED, leftover=2, quiet=True)
     assert capsys.readouterr().err == ""
 
 
-async def test_quiet_keeps_what_no_program_said(
+def test_quiet_keeps_what_no_program_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-01"""
-    assert await told(CANCELLED, quiet=True) == 143
+    assert told(CANCELLED, quiet=True) == 143
     assert capsys.readouterr().err == "penstock: r was cancelled: requested\n"
-    assert await told(STOPPED, quiet=True) == 125
+    assert told(STOPPED, quiet=True) == 125
     assert capsys.readouterr().err.startswith("penstock: ")
-    assert await told(KILLED, quiet=True) == 137
+    assert told(KILLED, quiet=True) == 137
     assert capsys.readouterr().err == ""
 
 
-async def test_a_story_without_an_end_is_a_failure_of_penstocks(
+def test_a_story_without_an_end_is_a_failure_of_penstocks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-01"""
-    assert await told(None) == 125
+    assert told(None) == 125
     assert capsys.readouterr().err.startswith("penstock: r has not ended")
 
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.processes
 PATIENCE = 60
 #: What takes longer to import than such a verb takes to ask and to print.
 HEAVY = {
-    "asyncio", "dspy", "httpx", "penstock.cli.history", "pydantic", "pydantic_core", "rich",
-    "sqlite3", "trio",
+    "anyio", "asyncio", "dspy", "h11", "http.client", "httpx", "importlib.metadata", "penstock.words.events",
+    "pydantic", "pydantic_core", "rich", "sqlite3", "ssl", "textual", "trio", "trio_websocket",
 }  # fmt: skip
 #: A command line -> its exit code, by a daemon that has the one run `r`, which has ended.
 VERBS = {
@@ -39,6 +39,18 @@ VERBS = {
     "health": 0,
     "clients": 0,
     "models": 0,
+    "run command -- true": 0,
+    "run command --json -- true": 0,
+    "run command -- false": 1,
+    "follow r": 0,
+    "follow r --json": 0,
+    "wait r": 0,
+    "wait r nobody": 125,
+    "logs r": 0,
+    "logs r --follow --tail 3": 0,
+    "events r": 0,
+    "events r --follow": 0,
+    "artifacts r": 0,
     "shutdown --cancel-all": 0,
 }
 #: Runs the verb, then tells what was imported on the way.
@@ -51,16 +63,35 @@ finally:
     print(*sys.modules, file=sys.stderr)
 """
 
+#: What a shell asks for when somebody types an id.
+COMPLETION = {
+    "_PENSTOCK_COMPLETE": "bash_complete", "COMP_WORDS": "penstock show r", "COMP_CWORD": "2",
+}  # fmt: skip
+
+
+def imported_by(line: str, code: int, **environ: str) -> set[str]:
+    """What this command imports; it must end so."""
+    # Nothing is configured, as with most people.
+    known = {k: v for k, v in os.environ.items() if k != "PENSTOCK_NO_SKIPS"}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *line.split()], env=known | environ, text=True,
+        capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == code, (line, done.stdout, done.stderr)
+    return set(done.stderr.splitlines()[-1].split())
+
 
 def test_a_frequent_verb_imports_nothing_heavy(real_daemon: RealDaemon) -> None:
-    """Design 2, CL-01: against a running daemon, where nothing is configured in the environment."""
-    environ = {k: v for k, v in os.environ.items() if k != "PENSTOCK_NO_SKIPS"}
+    """Design 2, CL-01: against a running daemon, also where it follows the log, or writes to its end."""
     for line, code in VERBS.items():
-        done = subprocess.run(
-            [sys.executable, "-c", CODE, *line.split()], env=environ, text=True,
-            capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == code, (line, done.stdout, done.stderr)
-        imported = done.stderr.splitlines()[-1].split()
+        imported = imported_by(line, code)
         assert "penstock.client.sync" in imported
-        assert (line, HEAVY & set(imported)) == (line, set())
+        assert (line, HEAVY & imported) == (line, set())
+
+
+def test_an_id_is_completed_without_anything_heavy(real_daemon: RealDaemon) -> None:
+    """CL-01: with each key that is typed."""
+    imported_by("submit command --id r -- true", 0)
+    imported = imported_by("", 0, **COMPLETION)
+    assert "penstock.client.sync" in imported
+    assert HEAVY & imported == set()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import trio
-import trio.testing
 
 from fakes.foreign_daemon import story
 from penstock.cli.notes import RunNotes
 from penstock.cli.patience import (
     LONGEST_PAUSE_SECONDS,
     TOLD_AFTER_SECONDS,
-    open_telling,
+    Telling,
     tell_submitting,
 )
+from penstock.client.told import ToldFact
 from penstock.words.errors import DaemonUnreachable, QueueFull
 from penstock.words.lifecycle import State
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact
 
-Clock = trio.testing.MockClock
 PAUSED = "The queue is paused (lunch)."
 
 
@@ -32,25 +31,33 @@ class ExplainingDaemon:
 
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[float] = field(default_factory=list)
+    now: float = 0.0
 
     def says(self, run_id: str, state: str, *reasons: str, child: str = "") -> None:
         told = [{"code": "child" if child else "x", "text": r, "runs": [child] if child else []}
                 for r in reasons]  # fmt: skip
         self.answers[run_id] = {"run_id": run_id, "state": state, "reasons": told}
 
-    async def why(self, run_id: str) -> dict[str, Any]:
-        await trio.lowlevel.checkpoint()
-        self.asked.append(trio.current_time())
+    def why(self, run_id: str) -> dict[str, Any]:
+        self.asked.append(self.now)
         if run_id not in self.answers:
             raise DaemonUnreachable
         return self.answers[run_id]
+
+    def wait(self, telling: Telling, seconds: float) -> None:
+        """Let so much time pass, and tell whatever is due meanwhile."""
+        until = self.now + seconds
+        while (due := telling.due(self.now)) is not None and due <= until:
+            self.now = max(due, self.now)
+            telling.tell(self.now)
+        self.now = until
 
 
 class NobodyReads:
     """Takes facts."""
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        await trio.lowlevel.checkpoint()
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        pass
 
 
 def notes(state: State = "queued") -> RunNotes:
@@ -63,141 +70,168 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return told.err.splitlines()
 
 
-def facts_of(*numbers: int) -> list[Recorded]:
+def facts_of(*numbers: int) -> list[ToldFact]:
     told = story("r")
-    return [Recorded.from_wire(told[number]) for number in numbers]
+    return [ToldFact(told[number]) for number in numbers]
 
 
-async def test_a_wait_is_told_after_a_second_on_stderr(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_a_wait_is_told_after_a_second_on_stderr(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08"""
     daemon = ExplainingDaemon()
     daemon.says("r", "queued", PAUSED, "It is the first in line.")
-    async with open_telling(daemon, notes(), quiet=False):
-        await trio.sleep(TOLD_AFTER_SECONDS - 0.01)
-        assert said(capsys) == []
-        await trio.sleep(0.02)
-        assert said(capsys) == [
-            "penstock: queued: the queue is paused (lunch); it is the first in line"
-        ]
+    telling = Telling(daemon, notes(), quiet=False)
+    daemon.wait(telling, TOLD_AFTER_SECONDS - 0.01)
+    assert said(capsys) == []
+    daemon.wait(telling, 0.02)
+    assert said(capsys) == [
+        "penstock: queued: the queue is paused (lunch); it is the first in line"
+    ]
 
 
-async def test_it_is_told_again_only_when_the_reason_changes(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_it_is_told_again_only_when_the_reason_changes(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08"""
     daemon = ExplainingDaemon()
     daemon.says("r", "queued", PAUSED)
-    async with open_telling(daemon, notes(), quiet=False, prefix="r: "):
-        await trio.sleep(100)
-        assert said(capsys) == ["penstock: r: queued: the queue is paused (lunch)"]
-        daemon.says("r", "queued", "Both slots are taken.")
-        await trio.sleep(LONGEST_PAUSE_SECONDS)
-        assert said(capsys) == ["penstock: r: queued: both slots are taken"]
+    telling = Telling(daemon, notes(), quiet=False, prefix="r: ")
+    daemon.wait(telling, 100)
+    assert said(capsys) == ["penstock: r: queued: the queue is paused (lunch)"]
+    daemon.says("r", "queued", "Both slots are taken.")
+    daemon.wait(telling, LONGEST_PAUSE_SECONDS)
+    assert said(capsys) == ["penstock: r: queued: both slots are taken"]
 
 
-async def test_a_wait_of_hours_asks_a_bounded_number_of_times(
-    autojump_clock: Clock,
-) -> None:
+def test_a_wait_of_hours_asks_a_bounded_number_of_times() -> None:
     """PT-08: no polling: each pause is twice the last, up to a limit."""
     daemon = ExplainingDaemon()
     daemon.says("r", "queued", PAUSED)
-    async with open_telling(daemon, notes(), quiet=False):
-        await trio.sleep(3600)
+    daemon.wait(Telling(daemon, notes(), quiet=False), 3600)
     assert len(daemon.asked) < 3600 / LONGEST_PAUSE_SECONDS + 6
     pauses = [b - a for a, b in zip(daemon.asked, daemon.asked[1:], strict=False)]
     assert pauses == sorted(pauses)
 
 
-async def test_a_run_that_starts_is_asked_about_no_more(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_a_run_that_starts_is_asked_about_no_more(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08"""
     daemon, noted = ExplainingDaemon(), notes()
     daemon.says("r", "queued", PAUSED)
-    async with open_telling(daemon, noted, quiet=False):
-        await trio.sleep(TOLD_AFTER_SECONDS / 2)
-        await noted.write(facts_of(0, 1))
-        await trio.sleep(100)
+    telling = Telling(daemon, noted, quiet=False)
+    daemon.wait(telling, TOLD_AFTER_SECONDS / 2)
+    noted.write(facts_of(0, 1))
+    daemon.wait(telling, 100)
     assert (said(capsys), daemon.asked) == ([], [])
 
 
-async def test_what_changed_while_it_was_asked_is_not_told(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_a_state_that_is_new_is_waited_out_for_a_second_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PT-08: what is told is never the reason of a moment."""
+    daemon, noted = ExplainingDaemon(), notes()
+    daemon.says("r", "waiting", PAUSED)
+    telling = Telling(daemon, noted, quiet=False)
+    daemon.wait(telling, TOLD_AFTER_SECONDS * 0.9)
+    noted.write(facts_of(0, 1))
+    noted.write([ToldFact({**story()[1], "event": {"type": "run.waiting"}})])
+    daemon.wait(telling, TOLD_AFTER_SECONDS * 0.9)
+    assert daemon.asked == []
+    daemon.wait(telling, TOLD_AFTER_SECONDS)
+    assert said(capsys) == ["penstock: waiting: the queue is paused (lunch)"]
+
+
+def test_what_changed_while_it_was_asked_is_not_told(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08: the daemon may know already that it runs."""
     daemon = ExplainingDaemon()
     daemon.says("r", "running", "It has a slot and executes; it began 0 s ago.")
-    async with open_telling(daemon, notes(), quiet=False):
-        await trio.sleep(100)
+    daemon.wait(Telling(daemon, notes(), quiet=False), 100)
     assert said(capsys) == []
 
 
-async def test_a_daemon_that_does_not_answer_is_asked_again(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_a_daemon_that_does_not_answer_is_asked_again(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08 Bad: who follows the run meets the same, and says it."""
     daemon = ExplainingDaemon()
-    async with open_telling(daemon, notes(), quiet=False):
-        await trio.sleep(10)
-        daemon.says("r", "queued", PAUSED)
-        await trio.sleep(LONGEST_PAUSE_SECONDS)
+    telling = Telling(daemon, notes(), quiet=False)
+    daemon.wait(telling, 10)
+    daemon.says("r", "queued", PAUSED)
+    daemon.wait(telling, LONGEST_PAUSE_SECONDS)
     assert said(capsys) == ["penstock: queued: the queue is paused (lunch)"]
 
 
-async def test_a_run_that_waits_for_a_queued_child_tells_why_the_child_waits(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+def test_a_run_that_waits_for_a_queued_child_tells_why_the_child_waits(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """PT-08"""
     daemon = ExplainingDaemon()
     daemon.says("r", "waiting", "It waits for its child r.c.", child="r.c")
     daemon.says("r.c", "queued", PAUSED)
-    async with open_telling(daemon, notes("waiting"), quiet=False):
-        await trio.sleep(TOLD_AFTER_SECONDS + 0.1)
-        assert said(capsys) == [
-            "penstock: its child r.c is queued: the queue is paused (lunch)"
-        ]
-        daemon.says("r.c", "running", "It has a slot.")
-        await trio.sleep(100)
+    telling = Telling(daemon, notes("waiting"), quiet=False)
+    daemon.wait(telling, TOLD_AFTER_SECONDS + 0.1)
+    assert said(capsys) == [
+        "penstock: its child r.c is queued: the queue is paused (lunch)"
+    ]
+    daemon.says("r.c", "running", "It has a slot.")
+    daemon.wait(telling, 100)
     assert said(capsys) == []
 
 
-async def test_quiet_asks_nobody(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
-) -> None:
+def test_quiet_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     """PT-08"""
     daemon = ExplainingDaemon()
     daemon.says("r", "queued", PAUSED)
-    async with open_telling(daemon, notes(), quiet=True):
-        await trio.sleep(100)
+    daemon.wait(Telling(daemon, notes(), quiet=True), 100)
     assert (said(capsys), daemon.asked) == ([], [])
 
 
-async def test_waiting_for_room_in_the_queue_is_told(
-    capsys: pytest.CaptureFixture[str], autojump_clock: Clock
+class PassedTimer(threading.Timer):
+    """A timer whose seconds have passed when it is started."""
+
+    def start(self) -> None:
+        self.function()
+
+
+class SlowTimer(threading.Timer):
+    """A timer whose seconds do not pass while the command lasts."""
+
+    def start(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("timer", "quiet", "told"),
+    [
+        (SlowTimer, False, []),
+        (PassedTimer, True, []),
+        (
+            PassedTimer,
+            False,
+            ["penstock: not queued yet: waits for room in the queue"],
+        ),
+    ],
+)
+def test_waiting_for_room_in_the_queue_is_told(
+    capsys: pytest.CaptureFixture[str],
+    timer: Callable[..., threading.Timer],
+    quiet: bool,
+    told: list[str],
 ) -> None:
     """PT-08"""
-
-    async def submit_after(seconds: float) -> str:
-        await trio.sleep(seconds)
-        return "reply"
-
-    assert await tell_submitting(lambda: submit_after(0.5), quiet=False) == "reply"
-    assert await tell_submitting(lambda: submit_after(9), quiet=True) == "reply"
-    assert said(capsys) == []
-    assert await tell_submitting(lambda: submit_after(9), quiet=False) == "reply"
-    assert said(capsys) == ["penstock: not queued yet: waits for room in the queue"]
+    assert tell_submitting(lambda: "reply", quiet=quiet, timer=timer) == "reply"
+    assert said(capsys) == told
 
 
-async def test_what_fails_meanwhile_comes_out_as_itself(autojump_clock: Clock) -> None:
-    """PT-08: a reader that left, or a full disk, is told by its type."""
+def test_what_fails_meanwhile_comes_out_as_itself() -> None:
+    """PT-08"""
 
-    async def refuse() -> str:
+    def refuse() -> str:
         raise QueueFull
 
-    with pytest.raises(BrokenPipeError):
-        async with open_telling(ExplainingDaemon(), notes(), quiet=False):
-            raise BrokenPipeError
     with pytest.raises(QueueFull):
-        await tell_submitting(refuse, quiet=False)
+        tell_submitting(refuse, quiet=False)

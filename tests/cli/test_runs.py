@@ -147,3 +147,20 @@ def test_one_failed_retry_does_not_hide_the_others(
     assert daemon.view(again).kind == "sleep"
     assert again != "good"
     assert "bad" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["submit", "run"])
+@pytest.mark.parametrize(
+    ("run_id", "why"),
+    [("../../x", "would become"), ("a b/c", "would become"), ("-x", "begin with -"), ("12", "number alone")],
+)  # fmt: skip
+def test_an_id_that_would_not_stay_as_it_was_written_is_refused(
+    penstock: Penstock, daemon: HouseBeside, verb: str, run_id: str, why: str
+) -> None:
+    """EV-06 CL-04: by the command, with its new form; by the daemon, of whoever asks."""
+    for flags in ([], ["--new"]):
+        done = penstock(verb, "sleep", "--id", run_id, *flags)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "--id" in done.stderr
+        assert why in done.stderr
+    assert told(penstock, "list") == []

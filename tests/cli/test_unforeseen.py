@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fakes.real_daemon import RealDaemon
 from penstock.unforeseen import guarded
 
 pytestmark = pytest.mark.slow
@@ -54,6 +56,21 @@ def test_arguments_that_are_no_text_are_refused(args: str) -> None:
     done = shell(f"{PENSTOCK} {args} $'caf\\xe9'")
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
+    # Only where it stands: what it is, or stands beside it, may be a secret.
+    assert "caf" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["command --env KEY=hunter2 -- echo $'\\xe9'", "command --env KEY=hunter2$'\\xe9' -- echo",
+     "loop --act hunter2 --until $'\\xe9'", "command --inputs '{\"env\": {\"KEY\": \"hunter2\"'",
+     "command --env =hunter2 -- echo"],
+)  # fmt: skip
+def test_what_is_refused_is_not_quoted(args: str) -> None:
+    """API-07: whatever stands beside it, values of the environment above all."""
+    done = shell(f"{PENSTOCK} run {args}")
+    assert done.returncode == 2, done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_a_value_of_the_environment_that_is_no_text_is_named() -> None:
@@ -99,6 +116,30 @@ def test_no_stream_need_be_open() -> None:
     assert shell(f"{TUI} <&- >&- 2>&-").returncode == 2
 
 
+@pytest.mark.parametrize("verb", ["submit command", "run command --detach", "retry a"])
+def test_nothing_is_started_that_a_closed_stdout_would_not_name(
+    real_daemon: RealDaemon, verb: str
+) -> None:
+    """CL-01: one that finds no room in the end is named on stderr."""
+    shell(f"{PENSTOCK} submit command --id a -- true")
+    program = "" if verb == "retry a" else " -- true"
+    done = shell(f"{PENSTOCK} {verb}{program} >&-")
+    assert done.returncode == (125 if verb.startswith("run") else 70)
+    assert "stdout cannot be written: Bad file descriptor" in done.stderr
+    assert [run["run_id"] for run in listed()] == ["a"]
+    for flag in ("", " --json"):
+        full = shell(f"{PENSTOCK} {verb}{flag}{program} > /dev/full")
+        assert full.returncode == done.returncode
+        newest = listed()[0]["run_id"]
+        assert f"the run {newest} was started all the same" in full.stderr
+
+
+def listed() -> list[dict[str, Any]]:
+    """The runs, newest first."""
+    lines = shell(f"{PENSTOCK} list --json").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
 @pytest.mark.parametrize("to", ["> /dev/full", ">&-"])
 def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
     """As the run whose reader has left. PT-01: 125, since 70 may be a program's own."""
@@ -106,6 +147,7 @@ def test_a_run_whose_output_finds_no_room_is_cancelled(to: str) -> None:
     done = shell(line)
     assert done.returncode == 125
     assert done.stderr.count("stdout cannot be written") == 1
+    assert "y cancelled, nothing of it is left" in done.stderr
     shown = json.loads(shell(f"{PENSTOCK} show y --json").stdout)
     assert shown["reason"] == "nobody reads its output"
 
@@ -149,3 +191,58 @@ def test_exit_codes_of_what_is_foreseen_are_kept() -> None:
     assert guarded(lambda: None, "penstock", debug=False) == 0
     assert guarded(lambda: 3, "penstock", debug=False) == 3
     assert guarded(lambda: sys.exit(69), "penstock", debug=False) == 69
+
+
+#: Where a FIFO stands, what is called, and what it is told; below the home of the test.
+FIFOS = [
+    ("config/penstock/config.toml", f"{PENSTOCK} serve --port 0", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} list", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} submit command -- true", "config.toml cannot be read"),
+    ("config/penstock/config.toml", f"{PENSTOCK} run command -- true", "config.toml cannot be read"),
+    ("config/penstock/tui.toml", TUI, "tui.toml cannot be read"),
+    ("state/penstock/token", f"{PENSTOCK} serve --port 0", "token cannot be read"),
+    ("inputs", f"{PENSTOCK} run command --inputs @$HOME/inputs", "it is no regular file"),
+    ("state/penstock/daemon.lock", f"{PENSTOCK} prune", "daemon.lock cannot be opened"),
+    ("state/penstock/daemon.lock", f"{PENSTOCK} serve --port 0", "daemon.lock cannot be opened"),
+    ("state/penstock/penstock.db", f"{PENSTOCK} serve --port 0", "penstock.db is no file"),
+    ("state/penstock/embedded/x.db", f"{PENSTOCK} show x", "x.db is no file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "line", "told"), FIFOS)
+def test_a_fifo_where_a_file_is_read_is_waited_for_by_nobody(
+    home: Path, place: str, line: str, told: str
+) -> None:
+    """ER-02: one sentence, at once, that ends with what is wrong with the file."""
+    fifo = home / place
+    fifo.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.mkfifo(fifo, 0o600)
+    (home / "state/penstock").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / "state/penstock/penstock.db").touch(0o600)
+    done = shell(line)
+    assert done.returncode != 0
+    [sentence] = [said for said in done.stderr.splitlines() if told in said]
+    assert sentence.endswith(("no regular file", "no regular file: ", "is no file"))
+
+
+def test_the_pipe_of_a_shell_may_bring_the_inputs() -> None:
+    done = shell(
+        f"""{PENSTOCK} run command --inputs @<(echo '{{"argv": ["echo", "x"]}}')"""
+    )
+    assert (done.returncode, done.stdout) == (0, "x\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [("embedded", "run command -- true"), ("embedded", "mcp"), ("runs", "run command -- true"),
+     ("", "run command -- true"), ("", "serve --port 0"), ("", "import")],
+)  # fmt: skip
+def test_a_file_where_a_folder_is_to_be_is_named(
+    home: Path, place: str, line: str
+) -> None:
+    file = home / "state/penstock" / place
+    file.parent.mkdir(mode=0o700, parents=True)
+    file.touch()
+    done = shell(f"{PENSTOCK} {line}")
+    assert done.returncode == (125 if line.startswith("run") else 1)
+    assert f"the folder {file} cannot be made: File exists" in done.stderr

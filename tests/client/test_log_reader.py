@@ -154,6 +154,12 @@ def test_a_place_that_the_shell_chose_is_not_the_callers() -> None:
     assert fed(log, hello(), put_back(4, 7))[-1] == WentBack(4)
 
 
+def test_a_gap_of_one_fact_is_not_said_to_hold_another() -> None:
+    """ER-03: the log may end right before that place, or go on differently there."""
+    with pytest.raises(PutBack, match="position 7, or none"):
+        fed(reader(after=7), hello(), put_back(7, 7))
+
+
 def test_after_a_goodbye_only_the_close_code_counts() -> None:
     """ER-03"""
     log = reader()

@@ -237,7 +237,10 @@ def _loop(world: World) -> None:
 def _commands(world: World) -> None:
     world.submit("r-1c01", "command", {"argv": ["pg_restore", "dump.sql"]}, 10, 720)
     world.start("r-1c01", 719)
-    world.record("r-1c01", e.RunFailed(reason="error", error="exit status 3"), 200)
+    failed = e.RunFailed(
+        reason="error", error="exit status 3", details={"exit_code": 3}
+    )
+    world.record("r-1c01", failed, 200)
     world.submit("r-1bc7", "command", {"argv": ["make", "test"]}, 20, 298)
     world.start("r-1bc7", 297)
     world.record(

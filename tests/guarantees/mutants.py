@@ -519,6 +519,20 @@ MUTANTS = (
 
 TESTED_MUTANTS = (
     TestedMutant(
+        "a later receipt says gone of what an earlier execution left",
+        "Execution.end",
+        "return merge_ends([own, *ends_before(self.row, over_at)])",
+        "return own",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
+        "a receipt forgets what a preempted execution left",
+        "ends_before",
+        "kept = (row.outcome or {}).get('left')",
+        "kept = None",
+        "runs/test_receipts.py::test_what_an_earlier_execution_left_is_told_by_a_later_receipt",
+    ),
+    TestedMutant(
         "the last word to stop counts",
         "Stop.ask",
         """
@@ -575,6 +589,24 @@ TESTED_MUTANTS = (
         "runs/test_console.py::test_a_slow_watcher_loses_what_waits_and_is_told_how_much",
     ),
     TestedMutant(
+        "the session of a supervisor is taken for its program's",
+        "ProcessSession.enter",
+        "self.session = pid",
+        "self.session = os.getsid(0)",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program stays in the session of its supervisor",
+        "processes/supervisor:execute",
+        "os.setsid()",
+        "",
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """
@@ -590,6 +622,15 @@ TESTED_MUTANTS = (
         "del self._screen.savepoints[:-1]",
         "",
         "runs/test_emulator.py::test_nothing_that_is_written_grows_it",
+    ),
+    TestedMutant(
+        "who asks for a screen waits for all that is not drawn yet",
+        "KeptScreen.keep",
+        "self._leave_out(began - ASKED_SECONDS)",
+        "",
+        """
+            runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw
+        """,
     ),
     TestedMutant(
         "a screen is asked for and what is on it follows",
@@ -1134,10 +1175,10 @@ TESTED_MUTANTS = (
         "a child does not inherit its priority",
         "Run.spawn_run",
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
         """,
         """
-            request = SubmitRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
         """,
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
@@ -1208,35 +1249,25 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the same reason for waiting is told again and again",
-        "cli/patience:_tell",
+        "Telling.tell",
         """
-            if notes.waits and why not in {'', told}:
-                told = why
-                say(f'{prefix}{why}')
+        if why not in {'', self._told}:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         """
-            if notes.waits and why:
-                told = why
-                say(f'{prefix}{why}')
+        if why:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
     ),
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
-        "cli/patience:_tell",
-        "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
-        "pause = TOLD_AFTER_SECONDS",
+        "Telling.tell",
+        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
-    ),
-    TestedMutant(
-        "what fails while a wait is told comes out in a group",
-        "open_telling",
-        """
-            with failed:
-                yield
-        """,
-        "yield",
-        "cli/test_patience.py::test_what_fails_meanwhile_comes_out_as_itself",
     ),
     TestedMutant(
         "what a program left behind is counted again after a lost connection",
@@ -1316,8 +1347,9 @@ TESTED_MUTANTS = (
         "an environment outlives the runs that had it",
         "log/sqlite/handle_prune:prune",
         """
-            if runs:
-                forget_unused(db)
+            if runs and ENVIRONMENTS not in write.skip_beside:
+                with _naming(ENVIRONMENTS):
+                    forget_unused(db)
         """,
         "",
         "log/test_environments.py::test_an_environment_goes_with_the_last_run_that_has_it",

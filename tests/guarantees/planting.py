@@ -19,6 +19,12 @@ def plant(where: str, old: str, new: str, folder: Path) -> None:
 
     AssertionError unless that function is there once and says `old` once.
     """
+    path, tree = planted(where, old, new)
+    _copy(path, ast.unparse(ast.fix_missing_locations(tree)), folder)
+
+
+def planted(where: str, old: str, new: str) -> tuple[Path, ast.Module]:
+    """The file in which the bug is planted, and the file with the bug; errors as of `plant`."""
     room, _, name = where.rpartition(":")
     places = [place for place in _places()[name] if room in ("", place[0])]
     assert len(places) == 1, f"{where} stands {len(places)} times: plant the bug anew"
@@ -27,7 +33,7 @@ def plant(where: str, old: str, new: str, folder: Path) -> None:
     [function] = _functions(tree, name)
     found = _replaced(function, _statements(old), _statements(new))
     assert found == 1, f"{where} says this {found} times: plant the bug anew"
-    _copy(path, ast.unparse(ast.fix_missing_locations(tree)), folder)
+    return path, tree
 
 
 @cache

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from guarantees.mutants import MUTANTS, TESTED_MUTANTS, Mutant, TestedMutant
-from guarantees.planting import plant
+from guarantees.planting import plant, planted
 
 HUNT = Path(__file__).parent / "hunt.py"
 #: Seconds in which a bug must be found, on a loaded box.
-HUNT_SECONDS = 120
+HUNT_SECONDS = 300
 
 
 @pytest.mark.slow
@@ -62,11 +62,9 @@ def test_no_bug_is_planted_twice() -> None:
 @pytest.mark.parametrize(
     "mutant", [*MUTANTS, *TESTED_MUTANTS], ids=lambda mutant: mutant.name
 )
-def test_a_bug_can_still_be_planted(
-    mutant: Mutant | TestedMutant, tmp_path: Path
-) -> None:
+def test_a_bug_can_still_be_planted(mutant: Mutant | TestedMutant) -> None:
     """CN-07: its function says once what the bug changes, whatever became of its form and its place."""
-    plant(mutant.where, mutant.old, mutant.new, tmp_path)
+    planted(mutant.where, mutant.old, mutant.new)
 
 
 def test_a_bug_is_planted_by_what_a_function_says_and_not_by_its_form(

@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from fakes.numbers import some_fast
 from penstock.testing.virtual_time import START, deterministic
 from penstock.words.events import RunFailed
 from penstock.words.recorded import Recorded
@@ -36,7 +37,7 @@ def logs() -> Iterator[BlankLogs]:
         yield logs
 
 
-@pytest.mark.parametrize("number", range(1, 41))
+@pytest.mark.parametrize("number", some_fast(range(1, 41), 10))
 def test_every_law_holds_under_this_schedule(number: int, logs: BlankLogs) -> None:
     """QA-02 DT-04 BUS-06"""
     assert run_schedule(number, logs=logs).broken == (), (
@@ -94,9 +95,9 @@ def test_an_artifact_is_given_up_in_an_outage_alone(outage: bool) -> None:
 
 def test_a_number_replays_to_the_same_log() -> None:
     """DT-05 QA-07"""
-    first = [run_schedule(number) for number in range(5)]
-    assert [run_schedule(number) for number in range(5)] == first
-    assert len({told.digest for told in first}) == 5
+    first = [run_schedule(number) for number in range(3)]
+    assert [run_schedule(number) for number in range(3)] == first
+    assert len({told.digest for told in first}) == 3
 
 
 @pytest.mark.processes

@@ -12,9 +12,8 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.llm.dspy_programs import FieldAdapter, Unusable
+from penstock.llm.dspy_programs import FieldAdapter, TrioLM, Unusable
 from penstock.llm.fields import FieldSplitter
-from penstock.llm.lm import TrioLM
 
 Sample = dspy.Signature("question -> reasoning, answer")
 

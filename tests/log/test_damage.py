@@ -89,6 +89,22 @@ def zero_page(path: Path, wanted: bytes, *, last: bool = False) -> None:
     path.write_bytes(data)
 
 
+def zero_leaf_of(path: Path, table: str) -> None:
+    """Fill a leaf in the midst of a table with zeros."""
+    sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    [(root,)] = statement(path, sql, table)
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[16:18], "big")
+    start = (int(str(root)) - 1) * size
+    assert data[start] in (0x02, 0x05), "the table has one page only"
+    # An interior page points to as many cells as its header says, and each cell to a page below.
+    middle = start + 12 + int.from_bytes(data[start + 3 : start + 5], "big") // 2 * 2
+    cell = int.from_bytes(data[middle : middle + 2], "big")
+    child = int.from_bytes(data[start + cell : start + cell + 4], "big")
+    data[(child - 1) * size : child * size] = bytes(size)
+    path.write_bytes(data)
+
+
 def lose_page_of_old(path: Path) -> None:
     zero_page(path, MARK.encode() * 20)
 
@@ -236,6 +252,38 @@ async def test_a_prune_passes_over_the_run_that_is_damaged(log: Path) -> None:
         with pytest.raises(LogDamaged, match="'old'"):
             await core.reader.view("old")
         assert (await core.reader.view("open")).state == "running"
+
+
+@pytest.mark.parametrize(
+    ("table", "kept"),
+    [("callers", "environments of forgotten runs are kept"),
+     ("environments", "environments of forgotten runs are kept"),
+     ("tombstones", "tombstones are kept")],
+)  # fmt: skip
+async def test_a_prune_passes_over_what_lies_beside_the_runs(
+    log: Path, caplog: pytest.LogCaptureFixture, table: str, kept: str
+) -> None:
+    """ST-08 RS-05: a page of environments or tombstones that a disk lost keeps no run for ever."""
+    numbers = (
+        "WITH RECURSIVE generate(value) AS"
+        " (SELECT 1000 UNION ALL SELECT value + 1 FROM generate WHERE value < 4000) "
+    )
+    for fill in (
+        "INSERT INTO callers SELECT value, 7, NULL FROM generate",
+        "INSERT INTO environments SELECT value, randomblob(32), zeroblob(100) FROM generate",
+        "INSERT INTO tombstones (run_id, reason, at) SELECT 't' || value, '', value FROM generate",
+    ):
+        statement(log, numbers + fill)
+    zero_leaf_of(log, table)
+    with caplog.at_level("WARNING", "penstock.retention"):
+        async with opened(log) as store, open_fake_core(store=store) as core:
+            assert await core.retention.prune(keep=0) == ["before", "old", "after"]
+            await core.submitter.submit(request(run_id="new"))
+            await wait_ended(core, "new")
+            assert await core.retention.prune(keep=0) == ["new"]
+            assert "damaged under" in (store.damage or "")
+    told = [r.getMessage() for r in caplog.records if r.name == "penstock.retention"]
+    assert [said.split(":")[0] for said in told] == [kept]
 
 
 async def test_a_prune_passes_over_a_row_whose_end_is_no_time(log: Path) -> None:

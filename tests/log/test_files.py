@@ -17,8 +17,8 @@ import trio
 
 from fakes.log_holder import another_daemon
 from fakes.stores import LIFE, enqueue
-from penstock.log.files import first_change, known_file
 from penstock.log.put_back import one_broken_store, watching
+from penstock.log.sqlite.damage import first_change, known_file
 from penstock.log.sqlite.database import hold_inode, hold_lock, open_database
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.words.errors import StartRefused, StoreBroken

@@ -254,6 +254,29 @@ async def test_a_lost_supervisor_is_told_as_unknown_and_its_session_is_ended(
     assert not [pid for pid in proof.pids if living_since(pid) is not None]
 
 
+@pytest.mark.parametrize("terminal", [WindowSize(), None], ids=["tty", "pipes"])
+async def test_a_session_is_the_programs_own_and_not_that_of_its_supervisor(
+    screen: Screen, terminal: WindowSize | None
+) -> None:
+    """PT-05 SY-03: who has forgotten its run is still found by the session that it was born in."""
+    forgetful = "trap '' HUP; env -i sh -c 'echo up $$ end; exec sleep 1000' & wait"
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                await screen.run(
+                    "sh", "-c", forgetful,
+                    containment=Containment("session"), terminal=terminal,
+                )  # fmt: skip
+
+            await screen.wait_shown(b"end")
+            scope.cancel(reason="test")
+    pid = int(screen.shown.split()[1])
+    assert living_since(pid) is None
+    assert pid in screen.proofs[0].pids
+
+
 async def test_last_words_after_term_are_kept(screen: Screen) -> None:
     """PT-05 DS-03"""
     script = "trap 'echo bye; exit 1' TERM; echo up; sleep 1000 & wait"

@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 
+from fakes.numbers import some_fast
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.emulator import Emulator
 
@@ -94,11 +95,12 @@ def test_any_size_is_taken(size: tuple[int, int]) -> None:
     assert shown(emulator)[3] in ("", "text")
 
 
-def test_no_bytes_break_it() -> None:
+@pytest.mark.parametrize("pieces", some_fast([200, 2000], 1))
+def test_no_bytes_break_it(pieces: int) -> None:
     """PT-05: fuzzed; what was drawn of it can be drawn, and it goes on after each."""
     chance = random.Random(SEED)
     emulator = Emulator(SIZE)
-    for number in range(2000):
+    for number in range(pieces):
         emulator.feed(
             chance.randbytes(100)
             if number % 2
@@ -113,6 +115,31 @@ def test_no_bytes_break_it() -> None:
     assert rows(emulator)[0] == "alive"
 
 
+@pytest.mark.slow
+def test_a_mebibyte_of_anything_takes_bounded_memory() -> None:
+    """PT-05: fuzzed with sizes that change between, up to the largest screen and its redrawing."""
+    chance = random.Random(SEED)
+    emulator, left = Emulator(SIZE), 1024 * 1024
+    tracemalloc.start()
+    try:
+        while left > 0:
+            piece = chance.randbytes(chance.randrange(16 * 1024))
+            emulator.feed(piece)
+            left -= len(piece)
+            emulator.resize(WindowSize(chance.randrange(60), chance.randrange(160)))
+            assert len(emulator.render()) < 60 * 160 * 60
+        # Two screens of cells, and what one piece is while it is read.
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_repeated_character_fills_a_row_and_no_screen() -> None:
+    """PT-05: from seven bytes."""
+    emulator = fed(b"a\x1b[9999b")
+    assert sum(len(row.strip()) for row in shown(emulator)) == SIZE.cols + 1
+
+
 @pytest.mark.parametrize(
     "piece",
     [b"\x1b]0;" + b"x" * 996, b"\xcc\x81" * 500, b"\x1b7" * 500, b"\x1b[" + b"1" * 998, b"x" * 1000],
@@ -123,12 +150,12 @@ def test_nothing_that_is_written_grows_it(piece: bytes) -> None:
     emulator = fed(b"a", *[piece] * 10)
     tracemalloc.start()
     try:
-        for _ in range(300):
+        for _ in range(30):
             emulator.feed(piece)
         size, _peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert size < 100_000
+    assert size < 20_000
 
 
 def test_a_moment_is_a_moment() -> None:

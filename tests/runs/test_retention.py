@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -320,3 +321,57 @@ async def test_a_round_is_bounded_and_told(
         "2 ended runs were forgotten, and more are to follow",
         "2 ended runs were forgotten",
     ]
+
+
+class SlowFolders:
+    """Folders that are there or not; a removal takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.removing: list[str] = []
+        self.may_remove = trio.Event()
+
+    async def make(self, folder: Path) -> None:
+        await trio.lowlevel.checkpoint()
+        self.there.add(folder.name)
+
+    async def remove(self, folder: Path) -> None:
+        self.removing.append(folder.name)
+        await self.may_remove.wait()
+        self.there.discard(folder.name)
+
+
+async def work_in_folder(run: Run, inputs: Seconds) -> Nothing:
+    """A run that stays in its folder for as long as it is told."""
+    await run.workspace()
+    await trio.sleep(inputs.seconds)
+    return Nothing()
+
+
+async def test_a_folder_of_an_id_that_was_taken_anew_is_not_removed_with_the_old_one(
+    autojump_clock: Clock,
+) -> None:
+    """RS-05: neither while the removal is under way, nor when its turn comes."""
+    folders = SlowFolders()
+    environment = replace(
+        fake_environment(), make_folder=folders.make, remove_folder=folders.remove
+    )
+    stays = kind("stays", work_in_folder)
+    async with open_fake_core(stays, environment=environment) as core:
+        for run_id in ("a", "b"):
+            await core.submitter.submit(request(kind="sleep", run_id=run_id))
+            await wait_ended(core, run_id)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(core.retention.prune, keep=0))
+            await trio.sleep(1)
+            assert folders.removing == ["a"]
+            for run_id in ("a", "b"):
+                await core.submitter.submit(
+                    request(kind="stays", run_id=run_id, seconds=1000)
+                )
+            await trio.sleep(1)
+            assert folders.there == {"b"}
+            folders.may_remove.set()
+        await trio.sleep(1)
+        assert folders.removing == ["a"]
+        assert folders.there == {"a", "b"}

@@ -66,6 +66,28 @@ async def test_a_flood_is_left_out_and_its_end_shows() -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("seconds", [-1.0, 20.0])
+async def test_who_asks_does_not_wait_for_what_takes_long_to_draw(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """PT-05: a few bytes may be the work of a whole screen; sizes are not left out."""
+    monkeypatch.setattr("penstock.runs.screen.ASKED_SECONDS", seconds)
+    screen = KeptScreen(SIZE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(screen.keep)
+        screen.push(b"\x1b[2Jwork" * 4000)
+        screen.resize(WindowSize(5, 9))
+        screen.push(b"\x1b[2J\x1b[Hlast")
+        with trio.fail_after(20):
+            drawn = await screen.take()
+        assert ("last" in drawn) is (seconds > 0)
+        assert screen._behind == 0
+        monkeypatch.setattr("penstock.runs.screen.ASKED_SECONDS", 20.0)
+        screen.push(b"\x1b[5;1Hfoot")
+        assert "\x1b[5;1Hfoot" in await screen.take()
+        nursery.cancel_scope.cancel()
+
+
 async def test_whoever_waits_for_a_screen_is_let_go_at_the_end() -> None:
     """PT-05: also of a program that never began."""
     screen = KeptScreen(SIZE)

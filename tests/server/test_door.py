@@ -76,23 +76,70 @@ async def test_a_connection_is_kept_for_further_requests() -> None:
             assert (await read_answer(stream))[0] == 200
 
 
-@pytest.mark.parametrize(
-    "upgrade",
-    [
-        "",
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-    ],
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-async def test_a_stream_is_never_a_later_request(upgrade: str) -> None:
+
+
+async def test_a_later_request_for_a_stream_without_an_upgrade_is_told_so() -> None:
     """API-08: 426, and the connection ends."""
     async with open_house() as house, await house.raw() as stream:
         await stream.send_all(request(house))
         await read_answer(stream)
-        await stream.send_all(request(house, "/ws", extra=upgrade))
+        await stream.send_all(request(house, "/ws"))
         status, whole = await read_answer(stream)
         assert status == 426
         assert b"connection: close" in whole
         assert await ends(stream) == b""
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["after", "with the answer due"])
+async def test_a_connection_that_was_used_becomes_a_stream(at_once: bool) -> None:
+    """WS-01: proxies keep connections to us, and send a handshake on any of them."""
+    async with open_house() as house, await house.raw() as stream:
+        handshake = request(house, "/ws", extra=UPGRADE)
+        await stream.send_all(request(house) + (handshake if at_once else b""))
+        status, _ = await read_answer_only(stream)
+        assert status == 200
+        if not at_once:
+            await stream.send_all(handshake)
+        head = await read_head(stream)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert b'"type":"hello"' in await stream.receive_some()
+        await house.wait_subscribers(1)
+
+
+async def test_the_guard_judges_a_handshake_on_a_used_connection() -> None:
+    """API-08, WS-08"""
+    async with open_house() as house, await house.raw() as stream:
+        await stream.send_all(request(house))
+        await read_answer(stream)
+        evil = UPGRADE + "Origin: http://evil.example\r\n"
+        await stream.send_all(request(house, "/ws", extra=evil))
+        assert (await read_answer(stream))[0] == 403
+        assert await ends(stream) == b""
+
+
+async def read_head(stream: trio.SocketStream) -> bytes:
+    """A head, and not a byte more."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += await stream.receive_some(1)
+    return head
+
+
+async def read_answer_only(stream: trio.SocketStream) -> tuple[int, bytes]:
+    """Status and body of an answer, and not a byte of what follows it."""
+    head = await read_head(stream)
+    lines = head.lower().split(b"\r\n")
+    [length] = [
+        int(x.partition(b":")[2]) for x in lines if x.startswith(b"content-length:")
+    ]
+    body = b""
+    while len(body) < length:
+        body += await stream.receive_some(length - len(body))
+    return int(head.split()[1]), body
 
 
 async def test_a_first_request_for_a_stream_without_an_upgrade_is_told_so() -> None:
@@ -391,7 +438,7 @@ async def test_the_wrong_method_and_no_path_are_problems() -> None:
         for answer, status in (
             (await client.delete("/queue"), 405),
             (await client.get("/nowhere"), 404),
-            (await client.options("/runs"), 405),
+            (await client.options("/nowhere"), 404),
         ):
             assert answer.status_code == status
             assert answer.headers["Content-Type"] == "application/problem+json"

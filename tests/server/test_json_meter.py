@@ -98,6 +98,7 @@ def _cpu(body: bytes) -> float:
     return min(spent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", HOSTILE)
 def test_counting_takes_a_share_of_what_hashing_would(shape: str) -> None:
     """QA-08 Nine megabytes of anything cost no more than a few passes over that memory."""

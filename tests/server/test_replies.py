@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -46,9 +47,16 @@ WORK = kind("work", work, on_restart="ask")
 CODING = Kind("coding", "Codes", Prompt, Nothing, work)
 
 
+@cache
+def schemas_of(*kinds: Kind) -> dict[str, Any]:
+    """What the OpenAPI document says of these kinds; to describe them takes a while."""
+    described: dict[str, Any] = describe("1", kinds)["components"]["schemas"]
+    return described
+
+
 def check(core: Core, schema: str, sent: dict[str, Any]) -> None:
     """What is sent has every field that is named, and no other, and each is of its kind."""
-    schemas = describe("1", core.kinds.values())["components"]["schemas"]
+    schemas = schemas_of(*core.kinds.values())
     assert set(sent) == set(schemas[schema]["properties"]), schema
     whole = {
         "$ref": f"#/components/schemas/{schema}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,7 @@ async def test_a_submit_is_accepted_once() -> None:
     """API-04, SC-12"""
     async with open_house() as house, house.http() as client:
         await house.core.queue.pause()
-        body = {**ECHO, "run_id": "a b/\u00e9"}
+        body = {**ECHO, "run_id": "a b-\u00e9"}
         first = await client.post("/runs", json=body)
         assert first.status_code == 202
         assert first.headers["Location"] == "/runs/a%20b-%C3%A9"
@@ -439,6 +440,32 @@ async def test_a_reader_that_lags_and_wants_to_be_hung_up_on_hears_why(
             text = "".join([chunk async for chunk in answer.aiter_text()])
         last = text.strip().splitlines()[-1].removeprefix("data: ")
         assert "fell behind" in json.loads(last)["reason"]
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/event-stream"])
+async def test_a_slow_socket_that_is_hung_up_on_reads_its_bye_in_the_end(
+    accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """WS-09 ER-03: the peer takes nothing until all of it is said; the response is whole all the same."""
+    async with open_house(ring_events=300) as house:
+        await house.start("r")
+        head = (
+            f"GET /events?overflow=disconnect HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n"
+            f"Authorization: Bearer {TOKEN}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        )
+        async with await house.raw() as stream:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await stream.send_all(head.encode())
+            await house.wait_subscribers(1)
+            while (lag := house.core.bus.subscribers()[0].lag) < 400:
+                await house.record("r", *[Log(text="x" * 16_384) for _ in range(100)])
+            assert lag < house.core.bus.head, "it has taken something"
+            # Only now it reads.
+            data = b"".join([piece async for piece in stream])
+    assert data.endswith(b"0\r\n\r\n"), data[-200:]
+    assert b'"type":"bye"' in data[-400:]
+    assert b"fell behind" in data[-400:]
     assert "Traceback" not in caplog.text
 
 

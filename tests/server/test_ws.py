@@ -19,7 +19,7 @@ from trio_websocket import (
 )
 
 from fakes.house import TOKEN, House, open_house
-from penstock.client.websocket import only
+from penstock.concurrency.deferred import only
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import Log
 
@@ -86,7 +86,7 @@ async def test_a_stream_says_hello_then_events_then_ready_then_bye() -> None:
             hello, events, ready = await until(client, "ready")
             assert hello == {
                 "type": "hello", "daemon": f"penstock {house.core.version}",
-                "epoch": house.core.epoch, "life": "life-1", "head": 3, "floor": 1,
+                "epoch": house.core.epoch, "life": "life-1", "head": 3, "floor": 1, "known": True,
             }  # fmt: skip
             queued, started = events["events"]
             assert [

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 import wsproto
@@ -172,3 +173,56 @@ async def wait_served(house: House) -> None:
     with trio.fail_after(20):
         while house.core.bus.subscribers()[0].lag:
             await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+# -- faults of a client
+
+
+def masked(first: int, payload: bytes, *, claimed: int | None = None) -> bytes:
+    """A client's frame; the mask is zero, so the payload is what it is."""
+    size = len(payload) if claimed is None else claimed
+    return bytes([first, 0x80 | 127]) + size.to_bytes(8, "big") + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (bytes([0x83, 0x80]) + bytes(4), 1002),
+        (bytes([0xF1, 0x80]) + bytes(4), 1002),
+        (bytes([0x81, 0x81]) + bytes(4) + b"\xff", 1007),
+        (masked(0x81, b"x" * 700_000), 1009),
+    ],
+    ids=["no such opcode", "reserved bits", "no UTF-8", "too large"],
+)
+async def test_a_fault_of_the_client_is_answered_with_a_close_frame(
+    frame: bytes, code: int
+) -> None:
+    """WS-03: which says what was wrong, and arrives though the client sent more than was read."""
+    async with (
+        open_house(max_frame_bytes=100_000) as house,
+        open_plain(house) as client,
+    ):
+        await house.wait_subscribers(1)
+        await client.stream.send_all(frame)
+        await client.read_to_the_end()
+        assert client.code == code
+        await house.wait_subscribers(0)
+
+
+async def test_who_asks_for_a_run_that_is_not_known_is_told_so_and_waits() -> None:
+    """WS-05, WS-08"""
+    async with open_house() as house, open_plain(house, "/ws/r") as client:
+        await house.wait_subscribers(1)
+        await house.start("r")
+        await house.end("r")
+        await client.read_to_the_end()
+        assert client.told[0]["type"] == "hello"
+        assert client.told[0]["known"] is False
+        assert positions(client.told)
+    async with open_house() as house:
+        await house.start("r")
+        async with open_plain(house, "/ws/r") as client:
+            await house.wait_subscribers(1)
+            await house.end("r")
+            await client.read_to_the_end()
+            assert client.told[0]["known"] is True

@@ -53,6 +53,7 @@ async def open_pane(app: Dashboard, screen: str) -> None:
     """The screen of a run, at one of its tabs."""
     run_id, pane, text = {
         "run": ("r-1b7d", "timeline-pane", "plan.completed"),
+        "ended": ("r-1c01", "timeline-pane", "run.failed"),
         "text": ("r-1b58", "text-1", "# Textual"),
         "causality": ("r-1b7d", "causality-pane", "STALE"),
     }[screen]
@@ -73,7 +74,9 @@ KEYS = {
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("screen", ["overview", "run", "text", "causality", *KEYS])
+@pytest.mark.parametrize(
+    "screen", ["overview", "run", "ended", "text", "causality", *KEYS]
+)
 def test_a_screen_looks_as_it_did(
     frozen: DaemonProcess, screen: str, size: str
 ) -> None:

@@ -15,11 +15,9 @@ from fakes.tui_processes import DaemonProcess
 from penstock_tui.app import Dashboard
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
-from penstock_tui.screens.dialog import SayDialog
-from penstock_tui.screens.help import HelpDialog
+from penstock_tui.screens.dialog import HelpDialog, SayDialog, TooSmall
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
-from penstock_tui.screens.small import TooSmall
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.settings import Settings
 from penstock_tui.widgets.key_line import KeyLine

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fakes.tui_scene import World, busy_afternoon
+from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of, tree_lines
@@ -84,6 +87,61 @@ def test_what_a_run_asks_and_why_it_failed_stand_under_its_title() -> None:
         "? which branch? [main / release]  (a answers)"
     )
     assert "exit status 3" in facts_of(views["r-1c01"])
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (e.RunCompleted(result={"exit_code": 0}), "exit code 0, from the program"),
+        (e.RunFailed(reason="error", error="x", details={"exit_code": 3}), "exit code 3, from the program"),
+        (e.RunFailed(reason="error", error="x", details={"signal": 11}), "exit code 139: SIGSEGV ended the program"),
+        (e.RunFailed(reason="error", error="x", details={"signal": 40}), "exit code 168: signal 40 ended the program"),
+        (e.RunFailed(reason="timeout", error="x"), "exit code 124, from Penstock: the run used up its timeout"),
+        (e.RunCancelled(reason="requested"), "exit code 143, from Penstock: the run was cancelled"),
+        (e.RunFailed(reason="shutdown", error="x"), "exit code 125, from Penstock"),
+        (e.RunFailed(reason="error", error="x", details={"exit_code": 127, "exit_from": "penstock"}),
+         "exit code 127, from Penstock: the program was not found"),
+    ],
+)  # fmt: skip
+def test_an_end_is_told_with_its_code_and_who_gave_it(
+    event: e.AnyEvent, said: str
+) -> None:
+    """PT-01 PT-08: and what was left behind, counted, beside it."""
+    world = World()
+    world.submit("r", "command", {"argv": ["x"]}, 20, 9)
+    world.start("r", 8)
+    assert "exit code" not in facts_of(world.views["r"])
+    world.record("r", e.ProcessExited(pid=1, exit_code=0, leftover=2, survivors=()))
+    world.record("r", event)
+    lines = facts_of(world.views["r"]).splitlines()
+    assert f"{said}  2 processes it left were ended" in lines
+
+
+def test_an_end_that_a_list_told_is_told_the_same() -> None:
+    """PT-01 PT-08: lists have no details, but the code, and the facts what was left."""
+    world = World()
+    world.submit("r", "command", {"argv": ["x"]}, 20, 9)
+    world.start("r", 8)
+    world.record("r", e.ProcessExited(pid=1, exit_code=3, leftover=1, survivors=()))
+    failed = e.RunFailed(reason="error", error="x", details={"exit_code": 3})
+    world.record("r", failed)
+    row = {**world.views["r"].to_json(), "details": {}, "leftover": 0}
+    view = RunView.from_json(row)
+    told = facts_of(view, "", story_of(world, "r").left).splitlines()
+    assert told[1] == "exit code 3, from the program  1 process it left was ended"
+
+
+def test_a_run_without_a_program_has_no_code() -> None:
+    """PT-01"""
+    world = World()
+    for run_id, event in (
+        ("done", e.RunCompleted(result={"files": 3})),
+        ("failed", e.RunFailed(reason="error", error="no such folder")),
+    ):
+        world.submit(run_id, "llms-txt", {"source": "."}, 20, 9)
+        world.start(run_id, 8)
+        world.record(run_id, event)
+        assert "exit code" not in facts_of(world.views[run_id])
 
 
 def test_why_a_run_stands_in_line_replaces_a_bare_word() -> None:

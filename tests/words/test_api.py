@@ -13,6 +13,7 @@ from penstock.words.api import (
     BugReportRequest,
     CancelReceipt,
     CancelRequest,
+    ChildRequest,
     EventsPage,
     HealthReply,
     InterventionRequest,
@@ -159,15 +160,38 @@ def test_the_largest_that_is_allowed_is_taken() -> None:
     assert (request.labels, request.timeout) == (labels, 0)
 
 
-def test_a_run_id_is_brought_into_its_one_form() -> None:
-    """EV-06"""
-    request = read(SubmitRequest, run_id="a/b", after=["c/d", "c-d", "e"])
-    assert (request.run_id, request.after) == ("a-b", ("c-d", "e"))
+def test_an_id_that_is_looked_for_is_brought_into_its_one_form() -> None:
+    """EV-06: of the run itself only what looks the same anyway."""
+    request = read(SubmitRequest, run_id="e\u0301", after=["c/d", "c-d", "e"])
+    assert (request.run_id, request.after) == ("\u00e9", ("c-d", "e"))
+
+
+@pytest.mark.parametrize(
+    ("run_id", "why"),
+    [("../../x", "would become '..-..-x'"), ("a b/c", "would become 'a b-c'"),
+     ("a\\b", "would become 'a-b'"), ("a\nb", "would become 'a-b'"), ("..", "would become '--'"),
+     ("-x", "must not begin with -"), ("12", "must not be a number alone")],
+)  # fmt: skip
+def test_an_id_for_a_new_run_is_kept_as_it_is_or_refused(run_id: str, why: str) -> None:
+    """EV-06 CL-04"""
+    error = refused(SubmitRequest, run_id=run_id)
+    assert error.field == "run_id"
+    assert why in str(error)
+
+
+@pytest.mark.parametrize("run_id", ["a b", "12a", "1.2", "a-", "...", "日本 ☠", "@x"])
+def test_what_no_command_mistakes_is_an_id(run_id: str) -> None:
+    assert read(SubmitRequest, run_id=run_id).run_id == run_id
+
+
+def test_a_child_keeps_the_id_of_a_parent_that_an_older_daemon_took() -> None:
+    """EV-06 RS-01: a loop that was begun before goes on."""
+    assert read(ChildRequest, kind="k", run_id="-x.turn-1").run_id == "-x.turn-1"
 
 
 def test_a_run_cannot_wait_for_itself() -> None:
     """SC-09: in any spelling of its id."""
-    error = refused(SubmitRequest, run_id="a/b", after=["a-b"])
+    error = refused(SubmitRequest, run_id="a-b", after=["a/b"])
     assert (error.field, "itself" in str(error)) == ("after", True)
 
 
@@ -271,6 +295,7 @@ def test_every_reply_is_tested_here() -> None:
             "life": "l",
             "head": 9,
             "floor": 1,
+            "known": True,
         },
         {"type": "events", "events": [{"position": 1}]},
         {

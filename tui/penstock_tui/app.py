@@ -22,10 +22,9 @@ from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
 from penstock_tui.monitor import Monitor, utc_now
 from penstock_tui.replay import Replay
-from penstock_tui.screens.help import HelpDialog
+from penstock_tui.screens.dialog import HelpDialog, TooSmall, too_small
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.run import RunScreen
-from penstock_tui.screens.small import TooSmall, too_small
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.theme import DARK, LIGHT
 from penstock_tui.widgets.run_table import RunList

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.words.errors import StartRefused
+from penstock.words.plain_files import read_plain, reason_of, write_plain
 
 DEFAULT_THEME = "penstock-dark"
 _KEYS = {"theme", "keys", "read_only"}
@@ -33,7 +34,7 @@ class Settings:
             return
         with contextlib.suppress(OSError):
             self.kept.parent.mkdir(parents=True, exist_ok=True)
-            self.kept.write_text(json.dumps({"theme": theme}), encoding="utf-8")
+            write_plain(self.kept, json.dumps({"theme": theme}))
 
 
 def load_settings(environ: Mapping[str, str], state: Path) -> Settings:
@@ -63,16 +64,16 @@ def load_settings(environ: Mapping[str, str], state: Path) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_plain(path))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StartRefused(f"{path} cannot be read: {error}") from None
+        raise StartRefused(f"{path} cannot be read: {reason_of(error)}") from None
 
 
 def _kept_theme(path: Path) -> str | None:
     try:
-        theme = json.loads(path.read_text(encoding="utf-8")).get("theme")
+        theme = json.loads(read_plain(path)).get("theme")
     except (OSError, ValueError, AttributeError):
         return None
     return theme if isinstance(theme, str) else None

@@ -12,6 +12,8 @@ from penstock.words import events as e
 from penstock.words.lifecycle import CANCELLED, COMPLETED, FIRST_STATE
 from penstock.words.output_lines import OutputLines
 from penstock.words.recorded import Recorded
+from penstock.words.run_exit import exit_in_words
+from penstock.words.sentences import left_line
 from penstock_tui.lines import log_line, timeline_line
 from penstock_tui.state import ShownRun
 from penstock_tui.widgets.tail import Line
@@ -38,6 +40,8 @@ class RunStory:
     causality: list[Line] = field(default_factory=list)
     #: Artifact id to new text; a new attempt starts with None.
     texts: dict[str, list[str | None]] = field(default_factory=dict)
+    #: Processes that its programs left behind, as far as its facts were seen.
+    left: int = 0
     #: Ids of artifacts that are whole.
     whole: set[str] = field(default_factory=set)
     _positions: dict[UUID, int] = field(default_factory=dict)
@@ -61,6 +65,8 @@ class RunStory:
             self._partial(fact)
         else:
             self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
+            if isinstance(fact.event, e.ProcessExited):
+                self.left += fact.event.leftover
             if fact.type == "artifact.completed":
                 self.whole.add(getattr(fact.event, "artifact_id", ""))
         if fact.type in e.TERMINAL_TYPES:
@@ -124,8 +130,11 @@ class RunStory:
 MOST_FACT_LINES = 4
 
 
-def facts_of(view: RunView, why: str = "") -> str:
-    """The lines under the title: what is asked, why it waits, what went wrong, what came out."""
+def facts_of(view: RunView, why: str = "", left: int = 0) -> str:
+    """The lines under the title: what is asked, why it waits, how it ended, what came out.
+
+    `left`: the processes that its facts say were left behind, which a view from a list does not know.
+    """
     parts = []
     for ask in view.asks.values():
         if ask.open and not view.ended:
@@ -143,11 +152,21 @@ def facts_of(view: RunView, why: str = "") -> str:
         parts.append(why)
     elif view.reason:
         parts.append(view.reason)
+    if said := _exit_line(view, max(left, view.leftover)):
+        parts.append(said)
     if view.ended and view.result is not None:
         parts.append(f"{LOOKS[COMPLETED].glyph} {view.result}")
     if used := model_use(view):
         parts.append(used)
     return "\n".join(plain(part) for part in parts[:MOST_FACT_LINES])
+
+
+def _exit_line(view: RunView, left: int) -> str:
+    """The exit code and who gave it, and what was left behind; "" if there is nothing to tell."""
+    said = [exit_in_words(view.exit)] if view.exit is not None else []
+    if left:
+        said.append(left_line(left))
+    return "  ".join(filter(None, said))
 
 
 def tree_lines(root: str, runs: Mapping[str, ShownRun]) -> list[Line]:

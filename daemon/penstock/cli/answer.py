@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -12,7 +12,7 @@ from penstock.cli.output import emit, show_line
 from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
-from penstock.words.errors import AskNotFound, Refused
+from penstock.words.errors import AlreadyAnswered, AskNotFound, Refused
 from penstock.words.text import neutralise
 
 
@@ -35,12 +35,23 @@ def answer(
 
     def work(client: SyncClient) -> Any:
         waiting = [ask for ask in open_asks(client) if ask["run_id"] == run_id]
+        if not waiting and len(words) < 2:
+            _refuse(client.run(run_id))
         name, text = _choose(run_id, waiting, words)
         return client.answer(run_id, name, text)
 
     reply = session.call(work)
     if as_json:
         emit(reply)
+
+
+def _refuse(view: dict[str, Any]) -> NoReturn:
+    """Say why nothing of the run waits for an answer, as the daemon says it of a question by name."""
+    run_id = view["run_id"]
+    if not view["asks"]:
+        raise AskNotFound(f"{run_id} has asked nothing")
+    names = ", ".join(sorted(ask["name"] for ask in view["asks"]))
+    raise AlreadyAnswered(f"{run_id} asks nothing now; answered, or over: {names}")
 
 
 def _choose(
@@ -52,8 +63,6 @@ def _choose(
         return words[0], words[1]
     named = [ask for ask in waiting if words and ask["name"] == words[0]]
     if not named and len(waiting) != 1:
-        if not waiting:
-            raise AskNotFound(f"{run_id} asks nothing now")
         questions = ", ".join(f"{ask['name']} ({ask['question']})" for ask in waiting)
         why = f"is missing, as {run_id} asks several things: {questions}"
         raise Refused("NAME", why)

@@ -13,7 +13,6 @@ from penstock.cli.options import run_argument
 from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.events import ArtifactPartial
 
 
 @click.command()
@@ -46,37 +45,35 @@ def artifacts(
         say(f"{name} is not whole: these are the first {len(text)} characters")
 
 
-async def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
-    artifacts: list[dict[str, Any]] = (await source.view(run_id))["artifacts"]
+def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
+    artifacts: list[dict[str, Any]] = source.view(run_id)["artifacts"]
     return artifacts
 
 
-async def _read(
-    source: RunSource, run_id: str, name: str
-) -> tuple[dict[str, Any], str]:
+def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], str]:
     """What is known of an artifact, and its text. NotFound tells the names there are."""
-    known = {told["artifact_id"]: told for told in await _known(source, run_id)}
+    known = {told["artifact_id"]: told for told in _known(source, run_id)}
     if name not in known:
         names = ", ".join(known) or "none"
         raise NotFound(f"{run_id} has no text {name!r}; it has: {names}")
     told = known[name]
-    text = await _text(source, run_id, name, told["attempt"])
+    text = _text(source, run_id, name, told["attempt"])
     digest = hashlib.sha256(text.encode()).hexdigest()
     if told["sha256"] not in (None, digest):
         raise PenstockError(f"{name} is damaged: its pieces do not make up the text")
     return told, text
 
 
-async def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
+def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
     """The pieces of this attempt, joined."""
     pieces: list[str] = []
     after = 0
-    while facts := await source.page(run_id, after):
+    while facts := source.page(run_id, after):
         after = facts[-1].position
         for fact in facts:
             piece = fact.event
             if (
-                isinstance(piece, ArtifactPartial)
+                fact.type == "artifact.partial"
                 and piece.artifact_id == name
                 and piece.attempt == attempt
             ):

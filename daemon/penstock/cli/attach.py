@@ -6,9 +6,9 @@ import click
 
 from penstock.cli.options import run_argument
 from penstock.cli.raw_terminal import attach_to
-from penstock.cli.session import Session, pass_session
+from penstock.cli.session import Session, pass_session, run_async
 from penstock.cli.terminal_run import at_terminal, conclude, read_keys
-from penstock.client import open_client
+from penstock.client.sync import SyncClient
 from penstock.words.errors import Conflict
 
 
@@ -26,17 +26,18 @@ def attach(ctx: click.Context, session: Session, run_id: str, watch: bool) -> No
     Example: penstock attach build-1
     """
 
-    async def work() -> int:
+    def work() -> int:
         address = session.address()
         keys = read_keys(session)
-        async with open_client(address) as client:
-            try:
-                parted = await attach_to(address, run_id, keys=keys, watch=watch)
-            except Conflict as error:
-                if type(error) is not Conflict:
-                    raise
-                why = f"{error}; `penstock attach --watch {run_id}` looks on"
-                raise Conflict(why) from None
-            return await conclude(client, run_id, parted)
+        try:
+            parted = run_async(
+                lambda: attach_to(address, run_id, keys=keys, watch=watch)
+            )
+        except Conflict as error:
+            if type(error) is not Conflict:
+                raise
+            why = f"{error}; `penstock attach --watch {run_id}` looks on"
+            raise Conflict(why) from None
+        return conclude(SyncClient(address), run_id, parted)
 
     ctx.exit(at_terminal(work))

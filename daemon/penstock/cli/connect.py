@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from penstock.cli.archives import check_new, find_log, one_form
-from penstock.cli.daemon_log import set_up_logging
-from penstock.cli.session import Session, off_loop
-from penstock.client import Client, open_client
+from penstock.cli.session import Session
+from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import Holder, read_holder
@@ -25,10 +22,8 @@ PASSING_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 
 
-@asynccontextmanager
-async def open_daemon_for(
-    session: Session, request: dict[str, Any]
-) -> AsyncIterator[Client]:
+@contextmanager
+def open_daemon_for(session: Session, request: dict[str, Any]) -> Iterator[SyncClient]:
     """The running daemon; without one, an embedded one for as long as this is open.
 
     DaemonUnreachable if the user named a daemon and it does not answer. The embedded daemon is
@@ -36,42 +31,57 @@ async def open_daemon_for(
     run: its daemon is asked, if it lives; else Conflict while there is a daemon, since what is left
     in that log would go on beside its queue.
     """
-    address = await running(session)
-    wanted = request.get("run_id") or f"{request['kind']}-{secrets.token_hex(4)}"
-    log = None
-    if request.get("run_id"):
-        log = await off_loop(find_log, session, wanted)
-    if log is not None and (alive := await embedded(log)) is not None:
+    address = running(session)
+    wanted = request.get("run_id")
+    log = find_log(session, wanted) if wanted else None
+    if log is not None and (alive := embedded(log)) is not None:
         address = alive
     elif address is not None:
-        await off_loop(check_new, session, request)
+        check_new(session, request)
     if address is not None:
-        async with open_client(address, session.heard) as client:
-            yield client
+        yield SyncClient(address, session.heard)
         return
+    request["run_id"] = one_form(wanted or _fresh_id(request["kind"]))
+    with open_own(session, request["run_id"], log) as own:
+        yield own
+
+
+@contextmanager
+def open_own(
+    session: Session, name: str, log: Path | None = None
+) -> Iterator[SyncClient]:
+    """An embedded daemon of this name, in a thread beside."""
+    import logging
+
+    from penstock.cli.daemon_log import set_up_logging
+    from penstock.concurrency.beside import open_beside
     from penstock.service.embedded import open_embedded
 
-    run_id = request["run_id"] = one_form(wanted)
     config, sources = session.config()
     if "log_level" in sources:
         set_up_logging(config, session.environ)
     else:
         # What its log would say of the run, this command says better.
         logging.basicConfig(level=logging.CRITICAL)
-    async with open_embedded(config, run_id, session.environ, log) as address:
-        async with open_client(address, session.heard) as client:
-            yield client
+    opening = partial(open_embedded, config, name, session.environ, log)
+    with open_beside(opening) as daemon:
+        yield SyncClient(daemon.opened, session.heard, comes_back=False)
 
 
-async def running(session: Session) -> Address | None:
+def _fresh_id(kind: str) -> str:
+    import secrets
+
+    return f"{kind}-{secrets.token_hex(4)}"
+
+
+def running(session: Session) -> Address | None:
     """The daemon that answers now; None if there is none and the user named none.
 
     DaemonUnreachable while its lock is held: a run beside it would go round its queue.
     """
     try:
         address = session.address()
-        async with open_client(address, session.heard) as client:
-            await client.health()
+        SyncClient(address, session.heard).health()
     except DaemonUnreachable:
         if session.named or read_holder(session.paths().lock) is not None:
             raise
@@ -79,32 +89,30 @@ async def running(session: Session) -> Address | None:
     return address
 
 
-async def embedded(database: Path) -> Address | None:
+def embedded(database: Path) -> Address | None:
     """The embedded daemon that works on this log now, if there is one.
 
     DaemonUnreachable if there is one, by its lock, and it does not answer: its file is not ours.
     """
-    holder = None
-    with trio.move_on_after(PASSING_SECONDS):
-        while (holder := read_holder(database.with_suffix(".lock"))) is not None:
-            if (address := await _answering(holder)) is not None:
-                return address
-            await trio.sleep(LOOK_SECONDS)
-    if holder is None:
-        return None
-    raise DaemonUnreachable(
-        f"the embedded daemon ({holder}) of {database} does not answer"
-    )
+    give_up = time.monotonic() + PASSING_SECONDS
+    while (holder := read_holder(database.with_suffix(".lock"))) is not None:
+        if (address := _answering(holder)) is not None:
+            return address
+        if time.monotonic() > give_up:
+            raise DaemonUnreachable(
+                f"the embedded daemon ({holder}) of {database} does not answer"
+            )
+        time.sleep(LOOK_SECONDS)
+    return None
 
 
-async def _answering(holder: Holder) -> Address | None:
+def _answering(holder: Holder) -> Address | None:
     """Where the holder answers; None while it starts or stops."""
     if holder.socket is None:
         return None
     try:
         address = socket_address(holder.socket)
-        async with open_client(address) as client:
-            await client.health()
+        SyncClient(address).health()
     except DaemonUnreachable:
         return None
     return address

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.history import RunSource, ask_source
+from penstock.cli.history import RunSource, ask_source, recorded_of
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session, run_async
@@ -50,16 +50,16 @@ async def _windows(session: Session) -> tuple[ContextWindow, ...]:
         return () if chain is None else chain.windows()
 
 
-async def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
+def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
     from penstock.llm.context import TOLD_TYPES, layers_at
 
     facts, after = [], 0
-    while page := await source.page(run_id, after):
-        facts += [fact for fact in page if fact.type in TOLD_TYPES]
+    while page := source.page(run_id, after):
+        facts += [recorded_of(fact) for fact in page if fact.type in TOLD_TYPES]
         after = page[-1].position
     if not facts:
         # Tells apart a run without a history and one that is not there.
-        await source.view(run_id)
+        source.view(run_id)
     return layers_at(facts, at or (facts[-1].type if facts else None))
 
 

@@ -22,6 +22,7 @@ from penstock.processes.containment import DAEMON_LEAF
 from penstock.words.address import read_token
 from penstock.words.config import MIB
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
+from penstock.words.plain_files import read_plain
 
 
 def check_token(box: Box) -> Findings:
@@ -90,8 +91,8 @@ def check_unit(box: Box) -> Findings:
     wanted = units_of(box.session)
     for name, text in wanted.items():
         try:
-            found = (folder / name).read_text(encoding="utf-8")
-        except OSError as error:
+            found = read_plain(folder / name)
+        except (OSError, ValueError) as error:
             found = f"# {error}"
         if difference := unit_difference(found, text):
             fix = "`penstock service install` writes it anew and restarts the daemon"

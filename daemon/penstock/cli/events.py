@@ -6,13 +6,13 @@ import click
 
 from penstock.cli.history import RunSource, ask_source
 from penstock.cli.options import after_option, complete_run
-from penstock.cli.relay import notice, write_recorded, write_to_end
-from penstock.cli.render import PieceWriter, only_types
+from penstock.cli.relay import write_live, write_recorded, write_to_end
+from penstock.cli.render import LineWriter, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, pass_session
-from penstock.client import Client, Facts
+from penstock.client.sync import SyncClient
+from penstock.client.told import ToldFact
 from penstock.words.exit_codes import Exit
-from penstock.words.recorded import Recorded
 
 
 @click.command()
@@ -34,28 +34,24 @@ def events(
     follow: bool,
 ) -> None:
     """The recorded facts as NDJSON, of one run or of all; `position` is the next --after."""
-    writer = PieceWriter(only_types(frozenset(types), to_json))
+    writer = LineWriter(only_types(frozenset(types), to_json))
 
-    async def one(source: RunSource, run_id: str) -> None:
-        await source.view(run_id)
+    def one(source: RunSource, run_id: str) -> None:
+        source.view(run_id)
         write = write_to_end if follow else write_recorded
-        await write(source, run_id, writer, after)
+        write(source, run_id, writer, after)
 
-    async def everything(client: Client) -> None:
+    def everything(client: SyncClient) -> None:
         position = after
-        while (page := await client.events(after=position))["events"]:
-            await writer.write(Recorded.from_wire(data) for data in page["events"])
+        while (page := client.events(after=position))["events"]:
+            writer.write(map(ToldFact, page["events"]))
             position = page["next"]
         if follow:
-            async with client.follow(after=position) as stream:
-                async for news in stream:
-                    await writer.write(news.facts) if isinstance(
-                        news, Facts
-                    ) else notice(news)
+            write_live(client, None, writer, after=position)
 
     try:
         if run_id is None:
-            session.ask(everything)
+            session.call(everything)
         else:
             ask_source(session, run_id, lambda source: one(source, run_id))
     except KeyboardInterrupt:

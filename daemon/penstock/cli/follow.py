@@ -8,7 +8,7 @@ from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
 from penstock.cli.options import after_option, quiet_option, run_argument
-from penstock.cli.patience import open_telling
+from penstock.cli.patience import Telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
 from penstock.cli.run_end import failures_in_json, tell_end
@@ -30,15 +30,13 @@ def follow(
     Ctrl-C leaves; the run goes on.
     """
 
-    async def work() -> int:
-        async with open_source(session, run_id) as source:
-            view = await source.view(run_id)
-            async with open_writer(
-                view["kind"], json_wanted=as_json, quiet=quiet
-            ) as writer:
+    def work() -> int:
+        with open_source(session, run_id) as source:
+            view = source.view(run_id)
+            with open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer:
                 notes = RunNotes.of_view(run_id, view, writer)
-                async with open_telling(source.client, notes, quiet=quiet):
-                    await write_to_end(source, run_id, notes, after)
+                telling = Telling(source.client, notes, quiet=quiet)
+                write_to_end(source, run_id, notes, after, telling)
         return tell_end(notes, quiet=quiet)
 
     with failures_in_json(as_json):

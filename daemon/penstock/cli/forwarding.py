@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from penstock.cli.output import say
-from penstock.cli.session import off_loop
+from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, PenstockError, Terminal
-
-if TYPE_CHECKING:
-    from penstock.client import Client
 
 STDIN = 0
 #: Bytes of one read: the capacity of a pipe.
@@ -29,23 +26,16 @@ def is_piped() -> bool:
     return not nothing and not os.isatty(STDIN)
 
 
-class Pieces:
+def read_pieces() -> Iterator[bytes]:
     """Standard input, read no faster than it is wanted; closed to us, it is empty."""
-
-    def __aiter__(self) -> Pieces:
-        return self
-
-    async def __anext__(self) -> bytes:
-        # A thread that still waits for it when the run has ended is left behind.
-        if piece := await off_loop(os.read, STDIN, PIECE_BYTES):
-            return piece
-        raise StopAsyncIteration
+    while piece := os.read(STDIN, PIECE_BYTES):
+        yield piece
 
 
-async def forward(client: Client, run_id: str) -> None:
+def forward(client: SyncClient, run_id: str) -> None:
     """Send standard input to the run's program, and its end; what the program leaves is left."""
     try:
-        await client.send_stdin(run_id, Pieces(), eof=True)
+        client.send_stdin(run_id, read_pieces(), eof=True)
     except (Terminal, DaemonUnreachable):
         # Who follows the run tells its end, and how the daemon fares.
         return

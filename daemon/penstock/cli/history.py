@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,15 +13,18 @@ from penstock.cli.archives import find_log, one_form
 from penstock.cli.connect import embedded
 from penstock.cli.output import say
 from penstock.cli.replies import newest_runs
-from penstock.cli.session import Session, off_loop, run_async
-from penstock.client import Client, open_client
+from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
+from penstock.client.told import ToldFact
 from penstock.words.errors import DaemonUnreachable, PenstockError, put_back
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact
 
+# What reads a log without a daemon is heavy, and rarely needed.
 if TYPE_CHECKING:
+    from penstock.concurrency.beside import Beside
     from penstock.log.sqlite.store import SqliteStore
     from penstock.runs.reader import Reader
+    from penstock.words.recorded import Recorded
 
 T = TypeVar("T")
 
@@ -33,94 +36,94 @@ class RunSource(Protocol):
     """The story of a run, live or ended."""
 
     @property
-    def client(self) -> Client | None:
+    def client(self) -> SyncClient | None:
         """The daemon to follow what comes; None if nothing comes any more."""
         ...
 
-    async def view(self, run_id: str) -> dict[str, Any]: ...
+    def view(self, run_id: str) -> dict[str, Any]: ...
 
-    async def why(self, run_id: str) -> dict[str, Any]:
+    def why(self, run_id: str) -> dict[str, Any]:
         """Why it is where it is, as `GET /runs/{id}/why` tells it."""
         ...
 
-    async def page(self, run_id: str, after: int) -> list[Recorded]:
-        """The next facts above `after`; [] at the end."""
+    def page(self, run_id: str, after: int) -> Sequence[ShownFact]:
+        """The next facts above `after`; none at the end."""
         ...
 
-    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+    def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         """The newest runs that this filter wants."""
         ...
 
-    async def cancel(
-        self, run_id: str, reason: str, *, wait: bool
-    ) -> dict[str, Any]: ...
+    def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
 class LiveSource:
     """A daemon."""
 
-    client: Client
+    client: SyncClient
 
-    async def view(self, run_id: str) -> dict[str, Any]:
-        return await self.client.run(run_id)
+    def view(self, run_id: str) -> dict[str, Any]:
+        return self.client.run(run_id)
 
-    async def why(self, run_id: str) -> dict[str, Any]:
-        return await self.client.why(run_id)
+    def why(self, run_id: str) -> dict[str, Any]:
+        return self.client.why(run_id)
 
-    async def page(self, run_id: str, after: int) -> list[Recorded]:
-        page = await self.client.events(run_id, after=after, limit=PAGE)
-        return [Recorded.from_wire(data) for data in page["events"]]
+    def page(self, run_id: str, after: int) -> Sequence[ShownFact]:
+        page = self.client.events(run_id, after=after, limit=PAGE)
+        return [ToldFact(envelope) for envelope in page["events"]]
 
-    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
-        # A list is read page by page in one way, whoever asks.
-        return await off_loop(newest_runs, SyncClient(self.client.address), q, limit)
+    def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+        return newest_runs(self.client, q, limit)
 
-    async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
-        return await self.client.cancel(run_id, reason, wait=wait)
+    def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
+        return self.client.cancel(run_id, reason, wait=wait)
 
 
 @dataclass(frozen=True)
 class FileSource:
     """The log that an embedded daemon left."""
 
-    store: SqliteStore
+    beside: Beside[SqliteStore]
     client: None = None
 
-    async def view(self, run_id: str) -> dict[str, Any]:
-        return (await self._reading().reply(one_form(run_id))).model_dump(mode="json")
+    def view(self, run_id: str) -> dict[str, Any]:
+        reply = self.beside.do(self._reading().reply, one_form(run_id))
+        return reply.model_dump(mode="json")
 
-    async def why(self, run_id: str) -> dict[str, Any]:
+    def why(self, run_id: str) -> dict[str, Any]:
         from penstock.runs.why import explain_alone
 
-        return explain_alone(await self._reading().view(one_form(run_id))).to_json()
+        view = self.beside.do(self._reading().view, one_form(run_id))
+        return explain_alone(view).to_json()
 
     def _reading(self) -> Reader:
         from penstock.runs.reader import Reader
 
-        return Reader(self.store, {}, {})
+        return Reader(self.beside.opened, {}, {})
 
-    async def page(self, run_id: str, after: int) -> list[Recorded]:
-        facts = await self.store.read(one_form(run_id), after, PAGE)
-        if not facts and after > (head := (await self.store.bounds()).head):
-            raise put_back(after, head + 1)
+    def page(self, run_id: str, after: int) -> Sequence[ShownFact]:
+        store = self.beside.opened
+        facts = self.beside.do(store.read, one_form(run_id), after, PAGE)
+        if not facts and after > (head := self.beside.do(store.bounds).head):
+            raise put_back(after, head + 1, head=head)
         return facts
 
-    async def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
+    def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
         from penstock.log.filters import parse_filter
 
         rows: list[dict[str, Any]] = []
         before = None
         while len(rows) < limit:
             wanted = parse_filter(q, before=before, limit=limit - len(rows))
-            page, before = await self._reading().list(wanted)
+            page, before = self.beside.do(self._reading().list, wanted)
             rows += page
             if before is None:
                 break
         return rows
 
-    async def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
-        view = await self.view(run_id)
+    def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
+        view = self.view(run_id)
         if view["ended_at"] is None:
             raise PenstockError(
                 f"the embedded daemon of {run_id} holds its log and does not answer"
@@ -128,62 +131,63 @@ class FileSource:
         from penstock.runs.receipts import end_of_row, make_receipt
         from penstock.words.values import utc_now
 
-        tree = await self.store.tree(view["run_id"])
+        tree = self.beside.do(self.beside.opened.tree, view["run_id"])
         receipt = make_receipt(
             view["run_id"], "already_terminal", utc_now(), map(end_of_row, tree)
         )
         return receipt.model_dump(mode="json")
 
 
-def ask_source(
-    session: Session, run_id: str, work: Callable[[RunSource], Awaitable[T]]
-) -> T:
+def recorded_of(fact: ShownFact) -> Recorded:
+    """The fact as those take it who know what facts mean."""
+    from penstock.words.recorded import Recorded
+
+    if isinstance(fact, ToldFact):
+        return Recorded.from_wire(fact.envelope)
+    assert isinstance(fact, Recorded)
+    return fact
+
+
+def ask_source(session: Session, run_id: str, work: Callable[[RunSource], T]) -> T:
     """What `work` makes of the source that has this run."""
-
-    async def opened() -> T:
-        async with open_source(session, run_id) as source:
-            return await work(source)
-
-    return run_async(opened)
+    with open_source(session, run_id) as source:
+        return work(source)
 
 
-def ask_log(
-    session: Session, path: Path, work: Callable[[RunSource], Awaitable[T]]
-) -> T:
-    """What `work` makes of this embedded log."""
-
-    async def opened() -> T:
-        async with open_log(session, path) as source:
-            return await work(source)
-
-    return run_async(opened)
-
-
-@asynccontextmanager
-async def open_source(session: Session, run_id: str) -> AsyncIterator[RunSource]:
+@contextmanager
+def open_source(session: Session, run_id: str) -> Iterator[RunSource]:
     """The embedded log that has this run, else the daemon."""
-    path = await off_loop(find_log, session, run_id)
+    path = find_log(session, run_id)
     if path is None:
-        async with open_client(session.address(), session.heard) as client:
-            yield LiveSource(client)
+        yield LiveSource(SyncClient(session.address(), session.heard))
         return
-    async with open_log(session, path) as source:
+    with open_log(session, path) as source:
         yield source
 
 
-@asynccontextmanager
-async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
+@contextmanager
+def open_log(session: Session, path: Path) -> Iterator[RunSource]:
     """The embedded daemon that works on this log, else the file."""
     address = None
     try:
-        address = await embedded(path)
+        address = embedded(path)
     except DaemonUnreachable as error:
         # It holds its log all the same, which tells how far it has come.
         say(f"{error}; this is what its log holds now")
     if address is not None:
-        async with open_client(address, session.heard) as client:
-            yield LiveSource(client)
+        yield LiveSource(SyncClient(address, session.heard))
         return
+    from penstock.concurrency.beside import open_beside
+
+    with open_beside(partial(_open_left, session, path)) as beside:
+        yield FileSource(beside)
+
+
+@asynccontextmanager
+async def _open_left(session: Session, path: Path) -> AsyncIterator[SqliteStore]:
+    """The log in this file, after what is left open in it was ended."""
+    import secrets
+
     from penstock.service.embedded import repair_left
 
     config, _ = session.config()
@@ -195,10 +199,10 @@ async def open_log(session: Session, path: Path) -> AsyncIterator[RunSource]:
                     f"what an older penstock recorded (schema version {store.copy_of}) is shown from"
                     " a copy; its logs are left as they are"
                 )
-            yield FileSource(store)
+            yield store
             return
     async with open_file(path, life) as store:
-        yield FileSource(store)
+        yield store
 
 
 @asynccontextmanager

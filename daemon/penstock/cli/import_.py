@@ -10,6 +10,7 @@ import click
 from penstock.cli.log_file import database_option, readable
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.words.errors import StartRefused
 
 
 @click.command("import")
@@ -26,7 +27,11 @@ def import_(
 
     paths = session.paths()
     path = database or paths.database
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"the folder {path.parent} cannot be made: {error.strerror}"
+        raise StartRefused(why) from None
     # Another file than the daemon's own is nobody's but ours.
     lock = paths.lock if database is None else path.with_name(f"{path.name}.lock")
     with hold_lock(lock), readable(path):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
-
-import trio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from penstock.cli.output import say
-from penstock.cli.session import run_async
 
 #: What a person or a supervisor sends to end a command.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Left(BaseException):
+    """A signal ends this command, in the midst of what it does. No Exception: nothing may swallow it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def heeded() -> tuple[signal.Signals, ...]:
@@ -19,25 +25,34 @@ def heeded() -> tuple[signal.Signals, ...]:
     return tuple(s for s in SIGNALS if signal.getsignal(s) is not signal.SIG_IGN)
 
 
-def run_detachable(work: Callable[[], Awaitable[int]], what: str) -> int:
+@contextmanager
+def on_signals(act: Callable[[int], None]) -> Iterator[None]:
+    """Call `act` for each signal while this is open, in the midst of whatever goes on.
+
+    So it must take no lock, and write to no stream, that what goes on may hold.
+    """
+    before = {number: signal.getsignal(number) for number in heeded()}
+    for number in before:
+        signal.signal(number, lambda came, _frame: act(came))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_detachable(work: Callable[[], int], what: str) -> int:
     """Do the work; a signal ends only this command, and says so."""
+    left: list[int] = []
 
-    async def heed(nursery: trio.Nursery, received: list[int]) -> None:
-        with trio.open_signal_receiver(*heeded()) as signals:
-            async for number in signals:
-                received.append(number)
-                nursery.cancel_scope.cancel(reason="the user leaves")
+    def leave(number: int) -> None:
+        left.append(number)
+        if len(left) == 1:
+            raise Left(number)
 
-    async def both() -> int:
-        received: list[int] = []
-        code = 0
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(heed, nursery, received)
-            code = await work()
-            nursery.cancel_scope.cancel(reason="done")
-        if received:
-            say(f"left; {what} goes on")
-            return 128 + received[0]
-        return code
-
-    return run_async(both)
+    try:
+        with on_signals(leave):
+            return work()
+    except Left as signalled:
+        say(f"left; {what} goes on")
+        return 128 + signalled.number

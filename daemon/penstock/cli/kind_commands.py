@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
 
 from penstock.cli.archives import check_new
 from penstock.cli.options import Finite, JsonText
-from penstock.cli.output import emit, show_line
-from penstock.cli.replies import tell_replayed
+from penstock.cli.output import require_stdout
+from penstock.cli.replies import show_started, tell_replayed
 from penstock.cli.run_options import (
     RunOptions,
     common_options,
@@ -119,6 +118,9 @@ class Kinds(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        # Late, here and below: it takes as long as a program's own verb does all else.
+        from importlib.metadata import entry_points
+
         return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -143,6 +145,8 @@ class Kinds(click.Group):
 
 def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
     """A kind's summary and input schema: as the running daemon has it, else as installed here."""
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         kind = entry.load()
         return kind.summary, kind.inputs.model_json_schema()
@@ -252,6 +256,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
 
 def submit_only(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit to the running daemon; the id is the data."""
+    require_stdout()
 
     def work(client: SyncClient) -> dict[str, Any]:
         check_new(session, request)
@@ -260,10 +265,7 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
 
     reply = session.call(work)
     tell_replayed(reply)
-    if options.as_json:
-        emit(reply)
-    else:
-        show_line(reply["run_id"])
+    show_started(reply, as_json=options.as_json)
     return Exit.OK
 
 
@@ -274,7 +276,7 @@ def _terminal(options: RunOptions) -> dict[str, Any]:
     rows, cols = own_size()
     if options.run_id is not None or not (rows or cols):
         return {"stdin": "tty"}
-    return {"stdin": "tty", "tty": {"rows": min(rows, 1000), "cols": min(cols, 1000)}}
+    return {"stdin": "tty", "tty": {"rows": rows, "cols": cols}}
 
 
 def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
@@ -309,7 +311,7 @@ def wanted_variables(
     for text in wanted:
         name, given, value = text.partition("=")
         if not name:
-            raise Refused("--env", f"{text!r} has no name")
+            raise Refused("--env", "has no name before its =")
         if not given and name not in environ:
             raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
         passed[name] = value if given else environ[name]

@@ -11,7 +11,7 @@ import click
 from penstock.cli.archives import last_written, log_files
 from penstock.cli.output import emit, local_time, say, table
 from penstock.cli.replies import newest_runs
-from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import DaemonUnreachable, Refused, StartRefused, StoreBroken
 
 #: Rows of a list when nothing is said: what fits a screen or two.
@@ -85,11 +85,11 @@ def read_runs(
         say("no daemon is running; these are the runs that were made without one")
         rows, everywhere = [], True
     if everywhere:
-        rows += run_async(lambda: _rows_of(session, files, q, limit))
+        rows += _rows_of(session, files, q, limit)
     return sorted(rows, key=_created, reverse=True)[:limit] if everywhere else rows
 
 
-async def _rows_of(
+def _rows_of(
     session: Session, files: list[Path], q: str, limit: int
 ) -> list[dict[str, Any]]:
     """The newest runs of these logs, of which the last written come first."""
@@ -103,8 +103,8 @@ async def _rows_of(
             # No run of this log, or of those that follow, is as new.
             break
         try:
-            async with open_log(session, file) as source:
-                rows += await source.runs(q, limit)
+            with open_log(session, file) as source:
+                rows += source.runs(q, limit)
         except (DaemonUnreachable, StartRefused, StoreBroken) as error:
             # The others are listed all the same.
             say(str(error))

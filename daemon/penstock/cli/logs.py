@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -12,14 +12,12 @@ from penstock.cli.history import RunSource, open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.options import after_option, run_argument
 from penstock.cli.relay import write_recorded, write_to_end
-from penstock.cli.render import FactWriter, OutputWriter, PieceWriter, only_types
+from penstock.cli.render import FactWriter, LineWriter, OutputWriter, only_types
 from penstock.cli.render import as_json as to_json
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.log.newest_output import newest_output
-from penstock.words.config import MIB
+from penstock.log.newest_output import NewestOutput, search_newest
 from penstock.words.exit_codes import Exit
 from penstock.words.printed import STREAMS, Stream
-from penstock.words.values import utc_now
 
 #: What `logs` is about.
 LOGS = frozenset({"log", "log.truncated"})
@@ -28,7 +26,7 @@ STDOUT: frozenset[Stream] = frozenset({"stdout"})
 STDERR: frozenset[Stream] = STREAMS - STDOUT
 #: Lines of `--tail`, and bytes that they may have: more than is kept of a run.
 MOST_LINES = 1_000_000
-MOST_BYTES = 64 * MIB
+MOST_BYTES = 64 * 1024 * 1024
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -43,7 +41,7 @@ class Since(click.ParamType[datetime]):
     ) -> datetime:
         try:
             if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", value):
-                return utc_now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             return datetime.fromisoformat(value).astimezone()
         except (ValueError, OverflowError):
             why = f"{value!r} is neither so long ago (90s, 10m, 2h, 1d) nor a time"
@@ -61,32 +59,42 @@ class _WantedLog:
     follow: bool
     streams: frozenset[Stream]
 
-    async def show(
+    def show(
         self, source: RunSource, writer: FactWriter, printed: OutputWriter
     ) -> None:
         """Write it; `printed` is the writer where only lines are wanted."""
-        head = (await source.view(self.run_id))["position"]
-        after = await self._find_start(source)
+        head = source.view(self.run_id)["position"]
+        after = self._find_start(source)
         if self.tail is not None:
-            newest = await newest_output(
-                lambda begin, _limit: source.page(self.run_id, begin),
-                head,
-                lines=self.tail,
-                most_bytes=MOST_BYTES,
-                after=after,
-                streams=self.streams,
-            )
-            await printed.write_pieces(newest.last_lines(self.tail).pieces)
+            newest = self._find_newest(source, after, head)
+            printed.write_pieces(newest.last_lines(self.tail).pieces)
             after = head
         if self.follow:
-            await write_to_end(source, self.run_id, writer, after)
+            write_to_end(source, self.run_id, writer, after)
         elif self.tail is None:
-            await write_recorded(source, self.run_id, writer, after)
+            write_recorded(source, self.run_id, writer, after)
 
-    async def _find_start(self, source: RunSource) -> int:
+    def _find_newest(self, source: RunSource, after: int, head: int) -> NewestOutput:
+        """What was printed last, of at least as many lines as are wanted."""
+        search = search_newest(
+            head,
+            lines=self.tail or MOST_LINES,
+            most_bytes=MOST_BYTES,
+            after=after,
+            streams=self.streams,
+        )
+        try:
+            begin, _ = next(search)
+            while True:
+                begin, _ = search.send(source.page(self.run_id, begin))
+        except StopIteration as found:
+            newest: NewestOutput = found.value
+            return newest
+
+    def _find_start(self, source: RunSource) -> int:
         """The position after which something is new enough."""
         after = self.after
-        while self.since and (facts := await source.page(self.run_id, after)):
+        while self.since and (facts := source.page(self.run_id, after)):
             for fact in facts:
                 if fact.at >= self.since:
                     return after
@@ -131,13 +139,13 @@ def logs(
     printed = OutputWriter(streams, raw=raw)
     writer: FactWriter = printed
     if as_json:
-        writer = PieceWriter(only_types(LOGS, to_json, streams))
+        writer = LineWriter(only_types(LOGS, to_json, streams))
     wanted = _WantedLog(run_id, after, since, tail, follow, streams)
 
-    async def work() -> int:
-        async with open_source(session, run_id) as source:
-            await wanted.show(source, writer, printed)
-            await printed.finish()
+    def work() -> int:
+        with open_source(session, run_id) as source:
+            wanted.show(source, writer, printed)
+            printed.finish()
         return Exit.OK
 
     raise click.exceptions.Exit(run_detachable(work, run_id))

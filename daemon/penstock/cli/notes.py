@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import trio
-
 from penstock.cli.options import NAME_LABEL
 from penstock.cli.render import FactWriter
-from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import (
     PARKED_STATES,
     QUEUED_STATES,
@@ -19,8 +16,9 @@ from penstock.words.lifecycle import (
     TRANSITIONS,
     State,
 )
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact
 from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
+from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: States in which a person may want to know why the run does nothing.
 WAITING_STATES = frozenset({*QUEUED_STATES, *PARKED_STATES})
@@ -41,11 +39,11 @@ class RunNotes:
     name: str = ""
     began: datetime | None = None
     #: The fact that ended the run, once it has passed.
-    end: Recorded | None = None
+    end: ShownFact | None = None
     #: How it had ended before, where it had: the fact may lie before those that pass.
     known_exit: RunExit | None = None
-    #: Set, and replaced, whenever the run has gone to another state.
-    moved: trio.Event = field(default_factory=trio.Event)
+    #: How often the run has gone to another state.
+    moves: int = 0
     #: What was counted up to `_known`, and what each fact after it adds.
     _known: int = 0
     _left: dict[int, int] = field(default_factory=dict)
@@ -85,14 +83,14 @@ class RunNotes:
             return self.known_exit
         return exit_of_fact(self.kind, self.end)
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
+    def write(self, facts: Iterable[ShownFact]) -> None:
         """See `FactWriter`."""
         facts = tuple(facts)
         for fact in facts:
             self._note(fact)
-        await self.writer.write(facts)
+        self.writer.write(facts)
 
-    def _note(self, fact: Recorded) -> None:
+    def _note(self, fact: ShownFact) -> None:
         event: Any = fact.event
         if fact.type in TERMINAL_TYPES:
             self.end = fact
@@ -104,6 +102,4 @@ class RunNotes:
         if state in SLOT_STATES and self.began is None:
             self.began = fact.at
         if state != self.state:
-            self.state = state
-            self.moved.set()
-            self.moved = trio.Event()
+            self.state, self.moves = state, self.moves + 1

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from penstock.cli.session import session_of
 from penstock.words.errors import PenstockError
+from penstock.words.plain_files import read_plain, reason_of
 from penstock.words.run_id import NAME_LABEL as NAME_LABEL
 from penstock.words.text import neutralise
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 #: Ids offered: more than fit a screen help nobody.
 MOST_OFFERED = 50
+#: Bytes of a file of inputs: more go into no request.
+LARGEST_FILE = 16 * 1024 * 1024
 
 
 def complete_run(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Ids of the newest runs that begin like this, with their state."""
+    from click.shell_completion import CompletionItem
+
     session = session_of(ctx)
     try:
         page = session.call(lambda client: client.runs(limit=500))
@@ -70,7 +77,7 @@ class JsonText(click.ParamType[Any]):
             return value
         try:
             text = (
-                Path(value[1:]).read_text(encoding="utf-8")
+                read_plain(Path(value[1:]), LARGEST_FILE, pipe=True)
                 if value[:1] == "@"
                 else value
             )
@@ -78,7 +85,9 @@ class JsonText(click.ParamType[Any]):
         except RecursionError:
             self.fail("lists and objects stand too deep in one another", param, ctx)
         except (OSError, ValueError) as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            # What was written there may be a secret.
+            where = f"{value}: " if value[:1] == "@" else ""
+            self.fail(f"{where}{reason_of(error)}", param, ctx)
 
 
 class Finite(click.FloatRange):

@@ -8,17 +8,22 @@ terminal, and nothing else that one would obey.
 from __future__ import annotations
 
 import codecs
+import errno
+import fcntl
 import json
 import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import UnsupportedOperation
 from typing import Any, BinaryIO, TextIO, cast
 
 import click
 
+from penstock.unforeseen import CannotWrite
 from penstock.words.display import TerminalText
 from penstock.words.text import escape_json, neutralise
 
@@ -76,6 +81,14 @@ def put(text: str, *, err: bool = False) -> None:
 def put_json(line: str) -> None:
     """A line that is JSON already; `flush` brings it out."""
     sys.stdout.write(escape_json(line) if sys.stdout.isatty() else line)
+
+
+def require_stdout() -> None:
+    """CannotWrite if stdout is closed: for who is about to start what only stdout would name."""
+    with suppress(UnsupportedOperation):
+        flags = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            raise CannotWrite(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def flush() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from penstock.cli.session import off_loop
+from penstock.words.api import LARGEST_SIDE
 from penstock.words.terminal_modes import TerminalModes
 
 STDIN, STDOUT = 0, 1
@@ -30,12 +31,12 @@ def has_terminal() -> bool:
 
 
 def own_size() -> tuple[int, int]:
-    """Rows and columns; 0 where the terminal does not say."""
+    """Rows and columns, as many as a run's terminal can have; 0 where ours does not say."""
     try:
         size = os.get_terminal_size(STDOUT)
     except OSError:
         return 0, 0
-    return size.lines, size.columns
+    return min(size.lines, LARGEST_SIDE), min(size.columns, LARGEST_SIDE)
 
 
 class OwnTerminal:
@@ -45,11 +46,13 @@ class OwnTerminal:
         self._before: list[Any] | None = None
         self._modes = TerminalModes()
 
-    def take(self) -> None:
-        """Make it raw, anew after a stop."""
+    def take(self, *, anew: bool = False) -> None:
+        """Make it raw, again after a stop; `anew`: what was typed meanwhile was for nobody."""
         if self._before is None:
             self._before = termios.tcgetattr(STDIN)
         tty.setraw(STDIN, termios.TCSANOW)
+        if anew:
+            termios.tcflush(STDIN, termios.TCIFLUSH)
 
     def give_back(self, *, leaves: bool = False) -> None:
         """Make it what it was; who `leaves` a program that goes on ends up on a line of their own."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
-
-import trio
 
 from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
-from penstock.concurrency.deferred import DeferredFailure
 from penstock.words.errors import PenstockError
 
 T = TypeVar("T")
@@ -27,70 +25,80 @@ MOST_BELOW = 8
 class Explains(Protocol):
     """Whom a person could ask `penstock why`: a daemon."""
 
-    def why(self, run_id: str) -> Awaitable[dict[str, Any]]: ...
+    def why(self, run_id: str) -> dict[str, Any]: ...
 
 
-@asynccontextmanager
-async def open_telling(
-    client: Explains | None, notes: RunNotes, *, quiet: bool, prefix: str = ""
-) -> AsyncIterator[None]:
-    """Tell why the run waits while this is open; nothing where nobody can be asked."""
-    if client is None or quiet:
-        yield
-        return
-    failed = DeferredFailure()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_tell, client, notes, prefix)
-        with failed:
-            yield
-        nursery.cancel_scope.cancel(reason="nobody waits any more")
-    # As itself, and in no group: whose output finds no room is told by its type.
-    failed.reraise()
+class Telling:
+    """Tells why a run waits, whenever it is `due`; nothing where nobody can be asked."""
+
+    def __init__(
+        self,
+        client: Explains | None,
+        notes: RunNotes,
+        *,
+        quiet: bool,
+        prefix: str = "",
+    ) -> None:
+        self._client = None if quiet else client
+        self._notes, self._prefix = notes, prefix
+        self._told = ""
+        self._moves = notes.moves
+        self._pause = TOLD_AFTER_SECONDS
+        self._next: float | None = None
+
+    def due(self, now: float) -> float | None:
+        """When to call `tell` by this clock; None while there is nothing to tell."""
+        if self._client is None or not self._notes.waits:
+            self._next = None
+        elif self._next is None or self._moves != self._notes.moves:
+            self._pause = TOLD_AFTER_SECONDS
+            self._next = now + self._pause
+        self._moves = self._notes.moves
+        return self._next
+
+    def tell(self, now: float) -> None:
+        """Ask, and say it if it is another reason than before; nothing if it is not due."""
+        due = self.due(now)
+        if self._client is None or due is None or now < due:
+            return
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._next = now + self._pause
+        why = _ask(self._client, self._notes.run_id)
+        if why not in {"", self._told}:
+            self._told = why
+            say(f"{self._prefix}{why}")
 
 
-async def tell_submitting(submit: Callable[[], Awaitable[T]], *, quiet: bool) -> T:
+def tell_submitting(
+    submit: Callable[[], T],
+    *,
+    quiet: bool,
+    timer: Callable[..., threading.Timer] = threading.Timer,
+) -> T:
     """The answer to a submit, which may wait for room in the queue."""
+    if quiet:
+        return submit()
 
-    async def tell() -> None:
-        await trio.sleep(TOLD_AFTER_SECONDS)
-        say("not queued yet: waits for room in the queue")
+    def tell() -> None:
+        # Nobody may be there to read it.
+        with suppress(OSError):
+            say("not queued yet: waits for room in the queue")
 
-    failed, answers = DeferredFailure(), list[T]()
-    async with trio.open_nursery() as nursery:
-        if not quiet:
-            nursery.start_soon(tell)
-        with failed:
-            answers.append(await submit())
-        nursery.cancel_scope.cancel(reason="it was answered")
-    failed.reraise()
-    return answers[0]
-
-
-async def _tell(client: Explains, notes: RunNotes, prefix: str) -> None:
-    told = ""
-    while True:
-        pause = TOLD_AFTER_SECONDS
-        while notes.waits:
-            moved = notes.moved
-            with trio.move_on_after(pause) as waited:
-                await moved.wait()
-            if not waited.cancelled_caught:
-                pause = TOLD_AFTER_SECONDS
-                continue
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            why = await _ask(client, notes.run_id)
-            if notes.waits and why not in {"", told}:
-                told = why
-                say(f"{prefix}{why}")
-        await notes.moved.wait()
+    patience = timer(TOLD_AFTER_SECONDS, tell)
+    patience.daemon = True
+    patience.start()
+    try:
+        return submit()
+    finally:
+        patience.cancel()
 
 
-async def _ask(client: Explains, run_id: str) -> str:
+def _ask(client: Explains, run_id: str) -> str:
     """Why the run waits, or the child it waits for; "" if it does not, or nobody can tell now."""
     asked = run_id
     try:
         for _ in range(MOST_BELOW):
-            told = await client.why(asked)
+            told = client.why(asked)
             child = _child_of(told)
             if child is None:
                 break

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from penstock.cli.checks import CheckResult, Findings
 from penstock.cli.connect import open_daemon_for
-from penstock.cli.session import Session, run_async
-from penstock.client import Client, Facts
+from penstock.cli.relay import Relay, carry
+from penstock.cli.session import Session
+from penstock.client.following import FollowedLog
+from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
+from penstock.words.printed import ShownFact
 
 #: Seconds in which the turn has begun; a queue that is full or paused makes it wait longer.
 START_SECONDS = 30.0
@@ -36,7 +39,7 @@ def prove_cancel(session: Session) -> Findings:
     """One finding: how long a parent's stubborn child outlived the cancel, and that nothing is left."""
     mark = f"penstock-proof-{secrets.token_hex(6)}"
     try:
-        receipt = run_async(lambda: _cancelled(session, mark))
+        receipt = _cancelled(session, mark)
     except PenstockError as error:
         yield CheckResult("cancel", "failure", str(error), "see why, and try again")
         return
@@ -58,37 +61,49 @@ def finding_of(receipt: Mapping[str, Any], left: Sequence[int]) -> CheckResult:
     return CheckResult("cancel", "ok", f"{found}: nothing is left")
 
 
-async def _cancelled(session: Session, mark: str) -> dict[str, Any]:
+def _cancelled(session: Session, mark: str) -> dict[str, Any]:
     """The receipt of a loop that was cancelled while its turn would not go."""
     turn = {"argv": ["/bin/sh", "-c", _STUBBORN, mark], "cwd": "/"}
     act = {"kind": "command", "inputs": turn}
     request = {"kind": "loop", "run_id": mark, "inputs": {"until": "false", "act": act}}
-    async with open_daemon_for(session, request) as client:
-        run = await client.submit(request)
+    with open_daemon_for(session, request) as client:
+        run = client.submit(request)
         run_id = run["run_id"]
         try:
-            with trio.move_on_after(START_SECONDS) as patience:
-                await _ready(client, run_id, after=run["position"])
+            began = _begins(client, run_id, after=run["position"])
         finally:
             # Whatever went wrong, nothing of it may stay.
-            with trio.CancelScope(shield=True):
-                receipt = await client.cancel(run_id, "the proof", wait=True)
-        if patience.cancelled_caught:
-            why = (await client.why(run_id))["text"]
+            receipt = client.cancel(run_id, "the proof", wait=True)
+        if not began:
+            why = client.why(run_id)["text"]
             raise PenstockError(f"the proof did not begin in time: {why}")
         return receipt
 
 
-async def _ready(client: Client, run_id: str, after: int) -> None:
-    """Wait until the turn says that it is there."""
-    async with client.follow(after=after) as news:
-        async for piece in news:
-            if not isinstance(piece, Facts):
-                continue
-            for fact in piece.facts:
-                said = getattr(fact.event, "text", "")
-                if fact.run_id.startswith(run_id) and "ready" in said:
-                    return
+def _begins(client: SyncClient, run_id: str, after: int) -> bool:
+    """Wait until the turn says that it is there: whether it did in time."""
+    turn = _Turn(run_id)
+    log = FollowedLog(client, after=after)
+    give_up = time.monotonic() + START_SECONDS
+    try:
+        carry([Relay(log, turn)], lambda _: turn.is_there, give_up)
+    finally:
+        log.close()
+    return turn.is_there
+
+
+@dataclass
+class _Turn:
+    """Takes facts, and notes that a run below this one says that it is there."""
+
+    below: str
+    is_there: bool = False
+
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        for fact in facts:
+            said = getattr(fact.event, "text", "")
+            if fact.run_id.startswith(self.below) and "ready" in said:
+                self.is_there = True
 
 
 def marked(mark: str) -> Iterator[int]:

@@ -17,7 +17,7 @@ from penstock.cli.options import Finite
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
-from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.errors import LogInUse, PenstockError, StartRefused
 from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
@@ -39,10 +39,13 @@ MOST_DAYS = 36_500
     "--older-than",
     type=Finite(0, MOST_DAYS),
     metavar="DAYS",
-    help="Default: retention_seconds.",
+    help="Forget what ended longer ago, however few there are.  Default: retention_seconds.",
 )
 @click.option(
-    "--keep", type=click.IntRange(0), metavar="N", help="Default: retention_runs."
+    "--keep",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Forget younger ones too, but for the newest N; 0 keeps no ended run.  Default: retention_runs.",
 )
 @json_option
 @pass_session
@@ -50,6 +53,9 @@ def prune(
     session: Session, older_than: float | None, keep: int | None, as_json: bool
 ) -> None:
     """Forget old ended runs, while no daemon is running; a running one does so by itself.
+
+    A run is forgotten if it is too old, or one too many, or while the log is too large; one that
+    has not ended never is. The logs of runs that were made without the daemon go by age alone.
 
     Exits with 1 if a folder had to be left, or a run whose log is damaged; the next prune, of the
     daemon too, tries them again.
@@ -105,14 +111,14 @@ class _Done:
 
 @contextmanager
 def _no_daemon(lock: Path) -> Iterator[None]:
-    """Keep daemons away. StartRefused says what to do about the one there is."""
+    """Keep daemons away. LogInUse says what to do about the one there is."""
     from penstock.log.sqlite.database import hold_lock
 
     with ExitStack() as stack:
         try:
             stack.enter_context(hold_lock(lock))
-        except StartRefused as error:
-            raise StartRefused(
+        except LogInUse as error:
+            raise LogInUse(
                 f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
                 " say, and `penstock shutdown` makes way for a prune by hand"
             ) from None
@@ -204,8 +210,12 @@ def _forget_embedded(paths: Paths, file: Path, done: _Done) -> None:
                 lock.name,
             ):
                 file.with_name(part).unlink(missing_ok=True)
-    except StartRefused:
+    except LogInUse:
         # Its daemon is at work; a run may be silent for as long as it likes.
+        return
+    except (StartRefused, OSError) as error:
+        say(f"the log {file} is left: {error}")
+        done.left.append(name)
         return
     done.forgotten.append(name)
 

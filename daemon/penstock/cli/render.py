@@ -4,54 +4,59 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import trio
-
 from penstock.cli.output import Outlet, flush, put, put_json, say
-from penstock.words.events import TERMINAL_TYPES, Log
 from penstock.words.output_lines import OutputLines
-from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
-from penstock.words.recorded import Recorded
+from penstock.words.printed import (
+    STREAMS,
+    Piece,
+    ShownFact,
+    Stream,
+    bytes_of,
+    piece_in,
+    size_of,
+)
 from penstock.words.run_exit import exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
+from penstock.words.terminal_types import TERMINAL_TYPES
 from penstock.words.text import neutralise
 
-#: Where a piece goes, and what it is: `json` is stdout too.
-Piece = tuple[Literal["stdout", "stderr", "json"], str]
+#: Where a text goes, and what it is: `json` is stdout too.
+Line = tuple[Literal["stdout", "stderr", "json"], str]
 
 
 class FactWriter(Protocol):
     """Tells facts as they come."""
 
-    async def write(self, facts: Iterable[Recorded]) -> None: ...
+    def write(self, facts: Iterable[ShownFact]) -> None: ...
 
 
 @dataclass(frozen=True)
-class PieceWriter:
+class LineWriter:
     """Writes what `render` makes of each fact."""
 
-    render: Callable[[Recorded], Piece | None]
+    render: Callable[[ShownFact], Line | None]
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
-        pieces = [piece for fact in facts if (piece := self.render(fact)) is not None]
-        if pieces:
-            await trio.to_thread.run_sync(_write, pieces, abandon_on_cancel=True)
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        """Write, and bring it out."""
+        lines = [line for fact in facts if (line := self.render(fact)) is not None]
+        if lines:
+            _write(lines)
 
 
-def as_json(fact: Recorded) -> Piece:
+def as_json(fact: ShownFact) -> Line:
     """The envelope as a line of NDJSON."""
     return "json", fact.wire().decode() + "\n"
 
 
-def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
+def as_json_to_end(kind: str) -> Callable[[ShownFact], Line]:
     """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
 
-    def render(fact: Recorded) -> Piece:
+    def render(fact: ShownFact) -> Line:
         stream, line = as_json(fact)
         if (ended := exit_of_fact(kind, fact)) is not None:
             members = json.dumps(exit_json(ended), separators=(",", ":"))
@@ -63,12 +68,12 @@ def as_json_to_end(kind: str) -> Callable[[Recorded], Piece]:
 
 def only_types(
     types: frozenset[str],
-    render: Callable[[Recorded], Piece | None],
+    render: Callable[[ShownFact], Line | None],
     streams: frozenset[Stream] = STREAMS,
-) -> Callable[[Recorded], Piece | None]:
+) -> Callable[[ShownFact], Line | None]:
     """The same rendering for facts of these types, of all if there are none, and of these streams."""
 
-    def wanted(fact: Recorded) -> bool:
+    def wanted(fact: ShownFact) -> bool:
         of_stream = getattr(fact.event, "stream", None) in (None, *streams)
         return of_stream and (not types or fact.type in types)
 
@@ -98,57 +103,46 @@ class OutputWriter:
         #: Whether a program or a file was to have some of them.
         self.incomplete = False
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        """Write in a thread: a reader that stalls (a pager) must not stall an embedded daemon."""
-        told = list(facts)
-        await trio.to_thread.run_sync(self._write, told, abandon_on_cancel=True)
-
-    async def finish(self) -> None:
-        """Say what is missing behind the last piece, when no end of the run does."""
-        await trio.to_thread.run_sync(self._say_missing, abandon_on_cancel=True)
-
-    async def write_pieces(self, pieces: Iterable[Log]) -> None:
-        """Write what these hold."""
-        told = list(pieces)
-        await trio.to_thread.run_sync(self._write_all, told, abandon_on_cancel=True)
-
-    def _write_all(self, pieces: list[Log]) -> None:
-        for piece in pieces:
-            self._write_piece(piece)
-        flush()
-
-    def _write(self, facts: list[Recorded]) -> None:
+    def write(self, facts: Iterable[ShownFact]) -> None:
+        """See `FactWriter`; waits while nobody reads what it writes."""
         for fact in facts:
-            if isinstance(fact.event, Log):
-                self._write_piece(fact.event)
+            if (piece := piece_in(fact)) is not None:
+                self._write_piece(piece)
             elif fact.type == "log.truncated":
                 self._say(sentence_of(fact) or "")
             elif fact.type in TERMINAL_TYPES:
-                self._say_missing()
+                self.finish()
                 # What is said of the end stands on a line of its own; so does the next prompt.
                 self._finish(line_end=True)
         flush()
 
-    def _write_piece(self, piece: Log) -> None:
+    def write_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Write what these hold."""
+        for piece in pieces:
+            self._write_piece(piece)
+        flush()
+
+    def finish(self) -> None:
+        """Say what is missing behind the last piece, when no end of the run does."""
+        for stream, count in self._missing.items():
+            self.incomplete |= self._outlets[stream].takes_data
+            self._say(f"{count} bytes of {stream} are no longer kept")
+        self._missing.clear()
+
+    def _write_piece(self, piece: Piece) -> None:
         outlet, data = self._outlets.get(piece.stream), bytes_of(piece)
         if outlet is None:
             return
         if data is None:
             self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
             return
-        self._say_missing()
+        self.finish()
         if self._last is not outlet:
             flush()
         self._last = outlet
         if outlet.on_terminal:
             self._last_shown = outlet
         outlet.write(data)
-
-    def _say_missing(self) -> None:
-        for stream, count in self._missing.items():
-            self.incomplete |= self._outlets[stream].takes_data
-            self._say(f"{count} bytes of {stream} are no longer kept")
-        self._missing.clear()
 
     def _say(self, text: str) -> None:
         self._finish(line_end=True)
@@ -172,10 +166,10 @@ class StoryLines:
         self._output = OutputLines()
         self._step = ""
 
-    def tell(self, fact: Recorded) -> Piece | None:
+    def tell(self, fact: ShownFact) -> Line | None:
         """What a fact has to tell, but for how far the run is."""
-        if isinstance(fact.event, Log):
-            return _lines(fact, [line.text for line in self._output.feed(fact.event)])
+        if (piece := piece_in(fact)) is not None:
+            return _lines(fact, [line.text for line in self._output.feed(piece)])
         if fact.type in TERMINAL_TYPES:
             return _lines(fact, [line.text for line in self._output.finish()])
         if (said := sentence_of(fact)) is None:
@@ -183,7 +177,7 @@ class StoryLines:
         hint = " (penstock answer)" if fact.type == "ask.raised" else ""
         return _lines(fact, [said + hint])
 
-    def tell_steps(self, fact: Recorded) -> Piece | None:
+    def tell_steps(self, fact: ShownFact) -> Line | None:
         """The same with a line for each new step; how far it is would fill a file."""
         if fact.type != "progress":
             return self.tell(fact)
@@ -202,8 +196,7 @@ class ProgressWriter:
     task: Any
     story: StoryLines = field(default_factory=StoryLines)
 
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        await trio.lowlevel.checkpoint()
+    def write(self, facts: Iterable[ShownFact]) -> None:
         for fact in facts:
             event: Any = fact.event
             if fact.type == "progress":
@@ -211,23 +204,21 @@ class ProgressWriter:
                 self.progress.update(
                     self.task, description=step, completed=event.fraction
                 )
-            elif (piece := self.story.tell(fact)) is not None:
+            elif (line := self.story.tell(fact)) is not None:
                 self.progress.console.print(
-                    piece[1].rstrip(), markup=False, highlight=False
+                    line[1].rstrip(), markup=False, highlight=False
                 )
 
 
-@asynccontextmanager
-async def open_writer(
-    kind: str, *, json_wanted: bool, quiet: bool
-) -> AsyncIterator[FactWriter]:
+@contextmanager
+def open_writer(kind: str, *, json_wanted: bool, quiet: bool) -> Iterator[FactWriter]:
     """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
     if json_wanted:
-        yield PieceWriter(as_json_to_end(kind))
+        yield LineWriter(as_json_to_end(kind))
     elif kind == "command":
         yield OutputWriter()
     elif quiet:
-        yield PieceWriter(lambda fact: None)
+        yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -244,17 +235,17 @@ async def open_writer(
                 progress, progress.add_task(neutralise(kind), total=1.0)
             )
     else:
-        yield PieceWriter(StoryLines().tell_steps)
+        yield LineWriter(StoryLines().tell_steps)
 
 
-def _lines(fact: Recorded, texts: list[str]) -> Piece | None:
+def _lines(fact: ShownFact, texts: list[str]) -> Line | None:
     moment = fact.at.astimezone().strftime("%H:%M:%S")
     said = "".join(f"{moment} {neutralise(text).rstrip()}\n" for text in texts)
     return ("stderr", said) if said else None
 
 
-def _write(pieces: list[Piece]) -> None:
-    for stream, text in pieces:
+def _write(lines: list[Line]) -> None:
+    for stream, text in lines:
         if stream == "json":
             put_json(text)
         else:

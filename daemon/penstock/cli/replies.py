@@ -21,6 +21,18 @@ def tell_replayed(reply: dict[str, Any]) -> None:
         say(f"this is the run of {when}; not run anew (`--new` runs it)")
 
 
+def show_started(reply: dict[str, Any], *, as_json: bool) -> None:
+    """The run that was started, as data. Its id is told on stderr where stdout does not take it."""
+    try:
+        if as_json:
+            emit(reply)
+        else:
+            show_line(reply["run_id"])
+    except OSError:
+        say(f"the run {reply['run_id']} was started all the same")
+        raise
+
+
 def say_output_tail(view: dict[str, Any]) -> None:
     """What a failed run printed last, for whoever was not shown it."""
     for line in view.get("output_tail") or ():

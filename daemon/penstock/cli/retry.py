@@ -8,7 +8,8 @@ import click
 
 from penstock.cli.archives import find_log
 from penstock.cli.options import runs_argument
-from penstock.cli.output import emit, say, show_line
+from penstock.cli.output import require_stdout, say
+from penstock.cli.replies import show_started
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
 from penstock.words.error_codes import exit_code_of
@@ -22,6 +23,7 @@ from penstock.words.exit_codes import Exit
 @pass_session
 def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
     """The same inputs again, as new runs; prints their ids."""
+    require_stdout()
     codes: list[int] = []
     for run_id in run_ids:
         try:
@@ -33,10 +35,7 @@ def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
             say(f"{run_id}: {error}")
             codes.append(exit_code_of(error))
             continue
-        if as_json:
-            emit(reply)
-        else:
-            show_line(reply["run_id"])
+        show_started(reply, as_json=as_json)
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)
 
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
-import trio
+import _thread
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVarTuple
 
 from penstock.cli.connect import open_daemon_for
 from penstock.cli.forwarding import forward, is_piped
-from penstock.cli.interrupts import heeded
+from penstock.cli.interrupts import Left, on_signals
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import emit, joined, say
-from penstock.cli.patience import open_telling, tell_submitting
+from penstock.cli.patience import Telling, tell_submitting
 from penstock.cli.relay import write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
 from penstock.cli.replies import tell_replayed
 from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.run_options import RunOptions
-from penstock.cli.session import Session, run_async
-from penstock.client import Client
+from penstock.cli.session import Session
 from penstock.client.surroundings import with_caller
+from penstock.client.sync import SyncClient
+from penstock.unforeseen import CannotWrite
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+
+Ts = TypeVarTuple("Ts")
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
@@ -34,21 +38,21 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
     if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
         request["inputs"].setdefault("stderr", "stdout")
 
-    async def work() -> int:
-        async with open_daemon_for(session, request) as client:
+    def work() -> int:
+        with open_daemon_for(session, request) as client:
             asked = with_caller(request, session.environ, client.address)
-            reply = await tell_submitting(
+            reply = tell_submitting(
                 lambda: client.submit(asked, wait=options.block),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
-            async with open_writer(
+            with open_writer(
                 reply["kind"], json_wanted=options.as_json, quiet=options.quiet
             ) as writer:
                 followed = FollowedRun(
                     client, reply, options, writer, forwards=forwards
                 )
-                await followed.follow()
+                followed.follow()
             code = followed.tell_end()
             if code == Exit.OK and reply.get("created", True) and incomplete(writer):
                 say(
@@ -60,7 +64,7 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
             return code
 
     with failures_in_json(options.as_json):
-        return run_async(work)
+        return work()
 
 
 def incomplete(writer: FactWriter) -> bool:
@@ -88,7 +92,7 @@ class FollowedRun:
 
     def __init__(
         self,
-        client: Client,
+        client: SyncClient,
         reply: dict[str, Any],
         options: RunOptions,
         writer: FactWriter,
@@ -100,25 +104,25 @@ class FollowedRun:
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
-        self._signal: int | None = None
-        self._receipt_shown = trio.Event()
+        self._signals: list[int] = []
+        self._receipt_shown = threading.Event()
 
-    async def follow(self) -> None:
+    def follow(self) -> None:
         """Tell the run until it has ended or a second signal comes."""
-        with trio.open_signal_receiver(*heeded()) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._heed, signals, nursery)
-                if self._forwards:
-                    nursery.start_soon(forward, self._client, self._run_id)
-                await self._write()
-                if self._signal is not None:
-                    await self._receipt_shown.wait()
-                nursery.cancel_scope.cancel(reason="the run has ended")
+        if self._forwards:
+            _in_thread(forward, self._client, self._run_id)
+        try:
+            with on_signals(self._heed):
+                self._write()
+                if self._signals:
+                    self._receipt_shown.wait()
+        except Left:
+            say(f"left; cancelling {self._run_id} goes on")
 
     def tell_end(self) -> int:
         """How it ended, or that we were told to end it: the exit code."""
-        if self._signal is not None:
-            return 128 + self._signal
+        if self._signals:
+            return 128 + self._signals[0]
         return tell_end(self._notes, quiet=self._quiet)
 
     def show_result(self) -> None:
@@ -128,35 +132,53 @@ class FollowedRun:
         if result is not None:
             emit(result, indent=2)
 
-    async def _write(self) -> None:
-        telling = open_telling(self._client, self._notes, quiet=self._quiet)
+    def _write(self) -> None:
+        telling = Telling(self._client, self._notes, quiet=self._quiet)
         try:
-            async with telling:
-                await write_live(self._client, self._run_id, self._notes)
+            write_live(self._client, self._run_id, self._notes, telling=telling)
             return
         except OSError as error:
             lost = error
         # As a pipe ends a program that nobody listens to any more; a full disk is such an end too.
-        await self._client.cancel(self._run_id, "nobody reads its output", wait=True)
+        reason = "nobody reads its output"
+        receipt = self._client.cancel(self._run_id, reason, wait=True)
+        if isinstance(lost, CannotWrite):
+            say(receipt_line(receipt))
         raise lost
 
-    async def _heed(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
-        async for number in signals:
-            if self._signal is None:
-                self._signal = number
-                say(f"cancelling {self._run_id}; once more to leave at once")
-                nursery.start_soon(self._cancel)
-            else:
-                say(f"left; cancelling {self._run_id} goes on")
-                nursery.cancel_scope.cancel(reason="a second signal")
+    def _heed(self, number: int) -> None:
+        """The first signal cancels the run, and the second leaves it to that."""
+        self._signals.append(number)
+        match len(self._signals):
+            case 1:
+                # What goes on may wait for a reader, or for the daemon.
+                _in_thread(self._cancel)
+            case 2:
+                raise Left(number)
 
-    async def _cancel(self) -> None:
+    def _cancel(self) -> None:
         try:
-            receipt = await self._client.cancel(self._run_id, "interrupted", wait=True)
+            say(f"cancelling {self._run_id}; once more to leave at once")
+            receipt = self._client.cancel(self._run_id, "interrupted", wait=True)
             say(receipt_line(receipt))
         except PenstockError as error:
             say(f"{self._run_id} could not be cancelled: {error}")
-        self._receipt_shown.set()
+        finally:
+            self._receipt_shown.set()
+
+
+def _in_thread(work: Callable[[*Ts], None], *arguments: *Ts) -> None:
+    """Do it beside; it is left behind if it is not done when this command ends.
+
+    Not by `threading`, whose locks may be held where a signal comes.
+    """
+
+    def do() -> None:
+        # Nobody may be there to be told.
+        with suppress(OSError):
+            work(*arguments)
+
+    _thread.start_new_thread(do, ())
 
 
 def run_or_detach(

@@ -14,7 +14,7 @@ from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import RUN_VERBS, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, FAILED
-from penstock.words.run_exit import RunExit, exit_json
+from penstock.words.run_exit import RunExit, exit_json, signal_name
 from penstock.words.sentences import left_line, sentence_of
 
 #: What an end looks like at a glance, and where the terminal has no such character.
@@ -73,7 +73,7 @@ def _how(notes: RunNotes, ended: RunExit) -> str:
     if ended.origin == "program":
         return f"exit {ended.code}"
     if ended.origin == "signal":
-        return said or f"killed by signal {ended.code - 128}"
+        return said or f"killed by {signal_name(ended.code - 128)}"
     if ended.code == Exit.OK:
         return "completed"
     if ended.code == Exit.CANCELLED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.cli.archives import find_log
@@ -19,13 +19,14 @@ def call_source(
     session: Session,
     run_id: str,
     live: Callable[[SyncClient], T],
-    kept: Callable[[RunSource], Awaitable[T]],
+    kept: Callable[[RunSource], T],
 ) -> T:
     """What `kept` makes of the embedded log that has this run, else `live` of the daemon."""
     path = find_log(session, run_id)
     if path is None:
         return session.call(live)
     # What reads a log without a daemon is heavy, and rarely needed.
-    from penstock.cli.history import ask_log
+    from penstock.cli.history import open_log
 
-    return ask_log(session, path, kept)
+    with open_log(session, path) as source:
+        return kept(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import click
 
 from penstock.cli.options import NAME_LABEL, Finite, JsonText, quiet_option
 from penstock.words.errors import Refused
-from penstock.words.run_id import LONGEST_RUN_ID
+from penstock.words.run_id import LONGEST_RUN_ID, check_new_run_id
 
 _PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
 
@@ -43,7 +42,7 @@ class RunOptions:
         if self.run_name is not None:
             labels[NAME_LABEL] = self.run_name
         said = {
-            "run_id": self._fresh_id() if self.new else self.run_id,
+            "run_id": self._id(),
             "after": list(self.after),
             "timeout": self.timeout,
             "labels": labels,
@@ -61,10 +60,18 @@ class RunOptions:
             },
         }
 
-    def _fresh_id(self) -> str | None:
-        """An id that no run has, with the wanted one as its beginning."""
+    def _id(self) -> str | None:
+        """The wanted id; with `--new` one that no run has and that begins like it."""
         if self.run_id is None:
             return None
+        try:
+            check_new_run_id(self.run_id)
+        except ValueError as error:
+            raise Refused("--id", str(error)) from None
+        if not self.new:
+            return self.run_id
+        import secrets
+
         fresh = f"-{secrets.token_hex(4)}"
         return self.run_id[: LONGEST_RUN_ID - len(fresh)] + fresh
 
@@ -74,7 +81,7 @@ _OPTIONS: list[Callable[..., Any]] = [
                  help="Inputs as one JSON object; flags go before it."),
     click.option("--priority", type=click.Choice(_PRIORITIES, case_sensitive=False),
                  default="MEDIUM", show_default=True),
-    click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run."),
+    click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run. No slash, no number alone."),
     click.option("--new", is_flag=True, help="Run anew what has this --id, under one made of it."),
     click.option("--name", "run_name", metavar="NAME",
                  help="What to call it; not unique. Kept as the label `name`."),

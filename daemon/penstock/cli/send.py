@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from penstock.cli.forwarding import PIECE_BYTES, STDIN, is_piped
+from penstock.cli.forwarding import is_piped, read_pieces
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
@@ -41,7 +41,7 @@ def send(
     Example: penstock send build-1 yes
     """
     if text is None:
-        pieces = _read_stdin() if is_piped() or not eof else iter(())
+        pieces = read_pieces() if is_piped() or not eof else iter(())
     else:
         pieces = iter([os.fsencode(text if no_newline else f"{text}\n")])
     sent: list[int] = []
@@ -58,9 +58,4 @@ def send(
 def _counted(pieces: Iterator[bytes], sent: list[int]) -> Iterator[bytes]:
     for piece in pieces:
         sent.append(len(piece))
-        yield piece
-
-
-def _read_stdin() -> Iterator[bytes]:
-    while piece := os.read(STDIN, PIECE_BYTES):
         yield piece

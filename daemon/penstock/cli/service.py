@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import Conflict, DaemonUnreachable, NotAvailable, NotFound
 from penstock.words.exit_codes import Exit
+from penstock.words.plain_files import read_plain, reason_of, write_plain
 
 _LINGER = (
     "it runs while you are logged in; `loginctl enable-linger` lets it run from boot on"
@@ -202,10 +204,15 @@ def _start(changed: list[str]) -> None:
 
 def _write(path: Path, text: str) -> bool:
     """Whether the file had to be written."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    try:
+        with suppress(FileNotFoundError):
+            if read_plain(path) == text:
+                return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_plain(path, text)
+    except (OSError, ValueError) as error:
+        why = reason_of(error)
+        raise NotAvailable(f"the unit {path} cannot be written: {why}") from None
     return True
 
 

@@ -16,7 +16,6 @@ from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
-    from penstock.client import Client
     from penstock.client.sync import SyncClient
     from penstock.words.config import Config
 
@@ -94,32 +93,17 @@ class Session:
         return find_address(self.environ, self.paths(), self.url)
 
     def call(self, work: Callable[[SyncClient], T]) -> T:
-        """What `work` makes of the running daemon, by requests one after the other.
-
-        For whatever does not follow the log: it needs no event loop, and a quarter of the CPU.
-        """
+        """What `work` makes of the running daemon: without an event loop, for a fifth of the CPU."""
         from penstock.client.sync import SyncClient
 
         return work(SyncClient(self.address(), self.heard))
-
-    def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """What `work` makes of the running daemon, on Trio: where it follows the log."""
-        from penstock.client import open_client
-
-        address = self.address()
-
-        async def connected() -> T:
-            async with open_client(address, self.heard) as client:
-                return await work(client)
-
-        return run_async(connected)
 
 
 def run_async(work: Callable[[], Awaitable[T]]) -> T:
     """Run Trio code; a lone error comes out as itself, not inside a group."""
     import trio
 
-    from penstock.client.websocket import only
+    from penstock.concurrency.deferred import only
 
     try:
         return trio.run(work)

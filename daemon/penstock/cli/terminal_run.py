@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-
-import trio
 
 from penstock.cli.connect import open_daemon_for
 from penstock.cli.notes import RunNotes
@@ -16,47 +14,45 @@ from penstock.cli.own_terminal import has_terminal
 from penstock.cli.patience import tell_submitting
 from penstock.cli.raw_terminal import Parted, attach_to
 from penstock.cli.relay import write_live
-from penstock.cli.render import open_writer
+from penstock.cli.render import LineWriter, open_writer
 from penstock.cli.replies import tell_replayed
 from penstock.cli.run_end import tell_end
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session, run_async
-from penstock.client import Client
 from penstock.client.surroundings import with_caller
-from penstock.words.address import Address
+from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.detach_keys import keys_of
 from penstock.words.errors import Terminal
 from penstock.words.exit_codes import PROGRAM_KIND, Exit
-from penstock.words.recorded import Recorded
 
 
 def run_attached(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit a run with a terminal and be attached to it until its end: how `run --tty` does."""
 
-    async def work() -> int:
-        async with open_daemon_for(session, request) as client:
+    def work() -> int:
+        with open_daemon_for(session, request) as client:
             asked = with_caller(request, session.environ, client.address)
-            reply = await tell_submitting(
+            reply = tell_submitting(
                 lambda: client.submit(asked, wait=options.block),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
-            return await _run(session, client, reply["run_id"])
+            return _run(session, client, reply["run_id"])
 
     return at_terminal(work)
 
 
-def at_terminal(work: Callable[[], Awaitable[int]]) -> int:
+def at_terminal(work: Callable[[], int]) -> int:
     """Do it where there is a terminal: its exit code."""
     if not has_terminal():
         say("standard input and output must be a terminal for this")
         return Exit.PENSTOCK
-    return run_async(work)
+    return work()
 
 
-async def _run(session: Session, client: Client, run_id: str) -> int:
-    embedded = _is_embedded(session, client.address)
+def _run(session: Session, client: SyncClient, run_id: str) -> int:
+    embedded = not client.comes_back
     stays = (
         "this run lives in this command, and ends with it: it cannot be left."
         " With a daemon (`penstock serve`) it could."
@@ -65,27 +61,29 @@ async def _run(session: Session, client: Client, run_id: str) -> int:
     )
     keys = read_keys(session)
     try:
-        parted = await attach_to(client.address, run_id, keys=keys, stays=stays)
+        parted = run_async(
+            lambda: attach_to(client.address, run_id, keys=keys, stays=stays)
+        )
     except Terminal:
         # It was faster than we: what it showed is recorded.
-        return await _tell_end(client, run_id, shown=False)
+        return _tell_end(client, run_id, shown=False)
     interrupted = parted.how == "signal" and parted.number == signal.SIGINT
     if parted.how in ("signal", "gone") and (embedded or interrupted):
-        with trio.CancelScope(shield=True), suppress(OSError):
-            receipt = await client.cancel(run_id, "interrupted", wait=True)
+        with suppress(OSError):
+            receipt = client.cancel(run_id, "interrupted", wait=True)
             say(receipt_line(receipt))
         return 128 + (parted.number or signal.SIGHUP)
-    return await conclude(client, run_id, parted)
+    return conclude(client, run_id, parted)
 
 
-async def conclude(client: Client, run_id: str, parted: Parted) -> int:
+def conclude(client: SyncClient, run_id: str, parted: Parted) -> int:
     """Say what became of it, if that is not plain: the exit code."""
     back = f"`penstock attach {run_id}` comes back"
     # Nobody may be there to read it.
     with suppress(OSError):
         match parted.how:
             case "ended":
-                return await _tell_end(client, run_id, shown=True)
+                return _tell_end(client, run_id, shown=True)
             case "detached":
                 say(f"detached; {run_id} goes on: {back}")
                 return Exit.OK
@@ -97,32 +95,17 @@ async def conclude(client: Client, run_id: str, parted: Parted) -> int:
     return 128 + (parted.number or signal.SIGHUP)
 
 
-async def _tell_end(client: Client, run_id: str, *, shown: bool) -> int:
+def _tell_end(client: SyncClient, run_id: str, *, shown: bool) -> int:
     """Tell how the run ended, and what it said unless the terminal has `shown` it: the exit code."""
-    view = await client.run(run_id)
-    async with open_writer(PROGRAM_KIND, json_wanted=False, quiet=False) as writer:
-        notes = RunNotes.of_view(run_id, view, _Unwritten() if shown else writer)
-        await write_live(client, run_id, notes)
+    view = client.run(run_id)
+    with open_writer(PROGRAM_KIND, json_wanted=False, quiet=False) as writer:
+        taken = LineWriter(lambda fact: None) if shown else writer
+        notes = RunNotes.of_view(run_id, view, taken)
+        write_live(client, run_id, notes)
     return tell_end(notes, quiet=False)
-
-
-class _Unwritten:
-    """Takes facts whose output the terminal has shown."""
-
-    async def write(self, facts: Iterable[Recorded]) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def read_keys(session: Session) -> bytes:
     """What a terminal sends for the keys that detach."""
     config, _sources = session.config()
     return keys_of(config.detach_keys)
-
-
-def _is_embedded(session: Session, address: Address) -> bool:
-    """Whether the daemon at this address lives in this command."""
-    config, _sources = session.config()
-    folder = (
-        session.paths(config).embedded_socket(session.paths(config).embedded).parent
-    )
-    return address.socket is not None and address.socket.parent == folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,9 @@ def read_template(name: str) -> str:
 
 
 def _installed(name: str) -> list[Path]:
+    # Late: a command that only looks for a unit needs none of it.
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         files = distribution("penstock").files or []
     except PackageNotFoundError:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import click
-import trio
 
-from penstock.cli.history import open_source
+from penstock.cli.history import RunSource, open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
 from penstock.cli.options import quiet_option, runs_argument
 from penstock.cli.output import emit, say, show_line
-from penstock.cli.patience import open_telling
-from penstock.cli.relay import write_to_end
-from penstock.cli.render import PieceWriter
+from penstock.cli.patience import Telling
+from penstock.cli.relay import Relay, carry, write_recorded
+from penstock.cli.render import LineWriter
 from penstock.cli.replies import say_output_tail
 from penstock.cli.run_end import failure_json, tell_end
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.following import FollowedLog
 from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
@@ -37,53 +38,92 @@ def wait(
 
     Ctrl-C leaves; the runs go on.
     """
-    waiting = _Waiting(session, len(run_ids) > 1, as_json, quiet)
+    prefix = "{}: " if len(run_ids) > 1 else ""
+    waits = [
+        Waited(run_id, prefix.format(run_id), quiet=quiet, as_json=as_json)
+        for run_id in run_ids
+    ]
 
-    async def work() -> int:
-        async with trio.open_nursery() as nursery:
-            for run_id in run_ids:
-                nursery.start_soon(waiting.wait, run_id)
-        codes = (waiting.codes[run_id] for run_id in run_ids)
-        return next((code for code in codes if code), Exit.OK)
+    def work() -> int:
+        try:
+            for waited in waits:
+                waited.begin(session)
+            carry(waits, lambda waited: waited.over)
+        finally:
+            for waited in waits:
+                waited.close()
+        return next((waited.code for waited in waits if waited.code), Exit.OK)
 
     raise click.exceptions.Exit(run_detachable(work, " ".join(run_ids)))
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """Waits for runs, each in a task of its own, and tells each end."""
+class Waited:
+    """One of the runs that are waited for. What keeps it from that is told, and ends no other's wait."""
 
-    session: Session
-    several: bool
-    as_json: bool
-    quiet: bool
-    #: By run: what its end makes this command exit with.
-    codes: dict[str, int] = field(default_factory=dict)
+    def __init__(self, run_id: str, prefix: str, *, quiet: bool, as_json: bool) -> None:
+        self._run_id, self._prefix = run_id, prefix
+        self._quiet, self._as_json = quiet, as_json
+        self._relay: Relay | None = None
+        #: Whether it has ended, or cannot be waited for.
+        self.over = False
+        self.code: int = Exit.OK
 
-    async def wait(self, run_id: str) -> None:
-        """Tell the run's end; a failure to is its own, and the others are waited for all the same."""
-        try:
-            view = await self._end_of(run_id)
-        except PenstockError as error:
-            say(f"{run_id}: {error}" if self.several else str(error))
-            self.codes[run_id] = exit_code_of(error, RUN_VERBS[0])
-            if self.as_json:
-                emit({"run_id": run_id, **failure_json(error)})
+    def begin(self, session: Session) -> None:
+        """Look how it is; where it has ended, that is told at once."""
+        run_id = self._run_id
+        with self._failing(), open_source(session, run_id) as source:
+            view = source.view(run_id)
+            notes = RunNotes.of_view(run_id, view, LineWriter(lambda fact: None))
+            after = view["position"] - 1
+            if source.client is None or view.get("ended_at"):
+                write_recorded(source, run_id, notes, after)
+                self._tell(source, notes)
+                return
+            client, prefix = source.client, self._prefix
+            telling = Telling(client, notes, quiet=self._quiet, prefix=prefix)
+            self._relay = Relay(FollowedLog(client, run_id, after), notes, telling)
+            self._end = partial(self._tell, source, notes)
+
+    def close(self) -> None:
+        """It is waited for no more."""
+        if self._relay is not None:
+            self._relay.close()
+
+    @property
+    def fileno(self) -> int | None:
+        """See `Carried`."""
+        return None if self._relay is None else self._relay.fileno
+
+    def due(self, now: float) -> float | None:
+        """See `Carried`."""
+        return None if self._relay is None else self._relay.due(now)
+
+    def turn(self, now: float, *, readable: bool) -> None:
+        """See `Carried`."""
+        if self._relay is None:
             return
-        if self.as_json:
+        with self._failing():
+            self._relay.turn(now, readable=readable)
+            if self._relay.ended:
+                self._end()
+
+    def _tell(self, source: RunSource, notes: RunNotes) -> None:
+        self.code = tell_end(notes, quiet=self._quiet, output_shown=False)
+        self.over = True
+        view = {**source.view(self._run_id), **exit_json(notes.exit)}
+        if self._as_json:
             emit(view)
         else:
             say_output_tail(view)
-            show_line(f"{run_id}  {view['state']}")
+            show_line(f"{self._run_id}  {view['state']}")
 
-    async def _end_of(self, run_id: str) -> dict[str, Any]:
-        async with open_source(self.session, run_id) as source:
-            view = await source.view(run_id)
-            notes = RunNotes.of_view(run_id, view, PieceWriter(lambda fact: None))
-            prefix = f"{run_id}: " if self.several else ""
-            async with open_telling(
-                source.client, notes, quiet=self.quiet, prefix=prefix
-            ):
-                await write_to_end(source, run_id, notes, view["position"] - 1)
-            self.codes[run_id] = tell_end(notes, quiet=self.quiet, output_shown=False)
-            return {**await source.view(run_id), **exit_json(notes.exit)}
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except PenstockError as error:
+            self.over = True
+            say(f"{self._prefix}{error}")
+            self.code = exit_code_of(error, RUN_VERBS[0])
+            if self._as_json:
+                emit({"run_id": self._run_id, **failure_json(error)})

@@ -21,6 +21,12 @@ from penstock.words.terminal_types import TERMINAL_TYPES
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 #: Close codes from here on are HTTP statuses plus 4000.
 FIRST_STATUS_CODE, LAST_STATUS_CODE = 4400, 4599
+#: Seconds before the second attempt to connect again; doubled for each further one.
+FIRST_DELAY = 0.1
+#: A daemon that restarts is back within seconds, and nobody should wait much longer than it.
+LONGEST_DELAY = 2.0
+#: Seconds without a connection after which a stream gives up.
+PATIENCE_SECONDS = 60.0
 #: Doublings of a delay that are counted; a float has no room for endlessly many.
 MOST_DOUBLINGS = 32
 
@@ -218,6 +224,15 @@ class LogReader:
     def connecting(self) -> None:
         """A new connection is made, from `place` on."""
         self.step = "read"
+
+    def connected(self) -> None:
+        """A stream has begun, of a form that greets nobody: each line of it tells something."""
+        self._backoff.connected()
+
+    @property
+    def seen(self) -> bool:
+        """Whether there ever was a connection."""
+        return self._backoff.seen
 
     def begin(self, epoch: str, position: int) -> None:
         """Read on from a place that the shell has chosen in the log of this epoch."""

@@ -19,9 +19,12 @@ R = TypeVar("R")
 
 #: Seconds to reach the daemon: it is on this box or near.
 CONNECT_SECONDS = 5.0
+#: Characters that are told of an answer that makes no sense.
+MOST_QUOTED = 200
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
-
+#: The form of a stream over HTTP: a JSON value a line.
+NDJSON = "application/x-ndjson"
 
 #: Is told the `Server` header of each answer.
 OnServer = Callable[[str | None], None]
@@ -45,6 +48,8 @@ class Request:
     accepted: frozenset[int] = frozenset()
     #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
     pieces: Any = None
+    #: The media type of the answer, where there are several.
+    accept: str = "*/*"
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -52,7 +57,9 @@ class Request:
 
     def headers(self, address: Address) -> dict[str, str]:
         """What to send beside the body; a token never goes into an address."""
-        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        headers = {"Accept": self.accept}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
         return headers | address.authorization()
@@ -152,6 +159,11 @@ class Calls(Generic[R]):
         parts = ("events",) if run_id is None else ("runs", run_id, "events")
         return self.get(*parts, after=after, limit=limit)
 
+    def stream(self, run_id: str | None, **place: object) -> Request:
+        """What asks for the log above a place as it comes, a line for each fact: of a run, or of all."""
+        parts = ("events",) if run_id is None else ("runs", run_id, "events")
+        return Request("GET", parts, place, accept=NDJSON)
+
     # -- the queue; each answers how it is then
 
     def pause(self, group: str | None, reason: str) -> R:
@@ -221,4 +233,7 @@ def silent(address: Address) -> DaemonUnreachable:
 def broken(address: Address, error: Exception) -> DaemonUnreachable:
     """What to raise when the connection was lost before the answer was whole."""
     why = str(error) or type(error).__name__
+    if len(why) > MOST_QUOTED:
+        # What is no daemon is quoted there with all that it said.
+        why = f"{why[:MOST_QUOTED]}…"
     return DaemonUnreachable(f"the connection to {address} broke: {why}")

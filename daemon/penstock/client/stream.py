@@ -10,6 +10,9 @@ from typing import NoReturn
 import trio
 
 from penstock.client.log_reader import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    PATIENCE_SECONDS,
     Backoff,
     EpochChanged,
     Events,
@@ -22,17 +25,11 @@ from penstock.client.log_reader import (
     Skipped,
     WentBack,
 )
-from penstock.client.websocket import CLOSE_SECONDS, Socket, only, open_socket
+from penstock.client.websocket import CLOSE_SECONDS, Socket, open_socket
+from penstock.concurrency.deferred import only
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.recorded import Recorded
-
-#: Seconds before the second attempt to connect again; doubled for each further one.
-FIRST_DELAY = 0.1
-#: A daemon that restarts is back within seconds, and nobody should wait much longer than it.
-LONGEST_DELAY = 2.0
-#: Seconds without a connection after which the stream gives up.
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,18 @@
 """Requests to a daemon without an event loop, for commands that ask one thing and end.
 
-Trio, httpx and what these import take three times the CPU of all else that such a command does.
-Nothing else may use this: it blocks its thread.
+Trio, httpx and what these import take five times the CPU of all else that such a command does, and
+the standard library's HTTP as much as half of that. Nothing else may use this: it blocks its thread.
 """
 
 from __future__ import annotations
 
-import http.client
 import socket
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
+from penstock.client.answers import AnswerReader, NoHttp
 from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -26,9 +26,16 @@ from penstock.client.requests import (
     unheard,
 )
 from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable
 
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.
 TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+#: Bytes of one read.
+RECEIVE_BYTES = 64 * 1024
+#: Seconds of silence after which TCP asks whether the other box is still there.
+KEEPALIVE_SECONDS = 30
 
 
 class SyncClient(Calls[dict[str, Any]]):
@@ -37,72 +44,187 @@ class SyncClient(Calls[dict[str, Any]]):
     Each request has a connection of its own: a command makes one or two.
     """
 
-    def __init__(self, address: Address, on_server: OnServer = unheard) -> None:
-        self.address = address
+    def __init__(
+        self,
+        address: Address,
+        on_server: OnServer = unheard,
+        *,
+        comes_back: bool = True,
+    ) -> None:
+        """`comes_back`: whether a daemon that has gone may be there again soon."""
+        self.address, self.comes_back = address, comes_back
         self._on_server = on_server
 
     def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
-        connection = _connection(self.address)
-        try:
-            answer, body = self._exchange(connection, request)
-        finally:
-            connection.close()
-        self._on_server(answer.getheader("Server"))
-        document: dict[str, Any] = read_answer(
-            request, answer.status, body, answer.getheader("Retry-After")
-        )
+        answer = AnswerReader()
+        with self._ask(request) as connection:
+            document: dict[str, Any] = self._read(request, connection, answer)
         return document
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, request: Request
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        """The answer and its body; DaemonUnreachable says where it broke."""
-        url = urlsplit(request.url(self.address))
-        target = f"{url.path}?{url.query}" if url.query else url.path
-        content, headers = request.content(), request.headers(self.address)
+    def open(self, request: Request) -> OpenAnswer:
+        """The answer to a request whose body comes bit by bit. Raises as the methods of `Calls` do.
+
+        An answer in another form than the request accepts is none.
+        """
+        answer = AnswerReader()
+        connection = self._ask(request)
         try:
-            connection.connect()
+            with self._breaking():
+                first = b""
+                while not answer.status:
+                    first = answer.feed(connection.recv(RECEIVE_BYTES))
+            if not 200 <= answer.status < 300:
+                self._read(request, connection, answer, first)
+            self._on_server(answer.headers.get("server"))
+            form = answer.headers.get("content-type", "").partition(";")[0]
+            if form != request.accept:
+                why = f"what answers is no daemon: not {request.accept}"
+                raise DaemonUnreachable(why)
+            connection.setblocking(False)
+        except BaseException:
+            connection.close()
+            raise
+        return OpenAnswer(connection, answer, first)
+
+    def _ask(self, request: Request) -> socket.socket:
+        """A connection on which this was asked; to be closed."""
+        url, content = urlsplit(request.url(self.address)), request.content()
+        headers = self._headers(request, content)
+        try:
+            connection, head = _connect(self.address), _head(request, url, headers)
         # A host's name may be none that can be asked for.
         except (OSError, UnicodeError):
             raise not_there(self.address) from None
-        connection.sock.settimeout(None if request.patient else ANSWER_SECONDS)
+        connection.settimeout(None if request.patient else ANSWER_SECONDS)
         try:
             # One that answers before it has read everything breaks the rest of the sending.
-            with suppress(ConnectionError):
-                connection.request(
-                    request.method,
-                    quote(target, safe=TARGET_CHARACTERS),
-                    body=content,
-                    headers={**headers, "Connection": "close"},
-                )
-            answer = connection.getresponse()
-            return answer, answer.read()
+            with self._breaking(), suppress(ConnectionError):
+                if request.pieces is None:
+                    connection.sendall(head + (content or b""))
+                else:
+                    connection.sendall(head)
+                    for piece in content:
+                        connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    connection.sendall(b"0\r\n\r\n")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _read(
+        self,
+        request: Request,
+        connection: socket.socket,
+        answer: AnswerReader,
+        first: bytes = b"",
+    ) -> Any:
+        body = bytearray(first)
+        with self._breaking():
+            while not answer.ended:
+                body += answer.feed(connection.recv(RECEIVE_BYTES))
+                if len(body) > LARGEST_ANSWER:
+                    raise NoHttp(f"its answer has more than {LARGEST_ANSWER} bytes")
+        self._on_server(answer.headers.get("server"))
+        retry_after = answer.headers.get("retry-after")
+        return read_answer(request, answer.status, bytes(body), retry_after)
+
+    @contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """What goes wrong on the way is DaemonUnreachable, and says how."""
+        try:
+            yield
         except TimeoutError:
             raise silent(self.address) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, NoHttp) as error:
             raise broken(self.address, error) from None
 
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_SECONDS)
-        self.sock.connect(str(self._path))
+    def _headers(self, request: Request, content: Any) -> dict[str, str]:
+        headers = request.headers(self.address)
+        if request.pieces is not None:
+            headers["Transfer-Encoding"] = "chunked"
+        elif request.method != "GET":
+            headers["Content-Length"] = str(len(content or b""))
+        return headers
 
 
-def _connection(address: Address) -> http.client.HTTPConnection:
-    """A connection not yet made. No proxy of the environment is asked: a token must not pass through."""
+def _head(request: Request, url: SplitResult, headers: Mapping[str, str]) -> bytes:
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    lines = [
+        f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
+        f"Host: {url.netloc}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+class OpenAnswer:
+    """The body of an answer as it comes, for whoever waits for its `fileno`."""
+
+    def __init__(
+        self, connection: socket.socket, answer: AnswerReader, first: bytes
+    ) -> None:
+        self._connection, self._answer, self._first = connection, answer, first
+
+    def fileno(self) -> int:
+        """What can be read once there is more."""
+        return self._connection.fileno()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was read."""
+        return self._answer.ended and not self._first
+
+    def read(self) -> bytes:
+        """What has come by now, b"" if it is nothing. OSError or NoHttp if it breaks off.
+
+        There may be more than what is given, and `fileno` then does not tell of it: read until it is b"".
+        """
+        first, self._first = self._first, b""
+        if first or self._answer.ended:
+            return first
+        try:
+            data = self._connection.recv(RECEIVE_BYTES)
+        except OSError as error:
+            if would_block(error):
+                return b""
+            raise
+        return self._answer.feed(data) or (b"" if self._answer.ended else self.read())
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        self._connection.close()
+
+
+def would_block(error: OSError) -> bool:
+    """Whether there is only nothing to be read now; TLS has errors of its own for it."""
+    return isinstance(error, BlockingIOError) or type(error).__name__ in (
+        "SSLWantReadError", "SSLWantWriteError",
+    )  # fmt: skip
+
+
+def _connect(address: Address) -> socket.socket:
+    """A connection. No proxy of the environment is asked: a token must not pass through."""
     if address.socket is not None:
-        return _UnixConnection(address.socket)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(str(address.socket))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
     url = urlsplit(address.base)
-    host = url.hostname or ""
-    if url.scheme == "https":
-        return http.client.HTTPSConnection(host, url.port, timeout=CONNECT_SECONDS)
-    return http.client.HTTPConnection(host, url.port, timeout=CONNECT_SECONDS)
+    host, secure = url.hostname or "", url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    connection = socket.create_connection((host, port), CONNECT_SECONDS)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not secure:
+        return connection
+    # Late: few daemons are reached so, and it takes as long as the rest.
+    import ssl
+
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)

@@ -25,6 +25,7 @@ from penstock.client.log_reader import (
     why_closed,
     why_refused,
 )
+from penstock.concurrency.deferred import only
 from penstock.words.address import Address
 
 #: Seconds to connect and shake hands: the daemon is on this box or near.
@@ -92,15 +93,6 @@ async def open_connection(
         if isinstance(error, ConnectionRejected):
             raise why_refused(error.status_code, error.body) from None
         raise error from None
-
-
-def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error inside a group, Cancelled apart; the group itself if there are several."""
-    _, rest = group.split(trio.Cancelled)
-    inner: BaseException | None = rest
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner or group
 
 
 async def _connect(

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+import trio
+
 
 class DeferredFailure:
     """Takes an exception out of a block: `with deferred: …`, and `deferred.reraise()` after it.
@@ -40,3 +42,12 @@ class DeferredFailure:
         """Raise what was taken, if anything was."""
         if self.error is not None:
             raise self.error
+
+
+def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error inside a group, Cancelled apart; the group itself if there are several."""
+    _, rest = group.split(trio.Cancelled)
+    inner: BaseException | None = rest
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner or group

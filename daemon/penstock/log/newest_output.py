@@ -6,17 +6,23 @@ read in stretches of positions, each longer than the one after it, until there i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import NamedTuple
 
-from penstock.words.config import KIB
-from penstock.words.events import Log
 from penstock.words.output_lines import OutputLines
-from penstock.words.printed import STREAMS, Stream, bytes_of, piece_of, size_of
-from penstock.words.recorded import Recorded
+from penstock.words.printed import (
+    STREAMS,
+    Piece,
+    ShownFact,
+    Stream,
+    bytes_of,
+    part_of,
+    piece_in,
+    size_of,
+)
 
 #: Reads a run's facts above a position, in order, at most so many; [] at the end.
-ReadFacts = Callable[[int, int], Awaitable[Sequence[Recorded]]]
+ReadFacts = Callable[[int, int], Awaitable[Sequence[ShownFact]]]
 
 #: Positions of the last stretch, how much longer each one before it is, and facts read at once.
 FIRST_STRETCH = 32
@@ -25,20 +31,20 @@ PAGE = 500
 #: Lines at the end of a failed run's output that its reply shows, and characters of each.
 SHOWN_LINES = 10
 #: Bytes that are searched for them: lines may be long, or written over many times.
-SEARCHED_BYTES = 64 * KIB
+SEARCHED_BYTES = 64 * 1024
 LONGEST_SHOWN = 300
 
 
 class NewestOutput(NamedTuple):
     """The last pieces of an output, in order; `earlier` when there are others before them."""
 
-    pieces: tuple[Log, ...]
+    pieces: tuple[Piece, ...]
     earlier: bool
 
     @property
     def missing(self) -> int:
         """Bytes among them that are no longer kept."""
-        return sum(size_of(piece) for piece in self.pieces if piece.emptied)
+        return sum(size_of(piece) for piece in self.pieces if bytes_of(piece) is None)
 
     @property
     def data(self) -> bytes:
@@ -47,7 +53,7 @@ class NewestOutput(NamedTuple):
 
     def last_lines(self, count: int) -> NewestOutput:
         """The last so many lines, to the byte; a line that is not ended yet is one."""
-        kept: list[Log] = []
+        kept: list[Piece] = []
         left, at_end = count, True
         for piece in reversed(self.pieces):
             data = bytes_of(piece) or b""
@@ -58,14 +64,14 @@ class NewestOutput(NamedTuple):
             while (at := data.rfind(b"\n", 0, end)) >= 0:
                 left, end = left - 1, at
                 if not left:
-                    kept.append(piece_of(piece.stream, data[at + 1 :]))
+                    kept.append(part_of(piece.stream, data[at + 1 :]))
                     return NewestOutput(tuple(reversed(kept)), earlier=True)
             kept.append(piece)
         return self
 
     def cut(self, most_bytes: int) -> NewestOutput:
         """The last so many bytes at most, from a character's beginning on."""
-        kept: list[Log] = []
+        kept: list[Piece] = []
         for piece in reversed(self.pieces):
             data = bytes_of(piece)
             if data is None or len(data) <= most_bytes:
@@ -73,7 +79,7 @@ class NewestOutput(NamedTuple):
                 most_bytes -= len(data or b"")
                 continue
             if most_bytes:
-                kept.append(piece_of(piece.stream, data[-most_bytes:]))
+                kept.append(part_of(piece.stream, data[-most_bytes:]))
             return NewestOutput(_from_character(kept[::-1]), earlier=True)
         return (
             self
@@ -98,13 +104,17 @@ class NewestOutput(NamedTuple):
         return texts[-lines:]
 
 
-def _from_character(pieces: Sequence[Log]) -> tuple[Log, ...]:
+def _from_character(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
     """The pieces without the rest of a character that begins before them."""
     if not pieces or not (data := bytes_of(pieces[0])):
         return tuple(pieces)
     rest = next((n for n, byte in enumerate(data[:3]) if byte & 0xC0 != 0x80), 3)
-    first = piece_of(pieces[0].stream, data[rest:]) if rest else pieces[0]
+    first = part_of(pieces[0].stream, data[rest:]) if rest else pieces[0]
     return (first, *pieces[1:])
+
+
+#: Asks for a run's facts above a position, at most so many, is sent them, and returns what was sought.
+Search = Generator[tuple[int, int], Sequence[ShownFact], NewestOutput]
 
 
 async def newest_output(
@@ -120,11 +130,32 @@ async def newest_output(
 
     More than `most_bytes` are read only to the beginning of the piece that passes them.
     """
-    pieces: list[Log] = []
+    search = search_newest(
+        head, lines=lines, most_bytes=most_bytes, after=after, streams=streams
+    )
+    try:
+        wanted = next(search)
+        while True:
+            wanted = search.send(await read(*wanted))
+    except StopIteration as found:
+        newest: NewestOutput = found.value
+        return newest
+
+
+def search_newest(
+    head: int,
+    *,
+    lines: int,
+    most_bytes: int,
+    after: int = 0,
+    streams: frozenset[Stream],
+) -> Search:
+    """The same for whoever reads otherwise."""
+    pieces: list[Piece] = []
     end, stretch, size, ends = head, FIRST_STRETCH, 0, 0
     while end > after:
         begin = max(after, end - stretch)
-        found = await _pieces_between(read, begin, end, streams)
+        found = yield from _pieces_between(begin, end, streams)
         for number, piece in enumerate(reversed(found)):
             data = bytes_of(piece) or b""
             pieces.append(piece)
@@ -136,17 +167,17 @@ async def newest_output(
     return NewestOutput(tuple(reversed(pieces)), earlier=False)
 
 
-async def _pieces_between(
-    read: ReadFacts, after: int, end: int, streams: frozenset[Stream]
-) -> list[Log]:
-    pieces: list[Log] = []
-    while after < end and (facts := await read(after, min(PAGE, end - after))):
+def _pieces_between(
+    after: int, end: int, streams: frozenset[Stream]
+) -> Generator[tuple[int, int], Sequence[ShownFact], list[Piece]]:
+    pieces: list[Piece] = []
+    while after < end and (facts := (yield after, min(PAGE, end - after))):
         pieces += [
-            fact.event
+            piece
             for fact in facts
             if fact.position <= end
-            and isinstance(fact.event, Log)
-            and fact.event.stream in streams
+            and (piece := piece_in(fact)) is not None
+            and piece.stream in streams
         ]
         after = facts[-1].position
     return pieces

@@ -26,7 +26,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-from penstock.words.run_exit import RunExit, exit_json, exit_of_run
+from penstock.words.run_exit import RunExit, exit_json, exit_of_run, read_exit
 from penstock.words.values import format_time
 from penstock.words.wait_reason import Waiting
 
@@ -59,6 +59,8 @@ class RunView:
     result: Any = None
     error: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: How it had ended when it was told without its `details`, as lists do.
+    known_exit: RunExit | None = field(default=None, compare=False)
     #: Processes that its programs left behind; they were ended.
     leftover: int = 0
     created_at: datetime | None = None
@@ -103,7 +105,7 @@ class RunView:
     @property
     def exit(self) -> RunExit | None:
         """What a command that ends as the run did exits with; None while it has not ended."""
-        return exit_of_run(
+        return self.known_exit or exit_of_run(
             self.kind, self.state, self.reason, self.details, self.result
         )
 
@@ -203,6 +205,7 @@ class RunView:
             for a in data.get("artifacts") or ()
         }
         view.milestones = list(data.get("milestones") or ())
+        view.known_exit = read_exit(data)
         return view
 
 

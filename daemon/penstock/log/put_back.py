@@ -32,6 +32,7 @@ from penstock.log.bus import Bus
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Bounds
 from penstock.words.errors import StoreBroken
+from penstock.words.plain_files import open_plain
 from penstock.words.recorded import Recorded
 
 log = logging.getLogger("penstock.record")
@@ -151,8 +152,7 @@ class HighWater:
 def read_mark(path: Path) -> Mark | None:
     """The mark in the file; None if there is none, or none that can be read."""
     try:
-        # O_NONBLOCK: whatever stands there, opening it does not wait.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = open_plain(path, os.O_RDONLY)
         try:
             data = json.loads(os.read(fd, LARGEST_MARK_BYTES))
         finally:
@@ -173,11 +173,7 @@ def write_mark(path: Path, mark: Mark) -> None:
     """Write the mark whole or not at all. OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
-    fd = os.open(
-        new,
-        os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
-        0o600,
-    )
+    fd = open_plain(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
     try:
         os.write(fd, json.dumps(asdict(mark)).encode())
     finally:

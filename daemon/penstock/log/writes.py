@@ -449,7 +449,7 @@ class Prune(Write[Pruned]):
     until their folders are called `removed`, so that a crash in between leaves nothing behind.
 
     LogDamaged with the `run_id` of a run whose rows are damaged: nothing was forgotten then, and `skip`
-    names it in another try.
+    names it in another try. So with `beside`, what is damaged beside runs, and `skip_beside`.
     """
 
     before: datetime
@@ -460,3 +460,4 @@ class Prune(Write[Pruned]):
     limit: int = 100
     removed: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
+    skip_beside: frozenset[str] = frozenset()

@@ -29,6 +29,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
+from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
@@ -198,7 +199,9 @@ def _make_core(
     now = environment.now
     table, recorder = _make_log(config, store, kinds, life, environment, bounds)
     reader = Reader(store, table.views, table.terms)
-    retention = _make_retention(config, store, recorder, table.bus, environment)
+    retention = _make_retention(
+        config, store, recorder, table.bus, environment, reader.is_open
+    )
     queue = QueueControl(table, recorder, config.groups, now)
     submitter = Submitter(
         config,
@@ -246,6 +249,7 @@ def _make_retention(
     recorder: Recorder,
     bus: Bus,
     environment: Environment,
+    is_open: Callable[[str], bool],
 ) -> Retention:
     return Retention(
         config,
@@ -257,6 +261,8 @@ def _make_retention(
         environment.free_bytes,
         environment.remove_folder,
         environment.workspace_of,
+        is_open,
+        FolderLocks(),
     )
 
 
@@ -403,6 +409,7 @@ def _make_tools(core: Core) -> Tools:
         now=environment.now,
         workspace_of=environment.workspace_of,
         make_folder=environment.make_folder,
+        folders=core.retention.folders,
         executor=environment.executor,
         view_of=core.reader.open_view,
         reads=PatientReads(core.reader, core.config.store_patience),

@@ -202,7 +202,8 @@ class Emulator:
         if final in _KNOWN_FINALS or (final in "hl" and params in ("4", "20")):
             self._stream.feed(f"\x1b[{params}{final}")
         elif final == "b" and self._last.isprintable():
-            self._stream.feed(self._last * min(count, MOST_ROWS * MOST_COLS))
+            # Programs repeat within a row; whole screens from seven bytes would take minutes.
+            self._stream.feed(self._last * min(count, self._screen.columns))
         elif final in "ST" and (params == "" or params.isdecimal()):
             self._scroll(count, up=final == "S")
         elif final in "su" and params == "":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
+from penstock.words.run_exit import signal_name
 from penstock.words.surroundings import OURS, passed_on
 from penstock.words.throttle import LARGEST_PIECE, Pace
 
@@ -210,7 +210,4 @@ def end_in_words(ended: Executed) -> str:
         return f"exit status {ended.exit_code}"
     if ended.signal is None:
         return "how the process ended is unknown: its supervisor was lost"
-    try:
-        return f"killed by {signal.Signals(ended.signal).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"killed by signal {ended.signal}"
+    return f"killed by {signal_name(ended.signal)}"

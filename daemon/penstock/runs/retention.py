@@ -20,6 +20,7 @@ from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import Prune, Pruned
+from penstock.runs.folders import FolderLocks
 from penstock.words.config import MIB, Config
 from penstock.words.errors import LogDamaged
 
@@ -130,9 +131,14 @@ class Pruning:
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
     tell: Callable[[str], None] = log.warning
+    #: Whether there is a run of this id again.
+    is_taken: Callable[[str], bool] = lambda _run_id: False
+    folders: FolderLocks = field(default_factory=FolderLocks)
     _told: set[str] = field(default_factory=set)
     #: Runs that cannot be forgotten, since the log is damaged under them.
     _damaged: set[str] = field(default_factory=set)
+    #: What else cannot be forgotten, in words.
+    _damaged_beside: set[str] = field(default_factory=set)
 
     async def round(
         self, reference: datetime, *, older_than: float | None, keep: int | None
@@ -158,7 +164,8 @@ class Pruning:
             done.damaged = list(pruned.damaged)
             done.more = pruned.more
         if removed:
-            await self.commit(self._next_write(reference, older_than, keep, 0, removed))
+            write = self._next_write(reference, older_than, keep, 0, removed)
+            await self._commit_past_damage(write)
         done.left = sorted(run_id for run_id, gone in tried.items() if not gone)
         self._tell_of(done)
         return done
@@ -170,8 +177,18 @@ class Pruning:
         """
         while True:
             try:
-                return await self.commit(replace(write, skip=frozenset(self._damaged)))
+                return await self.commit(
+                    replace(
+                        write,
+                        skip=frozenset(self._damaged),
+                        skip_beside=frozenset(self._damaged_beside),
+                    )
+                )
             except LogDamaged as error:
+                beside = error.facts.get("beside")
+                if isinstance(beside, str) and beside not in self._damaged_beside:
+                    self._damaged_beside.add(beside)
+                    continue
                 run_id = error.facts.get("run_id")
                 if not isinstance(run_id, str) or run_id in self._damaged:
                     raise
@@ -180,10 +197,12 @@ class Pruning:
                 self._damaged.add(run_id)
 
     async def _remove(self, run_id: str) -> bool:
-        """Whether the run's folder is gone."""
+        """Whether the run's folder is gone, or is that of another run by now."""
         folder = self.workspace_of(run_id)
         try:
-            await self.remove_folder(folder)
+            async with self.folders.alone(run_id):
+                if not self.is_taken(run_id):
+                    await self.remove_folder(folder)
         # Whatever keeps one folder must keep neither the round from going on nor the daemon.
         except Exception as error:  # noqa: BLE001
             self._tell_once(f"the folder {folder} of a forgotten run is left: {error}")
@@ -195,6 +214,10 @@ class Pruning:
             self._tell_once(
                 f"{run_id} is not forgotten: the log is damaged under it, and"
                 " `penstock audit` says where"
+            )
+        for beside in sorted(self._damaged_beside):
+            self._tell_once(
+                f"{beside} are kept: the log is damaged under them, and `penstock audit` says where"
             )
         if done.forgotten:
             rest_told = ", and more are to follow" if done.more else ""
@@ -241,6 +264,9 @@ class Retention:
     free_bytes: Callable[[], Awaitable[int]]
     remove_folder: Callable[[Path], Awaitable[None]]
     workspace_of: Callable[[str], Path]
+    #: Whether a run of this id is open.
+    is_open: Callable[[str], bool]
+    folders: FolderLocks
     free: int | None = None
     _ages: AgeClock = field(init=False)
     _pruning: Pruning = field(init=False)
@@ -248,7 +274,12 @@ class Retention:
     def __post_init__(self) -> None:
         self._ages = begin_ages(None, self._moment())
         self._pruning = Pruning(
-            self.config, self.recorder.record, self.remove_folder, self.workspace_of
+            self.config,
+            self.recorder.record,
+            self.remove_folder,
+            self.workspace_of,
+            is_taken=self.is_open,
+            folders=self.folders,
         )
 
     async def begin(self) -> None:

@@ -35,6 +35,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, describe
+from penstock.runs.folders import FolderLocks
 from penstock.runs.kind import Kind
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
@@ -47,7 +48,7 @@ from penstock.runs.program import (
 from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.running_program import RunningProcess, open_process
-from penstock.words.api import SubmitRequest
+from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
     ChildNotCompleted,
@@ -67,6 +68,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
 from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
@@ -104,6 +106,7 @@ class Tools:
     #: Where a run's own files go, by its id.
     workspace_of: Callable[[str], Path]
     make_folder: Callable[[Path], Awaitable[None]]
+    folders: FolderLocks
     executor: Executor
     #: The view of an open run.
     view_of: Callable[[str], RunView]
@@ -210,7 +213,8 @@ class Run:
         """The run's own folder: made on first use, removed after the run's end."""
         folder = self._tools.workspace_of(self.run_id)
         self._execution.made_folder = True
-        await self._tools.make_folder(folder)
+        async with self._tools.folders.alone(self.run_id):
+            await self._tools.make_folder(folder)
         return folder
 
     # -- facts
@@ -529,8 +533,8 @@ class Run:
         with the child's state, unless it completed or `check` is off.
         """
         self._use_name("child", name)
-        child_id = f"{self.run_id}.{name}"
-        request = SubmitRequest(
+        child_id = check_run_id(f"{self.run_id}.{name}")
+        request = ChildRequest(
             kind=kind,
             inputs=dict(inputs),
             run_id=child_id,

@@ -22,6 +22,8 @@ MOST_BEHIND = 128 * 1024
 DRAW_SECONDS = 0.01
 #: Seconds of pause for each second drawn, while more waits: three quarters are for the others.
 PAUSE_FACTOR = 3.0
+#: Seconds that whoever asks for the screen waits for what was shown before; the rest is left out.
+ASKED_SECONDS = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +32,7 @@ class _Asked:
 
     drawn: str = ""
     done: trio.Event = field(default_factory=trio.Event)
+    since: float = field(default_factory=trio.current_time)
 
 
 class KeptScreen:
@@ -62,7 +65,7 @@ class KeptScreen:
     async def take(self) -> str:
         """The screen after all that was pushed before this call: text, SGR, cursor and modes.
 
-        Nothing once the program has ended.
+        What cannot be drawn within ASKED_SECONDS is left out. Nothing once the program has ended.
         """
         asked = _Asked()
         if self._over:
@@ -83,11 +86,25 @@ class KeptScreen:
                     self._news = trio.Event()
                     await self._news.wait()
                 began = trio.current_time()
+                self._leave_out(began - ASKED_SECONDS)
                 await self._do(emulator, self._work.popleft())
                 if self._behind and not self._asked:
                     await trio.sleep(PAUSE_FACTOR * (trio.current_time() - began))
         finally:
             self.end()
+
+    def _leave_out(self, before: float) -> None:
+        """Drop what is not drawn yet in front of somebody who has been waiting since `before`."""
+        if not self._asked:
+            return
+        asked = (n for n, item in enumerate(self._work) if isinstance(item, _Asked))
+        place = next(asked, 0)
+        if getattr(self._work[place], "since", before) >= before:
+            return
+        items = list(self._work)
+        sizes = [item for item in items[:place] if type(item) is not bytes]
+        self._work = deque(sizes + items[place:])
+        self._behind = sum(len(item) for item in self._work if type(item) is bytes)
 
     def end(self) -> None:
         """There is no screen any more: whoever waits for it gets nothing."""

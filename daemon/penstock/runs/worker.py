@@ -69,7 +69,10 @@ class Worker:
         folder = self.tools.workspace_of(run_id)
         try:
             with trio.move_on_after(self.tidy_seconds, shield=True):
-                await self.remove_folder(folder)
+                async with self.tools.folders.alone(run_id):
+                    # It may have been forgotten already, and its id taken anew.
+                    if not self.tools.is_open(run_id):
+                        await self.remove_folder(folder)
         # Whatever keeps the folder is no fault of the run, and no reason to end the others.
         except Exception as error:  # noqa: BLE001
             log.warning("the folder of run %s was not removed: %s", run_id, error)

@@ -31,6 +31,7 @@ from penstock.server.http_answer import (
     problem_answer,
 )
 from penstock.server.live_input import make_stdin_app
+from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
@@ -43,7 +44,7 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
-from penstock.words.error_codes import row_of
+from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")
@@ -64,9 +65,11 @@ def open_app(
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    rest = build_rest(rest_handlers(core, shutdown, health_of, metrics), base)
+    rest = build_rest(rest_handlers(core, shutdown, health_of, metrics))
     stdin = make_stdin_app(core.control, core.config)
-    return guarded(asgi_mux(rest, stdin, mcp), guard, core.config, core.version)
+    address = make_public_address(core.config, base)
+    mux = asgi_mux(rest, stdin, mcp)
+    return guarded(mux, guard, core.config, core.version, address)
 
 
 def rest_handlers(
@@ -87,7 +90,7 @@ def rest_handlers(
     }
 
 
-def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
+def build_rest(handlers: Mapping[str, Handler]) -> QuartTrio:
     """The route table with a handler for each name in it."""
     app = QuartTrio("penstock", static_folder=None)
     # A path is what it is: no redirects to a tidier one.
@@ -102,7 +105,7 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),
             route.name,
-            _view(route, handlers[route.name], base),
+            _view(route, handlers[route.name]),
             methods=[route.method],
             provide_automatic_options=False,
         )
@@ -110,11 +113,11 @@ def build_rest(handlers: Mapping[str, Handler], base: str) -> QuartTrio:
     return app
 
 
-def _view(route: Route, handler: Handler, base: str) -> View:
+def _view(route: Route, handler: Handler) -> View:
     async def view(**path: str) -> Response:
         reply: HttpAnswer | HttpStream
         try:
-            call = await _call(route, path, base)
+            call = await _call(route, path)
             answer = handler(call)
             reply = answer if isinstance(answer, HttpAnswer) else await answer
         except PenstockError as error:
@@ -127,10 +130,8 @@ def _view(route: Route, handler: Handler, base: str) -> View:
     return view
 
 
-async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
+async def _call(route: Route, path: Mapping[str, str]) -> Call:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    if request.scope["server"] is not None and "host" in headers:
-        base = f"http://{headers['host']}"
     body = await request.get_data(as_text=False)
     assert isinstance(body, bytes)
     return Call(
@@ -139,13 +140,15 @@ async def _call(route: Route, path: Mapping[str, str], base: str) -> Call:
         query=parse_query(route, request.scope["query_string"]),
         headers=headers,
         body=body,
-        base=base,
+        base=request.scope["state"][BASE_STATE],
     )
 
 
 def _answer_for(error: PenstockError) -> HttpAnswer:
-    answer = problem_answer(error)
-    return answer if answer.status != 500 or row_of(error).told else _fault()
+    # What has a row of its own is foreseen, and the log has it already where it belongs there.
+    return (
+        _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
+    )
 
 
 def _fault() -> HttpAnswer:
@@ -182,9 +185,10 @@ async def _refused(error: HTTPException) -> Response:
     status = error.code or 500
     headers: dict[str, str] = {}
     if status == 405:
-        headers["Allow"] = ", ".join(
-            sorted(getattr(error, "valid_methods", None) or ())
-        )
+        methods = {*(getattr(error, "valid_methods", None) or ()), "OPTIONS"}
+        headers["Allow"] = ", ".join(sorted(methods))
+        if request.method == "OPTIONS":
+            return _respond(HttpAnswer(204, headers=headers))
     details = {
         404: "there is nothing at this path",
         405: "this path does not take this method",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import trio
 
+from penstock.server.cors import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
+from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
@@ -45,18 +47,29 @@ def asgi_mux(rest: ASGI, stdin: ASGI, mcp: ASGI | None) -> ASGI:
     return mux
 
 
-def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
+def guarded(
+    app: ASGI, guard: Guard, config: Config, version: str, address: PublicAddress
+) -> ASGI:
     """`app` behind the guard: it sees admitted requests only, each with its whole body.
 
     Only a body that is a stream is left to `app` as it comes. Every answer names the daemon and its
-    `version`.
+    `version`, and every scope's state says how its client addresses the daemon.
     """
     server = f"penstock/{version}".encode("ascii")
 
     async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
-        send = _naming(send, server)
         request_head = _request_head_of(scope)
-        refusal = guard.judge(request_head, handshake=_is_stream(scope, request_head))
+        origin = guard.shared_with(request_head)
+        send = _naming(send, [(b"server", server), *sharing_headers(origin)])
+        if origin is not None and is_preflight(request_head):
+            refusal = guard.judge_preflight(request_head)
+            if refusal is None:
+                answer = HttpAnswer(204, headers=PREFLIGHT)
+                await answer_early(receive, send, answer, config)
+                return
+        else:
+            handshake = _is_stream(scope, request_head)
+            refusal = guard.judge(request_head, handshake=handshake)
         refusal = refusal or _judge_target(scope, request_head)
         if scope["type"] == "websocket":
             # Only the first request of a connection can become a stream: the door looks there.
@@ -66,7 +79,9 @@ def guarded(app: ASGI, guard: Guard, config: Config, version: str) -> ASGI:
             await _refuse(receive, send, refusal, config)
         else:
             await _let_in(scope, guard, request_head)
-            scope = {**scope, "path": _decoded(scope["raw_path"])}
+            peer = (scope["client"] or (None,))[0]
+            state = {**scope["state"], BASE_STATE: address.base_of(request_head, peer)}
+            scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
             if is_streamed(request_head.method, request_head.path):
                 await app(scope, receive, _whole_ending(send))
                 return
@@ -176,12 +191,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _naming(send: Send, server: bytes) -> Send:
-    """A send that adds who answers."""
+def _naming(send: Send, more: Sequence[tuple[bytes, bytes]]) -> Send:
+    """A send that adds who answers, and to which pages."""
 
     async def named(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message["headers"], (b"server", server)]
+            headers = [*message["headers"], *more]
             message = {**message, "headers": headers}
         await send(message)
 

@@ -31,7 +31,7 @@ from hypercorn.utils import parse_socket_addr
 from penstock.server.asgi import ASGI, KNOWN_STATE, UNIX_STATE
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
-from penstock.server.http1 import Http1, Parser
+from penstock.server.http1 import Handover, Http1, Parser
 from penstock.server.http_answer import HttpRefused
 from penstock.server.places import Places
 from penstock.server.shutdown import Shutdown
@@ -143,14 +143,16 @@ class Door:
             return
         if not head:
             return
-        connection.give_back(head)
+        if not read_handshake(head, connection.local):
+            connection.give_back(head)
+            head = await self._serve_http(connection)
         if request_head := read_handshake(head, connection.local):
+            connection.give_back(head)
             note_known = partial(self.places.note_known, connection)
             await self._ws_handler(request_head, connection, note_known)
-        else:
-            await self._serve_http(connection)
 
-    async def _serve_http(self, connection: DoorStream) -> None:
+    async def _serve_http(self, connection: DoorStream) -> bytes:
+        """Serve requests, to the end (b"") or to one that wants to become a stream: that one."""
         state = LifespanState(
             {
                 UNIX_STATE: connection.local is None,
@@ -159,7 +161,9 @@ class Door:
         )
         # Typed for TLS, but written for both: without do_handshake it takes the stream as it is.
         stream: Any = connection
-        await _HttpConnection(self._app, self._hypercorn, self.context, state, stream)
+        http = _HttpConnection(self._app, self._hypercorn, self.context, state, stream)
+        await http
+        return http.handed_over
 
     async def _read_head(self, connection: DoorStream) -> bytes:
         """The connection's first bytes, a whole request head among them; b"" at its end."""
@@ -196,6 +200,8 @@ class _HttpConnection(TCPServer):
 
     _left = False
     _begun = False
+    #: The request by which the connection became a stream.
+    handed_over = b""
 
     async def run(self) -> None:
         """Serve the connection. The original's protocol can become another one: this cannot."""
@@ -215,8 +221,9 @@ class _HttpConnection(TCPServer):
             # The peer left before it could be asked for its address.
             pass
         finally:
-            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                await self._close()
+            if not self.handed_over:
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await self._close()
 
     async def _idle_timeout(self) -> None:
         if not self._begun:
@@ -226,7 +233,10 @@ class _HttpConnection(TCPServer):
         await super()._idle_timeout()
 
     async def _read_data(self) -> None:
-        await super()._read_data()
+        try:
+            await super()._read_data()
+        except Handover as handover:
+            self.handed_over = handover.head
         self._left = True
         await self.idle_task.stop()
 

@@ -23,8 +23,9 @@ _KEEPALIVE = (
     (socket.TCP_KEEPCNT, 4),
 )
 
-# Bytes read from a peer that was turned away, so that it can read why.
-_MOST_UNREAD = 256 * 1024
+# Bytes read from a peer that was turned away, so that it can read why; and seconds at most.
+_MOST_UNREAD = 4 * 1024 * 1024
+_LONGEST_LINGER = 2.0
 
 
 def _broken(error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
@@ -145,15 +146,25 @@ class DoorStream(trio.abc.HalfCloseableStream):
         """Answer with the error, as the last there is to say; a peer that is gone is no error."""
         try:
             await self.send_all(raw_response(problem_answer(error)))
-            await self.send_eof()
-            # A connection that is closed with bytes unread takes its answer along.
-            read = 0
-            while read < _MOST_UNREAD and (
-                data := await self.receive_some(_MOST_UNREAD)
-            ):
-                read += len(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
+        await self.linger()
+
+    async def linger(self) -> None:
+        """Send no more, and read what still comes, up to a limit, so that what was sent arrives.
+
+        A connection that is closed with bytes unread takes its last answer along.
+        """
+        read = 0
+        with trio.move_on_after(_LONGEST_LINGER):
+            try:
+                await self.send_eof()
+                while read < _MOST_UNREAD and (
+                    data := await self.receive_some(_MOST_UNREAD)
+                ):
+                    read += len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
 
     def keep_alive(self) -> None:
         """Have the kernel notice a peer that vanished without a word."""

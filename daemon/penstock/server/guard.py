@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from penstock.server.http_answer import HttpRefused
 from penstock.words.address import is_loopback
@@ -83,6 +83,20 @@ class Guard:
             or (None if handshake else _judge_content(request_head))
         )
 
+    def judge_preflight(self, request_head: RequestHead) -> PenstockError | None:
+        """As `judge`, of a browser's question whether a page may ask: it shows no token."""
+        return (
+            self._judge_host(request_head)
+            or self._judge_origin(request_head)
+            or _judge_query(request_head)
+            or self._judge_size(request_head)
+        )
+
+    def shared_with(self, request_head: RequestHead) -> str | None:
+        """The origin whose pages may read the answer, if a page of a listed one asks."""
+        origin = request_head.one(b"origin")
+        return origin if origin in self.allowed_origins else None
+
     def has_shown_token(self, request_head: RequestHead) -> bool:
         """Whether nothing more is asked of this peer."""
         if self.token is None or request_head.local is None:
@@ -152,8 +166,11 @@ def body_too_large(limit: int) -> TooLarge:
 
 def make_guard(config: Config, token: str | None) -> Guard:
     """The guard that the configuration asks for; `token` is used only if `auth` is on."""
+    names = [*config.allowed_hosts]
+    if config.public_url is not None:
+        names.append(urlsplit(config.public_url).netloc)
     return Guard(
-        allowed_hosts=frozenset(name.lower() for name in config.allowed_hosts),
+        allowed_hosts=frozenset(name.lower() for name in names),
         allowed_origins=frozenset(config.allowed_origins),
         token=token if config.auth else None,
         max_header_bytes=config.max_header_bytes,

@@ -14,6 +14,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 #: Where a scope's state keeps what sends `100 Continue`, if the client waits for it.
 CONTINUE_STATE = "penstock.continue"
+_STREAM = re.compile(rb"/ws(?:[/?]|$)")
 # Whoever speaks TLS stands before us, and its clients say so.
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
@@ -54,6 +55,14 @@ class Parser(h11.Connection):
         return origin_form(event)
 
 
+class Handover(Exception):
+    """A request wants the connection to become a stream; `head` is it again, and what came after it."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__("the connection is to become a stream")
+        self.head = head
+
+
 class Http1(H11Protocol):
     """One connection's protocol. Its scopes say in their state how to go on with a body."""
 
@@ -64,12 +73,28 @@ class Http1(H11Protocol):
         self.connection_state[CONTINUE_STATE] = self._let_go_on
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Nothing: the original looks here for `Upgrade: h2c` and the preface of HTTP/2."""
+        """Handover of a request for a stream: proxies send one on a connection that they used before.
+
+        The original looks here for `Upgrade: h2c` and the preface of HTTP/2.
+        """
+        if (
+            event.method == b"GET"
+            and _wants(event, b"websocket")
+            and _STREAM.match(event.target)
+        ):
+            raise Handover(written(event) + self._parser.trailing_data[0])
 
     async def _let_go_on(self) -> None:
         if self._parser.client_is_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
             await self._send_h11_event(go_on)
+
+
+def written(request: h11.Request) -> bytes:
+    """The request's head, as it could have been sent."""
+    first = b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)
+    lines = [b"%b: %b" % pair for pair in request.headers.raw_items()]
+    return b"\r\n".join([first, *lines, b"", b""])
 
 
 def origin_form(request: h11.Request) -> h11.Request:

@@ -44,10 +44,13 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def all_headers(self) -> dict[str, str]:
-        """The headers, those that belong to the body included."""
-        return {
+        """The headers, those that belong to the body included; 204 and 304 have none."""
+        body = {
             "Content-Type": self.content_type,
             "Content-Length": str(len(self.body)),
+        }
+        return {
+            **({} if self.status in (204, 304) else body),
             # What a run says is for whoever asked, and not for a page or a proxy to keep.
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",

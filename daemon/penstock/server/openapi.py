@@ -30,8 +30,13 @@ _OUTPUT_HEADERS = {
 _STREAMS = ("application/x-ndjson", "text/event-stream")
 
 
-def describe(version: str, kinds: Iterable[Kind] = ()) -> dict[str, Any]:
-    """The document, with the inputs of every installed kind among its schemas."""
+def describe(
+    version: str, kinds: Iterable[Kind] = (), base: str = "http://127.0.0.1:9876"
+) -> dict[str, Any]:
+    """The document, with the inputs of every installed kind among its schemas.
+
+    `base` is how the caller addresses the daemon.
+    """
     kinds = list(kinds)
     models: set[type[BaseModel]] = {
         Problem,
@@ -57,6 +62,7 @@ def describe(version: str, kinds: Iterable[Kind] = ()) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": info,
+        "servers": [{"url": base, "description": "This daemon"}],
         "paths": paths,
         "components": components,
         "security": [{"token": []}],

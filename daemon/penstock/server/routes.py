@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from penstock.log.bus import Overflow
 from penstock.server.http_answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
+from penstock.words.api import LARGEST_SIDE
 from penstock.words.errors import Refused
 from penstock.words.run_id import check_run_id
 
@@ -212,8 +213,8 @@ TERMINAL = Route(
     "GET", "/ws/{run_id}/terminal", "terminal", "A run's terminal, live",
     queries=(
         Query("watch", "See what it shows, and type nothing", "flag", default=False),
-        Query("rows", "Those of the client's terminal, which the run's gets", "integer", most=1000),
-        Query("cols", "Its columns", "integer", most=1000),
+        Query("rows", "Those of the client's terminal, which the run's gets", "integer", most=LARGEST_SIDE),
+        Query("cols", "Its columns", "integer", most=LARGEST_SIDE),
     ),
 )  # fmt: skip
 

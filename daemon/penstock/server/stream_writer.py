@@ -63,6 +63,8 @@ class StreamWriter:
         shutdown: Shutdown,
         subscription: Subscription,
         encoder: Encoder,
+        *,
+        known: bool = True,
     ) -> None:
         self._bus = core.bus
         self._shutdown = shutdown
@@ -71,7 +73,9 @@ class StreamWriter:
         self._heartbeat_seconds = (
             core.config.heartbeat_seconds if encoder.heartbeat else None
         )
-        self._greeting = encoder.write_frame(hello(core)) if encoder.says_all else b""
+        self._greeting = (
+            encoder.write_frame(hello(core, known)) if encoder.says_all else b""
+        )
         self._ready = not encoder.says_all
         self.ending: StreamEnd | None = None
 
@@ -157,8 +161,13 @@ def open_stream(
     wanted: SubscribeRequest,
     encoder: Encoder,
     name: str,
+    *,
+    known: bool = True,
 ) -> Iterator[StreamWriter]:
-    """The stream that a client wants, subscribed as long as this is entered."""
+    """The stream that a client wants, subscribed as long as this is entered.
+
+    `known`: whether there is the run that it wants to hear of; it is waited for in any case.
+    """
     with core.bus.subscribe(
         wanted.run_id,
         wanted.after,
@@ -167,7 +176,7 @@ def open_stream(
         name=name,
         kind=encoder.kind,
     ) as subscription:
-        yield StreamWriter(core, shutdown, subscription, encoder)
+        yield StreamWriter(core, shutdown, subscription, encoder, known=known)
 
 
 async def last_look(subscription: Subscription) -> Batch | None:
@@ -184,12 +193,13 @@ async def last_look(subscription: Subscription) -> Batch | None:
     return None
 
 
-def hello(core: Core) -> HelloFrame:
-    """Which daemon this is, and how far its log reaches."""
+def hello(core: Core, known: bool = True) -> HelloFrame:
+    """Which daemon this is, how far its log reaches, and whether it knows the run that is wanted."""
     return HelloFrame(
         daemon=f"penstock {core.version}",
         epoch=core.epoch,
         life=core.life,
         head=core.bus.head,
         floor=core.bus.floor,
+        known=known,
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.log.bus import Lagged
 from penstock.runs.core import Core
@@ -45,6 +45,7 @@ from penstock.server.terminal import (
     TerminalSession,
     read_terminal_request,
 )
+from penstock.server.ws_faults import wrap_stream
 from penstock.words.api import OpenFrame, read_json
 from penstock.words.error_codes import row_of
 from penstock.words.errors import PenstockError, Refused, Unauthorised
@@ -106,8 +107,9 @@ class WebSocketSession:
             nursery.cancel_scope.cancel(reason="the stream has ended")
 
     async def _send_stream(self, wanted: SubscribeRequest) -> StreamEnd:
+        known = wanted.run_id is None or await self._core.reader.known(wanted.run_id)
         with open_stream(
-            self._core, self._shutdown, wanted, WEBSOCKET, self._name
+            self._core, self._shutdown, wanted, WEBSOCKET, self._name, known=known
         ) as writer:
             while await writer.write_to(self._write):
                 await self._drain()
@@ -213,7 +215,7 @@ async def open_connection(
         connection = None
         with trio.move_on_after(config.header_timeout):
             try:
-                request = await wrap_server_stream(
+                request = await wrap_stream(
                     nursery, stream, max_message_size=config.max_frame_bytes
                 )
                 connection = await request.accept()

@@ -345,10 +345,23 @@ async def open_servers(
             mcp=mcp,
         )
         handler = make_ws_handler(core, guard, last_words)
-        serve = partial(serve_door, listeners, app=app, ws_handler=handler)
-        await servers_nursery.start(
-            partial(serve, config=core.config, shutdown=last_words)
-        )
+        door = trio.CancelScope()
+
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+            with door:
+                await serve_door(
+                    listeners,
+                    app=app,
+                    ws_handler=handler,
+                    config=core.config,
+                    shutdown=last_words,
+                    task_status=task_status,
+                )
+
+        await servers_nursery.start(serve)
+        # From here on the door ends by `last_words`, within its bounds, and by nothing else: who asked
+        # while the log broke is told so, and a cancel would close the connection on the answer.
+        door.shield = True
         try:
             yield last_words
         finally:

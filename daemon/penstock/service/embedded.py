@@ -17,7 +17,7 @@ from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
 from penstock.service.daemon import LogFiles, open_servers, open_stored_core
 from penstock.service.environment import end_last_life, open_daemon_models
-from penstock.service.machine import check_machine, make_state
+from penstock.service.machine import check_machine, make_folder, make_state
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused, StoreUnavailable
@@ -44,7 +44,7 @@ async def open_embedded(
     make_state(paths)
     database = log or paths.embedded_database(run_id)
     socket = paths.embedded_socket(database)
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(database.parent)
     lock = database.with_suffix(".lock")
     # No mark: nobody has a place in a log of one run to come back to.
     files = LogFiles(database, lock)

@@ -45,12 +45,7 @@ def make_state(paths: Paths) -> None:
     StartRefused names the one that cannot be made, or that is not ours alone.
     """
     for folder in (paths.state, paths.runs, paths.runtime):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_private(folder)
-        except OSError as error:
-            why = f"the folder {folder} cannot be made: {error.strerror}"
-            raise StartRefused(why) from None
+        make_folder(folder)
     if paths.embedded.exists():
         _make_private(paths.embedded)
     for file in (paths.database, paths.token, paths.lock):
@@ -58,6 +53,16 @@ def make_state(paths: Paths) -> None:
         if os.path.lexists(file) and file.lstat().st_uid != os.geteuid():
             why = f"{file} is not a file of yours; look at it, and take it away"
             raise StartRefused(why)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of ours alone, unless it is there. StartRefused if it cannot be, or is not ours."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
+    except OSError as error:
+        why = f"the folder {folder} cannot be made: {error.strerror}"
+        raise StartRefused(why) from None
 
 
 def _make_private(folder: Path) -> None:

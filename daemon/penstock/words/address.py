@@ -7,8 +7,6 @@ only if the lock names it and every listener on it is ours: any local user may l
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import pwd
 import stat
@@ -20,6 +18,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from penstock.words.errors import DaemonUnreachable, Refused, Unauthorised
 from penstock.words.holder import Holder, read_holder
+from penstock.words.plain_files import open_plain, reason_of
 
 #: A file name has at most 255 bytes; this leaves room for SQLite's `-journal` and `-wal`.
 LONGEST_FILE_STEM = 200
@@ -277,18 +276,6 @@ def socket_address(socket: Path) -> Address:
     return Address(base="http://localhost", socket=socket)
 
 
-def open_plain(path: Path, flags: int) -> int:
-    """A descriptor of a regular file. OSError, at once, if it is anything else.
-
-    Opening a FIFO waits for somebody at its other end, for ever where there is nobody.
-    """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return fd
-
-
 def read_token(path: Path) -> str | None:
     """The token in the file, None if there is none. Unauthorised if others may read it."""
     try:
@@ -301,7 +288,8 @@ def read_token(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise Unauthorised(f"the token file {path} cannot be read: {error}") from None
+        why = reason_of(error)
+        raise Unauthorised(f"the token file {path} cannot be read: {why}") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -337,6 +325,9 @@ def file_stem(run_id: str) -> str:
 
 
 def _digest(text: str) -> str:
+    # Late: most commands need none, and it loads a library of 4 MB.
+    import hashlib
+
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 

@@ -27,6 +27,7 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
 from penstock.words.run_exit import ExitFrom
+from penstock.words.run_id import check_new_run_id
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
 from penstock.words.values import (
@@ -281,6 +282,8 @@ class HelloFrame(Received):
     life: str
     head: int
     floor: int
+    #: False: there is no run of the id that was asked for, yet; its events are sent when it comes.
+    known: bool = True
 
 
 class EventsFrame(Received):
@@ -387,7 +390,12 @@ PriorityName = Annotated[
     PlainSerializer(lambda priority: priority.name, return_type=str),
     WithJsonSchema(_PRIORITY_SCHEMA),
 ]
-NewRunId = Annotated[RunId, AfterValidator(_not_reserved)]
+#: The id of a run that there may be.
+OneRunId = Annotated[RunId, AfterValidator(_not_reserved)]
+#: The id that somebody chose for a new run.
+NewRunId = Annotated[
+    str, BeforeValidator(check_new_run_id), AfterValidator(_not_reserved)
+]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -434,6 +442,12 @@ class SubmitRequest(Sent):
         if info.data.get("run_id") in after:
             raise ValueError("a run cannot wait for itself")
         return tuple(dict.fromkeys(after))
+
+
+class ChildRequest(SubmitRequest):
+    """A run below another: its id begins with that of its parent, which an older daemon may have taken."""
+
+    run_id: OneRunId | None = None
 
 
 _Environment = Annotated[
@@ -516,8 +530,9 @@ class OpenFrame(Sent):
     overflow: Overflow | None = None
 
 
-#: Rows or columns of a terminal: 0 is what terminals usually have.
-Side = Annotated[int, Field(ge=0, le=1000)]
+#: Rows or columns of a terminal at most; 0 is what terminals usually have.
+LARGEST_SIDE = 1000
+Side = Annotated[int, Field(ge=0, le=LARGEST_SIDE)]
 
 
 class TerminalFrame(OpenFrame):

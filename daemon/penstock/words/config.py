@@ -7,8 +7,10 @@ docs/configuration.md are made from it. Only edges read this; inner functions ge
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -42,6 +44,23 @@ def _keys(text: str) -> str:
 
 
 Keys = Annotated[str, AfterValidator(_keys)]
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    extra = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in ("http", "https") or not parts.hostname or extra:
+        raise ValueError("must be https://host or https://host/path")
+    return text.rstrip("/")
+
+
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 def setting(default: Any, reason: str) -> Any:
@@ -168,7 +187,19 @@ class Config(Section):
         (), "Further names by which clients may address the daemon in `Host`."
     )
     allowed_origins: tuple[str, ...] = setting(
-        (), "Web pages that may talk to the daemon."
+        (),
+        "Origins of web pages that may talk to the daemon, as `https://board.example`; they get CORS"
+        " headers.",
+    )
+    public_url: PublicUrl | None = setting(
+        None,
+        "Where clients find the daemon, if a proxy stands before it: addresses in answers begin with"
+        " it, a sub-path included, and its host is allowed.",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        "Addresses or networks of proxies whose `Forwarded` and `X-Forwarded-*` headers say how"
+        " clients address the daemon; where one `public_url` will not do.",
     )
     auth: bool = setting(
         True,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.words.errors import StartRefused
+from penstock.words.plain_files import read_plain, reason_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -92,7 +93,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path)
         # Late: most have no such file.
         import tomllib
 
@@ -103,7 +104,8 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     # What TOML and UTF-8 raise are ValueErrors.
     except (OSError, ValueError) as error:
-        raise StartRefused(f"the config file {path} cannot be read: {error}") from None
+        why = reason_of(error)
+        raise StartRefused(f"the config file {path} cannot be read: {why}") from None
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -50,12 +50,18 @@ class PutBack(Conflict):
     """The log does not hold the place to read on from; it was put back, or is another one."""
 
 
-def put_back(after: int, first: int) -> PutBack:
-    """What is raised, on every surface, for a place whose facts from `first` on are not of the log."""
+def put_back(after: int, first: int, *, head: int | None = None) -> PutBack:
+    """What is raised, on every surface, for a place whose facts from `first` on are not of the log.
+
+    `head` is the log's newest position, where it is known. Without it a gap of one fact does not
+    tell whether the log ends before it or has another one there.
+    """
+    if head is None and first < after:
+        head = first - 1
     what = (
-        f"another event stands at position {after}"
-        if first == after
-        else f"the log ends at position {first - 1}, before {after}"
+        f"another event stands at position {after}, or none"
+        if head is None
+        else f"the log ends at position {head}, before {after}"
     )
     return PutBack(
         f"{what}: it was put back, or is another one; read it from its beginning"
@@ -95,7 +101,7 @@ class StoreAway(StoreUnavailable):
 
 
 class StoreBroken(PenstockError):
-    """The store can no longer be trusted (a failed fsync, a damaged file); the daemon must end."""
+    """The log can no longer be trusted (a removed or damaged file, a failed fsync); the daemon ends."""
 
 
 class LogDamaged(PenstockError):
@@ -104,6 +110,10 @@ class LogDamaged(PenstockError):
 
 class StartRefused(PenstockError):
     """The daemon cannot start."""
+
+
+class LogInUse(StartRefused):
+    """Another daemon has the log."""
 
 
 class ShuttingDown(PenstockError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 
@@ -35,14 +35,22 @@ RUN_VERBS = ("run", "follow", "wait", "attach")
 #: The kind that is nothing but its program: what fails it otherwise is Penstock's own.
 PROGRAM_KIND = "command"
 
+#: What some of these codes say of a run that no program of its own gave them.
+OF_PENSTOCK: Mapping[int, str] = {
+    Exit.NO_PROGRAM: "the program was not found",
+    Exit.NOT_EXECUTABLE: "the program cannot be executed",
+    Exit.TIMEOUT: "the run used up its timeout",
+    Exit.CANCELLED: "the run was cancelled",
+}
+
 #: What the codes of those verbs say.
 CODES_OF_RUNS: tuple[tuple[str, str], ...] = (
     ("N", "what the program exited with"),
     ("128 + N", "signal N ended the program"),
-    (str(int(Exit.NO_PROGRAM)), "the program was not found"),
-    (str(int(Exit.NOT_EXECUTABLE)), "the program cannot be executed"),
+    (str(int(Exit.NO_PROGRAM)), OF_PENSTOCK[Exit.NO_PROGRAM]),
+    (str(int(Exit.NOT_EXECUTABLE)), OF_PENSTOCK[Exit.NOT_EXECUTABLE]),
     (str(int(Exit.TIMEOUT)), "the run used up its `--timeout`"),
-    (str(int(Exit.CANCELLED)), "the run was cancelled"),
+    (str(int(Exit.CANCELLED)), OF_PENSTOCK[Exit.CANCELLED]),
     (str(int(Exit.INTERRUPTED)), "Ctrl-C here"),
     (
         str(int(Exit.PENSTOCK)),

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.words.errors import PenstockError
-from penstock.words.events import (
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunPreempted,
-    RunRequeued,
-    RunWaiting,
-    Terminal,
-)
 from penstock.words.wait_reason import RESTART_ASK, Waiting
+
+# Who only asks for a state (every command does) needs no models of events: they take longer to import
+# than all else that a command does.
+if TYPE_CHECKING:
+    from penstock.words.events import (
+        RunPreempted,
+        RunRequeued,
+        RunWaiting,
+        Terminal,
+    )
+
+    Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
 
 State = Literal[
     "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
@@ -147,8 +150,6 @@ class Ending:
     preempted_by: str | None = None
 
 
-Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
-
 #: What a model's provider may say of its own end, and what it means for a run that said nothing.
 FINISHED = frozenset({"stop", "end_turn", "done", "tool_calls"})
 CUT_SHORT = frozenset({"length", "max_tokens", "content_filter"})
@@ -183,6 +184,8 @@ def conclude(ending: Ending) -> Conclusion:
         sentence = f"the daemon died{times} during the run"
         return _interrupted(e.crashed, "crash", sentence, kept)
     if e.preempted_by is not None:
+        from penstock.words.events import RunPreempted
+
         return RunPreempted(by=e.preempted_by)
     return terminal("cancelled", reason="abandoned", details=kept)
 
@@ -193,6 +196,8 @@ def _interrupted(
     sentence: str,
     details: dict[str, Any],
 ) -> Conclusion:
+    from penstock.words.events import RunRequeued, RunWaiting
+
     if on_restart == "requeue":
         return RunRequeued(reason=why)
     if on_restart == "ask":
@@ -215,6 +220,8 @@ def terminal(
     Its two callers are `conclude`, for executions, and the store's decisions, for runs that are not
     executing.
     """
+    from penstock.words.events import RunCancelled, RunCompleted, RunFailed
+
     if state == "completed":
         return RunCompleted(result=result, details=details or {})
     if state == "failed":

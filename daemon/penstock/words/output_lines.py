@@ -6,8 +6,7 @@ import codecs
 from typing import NamedTuple
 
 from penstock.words.display import LONGEST_HELD, LineReader, ShownLine, Span
-from penstock.words.events import Log
-from penstock.words.printed import Stream, bytes_of, not_kept, size_of
+from penstock.words.printed import Piece, Stream, bytes_of, not_kept, size_of
 
 
 class OutputLine(NamedTuple):
@@ -32,7 +31,7 @@ class OutputLines:
         self._decoders: dict[Stream, codecs.IncrementalDecoder] = {}
         self._missing: dict[Stream, int] = {}
 
-    def feed(self, piece: Log) -> list[OutputLine]:
+    def feed(self, piece: Piece) -> list[OutputLine]:
         """The lines that ended with this piece."""
         stream, data = piece.stream, bytes_of(piece)
         if data is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from penstock.words.exit_codes import PROGRAM_KIND, Exit
+from penstock.words.exit_codes import OF_PENSTOCK, PROGRAM_KIND, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, TERMINAL_STATES, State
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact
 
 #: Who gave the code: the program, the signal that ended it, or Penstock for want of either.
 ExitFrom = Literal["program", "signal", "penstock"]
@@ -52,7 +53,7 @@ def exit_of_run(
     return RunExit(Exit.PENSTOCK if own else Exit.RUN_FAILED, "penstock")
 
 
-def exit_of_fact(kind: str, fact: Recorded) -> RunExit | None:
+def exit_of_fact(kind: str, fact: ShownFact) -> RunExit | None:
     """The same by the event itself; None if it ends no run.
 
     One of another version's shape says what it can.
@@ -81,6 +82,27 @@ def read_exit(told: Mapping[str, Any]) -> RunExit | None:
     if told.get("exit_code") is None or told.get("exit_from") is None:
         return None
     return RunExit(told["exit_code"], told["exit_from"])
+
+
+def exit_in_words(ended: RunExit) -> str:
+    """The code and who gave it; nothing of a run that had no program to give one."""
+    code = int(ended.code)
+    if ended.origin == "program":
+        return f"exit code {code}, from the program"
+    if ended.origin == "signal":
+        return f"exit code {code}: {signal_name(code - 128)} ended the program"
+    if code in (Exit.OK, Exit.RUN_FAILED):
+        return ""
+    why = OF_PENSTOCK.get(code)
+    return f"exit code {code}, from Penstock" + (f": {why}" if why else "")
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM`; a real-time signal has only its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _of_program(told: Mapping[str, Any]) -> RunExit | None:

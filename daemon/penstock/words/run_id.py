@@ -15,7 +15,7 @@ def check_run_id(value: Any) -> str:
     """The run id in its one form; ValueError says why it is refused.
 
     Path separators and control characters become `-`, and the text is NFC, so ids that look alike
-    are alike.
+    are alike. This is how an id is looked up; see `check_new_run_id` for that of a new run.
     """
     if not isinstance(value, str):
         raise ValueError("must be a string")
@@ -34,3 +34,22 @@ def check_run_id(value: Any) -> str:
         "-" if c in "/\\" or unicodedata.category(c) == "Cc" else c for c in text
     )
     return "-" * len(text) if text in {".", ".."} else text
+
+
+def check_new_run_id(value: Any) -> str:
+    """The id that somebody chose for a new run; ValueError says why it is refused.
+
+    It is kept as it was written, or not at all: under another id its run would not be found, and two
+    that were written differently would be one. Nor may it be what commands take for something else.
+    """
+    text = check_run_id(value)
+    if text != unicodedata.normalize("NFC", value):
+        raise ValueError(
+            "must have no slash, backslash or control character, and be neither . nor ..:"
+            f" it would become {text!r}"
+        )
+    if text.startswith("-"):
+        raise ValueError("must not begin with -, as options do")
+    if text.isdecimal():
+        raise ValueError("must not be a number alone: numbers are given by the daemon")
+    return text

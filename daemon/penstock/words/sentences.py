@@ -11,12 +11,15 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from penstock.words import events as e
 from penstock.words.display import plain_text
-from penstock.words.printed import text_of
-from penstock.words.recorded import Recorded
+from penstock.words.printed import ShownFact, text_of
+
+# A command shows facts on plain dicts: models take longer to import than it does all else.
+if TYPE_CHECKING:
+    from penstock.words import events as e
+    from penstock.words.recorded import Recorded
 
 #: Items of a list, and characters of a value that is no text, that a line has room for.
 MOST_ITEMS = 8
@@ -28,15 +31,17 @@ def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
 
     A fact that is not understood is told as it was recorded.
     """
+    from penstock.words.events import RunStarted, UnknownEvent
+
     event = fact.event
-    if isinstance(event, e.RunStarted):
+    if isinstance(event, RunStarted):
         return _begin(event, inputs or {})
-    if isinstance(event, e.UnknownEvent):
+    if isinstance(event, UnknownEvent):
         return fact.body.decode(errors="replace")
     return SENTENCES[event.type].detail(event)
 
 
-def sentence_of(fact: Recorded) -> str | None:
+def sentence_of(fact: ShownFact) -> str | None:
     """What a fact says on its own, without the run's name; None if it is not worth a line.
 
     One with more fields than this version knows says what it can, or what was recorded.

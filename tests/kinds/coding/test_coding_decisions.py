@@ -15,7 +15,7 @@ from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
 from penstock.kinds.coding.modules import PlannedModule, check_path, make_plan
 from penstock.kinds.coding.names import find_dead_code, names_of
-from penstock.kinds.coding.patch import make_patch
+from penstock.kinds.coding.pipeline import make_patch
 from penstock.kinds.coding.work_tree import WorkTree, plain
 from penstock.words import events
 from penstock.words.config import Config

@@ -231,7 +231,8 @@ class RunScreen(Screen[None]):
         text.append(title_of(view), style=tones.colour("dim"))
         text.truncate(max(10, self.size.width - 1), overflow="ellipsis")
         self.crumb.update(text)
-        said = facts_of(view, self._why if view.state in STANDING else "")
+        why = self._why if view.state in STANDING else ""
+        said = facts_of(view, why, self.story.left)
         self.facts.update(said)
         self.facts.display = bool(said)
 

@@ -1,12 +1,19 @@
-"""What a damaged file means: which errors tell of damage, and whether the daemon can go on.
+"""How it is noticed that a log is not what was written, and whether the daemon can go on.
 
 A page of an ended run that cannot be read is the misfortune of whoever asks for that run. A page
 that every commit needs ends the daemon: what it says from then on could not be recorded.
+
+A removed or replaced file goes on taking writes from whoever has it open, and gives none of them
+back: what is acknowledged then is lost at the next start. So the names are looked up again.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 # The disk, or a file system with checksums of its own, gave back something else than was written.
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_IOERR_CORRUPTFS", "SQLITE_IOERR_DATA")
@@ -41,3 +48,38 @@ def needed_is_whole(db: sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file by its name, and by what stood there when it was opened."""
+
+    path: Path
+    device: int
+    inode: int
+
+    def change(self) -> str | None:
+        """What became of it, as a sentence; None while its name leads to the same file.
+
+        A name that cannot be looked up (no permission, an I/O error) says nothing of the file.
+        """
+        try:
+            found = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{self.path} was removed while the daemon had it open"
+        except OSError:
+            return None
+        if (found.st_dev, found.st_ino) == (self.device, self.inode):
+            return None
+        return f"{self.path} was replaced while the daemon had it open"
+
+
+def known_file(path: Path) -> KnownFile:
+    """The file that stands at `path` now. OSError if there is none."""
+    found = os.stat(path)
+    return KnownFile(path, found.st_dev, found.st_ino)
+
+
+def first_change(files: Iterable[KnownFile]) -> str | None:
+    """What became of the first of these files that is not what it was; None if all are."""
+    return next((why for file in files if (why := file.change()) is not None), None)

@@ -21,9 +21,9 @@ from penstock.log.sqlite.migrations import (
 )
 from penstock.log.sqlite.rows import find_meta
 from penstock.log.sqlite.schema import check_tables, create, create_file
-from penstock.words.address import open_plain
-from penstock.words.errors import LogDamaged, StartRefused
+from penstock.words.errors import LogDamaged, LogInUse, StartRefused
 from penstock.words.holder import MOST_BYTES, parse_holder
+from penstock.words.plain_files import open_plain
 
 #: Tries to take the lock, and seconds between them: a client that looks who holds it holds it too,
 #: for some microseconds.
@@ -33,7 +33,8 @@ BETWEEN_TRIES = 0.02
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock while inside. StartRefused names the file, and the pid of who holds it.
+    """Hold the lock while inside. LogInUse names the pid of who holds it, StartRefused what
+    is amiss with the file.
 
     The kernel lets go of the lock when its holder is gone, however it ended, so the file may stay:
     removing it would let two daemons lock two files of one name. A link is not followed: what it
@@ -59,7 +60,7 @@ def _take(fd: int, path: Path) -> None:
         _lock(fd)
     except BlockingIOError:
         holder = parse_holder(os.pread(fd, MOST_BYTES, 0))
-        raise StartRefused(
+        raise LogInUse(
             f"another daemon ({holder}) holds the lock {path}", pid=holder.pid
         ) from None
     except OSError as error:
@@ -83,7 +84,7 @@ def hold_inode(path: Path) -> Iterator[None]:
 def lock_inode(path: Path) -> int:
     """Lock the database file itself: a descriptor, whose lock lasts until it is closed.
 
-    StartRefused if another holds it; OSError if the file cannot be opened. The lock is flock's,
+    LogInUse if another holds it; OSError if the file cannot be opened. The lock is flock's,
     since SQLite uses those of fcntl on the same file, and the two kinds do not see each other. But
     closing any descriptor of a file drops all fcntl locks that this process has on it: close this
     one after SQLite's, and never ask twice in one process while SQLite has the file open.
@@ -97,7 +98,7 @@ def lock_inode(path: Path) -> int:
             raise StartRefused(f"the database {path} was replaced just now")
     except BlockingIOError:
         os.close(fd)
-        raise StartRefused(
+        raise LogInUse(
             f"another daemon has the database {path} open, under another lock file"
         ) from None
     except BaseException:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from penstock.log.sqlite.callers import forget_unused
+from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.db import Db, Statements
 from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
+from penstock.words.errors import LogDamaged
 
 #: Folders that are still to be removed and are remembered; of more, the oldest are left for good.
 MOST_FOLDERS = 1000
+
+#: What is forgotten beside runs, in words.
+ENVIRONMENTS = "environments of forgotten runs"
+TOMBSTONES = "tombstones"
 
 _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
@@ -65,12 +74,27 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         _forget(transaction, key, run_id)
         floor = max(floor, last_position + 1)
         runs.append(run_id)
-    if runs:
-        forget_unused(db)
+    if runs and ENVIRONMENTS not in write.skip_beside:
+        with _naming(ENVIRONMENTS):
+            forget_unused(db)
     transaction.set_meta("floor", floor)
-    _prune_tombstones(db, write)
+    if TOMBSTONES not in write.skip_beside:
+        with _naming(TOMBSTONES):
+            _prune_tombstones(db, write)
     folders = _remember_folders(db, write, runs)
     return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
+
+
+@contextmanager
+def _naming(beside: str) -> Iterator[None]:
+    """LogDamaged with what the log is damaged under; SQLite takes no more writes in that transaction."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not tells_of_damage(error):
+            raise
+        why = f"the log is damaged under the {beside}: {error}"
+        raise LogDamaged(why, beside=beside) from None
 
 
 def _forget(transaction: Transaction, key: int, run_id: str) -> None:

@@ -19,9 +19,14 @@ from uuid import UUID, uuid4
 import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
-from penstock.log.files import KnownFile, first_change, known_file
 from penstock.log.sqlite.callers import find_surroundings
-from penstock.log.sqlite.damage import needed_is_whole, tells_of_damage
+from penstock.log.sqlite.damage import (
+    KnownFile,
+    first_change,
+    known_file,
+    needed_is_whole,
+    tells_of_damage,
+)
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handle_prune import used_bytes
@@ -211,6 +216,9 @@ class SqliteStore:
             raise self._translate(
                 error, self._db, tried=tried, run_id=at_work
             ) from error
+        except LogDamaged as error:
+            self._undo()
+            raise self._note_damage(error) from None
         except BaseException:
             self._undo()
             raise

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from penstock.words.api import (
     LONGEST_REASON,
-    NewRunId,
+    OneRunId,
     PriorityName,
     Sent,
     TaskRequest,
@@ -36,7 +36,7 @@ TAIL_BYTES = 64 * KIB
 LONGEST_LINE = 2000
 
 #: Not the daemon's own stream, which has events and is no run.
-Run = Annotated[NewRunId, Field(description="The run's id.")]
+Run = Annotated[OneRunId, Field(description="The run's id.")]
 #: A position; the log counts in 63 bits.
 LARGEST_CURSOR = 2**63 - 1
 Cursor = Annotated[int, Field(ge=0, le=LARGEST_CURSOR)]
@@ -184,7 +184,7 @@ class CodingTask(Arguments):
 
 
 class OneTask(Arguments):
-    task_id: Annotated[NewRunId, Field(description="The task's id.")]
+    task_id: Annotated[OneRunId, Field(description="The task's id.")]
 
 
 # -- what tools give

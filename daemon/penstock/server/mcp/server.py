@@ -18,7 +18,6 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 
 from penstock.runs.core import Core
-from penstock.server.asgi import UNIX_STATE
 from penstock.server.mcp import prompts, resources
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.kind_tools import kind_tools
@@ -28,6 +27,7 @@ from penstock.server.mcp.subscriptions import Subscriptions
 from penstock.server.mcp.subscriptions import open_subscriptions as open_subscriptions
 from penstock.server.mcp.tasks import RunTasks, created, declared, install_tasks
 from penstock.server.mcp.tools import INSTRUCTIONS, TOOLS, listed_tools
+from penstock.server.public_address import BASE_STATE
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
@@ -101,9 +101,9 @@ class Handlers:
 
     def _base_of(self, ctx: Context) -> str:
         """How this caller addresses the daemon."""
-        if ctx.request is None or ctx.request.scope["state"].get(UNIX_STATE) is True:
+        if ctx.request is None:
             return self._base
-        return f"http://{ctx.request.headers['host']}"
+        return str(ctx.request.scope["state"].get(BASE_STATE, self._base))
 
     async def list_resources(
         self, _ctx: Context, params: wire.PaginatedRequestParams | None

@@ -101,8 +101,8 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     def clients(_call: Call) -> HttpAnswer:
         return json_answer(clients_json(core.bus))
 
-    def openapi(_call: Call) -> HttpAnswer:
-        return json_answer(describe(core.version, core.kinds.values()))
+    def openapi(call: Call) -> HttpAnswer:
+        return json_answer(describe(core.version, core.kinds.values(), call.base))
 
     return {
         "health": health,

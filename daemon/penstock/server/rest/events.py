@@ -8,6 +8,7 @@ end of a run is the end of its stream.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
@@ -26,7 +27,9 @@ from penstock.server.routes import (
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import SubscribeRequest, open_stream
 from penstock.words.errors import Refused
+from penstock.words.events import DAEMON_STREAM
 
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 #: The forms of a stream over HTTP, by media type.
 FORMS: Mapping[str, Encoder] = {
     "application/x-ndjson": NDJSON,
@@ -41,7 +44,12 @@ def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
     async def run_events(call: Call) -> HttpAnswer | HttpStream:
         if form := wanted_stream(call.headers.get("accept", "")):
             # Known or not: a stream cannot say so once it has begun.
-            await head_of(core, call.run_id)
+            head = await head_of(core, call.run_id)
+            if "last-event-id" in call.headers and not core.reader.is_open(call.run_id):
+                # A browser connects again and again until it is told that nothing will follow.
+                after, _ = cursor_of(call)
+                if call.run_id != DAEMON_STREAM and after >= head:
+                    return HttpAnswer(204)
             return stream(call, form, call.run_id)
         return await events_answer(core, call, call.run_id)
 
@@ -73,14 +81,27 @@ async def events_answer(core: Core, call: Call, run_id: str | None) -> HttpAnswe
 
 
 def wanted_stream(accept: str) -> str | None:
-    """The form of stream that an Accept header asks for first; None: a page."""
-    for part in accept.split(","):
-        media_type = part.partition(";")[0].strip().lower()
-        if media_type in FORMS:
+    """The form of stream that an Accept header prefers; None: a page.
+
+    Of what is as welcome, what is named first; what has `q=0` is not welcome at all.
+    """
+    parts = [_preference(part) for part in accept.split(",")]
+    # The order is kept where the weight is the same.
+    for media_type, weight in sorted(parts, key=lambda part: -part[1]):
+        if weight > 0 and media_type in FORMS:
             return media_type
-        if media_type in (JSON, "*/*"):
+        if weight > 0 and media_type in (JSON, "*/*"):
             return None
     return None
+
+
+def _preference(part: str) -> tuple[str, float]:
+    """A media type of an Accept header and its weight; what is no number counts as none."""
+    media_type, *parameters = (word.strip().lower() for word in part.split(";"))
+    for name, _, value in (word.partition("=") for word in parameters):
+        if name.strip() == "q" and _WEIGHT.fullmatch(value.strip()):
+            return media_type, float(value)
+    return media_type, 1.0
 
 
 def subscribe_request(call: Call, run_id: str | None) -> SubscribeRequest:

@@ -30,7 +30,7 @@ from penstock.server.stream_writer import (
 )
 from penstock.words.errors import Refused, put_back
 from penstock.words.events import Log
-from penstock.words.printed import bytes_of, size_of
+from penstock.words.printed import Piece, bytes_of, size_of
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 #: Bytes of facts read at once while an output is sent.
@@ -67,7 +67,7 @@ class _Survey:
         default_factory=codecs.getincrementaldecoder("utf-8")
     )
 
-    def add(self, piece: Log) -> None:
+    def add(self, piece: Piece) -> None:
         data = bytes_of(piece)
         if data is None:
             self.missing += size_of(piece)
@@ -134,7 +134,7 @@ async def _check_place(core: Core, after: int) -> None:
     """PutBack if the log does not reach this position: nothing would come, for ever."""
     head = (await core.store.bounds()).head
     if after > head:
-        raise put_back(after, head + 1)
+        raise put_back(after, head + 1, head=head)
 
 
 @dataclass(slots=True)

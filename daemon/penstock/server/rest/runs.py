@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from penstock.log.filters import parse_filter
 from penstock.log.projections import RunView
@@ -68,13 +68,23 @@ def look_handlers(core: Core) -> dict[str, Handler]:
         return json_answer({"runs": runs, "next": following})
 
     async def get_run(call: Call) -> HttpAnswer:
-        return json_answer(await core.reader.reply(call.run_id))
+        run = await core.reader.reply(call.run_id)
+        # All that is told of a run changes with a fact of it; another log counts anew.
+        tag = {"ETag": f'"{core.epoch}-{run.position}"'}
+        if tag["ETag"] in _tags(call.headers.get("if-none-match", "")):
+            return HttpAnswer(304, headers=tag)
+        return json_answer(run, headers=tag)
 
     async def why(call: Call) -> HttpAnswer:
         reasons = await core.why(call.run_id)
         return json_answer(reasons.to_json())
 
     return {"list_runs": list_runs, "get_run": get_run, "why": why}
+
+
+def _tags(header: str) -> set[str]:
+    """The entity tags that a client names; whether they are weak does not matter to a reader."""
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def control_handlers(core: Core) -> dict[str, Handler]:
@@ -125,6 +135,8 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 
 def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
-    location = {"Location": f"/runs/{quote(view.run_id, safe='')}"}
+    # Below a proxy's sub-path, if there is one.
+    path = urlsplit(call.base).path
+    location = {"Location": f"{path}/runs/{quote(view.run_id, safe='')}"}
     reply = submit_json(view, call.base, created=created)
     return json_answer(reply, 202 if created else 200, location)
