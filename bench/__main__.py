@@ -28,6 +28,7 @@ MODULES = (
     "million",
     "cancel",
     "start",
+    "verbs",
     "lookups",
     "summaries",
     "display",

@@ -576,6 +576,27 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
+        "a program is held back while its end is awaited",
+        "ProcessTree._pump",
+        """
+        if before_read is not None and not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await before_read()
+        """,
+        """
+        if before_read is not None:
+            await before_read()
+        """,
+        "processes/test_processes.py::test_what_holds_a_program_back_does_not_outlast_it",
+    ),
+    TestedMutant(
+        "a client that was promised a run holds it back though it never comes",
+        "LiveOutput.wait_room",
+        "if not self._taken and self._until is not None: patience.deadline = self._until",
+        "pass",
+        "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """
@@ -1286,7 +1307,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a submit of a known run looks like a new one",
         "submit_json",
-        "return reply.model_dump(mode='json')",
+        "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
         "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.house import open_house
-from fakes.numbers import some_fast
+from fakes.few_numbers import some_fast
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.routes import ROUTES, Route
 

@@ -226,6 +226,7 @@ class Submitter:
             inputs=encoded,
             digest=digest_inputs(kind.name, encoded, inputs.manner),
             shown=inputs.shown(),
+            manner=inputs.manner,
             priority=int(request.priority),
             labels=request.labels,
             after=request.after,

@@ -13,7 +13,14 @@ from penstock.log.sqlite.new_run import FRESH, NewRun
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, new_head
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
+from penstock.log.writes import (
+    Accepted,
+    Enqueue,
+    Existing,
+    NewEvent,
+    RunSpec,
+    without_manner,
+)
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,
@@ -94,7 +101,8 @@ def _differing(kind: str, inputs: Mapping[str, Any], spec: RunSpec) -> list[str]
     """What the known run has otherwise; names only, since values may be secrets."""
     if kind != spec.kind:
         return ["kind"]
-    wanted = from_json(spec.inputs)
+    inputs = without_manner(inputs, spec.manner)
+    wanted = without_manner(from_json(spec.inputs), spec.manner)
     names = {**inputs, **wanted}
     found = [n for n in names if inputs.get(n) != wanted.get(n)]
     # Of a run whose inputs came without their secrets nothing can be said to be the same.
