@@ -21,6 +21,7 @@ MODULES = (
     "printed",
     "terminals",
     "jobs",
+    "peers",
     "broadcast",
     "frames",
     "million",

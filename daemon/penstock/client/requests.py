@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from penstock.client.versions import not_known
 from penstock.words.address import Address
 from penstock.words.error_codes import error_of
 from penstock.words.errors import DaemonUnreachable, put_back
+from penstock.words.live_frames import PREFERENCE
 
 R = TypeVar("R")
 
@@ -48,6 +50,8 @@ class Request:
     accepted: frozenset[int] = frozenset()
     #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
     pieces: Any = None
+    #: What the answer should be like; a daemon that does not know it goes without.
+    prefer: str | None = None
     #: The media type of the answer, where there are several.
     accept: str = "*/*"
 
@@ -62,6 +66,8 @@ class Request:
             headers["Content-Type"] = "application/json"
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
+        if self.prefer is not None:
+            headers["Prefer"] = self.prefer
         return headers | address.authorization()
 
     def content(self) -> Any:
@@ -104,9 +110,16 @@ class Calls(Generic[R]):
 
     # -- runs
 
-    def submit(self, request: Mapping[str, Any], *, wait: bool = False) -> R:
-        """Ask for a run; with `wait` a full queue makes this wait for room."""
-        return self.send(_waits(Request("POST", ("runs",), body=request), wait))
+    def submit(
+        self, request: Mapping[str, Any], *, wait: bool = False, live: bool = False
+    ) -> R:
+        """Ask for a run; with `wait` a full queue makes this wait for room.
+
+        `live`: its output is wanted as it is read; where the answer says `live`, it is kept for us.
+        """
+        prefer = PREFERENCE if live else None
+        asked = Request("POST", ("runs",), body=request, prefer=prefer)
+        return self.send(_waits(asked, wait))
 
     def run(self, run_id: str) -> R:
         return self.get("runs", run_id)
@@ -190,8 +203,7 @@ class Calls(Generic[R]):
 def _waits(request: Request, wait: bool) -> Request:
     if not wait:
         return request
-    query = {**request.query, "wait": 1}
-    return Request(request.method, request.parts, query, request.body, patient=True)
+    return replace(request, query={**request.query, "wait": 1}, patient=True)
 
 
 def read_answer(
@@ -211,7 +223,8 @@ def read_answer(
             ) from None
         document = None
     if not (200 <= status < 300 or status in request.accepted):
-        raise error_of(status, document, retry_after)
+        error = error_of(status, document, retry_after)
+        raise not_known(error, request.body) or error
     gap = document.get("gap") if isinstance(document, Mapping) else None
     if gap and gap.get("put_back"):
         raise put_back(int(str(request.query.get("after") or 0)), gap["first"])

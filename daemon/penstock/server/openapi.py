@@ -15,6 +15,7 @@ from penstock.server.guard import OPEN_PATHS
 from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
 from penstock.words.api import EventsPage, Problem
+from penstock.words.live_frames import CONTENT_TYPE
 from penstock.words.recorded import Envelope
 
 _REF = "#/components/schemas/{model}"
@@ -101,6 +102,8 @@ def _responses(route: Route) -> dict[str, Any]:
         content = {"text/plain": {"schema": {"type": "string"}}}
     if route.name == "run_output":
         content = {name: {"schema": {"type": "string"}} for name in _OUTPUT}
+    if route.live:
+        content = {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
     if route.name.endswith("events"):
         content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
     statuses = {route.status, 200} if route.body or route.status == 202 else {200}

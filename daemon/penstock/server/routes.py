@@ -75,6 +75,8 @@ class Route:
     errors: tuple[int, ...] = ()
     #: Its body is a stream of bytes, which never is here as a whole.
     streamed: bool = False
+    #: Its answer goes on for as long as the run does, at the pace of its client.
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,12 @@ ROUTES: tuple[Route, ...] = (
             _AFTER, Query("follow", "Go on until the run has ended", "flag", default=False), _OVERFLOW,
         ),
         errors=(404, 409),
+    ),
+    Route(
+        "GET", f"{_RUN}/live", "live_output",
+        "What a run prints as it is read, and its facts, for the client that submitted it with"
+        " `Prefer: live-output`",
+        errors=(409,), live=True,
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(

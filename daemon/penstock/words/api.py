@@ -57,6 +57,8 @@ class SubmitReply(Received):
     #: False: this id had these inputs before, and its run is the answer.
     created: bool = True
     created_at: Moment | None = None
+    #: `GET /runs/ID/live` tells this client, if it comes within seconds, all that the run prints.
+    live: bool = False
 
 
 class RunSummary(Received):
