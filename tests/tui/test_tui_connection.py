@@ -297,7 +297,7 @@ def test_a_real_daemon_is_followed_through_its_restart(
                 lambda: any(r.view.state == "running" for r in app.model.runs.values()),
                 app,
             )
-            await shows(app, "1 running")
+            await shows(app, "1/5 running")
             await pilot.press("c")
             await shows(app, "Cancel the run")
             await pilot.press("enter")

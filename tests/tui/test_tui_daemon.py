@@ -45,7 +45,9 @@ async def test_submitters_that_wait_for_room_are_counted(tmp_path: Path) -> None
         house.submit("echo", run_id="second")
         with submitting(address, "third"):
             house.beside.do(house.house.wait_submitters, 1)
-            async with dashboard(address) as (app, _):
+            async with dashboard(address) as (app, pilot):
+                await shows(app, "1 queued (100% FULL) · 1 wait to submit")
+                await pilot.press("4")
                 await shows(app, "1/1 queued 100% FULL  1 submitters wait")
                 house.end("first")
                 await shows(app, "1/1 queued 100% FULL  0 submitters wait")
@@ -88,13 +90,17 @@ async def test_a_client_that_lags_and_one_that_lost_facts_are_told(
         slow = SlowReader(house)
         house.beside.do(slow.read)
         house.record("r", *(Progress(step=str(number)) for number in range(50)))
-        async with dashboard(address, size=(140, 40)) as (app, _):
+        async with dashboard(address, size=(140, 40)) as (app, pilot):
+            await pilot.press("4")
             await shows(app, "clients lag 50  1 mcp  1 ws")
             assert "dropped" not in text_of(app)
             dropped = house.beside.do(slow.read_on)
             assert 0 < dropped < 50
+            await pilot.press("2")
             await shows(app, f"client slow dropped {dropped} events")
-        async with dashboard(address, size=(140, 40)) as (app, _):
+        async with dashboard(address, size=(140, 40)) as (app, pilot):
+            await shows(app, f"0 queued  dropped {dropped}")
+            await pilot.press("4")
             await shows(app, f"clients dropped {dropped}  lag ")
         house.beside.do(slow.leave)
 
@@ -113,7 +119,8 @@ async def open_after_a_crash(socket: Path) -> AsyncIterator[House]:
 async def test_what_a_start_has_repaired_is_an_alert(tmp_path: Path) -> None:
     """APP-07"""
     with open_beside(partial(open_after_a_crash, tmp_path / "s")):
-        async with dashboard(socket_address(tmp_path / "s")) as (app, _):
+        async with dashboard(socket_address(tmp_path / "s")) as (app, pilot):
+            await pilot.press("2")
             await shows(app, "started: 1 requeued")
 
 

@@ -85,7 +85,7 @@ def test_a_theme_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
         (["--log", "/nowhere.db"], 1, "is not there"),
         (["--screenshot", "x.svg", "--size", "9"], 2, "size"),
         (["--theme", "nope"], 2, "'nope' is none of penstock-dark, penstock-light, "),
-        (["--screenshot", "/nowhere/x.svg"], 2, "there is no folder /nowhere"),
+        (["--screenshot", "/dev/null/x.svg"], 2, "there is no folder /dev/null"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_the_code_tells_the_sort(

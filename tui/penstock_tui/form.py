@@ -174,3 +174,14 @@ HINTS: dict[FieldKind, str] = {
     "choice": "",
     "json": "JSON",
 }
+
+#: What is not typed as it is meant: how, is said before what it is for.
+_WRITTEN_SO = frozenset({"words", "pairs", "json"})
+
+
+def hint_of(field: FormField) -> str:
+    """What stands in an empty line of the form."""
+    hint = HINTS[field.kind]
+    if field.help and field.kind in _WRITTEN_SO:
+        return f"{hint}: {field.help}"
+    return field.help or hint

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from penstock import __version__
 from penstock.client.versions import MOST_LETTERS, compare
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
+from penstock.words.sentences import number
 from penstock_tui.figures import Load
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.top_bar import TopLine
-from penstock_tui.wording import clock_time
+from penstock_tui.wording import clock_time, duration, plain
+
+#: Seconds between a fact and its picture from which it is told.
+LAG_TOLD = 1.0
 
 
 def top_line(
@@ -28,17 +33,29 @@ def top_line(
         phase=model.phase,
         where=where,
         problem=model.problem if model.phase in ("lost", "refused") else "",
-        lag=model.lag,
-        behind=max(0, model.head - model.position)
-        if model.phase == "catching up"
-        else 0,
-        missed=model.missed,
         paused=None if paused is None else model.tail_count - paused,
         read_only=read_only,
         difference=version_difference(model.daemon, __version__),
         load=load if is_known(model) else None,
+        ails=tuple(ailments(model)),
         clock=clock_time(now),
     )
+
+
+def ailments(model: DashboardState) -> Iterator[str]:
+    """What is no news while it is well: of our view, of the daemon, and of who else looks."""
+    if model.phase == "catching up" and model.head > model.position:
+        yield f"{number(model.head - model.position)} behind"
+    if model.phase == "live" and model.lag >= LAG_TOLD:
+        yield f"lag {duration(model.lag)}"
+    if model.missed:
+        yield f"gaps {number(model.missed)}"
+    if reasons := model.health.get("reasons"):
+        yield plain(
+            "; ".join(map(str, reasons)) if isinstance(reasons, list) else str(reasons)
+        )
+    if dropped := sum(int(str(client.get("dropped") or 0)) for client in model.clients):
+        yield f"dropped {number(dropped)}"
 
 
 def is_known(model: DashboardState) -> bool:

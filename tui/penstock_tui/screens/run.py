@@ -80,8 +80,10 @@ class RunTabs(TabbedContent):
 
     def leave_output(self) -> None:
         """Of a run that prints nothing, what it does is to be seen."""
-        if self.query(Tabs) and self.active == "log-pane":
+        if self.active == "log-pane":
             self.active = "timeline-pane"
+            # The focus opens the tab that it is in: else Output's, which may be on its way, would.
+            self.timeline.focus()
 
     def empty(self) -> None:
         """It is told anew."""
@@ -164,6 +166,10 @@ class RunScreen(Screen[None]):
         self._loaded = False
         #: Whether the history could not be read: it is, when the daemon is there again.
         self._failed = False
+        #: Whether it had printed nothing when its history was read, and its steps are to be shown.
+        self._silent = False
+        # The first tab is opened by a message: what is opened before that comes is closed by it.
+        self._tabs_there = False
         self._why = ""
 
     def compose(self) -> ComposeResult:
@@ -219,8 +225,8 @@ class RunScreen(Screen[None]):
             self._failed = True
             return
         self._loaded = True
-        if not (self.tabs.log_tail.lines or story.unfinished):
-            self.tabs.leave_output()
+        self._silent = not (self.tabs.log_tail.lines or story.unfinished)
+        self.monitor.model.version += 1
 
     async def _ask_why(self) -> None:
         """Keep asking the daemon why the run stands where it does, while it stands."""
@@ -246,6 +252,9 @@ class RunScreen(Screen[None]):
             self._begin()
         elif self._failed and model.phase in ("live", "catching up"):
             self._begin()
+        if self._silent and self._tabs_there:
+            self._silent = False
+            self.tabs.leave_output()
         run = model.runs.get(self.run_id)
         if run is not None:
             if not run.seen:
@@ -298,6 +307,7 @@ class RunScreen(Screen[None]):
 
     @on(TabbedContent.TabActivated)
     def _tab_changed(self) -> None:
+        self._tabs_there = True
         if not isinstance(self.focused, Input):
             self.tabs.focus_open()
         self._show_status()

@@ -12,7 +12,7 @@ from textual.widgets import Input, Select, Static
 
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.priority import Priority
-from penstock_tui.form import HINTS, FormField, fields_of, inputs_of, read
+from penstock_tui.form import HINTS, FormField, fields_of, hint_of, inputs_of, read
 from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, plain
 
@@ -141,7 +141,7 @@ def _row(group: str, field: FormField) -> Horizontal:
         default = field.default if field.default in field.choices else Select.NULL
         widget = Select(choices, value=default, compact=True, id=name)
     else:
-        hint = field.help or HINTS[field.kind]
+        hint = hint_of(field) if group == "input" else field.help or HINTS[field.kind]
         widget = Input(value=field.default, placeholder=hint, compact=True, id=name)
     return _line(f"{field.name}{' *' if field.required else ''}", widget)
 

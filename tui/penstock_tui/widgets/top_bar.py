@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,10 +12,8 @@ from penstock_tui.figures import Load
 from penstock_tui.theme import Tones
 from penstock_tui.widgets.gauges import backpressure
 from penstock_tui.widgets.panel import Panel
-from penstock_tui.wording import CROSS, duration, plain
+from penstock_tui.wording import CROSS, plain
 
-#: Seconds between a fact and its picture from which it is told.
-LAG_TOLD = 1.0
 #: Columns below which every word counts.
 SLIM = 60
 
@@ -28,13 +25,12 @@ class TopLine:
     phase: str
     where: str
     problem: str = ""
-    lag: float = 0.0
-    behind: int = 0
-    missed: int = 0
     paused: int | None = None
     read_only: bool = False
     #: What is to be said of a daemon of another version.
     difference: str = ""
+    #: What is told only because it is bad.
+    ails: tuple[str, ...] = ()
     #: What there is to do; None: it is not known.
     load: Load | None = None
     clock: str = ""
@@ -72,7 +68,7 @@ class TopBar(Panel):
             text.append(f"  {top.difference}", style=tones.colour("warning"))
         if top.load is not None:
             text.append(" " if slim else "  ").append(_load(top.load, tones, slim=slim))
-        for said in _ailments(top):
+        for said in top.ails:
             text.append(f"  {said}", style=tones.colour("warning"))
         where = f"  {top.where}"
         if text.cell_len + len(where) + len(top.clock) + 2 <= self.size.width:
@@ -103,13 +99,3 @@ def _load(load: Load, tones: Tones, *, slim: bool) -> Text:
     if load.paused:
         text.append(f"  ‖ {plain(load.paused)}", style=tones.colour("warning"))
     return text
-
-
-def _ailments(top: TopLine) -> Iterator[str]:
-    """What is no news while it is well."""
-    if top.behind:
-        yield f"{number(top.behind)} behind"
-    elif top.phase == "live" and top.lag >= LAG_TOLD:
-        yield f"lag {duration(top.lag)}"
-    if top.missed:
-        yield f"gaps {number(top.missed)}"
