@@ -17,6 +17,8 @@ from fakes.tui_scene import FROZEN
 from penstock.words.errors import Refused
 from penstock_tui.app import Dashboard
 from penstock_tui.picture import size_of, take_picture
+from penstock_tui.screens.overview import Overview
+from penstock_tui.screens.run import RunScreen
 from penstock_tui.settings import Settings
 from penstock_tui.wording import CROSS
 
@@ -47,6 +49,9 @@ async def settle(app: Dashboard) -> None:
     await stands_first(app, "r-1d00")
     await until(lambda: app.model.queue and app.model.health and app.model.clients, app)
     await until(lambda: not app.model.broken, app)
+    overview = app.screen
+    assert isinstance(overview, Overview)
+    await until(lambda: overview.preview.told or not overview.preview.display, app)
     app.redraw()
 
 
@@ -60,8 +65,11 @@ async def open_pane(app: Dashboard, screen: str) -> None:
         "causality": ("r-1b7d", "causality-pane", "STALE"),
     }[screen]
     app.open_run(run_id)
-    await until(lambda: app.screen.query(f"#{pane}"), app)
-    app.screen.query_one(TabbedContent).active = pane
+    await shows(app, "Causes")
+    shown = app.screen
+    assert isinstance(shown, RunScreen)
+    await until(lambda: shown.told and shown.query(f"#{pane}"), app)
+    shown.query_one(TabbedContent).active = pane
     await shows(app, text)
 
 

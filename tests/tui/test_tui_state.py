@@ -10,7 +10,7 @@ import pytest
 
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.client.log_reader import Backoff, LogReader
-from penstock.log.projections import fold
+from penstock.log.projections import RunView, fold
 from penstock.words import events as e
 from penstock_tui.state import HISTORY_SECONDS, MOST_ENDED, DashboardState
 
@@ -150,6 +150,26 @@ def test_ended_runs_do_not_pile_up() -> None:
     model = followed(world)
     assert MOST_ENDED <= len(model.runs) <= MOST_ENDED * 2 + 1
     assert f"r{MOST_ENDED * 2 + 49}" in model.runs
+
+
+def test_a_long_line_is_not_searched_for_ended_runs_with_each_new_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TU-05: ten thousand in line made each further one a look at all of them."""
+    looks: list[str] = []
+
+    class Counting(RunView):
+        @property
+        def ended(self) -> bool:
+            looks.append(self.run_id)
+            return False
+
+    world = World()
+    for number in range(MOST_ENDED * 3 + 50):
+        world.submit(f"r{number}", "command", {}, 20, 0)
+    monkeypatch.setattr("penstock_tui.state.RunView", Counting)
+    followed(world)
+    assert len(looks) < 3 * len(world.log)
 
 
 def test_throughput_counts_what_arrives_live_and_idle_seconds_are_zero() -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from penstock.log.projections import RunView
 from penstock.words.lifecycle import FIRST_STATE
+from penstock.words.priority import Priority
 from penstock.words.run_exit import exit_in_words
 from penstock_tui.rows import row_of, state_of
 from penstock_tui.standing import elapsed
@@ -50,7 +51,7 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
         text.append(f"  {bar(view.progress, 8)}", style=tones.colour(tone))
     said = [
         plain(view.step or "") if not view.ended else "",
-        priority_word(view.priority),
+        "" if view.priority == Priority.MEDIUM else priority_word(view.priority),
     ]
     said += [
         duration(elapsed(view, now)) if view.created_at else "",

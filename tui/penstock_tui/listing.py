@@ -8,9 +8,10 @@ thousand keys.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from functools import partial
+from heapq import nsmallest
 
 from penstock.log.filters import matches
 from penstock.log.writes import RunFilter
@@ -163,21 +164,26 @@ class Listing:
         self._depths.clear()
         self._headings.clear()
         sections = self._sections()
-        in_line = sorted(sections.get(standing.QUEUED, ()), key=self._key)
-        self._places = {key: n for n, key in enumerate(in_line[:MOST_PLACES], 1)}
+        in_line = self._first(sections.get(standing.QUEUED, ()), MOST_PLACES)
+        self._places = {key: n for n, key in enumerate(in_line, 1)}
         self._order = []
         for section, keys in sorted(sections.items()):
             if self.sort == SORTS[0]:
                 self._add_heading(section, keys)
-            shown = sorted(keys, key=self._key)
             most = self._most_of(section, sum(map(len, sections.values())))
-            for key in shown[:most]:
+            for key in self._first(keys, most):
                 self._order.append(key)
                 self._unfold(key, 1)
-            if (more := len(shown) - most) > 0:
+            if (more := len(keys) - most) > 0:
                 self._say(
                     f"{section} more", f"  … {more:,} more in line  (o shows them)"
                 )
+
+    def _first(self, keys: Sequence[str], most: int) -> list[str]:
+        """The first of them, in order; of many, only so many are put in order."""
+        if len(keys) <= most:
+            return sorted(keys, key=self._key)
+        return nsmallest(most, keys, key=self._key)
 
     def _most_of(self, section: int, rows: int) -> int:
         """How many of a section are shown of so many in all: a long line must not hide what has ended."""
@@ -228,12 +234,8 @@ class Listing:
             if placed is not None and self._is_folded(key, placed):
                 yield key
 
-    def _key(self, run_id: str) -> tuple[object, ...]:
-        placed = self._standings[run_id]
-        if self.sort != SORTS[0]:
-            return placed.key
-        # Of those that need somebody, who asks comes first.
-        return (not placed.asks, *placed.key)
+    def _key(self, run_id: str) -> tuple[float, ...]:
+        return self._standings[run_id].key
 
     def _add_heading(self, section: int, keys: Iterable[str]) -> None:
         text = _TITLES[section]

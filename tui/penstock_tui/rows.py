@@ -23,7 +23,7 @@ COLUMNS = (
     Column("", 1, toned=True),
     Column("run", 14),
     Column("kind", 9, wanted_from=84, only_if_any=True),
-    Column("prio", 4, wanted_from=76, only_if_any=True),
+    Column("prio", 4, wanted_from=72, only_if_any=True),
     Column("state", 9, toned=True),
     Column("step", 11, wanted_from=100, only_if_any=True),
     Column("progress", 10, toned=True, wanted_from=56, only_if_any=True),

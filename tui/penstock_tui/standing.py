@@ -131,9 +131,17 @@ def _key(run: ShownRun, order: str, now: datetime) -> tuple[float, ...]:
         return (-elapsed(view, now),)
     if view.ended:
         ended = view.ended_at.timestamp() if view.ended_at else 0.0
-        return (-ended, -view.place)
+        return (True, -ended, -view.place)
     parked = ROLES[view.state or FIRST_STATE] == "parked"
-    return (not run.failing, parked, view.priority, _born(view), view.place)
+    # Of those that need somebody, who asks comes first.
+    return (
+        not run.asks,
+        not run.failing,
+        parked,
+        view.priority,
+        _born(view),
+        view.place,
+    )
 
 
 def _born(view: RunView) -> float:

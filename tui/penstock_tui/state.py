@@ -104,6 +104,8 @@ class DashboardState:
     health_at: float = 0.0
     #: Grows with everything that changes the picture.
     version: int = 0
+    #: Runs that there may be before ended ones are looked for.
+    _room: int = MOST_ENDED * 2
     _second: int = 0
     _counted: int = 0
     _worst: float = 0.0
@@ -148,6 +150,7 @@ class DashboardState:
                 facts.clear()
         self.position = self.missed = 0
         self.epoch = ""
+        self._room = MOST_ENDED * 2
         self.version += 1
 
     def lose(self, problem: str, *, refused: bool = False) -> None:
@@ -220,11 +223,13 @@ class DashboardState:
         self.version += 1
 
     def _drop_oldest_ended(self) -> None:
-        if len(self.runs) <= MOST_ENDED * 2:
+        if len(self.runs) <= self._room:
             return
         ended = [run_id for run_id, run in self.runs.items() if run.view.ended]
         for run_id in ended[: len(ended) - MOST_ENDED]:
             del self.runs[run_id]
+        # Looked for again when as many are new: with a long line each look is at all of it.
+        self._room = len(self.runs) + MOST_ENDED
 
     def second(self, second: int) -> None:
         """A second has passed: what was counted becomes a bar of the throughput."""

@@ -104,7 +104,7 @@ class RunStory:
         stale = self._stale(fact)
         text = (
             f"{fact.position:>7}  #{fact.sequence:<5} v{fact.code_version:<3} {fact.type:<20} "
-            f"{because:<12} {{{clock}}}"
+            f"{because:<11} {{{clock}}}"
         )
         return Line(
             f"{text}  STALE: {stale}" if stale else text, "warning" if stale else ""

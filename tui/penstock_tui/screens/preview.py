@@ -46,11 +46,16 @@ class Preview(Vertical):
         self.tail.can_focus = False
         self._story = RunStory()
         self._new: deque[Recorded] | None = None
-        self._loaded = False
+        self._loaded = self._told = False
         self._why = ""
         #: Whether steps are shown, for want of output.
         self._steps = False
         self._seconds = 0
+
+    @property
+    def told(self) -> bool:
+        """Whether the end of its output was read, and why it waits."""
+        return self._told
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -77,7 +82,7 @@ class Preview(Vertical):
     def _leave(self) -> None:
         if self.run_id is not None and self._new is not None:
             self.monitor.model.unwatch(self.run_id, self._new)
-        self._new, self._loaded = None, False
+        self._new, self._loaded, self._told = None, False, False
 
     def _begin(self, run_id: str) -> None:
         if run_id == self.run_id and self.is_attached:
@@ -99,6 +104,7 @@ class Preview(Vertical):
             self._story, self._loaded = story, True
             self._show_story()
             await self._ask_why(run_id)
+            self._told = True
 
     async def _ask_why(self, run_id: str) -> None:
         run = self.monitor.model.runs.get(run_id)

@@ -82,8 +82,10 @@ class RunTabs(TabbedContent):
         """Of a run that prints nothing, what it does is to be seen."""
         if self.active == "log-pane":
             self.active = "timeline-pane"
-            # The focus opens the tab that it is in: else Output's, which may be on its way, would.
-            self.timeline.focus()
+
+    def on_tab_pane_focused(self, event: TabPane.Focused) -> None:
+        """The focus follows the tab; told late, it would open the tab again that was just left."""
+        event.prevent_default()
 
     def empty(self) -> None:
         """It is told anew."""
@@ -236,6 +238,11 @@ class RunScreen(Screen[None]):
                 with suppress(PenstockError):  # the top line tells of a lost daemon
                     self._why = await self.monitor.why(self.run_id)
             await asyncio.sleep(WHY_SECONDS)
+
+    @property
+    def told(self) -> bool:
+        """Whether its history was read, and the tab is open that suits it."""
+        return self._loaded and self._tabs_there and not self._silent
 
     # -- drawing
 
