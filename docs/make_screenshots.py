@@ -26,7 +26,8 @@ PICTURES = (
     ("overview-dark", "penstock-dark", (120, 36), None),
     ("overview-light", "penstock-light", (120, 36), None),
     ("overview-80x24", "penstock-dark", (80, 24), None),
-    ("run-dark", "penstock-dark", (120, 30), "r-1b7d"),
+    ("overview-46x30", "penstock-dark", (46, 30), None),
+    ("run-dark", "penstock-dark", (120, 30), "r-1bc7"),
 )
 
 

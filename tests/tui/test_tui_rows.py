@@ -211,7 +211,7 @@ def test_state_is_told_by_glyph_and_word() -> None:
     }
     assert cells["r-1d00"][""] == "?"
     assert cells["r-1d00"]["state"] == "asks"
-    assert cells["r-1d00"]["title"] == "asks: which branch?  (a)"
+    assert cells["r-1d00"]["title"] == "which branch?  (a)"
     assert (cells["r-1b58"]["step"], cells["r-1b58"]["progress"]) == (
         "generate",
         "███··  62%",

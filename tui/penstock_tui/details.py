@@ -45,7 +45,7 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
     """The run in one line: its id, its state, how far it is, what it does."""
     view = run.view
     glyph, word, tone = state_of(run, now)
-    text = Text(plain(view.run_id), style="bold")
+    text = Text().append(plain(view.run_id), style="bold")
     text.append(f"  {glyph} {word}", style=tones.colour(tone))
     if not view.ended and view.progress is not None:
         text.append(f"  {bar(view.progress, 8)}", style=tones.colour(tone))

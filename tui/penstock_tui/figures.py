@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -11,6 +10,7 @@ from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.sentences import number, size
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.gauges import DaemonState, QueueState
+from penstock_tui.widgets.top_bar import Load
 from penstock_tui.wording import duration
 
 
@@ -39,23 +39,6 @@ def _paused(asked: Mapping[str, Any]) -> str:
     if asked.get("draining"):
         said.append("draining")
     return "  ".join(said)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What the daemon has to do, for the first line of every screen."""
-
-    running: int
-    slots: int
-    queued: int
-    #: Runs that may queue; 0: not known.
-    capacity: int = 0
-    asks: int = 0
-    #: Failures that nobody has looked at.
-    failed: int = 0
-    #: Submitters that wait for room.
-    blocked: int = 0
-    paused: str = ""
 
 
 def load_of(model: DashboardState, counts: Mapping[str, int], running: int) -> Load:

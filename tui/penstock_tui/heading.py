@@ -10,9 +10,8 @@ from penstock.client.versions import MOST_LETTERS, compare
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock.words.sentences import number
-from penstock_tui.figures import Load
 from penstock_tui.state import DashboardState
-from penstock_tui.widgets.top_bar import TopLine
+from penstock_tui.widgets.top_bar import Load, TopLine
 from penstock_tui.wording import clock_time, duration, plain
 
 #: Seconds between a fact and its picture from which it is told.

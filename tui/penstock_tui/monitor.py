@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
-from penstock_tui.figures import Load
 from penstock_tui.heading import place_of, top_line
 from penstock_tui.replay import Replay
 from penstock_tui.session import LiveSession
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.scrubber import ReplayState
-from penstock_tui.widgets.top_bar import TopLine
+from penstock_tui.widgets.top_bar import Load, TopLine
 from penstock_tui.wording import plain
 
 

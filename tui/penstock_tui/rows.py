@@ -144,7 +144,7 @@ def _title(run: ShownRun, around: Around) -> str:
     view = run.view
     open_ask = next((ask for ask in view.asks.values() if ask.open), None)
     if run.asks and open_ask is not None:
-        return wording.plain(f"asks: {open_ask.question}  (a)")
+        return wording.plain(f"{open_ask.question}  (a)")
     said = wording.title_of(view)
     if around.children:
         word = "turn" if view.kind == "loop" else "run"

@@ -187,9 +187,7 @@ SENTENCES: Mapping[str, Sentence] = {
     "run.started": Sentence(lambda e: _begin(e, {}), lambda e: "started"),
     "run.resumed": Sentence(_pairs, lambda e: f"resumed (attempt {e.attempt})"),
     # Its kind and subject say the same, for programs.
-    "run.waiting": Sentence(
-        lambda e: f"reason={e.reason}", lambda e: f"waiting: {e.reason}"
-    ),
+    "run.waiting": Sentence(lambda e: e.reason, lambda e: f"waiting: {e.reason}"),
     "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
     "run.requeued": Sentence(_pairs, lambda e: f"back in the queue ({e.reason})"),
     "run.cancel_requested": Sentence(

@@ -282,7 +282,7 @@ class RunScreen(Screen[None]):
         run = model.runs[self.run_id]
         view = run.view
         tones = tones_of(self.crumb)
-        text = Text(" ◀ ", style=tones.colour("dim"))
+        text = Text().append(" ◀ ", style=tones.colour("dim"))
         self.crumb.update(text.append(heading_of(run, self.monitor.now(), tones)))
         why = self._why if view.state in STANDING else ""
         said = facts_of(view, why, self.story.left)

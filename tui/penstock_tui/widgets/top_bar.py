@@ -8,7 +8,6 @@ from typing import ClassVar
 from rich.text import Text
 
 from penstock.words.sentences import number
-from penstock_tui.figures import Load
 from penstock_tui.theme import Tones
 from penstock_tui.widgets.gauges import backpressure
 from penstock_tui.widgets.panel import Panel
@@ -16,6 +15,23 @@ from penstock_tui.wording import CROSS, plain
 
 #: Columns below which every word counts.
 SLIM = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the daemon has to do, for the first line of every screen."""
+
+    running: int
+    slots: int
+    queued: int
+    #: Runs that may queue; 0: not known.
+    capacity: int = 0
+    asks: int = 0
+    #: Failures that nobody has looked at.
+    failed: int = 0
+    #: Submitters that wait for room.
+    blocked: int = 0
+    paused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class TopBar(Panel):
         assert isinstance(top, TopLine)
         glyph, tone = self._WORDS[top.phase]
         slim = self.size.width < SLIM
-        text = Text(" " if slim else " penstock ", style="bold")
+        text = Text().append(" " if slim else " penstock ", style="bold")
         well = slim and top.phase == "live"
         text.append(glyph if well else f"{glyph} {top.phase}", style=tones.colour(tone))
         if top.read_only:
