@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
 
 from penstock.client.versions import not_known
 from penstock.words.address import Address
@@ -25,6 +26,8 @@ CONNECT_SECONDS = 5.0
 MOST_QUOTED = 200
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
+#: What stands in a target as it is; the path of an address that a person gave may hold anything else.
+TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 #: The form of a stream over HTTP: a JSON value a line.
 NDJSON = "application/x-ndjson"
 
@@ -54,6 +57,8 @@ class Request:
     prefer: str | None = None
     #: The media type of the answer, where there are several.
     accept: str = "*/*"
+    #: Headers that belong to this one request.
+    besides: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -68,7 +73,7 @@ class Request:
             headers["Content-Type"] = "application/octet-stream"
         if self.prefer is not None:
             headers["Prefer"] = self.prefer
-        return headers | address.authorization()
+        return {**headers, **self.besides, **address.authorization()}
 
     def content(self) -> Any:
         """The body: JSON, or the pieces; None if there is none.
@@ -206,6 +211,11 @@ def _waits(request: Request, wait: bool) -> Request:
     return replace(request, query={**request.query, "wait": 1}, patient=True)
 
 
+def is_success(status: int) -> bool:
+    """Whether an answer with this status is what was asked for."""
+    return 200 <= status < 300
+
+
 def read_answer(
     request: Request, status: int, body: bytes, retry_after: str | None = None
 ) -> Any:
@@ -217,7 +227,7 @@ def read_answer(
     try:
         document = json.loads(body) if body else None
     except ValueError:
-        if status in request.accepted or 200 <= status < 300:
+        if status in request.accepted or is_success(status):
             raise DaemonUnreachable(
                 f"what answers is no daemon: status {status}, and no JSON"
             ) from None
@@ -250,3 +260,23 @@ def broken(address: Address, error: Exception) -> DaemonUnreachable:
         # What is no daemon is quoted there with all that it said.
         why = f"{why[:MOST_QUOTED]}…"
     return DaemonUnreachable(f"the connection to {address} broke: {why}")
+
+
+def head_of(request: Request, address: Address, content: bytes | None) -> bytes:
+    """The head of the request for HTTP/1.1, on a connection of its own.
+
+    UnicodeError for the name of a host that can be none.
+    """
+    url, headers = urlsplit(request.url(address)), request.headers(address)
+    if request.pieces is not None:
+        headers["Transfer-Encoding"] = "chunked"
+    elif request.method != "GET":
+        headers["Content-Length"] = str(len(content or b""))
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    lines = [
+        f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
+        f"Host: {url.netloc}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
