@@ -18,6 +18,7 @@ from bench._shared import ROOT
 MODULES = (
     "main_job",
     "append",
+    "emit",
     "printed",
     "terminals",
     "jobs",

@@ -128,6 +128,7 @@ def celery(folder: Path, what: str, count: int) -> dict[str, float]:
         broker_transport_options={
             "data_folder_in": str(folder / "in"),
             "data_folder_out": str(folder / "in"),
+            "control_folder": str(folder / "control"),
             "polling_interval": 0.005,
         },
         worker_prefetch_multiplier=1,

@@ -41,12 +41,16 @@ from penstock.words.values import (
 
 
 class Received(BaseModel):
-    """Base of what clients get."""
+    """Base of what clients get. Every field is sent, so a description of it requires them all."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_serialization_defaults_required=True
+    )
 
 
 class SubmitReply(Received):
+    # `live` is sent to those alone who asked for it.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
     run_id: str
     kind: str
     state: str
