@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trio
 
-from fakes.foreign_daemon import ForeignDaemon
+from fakes.foreign_daemon import ForeignDaemon, story
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.client.surroundings import caller_of
@@ -325,6 +325,25 @@ def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
     assert result.exit_code == 130
     assert "r goes on" in result.stderr
     assert daemon.view("r").state == "running"
+
+
+def test_what_happens_to_the_stream_of_a_run_is_said(
+    penstock: Penstock, foreign_daemon: ForeignDaemon
+) -> None:
+    """WS-06 TU-01: a lost connection and facts that are gone are no part of what a program printed."""
+    told = story()
+    view = {"kind": "command", "state": "running", "position": 1}
+    foreign_daemon.routes["GET", "/runs/r"] = (200, view)
+    gap = {"type": "gap", "first": 2, "last": 3, "dropped": None}
+    bye = {"type": "bye", "reason": "the daemon is stopping"}
+    foreign_daemon.lines = [[told[0], gap, bye], told[3:]]
+    result = penstock("follow", "r")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == [
+        "penstock: the facts 2 to 3 are not kept any more",
+        "penstock: the daemon is stopping; connecting again",
+        "to stderr",
+    ]
 
 
 def test_wait_tells_of_each_run_that_cannot_be_waited_for(

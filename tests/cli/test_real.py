@@ -209,7 +209,7 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
         "run",
         "command",
         "--id",
-        "x/1",
+        "x-1",
         "--shell",
         "echo out; echo err >&2; exit 3",
         code=3,
