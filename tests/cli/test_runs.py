@@ -118,8 +118,11 @@ def test_a_cancel_that_nobody_waits_for_claims_no_more_than_it_knows(
 def test_the_receipt_of_a_run_that_is_to_come_says_that_it_will_not_start(
     penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    """CN-03"""
-    result = penstock("cancel", "r", "--wait")
+    """CN-03: on wish; a mistyped id would else be taken for one that is to come."""
+    refused = penstock("cancel", "r", "--wait")
+    assert refused.exit_code == 3
+    assert "there is no run 'r'" in refused.stderr
+    result = penstock("cancel", "r", "--wait", "--tombstone")
     assert result.exit_code == 0
     assert "will not start" in result.stdout
 

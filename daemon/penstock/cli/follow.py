@@ -28,6 +28,8 @@ def follow(
     """A run from its beginning to its end, live; exits as the run ended.
 
     Ctrl-C leaves; the run goes on.
+
+    Example: penstock follow 12
     """
 
     def work() -> int:

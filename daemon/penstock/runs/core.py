@@ -39,6 +39,7 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
@@ -97,6 +98,7 @@ class Core:
     queue: QueueControl
     submitter: Submitter
     control: Control
+    selection: Selection
     version: str = penstock.__version__
 
     @property
@@ -231,6 +233,7 @@ def _make_core(
         queue=queue,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
+        selection=Selection(store),
     )
 
 

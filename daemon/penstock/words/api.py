@@ -48,6 +48,8 @@ class Received(BaseModel):
 
 class SubmitReply(Received):
     run_id: str
+    #: What people type: no other run of the log has it, or will have.
+    number: int = 0
     kind: str
     state: str
     priority: str
@@ -63,6 +65,8 @@ class RunSummary(Received):
     """A run as lists show it; None is null."""
 
     run_id: str
+    #: What people type: no other run of the log has it, or will have. 0: of an older daemon.
+    number: int = 0
     kind: str
     state: str
     priority: str
@@ -95,6 +99,25 @@ class RunSummary(Received):
     used_seconds: float = 0.0
     on_restart: str | None = None
     cancel_requested: str | None = None
+
+
+class NamedRun(Received):
+    """What tells a run from others, for whoever chooses among them."""
+
+    run_id: str
+    number: int = 0
+    kind: str
+    state: str
+    priority: str
+    #: What people call it.
+    name: str | None = None
+    parent_id: str | None = None
+
+
+class SelectionReply(Received):
+    """The runs that a word means, newest first."""
+
+    runs: tuple[NamedRun, ...]
 
 
 class AskReply(Received):

@@ -37,9 +37,11 @@ _COUNT_TREE = (
     " AND ended_at IS NULL) + (SELECT count(*) FROM runs WHERE run_id = ? AND ended_at IS NULL)"
 )
 _INSERT_RUN = (
-    "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
+    "INSERT INTO runs (key, run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
     " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
-    f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    # The number of a run is typed by people, so that of a forgotten one is not given to another.
+    " VALUES (1 + max((SELECT max(key) FROM runs), (SELECT value FROM meta WHERE name = 'numbered')),"
+    f" ?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 #: Fields named in one sentence.
@@ -50,7 +52,7 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
     spec = write.spec
     if known := transaction.find_cascade(write.event_id):
-        return Accepted(known)
+        return Accepted(known, number=transaction.get(spec.run_id).key)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     head = transaction.find(spec.run_id)
@@ -79,7 +81,7 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
         # It may have been born ended by a tombstone, which has done its work.
         sql = "DELETE FROM tombstones WHERE run_id = ?"
         transaction.db.execute(sql, (spec.run_id,))
-    return Accepted(tuple(facts))
+    return Accepted(tuple(facts), number=head.key)
 
 
 def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:
