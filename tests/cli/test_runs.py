@@ -23,11 +23,11 @@ def test_a_list_is_a_table_or_ndjson(penstock: Penstock, daemon: HouseBeside) ->
     for run_id in ("one", "two"):
         daemon.start(run_id)
     lines = penstock("list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "KIND", "STATE", "PRIORITY", "CREATED", "STEP"]
-    assert [line.split()[:3] for line in lines[1:]] == [
-        ["two", "echo", "running"],
-        ["one", "echo", "running"],
-    ]
+    assert lines[0].split() == ["#", "NAME", "STATE", "WHEN", "TOOK", "COMMAND"]
+    for line, number, name in zip(lines[1:], "21", ("two", "one"), strict=True):
+        words = line.split()
+        assert words[:5] == [number, name, "▶", "running", "now"]
+        assert words[-1] == "echo"
     rows = told(penstock, "list")
     assert [row["run_id"] for row in rows] == ["two", "one"]
     assert rows[0]["created_at"].endswith("Z")
@@ -52,7 +52,7 @@ def test_filter_words_go_to_the_daemon_as_written(
         "sleep", {"fail": True}, run_id="y", labels={"a": "b", "n": "words two"}
     )
     daemon.wait_ended("yes", "no", "y")
-    words = ("state:failed", "label:a=b", "two words", "!no")
+    words = ("state:failed", "label:n=two words", "two words", "!no")
     assert [row["run_id"] for row in told(penstock, "list", *words)] == ["yes"]
 
 

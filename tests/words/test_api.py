@@ -266,7 +266,10 @@ def test_a_reply_survives_json_and_its_none_is_null(model: type[Received]) -> No
     written = json.loads(reply.model_dump_json())
     assert model.model_validate(written) == reply
     assert set(written) == set(model.model_fields)
-    assert GOT[model].items() <= written.items() or model in (RunsPage, replies.SelectionReply)
+    assert GOT[model].items() <= written.items() or model in (
+        RunsPage,
+        replies.SelectionReply,
+    )
 
 
 @EVERY_GOT

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from penstock.cli.archives import last_written, log_files
-from penstock.cli.output import emit, local_time, say, table
+from penstock.cli.output import emit, say
 from penstock.cli.replies import newest_runs
+from penstock.cli.run_lines import show_runs
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import DaemonUnreachable, Refused, StartRefused, StoreBroken
 
@@ -37,7 +38,8 @@ def list_(
 ) -> None:
     """The runs, newest first.
 
-    Filter by words: `state:failed prio:high kind:command label:k=v group:g parent:ID text !text`.
+    Filter by words: `state:failed prio:high kind:command label:k=v group:g parent:ID text !text`; text is
+    looked for in ids, labels and command lines.
     `state:open` and `state:ended` stand for several states. Without a daemon, the runs that were
     made without one are listed; with --all these too: of `penstock run` and `penstock mcp`.
     """
@@ -47,24 +49,17 @@ def list_(
         for row in rows:
             emit(row)
         return
-    table(("ID", "KIND", "STATE", "PRIORITY", "CREATED", "STEP"), map(_cells, rows))
+    show_runs(rows)
 
 
 def _quoted(word: str) -> str:
-    """A word with spaces stays one term of the filter."""
-    return f'"{word}"' if " " in word and '"' not in word else word
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    step = row.get("step") or row.get("error") or row.get("reason") or ""
-    return (
-        row["run_id"],
-        row["kind"],
-        row["state"],
-        row["priority"],
-        local_time(row["created_at"]),
-        str(step)[:60],
-    )
+    """A word with spaces stays one term of the filter; after a key it is its value."""
+    if " " not in word or '"' in word:
+        return word
+    key, colon, value = word.partition(":")
+    if colon and key.isalpha() and " " not in key:
+        return f'{key}:"{value}"'
+    return f'"{word}"'
 
 
 def read_runs(

@@ -143,7 +143,7 @@ class Bounds:
 class RunFilter:
     """Which runs a list wants: all that is given must hold; `without` words must not occur.
 
-    Words are looked for in run id, kind, state and labels, without case.
+    Words are looked for in run id, kind, state, labels and command line, without case.
     """
 
     states: frozenset[str] = frozenset()

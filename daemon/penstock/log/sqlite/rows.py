@@ -22,6 +22,7 @@ from penstock.words.lifecycle import (
     State,
 )
 from penstock.words.recorded import Recorded
+from penstock.words.sentences import about
 from penstock.words.values import to_moment
 
 
@@ -84,6 +85,15 @@ _SELECT_ASKS = (
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970: what every time column holds."""
     return (moment - _UNIX) // _MICROSECOND
+
+
+def command_line(shown: str, inputs: bytes) -> str:
+    """What a run was asked for, for who looks for words of it; "" for what cannot be read."""
+    try:
+        asked = from_json(shown or inputs)
+        return about(asked) if isinstance(asked, dict) else ""
+    except ValueError:
+        return ""
 
 
 def to_json(value: Any) -> str:
@@ -333,7 +343,10 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
             "EXISTS (SELECT 1 FROM json_each(labels) AS one WHERE one.key = ? AND one.value = ?)"
         )
         values.extend(label)
-    text = "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels)"
+    text = (
+        "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels || char(10)"
+        " || command_line(shown, inputs))"
+    )
     for words, test in ((wanted.words, "> 0"), (wanted.without, "= 0")):
         for word in words:
             where.append(f"instr({text}, ?) {test}")
