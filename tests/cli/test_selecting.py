@@ -150,6 +150,15 @@ def test_bash_takes_a_hash_for_a_comment_and_nothing_is_cancelled(
     done = subprocess.run(["bash", "-c", script], text=True, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)  # fmt: skip
     lines = done.stdout.splitlines()
     assert lines[:2] == ["alpha", "code 2"]
-    assert "say which run: 1 alpha" in done.stderr
+    assert "say which run: 1 alpha: sleep 100 (running)" in done.stderr
     assert lines[2].startswith("alpha cancelled")
     assert lines[3:] == ["code 0", "alpha had ended before"]
+
+
+def test_a_run_is_started_after_one_that_is_named_by_a_word(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """DU-01"""
+    daemon.start("alpha")
+    run_id = penstock("submit", "--after", "1", "--", "true").stdout.strip()
+    assert daemon.view(run_id).after == ("alpha",)

@@ -15,6 +15,7 @@ import click
 from penstock.cli.archives import find_log, one_form
 from penstock.cli.output import say
 from penstock.cli.session import Session
+from penstock.words.display import cut
 from penstock.words.errors import (
     DaemonUnreachable,
     NotFound,
@@ -25,6 +26,8 @@ from penstock.words.errors import (
 
 #: Runs that are named for somebody who has named none.
 MOST_CANDIDATES = 8
+#: Columns of what a run was asked for, where it is one of several.
+MOST_COLUMNS = 40
 #: verb -> which runs it may be about; "@open" for all others.
 _CANDIDATES: Mapping[str, str] = {
     "retry": "@failed",
@@ -128,5 +131,8 @@ def _names(runs: list[dict[str, Any]]) -> str:
 
 
 def _name(run: Mapping[str, Any]) -> str:
-    """A run as one line: `12 tests (running)`."""
-    return f"{run['number']} {run['name'] or run['run_id']} ({run['state']})"
+    """A run as one line: `12 tests: pytest -q (running)`."""
+    what = run["name"] or run["run_id"]
+    if about := run.get("about"):
+        what += f": {cut(about, MOST_COLUMNS)}"
+    return f"{run['number']} {what} ({run['state']})"

@@ -24,6 +24,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock.words.run_id import NAME_LABEL, check_run_id
+from penstock.words.sentences import about
 
 #: Runs that one word may select: a queue of the usual capacity.
 MOST_SELECTED = 10_000
@@ -149,6 +150,7 @@ def named_run(row: RunRow) -> NamedRun:
         kind=row.kind,
         state=row.state,
         name=row.labels.get(NAME_LABEL),
+        about=about(row.shown),
         priority=Priority(row.priority).name,
         parent_id=row.parent_id,
     )

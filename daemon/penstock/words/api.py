@@ -109,8 +109,9 @@ class NamedRun(Received):
     kind: str
     state: str
     priority: str
-    #: What people call it.
+    #: What people call it, and what it was asked for.
     name: str | None = None
+    about: str = ""
     parent_id: str | None = None
 
 
