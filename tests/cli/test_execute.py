@@ -273,6 +273,34 @@ def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
     assert daemon.view("r").state == "cancelled"
 
 
+@pytest.mark.usefixtures("programs")
+def test_ctrl_c_is_what_the_last_line_of_json_says(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: the code that this command exits with."""
+    with interrupting(daemon, "r"):
+        result = penstock("run", "command", "--id", "r", "--json", "--", "hang")
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert result.exit_code == 130
+    assert (last["exit_code"], last["exit_from"]) == (130, "penstock")
+
+
+def test_several_are_followed_one_after_the_other(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01 CL-02: whole and unmixed; the first that is not 0 decides, in the order given."""
+    for name, code in (("none", 0), ("seven", 7), ("nine", 9)):
+        program = FakeProgram(stdout=name.encode() + b"\n", exit_code=code)
+        daemon.processes.programs[name] = program
+        penstock("submit", "command", "--id", name, "--", name)
+    result = penstock("follow", "none", "nine", "seven")
+    assert (result.exit_code, result.stdout) == (9, "none\nnine\nseven\n")
+    result = penstock("follow", "nobody", "seven")
+    assert (result.exit_code, result.stdout) == (125, "seven\n")
+    assert result.stderr.startswith("penstock: nobody: ")
+    assert penstock("follow", "none", "seven", "--after", "1").exit_code == 2
+
+
 def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
     penstock: Penstock, daemon: HouseBeside, stubborn: Stubborn
 ) -> None:

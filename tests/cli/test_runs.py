@@ -162,7 +162,7 @@ def test_an_id_that_would_not_stay_as_it_was_written_is_refused(
 ) -> None:
     """EV-06 CL-04: by the command, with its new form; by the daemon, of whoever asks."""
     for flags in ([], ["--new"]):
-        done = penstock(verb, "sleep", "--id", run_id, *flags)
+        done = penstock(verb, "command", "--id", run_id, *flags, "--", "true")
         assert (done.exit_code, done.stdout) == (2, "")
         assert "--id" in done.stderr
         assert why in done.stderr

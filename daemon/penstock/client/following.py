@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from penstock.client.answers import Lines, NoHttp
 from penstock.client.log_reader import (
@@ -34,8 +34,7 @@ from penstock.client.told import ToldFact
 from penstock.words.errors import DaemonUnreachable, Refused
 
 
-@dataclass(frozen=True, slots=True)
-class ToldFacts:
+class ToldFacts(NamedTuple):
     """New facts, in order; none twice."""
 
     facts: tuple[ToldFact, ...]

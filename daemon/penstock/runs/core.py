@@ -33,6 +33,7 @@ from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
+from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
@@ -99,6 +100,7 @@ class Core:
     submitter: Submitter
     control: Control
     selection: Selection
+    live_outputs: LiveOutputs
     version: str = penstock.__version__
 
     @property
@@ -234,6 +236,7 @@ def _make_core(
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         selection=Selection(store),
+        live_outputs=LiveOutputs(config.live_bytes),
     )
 
 
@@ -421,6 +424,7 @@ def _make_tools(core: Core) -> Tools:
         submit_child=core.submitter.submit_child,
         models=environment.models,
         held_back=environment.held_back,
+        live_of=core.live_outputs.find,
     )
 
 

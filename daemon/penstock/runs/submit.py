@@ -226,6 +226,7 @@ class Submitter:
             inputs=encoded,
             digest=digest_inputs(kind.name, encoded, inputs.manner),
             shown=inputs.shown(),
+            manner=inputs.manner,
             priority=int(request.priority),
             labels=request.labels,
             after=request.after,
@@ -236,6 +237,7 @@ class Submitter:
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
             surroundings=self._kept(surroundings),
+            minted=request.run_id is None,
         )
 
     def _kept(self, given: Surroundings | None) -> Surroundings | None:

@@ -31,6 +31,7 @@ from penstock.server.http_answer import (
     problem_answer,
 )
 from penstock.server.live_input import make_stdin_app
+from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
@@ -69,7 +70,7 @@ def open_app(
     rest = build_rest(handlers, core.selection.numbered)
     stdin = make_stdin_app(core.control, core.config)
     address = make_public_address(core.config, base)
-    mux = asgi_mux(rest, stdin, mcp)
+    mux = asgi_mux(rest, stdin, make_live_app(core, shutdown), mcp)
     return guarded(mux, guard, core.config, core.version, address)
 
 
@@ -113,7 +114,7 @@ def build_rest(
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in ROUTES:
-        if route.streamed:
+        if route.streamed or route.live:
             continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),

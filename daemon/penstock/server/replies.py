@@ -38,8 +38,13 @@ def status_line(view: RunView) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def submit_json(submitted: Submitted, base: str) -> dict[str, Any]:
-    """What a submit is answered with; `base` is how the caller addresses the daemon."""
+def submit_json(
+    submitted: Submitted, base: str, *, live: bool = False
+) -> dict[str, Any]:
+    """What a submit is answered with; `base` is how the caller addresses the daemon.
+
+    `live`: its output is kept for the caller to come for.
+    """
     view = submitted.view
     reply = SubmitReply(
         run_id=view.run_id,
@@ -52,8 +57,10 @@ def submit_json(submitted: Submitted, base: str) -> dict[str, Any]:
         websocket_url=websocket_url(base, view.run_id),
         created=submitted.created,
         created_at=view.created_at,
+        live=live,
     )
-    return reply.model_dump(mode="json")
+    # Who did not ask for it is told nothing of it.
+    return reply.model_dump(mode="json", exclude=None if live else {"live"})
 
 
 def task_reply(run: RunReply, base: str) -> TaskReply:

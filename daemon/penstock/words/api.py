@@ -41,12 +41,16 @@ from penstock.words.values import (
 
 
 class Received(BaseModel):
-    """Base of what clients get."""
+    """Base of what clients get. Every field is sent, so a description of it requires them all."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_serialization_defaults_required=True
+    )
 
 
 class SubmitReply(Received):
+    # `live` is sent to those alone who asked for it.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
     run_id: str
     #: What people type: no other run of the log has it, or will have.
     number: int = 0
@@ -59,6 +63,8 @@ class SubmitReply(Received):
     #: False: this id had these inputs before, and its run is the answer.
     created: bool = True
     created_at: Moment | None = None
+    #: `GET /runs/ID/live` tells this client, if it comes within seconds, all that the run prints.
+    live: bool = False
 
 
 class RunSummary(Received):

@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.log.sqlite.callers import forget_unused
 from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.db import Db, Statements
 from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
@@ -108,9 +109,7 @@ def _forget(transaction: Transaction, key: int, run_id: str) -> None:
     transaction.drop(run_id)
 
 
-def _remember_folders(
-    db: sqlite3.Connection, write: Prune, runs: list[str]
-) -> tuple[str, ...]:
+def _remember_folders(db: Db, write: Prune, runs: list[str]) -> tuple[str, ...]:
     """The forgotten runs whose folders are still to be removed, kept with the log."""
     gone = [(FOLDER_OF + run_id,) for run_id in write.removed]
     db.executemany("DELETE FROM meta WHERE name = ?", gone)
@@ -136,7 +135,7 @@ def _remember_folders(
     return tuple(run_id for (run_id,) in found)
 
 
-def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:
+def _prune_tombstones(db: Db, write: Prune) -> None:
     db.execute(
         "DELETE FROM tombstones WHERE at < ?", (to_micros(write.tombstones_before),)
     )
@@ -147,7 +146,7 @@ def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:
     )
 
 
-def used_bytes(db: sqlite3.Connection) -> int:
+def used_bytes(db: Statements) -> int:
     """Bytes of the pages in use; freed pages are used again and do not count."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     (free,) = db.execute("PRAGMA freelist_count").fetchone()

@@ -47,8 +47,9 @@ def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
             head = await head_of(core, call.run_id)
             if "last-event-id" in call.headers and not core.reader.is_open(call.run_id):
                 # A browser connects again and again until it is told that nothing will follow.
+                # A place that the log does not reach is another matter: the stream says so.
                 after, _ = cursor_of(call)
-                if call.run_id != DAEMON_STREAM and after >= head:
+                if call.run_id != DAEMON_STREAM and head <= after <= core.bus.head:
                     return HttpAnswer(204)
             return stream(call, form, call.run_id)
         return await events_answer(core, call, call.run_id)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
+import trio
+
 from penstock.log.filters import parse_filter
 from penstock.runs.core import Core
+from penstock.runs.live_output import COMING_SECONDS, LiveOutput
 from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
@@ -22,6 +25,7 @@ from penstock.words.api import (
     read_json,
 )
 from penstock.words.errors import AskNotFound
+from penstock.words.live_frames import PREFERENCE
 
 
 def task_handlers(core: Core) -> dict[str, Handler]:
@@ -44,13 +48,27 @@ def run_handlers(core: Core) -> dict[str, Handler]:
 
     async def submit(call: Call) -> HttpAnswer:
         request = read_json(RunRequest, call.body)
+        if not _prefers_live(call):
+            return await _submit(call, request, None)
+        run_id = request.run_id or core.environment.new_run_id()
+        request = request.model_copy(update={"run_id": run_id})
+        with core.live_outputs.promising(run_id) as live:
+            return await _submit(call, request, live)
+
+    async def _submit(
+        call: Call, request: RunRequest, live: LiveOutput | None
+    ) -> HttpAnswer:
         caller = request.caller
         submitted = await core.submitter.submit(
             request,
             surroundings=None if caller is None else caller.surroundings(),
             wait=call.query["wait"],
         )
-        return accepted(call, submitted)
+        created = submitted.created
+        if live is not None and created:
+            live.keep_until(trio.current_time() + COMING_SECONDS)
+        kept = live is not None and created
+        return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
         submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
@@ -143,10 +161,16 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}
 
 
-def accepted(call: Call, submitted: Submitted) -> HttpAnswer:
+def _prefers_live(call: Call) -> bool:
+    """Whether the client would follow the run's output as it is read."""
+    wanted = call.headers.get("prefer", "").lower().split(",")
+    return PREFERENCE in map(str.strip, wanted)
+
+
+def accepted(call: Call, submitted: Submitted, *, live: bool = False) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     # Below a proxy's sub-path, if there is one.
     path, run_id = urlsplit(call.base).path, submitted.view.run_id
     location = {"Location": f"{path}/runs/{quote(run_id, safe='')}"}
-    reply = submit_json(submitted, call.base)
+    reply = submit_json(submitted, call.base, live=live)
     return json_answer(reply, 202 if submitted.created else 200, location)
