@@ -11,12 +11,12 @@ from typing import Any
 
 from penstock.cli.output import Column, show_table
 from penstock.cli.run_end import duration
-from penstock.words.lifecycle import CANCELLED, COMPLETED, FAILED
+from penstock.words.lifecycle import CANCELLED, COMPLETED, FAILED, SLOT_STATES
 from penstock.words.run_id import NAME_LABEL
 from penstock.words.sentences import about
 
 #: state -> what it looks like at a glance, and where the terminal has no such character.
-_MARKS: Mapping[str, tuple[str, str]] = {
+MARKS: Mapping[str, tuple[str, str]] = {
     "queued": ("…", "."),
     "running": ("▶", ">"),
     "waiting": ("?", "?"),
@@ -70,11 +70,11 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _state(row: Mapping[str, Any]) -> str:
     state, code = row["state"], row.get("exit_code")
-    mark = _MARKS.get(state, ("", ""))[0 if _can_say("▶✗‖") else 1]
+    mark = MARKS.get(state, ("", ""))[0 if _can_say("▶✗‖") else 1]
     word = state
     if state == FAILED and code and row.get("exit_from") == "program":
         word = f"exit {code}"
-    elif state == "running" and row.get("progress") is not None:
+    elif state in SLOT_STATES and row.get("progress") is not None:
         word = f"{row['progress']:.0%}"
     return f"{mark} {word}"
 

@@ -16,9 +16,9 @@ from penstock.log.writes import RunFilter, RunRow
 from penstock.words.api import NamedRun
 from penstock.words.errors import Refused, RunNotFound
 from penstock.words.lifecycle import (
+    EXECUTING_STATES,
     FAILED,
     OPEN_STATES,
-    PARKED_STATES,
     QUEUED_STATES,
     State,
 )
@@ -33,14 +33,14 @@ PAGE = 500
 #: Runs named when a word means several and only one is wanted.
 MOST_NAMED = 5
 
-_RUNNING: frozenset[State] = frozenset({"running", *PARKED_STATES})
+_RUNNING: frozenset[State] = frozenset(EXECUTING_STATES)
 # Children follow what they belong to, so none of these words means one.
 _SETS: Mapping[str, RunFilter] = {
-    "running": RunFilter(states=_RUNNING, top=True),
-    "queued": RunFilter(states=frozenset(QUEUED_STATES), top=True),
-    "failed": RunFilter(states=frozenset({FAILED}), top=True, untried=True),
-    "open": RunFilter(states=frozenset(OPEN_STATES), top=True),
-    "all": RunFilter(top=True),
+    "@running": RunFilter(states=_RUNNING, top=True),
+    "@queued": RunFilter(states=frozenset(QUEUED_STATES), top=True),
+    "@failed": RunFilter(states=frozenset({FAILED}), top=True, untried=True),
+    "@open": RunFilter(states=frozenset(OPEN_STATES), top=True),
+    "@all": RunFilter(top=True),
 }
 _NUMBER = re.compile(r"#?([0-9]{1,18})")
 _LAST = re.compile(r"@(?:last|-([1-9][0-9]{0,3}))")
@@ -77,8 +77,8 @@ class Selection:
         if last := _LAST.fullmatch(word):
             return [named_run(await self._nth_newest(int(last[1] or 1), word))]
         if word.startswith("@"):
-            if (wanted := _SETS.get(word[1:])) is None:
-                known = ", ".join(f"@{name}" for name in ("last", "-2", *_SETS))
+            if (wanted := _SETS.get(word)) is None:
+                known = ", ".join(("@last", "@-2", *_SETS))
                 raise Refused("word", f"{word!r} is none of {known}")
             return await self._all(wanted, word)
         if ":" in word or " " in word:
@@ -92,7 +92,7 @@ class Selection:
             raise Refused("word", str(error)) from None
 
     async def _of_interest(self) -> RunRow:
-        running = await self.store.runs(replace(_SETS["running"], limit=2))
+        running = await self.store.runs(replace(_SETS["@running"], limit=2))
         if len(running) == 1:
             return running[0]
         return await self._nth_newest(1, "@last")
@@ -100,7 +100,7 @@ class Selection:
     async def _nth_newest(self, count: int, word: str) -> RunRow:
         before = None
         while count > 0:
-            page = replace(_SETS["all"], before=before, limit=min(count, PAGE))
+            page = replace(_SETS["@all"], before=before, limit=min(count, PAGE))
             if not (rows := await self.store.runs(page)):
                 raise _none(word)
             count, before = count - len(rows), rows[-1].place
