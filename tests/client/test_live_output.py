@@ -130,7 +130,7 @@ def test_a_daemon_that_dies_is_waited_for_and_tells_the_rest(
 ) -> None:
     """PT-06 WS-06: it took the run, so it is no daemon that never was there; nothing twice."""
     frames = frame_head(BEGUN, 0) + frame_head(STDOUT, 5) + b"hel"
-    recorded = [
+    recorded: list[dict[str, Any]] = [
         {"type": "run.queued", "kind": "command", "priority": 20},
         {"type": "run.started", "kind": "command"},
         STARTED,
