@@ -148,8 +148,14 @@ def test_the_exit_code_is_that_of_the_run(
     ],
 )
 def test_run_ends_as_the_run_did(
-    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...], code: int
+    penstock: Penstock,
+    daemon: HouseBeside,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    code: int,
 ) -> None:
+    # No program of that name goes before the kind, which only the daemon has.
+    monkeypatch.setenv("PATH", "")
     daemon.beside.do(daemon.house.core.control.cancel, "cancelled", "requested")
     result = penstock("run", *words)
     assert result.exit_code == code
@@ -205,9 +211,11 @@ def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
 
 
 def test_a_run_that_was_there_before_is_told(
-    penstock: Penstock, daemon: HouseBeside
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PT-07: what is seen is the old run's output and code, and no new run's."""
+    # No program of that name goes before the kind, which only the daemon has.
+    monkeypatch.setenv("PATH", "")
     submit = ("submit", "sleep", "--id", "r", "--fail")
     assert penstock(*submit).stderr == ""
     daemon.wait_ended("r")
