@@ -22,6 +22,11 @@ HEAVY = {
 #: A command line -> its exit code, by a daemon that has the one run `r`, which has ended.
 VERBS = {
     "submit command --id r -- true": 0,
+    "add --id r2 true": 0,
+    "run true": 0,
+    "status": 0,
+    "show @last": 0,
+    "show 1": 0,
     "queue": 0,
     "pause": 0,
     "drain --no-wait": 0,

@@ -19,6 +19,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from penstock.words.address import Address
+from penstock.words.live_frames import CONTENT_TYPE as LIVE_TYPE
 
 Script = Callable[[WebSocketConnection, dict[str, str]], Awaitable[None]]
 AT = "2026-01-02T03:04:05.000000Z"
@@ -48,6 +49,10 @@ class ForeignDaemon:
     scripts: list[Script] = field(default_factory=list)
     #: What clients that ask for lines are told in turn; then the connection is cut.
     lines: list[list[dict[str, Any]]] = field(default_factory=list)
+    #: The same for clients that come for what a run prints, in frames.
+    live: list[bytes] = field(default_factory=list)
+    #: How many clients that ask for lines find nobody, before any is told something.
+    absent: int = 0
     #: Facts told by pages, as `?after=` asks for them.
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
@@ -84,8 +89,19 @@ class ForeignDaemon:
                 body += bytes(event.data)
             asked = _asked(request, json.loads(body) if body else None)
             self.asked.append(asked)
-            if asked.headers.get("accept") == "application/x-ndjson" and self.lines:
+            accepts = asked.headers.get("accept")
+            if accepts == "application/x-ndjson" and self.absent:
+                self.absent -= 1
+                return
+            if accepts == "application/x-ndjson" and self.lines:
                 await self._tell_lines(connection, stream, asked)
+                return
+            if accepts == LIVE_TYPE and self.live:
+                form = ("Content-Type", LIVE_TYPE)
+                head = h11.Response(status_code=200, headers=[form])
+                await stream.send_all(connection.send(head) or b"")
+                frames = h11.Data(data=self.live.pop(0))
+                await stream.send_all(connection.send(frames) or b"")
                 return
             key = (asked.method, asked.target.split("?")[0])
             if key[1] in self.pages:

@@ -1414,4 +1414,32 @@ TESTED_MUTANTS = (
         """,
         "runs/test_callers.py::test_children_have_what_their_parent_has",
     ),
+    TestedMutant(
+        "anybody says how clients address the daemon",
+        "PublicAddress.base_of",
+        "told = _told(request_head) if self._trusts(peer) else {}",
+        "told = _told(request_head)",
+        "server/test_public_address.py::test_nobody_else_is_believed",
+    ),
+    TestedMutant(
+        "every page may read what is answered",
+        "Guard.shared_with",
+        "return origin if origin in self.allowed_origins else None",
+        "return origin",
+        "server/test_browsers.py::test_nobody_elses_page_may",
+    ),
+    TestedMutant(
+        "a rebound name passes as a browser's question",
+        "Guard.judge_preflight",
+        """
+            return (
+                self._judge_host(request_head)
+                or self._judge_origin(request_head)
+                or _judge_query(request_head)
+                or self._judge_size(request_head)
+            )
+        """,
+        "return None",
+        "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
+    ),
 )

@@ -49,8 +49,8 @@ async def test_a_submit_is_accepted_once() -> None:
         assert first.status_code == 202
         assert first.headers["Location"] == "/runs/a%20b-%C3%A9"
         assert first.json() == {
-            "run_id": "a b-\u00e9", "kind": "echo", "state": "queued", "priority": "MEDIUM",
-            "sequence": 1, "position": 3,
+            "run_id": "a b-\u00e9", "number": 1, "kind": "echo", "state": "queued",
+            "priority": "MEDIUM", "sequence": 1, "position": 3,
             "websocket_url": f"ws://127.0.0.1:{house.port}/ws/a%20b-%C3%A9",
             "created": True, "created_at": first.json()["created_at"],
         }  # fmt: skip

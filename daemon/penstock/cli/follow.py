@@ -15,6 +15,7 @@ from penstock.cli.patience import Telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
 from penstock.cli.run_end import failure_json, failures_in_json, tell_end
+from penstock.cli.selecting import select, select_one
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import PenstockError
@@ -28,13 +29,16 @@ from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 @quiet_option
 @pass_session
 def follow(
-    session: Session, run_ids: tuple[str, ...], after: int, as_json: bool, quiet: bool
+    session: Session, words: tuple[str, ...], after: int, as_json: bool, quiet: bool
 ) -> None:
     """A run from its beginning to its end, live; exits as the run ended.
 
     Several are told one after the other, each whole; then the first that is not 0 decides. Ctrl-C
     leaves; the runs go on.
+
+    Example: penstock follow 12
     """
+    run_ids = list(select(session, words)) if words else [select_one(session, None)]
     several = len(run_ids) > 1
     if several and after:
         raise click.UsageError("--after is a position of one run")

@@ -50,23 +50,23 @@ class ComingAnswer:
         while not self.status:
             self._first = await self._receive()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
-        first, self._first = self._first, b""
-        yield first
-        while not self._reader.ended:
-            yield await self._receive()
+    async def receive(self) -> bytes:
+        """The next of the body; b"" after its end."""
+        piece, self._first = self._first, b""
+        while not piece and not self._reader.ended:
+            piece = await self._receive()
+        return piece
 
     async def read(self) -> bytes:
         """The body whole."""
-        return b"".join([piece async for piece in self.pieces()])
+        body = bytearray()
+        while piece := await self.receive():
+            body += piece
+        return bytes(body)
 
-    async def lines(self) -> AsyncIterator[str]:
+    def lines(self) -> ComingLines:
         """The body line by line, as they come."""
-        lines = Lines(LARGEST_FRAME_BYTES)
-        async for piece in self.pieces():
-            for line in lines.feed(piece):
-                yield line.decode(errors="replace").removesuffix("\r")
+        return ComingLines(self)
 
     async def _receive(self) -> bytes:
         try:
@@ -74,6 +74,29 @@ class ComingAnswer:
             return self._reader.feed(bytes(data))
         except (trio.BrokenResourceError, trio.ClosedResourceError, NoHttp) as error:
             raise Lost(f"the connection broke: {error}") from None
+
+
+class ComingLines:
+    """The lines of a body; one that has no end is none."""
+
+    def __init__(self, answer: ComingAnswer) -> None:
+        self._answer = answer
+        self._cut = Lines(LARGEST_FRAME_BYTES)
+        self._come: list[bytes] = []
+
+    def __aiter__(self) -> ComingLines:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._come:
+            piece = await self._answer.receive()
+            if not piece:
+                raise StopAsyncIteration
+            try:
+                self._come = self._cut.feed(piece)[::-1]
+            except ValueError as error:
+                raise Lost(str(error)) from None
+        return self._come.pop().decode(errors="replace").removesuffix("\r")
 
 
 @asynccontextmanager

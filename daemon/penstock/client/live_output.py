@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,18 +93,25 @@ LiveNews = FollowedNews | PrintedNow
 class FollowedLive:
     """What comes of a run that this client submitted and that is told live, to its end.
 
-    While nothing is read the run's program waits. Used as a `FollowedLog` is.
+    While nothing is read the run's program waits. Used as a `FollowedLog` is; the daemon was there to take
+    the run, and may be there again.
     """
 
-    def __init__(self, client: SyncClient, run_id: str) -> None:
-        self._client, self._run_id = client, run_id
+    def __init__(
+        self,
+        client: SyncClient,
+        run_id: str,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._run_id, self._now = client, run_id, now
         self._answer: OpenAnswer | None = None
         self._frames = LiveFrames()
         self._shown = ShownSoFar()
         #: Tells the rest, once the connection is lost.
         self._rest: FollowedLog | None = None
         self._ended = False
-        self._due: float | None = time.monotonic()
+        self._due: float | None = now()
 
     @property
     def ended(self) -> bool:
@@ -140,7 +147,7 @@ class FollowedLive:
             data = self._answer.read()
         except (OSError, NoHttp, PenstockError):
             return self._lose()
-        self._due = time.monotonic() if data else None
+        self._due = self._now() if data else None
         news = list(self._hear(data))
         if self._ended:
             self._answer.close()
@@ -152,7 +159,7 @@ class FollowedLive:
         """Go over to what is recorded."""
         if self._answer is not None:
             self._answer.close()
-        self._rest = FollowedLog(self._client, self._run_id)
+        self._rest = FollowedLog(self._client, self._run_id, seen=True, now=self._now)
         told = self._shown.programs > 0
         return [Reconnecting("the connection broke", 1, 0.0)] if told else []
 

@@ -133,6 +133,10 @@ class Calls(Generic[R]):
         """A page of runs, newest first: {"runs": […], "next": position or null}."""
         return self.get("runs", q=q or None, limit=limit, before=before)
 
+    def select(self, word: str) -> R:
+        """The runs that a person's word means: {"runs": […]}. RunNotFound if there is none."""
+        return self.get("selection", word=word)
+
     def cancel(
         self, run_id: str, reason: str = "requested", *, wait: bool = False
     ) -> R:

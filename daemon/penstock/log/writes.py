@@ -79,6 +79,7 @@ class RunSpec:
 class RunRow:
     """A run as the store keeps it. Times are aware and in UTC."""
 
+    #: Its number, which no other run of this log has or will have.
     key: int
     run_id: str
     kind: str
@@ -159,7 +160,7 @@ class Bounds:
 class RunFilter:
     """Which runs a list wants: all that is given must hold; `without` words must not occur.
 
-    Words are looked for in run id, kind, state and labels, without case.
+    Words are looked for in run id, kind, state, labels and command line, without case.
     """
 
     states: frozenset[str] = frozenset()
@@ -170,6 +171,12 @@ class RunFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    #: Only the run of this number; only runs whose ids begin so ("": all).
+    number: int | None = None
+    begins: str = ""
+    #: Only runs that are no child of another; only those that no run is a retry of.
+    top: bool = False
+    untried: bool = False
     #: Only runs whose place is below this one (paging, newest first).
     before: int | None = None
     #: Only runs whose place is above this one: how far back is searched.
@@ -242,7 +249,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(Result):
-    """The run is in the log; `recorded` tells with what fate."""
+    """The run is in the log, under this number; `recorded` tells with what fate."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
@@ -98,6 +99,7 @@ class Core:
     queue: QueueControl
     submitter: Submitter
     control: Control
+    selection: Selection
     live_outputs: LiveOutputs
     version: str = penstock.__version__
 
@@ -233,6 +235,7 @@ def _make_core(
         queue=queue,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
+        selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
     )
 

@@ -289,7 +289,8 @@ class Submitter:
         outcome = await self._record(spec, capacity=capacity)
         if isinstance(outcome, Accepted):
             # As accepted: it may have started, or ended, since, but this is what was answered.
-            view, terms = fold(outcome.recorded, spec.run_id), RunTerms(spec.on_restart)
+            view = fold(outcome.recorded, spec.run_id)
+            terms = RunTerms(outcome.number, spec.on_restart)
             return Submitted(view, created=True, terms=terms)
         view, terms = await self.reader.look(spec.run_id)
         return Submitted(view, created=False, terms=terms)

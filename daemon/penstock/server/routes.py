@@ -143,6 +143,11 @@ ROUTES: tuple[Route, ...] = (
             Query("before", "Only runs whose place is below it: the page before", "integer"),
         ),
     ),
+    Route(
+        "GET", "/selection", "selection", "The runs that a person's word means: a number, how an id begins …",
+        reply=wire.SelectionReply, errors=(404,),
+        queries=(Query("word", "12, an id or how it begins, @last @-2 @running @queued @failed, a filter", default=""),),
+    ),
     Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,)),
     Route(
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",

@@ -26,6 +26,8 @@ _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
     " AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT 1"
 )
+# The highest number there was; what is forgotten here may have it.
+_KEEP_NUMBER = "UPDATE meta SET value = max(value, (SELECT max(key) FROM runs)) WHERE name = 'numbered'"
 # Before whatever ended.
 _FIRST = (-(2**63), -(2**63))
 _FORGET = (
@@ -44,6 +46,7 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
     transaction.flush()
     db = transaction.db
+    db.execute(_KEEP_NUMBER)
     (ended,) = db.execute(
         "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
     ).fetchone()

@@ -51,7 +51,7 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
     spec = write.spec
     if known := transaction.find_cascade(write.event_id):
-        return Accepted(known)
+        return Accepted(known, number=transaction.get(spec.run_id).key)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     head = None if spec.minted else transaction.find(spec.run_id)
@@ -80,7 +80,7 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
         # It may have been born ended by a tombstone, which has done its work.
         sql = "DELETE FROM tombstones WHERE run_id = ?"
         transaction.db.execute(sql, (spec.run_id,))
-    return Accepted(tuple(facts))
+    return Accepted(tuple(facts), number=head.key)
 
 
 def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:

@@ -164,7 +164,8 @@ class Transaction:
         self._open = load_open_runs(self.db)
         self._heads = {head.run_id: head for head in self._open.all()}
         (highest,) = self.db.execute("SELECT max(key) FROM runs").fetchone()
-        self._next_key = highest + 1
+        # The number of a run is typed by people, so that of a forgotten one is not given to another.
+        self._next_key = 1 + max(highest, self.meta("numbered"))
         self.paused = {name for (name,) in self.db.execute("SELECT name FROM pauses")}
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Rows:

@@ -68,11 +68,11 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         submitted = await core.submitter.submit(
             request, surroundings=caller.surroundings
         )
-        return submit_json(submitted.view, caller.base, created=submitted.created)
+        return submit_json(submitted, caller.base)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
         submitted = await core.submitter.retry(args.run_id)
-        return submit_json(submitted.view, caller.base, created=submitted.created)
+        return submit_json(submitted, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")

@@ -46,8 +46,8 @@ def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
             # Known or not: a stream cannot say so once it has begun.
             head = await head_of(core, call.run_id)
             if "last-event-id" in call.headers and not core.reader.is_open(call.run_id):
-                # A browser connects again and again until it is told that nothing will follow.
-                # A place that the log does not reach is another matter: the stream says so.
+                # A browser connects again and again until it is told that nothing will follow. One
+                # that is beyond the log's end has to hear first that the log was put back.
                 after, _ = cursor_of(call)
                 if call.run_id != DAEMON_STREAM and head <= after <= core.bus.head:
                     return HttpAnswer(204)

@@ -7,9 +7,9 @@ from urllib.parse import quote, urlsplit
 import trio
 
 from penstock.log.filters import parse_filter
-from penstock.log.projections import RunView
 from penstock.runs.core import Core
 from penstock.runs.live_output import COMING_SECONDS, LiveOutput
+from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.replies import ask_json, submit_json
@@ -20,6 +20,7 @@ from penstock.words.api import (
     CancelRequest,
     InterventionRequest,
     RunRequest,
+    SelectionReply,
     TaskRequest,
     read_json,
 )
@@ -67,11 +68,11 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         if live is not None and created:
             live.keep_until(trio.current_time() + COMING_SECONDS)
         kept = live is not None and created
-        return accepted(call, submitted.view, created=created, live=kept)
+        return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
         submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
-        return accepted(call, submitted.view, created=submitted.created)
+        return accepted(call, submitted)
 
     return {"submit": submit, "retry": retry}
 
@@ -93,11 +94,20 @@ def look_handlers(core: Core) -> dict[str, Handler]:
             return HttpAnswer(304, headers=tag)
         return json_answer(run, headers=tag)
 
+    async def selection(call: Call) -> HttpAnswer:
+        runs = await core.selection.select(call.query["word"])
+        return json_answer(SelectionReply(runs=tuple(runs)))
+
     async def why(call: Call) -> HttpAnswer:
         reasons = await core.why(call.run_id)
         return json_answer(reasons.to_json())
 
-    return {"list_runs": list_runs, "get_run": get_run, "why": why}
+    return {
+        "list_runs": list_runs,
+        "get_run": get_run,
+        "selection": selection,
+        "why": why,
+    }
 
 
 def _tags(header: str) -> set[str]:
@@ -157,12 +167,10 @@ def _prefers_live(call: Call) -> bool:
     return PREFERENCE in map(str.strip, wanted)
 
 
-def accepted(
-    call: Call, view: RunView, *, created: bool, live: bool = False
-) -> HttpAnswer:
+def accepted(call: Call, submitted: Submitted, *, live: bool = False) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     # Below a proxy's sub-path, if there is one.
-    path = urlsplit(call.base).path
-    location = {"Location": f"{path}/runs/{quote(view.run_id, safe='')}"}
-    reply = submit_json(view, call.base, created=created, live=live)
-    return json_answer(reply, 202 if created else 200, location)
+    path, run_id = urlsplit(call.base).path, submitted.view.run_id
+    location = {"Location": f"{path}/runs/{quote(run_id, safe='')}"}
+    reply = submit_json(submitted, call.base, live=live)
+    return json_answer(reply, 202 if submitted.created else 200, location)
