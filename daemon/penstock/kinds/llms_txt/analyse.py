@@ -19,7 +19,7 @@ from penstock.kinds.llms_txt.confined_reading import (
     read_said,
 )
 from penstock.kinds.llms_txt.describe import Described
-from penstock.kinds.llms_txt.metadata import PARSERS, Metadata
+from penstock.kinds.llms_txt.metadata import Metadata, metadata_paths
 from penstock.kinds.llms_txt.outline import (
     Outline,
     ProjectFacts,
@@ -98,9 +98,7 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
     paths = {file.path for file in tree.files}
     requests = ask_glances(tree.files)
     parts = len(requests)
-    requests += [
-        {"verb": "metadata", "path": path} for path in PARSERS if path in paths
-    ]
+    requests += [{"verb": "metadata", "path": path} for path in metadata_paths(paths)]
     if readme := find_readme(paths):
         requests.append({"verb": "readme", "path": readme})
 

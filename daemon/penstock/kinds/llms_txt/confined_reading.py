@@ -52,7 +52,7 @@ class _Answers:
     def metadata(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
         said = Metadata() if text is None else read_one(request["path"], text)
-        fields = (said.name, said.summary, said.requires, said.homepage)
+        fields = (said.name, said.summary, said.requires, said.homepage, said.entries)
         return [fields, strip_markup(said.summary)]
 
     def readme(self, request: Request) -> Any:
@@ -106,7 +106,8 @@ def read_glances(files: Sequence[File], start: int, reply: Any) -> list[Glance]:
 
 def read_said(reply: Any) -> tuple[Metadata, str]:
     """What a metadata file says, and its summary without markup."""
-    return Metadata(*reply[0]), reply[1]
+    *fields, entries = reply[0]
+    return Metadata(*fields, tuple(entries)), reply[1]
 
 
 def read_heading(reply: Any) -> Readme:

@@ -39,7 +39,7 @@ _HTML_HEADING = re.compile(
 _UNDERLINED = re.compile(r"^(?P<title>\S[^\n]{0,300})\n(?P<line>([=\-~^*#\"'+`])\3{2,300})[ \t]*$", re.MULTILINE)  # fmt: skip
 _RULE = re.compile(r"([=\-~^*#\"'+`_])\1{2,}\s*")
 _NOT_PROSE = re.compile(
-    r"\s*(#|\||>|=|-|\+|!|\[!|\[\!\[|<|\*(?!\*?\w)|\d+[.)]|\.\. |:[\w -]+:|>>>|\$ |\{(?![a-z:_-]+\}`)|@|%)"
+    r"\s*(#|\||>|=|-|\+|!|\[!|\[\!\[|<|\*(?!\*{0,2}[\w{`\[])|\d+[.)]|\.\. |:[\w -]+:|>>>|\$ |\{(?![a-z:_-]+\}`|\w{1,40}\}\*{0,2} \w)|@|%)"
 )
 _SUBHEADING = re.compile(r"^#{1,6}[ \t][^\n]*$", re.MULTILINE)
 _DEFINITION = re.compile(

@@ -7,8 +7,10 @@ come from the real list of files, so none can be invented.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
 from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
@@ -20,6 +22,25 @@ CANDIDATES_PER_LINK = 2
 
 # "Optional" holds what most readers skip; a short list is enough.
 _OPTIONAL_SHARE = 4
+
+# Headings of a part of a README, which name no project.
+_PART = re.compile(
+    r"(about|abstract|badges?|build status|changelog|contents|contributing|description|documentation"
+    r"|examples?|features?( highlights)?|getting started|highlights|installation|installing|introduction"
+    r"|key features|licen[cs]e|motivation|news|notes?|overview|quick ?start( guide)?|readme|requirements"
+    r"|sponsors?|status|summary|synopsis|table of contents|the basics|usage|what is (this|it)|why)[ ?!:.]*",
+    re.IGNORECASE,
+)
+# Words of one who asks the reader for something, or sends him to where people talk.
+_APPEAL = re.compile(
+    r"\b(donat(e|ing|ions?)|sponsor(s|ed|ing|ship)?|backers?|patreon|open collective|discord|gitter|slack"
+    r"|discourse|mailing list|irc channel|chat|forum|follow us|join (us|our|the)|star (us|this|the)"
+    r"|stand with|support ukraine|hiring|newsletter|deprecated in favou?r|this is the (readme|development)"
+    r"|have a question|need help|if you (like|love|enjoy|use|want to learn))\b",
+    re.IGNORECASE,
+)
+# Paragraphs of a README that are looked at for one that says what the project is.
+_PARAGRAPHS = 12
 
 # Files without a word about themselves, listed in one section: tables and data say nothing.
 _SILENT = 5
@@ -59,7 +80,9 @@ class Readme:
 
 def read_readme(text: str) -> Readme:
     """The README in `text`, which is its beginning."""
-    return Readme(heading_of(text, markdown=True), next(paragraphs(text), ""))
+    prose = islice(paragraphs(text), _PARAGRAPHS)
+    telling = (one for one in prose if not _APPEAL.search(first_sentence(one)))
+    return Readme(heading_of(text, markdown=True), next(telling, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +170,10 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 
 
 def _title_from_readme(facts: ProjectFacts) -> str:
-    """A README's heading names the project, unless it is a sentence."""
+    """A README's heading names the project, unless it is a sentence, or the title of a part."""
     heading = facts.readme.heading
-    return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
+    names = 0 < len(heading) <= 40 and _PART.fullmatch(heading) is None
+    return heading if names else ""
 
 
 def _summary(facts: ProjectFacts) -> tuple[str, str]:
