@@ -26,10 +26,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from llms_txt import parse_llms_file
-
 from bench._shared import scratch
 from bench.main_job import PENSTOCK, daemon, environ_in
+from llms_txt import parse_llms_file
 
 TREES = Path(__file__).parent / "trees"
 #: Links of a section that a reader sees at a glance.

@@ -8,7 +8,13 @@ from typing import Any
 
 import trio
 
-from penstock.kinds.llms_txt.classify import Glance, Placed, arrange, find_readme
+from penstock.kinds.llms_txt.classify import (
+    Glance,
+    Known,
+    Placed,
+    arrange,
+    find_readme,
+)
 from penstock.kinds.llms_txt.confined_reading import (
     PATHS_AT_ONCE,
     ask_description,
@@ -20,12 +26,14 @@ from penstock.kinds.llms_txt.confined_reading import (
 )
 from penstock.kinds.llms_txt.describe import Described
 from penstock.kinds.llms_txt.metadata import Metadata, metadata_paths
+from penstock.kinds.llms_txt.navigation import navigations, reading_order
 from penstock.kinds.llms_txt.outline import (
     Outline,
     ProjectFacts,
     Readme,
     candidates,
     draw_outline,
+    without_repeats,
 )
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.strangers import Reading
@@ -33,6 +41,9 @@ from penstock.pipeline import Run, run_in_thread
 
 #: What answers about the files of a tree, in a process of its own.
 ANSWERS = "penstock.kinds.llms_txt.confined_reading"
+
+#: Files whose imports are read: more are ordered by their paths alone.
+MOST_SURVEYED = 3000
 
 # Files read between two reports of progress.
 _CHUNK = 8
@@ -52,7 +63,9 @@ async def analyse_tree(
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
     look = await _look(reading, tree)
-    placed = await run_in_thread(arrange, look.glances)
+    facts = look.facts(tree, name, named=named)
+    known = await _survey(reading, tree, look, facts)
+    placed = await run_in_thread(arrange, look.glances, known)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
 
@@ -65,7 +78,7 @@ async def analyse_tree(
     requests = [ask_description(one) for one in chosen]
     await reading.read(requests, take, lambda: {"root": tree.root})
     await run.progress("analyse", 1.0)
-    facts = look.facts(tree, name, named=named)
+    placed = without_repeats(placed, described)
     return draw_outline(facts, placed, described, links_per_section), placed
 
 
@@ -117,3 +130,45 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
 
     await reading.read(requests, take, lambda: {"root": tree.root})
     return look
+
+
+async def _survey(
+    reading: Reading, tree: SourceTree, look: _Look, facts: ProjectFacts
+) -> Known:
+    """What the files say of each other: which is spoken of, and in which order they are to be read."""
+    placed = await run_in_thread(arrange, look.glances)
+    code = [one.path for one in placed if one.section == "Code"][:MOST_SURVEYED]
+    programs = [one.path for one in placed if one.language in {"code", "python"}]
+    speaking = list(dict.fromkeys([*code, *programs]))[:MOST_SURVEYED]
+    documents = [one.path for one in placed if one.section == "Docs"]
+    asked = navigations([file.path for file in tree.files], documents)
+    mentions: dict[str, int] = {}
+    made: set[str] = set()
+    said: dict[str, Sequence[str]] = {}
+
+    async def take(number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if reply is None:
+            return
+        if number >= len(speaking):
+            said[asked[number - len(speaking)]] = reply
+            return
+        path, (is_made, spoken_of) = speaking[number], reply
+        if is_made:
+            made.add(path)
+        for other in spoken_of:
+            if code[other] != path:
+                mentions[code[other]] = mentions.get(code[other], 0) + 1
+
+    requests = [{"verb": "mentions", "path": path} for path in speaking]
+    requests += [{"verb": "order", "path": path} for path in asked]
+    await reading.read(requests, take, lambda: {"root": tree.root, "code": code})
+    order = await run_in_thread(reading_order, asked, said, frozenset(documents))
+    metadata = facts.metadata
+    return Known(
+        metadata.name or facts.name,
+        frozenset(metadata.entries),
+        mentions,
+        order,
+        frozenset(made),
+    )

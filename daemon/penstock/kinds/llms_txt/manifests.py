@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 #: Name, summary, what is required, home.
@@ -156,11 +157,9 @@ def read_pom(text: str) -> Said:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = take
     parser.EntityDeclHandler = refuse
-    try:
+    # What came before the fault, or before the end of what is read of a long one, is said.
+    with suppress(expat.ExpatError):
         parser.Parse(text, True)
-    except expat.ExpatError:
-        # What came before the fault, or before the end of what is read of a long one, is said.
-        pass
     plain = {key: " ".join(value.split()) for key, value in said.items()}
     plain = {key: value for key, value in plain.items() if "${" not in value}
     return (

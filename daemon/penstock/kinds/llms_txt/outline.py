@@ -113,6 +113,21 @@ def candidates(placed: Sequence[Placed], links_per_section: int) -> list[Placed]
     return chosen
 
 
+def without_repeats(
+    placed: Sequence[Placed], described: Mapping[str, Described]
+) -> list[Placed]:
+    """The files without those whose text is that of one before them: each package has the same README."""
+    seen: set[str] = set()
+    kept: list[Placed] = []
+    for one in placed:
+        digest = described[one.path].digest if one.path in described else ""
+        if digest not in seen:
+            kept.append(one)
+        if digest:
+            seen.add(digest)
+    return kept
+
+
 def draw_outline(
     facts: ProjectFacts,
     placed: Sequence[Placed],
@@ -144,8 +159,8 @@ def _pick(
     ours: Sequence[Placed], described: Mapping[str, Described], room: int
 ) -> tuple[Link, ...]:
     """The first `room` files; those that say nothing of themselves stand back, and are few."""
-    telling = [one for one in ours if described[one.path].note][:room]
-    silent = [one for one in ours if not described[one.path].note]
+    telling = [one for one in ours if _tells(one, described[one.path])][:room]
+    silent = [one for one in ours if not _tells(one, described[one.path])]
     # Where nobody says anything, the names are all there is.
     spare = room - len(telling)
     chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
@@ -154,6 +169,15 @@ def _pick(
         for one in sorted(chosen, key=lambda one: one.rank)
     ]
     return tuple(_told_apart(links))
+
+
+def _tells(one: Placed, said: Described) -> bool:
+    """Whether something is known of a file: its own words, or those of its project by which it leads."""
+    weight, place, *_ = one.rank
+    leads = one.section == "Code" and (weight == 0 or place < 0)
+    return (
+        bool(said.note) or leads or (one.section == "Docs" and said.title != one.path)
+    )
 
 
 def _told_apart(links: Sequence[Link]) -> list[Link]:
