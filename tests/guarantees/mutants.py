@@ -82,14 +82,14 @@ MUTANTS = (
         "answers before the commit",
         "SqliteStore._commit",
         """
-            self._db.execute('BEGIN IMMEDIATE')
+            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
             transaction.finish()
             tried = True
-            self._db.execute('COMMIT')
+            transaction.db.save()
         """,
         """
             if self._db.in_transaction:
@@ -154,8 +154,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "claim",
-        "free = d.slots - len(groups)",
-        "free = d.slots - len(groups) + 1",
+        "free = d.slots - held.total()",
+        "free = d.slots - held.total() + 1",
         "nested",
         "none",
     ),
@@ -576,6 +576,27 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
+        "a program is held back while its end is awaited",
+        "ProcessTree._pump",
+        """
+        if before_read is not None and not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await before_read()
+        """,
+        """
+        if before_read is not None:
+            await before_read()
+        """,
+        "processes/test_processes.py::test_what_holds_a_program_back_does_not_outlast_it",
+    ),
+    TestedMutant(
+        "a client that was promised a run holds it back though it never comes",
+        "LiveOutput.wait_room",
+        "if not self._taken and self._until is not None: patience.deadline = self._until",
+        "pass",
+        "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """
@@ -709,6 +730,34 @@ TESTED_MUTANTS = (
         """,
         "log/test_high_water.py::"
         "test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
+    ),
+    TestedMutant(
+        "an id that is kept no more is taken for new",
+        "RecentIds.add",
+        "self.floor = max(self.floor, oldest)",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the ids of forgotten runs are kept",
+        "Transaction.drop",
+        "self._forgotten = True",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the tables are asked before they have what this commit did",
+        "Transaction.query",
+        "self.flush()",
+        "",
+        "log/test_statements.py::test_what_a_commit_asks_of_the_tables_has_all_that_it_did",
+    ),
+    TestedMutant(
+        "what one claim gives is not held when the next is made",
+        "OpenRuns.move",
+        "self._by_state[state][head.key] = head",
+        "self._by_state[state].setdefault(0, head)",
+        "log/test_store_queue.py",
     ),
     TestedMutant(
         "what went into a removed file is acknowledged",
@@ -1258,7 +1307,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a submit of a known run looks like a new one",
         "submit_json",
-        "return reply.model_dump(mode='json')",
+        "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
         "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),
@@ -1364,5 +1413,33 @@ TESTED_MUTANTS = (
                 db.execute(_INHERIT, (key, source))
         """,
         "runs/test_callers.py::test_children_have_what_their_parent_has",
+    ),
+    TestedMutant(
+        "anybody says how clients address the daemon",
+        "PublicAddress.base_of",
+        "told = _told(request_head) if self._trusts(peer) else {}",
+        "told = _told(request_head)",
+        "server/test_public_address.py::test_nobody_else_is_believed",
+    ),
+    TestedMutant(
+        "every page may read what is answered",
+        "Guard.shared_with",
+        "return origin if origin in self.allowed_origins else None",
+        "return origin",
+        "server/test_browsers.py::test_nobody_elses_page_may",
+    ),
+    TestedMutant(
+        "a rebound name passes as a browser's question",
+        "Guard.judge_preflight",
+        """
+            return (
+                self._judge_host(request_head)
+                or self._judge_origin(request_head)
+                or _judge_query(request_head)
+                or self._judge_size(request_head)
+            )
+        """,
+        "return None",
+        "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
     ),
 )
