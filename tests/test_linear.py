@@ -122,6 +122,8 @@ SHORT_READERS: dict[str, Callable[[str], object]] = {
     "harmless": harmless,
     "markdown": _described("a.md", "markdown"),
     "rst": _described("a.rst", "rst"),
+    "org": _described("a.org", "org"),
+    "pod": _described("a.pod", "pod"),
     "code": _described("a.go", "code"),
     "python": _described("a.py", "python"),
     "python text": lambda text: _described("a.py", "python")(f"'''{text}'''"),

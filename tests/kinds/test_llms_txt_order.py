@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.kinds.llms_txt.classify import Glance, Known, arrange, glance
+from penstock.kinds.llms_txt.classify import Glance, Known, arrange, glance, place
 from penstock.kinds.llms_txt.confined_reading import make_answer
 from penstock.kinds.llms_txt.describe import Described
 from penstock.kinds.llms_txt.mentions import Index, is_made
@@ -187,6 +187,21 @@ def test_the_same_text_is_listed_once() -> None:
         "README.md",
         "b/README.md",
         "b/other.md",
+    ]
+
+
+def test_a_link_to_a_file_yields_to_it() -> None:
+    """ML-04 The name with an ending says what is in it."""
+    placed = place([File("README", 10), File("README.md", 10)])
+    said = {one.path: Described("Thing", "words", "one") for one in placed}
+    assert [one.path for one in placed] == ["README", "README.md"]
+    assert [one.path for one in without_repeats(placed, said)] == ["README.md"]
+
+
+def test_a_signature_is_no_document() -> None:
+    """ML-04 `.asc` is mostly what a key signed, and seldom AsciiDoc."""
+    assert [one.path for one in arrange(_glances("sig/v1/program.asc"))] == [
+        "README.md"
     ]
 
 

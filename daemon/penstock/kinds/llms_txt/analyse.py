@@ -16,9 +16,11 @@ from penstock.kinds.llms_txt.classify import (
     find_readme,
 )
 from penstock.kinds.llms_txt.confined_reading import (
+    MENTIONS_AT_ONCE,
     PATHS_AT_ONCE,
     ask_description,
     ask_glances,
+    ask_mentions,
     read_description,
     read_glances,
     read_heading,
@@ -144,24 +146,26 @@ async def _survey(
     asked = navigations([file.path for file in tree.files], documents)
     mentions: dict[str, int] = {}
     made: set[str] = set()
+    requests = ask_mentions(speaking)
+    parts = len(requests)
+    requests += [{"verb": "order", "path": path} for path in asked]
     said: dict[str, Sequence[str]] = {}
 
     async def take(number: int, reply: Any) -> None:
         await trio.lowlevel.checkpoint()
         if reply is None:
             return
-        if number >= len(speaking):
-            said[asked[number - len(speaking)]] = reply
+        if number >= parts:
+            said[asked[number - parts]] = reply
             return
-        path, (is_made, spoken_of) = speaking[number], reply
-        if is_made:
-            made.add(path)
-        for other in spoken_of:
-            if code[other] != path:
-                mentions[code[other]] = mentions.get(code[other], 0) + 1
+        start = number * MENTIONS_AT_ONCE
+        for path, (is_made, spoken_of) in zip(speaking[start:], reply, strict=False):
+            if is_made:
+                made.add(path)
+            for other in spoken_of:
+                if code[other] != path:
+                    mentions[code[other]] = mentions.get(code[other], 0) + 1
 
-    requests = [{"verb": "mentions", "path": path} for path in speaking]
-    requests += [{"verb": "order", "path": path} for path in asked]
     await reading.read(requests, take, lambda: {"root": tree.root, "code": code})
     order = await run_in_thread(reading_order, asked, said, frozenset(documents))
     metadata = facts.metadata

@@ -8,34 +8,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from penstock.kinds.llms_txt.doubles import is_double
+from penstock.kinds.llms_txt.languages import (
+    PROGRAMS,
+    README,
+    WRITTEN,
+    Language,
+    language_of,
+    name_of,
+    split_name,
+)
 from penstock.kinds.llms_txt.source_tree import File
 
 Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
 
 #: The order of the sections in the file; readers short of room skip "Optional".
 SECTIONS: tuple[Section, ...] = ("Docs", "Code", "Examples", "Files", "Optional")
-
-Language = Literal[
-    "markdown", "rst", "adoc", "org", "pod", "rdoc", "text", "python", "code", "notebook", "other"
-]  # fmt: skip
-#: What people write documents in.
-_WRITTEN = frozenset({"markdown", "rst", "adoc", "org", "pod", "rdoc", "text"})
-
-_LANGUAGES: dict[str, Language] = {
-    ".md": "markdown", ".markdown": "markdown", ".mdx": "markdown", ".rst": "rst", ".txt": "text",
-    ".adoc": "adoc", ".asciidoc": "adoc", ".asc": "adoc", ".org": "org", ".pod": "pod", ".rdoc": "rdoc", ".py": "python", ".pyi": "python", ".ipynb": "notebook",
-}  # fmt: skip
-_CODE = frozenset(
-    {
-        ".c", ".cc", ".cjs", ".clj", ".cljs", ".cpp", ".cr", ".cs", ".cts", ".cu", ".cxx", ".dart", ".el",
-        ".erl", ".ex", ".exs", ".f90", ".fs", ".go", ".groovy", ".h", ".hh", ".hpp", ".hrl", ".hs", ".hxx",
-        ".java", ".jl", ".js", ".jsx", ".kt", ".lhs", ".lua", ".m", ".mjs", ".ml", ".mli", ".mm", ".mts",
-        ".nim", ".php", ".pl", ".pm", ".proto", ".ps1", ".pxd", ".pyx", ".r", ".rb", ".rs", ".scala", ".sh",
-        ".sql", ".svelte", ".swift", ".ts", ".tsx", ".vala", ".vue", ".zig",
-    }
-)  # fmt: skip
-
-_PROGRAMS = _CODE | {".py", ".pyi"}
 
 _TESTS = re.compile(
     r"(^|/)([\w.-]{0,40}[-_.])?(tests?|testing|specs?|__tests__|e2e|testsuite)([-_.][\w.-]{0,40})?/|(^|/)t/"
@@ -87,9 +74,6 @@ _PROJECT = frozenset(
     }
 )
 _LISTS = re.compile(r"(^|/)(cmakelists|[^/]*requirements[^/]*|[^/]*constraints|robots|sources|top_level|entry_points|manifest)\.txt$", re.IGNORECASE)  # fmt: skip
-_README = re.compile(
-    r"readme(\.(md|mkdn?|markdown|rst|txt|adoc|asciidoc|org|pod|rdoc))?$", re.IGNORECASE
-)
 # `name/lib/name.ex`, `name/src/name.c`, `name/name.go`: the file that a package is called after.
 _CALLED_AFTER = re.compile(r"(^|/)([\w-]{1,100})/((lib|src)/)?\2\.\w{1,9}$")
 _ENTRY_STEMS = frozenset({"__init__", "index", "lib", "main", "mod", "__main__"})
@@ -120,7 +104,7 @@ class Placed:
 
 def find_readme(paths: Iterable[str]) -> str | None:
     """The README at the root, Markdown first."""
-    found = [path for path in paths if _README.fullmatch(path)]
+    found = [path for path in paths if README.fullmatch(path)]
     return min(
         found,
         key=lambda path: (not path.lower().endswith(".md"), len(path), path),
@@ -181,8 +165,7 @@ def arrange(glances: Sequence[Glance], known: Known | None = None) -> list[Place
     single = [one for one in glances if not is_double(one.file.path, paths)]
     placed = [_placed(one, one.section, known) for one in single if one.section]
     if not any(
-        one.language == "python" or one.language in _WRITTEN - {"text"}
-        for one in placed
+        one.language == "python" or one.language in WRITTEN - {"text"} for one in placed
     ):
         placed = [
             Placed(one.file, "Files", one.language, (0, 0, one.file.path.count("/"), 0, one.file.path))
@@ -211,7 +194,7 @@ def _placed(one: Glance, section: Section, known: Known) -> Placed:
 
 def _is_entry(path: str, known: Known) -> bool:
     """Whether users of the package come in by this file."""
-    stem = _name_of(path).split(".", 1)[0]
+    stem = name_of(path).split(".", 1)[0]
     called = known.name.rpartition("/")[2].casefold() if known.name else ""
     return (
         path in known.entries
@@ -222,36 +205,12 @@ def _is_entry(path: str, known: Known) -> bool:
     )
 
 
-def language_of(path: str) -> Language:
-    """What the file is written in, by its ending."""
-    name = _name_of(path)
-    ending = _split_name(name)[1].lower()
-    if not ending and _README.fullmatch(name):
-        return "text"
-    if ending in {".mkd", ".mkdn"}:
-        return "markdown"
-    return "code" if ending in _CODE else _LANGUAGES.get(ending, "other")
-
-
-# As pathlib has them, which takes six times as long: it is asked five times for each file of a tree.
-
-
-def _name_of(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _split_name(name: str) -> tuple[str, str]:
-    """Stem and suffix; a dot that begins or ends a name begins no suffix."""
-    dot = name.rfind(".")
-    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
-
-
 def _section(path: str, language: Language) -> Section | None:
     if path in _PROJECT:
         return "Optional"
     if language == "other" or _LISTS.search(path):
         return "Optional" if _is_housekeeping(path) else None
-    if _README.fullmatch(path):
+    if README.fullmatch(path):
         return "Docs"
     if language == "text" and not _is_document(path):
         return "Optional" if _is_housekeeping(path) and "/" not in path else None
@@ -261,23 +220,23 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional"
     if _EXAMPLES.search(path):
         return "Examples"
-    if language in _WRITTEN:
+    if language in WRITTEN:
         return "Optional" if _WORKSHOP.search(path) else "Docs"
     if language == "notebook":
         return "Examples"
-    if _name_of(path) == "setup.py" or _TOOLING.search(path):
+    if name_of(path) == "setup.py" or _TOOLING.search(path):
         return "Optional"
     return "Code"
 
 
 def _is_readme(path: str) -> bool:
-    return _README.fullmatch(_name_of(path)) is not None
+    return README.fullmatch(name_of(path)) is not None
 
 
 def _is_housekeeping(path: str) -> bool:
-    name = _name_of(path)
+    name = name_of(path)
     return _HOUSEKEEPING.match(name) is not None and (
-        _split_name(name)[1] not in _PROGRAMS
+        split_name(name)[1] not in PROGRAMS
     )
 
 
@@ -293,7 +252,7 @@ def _weight(path: str, section: Section) -> int:
     if section == "Docs":
         return (
             0
-            if _README.fullmatch(path)
+            if README.fullmatch(path)
             else 1
             if "/" not in path or _DOC_FOLDER.search(path) or _is_readme(path)
             else 2
@@ -315,7 +274,7 @@ def _optional_weight(path: str) -> int:
 
 
 def _lead(path: str) -> int:
-    stem = _split_name(_name_of(path))[0].lower()
+    stem = split_name(name_of(path))[0].lower()
     if stem in {"__init__", "mod", "lib", "main", "__main__"}:
         return -1
     found = [place for place, word in enumerate(_LEADING) if word in stem]

@@ -27,6 +27,9 @@ HEAD_BYTES = 64 * 1024
 #: Characters from which two files of the same text are one file twice.
 SHORTEST_DOUBLE = 80
 
+#: Files whose words are looked at by one answer: a round trip costs more than a file does.
+MENTIONS_AT_ONCE = 25
+
 #: Paths looked at by one answer.
 PATHS_AT_ONCE = 500
 
@@ -74,12 +77,14 @@ class _Answers:
         return [found.heading, found.prose]
 
     def mentions(self, request: Request) -> Any:
-        """Whether a program made the file, and which of the tree's code it speaks of."""
-        path = request["path"]
+        """For each file: whether a program made it, and which of the tree's code it speaks of."""
+        return [self._mentions_of(path) for path in request["paths"]]
+
+    def _mentions_of(self, path: str) -> tuple[bool, list[int]]:
         text = read_text(self._root, path, MENTION_BYTES)
         if text is None:
-            return [False, []]
-        return [is_made(text), self._code.mentioned(path, text)]
+            return False, []
+        return is_made(text), self._code.mentioned(path, text)
 
     def order(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
@@ -146,6 +151,14 @@ def read_said(reply: Any) -> tuple[Metadata, str]:
 def read_heading(reply: Any) -> Readme:
     """What is taken of the README."""
     return Readme(*reply)
+
+
+def ask_mentions(paths: Sequence[str]) -> list[Request]:
+    """Requests for what files say of each other."""
+    return [
+        {"verb": "mentions", "paths": paths[start : start + MENTIONS_AT_ONCE]}
+        for start in range(0, len(paths), MENTIONS_AT_ONCE)
+    ]
 
 
 def ask_description(one: Placed) -> Request:

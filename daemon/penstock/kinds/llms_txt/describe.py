@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -34,6 +34,7 @@ _FENCED = re.compile(r"^(```|~~~).{0,20000}?^\1", re.MULTILINE | re.DOTALL)
 _FRONT_MATTER = re.compile(r"\A---\n(.{0,4000}?)\n---\n", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:\s*+[\"']?(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^#[ \t]+(\S[^\n]{0,300})$", re.MULTILINE)
+_ORG_TITLE = re.compile(r"^#\+title:[ \t]{0,9}(\S[^\n]{0,300})$", re.MULTILINE | re.IGNORECASE)  # fmt: skip
 _HTML_HEADING = re.compile(
     r"<h1[^<>]{0,200}+>((?:(?!<h1).){1,600}?)</h1>", re.DOTALL | re.IGNORECASE
 )
@@ -95,7 +96,14 @@ def describe(one: Placed, text: str | None) -> Described:
         names = [] if one.section == "Optional" else public_first(_defined(text))
         ending = path.rpartition(".")[2].lower()
         return Described(path, purpose(text, ending) or _defines(names))
-    return _describe_document(path, text, markdown=language == "markdown")
+    if language == "pod":
+        return Described(_from_name(path), purpose(text, "pm"))
+    found = _describe_document(path, text, markdown=language == "markdown")
+    if language == "org":
+        titled = _ORG_TITLE.search(text)
+        title = strip_markup(titled[1]) if titled else _from_name(path)
+        return replace(found, title=title)
+    return found
 
 
 def _describe_python(one: Placed, text: str) -> Described:

@@ -1,7 +1,7 @@
 """Which files of a tree a file speaks of: by its imports, and by types that files are named after.
 
 One pass over the words of a file, for all languages: a line that imports is taken apart into words,
-and elsewhere each word in capitals counts. A word speaks of the files whose name it is, however that
+and where files are named after types each word in capitals counts. A word speaks of the files whose name it is, however that
 is written (`GenServer` and `gen_server.ex`).
 """
 
@@ -25,6 +25,11 @@ _TYPE = re.compile(r"\b[A-Z]\w{2,60}\b")
 _MADE = re.compile(r"(?:@|auto[- ]?|code )generated\b|generated (?:by|from|automatically)\b|do not (?:edit|modify)\b|don't edit\b", re.IGNORECASE)  # fmt: skip
 #: Characters of a file's beginning in which it says that a program made it.
 _MADE_WITHIN = 600
+# Languages whose files are named after the type in them, which those in one folder need not import.
+_BY_TYPE = (
+    ".java", ".kt", ".scala", ".groovy", ".cs", ".php", ".swift", ".ex", ".exs", ".pm", ".pl", ".t", ".hs", ".rb", ".dart",
+    ".cr", ".jl", ".vala",
+)  # fmt: skip
 # Names of the file that stands for its folder.
 _OF_FOLDER = frozenset({"__init__", "index", "mod"})
 
@@ -64,8 +69,9 @@ class Index:
             words = _WORD.findall(match[0])
             for word in words:
                 found.update(self._meant(word, folder, words))
-        for word in set(_TYPE.findall(text)):
-            found.update(self._meant(word, folder, ()))
+        if path.endswith(_BY_TYPE):
+            for word in set(_TYPE.findall(text)):
+                found.update(self._meant(word, folder, ()))
         return sorted(found)
 
     def _meant(self, word: str, folder: str, words: Sequence[str]) -> list[int]:

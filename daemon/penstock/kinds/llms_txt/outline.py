@@ -116,16 +116,29 @@ def candidates(placed: Sequence[Placed], links_per_section: int) -> list[Placed]
 def without_repeats(
     placed: Sequence[Placed], described: Mapping[str, Described]
 ) -> list[Placed]:
-    """The files without those whose text is that of one before them: each package has the same README."""
-    seen: set[str] = set()
-    kept: list[Placed] = []
+    """The files without those whose text is that of another: each package has the same README.
+
+    Of files of one text the one that comes first stays, but for a name without an ending
+    (`README`, mostly a link to `README.md`), which yields.
+    """
+    chosen: dict[str, Placed] = {}
     for one in placed:
         digest = described[one.path].digest if one.path in described else ""
-        if digest not in seen:
-            kept.append(one)
-        if digest:
-            seen.add(digest)
-    return kept
+        other = chosen.get(digest)
+        if other is None or (_has_ending(one.path) and not _has_ending(other.path)):
+            chosen[digest] = one
+    kept = {one.path for one in chosen.values()}
+    return [
+        one
+        for one in placed
+        if one.path in kept
+        or one.path not in described
+        or not described[one.path].digest
+    ]
+
+
+def _has_ending(path: str) -> bool:
+    return "." in path.rpartition("/")[2][1:]
 
 
 def draw_outline(
