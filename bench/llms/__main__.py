@@ -53,7 +53,9 @@ class Score:
     peer: int | None
 
 
-def score(name: str, wanted: Mapping[str, Any], text: str, peer: list[str] | None) -> Score:
+def score(
+    name: str, wanted: Mapping[str, Any], text: str, peer: list[str] | None
+) -> Score:
     """What a text is worth by the lists."""
     read = parse_llms_file(text)
     ten = {path for path, _ in wanted["first"]}
@@ -137,7 +139,9 @@ def main(args: list[str]) -> None:
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args(args)
     found: list[Score] = []
-    print("| tree | title | summary | listed | early | precision | must not | repomix |")
+    print(
+        "| tree | title | summary | listed | early | precision | must not | repomix |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for one in scores(given.archives, held_out=given.held_out):
         found.append(one)
@@ -148,7 +152,9 @@ def main(args: list[str]) -> None:
             flush=True,
         )
         if given.verbose:
-            print(f"  {one.title!r}: {one.summary!r}\n  missed {one.missed}\n  bad {one.bad}")
+            print(
+                f"  {one.title!r}: {one.summary!r}\n  missed {one.missed}\n  bad {one.bad}"
+            )
     count = max(1, len(found))
     peers = [one.peer for one in found if one.peer is not None]
     print(
