@@ -132,11 +132,11 @@ def test_a_plan_is_worked_off_from_what_is_needed() -> None:
 @pytest.mark.parametrize(
     ("modules", "why"),
     [
-        ([module("a", "b", "b"), module("b")], "needs the same module twice"),
         ([module("a", "b"), module("b", "c"), module("c", "a")], r"\w → \w → \w → \w"),
         ([module("a"), module("b", path="a.py")], "two write 'a.py'"),
-        ([module("a", tests="a.py")], "two write 'a.py'"),
-        ([module(" ")], "a name has 1 to"),
+        ([module("a_b"), module("c", path="a/b.py")], "two write 'test_a_b.py'"),
+        ([module(" ", path="a.py")], "a name has 1 to"),
+        ([module("a", path="tests/test_a.py")], "there are none"),
         ([module(str(n)) for n in range(6)], "there are 6, and 5 is the limit"),
     ],
 )
@@ -146,6 +146,39 @@ def test_a_bad_plan_is_refused_with_the_reason(
     """WF-05"""
     with pytest.raises(Refused, match=why):
         plan_of(*modules)
+
+
+def test_what_no_model_needs_to_decide_is_computed() -> None:
+    """WF-05: unknown, repeated and own needs go, and so do planned tests; theirs is a path of ours."""
+    planned = [
+        module("a", "ghost", "a", "b", "b", tests="prose about tests"),
+        module("b", path="lib/b.py"),
+        module("test_a", "a", path="tests/test_a.py"),
+    ]
+    plan = make_plan({"summary": "", "modules": planned}, most=5)
+    assert [(m.name, m.tests, m.needs) for m in plan.modules] == [
+        ("b", "test_lib_b.py", []),
+        ("a", "test_a.py", ["b"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "tests"),
+    [
+        ("a.py", None, "test_a.py"),
+        ("a.py", ["tests/test_other.py"], "tests/test_a.py"),
+        ("a.py", ["lib/a_test.py"], ""),
+        ("lib/a.go", None, "lib/a_test.go"),
+        ("a.ts", None, "a.test.ts"),
+        ("a.rb", None, "test_a.rb"),
+    ],
+)
+def test_tests_stand_where_they_are_found(
+    path: str, there: list[str] | None, tests: str
+) -> None:
+    """WF-05: code of a repository that has tests there already gets no others."""
+    fields = {"summary": "", "modules": [module("a", path=path)]}
+    assert make_plan(fields, most=1, there=there).modules[0].tests == tests
 
 
 @pytest.mark.parametrize(

@@ -185,8 +185,6 @@ async def test_every_request_has_the_layers(
 
 
 BAD_PLANS: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "unknown": ([{**SLUG_PLAN[0], "needs": ["ghost"]}], "'slug' needs 'ghost'"),
-    "itself": ([{**SLUG_PLAN[0], "needs": ["slug"]}], "'slug' needs itself"),
     "cycle": (
         [CLI_PLAN[0], {**CLI_PLAN[1], "needs": ["cli"]}],
         "they need each other",
@@ -286,16 +284,22 @@ async def test_corrections_are_bounded(where: Place, model_server: ModelServer) 
 async def test_a_correction_that_changes_nothing_is_asked_for_again(
     where: Place, model_server: ModelServer
 ) -> None:
-    """DS-05"""
+    """DS-05: a bug that was reported is in the code."""
     model_server.script(
         once(PLAN, **plan(SLUG_PLAN)),
-        once(WRITE, code=WRONG_SLUG, tests=SLUG_TESTS),
+        once(WRITE, code=SLUG, tests=SLUG_TESTS),
         once(CORRECT, module="slug", code="unchanged", tests="unchanged"),
         once(CORRECT, module="ghost", code=SLUG, tests="unchanged"),
-        once(CORRECT, module="slug", code=SLUG, tests="unchanged"),
+        once(CORRECT, module="slug", code=SLUG + "\n# é\n", tests="unchanged"),
     )
+    slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
     async with open_coding(where) as core:
-        facts = await do(core)
+        await core.submitter.submit(coding(tests=slow))
+        await wait_fact(core, "test.started")
+        code_hash = (await core.reader.view("task")).code_hash
+        report = BugReportRequest(text="é is lost", version=1, code_hash=code_hash)
+        await core.control.report_bug("task", report)
+        facts = await history(core)
     assert facts[-1].type == "run.completed"
     assert versions(facts) == [1, 2]
     told = [record["messages"][-1]["content"] for record in model_server.log()[-2:]]

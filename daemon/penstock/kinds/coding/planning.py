@@ -9,7 +9,8 @@ from typing import Any
 import trio
 
 from penstock.kinds.coding.modules import Plan, make_plan
-from penstock.kinds.coding.stages import Work, run_tests
+from penstock.kinds.coding.proving import run_tests
+from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import list_files
 from penstock.pipeline import (
     PlanCompleted,
@@ -69,7 +70,8 @@ async def _look_around(work: Work) -> Mapping[str, str]:
 
 
 async def _ask_plan(work: Work, name: str, outlook: Mapping[str, str]) -> Plan:
-    make = partial(make_plan, most=work.inputs.max_modules)
+    there = None if not work.tree.base else outlook["files"].splitlines()
+    make = partial(make_plan, most=work.inputs.max_modules, there=there)
 
     async def make_inputs() -> dict[str, str]:
         await trio.lowlevel.checkpoint()

@@ -55,6 +55,16 @@ class CorrectModule(dspy.Signature):  # type: ignore[misc]
     tests: str = dspy.OutputField(desc="the whole text of its tests, or `unchanged`")
 
 
+class RewriteTests(dspy.Signature):  # type: ignore[misc]
+    """Write the tests of one module anew, from the task alone: what the task does not say is not tested."""
+
+    task: str = dspy.InputField()
+    notes: str = dspy.InputField(desc="answers and further wishes of the user")
+    module: str = dspy.InputField(desc="the module to test, and how it is imported")
+    problem: str = dspy.InputField(desc="why the tests that there were will not do")
+    tests: str = dspy.OutputField(desc="the whole text of the module's test file")
+
+
 class ReviewCode(dspy.Signature):  # type: ignore[misc]
     """Find what is wrong for certain with the code, measured by the task. No matters of taste."""
 
