@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,10 +56,10 @@ ENDS_EARLY = SLUG + "\nraise SystemExit(0)\n"
 
 
 async def do(
-    where: Place, server: ModelServer, *script: object, **inputs: object
+    where: Place, server: ModelServer, *script: Any, **inputs: Any
 ) -> list[Recorded]:
     """A run whose model answers so."""
-    server.script(once(PLAN, **plan(SLUG_PLAN)), *script)  # type: ignore[arg-type]
+    server.script(once(PLAN, **plan(SLUG_PLAN)), *script)
     async with open_coding(where) as core:
         await core.submitter.submit(coding("Write slug(text).", **inputs))
         return await history(core)
@@ -191,7 +192,7 @@ async def test_a_model_that_fails_later_costs_no_file_that_is_written(
 
 
 def module(path: str, tests: str) -> PlannedModule:
-    return PlannedModule(name=path, path=path, tests=tests)
+    return PlannedModule(name=path, path=path, purpose="", tests=tests)
 
 
 def test_planned_tests_are_run_by_name() -> None:
