@@ -37,7 +37,7 @@ from penstock.kinds.coding.proving import (
 )
 from penstock.words.recorded import Recorded
 
-REWRITE = "Write the tests of one module anew"
+REWRITE = "You write the tests of one file of a program anew"
 
 WRONG_SLUG = SLUG.replace('"-".join', '"_".join')
 IDLE_TESTS = """import unittest

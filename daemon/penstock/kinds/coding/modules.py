@@ -19,6 +19,19 @@ LONGEST_PATH = 200
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*|\.[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
+class PlannedFile(BaseModel):
+    """What a model decides of a file; all else follows from it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    path: str = Field(
+        json_schema_extra={
+            "pattern": r"^([A-Za-z0-9_-]{1,40}/){0,4}[A-Za-z0-9_-]{1,40}\.[a-z]{1,5}$"
+        }
+    )
+    purpose: str = Field("", json_schema_extra={"maxLength": 200})
+    needs: list[str] = Field(default_factory=list, json_schema_extra={"maxItems": 6})
+
+
 class PlannedModule(BaseModel):
     """One file of code, with the file that tests it."""
 
@@ -125,6 +138,29 @@ def _complete(
     ]
     tests = "" if is_test(path) else place_of_tests(path, there)
     return module.model_copy(update={"path": path, "tests": tests, "needs": needs})
+
+
+def name_files(files: Sequence[PlannedFile]) -> list[PlannedModule]:
+    """Planned files as modules, named by their paths; needs may say paths or names."""
+    names = {file.path: _name_of(file.path) for file in files}
+    return [
+        PlannedModule(
+            name=names[file.path],
+            path=file.path,
+            purpose=file.purpose,
+            tests="",
+            needs=[names.get(need, _name_of(need)) for need in file.needs],
+        )
+        for file in files
+    ]
+
+
+def _name_of(path: str) -> str:
+    return (
+        ".".join(PurePosixPath(path).with_suffix("").parts)
+        if path.strip("./")
+        else path
+    )
 
 
 def make_plan(

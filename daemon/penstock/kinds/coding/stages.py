@@ -40,6 +40,10 @@ _NOT_SHOWN = frozenset({
 })  # fmt: skip
 
 
+#: Questions whose answers are values; code is never put into JSON, where models get it wrong.
+_IN_JSON = frozenset({"MakePlan", "MakePlanAsking", "ChooseModule", "ReviewCode"})
+
+
 @dataclass(eq=False, slots=True)
 class Work:
     """The run, what it has told, and where it works."""
@@ -107,6 +111,7 @@ class Work:
                     layers=layers,
                     on_delta=on_delta,
                     check=check,
+                    form="json" if signature in _IN_JSON else "blocks",
                 )
             told = heard if "notes" in inputs else 0
             return {"answer": shape(answer.fields), "heard": told}

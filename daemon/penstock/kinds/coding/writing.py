@@ -83,10 +83,12 @@ async def correct(
         name = idle.name
         texts = await _rewrite_tests(work, number, idle, decision.problem, started)
     else:
-        answer = await _ask_correction(work, plan, number, decision, cause or started)
-        name, texts = answer["module"], answer["texts"]
-        module = plan.module(name)
-        if only_tests and module is not None and module.tests and not texts:
+        module = await _choose(work, plan, number, decision, cause or started)
+        name = module.name
+        texts = await _ask_correction(
+            work, plan, module, number, decision, cause or started
+        )
+        if only_tests and module.tests and not texts:
             texts = await _rewrite_tests(
                 work, number, module, decision.problem, started
             )
@@ -104,10 +106,72 @@ async def correct(
     return f"{name}, because of {why}"
 
 
-async def _ask_correction(
+async def _choose(
     work: Work, plan: Plan, number: int, decision: Decision, current: Recorded
-) -> dict[str, Any]:
-    """The module that a model has corrected, and those of its files that are other than before."""
+) -> PlannedModule:
+    """The module to correct: what the causes tell, and a model is asked only if they do not."""
+    if (told := find_module(plan, decision)) is not None:
+        return told
+
+    async def make_inputs() -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return {"files": plan.described(), "problem": decision.problem}
+
+    def chosen(fields: Mapping[str, Any]) -> str:
+        path = fields["path"].strip("`'\" ")
+        found = next((m for m in plan.modules if path in {m.name, *m.files()}), None)
+        if found is None:
+            known = ", ".join(m.path for m in plan.modules)
+            raise Refused("path", f"{path!r} is not planned (there are: {known})")
+        return found.name
+
+    def check(fields: Mapping[str, Any]) -> None:
+        chosen(fields)
+
+    name = await work.ask(
+        f"choose {number}",
+        "ChooseModule",
+        make_inputs,
+        current=current,
+        shape=chosen,
+        check=check,
+    )
+    return plan.module(name) or plan.modules[-1]
+
+
+def find_module(plan: Plan, decision: Decision) -> PlannedModule | None:
+    """The module that the causes of a correction speak of; None if they name none."""
+    for cause in decision.causes:
+        if (named := plan.module(cause.module)) is not None:
+            return named
+    if len(plan.modules) == 1:
+        return plan.modules[0]
+    # The error stands at the end of what tests say, and the innermost file last.
+    text = decision.problem
+    last = {
+        m.name: max(text.rfind(path) for path in _spoken_of(m)) for m in plan.modules
+    }
+    best = max(plan.modules, key=lambda m: last[m.name])
+    return best if last[best.name] >= 0 else None
+
+
+def _spoken_of(module: PlannedModule) -> list[str]:
+    """How tracebacks and people name a module."""
+    names = [path for path in module.files() if path]
+    if module.tests:
+        names.append(f"{import_name(module.tests)}.")
+    return names
+
+
+async def _ask_correction(
+    work: Work,
+    plan: Plan,
+    module: PlannedModule,
+    number: int,
+    decision: Decision,
+    current: Recorded,
+) -> dict[str, str]:
+    """Those texts of the module that a model has made other than before, by path."""
 
     async def make_inputs() -> dict[str, str]:
         return {
@@ -115,19 +179,22 @@ async def _ask_correction(
             "plan": plan.described(),
             "problem": decision.problem,
             "files": await _all_files(work, plan),
+            "module": _describe(module),
         }
 
     # Failing tests may be wrong themselves, if they are the model's own.
     must_change = any(c.kind == "bug report" for c in decision.causes)
-    answer: dict[str, Any] = await work.ask(
+    texts: dict[str, str] = await work.ask(
         f"correct {number}",
         "CorrectModule",
         make_inputs,
         current=current,
-        shape=partial(_correction, work, plan),
-        check=partial(_check_correction, work, plan, decision, must_change=must_change),
+        shape=partial(_correction, work, module),
+        check=partial(
+            _check_correction, work, module, decision, must_change=must_change
+        ),
     )
-    return answer
+    return texts
 
 
 async def _rewrite_tests(
@@ -226,13 +293,10 @@ def _texts(module: PlannedModule, fields: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _correction(work: Work, plan: Plan, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The corrected module's name, and those of its texts that are new, by path."""
-    name = fields["module"].strip()
-    module = plan.module(name)
-    if module is None:
-        known = ", ".join(m.name for m in plan.modules)
-        raise Refused("module", f"{name!r} is not planned (there are: {known})")
+def _correction(
+    work: Work, module: PlannedModule, fields: Mapping[str, Any]
+) -> dict[str, str]:
+    """Those of its texts that are new, by path."""
     texts = {}
     for path, field in ((module.path, "code"), (module.tests, "tests")):
         text = plain(fields[field])
@@ -240,20 +304,19 @@ def _correction(work: Work, plan: Plan, fields: Mapping[str, Any]) -> dict[str, 
             text = text if field == "code" else import_module(text, module.path)
             if work.tree.files.get(path) != text:
                 texts[path] = text
-    return {"module": name, "texts": texts}
+    return texts
 
 
 def _check_correction(
     work: Work,
-    plan: Plan,
+    module: PlannedModule,
     decision: Decision,
     fields: Mapping[str, Any],
     *,
     must_change: bool,
 ) -> None:
-    found = _correction(work, plan, fields)
-    module = plan.module(found["module"])
-    own_tests = module is not None and module.tests != ""
     failing = any(c.kind == "tests" for c in decision.causes)
-    if not found["texts"] and (must_change or (failing and not own_tests)):
+    if _correction(work, module, fields) or not (must_change or failing):
+        return
+    if must_change or not module.tests:
         raise Refused("code", "nothing was changed, and so the problem remains")
