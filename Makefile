@@ -16,7 +16,7 @@ SOURCES := $(CODE) tests
 INSTALLED := $(VENV)/.installed
 # ASYNC127 wants another HTTP client than the one this project is built on; ASYNC91x, that every path
 # through every function is a checkpoint, is a rule for libraries.
-FLAKE8_ASYNC := --startable-in-context-manager=serve,serve_door,write \
+FLAKE8_ASYNC := --startable-in-context-manager=serve,serve_door,write,live \
 	--disable=ASYNC127,ASYNC910,ASYNC911,ASYNC912,ASYNC913
 # A fake of something that waits may not wait itself.
 FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124

@@ -161,7 +161,8 @@ MAKERS = {
     r"httpx\.(Async)?(Client|HTTPTransport)\(|httpx\.(get|post|stream)\(|urlopen\(": {
         "penstock/http_clients.py"
     },
-    r"HTTPS?Connection\(": {"penstock/client/sync.py"},
+    r"HTTPS?Connection\(": set(),
+    r"create_connection\(": {"penstock/client/sync.py"},
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from penstock.cli.output import COLOURS
+from penstock.cli.run_lines import MARKS
 from penstock.log.sqlite.rows import IN_LINE
 from penstock.log.sqlite.schema import TABLES as SCHEMA
 from penstock.runs.hooks import WORDS
@@ -52,6 +53,7 @@ MAY_SPELL = {
 #: file -> what it has a row of for each state.
 TABLES: Mapping[str, Mapping[Any, object]] = {
     "penstock/cli/output.py": COLOURS,
+    "penstock/cli/run_lines.py": MARKS,
     "penstock_tui/wording.py": LOOKS,
 }
 _IN_SQL = re.compile(rf"'({'|'.join(STATES)})'")

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,11 +65,13 @@ def test_a_pattern_that_is_none_is_a_sentence_before_anything_is_logged() -> Non
         set_up_logging(Config(redact=("[",)), {}, io.StringIO())
 
 
-def test_journald_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journald_gets_its_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with open(os.devnull, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         found = os.fstat(stderr.fileno())
-        monkeypatch.setattr(daemon_log, "JOURNAL", "/nowhere")
+        monkeypatch.setattr(daemon_log, "JOURNAL", str(tmp_path / "none"))
         environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
         assert logged(Config(), environ).startswith("<4>bad")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trio
 
-from fakes.foreign_daemon import ForeignDaemon
+from fakes.foreign_daemon import ForeignDaemon, fact, story
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.client.surroundings import caller_of
@@ -25,6 +25,7 @@ from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.testing import FakeProgram
 from penstock.words.address import Address
 from penstock.words.events import RunCancelled, RunCancelRequested
+from penstock.words.live_frames import BEGUN, STDOUT, frame_head
 from penstock.words.printed import piece_of
 from penstock.words.run_id import LONGEST_RUN_ID
 from penstock.words.surroundings import unpack_environ
@@ -147,8 +148,14 @@ def test_the_exit_code_is_that_of_the_run(
     ],
 )
 def test_run_ends_as_the_run_did(
-    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...], code: int
+    penstock: Penstock,
+    daemon: HouseBeside,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    code: int,
 ) -> None:
+    # No program of that name goes before the kind, which only the daemon has.
+    monkeypatch.setenv("PATH", "")
     daemon.beside.do(daemon.house.core.control.cancel, "cancelled", "requested")
     result = penstock("run", *words)
     assert result.exit_code == code
@@ -204,9 +211,11 @@ def test_an_ended_run_is_not_followed_for_ever_from_after_its_end(
 
 
 def test_a_run_that_was_there_before_is_told(
-    penstock: Penstock, daemon: HouseBeside
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PT-07: what is seen is the old run's output and code, and no new run's."""
+    # No program of that name goes before the kind, which only the daemon has.
+    monkeypatch.setenv("PATH", "")
     submit = ("submit", "sleep", "--id", "r", "--fail")
     assert penstock(*submit).stderr == ""
     daemon.wait_ended("r")
@@ -273,6 +282,34 @@ def test_ctrl_c_cancels_shows_the_receipt_and_exits_130(
     assert daemon.view("r").state == "cancelled"
 
 
+@pytest.mark.usefixtures("programs")
+def test_ctrl_c_is_what_the_last_line_of_json_says(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: the code that this command exits with."""
+    with interrupting(daemon, "r"):
+        result = penstock("run", "command", "--id", "r", "--json", "--", "hang")
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert result.exit_code == 130
+    assert (last["exit_code"], last["exit_from"]) == (130, "penstock")
+
+
+def test_several_are_followed_one_after_the_other(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01 CL-02: whole and unmixed; the first that is not 0 decides, in the order given."""
+    for name, code in (("none", 0), ("seven", 7), ("nine", 9)):
+        program = FakeProgram(stdout=name.encode() + b"\n", exit_code=code)
+        daemon.processes.programs[name] = program
+        penstock("submit", "command", "--id", name, "--", name)
+    result = penstock("follow", "none", "nine", "seven")
+    assert (result.exit_code, result.stdout) == (9, "none\nnine\nseven\n")
+    result = penstock("follow", "nobody", "seven")
+    assert (result.exit_code, result.stdout) == (125, "seven\n")
+    assert result.stderr.startswith("penstock: nobody: ")
+    assert penstock("follow", "none", "seven", "--after", "1").exit_code == 2
+
+
 def test_a_second_ctrl_c_leaves_at_once_and_says_that_cancelling_goes_on(
     penstock: Penstock, daemon: HouseBeside, stubborn: Stubborn
 ) -> None:
@@ -297,6 +334,25 @@ def test_ctrl_c_in_follow_and_wait_leaves_the_run_alone(
     assert result.exit_code == 130
     assert "r goes on" in result.stderr
     assert daemon.view("r").state == "running"
+
+
+def test_what_happens_to_the_stream_of_a_run_is_said(
+    penstock: Penstock, foreign_daemon: ForeignDaemon
+) -> None:
+    """WS-06 TU-01: a lost connection and facts that are gone are no part of what a program printed."""
+    told = story()
+    view = {"kind": "command", "state": "running", "position": 1}
+    foreign_daemon.routes["GET", "/runs/r"] = (200, view)
+    gap = {"type": "gap", "first": 2, "last": 3, "dropped": None}
+    bye = {"type": "bye", "reason": "the daemon is stopping"}
+    foreign_daemon.lines = [[told[0], gap, bye], told[3:]]
+    result = penstock("follow", "r")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == [
+        "penstock: the facts 2 to 3 are not kept any more",
+        "penstock: the daemon is stopping; connecting again",
+        "to stderr",
+    ]
 
 
 def test_wait_tells_of_each_run_that_cannot_be_waited_for(
@@ -496,3 +552,28 @@ def test_wait_in_json_tells_of_each_run_that_cannot_be_waited_for(
     told = json.loads(result.stdout)
     assert (result.exit_code, told["run_id"]) == (125, "a")
     assert (told["exit_code"], told["exit_from"]) == (125, "penstock")
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_pipe_that_lacks_bytes_of_a_program_that_succeeded_is_a_failure(
+    penstock: Penstock, foreign_daemon: ForeignDaemon, missing: int
+) -> None:
+    """PT-05 PT-06: the daemon was lost in the midst, and what came meanwhile is not all kept."""
+    reply = {"run_id": "r", "kind": "command", "state": "queued", "created": True, "live": True}  # fmt: skip
+    foreign_daemon.routes["POST", "/runs"] = (201, reply)
+    foreign_daemon.live = [frame_head(BEGUN, 0) + frame_head(STDOUT, 4) + b"ab"]
+    started = {"type": "process.started", "pid": 1, "start_time": 1, "boot_id": "b", "method": "cgroup"}  # fmt: skip
+    first: dict[str, Any] = {"type": "log", "stream": "stdout", "text": "ab"}
+    if missing:
+        first = {"type": "log", "stream": "stdout", "bytes": 2 + missing, "emptied": True}  # fmt: skip
+    events = [
+        {"type": "run.queued", "kind": "command", "priority": 20},
+        started, first, {"type": "log", "stream": "stdout", "text": "z"},
+        {"type": "run.completed", "result": {"exit_code": 0}},
+    ]  # fmt: skip
+    foreign_daemon.lines = [[fact(n, n, event) for n, event in enumerate(events, 1)]]
+    result = penstock("run", "command", "--", "true")
+    assert result.stdout == "abz"
+    assert (f"{missing} bytes of stdout are no longer kept" in result.stderr) == bool(missing)  # fmt: skip
+    assert ("is not whole" in result.stderr) == bool(missing)
+    assert result.exit_code == (125 if missing else 0), result.stderr

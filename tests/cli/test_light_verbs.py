@@ -22,6 +22,11 @@ HEAVY = {
 #: A command line -> its exit code, by a daemon that has the one run `r`, which has ended.
 VERBS = {
     "submit command --id r -- true": 0,
+    "add --id r2 true": 0,
+    "run true": 0,
+    "status": 0,
+    "show @last": 0,
+    "show 1": 0,
     "queue": 0,
     "pause": 0,
     "drain --no-wait": 0,
@@ -95,3 +100,12 @@ def test_an_id_is_completed_without_anything_heavy(real_daemon: RealDaemon) -> N
     imported = imported_by("", 0, **COMPLETION)
     assert "penstock.client.sync" in imported
     assert HEAVY & imported == set()
+
+
+def test_the_bridge_of_an_agent_imports_no_more_than_trio(
+    real_daemon: RealDaemon,
+) -> None:
+    """MCP-01: hosts ask their model without the tools of who answers late."""
+    imported = imported_by("mcp", 0)
+    assert "penstock.client.bridge" in imported
+    assert (HEAVY - {"trio", "ssl"}) & imported == set()

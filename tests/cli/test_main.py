@@ -27,7 +27,7 @@ VERB_FILES = {"import": "import_"}
 
 
 def test_the_bare_command_shows_help(penstock: Penstock) -> None:
-    """CL-02"""
+    """CL-02: where no person is there to read it."""
     result = penstock()
     assert result.exit_code == 0
     assert all(verb in result.stdout for verb in ALL_VERBS)
@@ -54,6 +54,8 @@ def test_every_listed_verb_exists_and_explains_itself(
     result = penstock(verb, "--help")
     assert result.exit_code == 0
     assert "Usage: penstock " + verb in result.stdout
+    assert "Example" in result.stdout
+    assert "penstock " + verb in result.stdout.partition("Example")[2]
 
 
 def test_a_verb_is_the_file_of_its_name_and_no_verb_leans_on_another() -> None:
@@ -143,7 +145,7 @@ def test_the_daemons_errors_have_their_exit_codes(
 def test_usage_errors_are_2(penstock: Penstock) -> None:
     for args in (
         ["no-such-verb"],
-        ["run", "no-such-kind"],
+        ["run", "loop", "--no-such-flag"],
         ["list", "--no-such-flag"],
         ["run", "command"],
     ):

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -74,3 +75,33 @@ def test_without_colours_the_lines_are_the_same() -> None:
     assert "get  10 %\nget 100 %\n" in sent
     assert "\x1b" not in sent
     assert "\r" not in sent
+
+
+def test_a_word_of_ours_stands_on_a_line_of_its_own() -> None:
+    """PT-08 PT-06: behind the unfinished line of a program that is interrupted there."""
+    sent, _code = interrupted_at("name? ")
+    assert "name? \npenstock: cancelling" in sent, sent
+
+
+def interrupted_at(prompt: str) -> tuple[str, int | None]:
+    """What a terminal is sent by a run that shows this, and gets Ctrl-C then."""
+    ours, theirs = pty.openpty()
+    command = [*PENSTOCK, "run", "command", "--", "sh", "-c", f"printf '{prompt}'; sleep 60"]  # fmt: skip
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        sent, told = b"", False
+        try:
+            while more := os.read(ours, 65536):
+                sent += more
+                if not told and prompt.encode() in sent:
+                    told = True
+                    process.send_signal(signal.SIGINT)
+        except OSError:
+            pass  # nobody holds the other end any more
+        finally:
+            os.close(ours)
+        code = process.wait(PATIENCE)
+    return sent.decode().replace("\r\n", "\n"), code

@@ -209,7 +209,7 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
         "run",
         "command",
         "--id",
-        "x/1",
+        "x-1",
         "--shell",
         "echo out; echo err >&2; exit 3",
         code=3,
@@ -226,7 +226,7 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
     )
     assert call("wait", run_id, code=3).stdout == f"{run_id}  failed\n"
     listed = call("list", "state:failed")
-    assert listed.stdout.splitlines()[1].split()[:3] == [run_id, "command", "failed"]
+    assert listed.stdout.splitlines()[1].split()[:4] == ["1", run_id, "✗", "exit"]
     assert "made without one" in listed.stderr
     assert json_of("list", "state:completed") == []
     state = home / "state" / "penstock"
@@ -427,7 +427,7 @@ def test_a_daemon_of_another_state_folder_leaves_the_socket_to_the_first(
     )
     assert f"another daemon answers at {socket}" in done.stderr
     assert socket.stat().st_ino == before
-    assert call("list", code=0).stdout.startswith("ID")
+    assert call("list", code=0).stdout.startswith("#  NAME")
 
 
 def test_without_a_login_session_the_daemon_is_found_by_its_lock(
@@ -577,7 +577,7 @@ def test_runs_of_every_embedded_log_are_found_by_their_id(
     assert json_of("show", "agents")[0]["state"] == "completed"
     receipts = json_of("cancel", "agents", "daemons", "alone")
     assert {row["outcome"] for row in receipts} == {"already_terminal"}
-    assert call("cancel", "nobody").stdout.startswith("nobody is not known")
+    assert "there is no run 'nobody'" in call("cancel", "nobody", code=3).stderr
 
 
 def test_an_id_names_one_run_whatever_log_it_stands_in(

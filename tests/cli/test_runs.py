@@ -23,11 +23,11 @@ def test_a_list_is_a_table_or_ndjson(penstock: Penstock, daemon: HouseBeside) ->
     for run_id in ("one", "two"):
         daemon.start(run_id)
     lines = penstock("list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "KIND", "STATE", "PRIORITY", "CREATED", "STEP"]
-    assert [line.split()[:3] for line in lines[1:]] == [
-        ["two", "echo", "running"],
-        ["one", "echo", "running"],
-    ]
+    assert lines[0].split() == ["#", "NAME", "STATE", "WHEN", "TOOK", "COMMAND"]
+    for line, number, name in zip(lines[1:], "21", ("two", "one"), strict=True):
+        words = line.split()
+        assert words[:5] == [number, name, "▶", "running", "now"]
+        assert words[-1] == "echo"
     rows = told(penstock, "list")
     assert [row["run_id"] for row in rows] == ["two", "one"]
     assert rows[0]["created_at"].endswith("Z")
@@ -52,7 +52,7 @@ def test_filter_words_go_to_the_daemon_as_written(
         "sleep", {"fail": True}, run_id="y", labels={"a": "b", "n": "words two"}
     )
     daemon.wait_ended("yes", "no", "y")
-    words = ("state:failed", "label:a=b", "two words", "!no")
+    words = ("state:failed", "label:n=two words", "two words", "!no")
     assert [row["run_id"] for row in told(penstock, "list", *words)] == ["yes"]
 
 
@@ -118,8 +118,11 @@ def test_a_cancel_that_nobody_waits_for_claims_no_more_than_it_knows(
 def test_the_receipt_of_a_run_that_is_to_come_says_that_it_will_not_start(
     penstock: Penstock, daemon: HouseBeside
 ) -> None:
-    """CN-03"""
-    result = penstock("cancel", "r", "--wait")
+    """CN-03: on wish; a mistyped id would else be taken for one that is to come."""
+    refused = penstock("cancel", "r", "--wait")
+    assert refused.exit_code == 3
+    assert "there is no run 'r'" in refused.stderr
+    result = penstock("cancel", "r", "--wait", "--tombstone")
     assert result.exit_code == 0
     assert "will not start" in result.stdout
 
@@ -159,7 +162,7 @@ def test_an_id_that_would_not_stay_as_it_was_written_is_refused(
 ) -> None:
     """EV-06 CL-04: by the command, with its new form; by the daemon, of whoever asks."""
     for flags in ([], ["--new"]):
-        done = penstock(verb, "sleep", "--id", run_id, *flags)
+        done = penstock(verb, "command", "--id", run_id, *flags, "--", "true")
         assert (done.exit_code, done.stdout) == (2, "")
         assert "--id" in done.stderr
         assert why in done.stderr

@@ -247,7 +247,7 @@ def test_colours_of_ours_can_be_forced_and_a_pipe_stays_exact(
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b" not in penstock("list").stdout.replace(HOSTILE, "")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b[31mfailed" in penstock("list").stdout
+    assert "\x1b[31m✗ failed" in penstock("list").stdout
     assert penstock("logs", "r").stdout_bytes == PRINTED
     monkeypatch.setenv("FORCE_COLOR", "0")
     assert "\x1b[31mfailed" not in penstock("list").stdout

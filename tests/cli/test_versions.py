@@ -103,6 +103,29 @@ def test_a_daemon_of_this_version_or_of_none_is_no_news(
     assert penstock("list").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [("caller", "unknown field"), ("inputs.stderr", "Extra inputs are not permitted")],
+)
+def test_an_older_daemon_that_does_not_know_a_field_is_told_as_that(
+    penstock: Penstock, foreign_daemon: ForeignDaemon, field: str, why: str
+) -> None:
+    """RS-04: we filled it in, so its own words would tell nobody anything."""
+    problem = {
+        "type": "urn:penstock:refused", "title": "Bad Request", "status": 400,
+        "detail": f"{field}: {why}", "field": field,
+    }  # fmt: skip
+    foreign_daemon.routes["POST", "/runs"] = (400, problem)
+    result = penstock("submit", "command", "--", "true")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert "of another version" in line
+    assert why not in line
+    # What the user asked for is refused in the daemon's words.
+    problem |= {"detail": f"inputs.argv: {why}", "field": "inputs.argv"}
+    assert why in penstock("submit", "command", "--", "true").stderr
+
+
 def test_how_to_restart_is_that_of_this_daemon(
     penstock: Penstock, foreign_daemon: ForeignDaemon, home: Path
 ) -> None:
@@ -143,7 +166,7 @@ def test_an_embedded_log_of_an_older_version_is_shown_and_left_as_it_is(
     assert len(shown.stderr.splitlines()) == 1
     assert "hello" in penstock("logs", "done").stdout
     listed = penstock("list", "--all")
-    assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} == {"done", "failed", "cancelled"}  # fmt: skip
+    assert {line.split()[1] for line in listed.stdout.splitlines()[1:]} == {"done", "failed", "cancelled"}  # fmt: skip
     assert listed.stderr.count("schema version 1") == 1
     audited = penstock("audit", "--database", str(log))
     assert audited.stderr.splitlines()[-1] == "penstock: 20 facts, 0 findings"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 import trio
 
 from fakes.foreign_daemon import ForeignDaemon, open_foreign_daemon
-from penstock.client import open_client
+from penstock.client import open_client, sync
 from penstock.client.requests import Calls
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address
@@ -164,3 +167,41 @@ def test_what_a_frequent_command_needs_is_light_to_import(module: str) -> None:
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert not HEAVY & set(done.stdout.split())
+
+
+@contextmanager
+def answering(answer: bytes, *, for_ever: bytes = b"") -> Iterator[Address]:
+    """Something that is no daemon: it says this to whoever comes first, and then goes on for ever."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(answer)
+            while for_ever:
+                connection.sendall(for_ever)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Address(base=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ER-02: whatever listens there; a command must not fill the memory."""
+    monkeypatch.setattr(sync, "LARGEST_ANSWER", 1_000_000)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"1000\r\n" + b"[" * 0x1000 + b"\r\n"
+    with answering(head, for_ever=chunk) as address:
+        with pytest.raises(DaemonUnreachable, match="more than 1000000 bytes"):
+            SyncClient(address).run("r")
+
+
+def test_what_is_no_http_is_quoted_in_a_few_words() -> None:
+    """ER-02: it is a stranger's text, and may be long."""
+    with answering(b"\xff" * 20_000) as address:
+        with pytest.raises(DaemonUnreachable, match="broke") as told:
+            SyncClient(address).run("r")
+    assert len(str(told.value)) < 400

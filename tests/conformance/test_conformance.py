@@ -30,7 +30,7 @@ INSPECTOR = HERE / "node_modules/.bin/mcp-inspector"
 #: Seconds for one call of a judge; the whole suite takes twenty.
 JUDGE_SECONDS = 180
 
-#: What any server can be judged by, by the version of the protocol.
+#: What any server can be judged by, by the version of the protocol; each makes at least one check.
 WITHOUT_FIXTURES = {
     "2025-11-25": [
         "server-initialize",
@@ -39,12 +39,14 @@ WITHOUT_FIXTURES = {
         "ping",
         "tools-list",
         "server-sse-multiple-streams",
-        "server-sse-polling",
         "resources-list",
+        "prompts-list",
         "dns-rebinding-protection",
     ],
     "2026-07-28": [
         "tools-list",
+        "prompts-list",
+        "caching",
         "server-sse-multiple-streams",
         "resources-list",
         "sep-2164-resource-not-found",
@@ -56,6 +58,7 @@ WITHOUT_FIXTURES = {
         "input-required-result-validate-input",
     ],
 }
+#: The suite skips its tenth, on notices of a task's status.
 TASKS = [
     "tasks-lifecycle",
     "tasks-capability-negotiation",
@@ -64,7 +67,6 @@ TASKS = [
     "tasks-mrtr-input",
     "tasks-request-headers",
     "tasks-dispatch-and-envelope",
-    "tasks-status-notifications",
     "tasks-required-task-error",
     "tasks-mrtr-composition",
 ]
@@ -106,7 +108,7 @@ def test_the_daemon_passes(
     """MCP-01, MCP-05"""
     chosen = ["--spec-version", version, "--scenario", scenario]
     told = judge(node, judged_daemon, tmp_path, chosen)
-    assert re.search(r"Passed: (\d+)/\1, 0 failed", told), told
+    assert re.search(r"Passed: ([1-9]\d*)/\1, 0 failed", told), told
 
 
 @pytest.mark.parametrize("version", list(SCENARIOS))
@@ -126,7 +128,7 @@ def test_its_tasks_pass(
 ) -> None:
     """MCP-03"""
     told = judge(node, fixture_server, tmp_path, ["--scenario", scenario])
-    assert re.search(r"Passed: (\d+)/\1, 0 failed", told), told
+    assert re.search(r"Passed: ([1-9]\d*)/\1, 0 failed", told), told
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,15 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from penstock.words.address import Address
+from penstock.words.live_frames import CONTENT_TYPE as LIVE_TYPE
 
 Script = Callable[[WebSocketConnection, dict[str, str]], Awaitable[None]]
 AT = "2026-01-02T03:04:05.000000Z"
+#: What a daemon says that knows no `after_id`.
+OLDER_REFUSES = {
+    "type": "urn:penstock:refused",
+    "detail": "after_id: unknown parameter",
+}
 
 
 @dataclass
@@ -41,6 +47,12 @@ class ForeignDaemon:
     address: Address
     routes: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     scripts: list[Script] = field(default_factory=list)
+    #: What clients that ask for lines are told in turn; then the connection is cut.
+    lines: list[list[dict[str, Any]]] = field(default_factory=list)
+    #: The same for clients that come for what a run prints, in frames.
+    live: list[bytes] = field(default_factory=list)
+    #: How many clients that ask for lines find nobody, before any is told something.
+    absent: int = 0
     #: Facts told by pages, as `?after=` asks for them.
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
@@ -62,7 +74,9 @@ class ForeignDaemon:
             if b"upgrade: websocket" in head.lower():
                 await self._stream(back)
             else:
-                await self._answer(back)
+                # The client may leave in the midst of an answer.
+                with suppress(trio.BrokenResourceError):
+                    await self._answer(back)
 
     async def _answer(self, stream: GivesBack) -> None:
         connection = h11.Connection(h11.SERVER)
@@ -75,6 +89,20 @@ class ForeignDaemon:
                 body += bytes(event.data)
             asked = _asked(request, json.loads(body) if body else None)
             self.asked.append(asked)
+            accepts = asked.headers.get("accept")
+            if accepts == "application/x-ndjson" and self.absent:
+                self.absent -= 1
+                return
+            if accepts == "application/x-ndjson" and self.lines:
+                await self._tell_lines(connection, stream, asked)
+                return
+            if accepts == LIVE_TYPE and self.live:
+                form = ("Content-Type", LIVE_TYPE)
+                head = h11.Response(status_code=200, headers=[form])
+                await stream.send_all(connection.send(head) or b"")
+                frames = h11.Data(data=self.live.pop(0))
+                await stream.send_all(connection.send(frames) or b"")
+                return
             key = (asked.method, asked.target.split("?")[0])
             if key[1] in self.pages:
                 status, document = 200, _page(self.pages[key[1]], asked.target)
@@ -93,17 +121,29 @@ class ForeignDaemon:
                 return
             connection.start_next_cycle()
 
+    async def _tell_lines(
+        self, connection: h11.Connection, stream: GivesBack, asked: Asked
+    ) -> None:
+        form = ("Content-Type", "application/x-ndjson")
+        reply = h11.Response(status_code=200, headers=[form])
+        refused = self.older and "after_id" in asked.target
+        if refused:
+            reply = h11.Response(status_code=400, headers=[])
+        await stream.send_all(connection.send(reply) or b"")
+        told = OLDER_REFUSES if refused else self.lines.pop(0)
+        for line in [told] if isinstance(told, dict) else told:
+            data = h11.Data(data=json.dumps(line).encode() + b"\n")
+            await stream.send_all(connection.send(data) or b"")
+        if refused:
+            await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
+
     async def _stream(self, stream: GivesBack) -> None:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
             headers = {k.decode().lower(): v.decode() for k, v in request.headers}
             self.asked.append(Asked("WS", request.path, headers, None))
             if self.older and "after_id" in request.path:
-                why = {
-                    "type": "urn:penstock:refused",
-                    "detail": "after_id: unknown parameter",
-                }
-                await request.reject(400, body=json.dumps(why).encode())
+                await request.reject(400, body=json.dumps(OLDER_REFUSES).encode())
             elif self.scripts:
                 await _play(self.scripts.pop(0), await request.accept(), headers)
             else:

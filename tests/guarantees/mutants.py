@@ -82,14 +82,14 @@ MUTANTS = (
         "answers before the commit",
         "SqliteStore._commit",
         """
-            self._db.execute('BEGIN IMMEDIATE')
+            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
             transaction.finish()
             tried = True
-            self._db.execute('COMMIT')
+            transaction.db.save()
         """,
         """
             if self._db.in_transaction:
@@ -154,8 +154,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "claim",
-        "free = d.slots - len(groups)",
-        "free = d.slots - len(groups) + 1",
+        "free = d.slots - held.total()",
+        "free = d.slots - held.total() + 1",
         "nested",
         "none",
     ),
@@ -576,6 +576,27 @@ TESTED_MUTANTS = (
         "guarantees/test_recorder_room.py",
     ),
     TestedMutant(
+        "a program is held back while its end is awaited",
+        "ProcessTree._pump",
+        """
+        if before_read is not None and not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await before_read()
+        """,
+        """
+        if before_read is not None:
+            await before_read()
+        """,
+        "processes/test_processes.py::test_what_holds_a_program_back_does_not_outlast_it",
+    ),
+    TestedMutant(
+        "a client that was promised a run holds it back though it never comes",
+        "LiveOutput.wait_room",
+        "if not self._taken and self._until is not None: patience.deadline = self._until",
+        "pass",
+        "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """
@@ -709,6 +730,34 @@ TESTED_MUTANTS = (
         """,
         "log/test_high_water.py::"
         "test_a_log_that_lost_its_newest_commits_and_went_on_is_noticed",
+    ),
+    TestedMutant(
+        "an id that is kept no more is taken for new",
+        "RecentIds.add",
+        "self.floor = max(self.floor, oldest)",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the ids of forgotten runs are kept",
+        "Transaction.drop",
+        "self._forgotten = True",
+        "",
+        "log/test_sqlite.py::test_an_id_is_known_long_after_and_a_forgotten_one_is_new",
+    ),
+    TestedMutant(
+        "the tables are asked before they have what this commit did",
+        "Transaction.query",
+        "self.flush()",
+        "",
+        "log/test_statements.py::test_what_a_commit_asks_of_the_tables_has_all_that_it_did",
+    ),
+    TestedMutant(
+        "what one claim gives is not held when the next is made",
+        "OpenRuns.move",
+        "self._by_state[state][head.key] = head",
+        "self._by_state[state].setdefault(0, head)",
+        "log/test_store_queue.py",
     ),
     TestedMutant(
         "what went into a removed file is acknowledged",
@@ -1221,35 +1270,25 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the same reason for waiting is told again and again",
-        "cli/patience:_tell",
+        "Telling.tell",
         """
-            if notes.waits and why not in {'', told}:
-                told = why
-                say(f'{prefix}{why}')
+        if why not in {'', self._told}:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         """
-            if notes.waits and why:
-                told = why
-                say(f'{prefix}{why}')
+        if why:
+            self._told = why
+            say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
     ),
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
-        "cli/patience:_tell",
-        "pause = min(2 * pause, LONGEST_PAUSE_SECONDS)",
-        "pause = TOLD_AFTER_SECONDS",
+        "Telling.tell",
+        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
-    ),
-    TestedMutant(
-        "what fails while a wait is told comes out in a group",
-        "open_telling",
-        """
-            with failed:
-                yield
-        """,
-        "yield",
-        "cli/test_patience.py::test_what_fails_meanwhile_comes_out_as_itself",
     ),
     TestedMutant(
         "what a program left behind is counted again after a lost connection",
@@ -1268,7 +1307,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a submit of a known run looks like a new one",
         "submit_json",
-        "return reply.model_dump(mode='json')",
+        "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
         "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),
@@ -1374,5 +1413,33 @@ TESTED_MUTANTS = (
                 db.execute(_INHERIT, (key, source))
         """,
         "runs/test_callers.py::test_children_have_what_their_parent_has",
+    ),
+    TestedMutant(
+        "anybody says how clients address the daemon",
+        "PublicAddress.base_of",
+        "told = _told(request_head) if self._trusts(peer) else {}",
+        "told = _told(request_head)",
+        "server/test_public_address.py::test_nobody_else_is_believed",
+    ),
+    TestedMutant(
+        "every page may read what is answered",
+        "Guard.shared_with",
+        "return origin if origin in self.allowed_origins else None",
+        "return origin",
+        "server/test_browsers.py::test_nobody_elses_page_may",
+    ),
+    TestedMutant(
+        "a rebound name passes as a browser's question",
+        "Guard.judge_preflight",
+        """
+            return (
+                self._judge_host(request_head)
+                or self._judge_origin(request_head)
+                or _judge_query(request_head)
+                or self._judge_size(request_head)
+            )
+        """,
+        "return None",
+        "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
     ),
 )

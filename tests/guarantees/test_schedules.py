@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.numbers import some_fast
+from fakes.few_numbers import some_fast
 from penstock.testing.virtual_time import START, deterministic
 from penstock.words.events import RunFailed
 from penstock.words.recorded import Recorded

@@ -162,6 +162,14 @@ def test_where_its_streams_go_makes_it_no_other_run() -> None:
     }
     assert len(digests) == 1
     assert joined.shown()["stderr"] == "stdout"
+    # So it is with what is sent to it, but not with a terminal.
+    fed, terminal = (
+        CommandInputs(argv=["a"], stdin=stdin) for stdin in ("open", "tty")
+    )
+    digests |= {digest_inputs(KIND.name, encode_inputs(fed), fed.manner)}
+    assert len(digests) == 1
+    digests |= {digest_inputs(KIND.name, encode_inputs(terminal), terminal.manner)}
+    assert len(digests) == 2
     # What older daemons recorded of the same inputs is the same.
     assert "stderr" not in apart.shown()
 

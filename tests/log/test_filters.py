@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,9 @@ class Row:
     group: str | None = "web"
     parent_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: {"repo": "Penstock"})
+    inputs: Mapping[str, Any] = field(
+        default_factory=lambda: {"argv": ["make", "two words"], "cwd": "/srv"}
+    )
 
 
 def test_a_filter_of_everything_at_once() -> None:
@@ -114,3 +118,18 @@ def test_any_text_is_a_filter_or_is_refused(text: str) -> None:
     except Refused:
         return
     matches(wanted, Row())
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("make", True), ("\"make 'two words'\"", True), ("srv", False), ("argv", False)],
+)
+def test_words_are_looked_for_in_the_command_line(text: str, wanted: bool) -> None:
+    """DU-03: as it would be typed, and in nothing else of the inputs."""
+    assert matches(parse_filter(text), Row()) is wanted
+
+
+@pytest.mark.parametrize("text", ['label:n="two words"', 'label:"n=two words"'])
+def test_a_label_with_spaces_can_be_found(text: str) -> None:
+    """DU-03"""
+    assert parse_filter(text).labels == {"n": "two words"}

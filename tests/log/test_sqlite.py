@@ -10,20 +10,20 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from fakes.contract import one
-from fakes.stores import LIFE, append, claim, enqueue, inline_store, start
+from fakes.contract import completed, one
+from fakes.stores import LIFE, append, at, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
+from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handlers import HANDLERS, handle
 from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.writes import Append, Appended, Claim, Claimed
+from penstock.log.writes import Append, Appended, Claim, Claimed, Prune
 from penstock.words.errors import (
     Conflict,
     PenstockError,
@@ -166,30 +166,22 @@ class FsyncFailed(sqlite3.OperationalError):
     sqlite_errorname = "SQLITE_IOERR_FSYNC"
 
 
-class ConnectionOfDyingDisk:
-    """A connection whose next commit cannot be made durable."""
+class DbOfDyingDisk(SqliteDb):
+    """Its next commit cannot be made durable."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        if sql == "COMMIT":
-            raise FsyncFailed("disk I/O error")
-        return self._db.execute(sql, *values)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._db, name)
+    def save(self) -> None:
+        raise FsyncFailed("disk I/O error")
 
 
 async def test_after_a_failed_fsync_nothing_is_written_any_more() -> None:
     """Reliability: pages that failed to reach the disk may look written."""
     async with inline_store() as store:
         await start(store)
-        db = store._db
-        store._db = ConnectionOfDyingDisk(db)  # type: ignore[assignment]
+        db = store._transaction.db
+        store._transaction.db = DbOfDyingDisk(store._db)
         with pytest.raises(StoreBroken):
             await store.commit([append("r1", Log(text="x"))])
-        store._db = db
+        store._transaction.db = db
         with pytest.raises(StoreBroken):
             await store.commit([append("r1", Log(text="x"))])
         assert len(await store.read_all()) == 2
@@ -454,3 +446,11 @@ async def test_an_id_is_known_long_after_and_a_forgotten_one_is_new(
             await one(store, append("r1", Log(text=f"{number}")))
         assert (await one(store, again)).duplicate
         assert (await one(store, again)).recorded == first.recorded
+        # Forgotten, and at once recorded again, of another run.
+        gone = await start(store, "gone")
+        last = append("gone", Log(text="last"), fence=gone.fence)
+        await store.commit([last, completed(gone)])
+        await one(store, Prune(at(1000), 0, 2**60, at(1000), 0))
+        await one(store, enqueue("other"))
+        moved = last.new_events[0]._replace(run_id="other")
+        assert not (await one(store, Append((moved,)))).duplicate

@@ -54,6 +54,15 @@ async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:
     assert await ids(words=("' OR 1=1 --",)) == []
 
 
+async def test_words_are_looked_for_in_command_lines(store: SqliteStore) -> None:
+    """DU-03: whether the inputs are shown whole or without their secrets."""
+    shell = {"shell": "make Größe | tee log"}
+    await store.commit([enqueue("a", inputs={"argv": ["pytest", "-q"]}), enqueue("b", inputs=shell)])  # fmt: skip
+    for word, found in (("pytest -q", ["a"]), ("GRÖSSE", ["b"]), ("argv", [])):
+        rows = await store.runs(RunFilter(words=(word,)))
+        assert [row.run_id for row in rows] == found
+
+
 @pytest.mark.parametrize("newest", [0, 1, 7, 17, 2000])
 async def test_labels_are_found_however_old_their_runs_are(
     store: SqliteStore, newest: int, monkeypatch: pytest.MonkeyPatch

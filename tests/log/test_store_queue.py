@@ -68,6 +68,12 @@ async def test_a_run_is_accepted_once(store: SqliteStore) -> None:
     assert refused.value.facts == {"run_id": "r1", "field": "inputs.argv"}
     assert "(inputs.argv)" in str(refused.value)
     assert "false" not in str(refused.value)
+    # And not what makes it no other run.
+    manner = {"stderr": ("stdout",)}
+    other = {"argv": ["false"], "stderr": "stdout"}
+    with pytest.raises(OtherInputs) as refused:
+        await one(store, enqueue("r1", inputs=other, manner=manner))
+    assert "(inputs.argv)" in str(refused.value)
     with pytest.raises(OtherInputs) as refused:
         await one(store, enqueue("r1", kind="other"))
     assert refused.value.facts["field"] == "kind"

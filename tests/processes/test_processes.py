@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -401,6 +402,50 @@ async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:
             assert alive(watched.starts[0].pid)
             gate.set()
     assert taken == 1_000_000
+
+
+async def test_what_holds_a_program_back_does_not_outlast_it(watched: Watched) -> None:
+    """PT-06 CN-03: what it had written by its end is read all the same, and its end is told."""
+    with deadline():
+        exited = await watched.run(
+            "sh", "-c", "printf %060000d; exit 3", before_read=trio.sleep_forever
+        )
+    assert exited.exit_code == 3
+    assert len(watched.output["stdout"]) == 60_000
+
+
+async def test_a_program_is_held_back_before_it_is_read(watched: Watched) -> None:
+    """PT-06: it waits in its pipe, and goes on when it may."""
+    may = trio.Event()
+    with deadline():
+        async with trio.open_nursery() as nursery:
+            script = "head -c 1000000 /dev/zero; echo written >&2"
+            nursery.start_soon(
+                partial(watched.run, "sh", "-c", script, before_read=may.wait)
+            )
+            await watched.started.wait()
+            await trio.sleep(0.2)
+            assert watched.output["stdout"] == b""
+            may.set()
+    assert len(watched.output["stdout"]) == 1_000_000
+    assert watched.output["stderr"] == b"written\n"
+
+
+async def test_the_pipe_of_a_busy_program_is_read_in_larger_pieces(
+    watched: Watched,
+) -> None:
+    """PT-06: so that the two change places more rarely."""
+    sizes: list[int] = []
+
+    async def take(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        sizes.append(len(data))
+        # It has time to fill its pipe.
+        await trio.sleep(0.005)
+
+    with deadline():
+        await watched.run("head", "-c", "10M", "/dev/zero", on_output=take)
+    assert sum(sizes) == 10 * 1024 * 1024
+    assert max(sizes) > tree.READ_BYTES
 
 
 async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request
-from fakes.numbers import some_fast
+from fakes.few_numbers import some_fast
 from fakes.stores import at, claim, enqueue, inline_store
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (

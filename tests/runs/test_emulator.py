@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from fakes.numbers import some_fast
+from fakes.few_numbers import some_fast
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.emulator import Emulator
 

@@ -26,7 +26,7 @@ from fakes.cores import (
     virtual_now,
     wait_ended,
 )
-from fakes.numbers import some_fast
+from fakes.few_numbers import some_fast
 from fakes.stores import at, inline_store
 from penstock.log.writes import Complete, Fence, Release
 from penstock.pipeline import Run

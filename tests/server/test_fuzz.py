@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from fakes.few_numbers import some_fast
 from fakes.house import open_house
-from fakes.numbers import some_fast
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.routes import ROUTES, Route
 

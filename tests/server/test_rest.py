@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import trio
 import trio.testing
 
 from fakes.house import TOKEN, Echo, House, open_house
+from penstock.kinds.registry import load_kinds
 from penstock.pipeline import Inputs
 from penstock.server.openapi import describe
 from penstock.server.rest.events import wanted_stream
@@ -47,8 +49,8 @@ async def test_a_submit_is_accepted_once() -> None:
         assert first.status_code == 202
         assert first.headers["Location"] == "/runs/a%20b-%C3%A9"
         assert first.json() == {
-            "run_id": "a b-\u00e9", "kind": "echo", "state": "queued", "priority": "MEDIUM",
-            "sequence": 1, "position": 3,
+            "run_id": "a b-\u00e9", "number": 1, "kind": "echo", "state": "queued",
+            "priority": "MEDIUM", "sequence": 1, "position": 3,
             "websocket_url": f"ws://127.0.0.1:{house.port}/ws/a%20b-%C3%A9",
             "created": True, "created_at": first.json()["created_at"],
         }  # fmt: skip
@@ -591,6 +593,73 @@ def test_the_description_is_whole() -> None:
         assert part.partition('"')[0] in schemas
     names = [route.name for route in ROUTES]
     assert len(names) == len(set(names))
+
+
+def test_every_operation_says_what_it_takes_and_gives() -> None:
+    """API-07: no answer is just an object, and a body that may be left out says so."""
+    document = describe("0", load_kinds().values(), "https://box.example/p")
+    assert document["servers"][0]["url"] == "https://box.example/p"
+    tags = {tag["name"] for tag in document["tags"]}
+    optional = set()
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert set(operation["tags"]) <= tags
+            assert operation["description"]
+            for answer in operation["responses"].values():
+                for media_type, told in answer.get("content", {}).items():
+                    if media_type == "application/json" and path != "/openapi.json":
+                        assert "$ref" in told["schema"], path
+            if operation.get("requestBody", {}).get("required") is False:
+                optional.add(operation["operationId"])
+    assert optional == {"cancel", "pause", "resume", "drain"}
+
+
+def test_what_kinds_take_is_part_of_the_description() -> None:
+    """API-04: by references that lead somewhere, those within a kind's inputs too."""
+    kinds = load_kinds()
+    document = describe("0", kinds.values())
+    schemas = document["components"]["schemas"]
+    forms = schemas["RunRequest"]["properties"]["inputs"]["anyOf"]
+    told = {form["$ref"].removeprefix("#/components/schemas/inputs.") for form in forms}
+    assert told == set(kinds)
+    text = json.dumps(document)
+    # Makers of clients take what has a default for something that must be sent, or cannot be.
+    taken = [schemas["RunRequest"], *(schemas[f"inputs.{name}"] for name in kinds)]
+    assert '"default"' not in json.dumps(taken)
+    # And need what tells facts apart in each of them.
+    for fact in schemas["Envelope"]["properties"]["event"]["oneOf"]:
+        assert "type" in schemas[fact["$ref"].rpartition("/")[2]]["required"]
+    assert "#/$defs" not in text
+    for part in text.split('"#/components/schemas/')[1:]:
+        assert part.partition('"')[0] in schemas
+
+
+async def test_what_is_answered_is_what_the_description_says() -> None:
+    """API-03: every field that is named, and no other."""
+    async with open_house() as house, house.http() as client:
+        await house.start("r", "question")
+        await house.wait_fact("r", AskRaised)
+        document = (await client.get("/openapi.json")).json()
+        schemas = document["components"]["schemas"]
+        asked: list[tuple[str, str, Any]] = [
+            ("GET", "/queue", None), ("GET", "/pipelines", None), ("GET", "/asks", None),
+            ("GET", "/clients", None), ("GET", "/models", None),
+            ("GET", "/runs/r/asks/{name}", None), ("POST", "/queue/pause", {"group": None}),
+            ("POST", "/runs/r/interventions", {"text": "hello"}),
+            ("POST", "/runs/r/bug-reports", {"text": "x", "version": 1}),
+            ("POST", "/runs/r/asks/{name}", {"answer": "yes"}),
+        ]  # fmt: skip
+        for method, path, body in asked:
+            url = path.format(name="go on?")
+            answer = await client.request(method, url.replace("?", "%3F"), json=body)
+            assert answer.is_success, answer.text
+            operation = document["paths"][path.replace("/r/", "/{run_id}/")][method.lower()]  # fmt: skip
+            told = operation["responses"][str(answer.status_code)]["content"]
+            schema = told["application/json"]["schema"]
+            whole = {**schema, "components": {"schemas": schemas}}
+            jsonschema.Draft202012Validator(whole).validate(answer.json())
+            name = schema["$ref"].rpartition("/")[2]
+            assert set(answer.json()) == set(schemas[name]["properties"]), path
 
 
 def test_the_description_says_what_an_event_may_be() -> None:

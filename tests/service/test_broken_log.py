@@ -32,7 +32,7 @@ class Listener:
         self.accept = accept
         self.heard = ""
 
-    async def follow(
+    async def follow(  # noqa: ASYNC114
         self, client: httpx.AsyncClient, *, task_status: trio.TaskStatus[None]
     ) -> None:
         async with client.stream(

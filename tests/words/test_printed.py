@@ -27,6 +27,28 @@ def test_text_is_recorded_as_the_program_wrote_it() -> None:
     assert piece.base64 is None
 
 
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (b"\0" * 100_000, "base64"),
+        (b"\0ab" * 30_000, "base64"),
+        (b"\x1b[31mred\x1b[0m\r\n" * 10_000, "text"),
+        (b"a" * 100 + b"\0", "text"),
+        (b"a long name of a file\0" * 1000, "text"),
+        (b"\0" * 100, "text"),
+    ],
+    ids=["zeros", "many", "colours", "one", "names", "few"],
+)
+def test_zeros_are_recorded_in_the_form_that_takes_less_room(
+    data: bytes, form: str
+) -> None:
+    """PT-03 ST-10: JSON writes each of them with six characters; colours and names stay text."""
+    piece = piece_of("stdout", data)
+    assert (piece.base64 is not None) == (form == "base64")
+    assert bytes_of(piece) == data
+    assert len(encode_event(piece)) < 2 * len(data) + 1000
+
+
 def test_an_emptied_piece_says_how_many_bytes_it_held() -> None:
     """PT-04"""
     piece = Log(stream="stdout", bytes=65536, emptied=True)

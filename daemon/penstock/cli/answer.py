@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, show_line
 from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
@@ -17,7 +17,7 @@ from penstock.words.text import neutralise
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.argument("words", metavar="[[NAME] ANSWER]", nargs=-1)
 @json_option
 @pass_session

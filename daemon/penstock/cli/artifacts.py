@@ -9,14 +9,14 @@ from typing import Any, BinaryIO
 import click
 
 from penstock.cli.history import RunSource, ask_source
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option(
     "--out", "-o", type=click.File("wb", atomic=True), help="A file instead of stdout."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.raw_terminal import attach_to
 from penstock.cli.session import Session, pass_session, run_async
 from penstock.cli.terminal_run import at_terminal, conclude, read_keys
@@ -13,7 +13,7 @@ from penstock.words.errors import Conflict
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.option("--watch", is_flag=True, help="See what it shows, and type nothing.")
 @pass_session
 @click.pass_context

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ def open_own(
     session: Session, name: str, log: Path | None = None
 ) -> Iterator[SyncClient]:
     """An embedded daemon of this name, in a thread beside."""
+    with ExitStack() as stack:
+        with _in_haste():
+            address = stack.enter_context(_open_beside(session, name, log))
+        yield SyncClient(address, session.heard, comes_back=False)
+
+
+@contextmanager
+def _open_beside(session: Session, name: str, log: Path | None) -> Iterator[Address]:
     import logging
 
     from penstock.cli.daemon_log import set_up_logging
@@ -65,7 +74,18 @@ def open_own(
         logging.basicConfig(level=logging.CRITICAL)
     opening = partial(open_embedded, config, name, session.environ, log)
     with open_beside(opening) as daemon:
-        yield SyncClient(daemon.opened, session.heard, comes_back=False)
+        yield daemon.opened
+
+
+@contextmanager
+def _in_haste() -> Iterator[None]:
+    """What is made meanwhile stays; to look through it for garbage, again and again, takes a quarter."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _fresh_id(kind: str) -> str:

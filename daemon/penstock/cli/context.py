@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.history import RunSource, ask_source, recorded_of
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session, run_async
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.option("--at", metavar="TYPE", help="As at the run's newest event of this type.")
 @click.option("--counts", is_flag=True, help="Only how many tokens each layer has.")
 @json_option

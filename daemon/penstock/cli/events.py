@@ -9,6 +9,7 @@ from penstock.cli.options import after_option, complete_run
 from penstock.cli.relay import write_live, write_recorded, write_to_end
 from penstock.cli.render import LineWriter, only_types
 from penstock.cli.render import as_json as to_json
+from penstock.cli.selecting import select_one
 from penstock.cli.session import Session, pass_session
 from penstock.client.sync import SyncClient
 from penstock.client.told import ToldFact
@@ -34,6 +35,8 @@ def events(
     follow: bool,
 ) -> None:
     """The recorded facts as NDJSON, of one run or of all; `position` is the next --after."""
+    if run_id is not None:
+        run_id = select_one(session, run_id)
     writer = LineWriter(only_types(frozenset(types), to_json))
 
     def one(source: RunSource, run_id: str) -> None:

@@ -1,44 +1,72 @@
-"""`penstock follow`: a run from its beginning to its end, live."""
+"""`penstock follow`: runs from their beginning to their end, live."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import click
 
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
-from penstock.cli.options import after_option, quiet_option, run_argument
+from penstock.cli.options import after_option, quiet_option, runs_argument
+from penstock.cli.output import emit, say
 from penstock.cli.patience import Telling
 from penstock.cli.relay import write_to_end
 from penstock.cli.render import open_writer
-from penstock.cli.run_end import failures_in_json, tell_end
+from penstock.cli.run_end import failure_json, failures_in_json, tell_end
+from penstock.cli.selecting import select, select_one
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.exit_codes import CODES_OF_RUNS, in_a_line
+from penstock.words.error_codes import exit_code_of
+from penstock.words.errors import PenstockError
+from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 
 
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
-@run_argument
+@runs_argument
 @after_option
 @json_option
 @quiet_option
 @pass_session
 def follow(
-    session: Session, run_id: str, after: int, as_json: bool, quiet: bool
+    session: Session, words: tuple[str, ...], after: int, as_json: bool, quiet: bool
 ) -> None:
     """A run from its beginning to its end, live; exits as the run ended.
 
-    Ctrl-C leaves; the run goes on.
-    """
+    Several are told one after the other, each whole; then the first that is not 0 decides. Ctrl-C
+    leaves; the runs go on.
 
-    def work() -> int:
+    Example: penstock follow 12
+    """
+    run_ids = list(select(session, words)) if words else [select_one(session, None)]
+    several = len(run_ids) > 1
+    if several and after:
+        raise click.UsageError("--after is a position of one run")
+
+    def one(run_id: str) -> int:
         with open_source(session, run_id) as source:
             view = source.view(run_id)
             with open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer:
                 notes = RunNotes.of_view(run_id, view, writer)
-                telling = Telling(source.client, notes, quiet=quiet)
+                prefix = f"{run_id}: " if several else ""
+                telling = Telling(source.client, notes, quiet=quiet, prefix=prefix)
                 write_to_end(source, run_id, notes, after, telling)
         return tell_end(notes, quiet=quiet)
 
+    def each() -> int:
+        codes = []
+        for run_id in run_ids:
+            try:
+                codes.append(one(run_id))
+            except PenstockError as error:
+                # The others are told all the same.
+                say(f"{run_id}: {error}")
+                if as_json:
+                    emit({"run_id": run_id, **failure_json(error)})
+                codes.append(exit_code_of(error, RUN_VERBS[0]))
+        return next(filter(None, codes), Exit.OK)
+
     with failures_in_json(as_json):
-        code = run_detachable(work, run_id)
+        work = each if several else partial(one, run_ids[0])
+        code = run_detachable(work, " ".join(run_ids))
     raise click.exceptions.Exit(code)

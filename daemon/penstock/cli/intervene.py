@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit
 from penstock.cli.session import Session, json_option, pass_session
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.argument("text")
 @json_option
 @pass_session

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from penstock.cli.archives import check_new
+from penstock.cli.first_word import (
+    ENTRY_POINTS,
+    Preset,
+    choose_preset,
+    find_presets,
+    find_program,
+    is_kind,
+    tell_hidden,
+)
 from penstock.cli.options import Finite, JsonText
 from penstock.cli.output import require_stdout
 from penstock.cli.replies import show_started, tell_replayed
@@ -26,8 +37,8 @@ from penstock.words.exit_codes import PROGRAM_KIND, Exit
 
 Schema = Mapping[str, Any]
 
-#: Kinds come by this group of entry points; the built-in ones too.
-ENTRY_POINTS = "penstock.pipelines"
+#: Where a context keeps whether a word stands for a program without its kind being named.
+BARE = "penstock.bare"
 
 Execute = Callable[[Session, dict[str, Any], RunOptions], int]
 
@@ -112,10 +123,27 @@ class Kinds(click.Group):
         self.execute = execute
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Only a program has a terminal, so its kind need not be named.
-        if args[:1] == ["--tty"]:
-            args = ["command", *args]
+        # The kind of a program need not be named: its flags, `--` or the program itself are enough.
+        if args and args[0] not in ctx.help_option_names:
+            if args[0].startswith("-") or not self._is_kind(ctx, args[0]):
+                ctx.meta[BARE] = True
+                args = [PROGRAM_KIND, *args]
+            elif args[0] != PROGRAM_KIND and not ctx.resilient_parsing:
+                tell_hidden(args[0], session_of(ctx).environ)
         return super().parse_args(ctx, args)
+
+    @staticmethod
+    def _is_kind(ctx: click.Context, word: str) -> bool:
+        """Whether it is a kind here or, where it is nothing else, one that only the daemon has."""
+        environ = session_of(ctx).environ
+        if is_kind(word):
+            return True
+        if word in find_presets() or find_program(word, environ) is not None:
+            return False
+        try:
+            return find_kind(session_of(ctx), word) is not None
+        except DaemonUnreachable:
+            return False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         # Late, here and below: it takes as long as a program's own verb does all else.
@@ -217,10 +245,54 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+class ProgramCommand(click.Command):
+    """The command of the kind `command`; it remembers whether `--` stood before the program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        before = len(given) - len(ctx.params.get("argv") or ()) - 1
+        if before >= 0 and given[before] == "--":
+            ctx.meta[BARE] = False
+        return rest
+
+
+def _preset_of(ctx: click.Context, argv: tuple[str, ...]) -> Preset | None:
+    """The preset that a bare word stands for; None for a program."""
+    if not argv or not ctx.meta.get(BARE):
+        return None
+    if is_kind(argv[0]):
+        raise click.UsageError(
+            f"name the kind first, and its flags behind it: {argv[0]}"
+        )
+    return choose_preset(argv[0], session_of(ctx).environ)
+
+
+def _with_preset(ctx: click.Context, options: RunOptions, preset: Preset) -> RunOptions:
+    """What the preset says, unless the command line says otherwise."""
+    flags = preset.flags()
+    said = {
+        name
+        for name in flags
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
+    for name in ("labels", "env"):
+        # The later one of two of the same name holds.
+        flags[name] += getattr(options, name)
+    chosen = {n: v for n, v in flags.items() if n not in said or n in ("labels", "env")}
+    if "priority" in chosen:
+        chosen["priority"] = chosen["priority"].upper()
+    return replace(options, cwd=options.cwd or preset.cwd, **chosen)
+
+
 def _command_of_programs(execute: Execute) -> click.Command:
     """The command of the kind `command`, whose flags end where the program begins."""
 
-    @click.command("command", context_settings={"allow_interspersed_args": False})
+    @click.command(
+        "command",
+        cls=ProgramCommand,
+        context_settings={"allow_interspersed_args": False},
+    )
     @_program_options
     @common_options
     @click.pass_context
@@ -244,6 +316,13 @@ def _command_of_programs(execute: Execute) -> click.Command:
         inputs: dict[str, Any] = (
             {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
         )
+        preset = _preset_of(ctx, argv)
+        if preset is not None:
+            inputs, options = (
+                preset.inputs(argv[1:]),
+                _with_preset(ctx, options, preset),
+            )
+            tty = tty or preset.values.get("tty") is True
         if stdin is not None:
             inputs["stdin"] = "open" if stdin == "open" else None
         if tty:

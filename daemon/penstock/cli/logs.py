@@ -132,6 +132,10 @@ def logs(
 
     A pipe gets the exact bytes. A terminal gets colours and the last state of each line, and
     everything else that it would obey is shown instead.
+
+    \b
+    Examples: penstock logs 12 --tail 20
+              penstock logs @last -f
     """
     if as_json and tail is not None:
         raise click.UsageError("--tail counts lines, and --json has none; see --after")

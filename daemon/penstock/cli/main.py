@@ -29,6 +29,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Runs": {
         "run": "Start a run, follow it to its end, and end as it did.",
         "submit": "Start a run and print its id.",
+        "status": "The queue, what is open, and what ended last.",
         "list": "The runs, newest first.",
         "show": "One run as it stands.",
         "logs": "What a run printed.",
@@ -77,6 +78,10 @@ VERBS: dict[str, dict[str, str]] = {
         "completions": "A completion script for your shell.",
     },
 }  # fmt: skip
+#: What is typed often, and what it stands for.
+ALIASES = {
+    "add": "submit", "ls": "list", "log": "logs", "kill": "cancel", "re": "retry", "st": "status",
+}  # fmt: skip
 _SUMMARIES = {
     verb: summary for verbs in VERBS.values() for verb, summary in verbs.items()
 }
@@ -107,6 +112,19 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_SUMMARIES, *_verbs_of_others()]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb, also by its alias. A usage error says what may have been meant."""
+        name = ALIASES.get(args[0], args[0])
+        if ctx.resilient_parsing or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, [name, *args[1:]])
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [*self.list_commands(ctx), *ALIASES], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(f"there is no verb {name!r}{hint}", ctx)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _SUMMARIES:
             return _load(cmd_name)
@@ -119,6 +137,8 @@ class LazyGroup(click.Group):
         for heading, verbs in VERBS.items():
             with formatter.section(heading):
                 formatter.write_dl(list(verbs.items()))
+        with formatter.section("Short"):
+            formatter.write_text(", ".join(f"{a} = {v}" for a, v in ALIASES.items()))
         if others := _verbs_of_others():
             with formatter.section("Of other packages"):
                 formatter.write_dl(
@@ -195,10 +215,14 @@ def _tell_no_text(argv: Sequence[str]) -> str:
 
 def _load(verb: str) -> click.Command:
     """The command of this name in the file of this name; `_` follows a word that Python has itself."""
+    from penstock.cli.examples import EXAMPLES, with_example
+
     file = f"{verb}_" if iskeyword(verb) else verb
     module = importlib.import_module(f"penstock.cli.{file}")
     own = iskeyword(verb) or hasattr(builtins, verb)
     command: click.Command = getattr(module, f"{verb}_" if own else verb)
+    if EXAMPLES.get(verb, "") not in (command.epilog or ""):
+        command.epilog = with_example(verb, command.epilog)
     return command
 
 
@@ -254,7 +278,15 @@ def cli(
     """
     ctx.obj = Session(environ=os.environ, url=url, config_file=config_file, debug=debug)
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        if on_terminal():
+            ctx.invoke(_load("status"))
+        else:
+            click.echo(ctx.get_help())
+
+
+def on_terminal() -> bool:
+    """Whether a person reads what is said."""
+    return sys.stdout.isatty()
 
 
 def main() -> None:

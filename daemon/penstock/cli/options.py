@@ -44,9 +44,43 @@ def complete_run(
     ][:MOST_OFFERED]
 
 
-run_argument = click.argument("run_id", metavar="ID", shell_complete=complete_run)
+def _one_run(ctx: click.Context, _param: click.Parameter, word: str | None) -> str:
+    """The one run that a word means; without a word, the one of interest now."""
+    if ctx.resilient_parsing:
+        return ""
+    from penstock.cli.selecting import select_one
+
+    return select_one(session_of(ctx), word)
+
+
+def _named_run(ctx: click.Context, _param: click.Parameter, word: str | None) -> str:
+    """The one run that a word means, for a verb that changes it and so wants a word."""
+    if ctx.resilient_parsing:
+        return ""
+    from penstock.cli.selecting import select_named_one
+
+    return select_named_one(session_of(ctx), word, str(ctx.info_name))
+
+
+#: A run, for verbs that only read: it may be left out.
+run_argument = click.argument(
+    "run_id",
+    metavar="[ID]",
+    required=False,
+    shell_complete=complete_run,
+    callback=_one_run,
+)
+#: A run, for verbs that change it.
+named_run_argument = click.argument(
+    "run_id",
+    metavar="ID",
+    required=False,
+    shell_complete=complete_run,
+    callback=_named_run,
+)
+#: Runs, as they were written: see `selecting.select`.
 runs_argument = click.argument(
-    "run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_run
+    "words", metavar="[ID]...", nargs=-1, shell_complete=complete_run
 )
 after_option = click.option(
     "--after",

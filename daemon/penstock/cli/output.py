@@ -19,16 +19,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import UnsupportedOperation
-from typing import Any, BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 import click
 
 from penstock.unforeseen import CannotWrite
-from penstock.words.display import TerminalText
+from penstock.words.display import TerminalText, columns_of, cut
 from penstock.words.text import escape_json, neutralise
 
 #: Columns of a terminal that does not say how many it has.
 USUAL_COLUMNS = 80
+
+#: Columns below which a cell would say nothing any more.
+LEAST_COLUMNS = 12
 
 #: By state; None is the terminal's own.
 COLOURS: Mapping[str, str | None] = {
@@ -42,8 +45,7 @@ COLOURS: Mapping[str, str | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A piece of a line in a colour, where colours are wanted."""
 
     text: str
@@ -200,17 +202,52 @@ def state_word(state: str, width: int = 0) -> Word:
     return Word(state.ljust(width), COLOURS.get(state))
 
 
+@dataclass(slots=True)
+class Column:
+    """A column of a table. One that has nothing to show is left out; `shrinks` makes room for the others."""
+
+    head: str
+    cells: Sequence[str]
+    shrinks: bool = False
+    #: The states that give each cell its colour.
+    states: Sequence[str] = ()
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns on stdout; a cell is one line, whatever it was."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    for number, row in enumerate([list(heads), *cells]):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        if number and "STATE" in heads:
-            place = heads.index("STATE")
-            padded[place] = str(state_word(row[place], widths[place]))
+    columns = list(zip(*rows, strict=True)) or [()] * len(heads)
+    show_table([
+        Column(head, cells, states=cells if head == "STATE" else ())
+        for head, cells in zip(heads, columns, strict=True)
+    ])  # fmt: skip
+
+
+def show_table(columns: Sequence[Column]) -> None:
+    """The same by columns, as wide as they look; on a terminal no line is wider than that."""
+    shown = [column for column in columns if any(column.cells) or not column.cells]
+    texts = [[c.head, *map(_cell, c.cells)] for c in shown]
+    widths = [max(map(columns_of, column)) for column in texts]
+    if sys.stdout.isatty():
+        _shrink(shown, widths)
+    for number in range(len(texts[0]) if texts else 0):
+        line = []
+        for column, width, cells in zip(shown, widths, texts, strict=True):
+            text = cut(cells[number], width)
+            padded = text + " " * (width - columns_of(text))
+            if number and column.states:
+                colour = COLOURS.get(column.states[number - 1])
+                padded = str(Word(padded, colour))
+            line.append(padded)
         # Each cell is harmless by now, and colours are ours.
-        click.echo("  ".join(padded).rstrip(), color=True)
+        click.echo("  ".join(line).rstrip(), color=True)
+
+
+def _shrink(columns: Sequence[Column], widths: list[int]) -> None:
+    """Take what is too much for the terminal from the column that may shrink."""
+    over = sum(widths) + 2 * (len(widths) - 1) - _columns(sys.stdout)
+    for place, column in enumerate(columns):
+        if column.shrinks and over > 0:
+            widths[place] = max(LEAST_COLUMNS, widths[place] - over)
 
 
 def fields(pairs: Mapping[str, Any]) -> None:

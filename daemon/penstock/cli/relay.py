@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 from penstock.cli.history import RunSource
 from penstock.cli.output import say
 from penstock.cli.patience import Telling
-from penstock.cli.render import FactWriter
+from penstock.cli.render import FactWriter, OutputWriter
 from penstock.client.following import FollowedLog, FollowedNews, ToldFacts
+from penstock.client.live_output import FollowedLive, PrintedNow
 from penstock.client.log_reader import EpochChanged, Reconnecting, Skipped, WentBack
 from penstock.client.sync import SyncClient
 
@@ -38,9 +39,15 @@ class Relay:
     """One log on its way to a writer, and why it is not on its way."""
 
     def __init__(
-        self, log: FollowedLog, writer: FactWriter, telling: Telling | None = None
+        self,
+        log: FollowedLog | FollowedLive,
+        writer: FactWriter,
+        telling: Telling | None = None,
+        printed: OutputWriter | None = None,
     ) -> None:
+        """`printed` writes what comes before it is recorded."""
         self._log, self._writer, self._telling = log, writer, telling
+        self._printed = printed
 
     def close(self) -> None:
         """Nothing more is wanted."""
@@ -68,8 +75,10 @@ class Relay:
             for news in self._log.read():
                 if isinstance(news, ToldFacts):
                     self._writer.write(news.facts)
-                else:
+                elif not isinstance(news, PrintedNow):
                     notice(news)
+                elif self._printed is not None:
+                    self._printed.write_printed(news.stream, news.data)
         elif self._telling is not None:
             self._telling.tell(now)
 
@@ -145,6 +154,24 @@ def write_live(
         carry([Relay(log, writer, telling)], lambda relay: relay.ended)
     finally:
         log.close()
+
+
+def write_as_printed(
+    client: SyncClient,
+    run_id: str,
+    writer: FactWriter,
+    printed: OutputWriter,
+    telling: Telling,
+) -> None:
+    """Write a run that this client started, to its end: what it prints as it is read, all of it.
+
+    If that cannot be had (any more), the rest is written as it is recorded.
+    """
+    live = FollowedLive(client, run_id)
+    try:
+        carry([Relay(live, writer, telling, printed)], lambda relay: relay.ended)
+    finally:
+        live.close()
 
 
 def notice(news: FollowedNews) -> None:

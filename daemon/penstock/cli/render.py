@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -20,7 +20,7 @@ from penstock.words.printed import (
     piece_in,
     size_of,
 )
-from penstock.words.run_exit import exit_json, exit_of_fact
+from penstock.words.run_exit import RunExit, exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.terminal_types import TERMINAL_TYPES
 from penstock.words.text import neutralise
@@ -53,12 +53,18 @@ def as_json(fact: ShownFact) -> Line:
     return "json", fact.wire().decode() + "\n"
 
 
-def as_json_to_end(kind: str) -> Callable[[ShownFact], Line]:
-    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code."""
+def as_json_to_end(
+    kind: str, told: Callable[[], RunExit | None] = lambda: None
+) -> Callable[[ShownFact], Line]:
+    """The same; the fact that ends the run, which is of this kind, says what that is as an exit code.
+
+    `told`: the code that this command ends with, if the run's end is not what gives it.
+    """
 
     def render(fact: ShownFact) -> Line:
         stream, line = as_json(fact)
         if (ended := exit_of_fact(kind, fact)) is not None:
+            ended = told() or ended
             members = json.dumps(exit_json(ended), separators=(",", ":"))
             line = f"{members[:-1]},{line[1:]}"
         return stream, line
@@ -102,9 +108,12 @@ class OutputWriter:
         self._missing: dict[Stream, int] = {}
         #: Whether a program or a file was to have some of them.
         self.incomplete = False
+        #: Whether a signal that comes now comes in the midst of a write.
+        self.writing = False
 
     def write(self, facts: Iterable[ShownFact]) -> None:
         """See `FactWriter`; waits while nobody reads what it writes."""
+        self.writing = True
         for fact in facts:
             if (piece := piece_in(fact)) is not None:
                 self._write_piece(piece)
@@ -115,6 +124,20 @@ class OutputWriter:
                 # What is said of the end stands on a line of its own; so does the next prompt.
                 self._finish(line_end=True)
         flush()
+        self.writing = False
+
+    def write_printed(self, stream: Stream, data: bytes) -> None:
+        """Write what a program has just written; waits while nobody reads it here."""
+        self.writing = True
+        self._put(self._outlets[stream], data)
+        flush()
+        self.writing = False
+
+    def end_line(self) -> None:
+        """Have what is said next on a terminal stand on a line of its own."""
+        if self._last_shown is not None:
+            self._finish(line_end=True)
+            flush()
 
     def write_pieces(self, pieces: Iterable[Piece]) -> None:
         """Write what these hold."""
@@ -137,6 +160,9 @@ class OutputWriter:
             self._missing[piece.stream] = size_of(piece) + self._missing.get(piece.stream, 0)  # fmt: skip
             return
         self.finish()
+        self._put(outlet, data)
+
+    def _put(self, outlet: Outlet, data: bytes) -> None:
         if self._last is not outlet:
             flush()
         self._last = outlet
@@ -211,12 +237,26 @@ class ProgressWriter:
 
 
 @contextmanager
-def open_writer(kind: str, *, json_wanted: bool, quiet: bool) -> Iterator[FactWriter]:
-    """The way to tell a run of this kind here: to a program, a terminal or a pipe."""
+def open_writer(
+    kind: str,
+    *,
+    json_wanted: bool,
+    quiet: bool,
+    told: Callable[[], RunExit | None] = lambda: None,
+) -> Iterator[FactWriter]:
+    """The way to tell a run of this kind here: to a program, a terminal or a pipe.
+
+    `told` is as for `as_json_to_end`.
+    """
     if json_wanted:
-        yield LineWriter(as_json_to_end(kind))
+        yield LineWriter(as_json_to_end(kind, told))
     elif kind == "command":
-        yield OutputWriter()
+        printed = OutputWriter()
+        try:
+            yield printed
+        finally:
+            with suppress(OSError):
+                printed.end_line()
     elif quiet:
         yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():

@@ -10,6 +10,7 @@ from penstock.cli.archives import find_log
 from penstock.cli.options import runs_argument
 from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
+from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
 from penstock.words.error_codes import exit_code_of
@@ -21,9 +22,15 @@ from penstock.words.exit_codes import Exit
 @runs_argument
 @json_option
 @pass_session
-def retry(session: Session, run_ids: tuple[str, ...], as_json: bool) -> None:
-    """The same inputs again, as new runs; prints their ids."""
+def retry(session: Session, words: tuple[str, ...], as_json: bool) -> None:
+    """The same inputs again, as new runs; prints their ids.
+
+    \b
+    Examples: penstock retry 12
+              penstock retry @failed
+    """
     require_stdout()
+    run_ids = select_named(session, words, "retry")
     codes: list[int] = []
     for run_id in run_ids:
         try:

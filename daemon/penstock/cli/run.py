@@ -15,7 +15,7 @@ from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import Telling, tell_submitting
-from penstock.cli.relay import write_live
+from penstock.cli.relay import write_as_printed, write_live
 from penstock.cli.render import FactWriter, OutputWriter, open_writer
 from penstock.cli.replies import tell_replayed
 from penstock.cli.run_end import failures_in_json, tell_end
@@ -27,6 +27,7 @@ from penstock.unforeseen import CannotWrite
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+from penstock.words.run_exit import RunExit
 
 Ts = TypeVarTuple("Ts")
 
@@ -41,16 +42,21 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
     def work() -> int:
         with open_daemon_for(session, request) as client:
             asked = with_caller(request, session.environ, client.address)
+            live = request["kind"] == PROGRAM_KIND and not options.as_json
             reply = tell_submitting(
-                lambda: client.submit(asked, wait=options.block),
+                lambda: client.submit(asked, wait=options.block, live=live),
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
+            signals: list[int] = []
             with open_writer(
-                reply["kind"], json_wanted=options.as_json, quiet=options.quiet
+                reply["kind"],
+                json_wanted=options.as_json,
+                quiet=options.quiet,
+                told=lambda: RunExit(128 + signals[0], "penstock") if signals else None,
             ) as writer:
                 followed = FollowedRun(
-                    client, reply, options, writer, forwards=forwards
+                    client, reply, options, writer, signals, forwards=forwards
                 )
                 followed.follow()
             code = followed.tell_end()
@@ -96,15 +102,20 @@ class FollowedRun:
         reply: dict[str, Any],
         options: RunOptions,
         writer: FactWriter,
+        signals: list[int],
         *,
         forwards: bool = False,
     ) -> None:
+        """`signals`: those that came, in order; they go there."""
         self._client, self._run_id = client, reply["run_id"]
         self._quiet = options.quiet
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
-        self._signals: list[int] = []
+        self._signals = signals
+        #: Who writes what the program prints; as it is read, where the daemon promised that.
+        self._printed = writer if isinstance(writer, OutputWriter) else None
+        self._live = bool(reply.get("live"))
         self._receipt_shown = threading.Event()
 
     def follow(self) -> None:
@@ -135,7 +146,7 @@ class FollowedRun:
     def _write(self) -> None:
         telling = Telling(self._client, self._notes, quiet=self._quiet)
         try:
-            write_live(self._client, self._run_id, self._notes, telling=telling)
+            self._write_facts(telling)
             return
         except OSError as error:
             lost = error
@@ -146,9 +157,18 @@ class FollowedRun:
             say(receipt_line(receipt))
         raise lost
 
+    def _write_facts(self, telling: Telling) -> None:
+        client, run_id, notes = self._client, self._run_id, self._notes
+        if self._live and self._printed is not None:
+            write_as_printed(client, run_id, notes, self._printed, telling)
+        else:
+            write_live(client, run_id, notes, telling=telling)
+
     def _heed(self, number: int) -> None:
         """The first signal cancels the run, and the second leaves it to that."""
         self._signals.append(number)
+        if self._printed is not None and not self._printed.writing:
+            self._printed.end_line()
         match len(self._signals):
             case 1:
                 # What goes on may wait for a reader, or for the daemon.

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from penstock.cli.options import NAME_LABEL, Finite, JsonText, quiet_option
+from penstock.cli.options import (
+    NAME_LABEL,
+    Finite,
+    JsonText,
+    complete_run,
+    quiet_option,
+)
+from penstock.cli.session import session_of
 from penstock.words.errors import Refused
 from penstock.words.run_id import LONGEST_RUN_ID, check_new_run_id
 
@@ -76,6 +83,17 @@ class RunOptions:
         return self.run_id[: LONGEST_RUN_ID - len(fresh)] + fresh
 
 
+def _named(
+    ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The ids of the runs that these words mean, each of which means one."""
+    if not words or ctx.resilient_parsing:
+        return words
+    from penstock.cli.selecting import select_one
+
+    return tuple(select_one(session_of(ctx), word) for word in words)
+
+
 _OPTIONS: list[Callable[..., Any]] = [
     click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
                  help="Inputs as one JSON object; flags go before it."),
@@ -85,7 +103,8 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--new", is_flag=True, help="Run anew what has this --id, under one made of it."),
     click.option("--name", "run_name", metavar="NAME",
                  help="What to call it; not unique. Kept as the label `name`."),
-    click.option("--after", multiple=True, metavar="ID", help="Start when this run has completed."),
+    click.option("--after", multiple=True, metavar="ID", callback=_named, shell_complete=complete_run,
+                 help="Start when this run has completed."),
     click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
     click.option("--group", metavar="NAME", help="Share the slots of this group."),

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import click
 
 from penstock.cli.forwarding import is_piped, read_pieces
-from penstock.cli.options import run_argument
+from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.exit_codes import Exit
 
 
 @click.command()
-@run_argument
+@named_run_argument
 @click.argument("text", required=False)
 @click.option("--eof", is_flag=True, help="Its input ends with this.")
 @click.option(

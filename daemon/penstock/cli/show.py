@@ -28,7 +28,10 @@ _HIDDEN = frozenset({
 @json_option
 @pass_session
 def show(session: Session, run_id: str, as_json: bool) -> None:
-    """One run as it stands; runs of embedded daemons are found too."""
+    """One run as it stands; runs of embedded daemons are found too.
+
+    Example: penstock show 12
+    """
     view = call_source(
         session,
         run_id,

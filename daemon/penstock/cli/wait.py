@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,26 +18,40 @@ from penstock.cli.relay import Relay, carry, write_recorded
 from penstock.cli.render import LineWriter
 from penstock.cli.replies import say_output_tail
 from penstock.cli.run_end import failure_json, tell_end
+from penstock.cli.selecting import select
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.following import FollowedLog
 from penstock.words.error_codes import exit_code_of
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, RunNotFound
 from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 from penstock.words.run_exit import exit_json
 
 
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
 @runs_argument
+@click.option("--any", "any_", is_flag=True, help="Until one of them has ended.")
 @json_option
 @quiet_option
 @pass_session
 def wait(
-    session: Session, run_ids: tuple[str, ...], as_json: bool, quiet: bool
+    session: Session, words: tuple[str, ...], any_: bool, as_json: bool, quiet: bool
 ) -> None:
     """Wait until runs have ended; exits as the first of them, as they are given, that is not 0.
 
+    Without an ID all open runs are waited for. With --any it exits as the first that has ended.
     Ctrl-C leaves; the runs go on.
+
+    \b
+    Examples: penstock wait 12 13
+              penstock wait --any @running
     """
+    try:
+        run_ids = list(select(session, words or ("@open",)))
+    except RunNotFound:
+        if words:
+            raise
+        say("no run is open")
+        return
     prefix = "{}: " if len(run_ids) > 1 else ""
     waits = [
         Waited(run_id, prefix.format(run_id), quiet=quiet, as_json=as_json)
@@ -48,13 +62,17 @@ def wait(
         try:
             for waited in waits:
                 waited.begin(session)
-            carry(waits, lambda waited: waited.over)
+            carry(waits, _any_over(waits) if any_ else lambda waited: waited.over)
         finally:
             for waited in waits:
                 waited.close()
         return next((waited.code for waited in waits if waited.code), Exit.OK)
 
     raise click.exceptions.Exit(run_detachable(work, " ".join(run_ids)))
+
+
+def _any_over(waits: list[Waited]) -> Callable[[Waited], bool]:
+    return lambda _waited: any(waited.over for waited in waits)
 
 
 class Waited:

@@ -18,6 +18,8 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
     """Why a run is where it is: what it waits for, and what stands before it.
 
     Runs of embedded daemons are found too.
+
+    Example: penstock why 12
     """
     told = call_source(
         session,

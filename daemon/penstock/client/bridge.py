@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import trio
 
+from penstock.client.connection import ComingAnswer, Unsent, open_answer
+from penstock.client.log_reader import Lost
 from penstock.client.messages import (
     VERSION_HEADER,
     Message,
@@ -25,12 +27,9 @@ from penstock.client.messages import (
     request_key,
     routing_headers,
 )
-from penstock.client.requests import CONNECT_SECONDS, OnServer, unheard
+from penstock.client.requests import OnServer, Request, is_success, unheard
 from penstock.words.address import Address
 from penstock.words.error_codes import error_of
-
-if TYPE_CHECKING:
-    import httpx
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -63,18 +62,8 @@ async def open_bridge(
     `caller` is what runs that the agent starts are given, as `client.surroundings` makes it; `heard`
     is told the `Server` header of each answer.
     """
-    import httpx
-
-    from penstock.http_clients import daemon_client
-
-    patience = httpx.Timeout(None, connect=CONNECT_SECONDS)
-    # One more for what the daemon says of itself, and one for the goodbye.
-    limits = httpx.Limits(max_connections=MOST_REQUESTS + 2)
-    async with (
-        daemon_client(address, patience, limits=limits) as http,
-        trio.open_nursery() as requests_nursery,
-    ):
-        bridge = Bridge(http, address, send, requests_nursery, caller, heard)
+    async with trio.open_nursery() as requests_nursery:
+        bridge = Bridge(address, send, requests_nursery, caller, heard)
         try:
             yield bridge
         finally:
@@ -88,7 +77,6 @@ class Bridge:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
         address: Address,
         send: Send,
         requests_nursery: trio.Nursery,
@@ -96,8 +84,7 @@ class Bridge:
         heard: OnServer,
     ) -> None:
         self._caller, self._heard = caller, heard
-        self._http, self._address, self._send = http, address, send
-        self._url = address.url("mcp")
+        self._address, self._send = address, send
         self._requests_nursery = requests_nursery
         self._room = trio.CapacityLimiter(MOST_REQUESTS)
         self._open: dict[str, trio.CancelScope] = {}
@@ -135,12 +122,11 @@ class Bridge:
 
     async def leave(self) -> None:
         """End the session, if there is one; whether the daemon hears it does not matter."""
-        import httpx
-
         if self._session is not None:
             try:
-                await self._http.delete(self._url, headers=self._headers({}))
-            except httpx.TransportError:
+                async with self._asked("DELETE", self._headers({})):
+                    return
+            except Lost:
                 return
 
     def _cancel(self, message: Message) -> bool:
@@ -164,8 +150,6 @@ class Bridge:
 
     async def _exchange(self, message: Message) -> None:
         """Post one message and send on what comes back; a failure becomes the answer."""
-        import httpx
-
         session = self._session
         try:
             why = await self._post_patiently(message)
@@ -174,23 +158,19 @@ class Bridge:
                 await self._open_session_again(session)
                 why = await self._post(message)
                 why = "the session has ended" if why is None else why
-        except httpx.TransportError as error:
-            why = (
-                f"no daemon answers at {self._address}: {error or type(error).__name__}"
-            )
+        except Lost as lost:
+            why = f"no daemon answers at {self._address}: {lost}"
         if why and "id" in message and "method" in message:
             told = {"code": _INTERNAL_ERROR, "message": why}
             await self._tell({"jsonrpc": "2.0", "id": message["id"], "error": told})
 
     async def _post_patiently(self, message: Message) -> str | None:
         """As `_post`, while a daemon that restarts is away: what could not be sent is sent again."""
-        import httpx
-
         deadline = trio.current_time() + RETURN_SECONDS
         while True:
             try:
                 return await self._post(message)
-            except httpx.ConnectError:
+            except Unsent:
                 if trio.current_time() > deadline:
                     raise
             await trio.sleep(RETURN_LOOK_SECONDS)
@@ -198,30 +178,29 @@ class Bridge:
     async def _post(self, message: Message) -> str | None:
         """Post a message: "" when it is dealt with, a sentence when not, None without a session."""
         posted = name_caller(message, self._caller)
-        async with self._http.stream(
-            "POST", self._url, json=posted, headers=self._headers(message)
-        ) as response:
+        headers = self._headers(message)
+        async with self._asked("POST", headers, posted) as response:
             self._heard(response.headers.get("server"))
-            if response.status_code == 404 and self._session is not None:
+            if response.status == 404 and self._session is not None:
                 return None
             if message.get("method") == "initialize":
                 self._session = response.headers.get(_SESSION)
             if response.headers.get("content-type", "").startswith("text/event-stream"):
                 return await self._pass_stream(response, message)
-            body = await response.aread()
+            body = await response.read()
             answer = read_object(body)
             if "jsonrpc" in answer:
                 # An error about an id that was never read has none; the agent waits for its own.
                 answer["id"] = message.get("id", answer.get("id"))
                 await self._answer(answer, message)
                 return ""
-            if response.is_success:
+            if is_success(response.status):
                 return ""
-            return str(error_of(response.status_code, answer))
+            return str(error_of(response.status, answer))
 
-    async def _pass_stream(self, response: httpx.Response, message: Message) -> str:
+    async def _pass_stream(self, response: ComingAnswer, message: Message) -> str:
         answered = False
-        async for told in Messages(response):
+        async for told in Messages(response.lines()):
             answered = answered or ("id" in told and "method" not in told)
             await self._answer(told, message)
         return "" if answered else "the daemon ended the stream without an answer"
@@ -246,29 +225,31 @@ class Bridge:
 
     async def _listen(self) -> None:
         """Send on what the daemon says unasked, as long as this session lasts."""
-        import httpx
-
         self._listening.cancel(reason="a newer session")
         self._listening = trio.CancelScope()
         with self._listening:
             await trio.lowlevel.checkpoint()
             while self._session is not None:
-                headers = self._headers({}) | {"accept": "text/event-stream"}
+                headers = self._headers({}) | {"Accept": "text/event-stream"}
                 try:
-                    async with self._http.stream(
-                        "GET", self._url, headers=headers
-                    ) as response:
-                        if not response.is_success:
+                    async with self._asked("GET", headers) as response:
+                        if not is_success(response.status):
                             return
-                        async for told in Messages(response):
+                        async for told in Messages(response.lines()):
                             await self._tell(told)
-                except httpx.TransportError as error:
+                except Lost as lost:
                     # The daemon has gone; the agent's next request finds out whether for good.
-                    _log.debug("nothing is heard from the daemon: %s", error)
+                    _log.debug("nothing is heard from the daemon: %s", lost)
                 await trio.sleep(LISTEN_AGAIN_SECONDS)
 
+    def _asked(
+        self, method: str, headers: Mapping[str, str], body: Message | None = None
+    ) -> AbstractAsyncContextManager[ComingAnswer]:
+        request = Request(method, ("mcp",), body=body, besides=headers)
+        return open_answer(self._address, request)
+
     def _headers(self, message: Message) -> dict[str, str]:
-        headers = {"accept": "application/json, text/event-stream"}
+        headers = {"Accept": "application/json, text/event-stream"}
         if self._session is not None:
             headers[_SESSION] = self._session
         if self._version is not None:

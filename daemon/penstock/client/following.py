@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from penstock.client.answers import Lines, NoHttp
 from penstock.client.log_reader import (
@@ -34,8 +34,7 @@ from penstock.client.told import ToldFact
 from penstock.words.errors import DaemonUnreachable, Refused
 
 
-@dataclass(frozen=True, slots=True)
-class ToldFacts:
+class ToldFacts(NamedTuple):
     """New facts, in order; none twice."""
 
     facts: tuple[ToldFact, ...]
@@ -47,8 +46,8 @@ FollowedNews = ToldFacts | Skipped | Ready | Reconnecting | EpochChanged | WentB
 class FollowedLog:
     """The facts above the position `after`, of one run or of all, and those to come.
 
-    The first connection must succeed, and is made by the first `read`; later ones are tried again for
-    PATIENCE_SECONDS.
+    The first connection must succeed, unless the daemon was `seen` before, and is made by the first
+    `read`; later ones are tried again for PATIENCE_SECONDS.
     """
 
     def __init__(
@@ -57,11 +56,12 @@ class FollowedLog:
         run_id: str | None = None,
         after: int = 0,
         *,
+        seen: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._run_id, self._now = client, run_id, now
         patience = PATIENCE_SECONDS if client.comes_back else 0.0
-        backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, patience)
+        backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, patience, seen)
         self._reader = LogReader(backoff, run_id, after)
         self._answer: OpenAnswer | None = None
         self._lines = Lines(LARGEST_FRAME_BYTES)

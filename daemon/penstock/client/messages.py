@@ -6,12 +6,9 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.words.surroundings import CALLER_IN_META
-
-if TYPE_CHECKING:
-    import httpx
 
 Message = dict[str, Any]
 
@@ -34,10 +31,10 @@ _CODED = re.compile(r"=\?base64\?.*\?=")
 
 
 class Messages:
-    """The messages of an event stream. Its comments, ids and retries are for others."""
+    """The messages of an event stream, by its lines. Its comments, ids and retries are for others."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._lines: AsyncIterator[str] = response.aiter_lines()
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
 
     def __aiter__(self) -> Messages:
         return self

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
 
+from penstock.client.versions import not_known
 from penstock.words.address import Address
 from penstock.words.error_codes import error_of
 from penstock.words.errors import DaemonUnreachable, put_back
+from penstock.words.live_frames import PREFERENCE
 
 R = TypeVar("R")
 
 #: Seconds to reach the daemon: it is on this box or near.
 CONNECT_SECONDS = 5.0
+#: Characters that are told of an answer that makes no sense.
+MOST_QUOTED = 200
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
+#: What stands in a target as it is; the path of an address that a person gave may hold anything else.
+TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 #: The form of a stream over HTTP: a JSON value a line.
 NDJSON = "application/x-ndjson"
 
@@ -46,8 +53,12 @@ class Request:
     accepted: frozenset[int] = frozenset()
     #: A body of bytes, sent piece by piece as it comes; asynchronous where the shell is.
     pieces: Any = None
+    #: What the answer should be like; a daemon that does not know it goes without.
+    prefer: str | None = None
     #: The media type of the answer, where there are several.
     accept: str = "*/*"
+    #: Headers that belong to this one request.
+    besides: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, address: Address) -> str:
         """Where to send it."""
@@ -60,7 +71,9 @@ class Request:
             headers["Content-Type"] = "application/json"
         if self.pieces is not None:
             headers["Content-Type"] = "application/octet-stream"
-        return headers | address.authorization()
+        if self.prefer is not None:
+            headers["Prefer"] = self.prefer
+        return {**headers, **self.besides, **address.authorization()}
 
     def content(self) -> Any:
         """The body: JSON, or the pieces; None if there is none.
@@ -102,9 +115,16 @@ class Calls(Generic[R]):
 
     # -- runs
 
-    def submit(self, request: Mapping[str, Any], *, wait: bool = False) -> R:
-        """Ask for a run; with `wait` a full queue makes this wait for room."""
-        return self.send(_waits(Request("POST", ("runs",), body=request), wait))
+    def submit(
+        self, request: Mapping[str, Any], *, wait: bool = False, live: bool = False
+    ) -> R:
+        """Ask for a run; with `wait` a full queue makes this wait for room.
+
+        `live`: its output is wanted as it is read; where the answer says `live`, it is kept for us.
+        """
+        prefer = PREFERENCE if live else None
+        asked = Request("POST", ("runs",), body=request, prefer=prefer)
+        return self.send(_waits(asked, wait))
 
     def run(self, run_id: str) -> R:
         return self.get("runs", run_id)
@@ -112,6 +132,10 @@ class Calls(Generic[R]):
     def runs(self, q: str = "", *, limit: int = 100, before: int | None = None) -> R:
         """A page of runs, newest first: {"runs": […], "next": position or null}."""
         return self.get("runs", q=q or None, limit=limit, before=before)
+
+    def select(self, word: str) -> R:
+        """The runs that a person's word means: {"runs": […]}. RunNotFound if there is none."""
+        return self.get("selection", word=word)
 
     def cancel(
         self, run_id: str, reason: str = "requested", *, wait: bool = False
@@ -188,8 +212,12 @@ class Calls(Generic[R]):
 def _waits(request: Request, wait: bool) -> Request:
     if not wait:
         return request
-    query = {**request.query, "wait": 1}
-    return Request(request.method, request.parts, query, request.body, patient=True)
+    return replace(request, query={**request.query, "wait": 1}, patient=True)
+
+
+def is_success(status: int) -> bool:
+    """Whether an answer with this status is what was asked for."""
+    return 200 <= status < 300
 
 
 def read_answer(
@@ -203,13 +231,14 @@ def read_answer(
     try:
         document = json.loads(body) if body else None
     except ValueError:
-        if status in request.accepted or 200 <= status < 300:
+        if status in request.accepted or is_success(status):
             raise DaemonUnreachable(
                 f"what answers is no daemon: status {status}, and no JSON"
             ) from None
         document = None
     if not (200 <= status < 300 or status in request.accepted):
-        raise error_of(status, document, retry_after)
+        error = error_of(status, document, retry_after)
+        raise not_known(error, request.body) or error
     gap = document.get("gap") if isinstance(document, Mapping) else None
     if gap and gap.get("put_back"):
         raise put_back(int(str(request.query.get("after") or 0)), gap["first"])
@@ -231,4 +260,27 @@ def silent(address: Address) -> DaemonUnreachable:
 def broken(address: Address, error: Exception) -> DaemonUnreachable:
     """What to raise when the connection was lost before the answer was whole."""
     why = str(error) or type(error).__name__
+    if len(why) > MOST_QUOTED:
+        # What is no daemon is quoted there with all that it said.
+        why = f"{why[:MOST_QUOTED]}…"
     return DaemonUnreachable(f"the connection to {address} broke: {why}")
+
+
+def head_of(request: Request, address: Address, content: bytes | None) -> bytes:
+    """The head of the request for HTTP/1.1, on a connection of its own.
+
+    UnicodeError for the name of a host that can be none.
+    """
+    url, headers = urlsplit(request.url(address)), request.headers(address)
+    if request.pieces is not None:
+        headers["Transfer-Encoding"] = "chunked"
+    elif request.method != "GET":
+        headers["Content-Length"] = str(len(content or b""))
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    lines = [
+        f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
+        f"Host: {url.netloc}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")

@@ -7,10 +7,10 @@ the standard library's HTTP as much as half of that. Nothing else may use this: 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import urlsplit
 
 from penstock.client.answers import AnswerReader, NoHttp
 from penstock.client.requests import (
@@ -20,6 +20,8 @@ from penstock.client.requests import (
     OnServer,
     Request,
     broken,
+    head_of,
+    is_success,
     not_there,
     read_answer,
     silent,
@@ -28,8 +30,8 @@ from penstock.client.requests import (
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
-#: What stands in a target as it is; the path of an address that a person gave may hold anything else.
-TARGET_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: Bytes of one read.
 RECEIVE_BYTES = 64 * 1024
 #: Seconds of silence after which TCP asks whether the other box is still there.
@@ -72,7 +74,7 @@ class SyncClient(Calls[dict[str, Any]]):
                 first = b""
                 while not answer.status:
                     first = answer.feed(connection.recv(RECEIVE_BYTES))
-            if not 200 <= answer.status < 300:
+            if not is_success(answer.status):
                 self._read(request, connection, answer, first)
             self._on_server(answer.headers.get("server"))
             form = answer.headers.get("content-type", "").partition(";")[0]
@@ -87,10 +89,12 @@ class SyncClient(Calls[dict[str, Any]]):
 
     def _ask(self, request: Request) -> socket.socket:
         """A connection on which this was asked; to be closed."""
-        url, content = urlsplit(request.url(self.address)), request.content()
-        headers = self._headers(request, content)
+        content = request.content()
+        # What is no text is the caller's affair, and no matter of who is there.
+        request.url(self.address)
         try:
-            connection, head = _connect(self.address), _head(request, url, headers)
+            head = head_of(request, self.address, content)
+            connection = _connect(self.address)
         # A host's name may be none that can be asked for.
         except (OSError, UnicodeError):
             raise not_there(self.address) from None
@@ -121,6 +125,8 @@ class SyncClient(Calls[dict[str, Any]]):
         with self._breaking():
             while not answer.ended:
                 body += answer.feed(connection.recv(RECEIVE_BYTES))
+                if len(body) > LARGEST_ANSWER:
+                    raise NoHttp(f"its answer has more than {LARGEST_ANSWER} bytes")
         self._on_server(answer.headers.get("server"))
         retry_after = answer.headers.get("retry-after")
         return read_answer(request, answer.status, bytes(body), retry_after)
@@ -134,25 +140,6 @@ class SyncClient(Calls[dict[str, Any]]):
             raise silent(self.address) from None
         except (OSError, NoHttp) as error:
             raise broken(self.address, error) from None
-
-    def _headers(self, request: Request, content: Any) -> dict[str, str]:
-        headers = request.headers(self.address)
-        if request.pieces is not None:
-            headers["Transfer-Encoding"] = "chunked"
-        elif request.method != "GET":
-            headers["Content-Length"] = str(len(content or b""))
-        return headers
-
-
-def _head(request: Request, url: SplitResult, headers: Mapping[str, str]) -> bytes:
-    target = f"{url.path}?{url.query}" if url.query else url.path
-    lines = [
-        f"{request.method} {quote(target, safe=TARGET_CHARACTERS)} HTTP/1.1",
-        f"Host: {url.netloc}",
-        "Connection: close",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 class OpenAnswer:

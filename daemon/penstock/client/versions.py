@@ -7,11 +7,22 @@ request of its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.words.errors import PenstockError, Refused
 
 #: How the daemon names itself in the `Server` header.
 PRODUCT = "penstock/"
 #: Letters of a version that are shown: what answers may be anybody.
 MOST_LETTERS = 40
+#: Fields of a submit that this command fills in by itself and older daemons refuse, and what stands
+#: below them; and how daemons say that they do not know one.
+_NEWER: Mapping[str, frozenset[str]] = {
+    "caller": frozenset({"", "environ", "umask", "cwd"}),
+    "inputs": frozenset({"stdin", "stderr", "tty"}),
+}
+_NOT_KNOWN = ("unknown field", "Extra inputs are not permitted")
 
 
 def version_in(server: str | None) -> str | None:
@@ -44,6 +55,25 @@ def tell_difference(daemon: str, own: str, restart: str) -> str:
         case "other":
             return f"daemon {daemon} and this penstock {own} differ: restart it with {restart}"
     return ""
+
+
+def not_known(error: PenstockError, sent: Any) -> Refused | None:
+    """What to raise where a daemon refuses a field that we sent as one that it does not know.
+
+    Only another version does so; None for any other error, and for a field of somebody else's.
+    """
+    if not isinstance(error, Refused) or not isinstance(sent, Mapping):
+        return None
+    first, _, rest = error.field.partition(".")
+    if first not in _NEWER or not any(words in str(error) for words in _NOT_KNOWN):
+        return None
+    if rest.split(".")[0] not in _NEWER[first]:
+        return None
+    why = (
+        f"the daemon does not know {error.field!r}, which this penstock sends: it is of another"
+        " version; restart it"
+    )
+    return Refused(error.field, why)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

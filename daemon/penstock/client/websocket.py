@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -17,6 +15,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+from penstock.client.connection import RECEIVE_BYTES, connect
 from penstock.client.log_reader import (
     LARGEST_FRAME_BYTES,
     LogReader,
@@ -32,10 +31,6 @@ from penstock.words.address import Address
 CONNECT_SECONDS = 5.0
 #: Seconds to say good-bye; the daemon does not mind if it is not heard.
 CLOSE_SECONDS = 1.0
-#: Reading in pieces of 4 KiB would cost a turn of the loop for each.
-RECEIVE_BYTES = 64 * 1024
-#: Seconds of silence after which TCP asks whether the other box is still there.
-KEEPALIVE_SECONDS = 30
 
 
 class Socket:
@@ -100,7 +95,7 @@ async def _connect(
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     try:
         with trio.fail_after(CONNECT_SECONDS):
-            return await _open_stream(address)
+            return await connect(address)
     except trio.TooSlowError:
         raise Lost(f"{address} does not answer") from None
     except OSError as error:
@@ -137,20 +132,3 @@ async def _shake_hands(
     except (OSError, trio.BrokenResourceError, ConnectionClosed) as error:
         raise Lost(f"the connection to {address} broke ({error})") from None
     return connection
-
-
-async def _open_stream(
-    address: Address,
-) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    if address.socket is not None:
-        return await trio.open_unix_socket(str(address.socket))
-    url = urlsplit(address.base)
-    host = url.hostname or ""
-    secure = url.scheme == "https"
-    stream = await trio.open_tcp_stream(host, url.port or (443 if secure else 80))
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
-    if not secure:
-        return stream
-    context = ssl.create_default_context()
-    return trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -66,7 +67,10 @@ class TerminalSize(Inputs):
 class CommandInputs(Inputs):
     """Either `argv`, which no shell sees, or `shell`, a line for `/bin/sh`."""
 
-    manner: ClassVar[frozenset[str]] = frozenset({"stderr"})
+    manner: ClassVar[Mapping[str, frozenset[str]]] = {
+        "stderr": frozenset({"stdout"}),
+        "stdin": frozenset({"open"}),
+    }
     argv: Annotated[
         Annotated[list[Word], Field(min_length=1)] | None,
         Field(description="Program and arguments; no shell sees them"),

@@ -141,6 +141,9 @@ def import_lines(db: sqlite3.Connection, lines: Iterable[bytes]) -> int:
         header = _read_header(source)
         for name in ("epoch", "head", "floor"):
             db.execute("UPDATE meta SET value = ? WHERE name = ?", (header[name], name))
+        # An older log has none: its runs have the highest number.
+        if isinstance(numbered := header.get("numbered"), int):
+            db.execute("UPDATE meta SET value = ? WHERE name = 'numbered'", (numbered,))
         if "log" in header:
             # Of a log whose epoch has changed: the marks of it still know this one.
             db.execute("INSERT INTO meta VALUES ('log', ?)", (header["log"],))

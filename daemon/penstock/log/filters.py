@@ -1,22 +1,24 @@
 """The one grammar for choosing runs, on every surface.
 
-    state:failed prio:high kind:command label:k=v group:g parent:ID word !word "two words"
+    state:failed prio:high kind:command label:k="v w" group:g parent:ID word !word "two words"
 
 The same key twice means either value (labels: both); different keys must all hold. Words are looked
-for in run id, kind, state and labels, without case. What stands in quotes is always a word.
+for in run id, kind, state, labels and command line, without case. What stands in quotes is always a
+word; after a key quotes hold a value with spaces together.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from penstock.log.writes import RunFilter
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.words.priority import parse_priority
 from penstock.words.run_id import check_run_id
+from penstock.words.sentences import about
 
 KEYS = ("state", "prio", "kind", "label", "group", "parent")
 
@@ -29,7 +31,7 @@ _STATES: dict[str, frozenset[str]] = {
     "open": frozenset(OPEN_STATES),
     "ended": frozenset(TERMINAL_STATES),
 }
-_TERM = re.compile(r'(!?)"([^"]*)"(?!\S)|(\S+)')
+_TERM = re.compile(r'(!?)"([^"]*)"(?!\S)|([a-z]+:[^\s"]*"[^"]*"(?!\S)|\S+)')
 
 
 class RowLike(Protocol):
@@ -49,6 +51,8 @@ class RowLike(Protocol):
     def parent_id(self) -> str | None: ...
     @property
     def labels(self) -> Mapping[str, str]: ...
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
 
 
 def parse_filter(
@@ -113,6 +117,8 @@ def _terms(text: str) -> Iterator[tuple[str, str, str]]:
         elif ":" in bare:
             key, value = bare.split(":", 1)
             key = "prio" if key == "priority" else key
+            if value.endswith('"') and value.count('"') == 2:
+                value = value.replace('"', "")
         else:
             key, value = "", bare
         if key not in ("", "!", *KEYS):
@@ -167,5 +173,6 @@ def _refused(term: str, why: str) -> Refused:
 
 def _occurs(word: str, row: RowLike) -> bool:
     wanted = word.casefold()
-    texts = (row.run_id, row.kind, row.state, *row.labels, *row.labels.values())
+    labels = (*row.labels, *row.labels.values())
+    texts = (row.run_id, row.kind, row.state, *labels, about(row.inputs))
     return any(wanted in text.casefold() for text in texts)

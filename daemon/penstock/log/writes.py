@@ -6,7 +6,7 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -32,6 +32,19 @@ class Fence:
     token: int
 
 
+#: By the name of a field of inputs, what it may hold that makes a run no other one.
+Manner = Mapping[str, Collection[str]]
+
+
+def without_manner(inputs: Mapping[str, Any], manner: Manner) -> dict[str, Any]:
+    """The inputs that tell one run from another."""
+    return {
+        name: value
+        for name, value in inputs.items()
+        if not (isinstance(value, str) and value in manner.get(name, ()))
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """A run as it was asked for, checked and complete."""
@@ -45,6 +58,8 @@ class RunSpec:
     #: The inputs as events and surfaces show them, without secret values.
     shown: Mapping[str, Any]
     priority: int
+    #: What of the inputs is not in the digest.
+    manner: Manner = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     group: str | None = None
@@ -56,12 +71,15 @@ class RunSpec:
     preemptible: bool = False
     #: None: those of the run that it retries or is a child of, if that has any. In no digest.
     surroundings: Surroundings | None = None
+    #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
+    minted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A run as the store keeps it. Times are aware and in UTC."""
 
+    #: Its number, which no other run of this log has or will have.
     key: int
     run_id: str
     kind: str
@@ -142,7 +160,7 @@ class Bounds:
 class RunFilter:
     """Which runs a list wants: all that is given must hold; `without` words must not occur.
 
-    Words are looked for in run id, kind, state and labels, without case.
+    Words are looked for in run id, kind, state, labels and command line, without case.
     """
 
     states: frozenset[str] = frozenset()
@@ -153,6 +171,12 @@ class RunFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    #: Only the run of this number; only runs whose ids begin so ("": all).
+    number: int | None = None
+    begins: str = ""
+    #: Only runs that are no child of another; only those that no run is a retry of.
+    top: bool = False
+    untried: bool = False
     #: Only runs whose place is below this one (paging, newest first).
     before: int | None = None
     #: Only runs whose place is above this one: how far back is searched.
@@ -225,7 +249,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(Result):
-    """The run is in the log; `recorded` tells with what fate."""
+    """The run is in the log, under this number; `recorded` tells with what fate."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

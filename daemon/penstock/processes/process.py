@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import marshal
 import os
@@ -38,6 +39,8 @@ Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
 #: Takes what was read of a stream; no bytes, once, are its end.
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+#: Is awaited before each read while the process lives, and holds it back; abandoned at its end.
+BeforeRead = Callable[[], Awaitable[None]]
 
 
 class OutputUnwanted(Exception):
@@ -48,6 +51,10 @@ class OutputUnwanted(Exception):
 REPORT_SECONDS = 0.5
 #: Bytes of one read: the capacity of a pipe.
 READ_BYTES = 64 * 1024
+#: So many reads in a row that take all there may be are those of a busy program. Its pipe is made as large
+#: as this, so that the two change places more rarely; not every pipe, as the kernel grants a user 64 MiB.
+BUSY_READS = 16
+BUSY_BYTES = 256 * 1024
 #: Bytes of a descriptor that comes by a socket.
 FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
@@ -63,6 +70,25 @@ SUPERVISOR = carry_code((
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads what a program writes, in larger pieces once that is much."""
+
+    fd: int
+    size: int = READ_BYTES
+    full: int = 0
+
+    def read(self) -> bytes:
+        """What there is; raises what `os.read` raises."""
+        data = os.read(self.fd, self.size)
+        self.full = self.full + 1 if len(data) >= READ_BYTES else 0
+        if self.full == BUSY_READS and self.size == READ_BYTES:
+            # A terminal is no pipe, and a user may have too many large ones.
+            with suppress(OSError):
+                self.size = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, BUSY_BYTES)
+        return data
 
 
 @dataclass
@@ -226,25 +252,36 @@ class ProcessTree:
         assert isinstance(stream, trio.lowlevel.FdStream | None)
         return stream
 
-    async def pump(self, name: Stream, on_output: OnOutput) -> None:
+    async def pump(
+        self, name: Stream, on_output: OnOutput, before_read: BeforeRead | None = None
+    ) -> None:
         """Hand on one stream and its end; while `on_output` waits so does who fills its pipe."""
         await self.told.wait()
         stream = self._source(name)
         if stream is None:
             return
         try:
-            await self._pump(name, stream.fileno(), on_output)
+            await self._pump(name, stream.fileno(), on_output, before_read)
             if self.started is not None:
                 await on_output(name, b"")
         except OutputUnwanted:
             stream.close()
 
-    async def _pump(self, name: Stream, fd: int, on_output: OnOutput) -> None:
-        reads_left = READS_AFTER_END
+    async def _pump(
+        self,
+        name: Stream,
+        fd: int,
+        on_output: OnOutput,
+        before_read: BeforeRead | None,
+    ) -> None:
+        reads_left, reading = READS_AFTER_END, _Reading(fd)
         while reads_left:
+            if before_read is not None and not self.over:
+                with trio.CancelScope() as self.waits[name]:
+                    await before_read()
             reads_left -= self.over
             try:
-                data = os.read(fd, READ_BYTES)
+                data = reading.read()
             except BlockingIOError:
                 if self.over:
                     return
@@ -391,6 +428,7 @@ async def run_process(
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
+    before_read: BeforeRead | None = None,
     now: Callable[[], datetime],
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
@@ -400,7 +438,8 @@ async def run_process(
     None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
     its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
     the order in which it was written. While `on_output` waits, so does a process that
-    fills its pipe. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
+    fills its pipe; so it does while `before_read` does, which is not asked any more once the process has
+    ended. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
     moments, before it goes on. `on_proof` is called once in every case, before this returns or
     raises. Refused when the program or the folder is not there, NoProcess when the system grants no
     process; what the callbacks raise comes in a group.
@@ -417,8 +456,8 @@ async def run_process(
             await tree.start()
             if feed is not None:
                 nursery.start_soon(tree.feed, feed)
-            nursery.start_soon(tree.pump, "stdout", on_output)
-            nursery.start_soon(tree.pump, "stderr", on_output)
+            nursery.start_soon(tree.pump, "stdout", on_output, before_read)
+            nursery.start_soon(tree.pump, "stderr", on_output, before_read)
             await tree.follow(on_started)
     finally:
         with trio.move_on_after(

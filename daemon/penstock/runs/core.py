@@ -33,12 +33,14 @@ from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
+from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
@@ -97,6 +99,8 @@ class Core:
     queue: QueueControl
     submitter: Submitter
     control: Control
+    selection: Selection
+    live_outputs: LiveOutputs
     version: str = penstock.__version__
 
     @property
@@ -231,6 +235,8 @@ def _make_core(
         queue=queue,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
+        selection=Selection(store),
+        live_outputs=LiveOutputs(config.live_bytes),
     )
 
 
@@ -418,6 +424,7 @@ def _make_tools(core: Core) -> Tools:
         submit_child=core.submitter.submit_child,
         models=environment.models,
         held_back=environment.held_back,
+        live_of=core.live_outputs.find,
     )
 
 

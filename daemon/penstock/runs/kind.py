@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.log.left_out import left_out
+from penstock.log.writes import Manner, without_manner
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OnRestart
 
@@ -19,8 +20,9 @@ class Inputs(BaseModel):
     """Base of every kind's inputs: unknown fields are refused with their name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    #: Fields that say how a run is told, and not what it does: they make it no other run.
-    manner: ClassVar[frozenset[str]] = frozenset()
+    #: Fields, and what they may hold, that say how a run is told and not what it does: a field that holds
+    #: one of these makes it no other run.
+    manner: ClassVar[Manner] = {}
 
     def shown(self) -> dict[str, Any]:
         """The inputs as events and surfaces show them; override to leave secrets out."""
@@ -89,12 +91,10 @@ def encode_inputs(inputs: Inputs) -> bytes:
     return _encoded(inputs.model_dump(mode="json"), sort=False)
 
 
-def digest_inputs(
-    kind: str, encoded: bytes, manner: frozenset[str] = frozenset()
-) -> bytes:
+def digest_inputs(kind: str, encoded: bytes, manner: Manner | None = None) -> bytes:
     """Same kind and same inputs but for their `manner`, in whatever order: same digest (SHA-256)."""
-    told = json.loads(encoded)
-    canonical = _encoded({n: told[n] for n in told if n not in manner}, sort=True)
+    told = without_manner(json.loads(encoded), manner or {})
+    canonical = _encoded(told, sort=True)
     return hashlib.sha256(kind.encode() + b"\0" + canonical).digest()
 
 

@@ -12,9 +12,10 @@ import trio
 
 from penstock.processes.feeding import Feed
 from penstock.processes.output import RunOutput, Stream, open_output
-from penstock.processes.process import OnOutput, OnStarted, Proof
+from penstock.processes.process import BeforeRead, OnOutput, OnStarted, Proof
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Emit
+from penstock.runs.live_output import LiveOutput
 from penstock.runs.printed_progress import open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
@@ -47,6 +48,7 @@ class StartProcess(Protocol):
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
+        before_read: BeforeRead | None = None,
         umask: int | None = None,
         one_stream: bool = False,
     ) -> Awaitable[ProcessExited]: ...
@@ -128,12 +130,16 @@ class RunPrograms:
         terminal: WindowSize | None = None,
         on_shown: Callable[[bytes], None] = _unseen,
         one_stream: bool = False,
+        live: LiveOutput | None = None,
     ) -> Executed:
         """Run one to the end of its tree, as `Run.exec` promises.
 
         `on_stdout_end` is told that standard output was closed, which may be long before; `on_shown` is
-        told what comes of it at once, before it is recorded.
+        told what comes of it at once, before it is recorded. `live` gets what is recorded too, and holds
+        the program back while it is full.
         """
+        if live is not None:
+            live.begin()
         given = self.given
         if clean and given is not None:
             given = passed_on(given)
@@ -161,8 +167,10 @@ class RunPrograms:
                     watch(stream, data)
                 if stream == "stdout" and on_stdout is not None:
                     await on_stdout(data)
-                else:
-                    await on_output(stream, data)
+                    return
+                if live is not None:
+                    live.push(stream, data)
+                await on_output(stream, data)
 
             exited = await self.executor.start_process(
                 argv,
@@ -175,6 +183,7 @@ class RunPrograms:
                 on_started=emit_started,
                 on_output=pass_on,
                 on_proof=self.on_proof,
+                before_read=None if live is None else live.wait_room,
                 one_stream=one_stream,
             )
         await self.emit(exited)

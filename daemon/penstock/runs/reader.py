@@ -37,8 +37,9 @@ MOST_SEARCHED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class RunTerms:
-    """What no fact of a run tells: what a restart does to it, and its executing seconds so far."""
+    """What no fact of a run tells: its number, what a restart does to it, its executing seconds so far."""
 
+    number: int
     on_restart: OnRestart
     used_seconds: float = 0.0
 
@@ -136,7 +137,7 @@ def _looks_at_all(wanted: RunFilter) -> bool:
 
 def terms_of(row: RunRow) -> RunTerms:
     """What the store keeps of a run beside its facts."""
-    return RunTerms(row.on_restart, row.used_seconds)
+    return RunTerms(row.key, row.on_restart, row.used_seconds)
 
 
 def run_reply(
@@ -144,6 +145,7 @@ def run_reply(
 ) -> RunReply:
     """The one maker of a run's reply, for every surface."""
     kept = {
+        "number": terms.number,
         "on_restart": terms.on_restart,
         "used_seconds": terms.used_seconds,
         "output_tail": output_tail,
@@ -164,6 +166,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
     done = 1.0 if row.state == COMPLETED else None
     return RunSummary(
         run_id=row.run_id,
+        number=row.key,
         kind=row.kind,
         state=row.state,
         priority=Priority(row.priority).name,

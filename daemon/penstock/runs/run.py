@@ -37,6 +37,7 @@ from penstock.runs.console import Console
 from penstock.runs.execution import Execution, describe
 from penstock.runs.folders import FolderLocks
 from penstock.runs.kind import Kind
+from penstock.runs.live_output import LiveOutput
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
@@ -120,6 +121,8 @@ class Tools:
     models: ModelAccess | None = None
     #: How much at the end of an output may be the beginning of a secret.
     held_back: HeldBack = nothing_secret
+    #: Where what a run prints goes besides, for who started it.
+    live_of: Callable[[str], LiveOutput | None] = lambda _run_id: None
 
 
 @dataclass(eq=False, slots=True)
@@ -363,6 +366,7 @@ class Run:
             on_stdout=on_stdout,
             watch_progress=watch_progress,
             one_stream=one_stream,
+            live=None if terminal else self._tools.live_of(self.run_id),
         )
         if isinstance(stdin, bytes):
             return await execute(feed=sends(stdin) if stdin else None)

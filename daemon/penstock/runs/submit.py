@@ -226,6 +226,7 @@ class Submitter:
             inputs=encoded,
             digest=digest_inputs(kind.name, encoded, inputs.manner),
             shown=inputs.shown(),
+            manner=inputs.manner,
             priority=int(request.priority),
             labels=request.labels,
             after=request.after,
@@ -236,6 +237,7 @@ class Submitter:
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
             surroundings=self._kept(surroundings),
+            minted=request.run_id is None,
         )
 
     def _kept(self, given: Surroundings | None) -> Surroundings | None:
@@ -287,7 +289,8 @@ class Submitter:
         outcome = await self._record(spec, capacity=capacity)
         if isinstance(outcome, Accepted):
             # As accepted: it may have started, or ended, since, but this is what was answered.
-            view, terms = fold(outcome.recorded, spec.run_id), RunTerms(spec.on_restart)
+            view = fold(outcome.recorded, spec.run_id)
+            terms = RunTerms(outcome.number, spec.on_restart)
             return Submitted(view, created=True, terms=terms)
         view, terms = await self.reader.look(spec.run_id)
         return Submitted(view, created=False, terms=terms)

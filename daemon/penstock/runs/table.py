@@ -194,7 +194,7 @@ class RunTable:
             return
         if isinstance(result, Accepted) and isinstance(write, Enqueue):
             spec = write.spec
-            self.terms[spec.run_id] = RunTerms(spec.on_restart)
+            self.terms[spec.run_id] = RunTerms(result.number, spec.on_restart)
         elif isinstance(result, Claimed):
             self._claimed(result)
         elif isinstance(write, Complete | Release):

@@ -31,6 +31,7 @@ from penstock.server.http_answer import (
     problem_answer,
 )
 from penstock.server.live_input import make_stdin_app
+from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
@@ -65,10 +66,11 @@ def open_app(
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    rest = build_rest(rest_handlers(core, shutdown, health_of, metrics))
+    handlers = rest_handlers(core, shutdown, health_of, metrics)
+    rest = build_rest(handlers, core.selection.numbered)
     stdin = make_stdin_app(core.control, core.config)
     address = make_public_address(core.config, base)
-    mux = asgi_mux(rest, stdin, mcp)
+    mux = asgi_mux(rest, stdin, make_live_app(core, shutdown), mcp)
     return guarded(mux, guard, core.config, core.version, address)
 
 
@@ -90,7 +92,19 @@ def rest_handlers(
     }
 
 
-def build_rest(handlers: Mapping[str, Handler]) -> QuartTrio:
+#: The id of the run that a part of an address names by its number; None: it is no number.
+Numbered = Callable[[str], Awaitable[str | None]]
+
+
+async def no_numbers(_text: str) -> str | None:
+    """Where runs have none."""
+    await trio.lowlevel.checkpoint()
+    return None
+
+
+def build_rest(
+    handlers: Mapping[str, Handler], numbered: Numbered = no_numbers
+) -> QuartTrio:
     """The route table with a handler for each name in it."""
     app = QuartTrio("penstock", static_folder=None)
     # A path is what it is: no redirects to a tidier one.
@@ -100,12 +114,12 @@ def build_rest(handlers: Mapping[str, Handler]) -> QuartTrio:
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in ROUTES:
-        if route.streamed:
+        if route.streamed or route.live:
             continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),
             route.name,
-            _view(route, handlers[route.name]),
+            _view(route, handlers[route.name], numbered),
             methods=[route.method],
             provide_automatic_options=False,
         )
@@ -113,10 +127,12 @@ def build_rest(handlers: Mapping[str, Handler]) -> QuartTrio:
     return app
 
 
-def _view(route: Route, handler: Handler) -> View:
+def _view(route: Route, handler: Handler, numbered: Numbered) -> View:
     async def view(**path: str) -> Response:
         reply: HttpAnswer | HttpStream
         try:
+            if "run_id" in path and (known := await numbered(path["run_id"])):
+                path["run_id"] = known
             call = await _call(route, path)
             answer = handler(call)
             reply = answer if isinstance(answer, HttpAnswer) else await answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -26,19 +27,27 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 UNIX_STATE = "penstock.unix"
 #: And where it keeps what is to be called once a connection's client has shown the token.
 KNOWN_STATE = "penstock.known"
+#: And what waits for ever, while it is entered, for a client that takes nothing.
+PATIENT_STATE = "penstock.patient"
+
+
+_LIVE = re.compile(r"/runs/[^/]+/live")
 
 
 class Gone(Exception):
     """The client left while it was sending its request."""
 
 
-def asgi_mux(rest: ASGI, stdin: ASGI, mcp: ASGI | None) -> ASGI:
-    """Send bodies that are streams to `stdin`, `/mcp` and `/mcp/` to `mcp`, if there is one, and
-    everything else to `rest`."""
+def asgi_mux(rest: ASGI, stdin: ASGI, live: ASGI, mcp: ASGI | None) -> ASGI:
+    """Send bodies that are streams to `stdin`, runs that are told live to `live`, `/mcp` and `/mcp/` to
+    `mcp`, if there is one, and everything else to `rest`."""
 
     async def mux(scope: Scope, receive: Receive, send: Send) -> None:
-        if is_streamed(scope["method"], scope["raw_path"].decode("ascii")):
+        path = scope["raw_path"].decode("ascii")
+        if is_streamed(scope["method"], path):
             await stdin(scope, receive, send)
+        elif scope["method"] == "GET" and _LIVE.fullmatch(path):
+            await live(scope, receive, send)
         elif mcp is not None and scope["path"].rstrip("/") == "/mcp":
             await mcp(scope, receive, send)
         else:

@@ -28,7 +28,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from penstock.server.asgi import ASGI, KNOWN_STATE, UNIX_STATE
+from penstock.server.asgi import ASGI, KNOWN_STATE, PATIENT_STATE, UNIX_STATE
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
 from penstock.server.http1 import Handover, Http1, Parser
@@ -157,6 +157,7 @@ class Door:
             {
                 UNIX_STATE: connection.local is None,
                 KNOWN_STATE: partial(self.places.note_known, connection),
+                PATIENT_STATE: connection.patient,
             }
         )
         # Typed for TLS, but written for both: without do_handshake it takes the stream as it is.

@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import trio
@@ -49,6 +51,7 @@ class DoorStream(trio.abc.HalfCloseableStream):
     def __init__(self, stream: trio.SocketStream, *, stall_seconds: float) -> None:
         self._stream = stream
         self._stall_seconds = stall_seconds
+        self._is_patient = False
         self._given_back = bytearray()
         self._unsent: deque[memoryview] = deque()
         self._draining = trio.StrictFIFOLock()
@@ -65,6 +68,18 @@ class DoorStream(trio.abc.HalfCloseableStream):
             return None
         address, port = self.socket.getsockname()[:2]
         return address, port
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """While this is open a peer may take as long as it likes, so long as it is there.
+
+        Only for what waits in no other way for it, and is cut off by a stop.
+        """
+        self._is_patient = True
+        try:
+            yield
+        finally:
+            self._is_patient = False
 
     def give_back(self, data: bytes) -> None:
         """Put bytes in front of what is received next."""
@@ -110,7 +125,9 @@ class DoorStream(trio.abc.HalfCloseableStream):
         """Send what is unsent. BrokenResourceError if the peer is gone or takes nothing for long."""
         async with self._draining:
             while self._unsent:
-                with trio.move_on_after(self._stall_seconds) as patience:
+                with trio.CancelScope() as patience:
+                    if not self._is_patient:
+                        patience.deadline = trio.current_time() + self._stall_seconds
                     await self._send_some()
                 if patience.cancelled_caught:
                     self.cut()

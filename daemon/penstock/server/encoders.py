@@ -15,8 +15,12 @@ from wsproto.frame_protocol import FrameProtocol
 
 from penstock.words.api import ByeFrame, GapFrame, HelloFrame, ReadyFrame
 from penstock.words.events import Log
+from penstock.words.live_frames import MESSAGE, frame_head
 from penstock.words.printed import STREAMS, Stream, bytes_of
 from penstock.words.recorded import Recorded
+
+#: How a piece of a run's log ends that no program printed.
+_OWN_WORDS = b'"stream":"pipeline"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,29 @@ def no_frame(_frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
     return b""
 
 
+def live_frame(frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
+    return _message(frame.model_dump_json().encode())
+
+
+def live_facts(facts: tuple[Recorded, ...]) -> bytes:
+    """Facts as on a WebSocket, but for what was printed, which has frames of its own."""
+    told = [fact.wire() for fact in facts if not _is_printed(fact)]
+    events = b",".join(told)
+    return _message(b'{"type":"events","events":[%b]}' % events) if told else b""
+
+
+def _is_printed(fact: Recorded) -> bool:
+    """Whether a program printed it. As every daemon of ours encodes a piece, its stream stands last."""
+    return fact.type == "log" and not fact.body.endswith(_OWN_WORDS)
+
+
+def _message(text: bytes) -> bytes:
+    return frame_head(MESSAGE, len(text)) + text
+
+
 WEBSOCKET = Encoder("ws", "ws", websocket_facts, websocket_frame, says_all=True)
 NDJSON = Encoder("ndjson", "http", ndjson_facts, ndjson_frame)
+LIVE = Encoder("live", "http", live_facts, live_frame, says_all=True)
 SSE = Encoder("sse", "http", sse_facts, sse_frame, heartbeat=b": still here\n\n")
 #: A run's output as such, by the name that a client asks for it.
 OUTPUTS: Mapping[str, Encoder] = {

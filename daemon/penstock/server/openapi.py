@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -14,7 +14,8 @@ from penstock.runs.kind import Kind
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
-from penstock.words.api import EventsPage, Problem
+from penstock.words.api import EventsPage, Problem, RunRequest
+from penstock.words.live_frames import CONTENT_TYPE
 from penstock.words.recorded import Envelope
 
 _REF = "#/components/schemas/{model}"
@@ -23,10 +24,34 @@ _ALWAYS = (400, 403)
 _FORMS = {"text": "string", "integer": "integer", "flag": "boolean"}
 #: What a run printed is text where all of it is.
 _OUTPUT = ("text/plain", "application/octet-stream")
-_OUTPUT_HEADERS = {
-    "Penstock-Missing-Bytes": "How many bytes of it were no longer kept when this was sent",
-    "Penstock-Position": "Up to where this is the output; `after` it is what was printed since",
+_NEW_RUN = {"Location": "The run's resource"}
+#: Headers of answers, by the name of the route.
+HEADERS: Mapping[str, Mapping[str, str]] = {
+    "submit": _NEW_RUN,
+    "retry": _NEW_RUN,
+    "get_run": {"ETag": "Changes when the run has another fact; see `If-None-Match`"},
+    "run_output": {
+        "Penstock-Missing-Bytes": "How many bytes of it were no longer kept when this was sent",
+        "Penstock-Position": "Up to where this is the output; `after` it is what was printed since",
+    },
 }
+#: Answers without a body, by the name of the route.
+EMPTY: Mapping[str, Mapping[int, str]] = {
+    "get_run": {304: "It is as it was when `If-None-Match` was its ETag"},
+    "run_events": {204: "A stream of an ended run, asked for with the last id of it"},
+}
+TAG_ABOUT: Mapping[str, str] = {
+    "runs": "Submit runs, look at them, and say something to them.",
+    "questions": "What runs ask people.",
+    "events": "What happened, as pages and as streams.",
+    "queue": "How full it is, and what of it stands still.",
+    "coding tasks": "Runs of the kind `coding`, by the names of the original interface.",
+    "daemon": "Its health, its kinds, its models, its readers and its numbers.",
+}
+_ABOUT = (
+    "Runs of commands and model pipelines: submitted, queued, recorded as events, and cancelled with"
+    " proof. Errors are problem documents (RFC 9457); positions are places in one log."
+)
 _STREAMS = ("application/x-ndjson", "text/event-stream")
 
 
@@ -38,47 +63,89 @@ def describe(
     `base` is how the caller addresses the daemon.
     """
     kinds = list(kinds)
-    models: set[type[BaseModel]] = {
-        Problem,
-        Envelope,
-        *(r.body for r in ROUTES if r.body),
-        *(r.reply for r in ROUTES if r.reply),
-    }
-    ordered: list[type[BaseModel]] = sorted(models, key=lambda model: model.__name__)
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in ordered], ref_template=_REF
-    )
+    forms = _kind_schemas(kinds)
+    schemas = _wire_schemas() | forms
+    for name in (*forms, *(r.body.__name__ for r in ROUTES if r.body)):
+        _leave_out_defaults(schemas[name])
     # The page's model takes any object, for the facts of a newer daemon; ours are these.
-    page = schemas["$defs"][EventsPage.__name__]["properties"]
-    page["events"]["items"] = _ref(Envelope)
-    components = {
-        "schemas": {**schemas["$defs"], **_kind_schemas(kinds)},
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-    }
+    schemas[EventsPage.__name__]["properties"]["events"]["items"] = _ref(Envelope)
+    if kinds:
+        any_of = [{"$ref": f"#/components/schemas/{_inputs_of(k)}"} for k in kinds]
+        inputs = schemas[RunRequest.__name__]["properties"]["inputs"]
+        inputs |= {"anyOf": any_of, "description": "What the kind takes."}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    info = {"title": "penstock", "version": version}
     return {
         "openapi": "3.1.0",
-        "info": info,
+        "info": {
+            "title": "penstock",
+            "version": version,
+            "description": _ABOUT,
+            "contact": {"name": "Penstock"},
+        },
         "servers": [{"url": base, "description": "This daemon"}],
+        "tags": [{"name": n, "description": about} for n, about in TAG_ABOUT.items()],
         "paths": paths,
-        "components": components,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
         "security": [{"token": []}],
     }
 
 
+def _wire_schemas() -> dict[str, Any]:
+    """What is sent as it is taken; what is answered as it is sent, with every field that is always there."""
+    modes: dict[type[BaseModel], Literal["validation", "serialization"]] = {
+        **{route.body: "validation" for route in ROUTES if route.body},
+        **{route.reply: "serialization" for route in ROUTES if route.reply},
+        Problem: "serialization",
+        # Facts of older daemons leave out what those did not know.
+        Envelope: "validation",
+    }
+    ordered = sorted(modes.items(), key=lambda item: item[0].__name__)
+    _, schemas = models_json_schema(ordered, ref_template=_REF)
+    found: dict[str, Any] = schemas["$defs"]
+    for fact in found[Envelope.__name__]["properties"]["event"]["oneOf"]:
+        # It always is there, and tells one from another.
+        name = fact["$ref"].rpartition("/")[2]
+        found[name]["required"] = ["type", *found[name].get("required", ())]
+    return found
+
+
+def _leave_out_defaults(schema: dict[str, Any]) -> None:
+    """Take the defaults out of what is sent: makers of clients make such members ones that must be."""
+    for told in schema.get("properties", {}).values():
+        told.pop("default", None)
+
+
+def _inputs_of(kind: Kind) -> str:
+    return f"inputs.{kind.name}"
+
+
 def _kind_schemas(kinds: list[Kind]) -> dict[str, Any]:
-    # Definitions stay inside each schema: two kinds may use one name for different things.
-    return {f"inputs.{kind.name}": kind.inputs.model_json_schema() for kind in kinds}
+    """The kinds' inputs; parts of them are prefixed, since two kinds may use one name for different things."""
+    told: dict[str, Any] = {}
+    for kind in kinds:
+        name = _inputs_of(kind)
+        # The template is formatted, so a brace in a kind's name would be one too many.
+        prefix = name.replace("{", "{{").replace("}", "}}")
+        place = f"#/components/schemas/{prefix}.{{model}}"
+        schema = kind.inputs.model_json_schema(ref_template=place)
+        for part, definition in schema.pop("$defs", {}).items():
+            told[f"{name}.{part}"] = definition
+        told[name] = schema
+    return told
 
 
 def _operation(route: Route) -> dict[str, Any]:
     names = re.findall(r"{(\w+)}", route.path)
     operation: dict[str, Any] = {
         "operationId": route.name,
+        "tags": [route.tag],
         "summary": route.about,
+        "description": _description(route),
         "parameters": [_path_parameter(name) for name in names]
         + [_query_parameter(query) for query in route.queries],
         "responses": _responses(route),
@@ -87,32 +154,47 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["security"] = []
     if route.body is not None:
         content = {"application/json": {"schema": _ref(route.body)}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {
+            "required": route.without_body is None,
+            "description": f"Without a body: {route.without_body}."
+            if route.without_body
+            else route.body.__name__,
+            "content": content,
+        }
     if route.streamed:
         octets = {"schema": {"type": "string", "format": "binary"}}
-        operation["requestBody"] = {"content": {"application/octet-stream": octets}}
+        operation["requestBody"] = {
+            "description": "Bytes, sent as they come; any number of them.",
+            "content": {"application/octet-stream": octets},
+        }
     return operation
 
 
-def _responses(route: Route) -> dict[str, Any]:
-    schema = _ref(route.reply) if route.reply else {"type": "object"}
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
-    if route.name == "metrics":
-        content = {"text/plain": {"schema": {"type": "string"}}}
-    if route.name == "run_output":
-        content = {name: {"schema": {"type": "string"}} for name in _OUTPUT}
+def _description(route: Route) -> str:
     if route.name.endswith("events"):
-        content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
+        return (
+            f"{route.about}. `application/json` is a page; `application/x-ndjson` and"
+            " `text/event-stream` are a stream that ends with the run, one envelope a line."
+        )
+    return f"{route.about}."
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    content = _content(route)
     statuses = {route.status, 200} if route.body or route.status == 202 else {200}
-    responses = {
+    responses: dict[str, Any] = {
         str(s): {"description": HTTPStatus(s).phrase, "content": content}
-        for s in statuses
+        for s in sorted(statuses)
     }
-    if route.name == "run_output":
-        responses["200"]["headers"] = {
-            name: {"description": about, "schema": {"type": "integer"}}
-            for name, about in _OUTPUT_HEADERS.items()
-        }
+    for name, about in HEADERS.get(route.name, {}).items():
+        form = "integer" if name.startswith("Penstock-") else "string"
+        headers = {name: {"description": about, "schema": {"type": form}}}
+        for status in map(str, statuses):
+            responses[status]["headers"] = (
+                responses[status].get("headers", {}) | headers
+            )
+    for empty, about in EMPTY.get(route.name, {}).items():
+        responses[str(empty)] = {"description": about}
     problem = {PROBLEM: {"schema": _ref(Problem)}}
     always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
     writes: tuple[int, ...] = (408, 413, 415) if route.method == "POST" else ()
@@ -126,6 +208,21 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.name == "health":
         responses["503"]["content"] = content
     return responses
+
+
+def _content(route: Route) -> dict[str, Any]:
+    """What an answer of the route is, by its media type."""
+    if route.name == "metrics":
+        return {"text/plain": {"schema": {"type": "string"}}}
+    if route.name == "run_output":
+        return {name: {"schema": {"type": "string"}} for name in _OUTPUT}
+    if route.live:
+        return {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+    schema = _ref(route.reply) if route.reply else {"type": "object"}
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if route.name.endswith("events"):
+        content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
+    return content
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.projections import AskView, RunView
 from penstock.log.writes import AskRow
 from penstock.runs.kind import Kind
+from penstock.runs.submit import Submitted
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
 from penstock.words.lifecycle import FIRST_STATE
@@ -37,20 +38,29 @@ def status_line(view: RunView) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def submit_json(view: RunView, base: str, *, created: bool) -> dict[str, Any]:
-    """What a submit is answered with; `base` is how the caller addresses the daemon."""
+def submit_json(
+    submitted: Submitted, base: str, *, live: bool = False
+) -> dict[str, Any]:
+    """What a submit is answered with; `base` is how the caller addresses the daemon.
+
+    `live`: its output is kept for the caller to come for.
+    """
+    view = submitted.view
     reply = SubmitReply(
         run_id=view.run_id,
+        number=submitted.terms.number,
         kind=view.kind,
         state=str(view.state),
         priority=Priority(view.priority).name,
         sequence=view.sequence,
         position=view.position,
         websocket_url=websocket_url(base, view.run_id),
-        created=created,
+        created=submitted.created,
         created_at=view.created_at,
+        live=live,
     )
-    return reply.model_dump(mode="json")
+    # Who did not ask for it is told nothing of it.
+    return reply.model_dump(mode="json", exclude=None if live else {"live"})
 
 
 def task_reply(run: RunReply, base: str) -> TaskReply:

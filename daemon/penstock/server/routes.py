@@ -13,8 +13,10 @@ from pydantic import BaseModel
 from penstock.log.bus import Overflow
 from penstock.server.http_answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
+from penstock.words import daemon_replies as told
 from penstock.words.api import LARGEST_SIDE
 from penstock.words.errors import Refused
+from penstock.words.recorded import Envelope
 from penstock.words.run_id import check_run_id
 
 #: Cursors are signed 64-bit integers in every store.
@@ -75,6 +77,15 @@ class Route:
     errors: tuple[int, ...] = ()
     #: Its body is a stream of bytes, which never is here as a whole.
     streamed: bool = False
+    #: Its answer goes on for as long as the run does, at the pace of its client.
+    live: bool = False
+    #: What a request without a body means; None: there must be one.
+    without_body: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """What it is about, by the first part of its path."""
+        return TAGS.get(self.path.split("/")[1], "daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,14 @@ class Call:
         return run_id_of(self.path["run_id"])
 
 
+#: What the documents of routes are sorted by: what a path begins with.
+TAGS: Mapping[str, str] = {
+    "runs": "runs",
+    "asks": "questions",
+    "events": "events",
+    "queue": "queue",
+    "tasks": "coding tasks",
+}
 #: What answers a route; one that waits for nothing is a plain function.
 Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
 
@@ -124,6 +143,11 @@ ROUTES: tuple[Route, ...] = (
             Query("before", "Only runs whose place is below it: the page before", "integer"),
         ),
     ),
+    Route(
+        "GET", "/selection", "selection", "The runs that a person's word means: a number, how an id begins …",
+        reply=wire.SelectionReply, errors=(404,),
+        queries=(Query("word", "12, an id or how it begins, @last @-2 @running @queued @failed, a filter", default=""),),
+    ),
     Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,)),
     Route(
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
@@ -139,9 +163,16 @@ ROUTES: tuple[Route, ...] = (
         ),
         errors=(404, 409),
     ),
+    Route(
+        "GET", f"{_RUN}/live", "live_output",
+        "What a run prints as it is read, and its facts, for the client that submitted it with"
+        " `Prefer: live-output`",
+        errors=(409,), live=True,
+    ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
+        without_body="Requested, for no other reason",
         body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
@@ -151,14 +182,15 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
-        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", errors=(404,)
+        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply=told.QuestionReply, errors=(404,)
     ),
     Route(
         "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
+        reply=told.AnswerReply,
         body=wire.AnswerRequest, errors=(404, 409, 503),
     ),
     Route(
-        "POST", f"{_RUN}/interventions", "intervene", "Say something to a run",
+        "POST", f"{_RUN}/interventions", "intervene", "Say something to a run", reply=Envelope,
         body=wire.InterventionRequest, status=202, errors=(404, 409, 503),
     ),
     Route(
@@ -168,30 +200,40 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{_RUN}/bug-reports", "report_bug", "Report a bug in a run's code; the verdict",
+        reply=told.VerdictReply,
         body=wire.BugReportRequest, errors=(404, 409, 503),
     ),
-    Route("GET", "/asks", "list_asks", "Open questions of all runs"),
+    Route("GET", "/asks", "list_asks", "Open questions of all runs", reply=told.QuestionsReply),
     Route(
         "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
     ),
-    Route("GET", "/queue", "queue", "The queue and the slots"),
+    Route("GET", "/queue", "queue", "The queue and the slots", reply=told.QueueReply),
     Route(
         "POST", "/queue/pause", "pause", "Start no more runs, of the queue or of a group",
+        reply=told.QueueReply, without_body="All of the queue, for no reason that is told",
         body=wire.PauseRequest, errors=(503,),
     ),
     Route(
-        "POST", "/queue/resume", "resume", "Start and take in runs again", body=wire.GroupRequest,
+        "POST", "/queue/resume", "resume", "Start and take in runs again",
+        reply=told.QueueReply, without_body="All of the queue", body=wire.GroupRequest,
         errors=(503,),
     ),
     Route(
         "POST", "/queue/drain", "drain", "Take no new runs in; with wait, until none is left",
+        reply=told.QueueReply, without_body="All of the queue",
         body=wire.GroupRequest, status=202, errors=(409, 503),
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
     ),
-    Route("GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs"),
-    Route("GET", "/models", "models", "The configured models, small to large, and their speed"),
-    Route("GET", "/clients", "clients", "Who reads streams, and how far behind"),
+    Route(
+        "GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs",
+        reply=told.KindsReply,
+    ),
+    Route(
+        "GET", "/models", "models", "The configured models, small to large, and their speed",
+        reply=told.ModelsReply,
+    ),
+    Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply=told.ReadersReply),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
     Route("GET", "/openapi.json", "openapi", "This interface"),

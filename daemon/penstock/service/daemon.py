@@ -347,7 +347,8 @@ async def open_servers(
         handler = make_ws_handler(core, guard, last_words)
         door = trio.CancelScope()
 
-        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        # `serve_door` is what says that it has started.
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128
             with door:
                 await serve_door(
                     listeners,

@@ -13,7 +13,14 @@ import trio
 
 from penstock.kinds.confined import Conversation, Limits
 from penstock.processes.feeding import Feed, sends
-from penstock.processes.process import OnOutput, OnStarted, OutputUnwanted, Proof
+from penstock.processes.process import (
+    BeforeRead,
+    OnOutput,
+    OnStarted,
+    OutputUnwanted,
+    Proof,
+    Stream,
+)
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -111,6 +118,7 @@ class FakeProcesses:
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
+        before_read: BeforeRead | None = None,
         **_others: Any,
     ) -> ProcessExited:
         self.started.append(tuple(argv))
@@ -129,7 +137,8 @@ class FakeProcesses:
                     argv=tuple(argv),
                 )
             )
-            await _execute(program, argv, feed or sends(b""), on_output)
+            read = _reading(on_output, before_read)
+            await _execute(program, argv, feed or sends(b""), read)
         finally:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
@@ -173,6 +182,17 @@ class FakeProcesses:
         for pid in found:
             del self.orphans[pid]
         return found
+
+
+def _reading(on_output: OnOutput, before_read: BeforeRead | None) -> OnOutput:
+    """What reads an output as that of a process is read: not before it may."""
+
+    async def read(stream: Stream, data: bytes) -> None:
+        if before_read is not None:
+            await before_read()
+        await on_output(stream, data)
+
+    return read
 
 
 class _FakeInput:

@@ -41,13 +41,19 @@ from penstock.words.values import (
 
 
 class Received(BaseModel):
-    """Base of what clients get."""
+    """Base of what clients get. Every field is sent, so a description of it requires them all."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_serialization_defaults_required=True
+    )
 
 
 class SubmitReply(Received):
+    # `live` is sent to those alone who asked for it.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
     run_id: str
+    #: What people type: no other run of the log has it, or will have.
+    number: int = 0
     kind: str
     state: str
     priority: str
@@ -57,12 +63,16 @@ class SubmitReply(Received):
     #: False: this id had these inputs before, and its run is the answer.
     created: bool = True
     created_at: Moment | None = None
+    #: `GET /runs/ID/live` tells this client, if it comes within seconds, all that the run prints.
+    live: bool = False
 
 
 class RunSummary(Received):
     """A run as lists show it; None is null."""
 
     run_id: str
+    #: What people type: no other run of the log has it, or will have. 0: of an older daemon.
+    number: int = 0
     kind: str
     state: str
     priority: str
@@ -95,6 +105,26 @@ class RunSummary(Received):
     used_seconds: float = 0.0
     on_restart: str | None = None
     cancel_requested: str | None = None
+
+
+class NamedRun(Received):
+    """What tells a run from others, for whoever chooses among them."""
+
+    run_id: str
+    number: int = 0
+    kind: str
+    state: str
+    priority: str
+    #: What people call it, and what it was asked for.
+    name: str | None = None
+    about: str = ""
+    parent_id: str | None = None
+
+
+class SelectionReply(Received):
+    """The runs that a word means, newest first."""
+
+    runs: tuple[NamedRun, ...]
 
 
 class AskReply(Received):

@@ -315,6 +315,11 @@ class Config(Section):
         "What a terminal showed that may wait for one who watches it; beyond it that is dropped,"
         " counted and told, and the program is not held up.",
     )
+    live_bytes: Bytes = setting(
+        512 * KIB,
+        "What a program printed that may wait for the `penstock run` that started it; beyond it the"
+        " program waits, as for a pipe that nobody reads.",
+    )
     detach_keys: Keys = setting(
         "C-\\ C-\\",
         "Keys that leave an attached terminal, with a space between: `C-x` or a letter. Its program"

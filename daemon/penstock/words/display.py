@@ -316,6 +316,24 @@ def _width(spans: Iterable[Span]) -> int:
     return sum(_cells(letter) for text, _ in spans for letter in text)
 
 
+def columns_of(text: str) -> int:
+    """Columns that a line takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of a line as fits, with `…` where something is missing."""
+    if columns_of(text) <= columns:
+        return text
+    kept, left = "", columns - 1
+    for letter in text:
+        left -= _cells(letter)
+        if left < 0:
+            break
+        kept += letter
+    return kept + "…"
+
+
 def _cells(letter: str) -> int:
     """Columns that a letter takes; a tab at its widest."""
     if letter.isascii():

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.words import errors
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import RUN_VERBS, Exit
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemRow:
+class ProblemRow(NamedTuple):
     """`told`: whether the error's own sentence is shown, or only its class's."""
 
     status: int

@@ -1,7 +1,7 @@
 """What a run printed, piece by piece: the bytes of a `log` fact, and the fact of some bytes.
 
-A piece is text where the bytes are UTF-8, base64 where they are not, and a number of bytes once it
-was emptied. Where it is cut means nothing: the pieces of one stream, joined, are what the program
+A piece is text where the bytes are UTF-8, base64 where they are not or where that is the shorter by
+far, and a number of bytes once it was emptied. Where it is cut means nothing: the pieces of one stream, joined, are what the program
 wrote, and lines are an affair of who reads.
 """
 
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 Stream = Literal["stdout", "stderr", "pipeline"]
 STREAMS: frozenset[Stream] = frozenset(get_args(Stream))
+
+
+#: Bytes that are UTF-8, and no text of anybody's: JSON makes six of each. What sets colours, and what
+#: moves on a line, is text.
+_NO_TEXT = bytes(set(range(0x20)) - set(b"\a\b\t\n\v\f\r\x1b"))
+#: A short piece is text if it can be: it costs nothing.
+SHORT_BYTES = 1024
 
 
 class ShownFact(Protocol):
@@ -123,10 +130,20 @@ def piece_of(stream: Stream, data: bytes) -> Log:
     """The fact that a stream said these bytes."""
     from penstock.words.events import Log
 
-    try:
-        return Log(stream=stream, text=data.decode())
-    except UnicodeDecodeError:
-        return Log(stream=stream, base64=b64encode(data).decode())
+    if not _is_bulky(data):
+        try:
+            return Log(stream=stream, text=data.decode())
+        except UnicodeDecodeError:
+            pass
+    return Log(stream=stream, base64=b64encode(data).decode())
+
+
+def _is_bulky(data: bytes) -> bool:
+    """Whether it takes more room as a text in JSON than in base64: mostly zeros, as disks have them."""
+    if len(data) <= SHORT_BYTES:
+        return False
+    escaped = len(data) - len(data.translate(None, _NO_TEXT))
+    return 5 * escaped > len(data) / 3
 
 
 def bytes_of(piece: Piece) -> bytes | None:

@@ -27,6 +27,9 @@ from penstock.words.values import (
     to_moment,
 )
 
+#: Bytes of an envelope's wire form that is kept beside the fact.
+LARGEST_KEPT_WIRE = 16 * 1024
+
 
 class Envelope(BaseModel):
     """A recorded fact as every surface shows it. `position` 0 means: not recorded yet."""
@@ -138,25 +141,32 @@ class Recorded:
         return event if event.type else unknown({"type": self.type}, "no fact")
 
     def wire(self) -> bytes:
-        """The envelope as one JSON object without a newline; encoded once, however many read it."""
-        if self._wire is None:
-            cause, clock = self.causation_id, self._clock
-            self._wire = (
-                b'{"position":%d,"run_id":%b,"sequence":%d,"event_id":"%b","at":"%b","clock":%b,'
-                b'"causation_id":%b,"code_version":%d,"event":%b}'
-                % (
-                    self.position,
-                    to_json(self.run_id),
-                    self.sequence,
-                    str(self.event_id).encode(),
-                    format_time(self.at).encode(),
-                    clock.encode() if isinstance(clock, str) else to_json(clock),
-                    b"null" if cause is None else b'"%b"' % str(cause).encode(),
-                    self.code_version,
-                    self.body,
-                )
+        """The envelope as one JSON object without a newline; a small one is encoded once, however many
+        read it. A large one would take as much memory again as the ring counts for it."""
+        if self._wire is not None:
+            return self._wire
+        wire = self._encoded()
+        if len(wire) <= LARGEST_KEPT_WIRE:
+            self._wire = wire
+        return wire
+
+    def _encoded(self) -> bytes:
+        cause, clock = self.causation_id, self._clock
+        return (
+            b'{"position":%d,"run_id":%b,"sequence":%d,"event_id":"%b","at":"%b","clock":%b,'
+            b'"causation_id":%b,"code_version":%d,"event":%b}'
+            % (
+                self.position,
+                to_json(self.run_id),
+                self.sequence,
+                str(self.event_id).encode(),
+                format_time(self.at).encode(),
+                clock.encode() if isinstance(clock, str) else to_json(clock),
+                b"null" if cause is None else b'"%b"' % str(cause).encode(),
+                self.code_version,
+                self.body,
             )
-        return self._wire
+        )
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Recorded:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from penstock.words.exit_codes import OF_PENSTOCK, PROGRAM_KIND, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, TERMINAL_STATES, State
@@ -18,8 +17,7 @@ ExitFrom = Literal["program", "signal", "penstock"]
 OWN_REASONS = frozenset({"shutdown", "crashed"})
 
 
-@dataclass(frozen=True, slots=True)
-class RunExit:
+class RunExit(NamedTuple):
     """`origin` tells a program's own 124 to 127 from Penstock's."""
 
     code: int

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.words.display import plain_text
 from penstock.words.printed import ShownFact, text_of
@@ -88,8 +87,7 @@ def size(count: int) -> str:
     return f"{amount:.1f} GiB"
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """How facts of one type are told: beside the type's name, and on their own."""
 
     detail: Callable[[Any], str]

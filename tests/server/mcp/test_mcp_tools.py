@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp.types import ElicitResult
 
 from fakes.agents import (
     Agents,
@@ -131,6 +132,39 @@ def test_a_question_is_answered_by_an_agent(agents: Agents, era: str) -> None:
             assert done["asks"][0]["answered_by"] == "mcp"
             why = await refusal(client, "answer", {**named, "answer": "red"})
             assert "answered already" in why or "ended" in why
+
+    run(scenario)
+
+
+@every_era
+@pytest.mark.parametrize("action", ["accept", "decline"])
+def test_a_client_that_can_ask_its_user_is_asked_by_a_wait(
+    agents: Agents, era: str, action: Literal["accept", "decline"]
+) -> None:
+    """MCP-01: a question that is declined stays open, for somebody else."""
+    asked: list[str] = []
+
+    async def ask(_context: Any, params: Any) -> ElicitResult:
+        await anyio.lowlevel.checkpoint()
+        asked.append(params.message)
+        content: Any = {"answer": "blue"} if action == "accept" else None
+        return ElicitResult(action=action, content=content)
+
+    async def scenario() -> None:
+        async with agents.client(era, elicitation_callback=ask) as client:
+            inputs = {"question": "Which?", "choices": ["red", "blue"]}
+            told = await call(client, "run_interview", **inputs)
+            seen = await call(client, "wait_run", run_id=told["run_id"])
+            assert asked == ["Which?"]
+            if action == "accept":
+                assert seen["result"] == {"answer": "blue"}
+                assert seen["asks"][0]["answered_by"] == "mcp"
+            else:
+                assert seen["asks"][0]["answer"] is None
+            still = {"run_id": told["run_id"], "until": "ended", "seconds": 0.2}
+            await call(client, "wait_run", **still)
+            assert asked == ["Which?"]
+            await call(client, "cancel_run", run_id=told["run_id"])
 
     run(scenario)
 

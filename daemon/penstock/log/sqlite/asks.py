@@ -39,6 +39,7 @@ def open_ask(
     """Open the question; one asked anew after each restart replaces its answered self."""
     expires = to_micros(ask.expires_at) if ask.expires_at else None
     transaction.writes += 1
+    transaction.open.asking.add(head.key)
     transaction.db.execute(
         "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)",
         (
@@ -73,7 +74,7 @@ def decides_restart(transaction: Transaction, head: RunHead, name: str) -> bool:
     if head.executing or head.state not in PARKED_STATES:
         return False
     sql = "SELECT reason FROM runs WHERE key = ?"
-    (reason,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    (reason,) = transaction.query(sql, (head.key,)).fetchone()
     return read_reason(reason) == Waiting("restart", name)
 
 
@@ -87,6 +88,9 @@ def save_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
 
 
 def close_asks(transaction: Transaction, head: RunHead) -> None:
-    """Nobody needs an answer any more."""
+    """Nobody needs an answer any more; most runs have asked nothing."""
+    if head.key not in transaction.open.asking:
+        return
+    transaction.open.asking.discard(head.key)
     sql = "UPDATE asks SET state = 'closed' WHERE run = ? AND state = 'open'"
     transaction.db.execute(sql, (head.key,))

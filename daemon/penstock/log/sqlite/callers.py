@@ -6,8 +6,8 @@ Runs of one shell share one row: an environment has some KiB, and most runs of a
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 
+from penstock.log.sqlite.db import Statements
 from penstock.log.writes import RunSpec
 from penstock.words.errors import LogDamaged
 from penstock.words.surroundings import Surroundings
@@ -34,7 +34,7 @@ LOST_ENVIRONMENTS = (
 COUNT_UNUSED = f"SELECT count(*) FROM environments WHERE {_UNUSED}"
 
 
-def keep_surroundings(db: sqlite3.Connection, key: int, spec: RunSpec) -> None:
+def keep_surroundings(db: Statements, key: int, spec: RunSpec) -> None:
     """Keep what a new run was given; a child and a retry have what the run they come from has."""
     given = spec.surroundings
     if given is None:
@@ -45,16 +45,16 @@ def keep_surroundings(db: sqlite3.Connection, key: int, spec: RunSpec) -> None:
     db.execute("INSERT INTO callers VALUES (?, ?, ?)", (key, given.umask, environment))
 
 
-def _key_of(db: sqlite3.Connection, environ: bytes) -> int | None:
+def _key_of(db: Statements, environ: bytes) -> int:
     digest = hashlib.sha256(environ).digest()
     sql = "SELECT key FROM environments WHERE digest = ?"
     if known := db.execute(sql, (digest,)).fetchone():
         return int(known[0])
-    sql = "INSERT INTO environments (digest, environ) VALUES (?, ?)"
-    return db.execute(sql, (digest, environ)).lastrowid
+    sql = "INSERT INTO environments (digest, environ) VALUES (?, ?) RETURNING key"
+    return int(db.execute(sql, (digest, environ)).fetchone()[0])
 
 
-def find_surroundings(db: sqlite3.Connection, run_id: str) -> Surroundings | None:
+def find_surroundings(db: Statements, run_id: str) -> Surroundings | None:
     """What a run was given; None for one whose caller gave nothing. LogDamaged if it is lost."""
     found = db.execute(_FIND, (run_id,)).fetchone()
     if found is None:
@@ -66,6 +66,6 @@ def find_surroundings(db: sqlite3.Connection, run_id: str) -> Surroundings | Non
     return Surroundings(environ, umask)
 
 
-def forget_unused(db: sqlite3.Connection) -> None:
+def forget_unused(db: Statements) -> None:
     """Remove the environments that no run has any more."""
     db.execute(f"DELETE FROM environments WHERE {_UNUSED}")

@@ -19,7 +19,7 @@ from penstock.log.sqlite.migrations import (
     migrate,
     needs_migration,
 )
-from penstock.log.sqlite.rows import find_meta
+from penstock.log.sqlite.rows import command_line, find_meta
 from penstock.log.sqlite.schema import check_tables, create, create_file
 from penstock.words.errors import LogDamaged, LogInUse, StartRefused
 from penstock.words.holder import MOST_BYTES, parse_holder
@@ -229,6 +229,7 @@ def _connect(path: Path | str, cache: int) -> FileConnection:
     )
     try:
         db.create_function("fold", 1, str.casefold, deterministic=True)
+        db.create_function("command_line", 2, command_line, deterministic=True)
         db.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         # The first look into the file: what is no database is found out here.
         db.execute(f"PRAGMA cache_size = -{cache}")

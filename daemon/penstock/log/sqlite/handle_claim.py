@@ -2,95 +2,86 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
-from penstock.log.sqlite.rows import (
-    HOLDS_SLOT,
-    IN_LINE,
-    IS_PARKED,
-    to_json,
-    to_micros,
-)
+from penstock.log.sqlite.rows import to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
+from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
-_Candidate = tuple[int, int, int, str, str | None]
-
-#: Without aging the partial index on (priority, place) already has this order.
-_RANK = "priority - coalesce(max(0, :now - created_at) / :aging, 0)"
-_HELD = f"SELECT group_name FROM runs WHERE {HOLDS_SLOT}"
-_COLUMNS = f"SELECT {_RANK} AS rank, {{}}, place, run_id, group_name FROM runs WHERE "
-_PARKED = _COLUMNS.format(0) + f"{IS_PARKED} AND wants_slot = 1 ORDER BY rank, place"
-_STARTABLE = (
-    _COLUMNS.format(1) + f"{IN_LINE} AND open_prerequisites = 0"
-    " AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY "
-)
+_Candidate = tuple[int, int, int, RunHead]
 
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
-    groups = [group for (group,) in transaction.db.execute(_HELD)]
-    free = d.slots - len(groups)
-    chosen: list[tuple[str, bool]] = []
+    held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])
+    free = d.slots - held.total()
+    chosen: list[RunHead] = []
     if free > 0:
-        held = Counter(groups)
-        for _, queued, _, run_id, group in _candidates(transaction, d):
-            limit = None if group is None else d.group_slots.get(group)
-            if limit is not None and held[group] >= limit:
+        for *_, head in sorted(_candidates(transaction, d)):
+            limit = None if head.group is None else d.group_slots.get(head.group)
+            if limit is not None and held[head.group] >= limit:
                 continue
-            held[group] += 1
-            chosen.append((run_id, bool(queued)))
+            held[head.group] += 1
+            chosen.append(head)
             if len(chosen) == free:
                 break
     return _grant(transaction, d, chosen)
 
 
-def _grant(
-    transaction: Transaction, d: Claim, chosen: list[tuple[str, bool]]
-) -> Claimed:
+def _grant(transaction: Transaction, d: Claim, chosen: list[RunHead]) -> Claimed:
+    queued = [head for head in chosen if head.state in QUEUED_STATES]
+    columns = dict(zip(queued, transaction.columns(queued), strict=True))
     facts: list[Recorded] = []
     started: list[RunRow] = []
     unparked: list[RunRow] = []
-    for run_id, queued in chosen:
-        head = transaction.get(run_id)
-        fact, row = (_start if queued else _unpark)(transaction, head, d)
+    for head in chosen:
+        if head in columns:
+            fact, row = _start(transaction, head, columns[head], d)
+            started.append(row)
+        else:
+            fact, row = _unpark(transaction, head, d)
+            unparked.append(row)
         facts.append(fact)
-        (started if queued else unparked).append(row)
     return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
 
 
 def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
-    values = {
-        "now": to_micros(d.at),
-        # Dividing by NULL gives NULL: no aging.
-        "aging": max(1, int(d.aging * 1e6)) if d.aging else None,
-        "kinds": to_json(sorted(d.kinds)),
-    }
-    parked = transaction.db.execute(_PARKED, values).fetchall()
-    paused = {name for (name,) in transaction.db.execute("SELECT name FROM pauses")}
+    rank = _ranking(d)
+    for head in transaction.open.within(PARKED_STATES):
+        if head.wants_slot:
+            yield rank(head), 0, head.place, head
+    paused = transaction.paused
     if "" in paused:
-        return iter(parked)
-    order = "rank, place" if d.aging else "priority, place"
-    startable: Iterator[_Candidate] = transaction.db.execute(_STARTABLE + order, values)
-    if paused:
-        # A group may be called "None": a run without one is asked for first.
-        startable = (
-            c for c in startable if c[4] is None or f"group:{c[4]}" not in paused
-        )
-    return heapq.merge(parked, startable) if parked else startable
+        return
+    for head in transaction.open.within(QUEUED_STATES):
+        if (
+            head.open_prerequisites == 0
+            and head.kind in d.kinds
+            # A group may be called "None": a run without one is asked for first.
+            and (head.group is None or f"group:{head.group}" not in paused)
+        ):
+            yield rank(head), 1, head.place, head
+
+
+def _ranking(d: Claim) -> Callable[[RunHead], int]:
+    """How important a run is; lower goes first."""
+    if not d.aging:
+        return attrgetter("priority")
+    now, aging = to_micros(d.at), max(1, int(d.aging * 1e6))
+    return lambda head: head.priority - max(0, now - head.created_at) // aging
 
 
 def _start(
-    transaction: Transaction, head: RunHead, d: Claim
+    transaction: Transaction, head: RunHead, columns: dict[str, Any], d: Claim
 ) -> tuple[Recorded, RunRow]:
-    columns = transaction.columns(head)
     changes: dict[str, Any] = {
         "life": d.life,
         "token": head.token + 1,

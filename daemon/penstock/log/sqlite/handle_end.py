@@ -41,11 +41,6 @@ from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import RESTART_ASK
 
-_DROP_OWNER = (
-    "UPDATE runs SET used_seconds = used_seconds + ?, state = ?, reason = ?, ended_at = ?,"
-    " outcome = ?, life = NULL, wants_slot = 0 WHERE key = ?"
-)
-
 
 @dataclass(slots=True)
 class Cascade:
@@ -97,8 +92,16 @@ def drop_owner(
     outcome: str | None = None,
 ) -> None:
     """Nobody executes the run any more."""
-    head.state, head.life = state, None
-    transaction.write(head, _DROP_OWNER, used_seconds, state, reason, ended_at, outcome)
+    transaction.update(
+        head,
+        used_seconds=head.used_seconds + used_seconds,
+        state=state,
+        reason=reason,
+        ended_at=ended_at,
+        outcome=outcome,
+        life=None,
+        wants_slot=0,
+    )
 
 
 def cancel_one(
@@ -149,44 +152,29 @@ def cascade_from(
                 reason = f"its prerequisite {head.run_id} is {state}"
                 if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                     waiting.append((other, caused))
-        for other in children(transaction, head):
+        for other in transaction.open.children(head.run_id):
             reason = f"its parent {head.run_id} is {state}"
             if caused := cancel_one(transaction, other, reason, at, cascade, cause):
                 waiting.append((other, caused))
 
 
 def _count_down(transaction: Transaction, head: RunHead) -> None:
-    transaction.db.execute(
-        "UPDATE runs SET open_prerequisites = open_prerequisites - 1 WHERE ended_at IS NULL"
-        " AND key IN (SELECT run FROM prerequisites WHERE prerequisite = ?)",
-        (head.key,),
-    )
+    for other in _dependants(transaction, head):
+        transaction.update(other, open_prerequisites=other.open_prerequisites - 1)
 
 
 def _dependants(transaction: Transaction, head: RunHead) -> list[RunHead]:
-    sql = "SELECT run_id FROM prerequisites JOIN runs ON key = run WHERE prerequisite = ? ORDER BY key"
-    return [
-        transaction.get(run_id)
-        for (run_id,) in transaction.db.execute(sql, (head.key,)).fetchall()
-    ]
-
-
-def children(transaction: Transaction, head: RunHead) -> list[RunHead]:
-    """The run's own children that have not ended."""
+    """The open runs that wait for this one, in the order in which they came."""
+    if head.key not in transaction.open.awaited:
+        return []
     sql = (
-        "SELECT run_id FROM runs WHERE parent_id = ? AND ended_at IS NULL ORDER BY key"
+        "SELECT run_id FROM prerequisites CROSS JOIN runs ON runs.key = run"
+        " WHERE prerequisite = ? AND ended_at IS NULL ORDER BY runs.key"
     )
-    return [
-        transaction.get(run_id)
-        for (run_id,) in transaction.db.execute(sql, (head.run_id,)).fetchall()
-    ]
+    found = transaction.query(sql, (head.key,)).fetchall()
+    return [transaction.get(run_id) for (run_id,) in found]
 
 
-# Left to itself SQLite takes the index by place, and reads every run that ever was.
-_ALL_OPEN = (
-    "SELECT run_id FROM runs INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
-    " ORDER BY place"
-)
 _RELEASES = frozenset({"run.preempted", "run.requeued", "run.waiting"})
 
 
@@ -316,7 +304,7 @@ def _left_before(transaction: Transaction, head: RunHead) -> dict[str, Any]:
     if head.attempt == 0:
         return {}
     sql = "SELECT outcome FROM runs WHERE key = ?"
-    (kept,) = transaction.db.execute(sql, (head.key,)).fetchone()
+    (kept,) = transaction.query(sql, (head.key,)).fetchone()
     return {} if kept is None else {"receipt": from_json(kept)["left"]}
 
 
@@ -341,10 +329,8 @@ def request_cancel(transaction: Transaction, write: RequestCancel) -> CancelAnsw
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
     cascade = Cascade()
     if write.all_open:
-        for (run_id,) in transaction.db.execute(_ALL_OPEN).fetchall():
-            _cancel(
-                transaction, transaction.get(run_id), write.reason, write.at, cascade
-            )
+        for one in transaction.open.all():
+            _cancel(transaction, one, write.reason, write.at, cascade)
         return _answer(cascade)
     head = transaction.find(write.run_id)
     if head is None:

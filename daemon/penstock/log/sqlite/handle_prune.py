@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.log.sqlite.callers import forget_unused
 from penstock.log.sqlite.damage import tells_of_damage
+from penstock.log.sqlite.db import Db, Statements
 from penstock.log.sqlite.rows import FOLDER_OF, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
@@ -25,6 +26,8 @@ _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
     " AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT 1"
 )
+# The highest number there was; what is forgotten here may have it.
+_KEEP_NUMBER = "UPDATE meta SET value = max(value, (SELECT max(key) FROM runs)) WHERE name = 'numbered'"
 # Before whatever ended.
 _FIRST = (-(2**63), -(2**63))
 _FORGET = (
@@ -43,6 +46,7 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
     transaction.flush()
     db = transaction.db
+    db.execute(_KEEP_NUMBER)
     (ended,) = db.execute(
         "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
     ).fetchone()
@@ -105,9 +109,7 @@ def _forget(transaction: Transaction, key: int, run_id: str) -> None:
     transaction.drop(run_id)
 
 
-def _remember_folders(
-    db: sqlite3.Connection, write: Prune, runs: list[str]
-) -> tuple[str, ...]:
+def _remember_folders(db: Db, write: Prune, runs: list[str]) -> tuple[str, ...]:
     """The forgotten runs whose folders are still to be removed, kept with the log."""
     gone = [(FOLDER_OF + run_id,) for run_id in write.removed]
     db.executemany("DELETE FROM meta WHERE name = ?", gone)
@@ -133,7 +135,7 @@ def _remember_folders(
     return tuple(run_id for (run_id,) in found)
 
 
-def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:
+def _prune_tombstones(db: Db, write: Prune) -> None:
     db.execute(
         "DELETE FROM tombstones WHERE at < ?", (to_micros(write.tombstones_before),)
     )
@@ -144,7 +146,7 @@ def _prune_tombstones(db: sqlite3.Connection, write: Prune) -> None:
     )
 
 
-def used_bytes(db: sqlite3.Connection) -> int:
+def used_bytes(db: Statements) -> int:
     """Bytes of the pages in use; freed pages are used again and do not count."""
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     (free,) = db.execute("PRAGMA freelist_count").fetchone()

@@ -9,10 +9,18 @@ from pydantic_core import from_json
 
 from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
-from penstock.log.sqlite.rows import IN_LINE, to_json, to_micros
+from penstock.log.sqlite.new_run import FRESH, NewRun
+from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, new_head
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.writes import Accepted, Enqueue, Existing, NewEvent, RunSpec
+from penstock.log.writes import (
+    Accepted,
+    Enqueue,
+    Existing,
+    NewEvent,
+    RunSpec,
+    without_manner,
+)
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,
@@ -28,20 +36,13 @@ from penstock.words.events import (
     Terminal,
     encode_event,
 )
-from penstock.words.lifecycle import COMPLETED, FIRST_STATE, terminal
+from penstock.words.lifecycle import COMPLETED, terminal
 
-_COUNT_LINE = f"SELECT count(*) FROM runs WHERE {IN_LINE} AND parent_id IS NULL"
 # The root counts too; the index of trees holds children only.
 _COUNT_TREE = (
     "SELECT (SELECT count(*) FROM runs WHERE root_id = ? AND parent_id IS NOT NULL"
     " AND ended_at IS NULL) + (SELECT count(*) FROM runs WHERE run_id = ? AND ended_at IS NULL)"
 )
-_INSERT_RUN = (
-    "INSERT INTO runs (run_id, kind, priority, place, state, group_name, parent_id, root_id, depth,"
-    " retry_of, open_prerequisites, timeout, on_restart, preemptible, created_at)"
-    f" VALUES (?, ?, ?, ?, '{FIRST_STATE}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
 #: Fields named in one sentence.
 MOST_NAMED = 5
 
@@ -50,10 +51,10 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     """Accept a run, or say that it is known."""
     spec = write.spec
     if known := transaction.find_cascade(write.event_id):
-        return Accepted(known)
+        return Accepted(known, number=transaction.get(spec.run_id).key)
     if spec.run_id == DAEMON_STREAM:
         raise Refused("run_id", f"{DAEMON_STREAM!r} is reserved")
-    head = transaction.find(spec.run_id)
+    head = None if spec.minted else transaction.find(spec.run_id)
     if head is not None:
         return _existing(transaction, head, spec)
     if spec.retry_of is not None:
@@ -63,7 +64,7 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
     if born is None and write.capacity is not None:
-        (queued,) = transaction.db.execute(_COUNT_LINE).fetchone()
+        queued = transaction.open.count_line()
         if queued >= write.capacity:
             raise QueueFull(
                 f"{queued} runs are queued; the limit is {write.capacity}",
@@ -79,12 +80,12 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
         # It may have been born ended by a tombstone, which has done its work.
         sql = "DELETE FROM tombstones WHERE run_id = ?"
         transaction.db.execute(sql, (spec.run_id,))
-    return Accepted(tuple(facts))
+    return Accepted(tuple(facts), number=head.key)
 
 
 def _existing(transaction: Transaction, head: RunHead, spec: RunSpec) -> Existing:
     sql = "SELECT digest, inputs, kind FROM specs JOIN runs USING (key) WHERE key = ?"
-    digest, inputs, kind = transaction.db.execute(sql, (head.key,)).fetchone()
+    digest, inputs, kind = transaction.query(sql, (head.key,)).fetchone()
     if digest != spec.digest:
         fields = _differing(kind, from_json(inputs), spec)
         raise OtherInputs(
@@ -100,7 +101,8 @@ def _differing(kind: str, inputs: Mapping[str, Any], spec: RunSpec) -> list[str]
     """What the known run has otherwise; names only, since values may be secrets."""
     if kind != spec.kind:
         return ["kind"]
-    wanted = from_json(spec.inputs)
+    inputs = without_manner(inputs, spec.manner)
+    wanted = without_manner(from_json(spec.inputs), spec.manner)
     names = {**inputs, **wanted}
     found = [n for n in names if inputs.get(n) != wanted.get(n)]
     # Of a run whose inputs came without their secrets nothing can be said to be the same.
@@ -118,7 +120,7 @@ def _check_tree(
     if parent is None or parent.key == 0:
         raise Refused("parent_id", f"no run has the id {spec.parent_id!r}")
     sql = "SELECT root_id, depth + 1 FROM runs WHERE key = ?"
-    root_id, depth = transaction.db.execute(sql, (parent.key,)).fetchone()
+    root_id, depth = transaction.query(sql, (parent.key,)).fetchone()
     if depth > write.max_tree_depth:
         raise TreeTooLarge(
             "parent_id",
@@ -126,7 +128,7 @@ def _check_tree(
             limit=write.max_tree_depth,
         )
     # Ended ones do not count: a loop has as many turns as it needs, one after the other.
-    (size,) = transaction.db.execute(_COUNT_TREE, (root_id, root_id)).fetchone()
+    (size,) = transaction.query(_COUNT_TREE, (root_id, root_id)).fetchone()
     if size >= write.max_tree_runs:
         raise TreeTooLarge(
             "parent_id", f"the tree has {size} open runs", limit=write.max_tree_runs
@@ -151,9 +153,10 @@ def _born_ended(
     prerequisites: Sequence[RunHead],
 ) -> Terminal | None:
     """The end a run has from the start, if any: cancelled before it came, or without time."""
-    sql = "SELECT reason FROM tombstones WHERE run_id = ?"
-    if tombstone := transaction.db.execute(sql, (spec.run_id,)).fetchone():
-        return terminal("cancelled", reason=tombstone[0])
+    if not spec.minted:
+        sql = "SELECT reason FROM tombstones WHERE run_id = ?"
+        if tombstone := transaction.db.execute(sql, (spec.run_id,)).fetchone():
+            return terminal("cancelled", reason=tombstone[0])
     if parent is not None and parent.ended:
         return terminal(
             "cancelled", reason=f"its parent {parent.run_id} is {parent.state}"
@@ -193,23 +196,32 @@ def _insert(
     unmet: Sequence[int],
 ) -> RunHead:
     s, db = write.spec, transaction.db
-    transaction.writes += 1
-    cursor = db.execute(
-        _INSERT_RUN,
-        (s.run_id, s.kind, s.priority, transaction.next_position, s.group, s.parent_id, root_id, depth, s.retry_of,
-         len(unmet), s.timeout, s.on_restart, s.preemptible, to_micros(write.at)),
-    )  # fmt: skip
-    key = cursor.lastrowid
-    assert key is not None
+    key, created_at = transaction.take_key(), to_micros(write.at)
+    head = new_head(
+        key,
+        s,
+        place=transaction.next_position,
+        created_at=created_at,
+        open_prerequisites=len(unmet),
+    )
+    row = {
+        **FRESH, "key": key, "run_id": s.run_id, "kind": s.kind, "priority": s.priority,
+        "place": head.place, "state": head.state, "group_name": s.group, "parent_id": s.parent_id,
+        "root_id": root_id, "depth": depth, "retry_of": s.retry_of, "open_prerequisites": len(unmet),
+        "timeout": s.timeout, "on_restart": s.on_restart, "preemptible": s.preemptible,
+        "created_at": created_at,
+    }  # fmt: skip
     # Stored once: what surfaces show stands beside the inputs only where it differs from them.
     whole = from_json(s.inputs) == s.shown
     shown = "" if whole else to_json(dict(s.shown))
     texts = (shown, to_json(dict(s.labels)), to_json(s.after))
-    db.execute(
-        "INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", (key, s.digest, s.inputs, *texts)
-    )
-    keep_surroundings(db, key, s)
+    transaction.insert(head, NewRun(row, (key, s.digest, s.inputs, *texts)))
+    if s.surroundings is not None or s.retry_of or s.parent_id:
+        # What it inherits may have come in this very transaction.
+        transaction.flush()
+        keep_surroundings(db, key, s)
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)
-    return transaction.add(new_head(key, s.run_id))
+        transaction.open.awaited.update(unmet)
+    return head

@@ -16,7 +16,6 @@ from penstock.log.sqlite.asks import (
 )
 from penstock.log.sqlite.handle_claim import claim
 from penstock.log.sqlite.handle_end import (
-    children,
     complete,
     end,
     release,
@@ -211,7 +210,7 @@ def _repeat(
     back = RunRequeued(reason="crash")
     transaction.update(head, state=check_move(head, back.type), reason=back.reason)
     yield transaction.make(head, back, write.at, cause=cause.event_id)
-    for child in children(transaction, head):
+    for child in transaction.open.children(head.run_id):
         if decides_restart(transaction, child, RESTART_ASK):
             same = replace(write, run_id=child.run_id, name=RESTART_ASK)
             save_answer(transaction, child, same)
@@ -257,10 +256,7 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     """Pause or resume the queue or one group; what is so already is no new fact."""
     # A group's name may be anything, so the whole queue is the name without a prefix.
     name = "" if write.group is None else f"group:{write.group}"
-    known = transaction.db.execute(
-        "SELECT 1 FROM pauses WHERE name = ?", (name,)
-    ).fetchone()
-    if bool(known) == write.paused:
+    if (name in transaction.paused) == write.paused:
         return Appended()
     transaction.writes += 1
     event: QueuePaused | QueueResumed
@@ -269,9 +265,11 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
             "INSERT INTO pauses VALUES (?, ?, ?)",
             (name, write.reason, to_micros(write.at)),
         )
+        transaction.paused.add(name)
         event = QueuePaused(group=write.group, reason=write.reason)
     else:
         transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
+        transaction.paused.discard(name)
         event = QueueResumed(group=write.group)
     return Appended((transaction.make(transaction.daemon(), event, write.at),))
 

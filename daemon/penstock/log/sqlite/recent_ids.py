@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 
@@ -18,12 +19,15 @@ class RecentIds:
     def __init__(self, floor: bytes) -> None:
         self.floor = floor
         self._positions: dict[bytes, int] = {}
+        # In the order of recording: the first of a dict is slow to find once many before it are gone.
+        self._order: deque[bytes] = deque()
 
     def add(self, event_id: bytes, position: int) -> None:
         """An id that is recorded from now on."""
         self._positions[event_id] = position
-        if len(self._positions) > self.most:
-            oldest = next(iter(self._positions))
+        self._order.append(event_id)
+        if len(self._order) > self.most:
+            oldest = self._order.popleft()
             del self._positions[oldest]
             self.floor = max(self.floor, oldest)
 

@@ -22,6 +22,7 @@ from penstock.words.lifecycle import (
     State,
 )
 from penstock.words.recorded import Recorded
+from penstock.words.sentences import about
 from penstock.words.values import to_moment
 
 
@@ -84,6 +85,15 @@ _SELECT_ASKS = (
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970: what every time column holds."""
     return (moment - _UNIX) // _MICROSECOND
+
+
+def command_line(shown: str, inputs: bytes) -> str:
+    """What a run was asked for, for who looks for words of it; "" for what cannot be read."""
+    try:
+        asked = from_json(shown or inputs)
+        return about(asked) if isinstance(asked, dict) else ""
+    except ValueError:
+        return ""
 
 
 def to_json(value: Any) -> str:
@@ -246,6 +256,8 @@ def page(rows: Iterable[tuple[Any, ...]], max_bytes: int) -> Iterator[Recorded]:
         yield fact
 
 
+_LAST_CHARACTER = "\U0010ffff"
+
 #: Runs that are looked at by place before the index of labels is asked: a page and some more.
 NEWEST = 2000
 
@@ -278,6 +290,8 @@ def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, 
 
 
 _BY_STATE = "runs INDEXED BY runs_state"
+# SQLite's own for `run_id TEXT NOT NULL UNIQUE`.
+_BY_ID = "runs INDEXED BY sqlite_autoindex_runs_1"
 _BY_LABELS = "specs INDEXED BY specs_labels CROSS JOIN runs ON runs.key = specs.key"
 
 
@@ -291,14 +305,16 @@ def select_runs(
     where, values = _conditions(wanted)
     source = "runs"
     looks_at_specs = bool(wanted.labels or wanted.words or wanted.without)
-    if by_labels:
+    if wanted.begins:
+        source = _BY_ID
+    elif by_labels:
         # As the partial index has it.
         where.append("labels <> '{}'")
         source = _BY_LABELS
     elif wanted.states and wanted.states.issubset(OPEN_STATES):
         where.append("ended_at IS NULL")
         source = _BY_STATE
-    if looks_at_specs and not by_labels:
+    if looks_at_specs and not (by_labels and not wanted.begins):
         source += " CROSS JOIN specs ON specs.key = runs.key"
     keys = (
         f"SELECT runs.key FROM {source} WHERE {' AND '.join(where)}"
@@ -327,11 +343,27 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
             "EXISTS (SELECT 1 FROM json_each(labels) AS one WHERE one.key = ? AND one.value = ?)"
         )
         values.extend(label)
-    text = "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels)"
+    text = (
+        "fold(run_id || char(10) || kind || char(10) || state || char(10) || labels || char(10)"
+        " || command_line(shown, inputs))"
+    )
     for words, test in ((wanted.words, "> 0"), (wanted.without, "= 0")):
         for word in words:
             where.append(f"instr({text}, ?) {test}")
             values.append(word.casefold())
+    if wanted.number is not None:
+        where.append("runs.key = ?")
+        values.append(wanted.number)
+    if wanted.begins:
+        # Whatever follows in an id, no character is above the last one there is.
+        where.append("run_id >= ? AND run_id < ?")
+        values.extend((wanted.begins, wanted.begins + _LAST_CHARACTER))
+    if wanted.top:
+        where.append("parent_id IS NULL")
+    if wanted.untried:
+        where.append(
+            "run_id NOT IN (SELECT retry_of FROM runs WHERE retry_of IS NOT NULL)"
+        )
     if wanted.before is not None:
         where.append("place < ?")
         values.append(wanted.before)

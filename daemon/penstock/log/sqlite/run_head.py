@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.log.sqlite.db import Statements
 from penstock.log.sqlite.window import Window
-from penstock.log.writes import Fence
+from penstock.log.writes import Fence, RunSpec
 from penstock.words.clocks import Clock
 from penstock.words.errors import Conflict, Fenced, LogDamaged, Refused, Terminal
 from penstock.words.lifecycle import (
     EXECUTING_STATES,
     FIRST_STATE,
+    OPEN_STATES,
     TERMINAL_STATES,
     IllegalTransition,
     State,
@@ -24,13 +25,22 @@ from penstock.words.lifecycle import (
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
 
-#: Columns of RunHead that are written at once; the others are written once per commit.
-WRITTEN_AT_ONCE = frozenset({"state", "life", "token", "attempt", "cancel_requested"})
+#: Columns of RunHead that handlers change by `Transaction.update`.
+KEPT = frozenset(
+    {
+        "state", "life", "token", "attempt", "cancel_requested", "wants_slot", "open_prerequisites",
+        "used_seconds",
+    }
+)  # fmt: skip
 
-_LOAD = (
+_SELECT = (
     "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
-    " code_version, clock FROM runs WHERE run_id = ?"
+    " code_version, kind, priority, place, group_name, parent_id, created_at, wants_slot,"
+    " open_prerequisites, used_seconds, clock FROM runs"
 )
+_ONE = f"{_SELECT} WHERE run_id = ?"
+# Left to itself SQLite takes the index by place, and reads every run that ever was.
+_OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +57,17 @@ class RunHead:
     sequence: int
     last_position: int
     code_version: int
+    kind: str
+    priority: int
+    place: int
+    group: str | None
+    parent_id: str | None
+    #: Microseconds since 1970.
+    created_at: int
+    #: It is parked and wants its slot back.
+    wants_slot: int
+    open_prerequisites: int
+    used_seconds: float
     clock: dict[str, int]
     #: What is kept of the run's output; None until a piece of it is recorded in this life.
     window: Window | None = None
@@ -68,24 +89,47 @@ class RunHead:
             raise Fenced(run_id=self.run_id)
 
 
-def new_head(key: int, run_id: str) -> RunHead:
-    """A run that was just put into the tables."""
-    return RunHead(key, run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, {})
+def new_head(
+    key: int,
+    spec: RunSpec,
+    *,
+    place: int,
+    created_at: int,
+    open_prerequisites: int,
+) -> RunHead:
+    """A run that is put into the tables."""
+    return RunHead(
+        key, spec.run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, spec.kind, spec.priority, place,
+        spec.group, spec.parent_id, created_at, 0, open_prerequisites, 0.0, {},
+    )  # fmt: skip
 
 
-def load_head(db: sqlite3.Connection, run_id: str) -> RunHead | None:
+def load_head(db: Statements, run_id: str) -> RunHead | None:
     """The run as the tables have it. LogDamaged if its row is not what was written."""
-    columns: tuple[Any, ...] | None = db.execute(_LOAD, (run_id,)).fetchone()
-    if columns is None:
-        return None
+    columns: tuple[Any, ...] | None = db.execute(_ONE, (run_id,)).fetchone()
+    return None if columns is None else _head(columns)
+
+
+def load_open(db: Statements) -> list[RunHead]:
+    """All runs that have not ended. LogDamaged as for one."""
+    heads = [_head(columns) for columns in db.execute(_OPEN)]
+    for head in heads:
+        if head.state not in OPEN_STATES:
+            raise _damaged(head.run_id)
+    return heads
+
+
+def _head(columns: tuple[Any, ...]) -> RunHead:
     try:
         values = [*columns[:-1], dict(from_json(columns[-1]))]
     except (ValueError, TypeError):
-        raise LogDamaged(
-            f"the log is damaged: the row of the run {run_id!r} is malformed",
-            run_id=run_id,
-        ) from None
+        raise _damaged(str(columns[1])) from None
     return RunHead(*values)
+
+
+def _damaged(run_id: str) -> LogDamaged:
+    why = f"the log is damaged: the row of the run {run_id!r} is malformed"
+    return LogDamaged(why, run_id=run_id)
 
 
 def check_clock_size(head: RunHead, clock: Clock) -> None:

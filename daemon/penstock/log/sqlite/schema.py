@@ -151,12 +151,20 @@ def _index_labels(db: sqlite3.Connection) -> None:
     db.execute(_LABELS)
 
 
+def _number_runs(db: sqlite3.Connection) -> None:
+    """Version 6: a run's key is its number, which people type; that of a forgotten run is not given again."""
+    db.execute(
+        "INSERT OR REPLACE INTO meta SELECT 'numbered', ifnull(max(key), 0) FROM runs"
+    )
+
+
 #: version → the step that makes the next one of it.
 MIGRATIONS: Migrations = {
     1: _index_fewer,
     2: _add_checksums,
     3: _add_windows_and_environments,
     4: _index_labels,
+    5: _number_runs,
 }
 
 #: The version of the tables above; PRAGMA user_version of the file.
@@ -174,7 +182,7 @@ def create(db: sqlite3.Connection) -> None:
         db.execute(statement)
     db.executemany(
         "INSERT INTO meta VALUES (?, ?)",
-        [("epoch", str(uuid4())), ("head", 0), ("floor", 1)],
+        [("epoch", str(uuid4())), ("head", 0), ("floor", 1), ("numbered", 0)],
     )
     db.execute(_DAEMON, {"run": DAEMON_STREAM})
     db.execute(f"PRAGMA application_id = {APPLICATION}")

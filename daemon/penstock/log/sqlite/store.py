@@ -28,6 +28,7 @@ from penstock.log.sqlite.damage import (
     tells_of_damage,
 )
 from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
@@ -184,7 +185,7 @@ class SqliteStore:
         for connection in readers or [self._db]:
             self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(self._db, life, new_id, limits)
+        self._transaction = Transaction(SqliteDb(self._db), life, new_id, limits)
         self._broken: str | None = None
         self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")
@@ -200,7 +201,7 @@ class SqliteStore:
         transaction = self._transaction
         tried = False
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -208,7 +209,7 @@ class SqliteStore:
                 transaction.set_meta("head", transaction.next_position - 1)
             transaction.finish()
             tried = True
-            self._db.execute("COMMIT")
+            transaction.db.save()
         except sqlite3.Error as error:
             at_work = transaction.at_work
             self._undo()

@@ -1,15 +1,16 @@
 """One transaction: what a commit has changed so far, before any of it is true.
 
-The columns that every fact changes (sequence, last position, clock, code version) are kept in
-memory as the heads of open runs and written once per commit; all others are written at once.
-Whatever goes wrong, `forget` throws the memory away and the next commit reads the tables again, so
-memory never knows more than the log.
+Open runs are kept in memory, and what becomes of them is written once per commit, all new runs by one
+statement, all that were changed alike by one more, all facts by another: a commit has as many
+statements for one write as for a hundred. What must be asked of the tables all the same is asked by
+`query`, which writes before. Whatever goes wrong, `forget` throws the memory away and the next commit
+reads the tables again, so memory never knows more than the log.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,9 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.sqlite.db import Db, Rows
+from penstock.log.sqlite.new_run import INSERT_RUN, NEW_RUN, NewRun, whole_row
+from penstock.log.sqlite.open_runs import OpenRuns, load_open_runs
 from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.rows import (
     INSERT_EVENT,
@@ -28,7 +32,7 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.run_head import WRITTEN_AT_ONCE, RunHead, load_head
+from penstock.log.sqlite.run_head import KEPT, RunHead, load_head
 from penstock.log.sqlite.window import (
     PIECE,
     WindowLimits,
@@ -50,7 +54,21 @@ from penstock.words.events import (
 from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
 
-_SAVE_RUN = "UPDATE runs SET sequence = ?, last_position = ?, clock = ?, code_version = ? WHERE key = ?"
+#: Rows of runs that wait in line and are kept whole, so that their claim need not read them: how
+#: many, and how large the inputs of one may be.
+MOST_WHOLE, LARGEST_WHOLE = 256, 8 * 1024
+
+
+#: The fields of a row that its head has.
+_OF_HEAD = (
+    "sequence", "last_position", "code_version", "state", "life", "token", "attempt",
+    "cancel_requested", "open_prerequisites", "used_seconds",
+)  # fmt: skip
+
+
+@functools.cache
+def _update_of(names: tuple[str, ...]) -> str:
+    return f"UPDATE runs SET {', '.join(f'{name} = ?' for name in names)} WHERE key = ?"
 
 
 def same_fact(new_event: NewEvent, fact: Recorded) -> bool:
@@ -75,7 +93,7 @@ class Transaction:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        db: Db,
         life: str,
         new_id: Callable[[], UUID],
         limits: WindowLimits,
@@ -95,12 +113,21 @@ class Transaction:
         self._ids: RecentIds | None = None
         self._forgotten = False
         self._heads: dict[str, RunHead] = {}
+        self._open: OpenRuns | None = None
+        self._next_key = 0
+        #: What is paused: groups as `group:NAME`, and the whole queue as "".
+        self.paused: set[str] = set()
+        # Rows of runs in line, as they were put into the tables.
+        self._whole: dict[int, dict[str, Any]] = {}
         self._start()
 
     def _start(self) -> None:
         #: The run of the past that a handler is changing, so that damage under it has a name.
         self.at_work: str | None = None
+        # Runs that differ from their rows, new ones first, and how; what facts change is in the heads.
+        self._new: dict[int, NewRun] = {}
         self._changed: dict[int, RunHead] = {}
+        self._columns: dict[int, dict[str, Any]] = {}
         self._touched: dict[int, RunHead] = {}
         # Runs that printed something in this batch, and where the newest piece stands.
         self._windows: dict[int, tuple[RunHead, int]] = {}
@@ -116,6 +143,8 @@ class Transaction:
         self._start()
         if self._head < 0:
             self._head = self.meta("head")
+        if self._open is None:
+            self._load()
         if self._ids is None or self._forgotten:
             self._forgotten = False
             (highest,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
@@ -131,26 +160,58 @@ class Transaction:
         self._known = {int.from_bytes(i): position for i, position in known}
         self._repeats = self._repeats or bool(known)
 
+    def _load(self) -> None:
+        self._open = load_open_runs(self.db)
+        self._heads = {head.run_id: head for head in self._open.all()}
+        (highest,) = self.db.execute("SELECT max(key) FROM runs").fetchone()
+        # The number of a run is typed by people, so that of a forgotten one is not given to another.
+        self._next_key = 1 + max(highest, self.meta("numbered"))
+        self.paused = {name for (name,) in self.db.execute("SELECT name FROM pauses")}
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> Rows:
+        """Ask the tables of runs and facts, once they have all that this transaction did."""
+        self.flush()
+        return self.db.execute(sql, values)
+
     def flush(self) -> None:
         """Write what is kept in memory, so that queries see it."""
+        if self._new:
+            self._insert_new()
+        if self._changed:
+            self._update_changed()
         if self._rows:
             self.db.executemany(INSERT_EVENT, self._rows)
             self._rows = []
-        if self._changed:
-            self.db.executemany(
-                _SAVE_RUN,
-                [
-                    (
-                        e.sequence,
-                        e.last_position,
-                        to_json(e.clock),
-                        e.code_version,
-                        e.key,
-                    )
-                    for e in self._changed.values()
-                ],
-            )
-            self._changed = {}
+
+    def _insert_new(self) -> None:
+        new, self._new = self._new, {}
+        runs, specs = [], []
+        for key, one in new.items():
+            head = self._changed.pop(key)
+            columns = {**one.row, **self._saved(head), **self._columns.pop(key, {})}
+            runs.append(tuple([columns[name] for name in NEW_RUN]))
+            specs.append(one.spec)
+        self.db.executemany(INSERT_RUN, runs)
+        self.db.executemany("INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", specs)
+
+    def _update_changed(self) -> None:
+        """One statement for all that were changed alike."""
+        alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+        for key, head in self._changed.items():
+            columns = {**self._columns.get(key, {}), **self._saved(head)}
+            alike.setdefault(tuple(columns), []).append((*columns.values(), key))
+        self._changed, self._columns = {}, {}
+        for names, rows in alike.items():
+            self.db.executemany(_update_of(names), rows)
+
+    def _saved(self, head: RunHead) -> dict[str, Any]:
+        """The columns that every fact changes."""
+        return {
+            "sequence": head.sequence,
+            "last_position": head.last_position,
+            "clock": to_json(head.clock),
+            "code_version": head.code_version,
+        }
 
     def finish(self) -> None:
         """Write the rest; the caller commits."""
@@ -169,15 +230,15 @@ class Transaction:
         for head in self._touched.values():
             if head.ended:
                 self._heads.pop(head.run_id, None)
+                self._whole.pop(head.key, None)
+                self.open.awaited.discard(head.key)
         self._start()
 
     def meta(self, name: str) -> Any:
-        return self.db.execute(
-            "SELECT value FROM meta WHERE name = ?", (name,)
-        ).fetchone()[0]
+        return self.db.meta(name)
 
     def set_meta(self, name: str, value: int) -> None:
-        self.db.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+        self.db.set_meta(name, value)
 
     @property
     def next_position(self) -> int:
@@ -200,9 +261,30 @@ class Transaction:
         self._heads.pop(run_id, None)
 
     def add(self, head: RunHead) -> RunHead:
-        """A run that is new in the tables."""
+        """A run that was found in the tables, and has ended: open ones are known."""
         self._heads[head.run_id] = self._touched[head.key] = head
         return head
+
+    def take_key(self) -> int:
+        """The key of the next new run."""
+        key, self._next_key = self._next_key, self._next_key + 1
+        return key
+
+    def insert(self, head: RunHead, new: NewRun) -> None:
+        """Put a new run into the tables; its first fact follows."""
+        self.writes += 1
+        self.add(head)
+        self.open.add(head)
+        self._new[head.key] = new
+        self._changed[head.key] = head
+        if len(new.spec[2]) <= LARGEST_WHOLE and len(self._whole) < MOST_WHOLE:
+            self._whole[head.key] = whole_row(new)
+
+    @property
+    def open(self) -> OpenRuns:
+        """The runs that have not ended."""
+        assert self._open is not None
+        return self._open
 
     def get(self, run_id: str) -> RunHead:
         """As `find`; RunNotFound."""
@@ -213,33 +295,33 @@ class Transaction:
 
     def row(self, head: RunHead) -> RunRow:
         """The whole row as it stands in this transaction."""
-        return self.made_row(head, self.columns(head))
+        return self.made_row(head, self.columns([head])[0])
 
-    def columns(self, head: RunHead) -> dict[str, Any]:
-        """The row as the tables have it."""
-        sql = f"{SELECT_RUNS} WHERE runs.key = ?"
-        return run_columns(self.db.execute(sql, (head.key,)).fetchone())
+    def columns(self, heads: Sequence[RunHead]) -> list[dict[str, Any]]:
+        """Whole rows as the tables have them; those of runs that were put in line are at hand."""
+        found = {h.key: self._whole.pop(h.key) for h in heads if h.key in self._whole}
+        if missing := [head.key for head in heads if head.key not in found]:
+            sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
+            for columns in self.query(sql, (to_json(missing),)):
+                found[columns[0]] = run_columns(columns)
+        return [found[head.key] for head in heads]
 
     def made_row(self, head: RunHead, columns: dict[str, Any]) -> RunRow:
-        """The row of these columns, and of those that the tables have only after the commit."""
-        columns["sequence"] = head.sequence
-        columns["last_position"] = head.last_position
-        columns["code_version"] = head.code_version
+        """The row of these columns, and of those that the head has newer."""
+        for name in _OF_HEAD:
+            columns[name] = getattr(head, name)
         return row_of(columns)
 
     def update(self, head: RunHead, **columns: Any) -> None:
-        """Change columns of a run that no fact changes by itself."""
-        for name, value in columns.items():
-            if name in WRITTEN_AT_ONCE:
-                setattr(head, name, value)
-        names = ", ".join(f"{name} = ?" for name in columns)
-        self.write(head, f"UPDATE runs SET {names} WHERE key = ?", *columns.values())
-
-    def write(self, head: RunHead, sql: str, *values: Any) -> None:
-        """Change a run by a statement whose last parameter is its key."""
+        """Change columns of a run that no fact changes by itself; written with the commit."""
         self.writes += 1
-        self._touched[head.key] = head
-        self.db.execute(sql, (*values, head.key))
+        if "state" in columns:
+            self.open.move(head, columns["state"])
+        for name, value in columns.items():
+            if name in KEPT:
+                setattr(head, name, value)
+        self._touched[head.key] = self._changed[head.key] = head
+        self._columns.setdefault(head.key, {}).update(columns)
 
     # -- facts
 

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.sqlite.db import Statements
 from penstock.log.sqlite.rows import INSERT_EVENT, damage_of
 from penstock.log.sqlite.schema import tables_of
 from penstock.words.config import MIB
@@ -73,7 +74,7 @@ _PIECES = (
 )
 
 
-def load_window(db: sqlite3.Connection, run: int, limits: WindowLimits) -> Window:
+def load_window(db: Statements, run: int, limits: WindowLimits) -> Window:
     """The window of the run of this key as the tables have it."""
     if found := db.execute(_FIND, (run,)).fetchone():
         return Window(*found)
@@ -83,7 +84,7 @@ def load_window(db: sqlite3.Connection, run: int, limits: WindowLimits) -> Windo
     return window
 
 
-def save_window(db: sqlite3.Connection, run: int, window: Window) -> None:
+def save_window(db: Statements, run: int, window: Window) -> None:
     """Keep where the window stands, in the transaction that moved it."""
     values = (run, window.head, window.head_end, window.tail, window.edge)
     db.execute("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)", values)
@@ -98,7 +99,7 @@ _OLDEST = (
 
 
 def roll(
-    db: sqlite3.Connection, run: int, window: Window, newest: int, limits: WindowLimits
+    db: Statements, run: int, window: Window, newest: int, limits: WindowLimits
 ) -> None:
     """Empty the oldest pieces after the beginning until what is kept after it is within bounds.
 
@@ -115,7 +116,7 @@ def roll(
         window.edge = row[0]
 
 
-def _empty(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+def _empty(db: Statements, row: tuple[Any, ...]) -> None:
     """Empty one piece; one that is empty already stays as it is."""
     (position, _, sequence, event_id, at, clock, causation, version, type_, body, run, _) = row  # fmt: skip
     piece = parse_event(from_json(body))

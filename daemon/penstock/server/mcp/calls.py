@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from pydantic_core import from_json
 
 from penstock.log.filters import parse_filter
 from penstock.log.newest_output import newest_output
-from penstock.log.projections import RunView
+from penstock.log.projections import AskView, RunView
 from penstock.runs.core import Core
 from penstock.runs.reader import LOG_TYPES
 from penstock.server.coding_tasks import CodingTasks
@@ -25,7 +26,7 @@ from penstock.server.mcp.misfits import Misfits
 from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import RunReply, SubmitRequest
-from penstock.words.errors import NotFound
+from penstock.words.errors import Conflict, NotFound, Terminal
 from penstock.words.surroundings import Surroundings
 
 
@@ -38,6 +39,9 @@ class Caller:
     report: Callable[[int, str], Awaitable[None]]
     #: What programs of the runs it starts are to find; None: what the daemon has.
     surroundings: Surroundings | None = None
+    #: Asks its user a run's question while it waits: the answer, or None if the user gave none. None
+    #: for a caller that cannot be asked in the midst of a call.
+    ask: Callable[[AskView], Awaitable[str | None]] | None = None
 
 
 ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
@@ -64,11 +68,11 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         submitted = await core.submitter.submit(
             request, surroundings=caller.surroundings
         )
-        return submit_json(submitted.view, caller.base, created=submitted.created)
+        return submit_json(submitted, caller.base)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
         submitted = await core.submitter.retry(args.run_id)
-        return submit_json(submitted.view, caller.base, created=submitted.created)
+        return submit_json(submitted, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")
@@ -198,7 +202,7 @@ class RunWaiter:
             run_id, view.position, name=f"mcp-wait-{next(self._numbers)}", kind="mcp"
         ) as subscription:
             over = _is_over(view, args.until)
-            while not over:
+            while not over or await self._ask(view, caller, deadline):
                 left = max(deadline - trio.current_time(), 0.0)
                 with self._shutdown.until_streams_end(left) as scope:
                     batch = await anext(subscription, None)
@@ -211,6 +215,23 @@ class RunWaiter:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
         return await self._core.reader.reply(run_id)
+
+    async def _ask(self, view: RunView, caller: Caller, deadline: float) -> bool:
+        """Have the caller's user answer what the run asks; false if there is no answer to be had."""
+        asks = open_asks(view)
+        if caller.ask is None or not asks:
+            return False
+        for name, ask in asks.items():
+            answer: str | None = None
+            left = max(deadline - trio.current_time(), 0.0)
+            with self._shutdown.until_streams_end(left):
+                answer = await caller.ask(ask)
+            if answer is None:
+                return False
+            # Somebody else may have been faster, or the run has ended: then that is the answer.
+            with suppress(Conflict, Terminal):
+                await self._core.control.answer(view.run_id, name, answer, by="mcp")
+        return True
 
 
 def _is_over(view: RunView, until: str) -> bool:

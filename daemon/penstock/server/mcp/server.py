@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from penstock.runs.core import Core
 from penstock.server.mcp import prompts, resources
 from penstock.server.mcp.calls import Caller, tool_calls
+from penstock.server.mcp.elicitation import asker, questions_for, take_responses
 from penstock.server.mcp.kind_tools import kind_tools
 from penstock.server.mcp.misfits import Misfits, said, taken
 from penstock.server.mcp.results import text_result
@@ -82,12 +83,14 @@ class Handlers:
 
     async def _call(
         self, ctx: Context, params: wire.CallToolRequestParams
-    ) -> wire.CallToolResult | dict[str, Any]:
+    ) -> wire.CallToolResult | wire.InputRequiredResult | dict[str, Any]:
         caller = Caller(
             self._base_of(ctx),
             lambda n, text: _report(ctx, n, text),
             _surroundings_of(ctx),
+            asker(ctx),
         )
+        await take_responses(self._tasks, params)
         name, sent = params.name, said(params.arguments or {})
         arguments: BaseModel
         if (tool := self._by_kind.get(name)) is not None:
@@ -97,7 +100,8 @@ class Handlers:
         given = await self._calls[name](arguments, caller)
         if name in _STARTERS and declared(ctx):
             return created(await self._tasks.look(given["run_id"]))
-        return text_result(given)
+        asked = await questions_for(ctx, self._core, params, arguments)
+        return asked or text_result(given)
 
     def _base_of(self, ctx: Context) -> str:
         """How this caller addresses the daemon."""

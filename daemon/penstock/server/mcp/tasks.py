@@ -188,7 +188,7 @@ class RunTasks:
     async def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
         view = await self._view(task_id)
         for name in responses.keys() & open_asks(view).keys():
-            answer = _answer(responses[name])
+            answer = answer_in(responses[name])
             if answer is None:
                 # Declined: the question stays open, for somebody else or its deadline.
                 continue
@@ -278,7 +278,7 @@ def _result(reply: TaskReply) -> dict[str, Any]:
     }
 
 
-def _answer(response: Any) -> str | None:
+def answer_in(response: Any) -> str | None:
     """The answer in the client's response to a form; None if its user gave none."""
     if not isinstance(response, dict) or response.get("action") != "accept":
         return None

@@ -46,9 +46,10 @@ def event_handlers(core: Core, shutdown: Shutdown) -> dict[str, Handler]:
             # Known or not: a stream cannot say so once it has begun.
             head = await head_of(core, call.run_id)
             if "last-event-id" in call.headers and not core.reader.is_open(call.run_id):
-                # A browser connects again and again until it is told that nothing will follow.
+                # A browser connects again and again until it is told that nothing will follow. One
+                # that is beyond the log's end has to hear first that the log was put back.
                 after, _ = cursor_of(call)
-                if call.run_id != DAEMON_STREAM and after >= head:
+                if call.run_id != DAEMON_STREAM and head <= after <= core.bus.head:
                     return HttpAnswer(204)
             return stream(call, form, call.run_id)
         return await events_answer(core, call, call.run_id)

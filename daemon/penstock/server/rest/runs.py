@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
+import trio
+
 from penstock.log.filters import parse_filter
-from penstock.log.projections import RunView
 from penstock.runs.core import Core
+from penstock.runs.live_output import COMING_SECONDS, LiveOutput
+from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.replies import ask_json, submit_json
@@ -17,10 +20,12 @@ from penstock.words.api import (
     CancelRequest,
     InterventionRequest,
     RunRequest,
+    SelectionReply,
     TaskRequest,
     read_json,
 )
 from penstock.words.errors import AskNotFound
+from penstock.words.live_frames import PREFERENCE
 
 
 def task_handlers(core: Core) -> dict[str, Handler]:
@@ -43,17 +48,31 @@ def run_handlers(core: Core) -> dict[str, Handler]:
 
     async def submit(call: Call) -> HttpAnswer:
         request = read_json(RunRequest, call.body)
+        if not _prefers_live(call):
+            return await _submit(call, request, None)
+        run_id = request.run_id or core.environment.new_run_id()
+        request = request.model_copy(update={"run_id": run_id})
+        with core.live_outputs.promising(run_id) as live:
+            return await _submit(call, request, live)
+
+    async def _submit(
+        call: Call, request: RunRequest, live: LiveOutput | None
+    ) -> HttpAnswer:
         caller = request.caller
         submitted = await core.submitter.submit(
             request,
             surroundings=None if caller is None else caller.surroundings(),
             wait=call.query["wait"],
         )
-        return accepted(call, submitted.view, created=submitted.created)
+        created = submitted.created
+        if live is not None and created:
+            live.keep_until(trio.current_time() + COMING_SECONDS)
+        kept = live is not None and created
+        return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
         submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
-        return accepted(call, submitted.view, created=submitted.created)
+        return accepted(call, submitted)
 
     return {"submit": submit, "retry": retry}
 
@@ -75,11 +94,20 @@ def look_handlers(core: Core) -> dict[str, Handler]:
             return HttpAnswer(304, headers=tag)
         return json_answer(run, headers=tag)
 
+    async def selection(call: Call) -> HttpAnswer:
+        runs = await core.selection.select(call.query["word"])
+        return json_answer(SelectionReply(runs=tuple(runs)))
+
     async def why(call: Call) -> HttpAnswer:
         reasons = await core.why(call.run_id)
         return json_answer(reasons.to_json())
 
-    return {"list_runs": list_runs, "get_run": get_run, "why": why}
+    return {
+        "list_runs": list_runs,
+        "get_run": get_run,
+        "selection": selection,
+        "why": why,
+    }
 
 
 def _tags(header: str) -> set[str]:
@@ -133,10 +161,16 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
     return {"list_asks": list_asks, "get_ask": get_ask, "answer": answer}
 
 
-def accepted(call: Call, view: RunView, *, created: bool) -> HttpAnswer:
+def _prefers_live(call: Call) -> bool:
+    """Whether the client would follow the run's output as it is read."""
+    wanted = call.headers.get("prefer", "").lower().split(",")
+    return PREFERENCE in map(str.strip, wanted)
+
+
+def accepted(call: Call, submitted: Submitted, *, live: bool = False) -> HttpAnswer:
     """202 with the new run, or 200 with the one that was there."""
     # Below a proxy's sub-path, if there is one.
-    path = urlsplit(call.base).path
-    location = {"Location": f"{path}/runs/{quote(view.run_id, safe='')}"}
-    reply = submit_json(view, call.base, created=created)
-    return json_answer(reply, 202 if created else 200, location)
+    path, run_id = urlsplit(call.base).path, submitted.view.run_id
+    location = {"Location": f"{path}/runs/{quote(run_id, safe='')}"}
+    reply = submit_json(submitted, call.base, live=live)
+    return json_answer(reply, 202 if submitted.created else 200, location)

@@ -1,0 +1,142 @@
+"""What answers tell that is not one run: questions, verdicts, the queue, kinds, models, readers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from penstock.words.api import Received
+from penstock.words.values import Moment
+
+
+class QuestionReply(Received):
+    """A question of a run."""
+
+    run_id: str
+    name: str
+    question: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    expires_at: Moment | None = None
+    state: Literal["open", "answered", "closed"]
+    answer: str | None = None
+    answered_by: str | None = None
+    raised_at: Moment
+
+
+class QuestionsReply(Received):
+    """Open questions of all runs, newest last."""
+
+    asks: tuple[QuestionReply, ...]
+
+
+class AnswerReply(Received):
+    """The answer that the run was given."""
+
+    run_id: str
+    name: str
+    answer: str
+
+
+class CheckReply(Received):
+    """One comparison of a report with the code as it is now."""
+
+    name: Literal["version", "clock", "hash"]
+    found: Literal["agrees", "undecided", "fails"]
+    why: str
+
+
+class VerdictReply(Received):
+    """What became of a bug report; `failed` is the check that decided against it."""
+
+    verdict: Literal["valid", "stale", "invalid"]
+    checks: tuple[CheckReply, ...]
+    failed: str | None = None
+    position: int
+
+
+class PausedReply(Received):
+    """What starts no runs; group null: all of the queue."""
+
+    group: str | None = None
+    reason: str | None = None
+
+
+class QueueReply(Received):
+    """How full the daemon is."""
+
+    queued: int
+    capacity: int
+    queued_by_priority: dict[str, int]
+    running: int
+    slots: int
+    #: Runs that wait without holding a slot.
+    parked: int
+    waiting_submits: int
+    late_outcomes: int
+    open_runs: int
+    paused: tuple[PausedReply, ...] = ()
+    #: Groups that take no new runs in; null: the queue.
+    draining: tuple[str | None, ...] = ()
+    #: By group: slots, running and queued runs.
+    groups: dict[str, dict[str, int]]
+
+
+class KindReply(Received):
+    """A kind of run, with the JSON schemas of its inputs and its output."""
+
+    name: str
+    summary: str
+    needs_model: bool
+    on_restart: str
+    preemptible: bool
+    milestones: tuple[str, ...] = ()
+    inputs: dict[str, Any]
+    output: dict[str, Any]
+
+
+class KindsReply(Received):
+    """What can be run, by name."""
+
+    pipelines: tuple[KindReply, ...]
+
+
+class ModelReply(Received):
+    """A configured model, and how it did so far; null: not known before its first answer."""
+
+    model: str
+    url: str
+    window: int
+    window_assumed: bool
+    problem: str = ""
+    requests: int
+    failures: int
+    active: int
+    waiting: int
+    tokens_per_second: float | None = None
+    reported_per_estimated: float | None = None
+
+
+class ModelsReply(Received):
+    """The configured models, small to large."""
+
+    models: tuple[ModelReply, ...]
+
+
+class ReaderReply(Received):
+    """Who reads a stream, up to where, and how many facts it has not been given."""
+
+    name: str
+    kind: str
+    run_id: str | None = None
+    cursor: int
+    lag: int
+    overflow: str
+    dropped: int
+    since: Moment
+
+
+class ReadersReply(Received):
+    """All who read streams, and where the log ends."""
+
+    clients: tuple[ReaderReply, ...]
+    head: int
