@@ -29,6 +29,7 @@ from penstock.words.recorded import Recorded
 PLAN = "You plan small programs"
 WRITE = "You write complete, plain, working code for one file"
 CORRECT = "You repair one file"
+CHOOSE = "You find the file of a program"
 REVIEW = "You review code"
 
 SLUG = '''import re

@@ -10,13 +10,19 @@ import trio
 
 from fakes.coding import git
 from fakes.history import recorded
-from penstock.kinds.coding.deciding import Decision, decide
+from penstock.kinds.coding.deciding import Cause, Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
-from penstock.kinds.coding.modules import PlannedModule, check_path, make_plan
+from penstock.kinds.coding.modules import (
+    Plan,
+    PlannedModule,
+    check_path,
+    make_plan,
+)
 from penstock.kinds.coding.names import find_dead_code, names_of
 from penstock.kinds.coding.pipeline import make_patch
 from penstock.kinds.coding.work_tree import WorkTree, plain
+from penstock.kinds.coding.writing import find_module
 from penstock.words import events
 from penstock.words.config import Config
 from penstock.words.errors import Refused, SourceUnusable
@@ -110,6 +116,24 @@ async def test_two_tasks_of_a_run_read_each_fact_once() -> None:
 
 
 # -- plans and paths
+
+
+@pytest.mark.parametrize(
+    ("causes", "name"),
+    [
+        ([Cause("bug report", "it is wrong", "b")], "b"),
+        ([Cause("tests", 'File "b.py", line 1\nFile "a.py", line 3, in f')], "a"),
+        ([Cause("tests", "FAIL: test_it (test_b.TestB.test_it)")], "b"),
+        ([Cause("intervention", "make it shorter")], None),
+    ],
+)
+def test_the_module_to_correct_is_found_in_what_is_wrong(
+    causes: list[Cause], name: str | None
+) -> None:
+    """WF-08: a model is asked only where nothing names a file."""
+    modules = tuple(module(n, tests=f"test_{n}.py") for n in ("a", "b"))
+    found = find_module(Plan(summary="", modules=modules), Decision(tuple(causes), 1))
+    assert (None if found is None else found.name) == name
 
 
 def module(name: str, *needs: str, **others: str) -> PlannedModule:

@@ -11,8 +11,10 @@ import trio
 
 from fakes.coding import (
     CALC,
+    CHOOSE,
     CLI,
     CLI_PLAN,
+    CLI_TESTS,
     CORRECT,
     COUNT,
     PLAN,
@@ -477,3 +479,28 @@ async def test_an_answer_that_breaks_off_fails_the_run_after_what_came(
     assert "artifact.completed" not in types
     assert artifact_of(facts, "v1/slug.py").startswith("import re")
     await trio.lowlevel.checkpoint()
+
+
+async def test_a_model_chooses_the_module_that_a_word_does_not_name(
+    where: Place, model_server: ModelServer
+) -> None:
+    """WF-09: a person's word may be about any of them; a choice that is none is asked for again."""
+    first, count_written, _, _ = cli_script()
+    model_server.script(
+        first,
+        count_written,
+        once(WRITE, code=CLI, tests=CLI_TESTS),
+        once(CHOOSE, path="ghost.py"),
+        once(CHOOSE, path="cli.py"),
+        once(CORRECT, code=CLI + "\n# short\n"),
+    )
+    async with open_coding(where) as core:
+        slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
+        await core.submitter.submit(coding(tests=slow))
+        await wait_fact(core, "test.started")
+        await core.control.intervene("task", "Shorter.")
+        facts = await history(core)
+    assert facts[-1].type == "run.completed"
+    assert body(facts, "correction.completed").module == "cli"
+    asked = [r["messages"][-1]["content"] for r in model_server.log()]
+    assert "'ghost.py' is not planned" in asked[4]
