@@ -216,6 +216,7 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
     match stage:
         case "ask":
             script[0]["fields"] = plan(SLUG_PLAN, "Which case?")
+            inputs["ask"] = True
         case "tests":
             inputs["tests"] = HANGS
     model_server.script(*script)
