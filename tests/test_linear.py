@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from penstock.kinds.coding.names import names_of
 from penstock.kinds.llms_txt.classify import Placed, glance
+from penstock.kinds.llms_txt.comments import purpose
 from penstock.kinds.llms_txt.describe import describe
 from penstock.kinds.llms_txt.formats import quote_file
 from penstock.kinds.llms_txt.markup import (
@@ -26,7 +27,9 @@ from penstock.kinds.llms_txt.markup import (
     strip_markup,
     title_of,
 )
+from penstock.kinds.llms_txt.mentions import Index, is_made
 from penstock.kinds.llms_txt.metadata import read_one
+from penstock.kinds.llms_txt.navigation import read_order
 from penstock.kinds.llms_txt.outline import read_readme
 from penstock.kinds.llms_txt.source_tree import File, decode
 from penstock.llm.token_estimate import estimate
@@ -109,7 +112,7 @@ LONG_READERS: dict[str, Callable[[str], object]] = {
 
 def _described(path: str, language: str) -> Callable[[str], object]:
     file = File(path, 1)
-    one = Placed(file, "Code", language, (0, 0, 0, path))  # type: ignore[arg-type]
+    one = Placed(file, "Code", language, (0, 0, 0, 0, path))  # type: ignore[arg-type]
     return lambda text: describe(one, text)
 
 
@@ -119,10 +122,26 @@ SHORT_READERS: dict[str, Callable[[str], object]] = {
     "harmless": harmless,
     "markdown": _described("a.md", "markdown"),
     "rst": _described("a.rst", "rst"),
+    "org": _described("a.org", "org"),
+    "pod": _described("a.pod", "pod"),
     "code": _described("a.go", "code"),
     "python": _described("a.py", "python"),
     "python text": lambda text: _described("a.py", "python")(f"'''{text}'''"),
     "names": names_of,
+    "purposes": lambda text: [purpose(text, e) for e in ("c", "hs", "ex", "pm", "rs", "el", "php", "lua")],
+    "mentions": lambda text: Index(["a/x.py", "a.js"]).mentioned("b.py", text),
+    "made": is_made,
+    "orders": lambda text: [
+        read_order(path, text) for path in ("mkdocs.yml", "SUMMARY.md", "index.rst", "sidebars.js", "a.pod")
+    ],
+    "manifests": lambda text: [
+        read_one(path, f"{head}{text}")
+        for path, head in (
+            ("CMakeLists.txt", "project("), ("configure.ac", "AC_INIT("), ("a.gemspec", "s.name = "),
+            ("mix.exs", "app: "), ("Package.swift", "Package("), ("a.cabal", "name:"), ("a.el", ";;; a.el --- "),
+            ("pom.xml", "<project><name>"), ("composer.json", "{"), ("META.json", "["),
+        )
+    ],
     "path": lambda text: [glance(File(f"a/{text[:4000]}{e}", 1)) for e in (".py", ".txt", "")],
     "setup.cfg": lambda text: read_one("setup.cfg", f"[metadata]\nname = {text}\n"),
     "setup.cfg key": lambda text: read_one("setup.cfg", f"[metadata]\n{text}= x\n"),

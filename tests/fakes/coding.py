@@ -26,10 +26,11 @@ from penstock.words.config import Config, Models
 from penstock.words.events import ArtifactPartial
 from penstock.words.recorded import Recorded
 
-PLAN = "Plan the task as a few files"
-WRITE = "Write the one module at hand"
-CORRECT = "Solve the problem by correcting"
-REVIEW = "Find what is wrong for certain"
+PLAN = "You plan small programs"
+WRITE = "You write complete, plain, working code for one file"
+CORRECT = "You repair one file"
+CHOOSE = "You find the file of a program"
+REVIEW = "You review code"
 
 SLUG = '''import re
 

@@ -34,6 +34,7 @@ class Rule:
     drop: close after this many tokens   finish: the finish reason
     mute: end the stream well, but without the end marker
     wrong: send this line in the middle  bytes: cut the stream into pieces of so many bytes
+    refuses: names of fields for a schema, with which a request is answered 400
     usage: tokens of the prompt as told  silent_usage: tell no usage
     """
 
@@ -94,11 +95,15 @@ class Server:
             "options": body.get(
                 "options", {k: v for k, v in body.items() if k != "messages"}
             ),
+            "schema": schema_in(body),
             "sent": 0,
             "state": "generating",
         }
         self.log.append(record)
         rule = self.rule(record)
+        if set(rule.get("refuses", ())) & record["schema"].keys():
+            record["state"] = "refused"
+            return await send_error(stream, {"status": 400, "error": "unknown field"})
         if "status" in rule:
             record["state"] = "refused"
             return await send_error(stream, rule)
@@ -269,7 +274,13 @@ def closing_lines(
 
 
 def fill(messages: list[dict[str, str]], fields: dict[str, str]) -> str:
-    """An answer in the form that the last message asks for."""
+    """An answer in the form that the messages ask for."""
+    told = messages[0]["content"]
+    if "Answer with one JSON object" in told:
+        return fill_json(re.findall(r"^`(\w+)`: ", told, re.MULTILINE), fields)
+    if "Answer with these blocks" in told:
+        names = re.findall(r"^\d+\. `(\w+)`: ", told, re.MULTILINE)
+        return fill_blocks(names, fields)
     asked = re.search(
         r"Respond with the corresponding output fields(.*)",
         messages[-1]["content"],
@@ -286,6 +297,30 @@ def fill(messages: list[dict[str, str]], fields: dict[str, str]) -> str:
         f"[[ ## {name} ## ]]\n{fields.get(name, f'some {name} text')}" for name in names
     ]
     return "\n\n".join([*parts, "[[ ## completed ## ]]"])
+
+
+def fill_json(names: list[str], fields: dict[str, str]) -> str:
+    values = {}
+    for name in names:
+        text = fields.get(name, f"some {name} text")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = {"True": True, "False": False}.get(text, text)
+    return json.dumps(values)
+
+
+def fill_blocks(names: list[str], fields: dict[str, str]) -> str:
+    texts = [fields.get(name, f"some {name} text").strip("\n") for name in names]
+    return "\n\n".join(
+        text if text.startswith("```") else f"```python\n{text}\n```" for text in texts
+    )
+
+
+def schema_in(body: dict[str, Any]) -> dict[str, Any]:
+    """What a request says of the schema of its answer, in any dialect."""
+    known = ("response_format", "structured_outputs", "format")
+    return {name: body[name] for name in known if name in body}
 
 
 def tokens_of(text: str) -> list[str]:

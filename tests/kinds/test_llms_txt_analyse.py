@@ -154,6 +154,19 @@ def test_a_document_tells_its_title_and_first_prose(
     assert next(paragraphs(text), "") == first
 
 
+def test_a_document_of_another_form_is_not_read_as_markdown() -> None:
+    """ML-04 A `#` there begins a comment or code, and no title."""
+    pod = "=head1 NAME\n\nX::Guides::Rendering - Rendering content\n\n  # Exception\n\n# Exception\n"
+    assert _describe("lib/X/Rendering.pod", pod) == Described(
+        "Rendering", "Rendering content"
+    )
+    org = "#+TITLE: Vertical *completion*\n# not a title\n\nSome words of prose here.\n"
+    assert _describe("README.org", org) == Described(
+        "Vertical completion", "Some words of prose here."
+    )
+    assert _describe("docs/a-b.org", "# not a title\n").title == "A b"
+
+
 def test_a_part_of_a_markdown_document_is_not_its_title() -> None:
     """ML-04 Underlined by `-` is a second-level heading there, and a title elsewhere."""
     text = "Words before.\n\nHighlights\n----------\n"

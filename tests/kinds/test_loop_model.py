@@ -85,7 +85,7 @@ async def test_the_model_sees_the_goal_the_layers_and_what_was_observed(
     ]
     places = [second.rindex(word) for word in words]
     assert places[:3] == sorted(places[:3])
-    assert places[2] < second.index("goal ## ]]\nit is warm")
+    assert places[2] < second.index("Goal:\nit is warm")
     assert "r.turn-1" in second
     assert '"seconds"' in first
     assert first.count("noise") <= OBSERVED_CHARACTERS / 6 + 1

@@ -180,7 +180,6 @@ async def test_room_for_the_answer_is_what_the_prompt_leaves(
     """CX-04: prompt and answer together never exceed the window."""
     engine = ScriptedEngine(answers)
     chain = chain_of(engine)
-    chain.model_clients["small"].needs_limit = True
     await chain.complete([Message("user", "x" * 20_000)], ignore, account=Books())
     await chain.complete(HELLO, ignore, account=Books(), max_tokens=100)
     assert engine.requests[0].max_tokens == 8_000 - 5_005

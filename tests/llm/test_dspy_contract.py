@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Literal
 
 import dspy  # type: ignore[import-untyped]
 import pytest
 from dspy.adapters import utils  # type: ignore[import-untyped]
 from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyped]
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from penstock.llm.dspy_programs import FieldAdapter, TrioLM, Unusable
@@ -130,7 +131,9 @@ ANSWERS = st.lists(
 
 @given(ANSWERS)
 def test_our_parsing_reads_what_dspys_reads(text: str) -> None:
-    """FieldSplitter: the same form that DSPy asks models for."""
+    """FieldSplitter: the same form that DSPy asks models for, each header once."""
+    headers = re.findall(r"\[\[ ## (\w+) ## \]\]", text)
+    assume(len(headers) == len(set(headers)))
     splitter = FieldSplitter(Sample.output_fields)
     splitter.feed(text)
     splitter.close()

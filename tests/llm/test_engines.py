@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ def engine(
     return make(client, model_server.url)
 
 
-def question(text: str = "What is a penstock?", **more: int) -> ChatRequest:
+def question(text: str = "What is a penstock?", **more: Any) -> ChatRequest:
     messages = (Message("system", "Be brief."), Message("user", text))
     return ChatRequest("mistral:7b", messages, window=8192, **more)
 

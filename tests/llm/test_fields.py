@@ -23,7 +23,12 @@ ANSWERS = st.lists(PARTS, max_size=30).map("".join)
 
 def split(pieces: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
     splitter = FieldSplitter(FIELDS)
-    added = [item for piece in pieces for item in splitter.feed(piece)]
+    added: list[tuple[str, str]] = []
+    for piece in pieces:
+        restarts = splitter.restarts
+        new = splitter.feed(piece)
+        # What was added before an answer began anew does not count.
+        added = new if splitter.restarts > restarts else added + new
     return added + splitter.close(), splitter.values
 
 
@@ -79,9 +84,10 @@ def test_what_only_looks_like_a_header_is_text() -> None:
     assert split(list(text))[1] == {"answer": text.split("\n", 1)[1]}
 
 
-def test_a_field_that_comes_twice_counts_once() -> None:
+def test_of_a_field_that_comes_twice_the_last_counts() -> None:
+    """DS-03: models rehearse the form; what was streamed of it is taken back."""
     text = "[[ ## answer ## ]]\nfirst\n[[ ## answer ## ]]\nsecond"
-    assert split([text])[1] == {"answer": "first"}
+    assert split([text])[1] == {"answer": "second"}
 
 
 def test_inner_white_space_is_kept_and_outer_left_out() -> None:

@@ -103,11 +103,8 @@ async def test_an_entry_may_have_its_own_server_window_and_prices() -> None:
         small, big, odd = chain.model_clients.values()
     assert isinstance(small.engine, OllamaEngine)
     assert small.engine.url == "http://127.0.0.1:7"
-    assert (small.window, small.window_assumed, small.needs_limit) == (
-        8192,
-        False,
-        True,
-    )
+    assert (small.window, small.window_assumed) == (8192, False)
+    assert small.dialects == ("format", "none")
     assert isinstance(big.engine, OpenAIEngine)
     assert (big.engine.url, big.window, big.price_in) == (
         "https://big.test/v1",

@@ -179,7 +179,7 @@ async def test_after_three_attempts_the_failure_names_the_field(
     chain: Chain, model_server: ModelServer
 ) -> None:
     """DS-05: at most 3 times, then what was wrong."""
-    model_server.script({"fields": {"modules": "none"}})
+    model_server.script({"fields": {"modules": "parser and cli"}})
     with (
         trio.fail_after(30),
         pytest.raises(MalformedAnswer, match=r"modules: .*3 attempts") as caught,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import trio
 
@@ -16,6 +17,7 @@ from penstock.llm.chat import (
     OnText,
     Reply,
     RequestRefused,
+    SchemaDialect,
     StreamBroken,
     valid_text,
 )
@@ -59,6 +61,15 @@ def is_overflow(error: RequestRefused) -> bool:
     return error.status in (400, 413) and "context" in str(error).lower()
 
 
+def refuses_schema(error: RequestRefused, request: ChatRequest) -> bool:
+    """Whether a request may be refused for the schema in it.
+
+    Servers word it in every way, so it is asked again without: that costs a moment, once.
+    """
+    sent = request.schema is not None and request.dialect != "none"
+    return sent and error.status in {400, 404, 415, 422, 501} and not is_overflow(error)
+
+
 #: Weight of the newest measurement of speed.
 _NEWEST = 0.3
 
@@ -73,8 +84,8 @@ class ModelClient:
     limiter: trio.CapacityLimiter
     #: Nobody told us the window; it is a careful guess.
     window_assumed: bool = False
-    #: The server generates until its window is full unless it is told when to stop.
-    needs_limit: bool = False
+    #: How the server may be told of a schema, the first it has not refused counts.
+    dialects: tuple[SchemaDialect, ...] = ("none",)
     price_in: float | None = None
     price_out: float | None = None
     calibration: Calibration = field(default_factory=Calibration)
@@ -225,14 +236,16 @@ class Chain:
         account: Callable[[str, Spent], None],
         max_tokens: int | None = None,
         temperature: float | None = None,
+        schema: Mapping[str, Any] | None = None,
+        above: str = "",
     ) -> Completion:
-        """Ask the smallest model that has room for the prompt.
+        """Ask the smallest model that has room for the prompt; one larger than `above`, if there is one.
 
         `account` is told what each try cost, an unfinished one by our estimate. ContextTooLarge if
         no model has room; ModelUnreachable, RequestRefused, StreamBroken, ModelFailed when the
         tries are used up.
         """
-        windows = self.windows()
+        windows = self._above(above)
         estimated = estimate_messages(messages)
         while True:
             window = choose(
@@ -241,18 +254,34 @@ class Chain:
             )
             model_client = self.model_clients[window.model]
             request = _request(
-                model_client, messages, estimated, max_tokens, temperature
+                model_client,
+                messages,
+                estimated,
+                max_tokens or self.config.answer_tokens,
+                temperature,
+                schema,
             )
             try:
                 return await self._persist(
                     model_client, request, estimated, on_text, account
                 )
             except RequestRefused as error:
+                if refuses_schema(error, request):
+                    if len(model_client.dialects) == 1:
+                        raise
+                    model_client.dialects = model_client.dialects[1:]
+                    continue
                 if not is_overflow(error):
                     raise
                 windows = windows[windows.index(window) + 1 :]
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
+
+    def _above(self, model: str) -> tuple[ContextWindow, ...]:
+        windows = self.windows()
+        names = [window.model for window in windows]
+        larger = windows[names.index(model) + 1 :] if model in names else windows
+        return larger or windows
 
     async def _persist(
         self,
@@ -293,17 +322,20 @@ def _request(
     model_client: ModelClient,
     messages: Sequence[Message],
     estimated: int,
-    max_tokens: int | None,
+    max_tokens: int,
     temperature: float | None,
+    schema: Mapping[str, Any] | None,
 ) -> ChatRequest:
     room = max(1, model_client.window - model_client.calibration.apply(estimated))
-    if max_tokens is not None:
-        max_tokens = min(max_tokens, room)
-    elif model_client.needs_limit:
-        max_tokens = room
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
     return ChatRequest(
-        model_client.name, sent, model_client.window, max_tokens, temperature
+        model_client.name,
+        sent,
+        model_client.window,
+        min(max_tokens, room),
+        temperature,
+        schema,
+        model_client.dialects[0],
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from penstock.words.errors import ModelFailed
 
 Role = Literal["system", "user", "assistant"]
+
+#: How a server is told of a schema: by OpenAI's field, by vLLM's own, by Ollama's; or it is not.
+SchemaDialect = Literal["response_format", "structured_outputs", "format", "none"]
 
 #: Takes the next piece of an answer; may block, and the socket is not read meanwhile.
 OnText = Callable[[str], Awaitable[None]]
@@ -31,6 +34,9 @@ class ChatRequest:
     #: Tokens of the answer at most; None leaves it to the engine.
     max_tokens: int | None = None
     temperature: float | None = None
+    #: What the answer must be, as a JSON schema, and how the server is told so.
+    schema: Mapping[str, Any] | None = None
+    dialect: SchemaDialect = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,16 @@ def arrange(layers: Layers, messages: Sequence[Message]) -> list[Message]:
     return arranged
 
 
+def append(messages: Sequence[Message], text: str) -> list[Message]:
+    """The messages with a text at the end, in the last one if that is the user's already."""
+    if not text:
+        return list(messages)
+    if messages and messages[-1].role == "user":
+        last = messages[-1]
+        return [*messages[:-1], replace(last, content=f"{last.content}\n\n{text}")]
+    return [*messages, Message("user", text)]
+
+
 def _before(message: Message, text: str) -> Message:
     return replace(message, content=f"{text}\n\n{message.content}")
 

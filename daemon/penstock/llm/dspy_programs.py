@@ -9,9 +9,10 @@ Importing this module imports DSPy, which takes seconds: only `run_models.load_p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_origin
 
 import dspy  # type: ignore[import-untyped]
 from dspy.adapters.utils import (  # type: ignore[import-untyped]
@@ -19,19 +20,37 @@ from dspy.adapters.utils import (  # type: ignore[import-untyped]
     parse_value,
 )
 from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyped]
-from pydantic import ValidationError
+from pydantic import Field as PydanticField
+from pydantic import TypeAdapter, ValidationError, create_model
 
 from penstock.llm.chat import Message
 from penstock.llm.fields import FieldSplitter
 from penstock.llm.http import quote
-from penstock.llm.run_models import Check, Question
+from penstock.llm.reading import (
+    BlockSplitter,
+    ThoughtFilter,
+    read_json,
+    read_list,
+    unfenced,
+    without_thoughts,
+)
+from penstock.llm.run_models import AnswerForm, Check, Question
+from penstock.llm.schemas import plain_schema
 from penstock.words.errors import MalformedAnswer, ModelFailed, Refused
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.
 _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
 
-#: Characters of an unusable answer that the model is shown again.
-LONGEST_ECHO = 2000
+#: How freely a model is to answer again after an answer that could not be used: of ten corrected
+#: answers six were the same to the byte.
+SECOND_TEMPERATURE = 0.8
+
+#: Words of JSON schema by which a signature bounds its fields.
+_BOUNDS = ("maxItems", "maxLength", "minItems", "pattern")
+
+#: How prompts name the JSON object and the blocks that are asked for.
+ASKS_JSON = "Answer with one JSON object and nothing else"
+ASKS_BLOCKS = "Answer with these blocks of code, each between ``` lines"
 
 
 @dataclass(slots=True)
@@ -39,8 +58,9 @@ class AnswerAttempt:
     """One answer asked for: its number, its stream, and what was wrong with the one before."""
 
     number: int
-    splitter: FieldSplitter
-    correction: list[Message] = field(default_factory=list)
+    splitter: FieldSplitter | BlockSplitter
+    correction: str = ""
+    thoughts: ThoughtFilter = field(default_factory=ThoughtFilter)
     #: What has been heard, in pieces.
     parts: list[str] = field(default_factory=list)
 
@@ -81,24 +101,36 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
                 self._hear,
                 correction=self.attempt.correction,
                 max_tokens=options.get("max_tokens"),
-                temperature=options.get("temperature"),
+                temperature=self._temperature(options.get("temperature")),
             )
         except ModelFailed as error:
             failure = error
         # What was held back as a possible header is text after all, of a broken answer too.
-        await self._tell(self.attempt.splitter.close())
+        added = self.attempt.splitter.feed(self.attempt.thoughts.close())
+        await self._tell([*added, *self.attempt.splitter.close()])
         if failure is not None:
             raise failure
         return text
 
+    def _temperature(self, wanted: float | None) -> float | None:
+        """The caller's, unless a second answer is to be another one than the first."""
+        if self.attempt.number > 1 and wanted is None and not self.question.temperature:
+            return SECOND_TEMPERATURE
+        return wanted
+
     async def _hear(self, text: str) -> None:
         self.attempt.parts.append(text)
-        await self._tell(self.attempt.splitter.feed(text))
+        text = self.attempt.thoughts.feed(text)
+        restarts = self.attempt.splitter.restarts
+        added = self.attempt.splitter.feed(text)
+        self.question.restarts += self.attempt.splitter.restarts - restarts
+        await self._tell(added)
 
     async def _tell(self, added: list[tuple[str, str]]) -> None:
         if self.question.on_delta is not None:
             for name, piece in added:
-                await self.question.on_delta(name, piece, self.attempt.number)
+                number = self.attempt.number + self.question.restarts
+                await self.question.on_delta(name, piece, number)
 
 
 def _messages(
@@ -114,18 +146,23 @@ def _messages(
 class Unusable(Exception):
     """An answer without the form that was asked for."""
 
-    def __init__(self, name: str, why: str) -> None:
+    def __init__(
+        self, name: str, why: str, kept: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(f"{name}: {why}")
         self.name = name
         self.why = why
+        #: Fields that can be used; only the others are asked for again.
+        self.kept = kept or {}
 
 
 class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     """DSPy's chat format, with our parsing, and a few attempts instead of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: AnswerForm = "sections") -> None:
         # The fallback would ask again without telling the model why.
         super().__init__(use_json_adapter_fallback=False)
+        self._form = form
 
     async def acall(
         self,
@@ -137,20 +174,33 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
-        correction: list[Message] = []
+        correction = ""
+        kept: dict[str, Any] = {}
+        if question.form == "json":
+            question.schema = make_schema(signature)
         for number in range(1, question.attempts + 1):
             attempt = AnswerAttempt(
-                number, FieldSplitter(signature.output_fields), correction
+                number, _splitter(question.form, signature), correction
             )
             question.asked += 1
             try:
-                return await self._attempt(
-                    TrioLM(question, attempt), lm_kwargs, signature, demos, inputs
+                found = await self._attempt(
+                    TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
                 )
+                return [found]
             except Unusable as error:
                 problem = error
-            form = self.user_message_output_requirements(signature)
-            correction = _correct("".join(attempt.parts), problem, form)
+            kept |= problem.kept
+            for name in problem.kept:
+                signature = signature.delete(name)
+            correction = (
+                f"An earlier answer could not be used: {problem.name}: {problem.why}."
+                f" {self._reminder(question.form, signature)}"
+            )
+            if kept:
+                correction = (
+                    f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
+                )
         raise MalformedAnswer(
             f"{problem.name}: {problem.why} (after {question.attempts} attempts)",
             field=problem.name,
@@ -164,7 +214,8 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         signature: type[dspy.Signature],
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
-    ) -> list[dict[str, Any]]:
+        kept: Mapping[str, Any],
+    ) -> dict[str, Any]:
         try:
             values = await super().acall(lm, dict(lm_kwargs), signature, demos, inputs)
         except AdapterParseError:
@@ -172,41 +223,167 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
             raise Unusable(
                 next(iter(signature.output_fields)), "the answer is empty"
             ) from None
+        found = {**kept, **values[0]}
         if lm.question.check is not None:
-            _check(lm.question.check, values[0])
-        found: list[dict[str, Any]] = values
+            _check(lm.question.check, found)
         return found
+
+    def _reminder(self, form: AnswerForm, signature: type[dspy.Signature]) -> str:
+        if form == "sections":
+            wanted: str = self.user_message_output_requirements(signature)
+            return wanted
+        return f"{ASKS_JSON if form == 'json' else ASKS_BLOCKS}."
+
+    def format(
+        self,
+        signature: type[dspy.Signature],
+        demos: list[dict[str, Any]],
+        inputs: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """DSPy's messages for sections; ours, which are a quarter of theirs, for the other forms."""
+        if self._form == "sections":
+            messages: list[dict[str, Any]] = super().format(signature, demos, inputs)
+            return messages
+        describe = _describe_json if self._form == "json" else _describe_blocks
+        told = [{"role": "system", "content": describe(signature)}]
+        for demo in demos:
+            given = {k: v for k, v in demo.items() if k in signature.output_fields}
+            said = json.dumps(given) if self._form == "json" else _as_blocks(given)
+            told += [
+                {"role": "user", "content": _describe_inputs(signature, demo)},
+                {"role": "assistant", "content": said},
+            ]
+        asked = _describe_inputs(signature, inputs)
+        return [*told, {"role": "user", "content": asked}]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """The fields of a whole answer: the same text that the stream gave. Unusable names one."""
-        splitter = FieldSplitter(signature.output_fields)
+        completion = without_thoughts(completion)
+        if self._form == "json":
+            return _complete(signature, _read_object(signature, completion), self._form)
+        splitter = _splitter(self._form, signature)
         splitter.feed(completion)
         splitter.close()
         fields: dict[str, Any] = {}
         for name, text in splitter.values.items():
             try:
-                fields[name] = parse_value(
+                fields[name] = _read_value(
                     text, signature.output_fields[name].annotation
                 )
             except ValueError as error:
                 raise Unusable(name, _why(error)) from None
-        complete: dict[str, Any] = apply_output_field_defaults(signature, fields)
-        for name in signature.output_fields:
-            if name not in complete:
-                raise Unusable(name, f"the section `[[ ## {name} ## ]]` is missing")
-        return complete
+        return _complete(signature, fields, self._form)
 
 
-def _correct(text: str, problem: Unusable, form: str) -> list[Message]:
-    """What a model is told after an unusable answer: the answer, what was wrong, the form wanted."""
-    said = text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "\n… (cut)"
-    return [
-        Message("assistant", said or "(nothing)"),
-        Message(
-            "user",
-            f"This answer cannot be used: {problem.name}: {problem.why}. Answer again, whole. {form}",
-        ),
+def _splitter(
+    form: AnswerForm, signature: type[dspy.Signature]
+) -> FieldSplitter | BlockSplitter:
+    """What streams of this form; JSON streams nothing, since half of it means nothing."""
+    if form == "blocks":
+        return BlockSplitter(signature.output_fields)
+    return FieldSplitter(() if form == "json" else signature.output_fields)
+
+
+def _complete(
+    signature: type[dspy.Signature], fields: dict[str, Any], form: AnswerForm
+) -> dict[str, Any]:
+    complete: dict[str, Any] = apply_output_field_defaults(signature, fields)
+    for name in signature.output_fields:
+        if name not in complete:
+            where = {
+                "sections": f"the section `[[ ## {name} ## ]]`",
+                "json": f"the key {name!r}",
+                "blocks": "its block of code",
+            }[form]
+            raise Unusable(
+                name, f"{where} is missing", fields if form == "blocks" else None
+            )
+    return complete
+
+
+def _read_object(signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+    first = next(iter(signature.output_fields))
+    try:
+        value = read_json(completion)
+    except ValueError as error:
+        raise Unusable(first, str(error)) from None
+    # A model that was asked for a list in an object may give the list.
+    found = value if isinstance(value, dict) else {first: value}
+    fields: dict[str, Any] = {}
+    for name, info in signature.output_fields.items():
+        if name in found:
+            given = found[name]
+            if given is None and get_origin(info.annotation) is list:
+                given = []
+            elif isinstance(given, dict | str) and get_origin(info.annotation) is list:
+                given = [given] if given else []
+            try:
+                fields[name] = TypeAdapter(info.annotation).validate_python(given)
+            except ValidationError as error:
+                raise Unusable(name, _why(error)) from None
+    return fields
+
+
+def _read_value(text: str, annotation: Any) -> Any:
+    """The value of a section: as DSPy reads it or, if it cannot, without what models put around it."""
+    try:
+        return parse_value(text, annotation)
+    except ValueError as error:
+        why = error
+    try:
+        if get_origin(annotation) is list:
+            return TypeAdapter(annotation).validate_python(read_list(text))
+        return parse_value(unfenced(text).strip(), annotation)
+    except ValueError:
+        # What is wrong is told of the answer as it was.
+        raise why from None
+
+
+def make_schema(signature: type[dspy.Signature]) -> dict[str, Any]:
+    """What the output fields may be, as one closed JSON object with all of them."""
+    fields: dict[str, Any] = {}
+    for name, info in signature.output_fields.items():
+        extra = info.json_schema_extra
+        bounds = {key: extra[key] for key in _BOUNDS if key in extra}
+        field = PydanticField(description=extra["desc"], json_schema_extra=bounds)
+        fields[name] = (info.annotation, field)
+    return plain_schema(create_model("Answer", **fields).model_json_schema())
+
+
+def _describe_json(signature: type[dspy.Signature]) -> str:
+    example = {
+        name: (info.examples or [""])[0]
+        for name, info in signature.output_fields.items()
+    }
+    lines = [
+        f"{ASKS_JSON}, like this:\n{json.dumps(example)}",
+        *[
+            f"`{name}`: {info.json_schema_extra['desc']}"
+            for name, info in signature.output_fields.items()
+        ],
     ]
+    return f"{signature.instructions}\n\n" + "\n".join(lines)
+
+
+def _describe_blocks(signature: type[dspy.Signature]) -> str:
+    wanted = [
+        f"{number}. `{name}`: {info.json_schema_extra['desc']}"
+        for number, (name, info) in enumerate(signature.output_fields.items(), 1)
+    ]
+    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n" + "\n".join(wanted)
+
+
+def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:
+    """What is known, in the order of the signature, what does not change first; nothing of nothing."""
+    return "\n\n".join(
+        f"{name.replace('_', ' ').capitalize()}:\n{inputs[name]}"
+        for name in signature.input_fields
+        if inputs.get(name) not in (None, "", "(none)")
+    )
+
+
+def _as_blocks(fields: Mapping[str, Any]) -> str:
+    return "\n\n".join(f"```\n{str(text).rstrip()}\n```" for text in fields.values())
 
 
 def _check(check: Check, fields: Mapping[str, Any]) -> None:
@@ -253,6 +430,8 @@ async def execute(
         _check_inputs(dspy.Predict(task).signature, inputs)
         program = (dspy.ChainOfThought if think else dspy.Predict)(task)
     # Without `trace=None` DSPy would keep every prompt and answer for as long as the daemon lives.
-    with dspy.context(lm=TrioLM(question), adapter=FieldAdapter(), trace=None):
+    with dspy.context(
+        lm=TrioLM(question), adapter=FieldAdapter(question.form), trace=None
+    ):
         prediction = await program.acall(**inputs)
     return dict(prediction.items())

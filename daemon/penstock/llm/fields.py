@@ -19,8 +19,10 @@ _LONGEST_HEADER = 120
 class FieldSplitter:
     """Cuts one answer into fields.
 
-    White space around a field's text is left out. A header that is no wanted field's, or one of a
-    field that came before, opens nothing; what stands before the first header belongs to no field.
+    White space around a field's text is left out. A header that is no wanted field's opens nothing;
+    what stands before the first header belongs to no field. Of a field that comes twice the last text
+    counts, since models rehearse the form before they answer: `restarts` goes up, and what was added
+    since is all that counts.
     """
 
     def __init__(self, fields: Iterable[str]) -> None:
@@ -32,6 +34,7 @@ class FieldSplitter:
         #: White space that is part of the text only if more text follows.
         self._space = ""
         self._at_line_start = True
+        self.restarts = 0
 
     @property
     def values(self) -> dict[str, str]:
@@ -64,16 +67,19 @@ class FieldSplitter:
                 self._held = text
                 return
             if header := _HEADER.match(text.lstrip()):
-                self._open(header[1])
+                self._open(header[1], added)
                 text = text.lstrip()[header.end() :]
         self._at_line_start = text.endswith("\n")
         self._emit(text, added)
 
-    def _open(self, name: str) -> None:
-        new = name in self._wanted and name not in self._texts
-        self._current = name if new else None
+    def _open(self, name: str, added: list[tuple[str, str]]) -> None:
+        self._current = name if name in self._wanted else None
         self._space = ""
-        if new:
+        if name in self._texts:
+            del self._texts[name]
+            self.restarts += 1
+            added[:] = [(other, text) for other, text in self.values.items() if text]
+        if self._current is not None:
             self._texts[name] = []
 
     def _emit(self, text: str, added: list[tuple[str, str]]) -> None:

@@ -12,7 +12,7 @@ import trio
 
 from penstock.http_clients import world_client
 from penstock.llm.chain import Chain, ModelClient
-from penstock.llm.chat import Engine
+from penstock.llm.chat import Engine, SchemaDialect
 from penstock.llm.durable import DurableModels
 from penstock.llm.http import Api
 from penstock.llm.ollama import OllamaEngine
@@ -222,10 +222,20 @@ def _model_client(
         window=window or ASSUMED_WINDOW,
         limiter=trio.CapacityLimiter(config.concurrency),
         window_assumed=window is None,
-        needs_limit=entry.provider == "ollama",
+        dialects=_dialects(entry, config),
         price_in=entry.price_in,
         price_out=entry.price_out,
     )
+
+
+def _dialects(entry: Model, config: Models) -> tuple[SchemaDialect, ...]:
+    """How the server of a model may be told of a schema, in the order in which it is tried."""
+    if config.structured == "off":
+        return ("none",)
+    known: tuple[SchemaDialect, ...] = ("response_format", "structured_outputs")
+    if entry.provider == "ollama":
+        known = ("format",)
+    return known if config.structured == "on" else (*known, "none")
 
 
 def _engine(

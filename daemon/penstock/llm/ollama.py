@@ -74,12 +74,15 @@ def _body(request: ChatRequest) -> dict[str, Any]:
     if request.temperature is not None:
         options["temperature"] = request.temperature
     messages = [{"role": m.role, "content": m.content} for m in request.messages]
-    return {
+    body = {
         "model": request.model,
         "messages": messages,
         "stream": True,
         "options": options,
     }
+    if request.schema is not None and request.dialect == "format":
+        body["format"] = request.schema
+    return body
 
 
 def _text(record: dict[str, Any]) -> str:

@@ -92,9 +92,13 @@ def _body(request: ChatRequest) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    # Unasked, hosted models refuse a limit above their own, so none is sent.
     if request.max_tokens is not None:
         body["max_tokens"] = request.max_tokens
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    if request.schema is not None and request.dialect == "response_format":
+        named = {"name": "answer", "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    elif request.schema is not None and request.dialect == "structured_outputs":
+        body["structured_outputs"] = {"json": request.schema}
     return body

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import trio
@@ -15,7 +15,7 @@ from penstock.concurrency.late import import_late
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain, Completion
 from penstock.llm.chat import Message, OnText
-from penstock.llm.context import Layers, arrange
+from penstock.llm.context import Layers, append, arrange
 from penstock.words.errors import (
     BudgetSpent,
     ModelFailed,
@@ -34,6 +34,9 @@ OnDelta = Callable[[str, str, int], Awaitable[None]]
 
 #: Looks at the fields of an answer. ValueError or Refused says what is wrong; the model is told.
 Check = Callable[[Mapping[str, Any]], None]
+
+#: How an answer is asked for.
+AnswerForm = Literal["sections", "json", "blocks"]
 
 #: Takes what one try cost: model, cost, id of the try. May block.
 OnSpent = Callable[[str, Spent, UUID], Awaitable[None]]
@@ -73,9 +76,17 @@ class Question:
     max_tokens: int | None = None
     temperature: float | None = None
     allow_truncated: bool = False
+    form: AnswerForm = "sections"
+    #: What the answer must be, where the form is JSON.
+    schema: Mapping[str, Any] | None = None
+    #: What the last answer was, and the model that repeated itself: a larger one is asked then.
+    text: str = ""
+    above: str = ""
     #: What the requests so far came to.
     model: str = ""
     asked: int = 0
+    #: How often an answer began anew in its own text: pieces before that do not count.
+    restarts: int = 0
     finish_reason: str = ""
 
     async def complete(
@@ -83,21 +94,27 @@ class Question:
         messages: Sequence[Message],
         on_text: OnText,
         *,
-        correction: Sequence[Message] = (),
+        correction: str = "",
         max_tokens: int | None = None,
         temperature: float | None = None,
     ) -> str:
         """One answer to messages in DSPy's form, as text.
 
-        The layers are put around `messages`; `correction` follows: an unusable answer and what was
-        wrong with it. ModelTruncated unless a cut answer is allowed.
+        The layers are put around `messages`; `correction` follows: what was wrong with the answer
+        before. That itself is not shown: small models repeat it. ModelTruncated unless a cut answer
+        is allowed.
         """
         completion = await self.models.complete(
-            [*arrange(self.layers, messages), *correction],
+            append(arrange(self.layers, messages), correction),
             on_text,
             max_tokens=max_tokens or self.max_tokens,
             temperature=self.temperature if temperature is None else temperature,
+            schema=self.schema,
+            above=self.above,
         )
+        if completion.reply.text == self.text:
+            self.above = completion.model
+        self.text = completion.reply.text
         self.model = completion.model
         self.finish_reason = completion.reply.finish_reason
         check_ending(completion, allow_truncated=self.allow_truncated)
@@ -147,10 +164,13 @@ class RunModels:
         max_tokens: int | None = None,
         temperature: float | None = None,
         allow_truncated: bool = False,
+        form: AnswerForm = "sections",
     ) -> ModelAnswer:
         """Have a model fill the output fields of a signature, or run a DSPy program.
 
-        With `think` the model reasons first, in a field `reasoning`. An answer without the form that
+        With `think` the model reasons first, in a field `reasoning`. `form` is how the answer is asked
+        for: sections under headers, one JSON object (with its schema, where the server takes it), or
+        fenced blocks in the order of the fields, which is how models write code best. An answer without the form that
         was asked for, or that fails `check` (signatures only), is asked for again with the reason;
         MalformedAnswer names the field when all attempts are used up. ModelTruncated if the answer
         was cut and `allow_truncated` is not set, BudgetSpent before a request beyond a limit,
@@ -165,6 +185,7 @@ class RunModels:
             max_tokens=max_tokens,
             temperature=temperature,
             allow_truncated=allow_truncated,
+            form=form,
         )
         programs = await load_programs()
         fields: dict[str, Any] = await programs.execute(
@@ -181,6 +202,8 @@ class RunModels:
         *,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        schema: Mapping[str, Any] | None = None,
+        above: str = "",
     ) -> Completion:
         """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
         await self._pass_budget()
@@ -197,6 +220,8 @@ class RunModels:
                 account=account,
                 max_tokens=max_tokens,
                 temperature=temperature,
+                schema=schema,
+                above=above,
             )
             await self._tell(tries)
         except BaseException:

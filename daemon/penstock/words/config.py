@@ -145,6 +145,16 @@ class Models(Section):
     answer_bytes: Bytes = setting(
         4 * MIB, "Size of one answer: a model that repeats itself for ever must end."
     )
+    answer_tokens: Tokens = setting(
+        4096,
+        "Tokens of one answer, unless the kind asks for another number: a model that repeats itself"
+        " would go on until its window is full.",
+    )
+    structured: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether servers are given the JSON schema of an answer, where it has one: `auto` asks"
+        " without it once a server has refused it, `on` fails then, `off` never sends it.",
+    )
     run_budget: Budget = setting(Budget(), "What one run may spend.")
     tree_budget: Budget = setting(
         Budget(), "What a run and all its children may spend together."

@@ -10,13 +10,19 @@ import trio
 
 from fakes.coding import git
 from fakes.history import recorded
-from penstock.kinds.coding.deciding import Decision, decide
+from penstock.kinds.coding.deciding import Cause, Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
-from penstock.kinds.coding.modules import PlannedModule, check_path, make_plan
+from penstock.kinds.coding.modules import (
+    Plan,
+    PlannedModule,
+    check_path,
+    make_plan,
+)
 from penstock.kinds.coding.names import find_dead_code, names_of
 from penstock.kinds.coding.pipeline import make_patch
 from penstock.kinds.coding.work_tree import WorkTree, plain
+from penstock.kinds.coding.writing import find_module
 from penstock.words import events
 from penstock.words.config import Config
 from penstock.words.errors import Refused, SourceUnusable
@@ -112,6 +118,24 @@ async def test_two_tasks_of_a_run_read_each_fact_once() -> None:
 # -- plans and paths
 
 
+@pytest.mark.parametrize(
+    ("causes", "name"),
+    [
+        ([Cause("bug report", "it is wrong", "b")], "b"),
+        ([Cause("tests", 'File "b.py", line 1\nFile "a.py", line 3, in f')], "a"),
+        ([Cause("tests", "FAIL: test_it (test_b.TestB.test_it)")], "b"),
+        ([Cause("intervention", "make it shorter")], None),
+    ],
+)
+def test_the_module_to_correct_is_found_in_what_is_wrong(
+    causes: list[Cause], name: str | None
+) -> None:
+    """WF-08: a model is asked only where nothing names a file."""
+    modules = tuple(module(n, tests=f"test_{n}.py") for n in ("a", "b"))
+    found = find_module(Plan(summary="", modules=modules), Decision(tuple(causes), 1))
+    assert (None if found is None else found.name) == name
+
+
 def module(name: str, *needs: str, **others: str) -> PlannedModule:
     others = {"path": f"{name}.py", **others}
     return PlannedModule(name=name, needs=list(needs), **others)
@@ -132,11 +156,11 @@ def test_a_plan_is_worked_off_from_what_is_needed() -> None:
 @pytest.mark.parametrize(
     ("modules", "why"),
     [
-        ([module("a", "b", "b"), module("b")], "needs the same module twice"),
         ([module("a", "b"), module("b", "c"), module("c", "a")], r"\w → \w → \w → \w"),
         ([module("a"), module("b", path="a.py")], "two write 'a.py'"),
-        ([module("a", tests="a.py")], "two write 'a.py'"),
-        ([module(" ")], "a name has 1 to"),
+        ([module("a_b"), module("c", path="a/b.py")], "two write 'test_a_b.py'"),
+        ([module(" ", path="a.py")], "a name has 1 to"),
+        ([module("a", path="tests/test_a.py")], "there are none"),
         ([module(str(n)) for n in range(6)], "there are 6, and 5 is the limit"),
     ],
 )
@@ -146,6 +170,39 @@ def test_a_bad_plan_is_refused_with_the_reason(
     """WF-05"""
     with pytest.raises(Refused, match=why):
         plan_of(*modules)
+
+
+def test_what_no_model_needs_to_decide_is_computed() -> None:
+    """WF-05: unknown, repeated and own needs go, and so do planned tests; theirs is a path of ours."""
+    planned = [
+        module("a", "ghost", "a", "b", "b", tests="prose about tests"),
+        module("b", path="lib/b.py"),
+        module("test_a", "a", path="tests/test_a.py"),
+    ]
+    plan = make_plan({"summary": "", "modules": planned}, most=5)
+    assert [(m.name, m.tests, m.needs) for m in plan.modules] == [
+        ("b", "test_lib_b.py", []),
+        ("a", "test_a.py", ["b"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "tests"),
+    [
+        ("a.py", None, "test_a.py"),
+        ("a.py", ["tests/test_other.py"], "tests/test_a.py"),
+        ("a.py", ["lib/a_test.py"], ""),
+        ("lib/a.go", None, "lib/a_test.go"),
+        ("a.ts", None, "a.test.ts"),
+        ("a.rb", None, "test_a.rb"),
+    ],
+)
+def test_tests_stand_where_they_are_found(
+    path: str, there: list[str] | None, tests: str
+) -> None:
+    """WF-05: code of a repository that has tests there already gets no others."""
+    fields = {"summary": "", "modules": [module("a", path=path)]}
+    assert make_plan(fields, most=1, there=there).modules[0].tests == tests
 
 
 @pytest.mark.parametrize(

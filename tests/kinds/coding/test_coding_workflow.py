@@ -11,8 +11,10 @@ import trio
 
 from fakes.coding import (
     CALC,
+    CHOOSE,
     CLI,
     CLI_PLAN,
+    CLI_TESTS,
     CORRECT,
     COUNT,
     PLAN,
@@ -185,8 +187,6 @@ async def test_every_request_has_the_layers(
 
 
 BAD_PLANS: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "unknown": ([{**SLUG_PLAN[0], "needs": ["ghost"]}], "'slug' needs 'ghost'"),
-    "itself": ([{**SLUG_PLAN[0], "needs": ["slug"]}], "'slug' needs itself"),
     "cycle": (
         [CLI_PLAN[0], {**CLI_PLAN[1], "needs": ["cli"]}],
         "they need each other",
@@ -286,21 +286,24 @@ async def test_corrections_are_bounded(where: Place, model_server: ModelServer) 
 async def test_a_correction_that_changes_nothing_is_asked_for_again(
     where: Place, model_server: ModelServer
 ) -> None:
-    """DS-05"""
+    """DS-05: a bug that was reported is in the code."""
     model_server.script(
         once(PLAN, **plan(SLUG_PLAN)),
-        once(WRITE, code=WRONG_SLUG, tests=SLUG_TESTS),
+        once(WRITE, code=SLUG, tests=SLUG_TESTS),
         once(CORRECT, module="slug", code="unchanged", tests="unchanged"),
-        once(CORRECT, module="ghost", code=SLUG, tests="unchanged"),
-        once(CORRECT, module="slug", code=SLUG, tests="unchanged"),
+        once(CORRECT, module="slug", code=SLUG + "\n# é\n", tests="unchanged"),
     )
+    slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
     async with open_coding(where) as core:
-        facts = await do(core)
+        await core.submitter.submit(coding(tests=slow))
+        await wait_fact(core, "test.started")
+        code_hash = (await core.reader.view("task")).code_hash
+        report = BugReportRequest(text="é is lost", version=1, code_hash=code_hash)
+        await core.control.report_bug("task", report)
+        facts = await history(core)
     assert facts[-1].type == "run.completed"
     assert versions(facts) == [1, 2]
-    told = [record["messages"][-1]["content"] for record in model_server.log()[-2:]]
-    assert "nothing was changed" in told[0]
-    assert "'ghost' is not planned" in told[1]
+    assert "nothing was changed" in model_server.log()[-1]["messages"][-1]["content"]
 
 
 async def test_a_valid_bug_report_leads_to_a_correction_and_others_change_nothing(
@@ -332,7 +335,7 @@ async def test_a_valid_bug_report_leads_to_a_correction_and_others_change_nothin
     assert versions(facts) == [1, 2]
     assert story(facts).count("correction.started") == 1
     asked = model_server.log()[-1]["messages"][-1]["content"]
-    problem = asked.split("[[ ## problem ## ]]")[1].split("[[ ## files ## ]]")[0]
+    problem = asked.split("Problem:\n")[1].split("Module:\n")[0]
     assert problem.strip() == "A bug was reported:\né is lost"
 
 
@@ -391,7 +394,7 @@ async def test_clients_drop_the_text_of_an_answer_that_cannot_be_used(
     where: Place, model_server: ModelServer
 ) -> None:
     """DS-05: the partials of the next answer have a higher attempt, and only that one is completed."""
-    broken = {"match": WRITE, "text": "[[ ## code ## ]]\nnever used", "times": 1}
+    broken = once(WRITE, code="never used", tests="")
     first, second = slug_script()
     model_server.script(first, broken, second)
     async with open_coding(where) as core:
@@ -476,3 +479,28 @@ async def test_an_answer_that_breaks_off_fails_the_run_after_what_came(
     assert "artifact.completed" not in types
     assert artifact_of(facts, "v1/slug.py").startswith("import re")
     await trio.lowlevel.checkpoint()
+
+
+async def test_a_model_chooses_the_module_that_a_word_does_not_name(
+    where: Place, model_server: ModelServer
+) -> None:
+    """WF-09: a person's word may be about any of them; a choice that is none is asked for again."""
+    first, count_written, _, _ = cli_script()
+    model_server.script(
+        first,
+        count_written,
+        once(WRITE, code=CLI, tests=CLI_TESTS),
+        once(CHOOSE, path="ghost.py"),
+        once(CHOOSE, path="cli.py"),
+        once(CORRECT, code=CLI + "\n# short\n", tests="unchanged"),
+    )
+    async with open_coding(where) as core:
+        slow = ["sh", "-c", "sleep 1; python3 -m unittest discover"]
+        await core.submitter.submit(coding(tests=slow))
+        await wait_fact(core, "test.started")
+        await core.control.intervene("task", "Shorter.")
+        facts = await history(core)
+    assert facts[-1].type == "run.completed"
+    assert body(facts, "correction.completed").module == "cli"
+    asked = [r["messages"][-1]["content"] for r in model_server.log()]
+    assert "'ghost.py' is not planned" in asked[4]

@@ -51,6 +51,11 @@ class CodingInputs(Inputs):
     prompt: Annotated[str, AfterValidator(_not_blank)] = Field(
         description="What to write or mend, in words"
     )
+    ask: bool = Field(
+        False,
+        description="Whether the model may ask what the task leaves open; with `answers` or"
+        " `answer_within` it may in any case",
+    )
     answers: list[str] = Field(
         default_factory=list,
         description="Answers to the plan's questions, in order; further questions are asked",
@@ -87,6 +92,11 @@ class CodingInputs(Inputs):
         None,
         description="Name of a new branch for the result in the repository; null: a patch only",
     )
+
+    @property
+    def asking(self) -> bool:
+        """Whether the plan may have questions: unasked, small models ask for what they were told."""
+        return self.ask or bool(self.answers) or self.answer_within is not None
 
     @model_validator(mode="after")
     def _a_branch_is_of_a_repository(self) -> CodingInputs:

@@ -19,6 +19,19 @@ LONGEST_PATH = 200
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*|\.[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
+class PlannedFile(BaseModel):
+    """What a model decides of a file; all else follows from it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    path: str = Field(
+        json_schema_extra={
+            "pattern": r"^([A-Za-z0-9_-]{1,40}/){0,4}[A-Za-z0-9_-]{1,40}\.[a-z]{1,5}$"
+        }
+    )
+    purpose: str = Field("", json_schema_extra={"maxLength": 200})
+    needs: list[str] = Field(default_factory=list, json_schema_extra={"maxItems": 6})
+
+
 class PlannedModule(BaseModel):
     """One file of code, with the file that tests it."""
 
@@ -75,16 +88,95 @@ def check_path(text: str) -> str:
     return str(path)
 
 
-def make_plan(fields: Mapping[str, Any], *, most: int) -> Plan:
-    """The plan in a model's answer. Refused says what is wrong with it."""
-    modules: Sequence[PlannedModule] = fields["modules"]
+def place_of_tests(path: str, there: Sequence[str] | None) -> str:
+    """Where the tests of a file of code go: no model needs to decide that.
+
+    `there` are the files of the repository. "" for code that has tests there already; None: there
+    is no repository.
+    """
+    file = PurePosixPath(path)
+    stem, ext = file.stem, file.suffix
+    known = {f"test_{stem}", f"{stem}_test", f"{stem}.test"}
+    if any(PurePosixPath(one).stem in known for one in there or ()):
+        return ""
+    if ext == ".go":
+        return str(file.with_name(f"{stem}_test.go"))
+    if ext in {".js", ".mjs", ".ts"}:
+        return str(file.with_name(f"{stem}.test{ext}"))
+    if ext != ".py":
+        return str(file.with_name(f"test_{stem}{ext}"))
+    own = any(one.startswith("tests/") for one in there or ())
+    # Python finds it from the folder above all, and two modules may have one name in two folders.
+    name = "test_" + "_".join(file.with_suffix("").parts) + ".py"
+    return f"tests/{name}" if own else name
+
+
+def is_test(path: str) -> bool:
+    """Whether a planned file is tests of something, by its name."""
+    stem = PurePosixPath(path).stem.lower()
+    return stem.startswith("test_") or stem.endswith(("_test", "_tests", ".test"))
+
+
+def _code(
+    modules: Sequence[PlannedModule], there: Sequence[str] | None
+) -> Sequence[PlannedModule]:
+    """The planned files without those of tests, unless tests of what is there are all that is planned."""
+    code = [module for module in modules if not is_test(module.path)]
+    return modules if there is not None and not code else code
+
+
+def _complete(
+    module: PlannedModule, planned: set[str], there: Sequence[str] | None
+) -> PlannedModule:
+    """With what no model needs to decide: where its tests are, and only needs that are planned."""
+    try:
+        path = check_path(module.path)
+    except ValueError as error:
+        raise Refused("modules", f"{module.name}: {error}") from None
+    needs = [
+        n for n in dict.fromkeys(module.needs) if n in planned and n != module.name
+    ]
+    tests = "" if is_test(path) else place_of_tests(path, there)
+    return module.model_copy(update={"path": path, "tests": tests, "needs": needs})
+
+
+def name_files(files: Sequence[PlannedFile]) -> list[PlannedModule]:
+    """Planned files as modules, named by their paths; needs may say paths or names."""
+    names = {file.path: _name_of(file.path) for file in files}
+    return [
+        PlannedModule(
+            name=names[file.path],
+            path=file.path,
+            purpose=file.purpose,
+            tests="",
+            needs=[names.get(need, _name_of(need)) for need in file.needs],
+        )
+        for file in files
+    ]
+
+
+def _name_of(path: str) -> str:
+    return (
+        ".".join(PurePosixPath(path).with_suffix("").parts)
+        if path.strip("./")
+        else path
+    )
+
+
+def make_plan(
+    fields: Mapping[str, Any], *, most: int, there: Sequence[str] | None = None
+) -> Plan:
+    """The plan in a model's answer; `there` as for `place_of_tests`. Refused says what is wrong with it."""
+    named = {m.name for m in fields["modules"]}
+    modules: Sequence[PlannedModule] = [
+        _complete(m, named, there) for m in _code(fields["modules"], there)
+    ]
     if not modules:
         raise Refused("modules", "there are none")
     if len(modules) > most:
         raise Refused("modules", f"there are {len(modules)}, and {most} is the limit")
     _check_names(modules)
     _check_files(modules)
-    _check_needs(modules)
     return Plan(
         summary=fields["summary"],
         modules=in_order(modules),
@@ -130,25 +222,7 @@ def _check_names(modules: Sequence[PlannedModule]) -> None:
 def _check_files(modules: Sequence[PlannedModule]) -> None:
     seen: set[str] = set()
     for module in modules:
-        for text in module.files():
-            try:
-                path = check_path(text)
-            except ValueError as error:
-                raise Refused("modules", f"{module.name}: {error}") from None
+        for path in module.files():
             if path in seen:
                 raise Refused("modules", f"two write {path!r}")
             seen.add(path)
-
-
-def _check_needs(modules: Sequence[PlannedModule]) -> None:
-    names = {module.name for module in modules}
-    for module in modules:
-        for need in module.needs:
-            if need == module.name:
-                raise Refused("modules", f"{module.name!r} needs itself")
-            if need not in names:
-                raise Refused(
-                    "modules", f"{module.name!r} needs {need!r}, which is not planned"
-                )
-        if len(set(module.needs)) < len(module.needs):
-            raise Refused("modules", f"{module.name!r} needs the same module twice")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,22 @@ from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
 from penstock.kinds.coding.modules import Plan
 from penstock.kinds.coding.planning import plan_work
+from penstock.kinds.coding.proving import prove
 from penstock.kinds.coding.reviewing import open_review
 from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import WorkTree, make_branch, open_tree
 from penstock.kinds.coding.writing import correct, write_module
-from penstock.pipeline import Kind, PenstockError, Run
+from penstock.pipeline import (
+    BudgetSpent,
+    ContextTooLarge,
+    DeferredFailure,
+    Kind,
+    ModelFailed,
+    PenstockError,
+    Run,
+    SourceUnusable,
+    run_in_thread,
+)
 
 PATCH, REPORT = "changes.patch", "report.md"
 
@@ -32,8 +44,18 @@ _WORDS = ("bug.reported", "intervention.received")
 _NO_END = "\\ No newline at end of file\n"
 
 
+#: First line of the report, and of the file that says so in `out`, while the tests fail.
+FAILING = "# FAILING: this code does not do what it was asked for"
+FAILING_FILE = "FAILING.md"
+
+
 class CorrectionsSpent(PenstockError):
     """The tests still fail after as many corrections as are allowed."""
+
+
+#: Failures after which the code is worth a look. No others: a run that is cancelled, or has lost its
+#: store, has nothing more to say.
+_REMAINS = (CorrectionsSpent, ModelFailed, ContextTooLarge, BudgetSpent)
 
 
 async def write_code(run: Run, inputs: CodingInputs) -> CodingOutput:
@@ -43,23 +65,34 @@ async def write_code(run: Run, inputs: CodingInputs) -> CodingOutput:
     work = Work(run, inputs, history, await open_tree(run, inputs.repository))
     await run.progress("plan", 0.0)
     plan = await plan_work(work)
+    work.modules = plan.modules
+    failed = DeferredFailure()
+    with failed:
+        return await _do_plan(work, plan)
+    if isinstance(failed.error, _REMAINS):
+        await _leave_failing(work, plan, str(failed.error))
+    failed.reraise()
+    raise AssertionError("unreachable")
+
+
+async def _do_plan(work: Work, plan: Plan) -> CodingOutput:
+    run = work.run
     for done, module in enumerate(plan.modules):
         await run.progress(f"write {module.name}", 0.1 + 0.5 * done / len(plan.modules))
         await write_module(work, plan, module)
     async with open_review(work) as wait_reviewed:
-        corrections, findings = await _correct_until_done(work, plan, wait_reviewed)
-    return await _finish(work, plan, corrections, findings)
+        findings = await _correct_until_done(work, plan, wait_reviewed)
+    return await _finish(work, plan, findings)
 
 
 async def _correct_until_done(
     work: Work, plan: Plan, wait_reviewed: Any
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Test and correct until nothing is wrong; the corrections, and what the analysis found."""
-    corrections: list[str] = []
+) -> list[dict[str, Any]]:
+    """Test and correct until nothing is wrong; what the analysis found."""
     decided = 0
     for number in count(1):
         await work.run.progress(f"tests {number}", 0.6)
-        failure, tested = await work.test(number)
+        failure, tested = await prove(work, number)
         if failure is None:
             await wait_reviewed()
         decision = await _decide(work, f"decision {number}", decided, failure)
@@ -70,14 +103,14 @@ async def _correct_until_done(
                 work, f"decision {number} again", decision.upto, failure
             )
             if not decision.causes:
-                return corrections, findings
+                return findings
         if number > work.inputs.max_rounds:
             raise CorrectionsSpent(
                 f"after {work.inputs.max_rounds} corrections this remains: {decision.problem}"
             )
         decided = decision.upto
         cause = tested if failure is not None else work.history.newest(*_WORDS)
-        corrections.append(await correct(work, plan, number, decision, cause))
+        work.corrections.append(await correct(work, plan, number, decision, cause))
     raise AssertionError("unreachable")
 
 
@@ -103,7 +136,7 @@ async def _decide(work: Work, name: str, decided: int, failure: str | None) -> D
 
 
 async def _finish(
-    work: Work, plan: Plan, corrections: list[str], findings: list[dict[str, Any]]
+    work: Work, plan: Plan, findings: list[dict[str, Any]]
 ) -> CodingOutput:
     inputs, tree = work.inputs, work.tree
     files = sorted(tree.files)
@@ -113,16 +146,16 @@ async def _finish(
         files=files,
         version=work.version,
         code_hash=tree.code_hash,
-        corrections=corrections,
+        corrections=work.corrections,
         findings=[
             f"`{f['path']}:{f['line']}` {f['problem']} {f['name']}".rstrip()
             for f in findings
         ],
     )
-    await _show(work.run, PATCH, make_patch(tree.before, tree.files))
-    await _show(work.run, REPORT, report)
+    await _show_result(work, report)
     if inputs.out is not None:
-        await _write_out(work.run, tree, Path(inputs.out))
+        await _write_out(work.run, tree.files, Path(inputs.out))
+        await run_in_thread(_remove_mark, Path(inputs.out))
     if inputs.branch is not None and inputs.repository is not None:
         await make_branch(work.run, tree, inputs.repository, inputs.branch)
     return CodingOutput(
@@ -130,7 +163,7 @@ async def _finish(
         files=files,
         code_version=work.version,
         code_hash=tree.code_hash,
-        corrections=len(corrections),
+        corrections=len(work.corrections),
         findings=len(findings),
         patch=PATCH,
         report=REPORT,
@@ -138,10 +171,46 @@ async def _finish(
     )
 
 
-async def _write_out(run: Run, tree: WorkTree, folder: Path) -> None:
+async def _leave_failing(work: Work, plan: Plan, why: str) -> None:
+    """What there is, marked as failing: a person may mend in a minute what a small model cannot."""
+    files = work.tree.files
+    if not files:
+        return
+    report = make_report(
+        plan,
+        prompt=work.inputs.prompt,
+        files=sorted(files),
+        version=work.version,
+        code_hash=work.tree.code_hash,
+        corrections=work.corrections,
+        findings=[],
+        failing=why,
+    )
+    await _show_result(work, report)
+    if work.inputs.out is not None:
+        # The failure that is told is the run's own.
+        with suppress(OSError, SourceUnusable):
+            marked = {**files, FAILING_FILE: report}
+            await _write_out(work.run, marked, Path(work.inputs.out))
+
+
+async def _show_result(work: Work, report: str) -> None:
+    tree = work.tree
+    await _show(work.run, PATCH, make_patch(tree.before, tree.files))
+    await _show(work.run, REPORT, report)
+
+
+async def _write_out(run: Run, files: Mapping[str, str], folder: Path) -> None:
     place = WorkTree(folder, run.run_id)
-    for path in sorted(tree.files):
-        await place.write(path, tree.files[path])
+    for path in sorted(files):
+        await place.write(path, files[path])
+
+
+def _remove_mark(folder: Path) -> None:
+    """An earlier run into the same folder may have failed. Blocks."""
+    mark = folder / FAILING_FILE
+    if mark.is_file() and mark.read_bytes().startswith(FAILING.encode()):
+        mark.unlink()
 
 
 async def _show(run: Run, artifact_id: str, text: str) -> None:
@@ -188,9 +257,12 @@ def make_report(
     code_hash: str,
     corrections: Sequence[str],
     findings: Sequence[str],
+    failing: str | None = None,
 ) -> str:
-    """What was done, as Markdown."""
+    """What was done, as Markdown; `failing` says why it does not count as done."""
+    state = f"at version {version}, SHA-256 `{code_hash}`"
     parts = [
+        *([] if failing is None else [FAILING, _one_line(failing)]),
         "# Coding report",
         f"Task: {_one_line(prompt)}",
         plan.summary,
@@ -203,7 +275,9 @@ def make_report(
         or "None were needed.",
         "## Code that nothing uses",
         "\n".join(f"- {finding}" for finding in findings) or "None was found.",
-        f"The tests pass at version {version}, SHA-256 `{code_hash}`.",
+        f"The tests pass {state}."
+        if failing is None
+        else f"The tests do not pass {state}.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import trio
 
-from penstock.kinds.coding.modules import Plan, make_plan
-from penstock.kinds.coding.stages import Work, run_tests
+from penstock.kinds.coding.modules import Plan, make_plan, name_files
+from penstock.kinds.coding.proving import run_tests
+from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import list_files
 from penstock.pipeline import (
     PlanCompleted,
@@ -69,7 +69,13 @@ async def _look_around(work: Work) -> Mapping[str, str]:
 
 
 async def _ask_plan(work: Work, name: str, outlook: Mapping[str, str]) -> Plan:
-    make = partial(make_plan, most=work.inputs.max_modules)
+    there = None if not work.tree.base else outlook["files"].splitlines()
+
+    def make(fields: Mapping[str, Any]) -> Plan:
+        modules = name_files(fields["modules"])
+        return make_plan(
+            {**fields, "modules": modules}, most=work.inputs.max_modules, there=there
+        )
 
     async def make_inputs() -> dict[str, str]:
         await trio.lowlevel.checkpoint()
@@ -80,7 +86,7 @@ async def _ask_plan(work: Work, name: str, outlook: Mapping[str, str]) -> Plan:
 
     answer = await work.ask(
         name,
-        "MakePlan",
+        "MakePlanAsking" if work.inputs.asking else "MakePlan",
         make_inputs,
         current=_start(work),
         shape=lambda fields: make(fields).model_dump(mode="json"),

@@ -5,59 +5,119 @@ Importing this module imports DSPy, which takes seconds: only `questions.py` doe
 
 from __future__ import annotations
 
-import dspy  # type: ignore[import-untyped]
+from typing import Annotated
 
-from penstock.kinds.coding.modules import PlannedModule
+import dspy  # type: ignore[import-untyped]
+from pydantic import Field
+
+from penstock.kinds.coding.modules import PlannedFile
+
+# Bounds for the grammar of a server that takes a schema: without them a small model may go on for
+# ever. An answer of another server that is a little longer is read all the same.
+OneLine = Annotated[str, Field(json_schema_extra={"maxLength": 300})]
+PlannedFiles = Annotated[
+    list[PlannedFile], Field(json_schema_extra={"minItems": 1, "maxItems": 12})
+]
+Questions = Annotated[list[OneLine], Field(json_schema_extra={"maxItems": 10})]
+Findings = Annotated[list[OneLine], Field(json_schema_extra={"maxItems": 5})]
 
 
 class MakePlan(dspy.Signature):  # type: ignore[misc]
-    """Plan the task as a few files of code with their tests. Ask only what you cannot decide."""
+    """You plan small programs: which files of code the task needs. For one function it is one file."""
 
     task: str = dspy.InputField()
-    notes: str = dspy.InputField(desc="answers and further wishes of the user")
-    files: str = dspy.InputField(desc="files that exist already")
-    tests: str = dspy.InputField(desc="how the tests are run, and what they say now")
-    summary: str = dspy.OutputField(desc="the plan in one or two sentences")
-    modules: list[PlannedModule] = dspy.OutputField()
-    questions: list[str] = dspy.OutputField(desc="questions to the user, [] for none")
+    notes: str = dspy.InputField()
+    files: str = dspy.InputField()
+    tests: str = dspy.InputField()
+    summary: OneLine = dspy.OutputField(
+        desc="the plan in one sentence", examples=["One module with the conversion."]
+    )
+    modules: PlannedFiles = dspy.OutputField(
+        desc="the files of code; leave out tests, they come later. `needs` are paths of other files"
+        " of this list that the file uses, usually []",
+        examples=[
+            [
+                {
+                    "path": "temperature.py",
+                    "purpose": "Converts between Celsius and Fahrenheit",
+                    "needs": [],
+                }
+            ]
+        ],
+    )
+
+
+class MakePlanAsking(MakePlan):
+    """You plan small programs: which files of code the task needs. For one function it is one file."""
+
+    questions: Questions = dspy.OutputField(
+        desc="what the task leaves open and you cannot decide; usually []",
+        examples=[[]],
+    )
 
 
 class WriteModule(dspy.Signature):  # type: ignore[misc]
-    """Write the one module at hand: the whole text of its file, without any explanation."""
+    """You write complete, plain, working code for one file of a program. No explanations."""
 
     task: str = dspy.InputField()
-    notes: str = dspy.InputField(desc="answers and further wishes of the user")
     plan: str = dspy.InputField()
-    module: str = dspy.InputField(desc="the module to write")
-    files: str = dspy.InputField(
-        desc="its file as it is now, and those that it may use"
-    )
-    tests_run_by: str = dspy.InputField(desc="the program that runs the tests")
-    code: str = dspy.OutputField(desc="the whole text of the module's file")
+    notes: str = dspy.InputField()
+    module: str = dspy.InputField()
+    tests_run_by: str = dspy.InputField()
+    files: str = dspy.InputField()
+    code: str = dspy.OutputField(desc="the whole text of the file")
 
 
 class WriteTestedModule(WriteModule):
-    """Write the one module at hand and its tests: the whole text of both files, and nothing else."""
+    """You write complete, plain, working code for one file of a program, and its tests. No explanations."""
 
-    tests: str = dspy.OutputField(desc="the whole text of the module's test file")
+    tests: str = dspy.OutputField(
+        desc="the whole text of its test file, with a few plain tests, each of which follows from"
+        " the task"
+    )
 
 
 class CorrectModule(dspy.Signature):  # type: ignore[misc]
-    """Solve the problem by correcting one module. Say `unchanged` for a file that stays as it is."""
+    """You repair one file of a program. Find the cause first, then change as little as will do."""
 
     task: str = dspy.InputField()
-    notes: str = dspy.InputField(desc="answers and further wishes of the user")
     plan: str = dspy.InputField()
+    notes: str = dspy.InputField()
+    files: str = dspy.InputField()
     problem: str = dspy.InputField()
-    files: str = dspy.InputField(desc="the code as it is now")
-    module: str = dspy.OutputField(desc="name of the planned module to correct")
-    code: str = dspy.OutputField(desc="the whole text of its file, or `unchanged`")
-    tests: str = dspy.OutputField(desc="the whole text of its tests, or `unchanged`")
+    module: str = dspy.InputField()
+    code: str = dspy.OutputField(desc="the whole text of the repaired file")
+    tests: str = dspy.OutputField(
+        default="unchanged",
+        desc="the whole text of its test file, only if a test contradicts the task; never weaken one",
+    )
+
+
+class ChooseModule(dspy.Signature):  # type: ignore[misc]
+    """You find the file of a program that has to be repaired."""
+
+    task: str = dspy.InputField()
+    files: str = dspy.InputField()
+    problem: str = dspy.InputField()
+    path: str = dspy.OutputField(desc="its path", examples=["temperature.py"])
+
+
+class RewriteTests(dspy.Signature):  # type: ignore[misc]
+    """You write the tests of one file of a program anew, from the task: test only what the task says."""
+
+    task: str = dspy.InputField()
+    notes: str = dspy.InputField()
+    module: str = dspy.InputField()
+    problem: str = dspy.InputField()
+    tests: str = dspy.OutputField(desc="the whole text of the test file")
 
 
 class ReviewCode(dspy.Signature):  # type: ignore[misc]
-    """Find what is wrong for certain with the code, measured by the task. No matters of taste."""
+    """You review code: find what is wrong for certain, measured by the task. No matters of taste."""
 
     task: str = dspy.InputField()
-    files: str = dspy.InputField(desc="the code and its tests")
-    findings: list[str] = dspy.OutputField(desc="what is wrong and why, [] for nothing")
+    files: str = dspy.InputField()
+    findings: Findings = dspy.OutputField(
+        desc="what is wrong and why, usually []",
+        examples=[["mean([]) divides by zero, and the task says it is 0"]],
+    )

@@ -1,4 +1,4 @@
-"""What the stages of one coding run share, and the three things they do: tell, ask, test.
+"""What the stages of one coding run share, and how they ask a model.
 
 A model's answer is shown as artifacts while it is being written. An answer that turns out to be
 unusable is followed by another one with a higher attempt number, and clients drop what came before;
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import trio
@@ -18,6 +17,7 @@ import trio
 from penstock.kinds.coding.deciding import words_of
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
+from penstock.kinds.coding.modules import PlannedModule
 from penstock.kinds.coding.work_tree import WorkTree
 from penstock.pipeline import (
     Artifact,
@@ -29,19 +29,9 @@ from penstock.pipeline import (
     PromptCache,
     Recorded,
     Run,
-    TestFailed,
-    TestPassed,
-    TestStarted,
     build_layers,
-    end_in_words,
     load_programs,
 )
-
-#: Characters of a test run's output that a model is shown: its end, where the summary stands.
-LONGEST_OUTPUT = 6000
-#: Lines and characters of it in the event; the whole is in the run's log.
-SUMMARY_LINES = 3
-LONGEST_SUMMARY = 500
 
 #: Facts that no model is shown: whole files, which questions quote, and the noise of work.
 _NOT_SHOWN = frozenset({
@@ -49,9 +39,9 @@ _NOT_SHOWN = frozenset({
     "run.waiting", "run.resumed", "artifact.completed",
 })  # fmt: skip
 
-#: Compiled files carry times in whole seconds, and corrections come faster than that; and what a
-#: test said before it hung must not be stuck in its buffer.
-_TEST_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+#: Questions whose answers are values; code is never put into JSON, where models get it wrong.
+_IN_JSON = frozenset({"MakePlan", "MakePlanAsking", "ChooseModule", "ReviewCode"})
 
 
 @dataclass(eq=False, slots=True)
@@ -70,6 +60,12 @@ class Work:
     #: Number and fact of the newest code.
     version: int = 0
     code: Recorded | None = None
+    #: What is planned, in the order in which it is worked off.
+    modules: tuple[PlannedModule, ...] = ()
+    #: The module whose tests pass without it, by the newest test run; "" for none.
+    idle: str = ""
+    #: What was corrected, and why.
+    corrections: list[str] = field(default_factory=list)
     #: How often each module was written.
     iterations: dict[str, int] = field(default_factory=dict)
 
@@ -115,6 +111,7 @@ class Work:
                     layers=layers,
                     on_delta=on_delta,
                     check=check,
+                    form="json" if signature in _IN_JSON else "blocks",
                 )
             told = heard if "notes" in inputs else 0
             return {"answer": shape(answer.fields), "heard": told}
@@ -132,50 +129,6 @@ class Work:
     def _last_words(self) -> int:
         fact = self.history.newest("intervention.received")
         return 0 if fact is None else fact.sequence
-
-    async def test(self, number: int) -> tuple[str | None, Recorded]:
-        """Run the tests as a step; what they said if they failed, and the fact that tells it."""
-        argv = tuple(self.inputs.tests)
-        name = f"tests {number}"
-        started = await self.history.tell(
-            f"{name} started", TestStarted(argv=argv), cause=self.code
-        )
-        result = await self.run.step(name, partial(run_tests, self))
-        summary = _summary_of(result["output"])
-        failure = result["failure"]
-        fact = await self.history.tell(
-            f"{name} ended",
-            TestPassed(summary=summary)
-            if failure is None
-            else TestFailed(reason=failure, summary=summary),
-            cause=started,
-        )
-        return (None if failure is None else f"{failure}\n{result['output']}"), fact
-
-
-def _summary_of(output: str) -> str:
-    lines = [line for line in output.splitlines() if any(map(str.isalnum, line))]
-    return "\n".join(lines[-SUMMARY_LINES:])[-LONGEST_SUMMARY:]
-
-
-async def run_tests(work: Work) -> dict[str, Any]:
-    """Run the tests in a contained process; how they failed, and the end of what they said.
-
-    A run that takes too long is ended with its whole process tree.
-    """
-    history, inputs = work.history, work.inputs
-    await history.catch_up()
-    begin = history.position
-    failure: str | None = "timeout"
-    with trio.move_on_after(inputs.test_timeout) as deadline:
-        ended = await work.run.exec(
-            inputs.tests, cwd=work.tree.root, env=_TEST_ENVIRONMENT, check=False
-        )
-        failure = None if ended.exit_code == 0 else end_in_words(ended)
-    if deadline.cancelled_caught:
-        failure = f"timeout after {inputs.test_timeout:g} s"
-    output = await history.output_since(begin, LONGEST_OUTPUT)
-    return {"failure": failure, "output": output}
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,10 +52,14 @@ class WorkTree:
 
     async def write(self, path: str, text: str) -> None:
         """Put a text into place. SourceUnusable if that would be outside the folder."""
+        await self.place(path, text)
+        self.files[path] = text
+
+    async def place(self, path: str, text: str) -> None:
+        """As `write`, of a text that is not the run's work."""
         target = await run_in_thread(_locate, self.root, path)
         async with open_atomic(target, tag=self.tag) as file:
             await file.write(text)
-        self.files[path] = text
 
     def shown(self, paths: list[str] | None = None) -> str:
         """Files as models are shown them; all that were written unless some are named."""

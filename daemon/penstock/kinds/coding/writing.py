@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import trio
+
 from penstock.kinds.coding.deciding import Decision
 from penstock.kinds.coding.modules import Plan, PlannedModule
+from penstock.kinds.coding.proving import import_module, import_name
 from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import plain, show_file
 from penstock.pipeline import (
@@ -38,8 +41,7 @@ async def write_module(work: Work, plan: Plan, module: PlannedModule) -> None:
         return {
             "notes": work.notes or "(none)",
             "plan": plan.described(),
-            "module": f"{module.name}: {module.purpose}\nfile: {module.path}"
-            + (f"\ntests: {module.tests}" if module.tests else ""),
+            "module": _describe(module),
             "files": await _around(work, plan, module) or "(none)",
             "tests_run_by": " ".join(work.inputs.tests),
         }
@@ -67,30 +69,29 @@ async def write_module(work: Work, plan: Plan, module: PlannedModule) -> None:
 async def correct(
     work: Work, plan: Plan, number: int, decision: Decision, cause: Recorded | None
 ) -> str:
-    """Have a model correct one module; what was corrected, and why."""
+    """Have a model correct one module; what was corrected, and why.
+
+    Tests are written anew, from the task, where the model leaves failing code as it is, and where
+    they say nothing about the code: then they are what is wrong.
+    """
     named = next((c.module for c in decision.causes if plan.module(c.module)), "")
     why = "; ".join(f"{c.kind}: {c.text.strip()}" for c in decision.causes)
     event = CorrectionStarted(module=named, cause=why[:LONGEST_CAUSE])
     started = await work.history.tell(f"correction {number}", event, cause=cause)
-
-    async def make_inputs() -> dict[str, str]:
-        return {
-            "notes": work.notes or "(none)",
-            "plan": plan.described(),
-            "problem": decision.problem,
-            "files": await _all_files(work, plan),
-        }
-
-    must_change = any(c.kind != "intervention" for c in decision.causes)
-    answer = await work.ask(
-        f"correct {number}",
-        "CorrectModule",
-        make_inputs,
-        current=cause or started,
-        shape=partial(_correction, plan),
-        check=partial(_check_correction, work, plan, must_change=must_change),
-    )
-    name, texts = answer["module"], answer["texts"]
+    only_tests = all(c.kind == "tests" for c in decision.causes)
+    if only_tests and (idle := plan.module(work.idle)) is not None:
+        name = idle.name
+        texts = await _rewrite_tests(work, number, idle, decision.problem, started)
+    else:
+        module = await _choose(work, plan, number, decision, cause or started)
+        name = module.name
+        texts = await _ask_correction(
+            work, plan, module, number, decision, cause or started
+        )
+        if only_tests and module.tests and not texts:
+            texts = await _rewrite_tests(
+                work, number, module, decision.problem, started
+            )
     await _iterate(work, name, started)
     await _put(work, f"before correcting {number}", texts)
     work.version += 1
@@ -103,6 +104,139 @@ async def correct(
         code_version=work.version,
     )
     return f"{name}, because of {why}"
+
+
+async def _choose(
+    work: Work, plan: Plan, number: int, decision: Decision, current: Recorded
+) -> PlannedModule:
+    """The module to correct: what the causes tell, and a model is asked only if they do not."""
+    if (told := find_module(plan, decision)) is not None:
+        return told
+
+    async def make_inputs() -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return {"files": plan.described(), "problem": decision.problem}
+
+    def chosen(fields: Mapping[str, Any]) -> str:
+        path = fields["path"].strip("`'\" ")
+        found = next((m for m in plan.modules if path in {m.name, *m.files()}), None)
+        if found is None:
+            known = ", ".join(m.path for m in plan.modules)
+            raise Refused("path", f"{path!r} is not planned (there are: {known})")
+        return found.name
+
+    def check(fields: Mapping[str, Any]) -> None:
+        chosen(fields)
+
+    name = await work.ask(
+        f"choose {number}",
+        "ChooseModule",
+        make_inputs,
+        current=current,
+        shape=chosen,
+        check=check,
+    )
+    return plan.module(name) or plan.modules[-1]
+
+
+def find_module(plan: Plan, decision: Decision) -> PlannedModule | None:
+    """The module that the causes of a correction speak of; None if they name none."""
+    for cause in decision.causes:
+        if (named := plan.module(cause.module)) is not None:
+            return named
+    if len(plan.modules) == 1:
+        return plan.modules[0]
+    # The error stands at the end of what tests say, and the innermost file last.
+    text = decision.problem
+    last = {
+        m.name: max(text.rfind(path) for path in _spoken_of(m)) for m in plan.modules
+    }
+    best = max(plan.modules, key=lambda m: last[m.name])
+    return best if last[best.name] >= 0 else None
+
+
+def _spoken_of(module: PlannedModule) -> list[str]:
+    """How tracebacks and people name a module."""
+    names = [path for path in module.files() if path]
+    if module.tests:
+        names.append(f"{import_name(module.tests)}.")
+    return names
+
+
+async def _ask_correction(
+    work: Work,
+    plan: Plan,
+    module: PlannedModule,
+    number: int,
+    decision: Decision,
+    current: Recorded,
+) -> dict[str, str]:
+    """Those texts of the module that a model has made other than before, by path."""
+
+    async def make_inputs() -> dict[str, str]:
+        return {
+            "notes": work.notes or "(none)",
+            "plan": plan.described(),
+            "problem": decision.problem,
+            "files": await _all_files(work, plan),
+            "module": _describe(module),
+        }
+
+    # Failing tests may be wrong themselves, if they are the model's own.
+    must_change = any(c.kind == "bug report" for c in decision.causes)
+    texts: dict[str, str] = await work.ask(
+        f"correct {number}",
+        "CorrectModule",
+        make_inputs,
+        current=current,
+        shape=partial(_correction, work, module),
+        check=partial(
+            _check_correction, work, module, decision, must_change=must_change
+        ),
+    )
+    return texts
+
+
+async def _rewrite_tests(
+    work: Work, number: int, module: PlannedModule, problem: str, current: Recorded
+) -> dict[str, str]:
+    """New tests of one module, by path."""
+
+    async def make_inputs() -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return {
+            "notes": work.notes or "(none)",
+            "module": _describe(module),
+            "problem": problem,
+        }
+
+    def shape(fields: Mapping[str, Any]) -> dict[str, str]:
+        return {module.tests: import_module(plain(fields["tests"]), module.path)}
+
+    def check(fields: Mapping[str, Any]) -> None:
+        if not plain(fields["tests"]).strip():
+            raise Refused("tests", "the file is empty")
+
+    texts: dict[str, str] = await work.ask(
+        f"tests of {module.name} {number}",
+        "RewriteTests",
+        make_inputs,
+        current=current,
+        shape=shape,
+        check=check,
+        artifacts={"tests": f"v{work.version + 1}/{module.tests}"},
+    )
+    return texts
+
+
+def _describe(module: PlannedModule) -> str:
+    lines = [f"{module.name}: {module.purpose}", f"file: {module.path}"]
+    if module.tests:
+        lines.append(f"tests: {module.tests}")
+        if module.path.endswith(".py"):
+            name = import_name(module.path)
+            lines.append(f"the tests begin with: from {name} import *")
+    return "\n".join(lines)
 
 
 async def _iterate(work: Work, module: str, cause: Recorded) -> None:
@@ -154,28 +288,35 @@ def _check_code(module: PlannedModule, fields: Mapping[str, Any]) -> None:
 
 def _texts(module: PlannedModule, fields: Mapping[str, Any]) -> dict[str, str]:
     texts = {module.path: plain(fields["code"])}
-    return texts | ({module.tests: plain(fields["tests"])} if module.tests else {})
+    if module.tests:
+        texts[module.tests] = import_module(plain(fields["tests"]), module.path)
+    return texts
 
 
-def _correction(plan: Plan, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The corrected module's name, and its new texts by path."""
-    name = fields["module"].strip()
-    module = plan.module(name)
-    if module is None:
-        known = ", ".join(m.name for m in plan.modules)
-        raise Refused("module", f"{name!r} is not planned (there are: {known})")
+def _correction(
+    work: Work, module: PlannedModule, fields: Mapping[str, Any]
+) -> dict[str, str]:
+    """Those of its texts that are new, by path."""
     texts = {}
     for path, field in ((module.path, "code"), (module.tests, "tests")):
         text = plain(fields[field])
         if path and text.strip().strip("`.").lower() not in {"", UNCHANGED}:
-            texts[path] = text
-    return {"module": name, "texts": texts}
+            text = text if field == "code" else import_module(text, module.path)
+            if work.tree.files.get(path) != text:
+                texts[path] = text
+    return texts
 
 
 def _check_correction(
-    work: Work, plan: Plan, fields: Mapping[str, Any], *, must_change: bool
+    work: Work,
+    module: PlannedModule,
+    decision: Decision,
+    fields: Mapping[str, Any],
+    *,
+    must_change: bool,
 ) -> None:
-    texts = _correction(plan, fields)["texts"]
-    known = work.tree.files
-    if must_change and all(known.get(path) == text for path, text in texts.items()):
+    failing = any(c.kind == "tests" for c in decision.causes)
+    if _correction(work, module, fields) or not (must_change or failing):
+        return
+    if must_change or not module.tests:
         raise Refused("code", "nothing was changed, and so the problem remains")

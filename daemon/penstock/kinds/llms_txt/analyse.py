@@ -8,24 +8,34 @@ from typing import Any
 
 import trio
 
-from penstock.kinds.llms_txt.classify import Glance, Placed, arrange, find_readme
+from penstock.kinds.llms_txt.classify import (
+    Glance,
+    Known,
+    Placed,
+    arrange,
+    find_readme,
+)
 from penstock.kinds.llms_txt.confined_reading import (
+    MENTIONS_AT_ONCE,
     PATHS_AT_ONCE,
     ask_description,
     ask_glances,
+    ask_mentions,
     read_description,
     read_glances,
     read_heading,
     read_said,
 )
 from penstock.kinds.llms_txt.describe import Described
-from penstock.kinds.llms_txt.metadata import PARSERS, Metadata
+from penstock.kinds.llms_txt.metadata import Metadata, metadata_paths
+from penstock.kinds.llms_txt.navigation import navigations, reading_order
 from penstock.kinds.llms_txt.outline import (
     Outline,
     ProjectFacts,
     Readme,
     candidates,
     draw_outline,
+    without_repeats,
 )
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.strangers import Reading
@@ -33,6 +43,9 @@ from penstock.pipeline import Run, run_in_thread
 
 #: What answers about the files of a tree, in a process of its own.
 ANSWERS = "penstock.kinds.llms_txt.confined_reading"
+
+#: Files whose imports are read: more are ordered by their paths alone.
+MOST_SURVEYED = 3000
 
 # Files read between two reports of progress.
 _CHUNK = 8
@@ -52,7 +65,9 @@ async def analyse_tree(
     `name` is the tree's name when it does not say so itself, or in any case if `named`.
     """
     look = await _look(reading, tree)
-    placed = await run_in_thread(arrange, look.glances)
+    facts = look.facts(tree, name, named=named)
+    known = await _survey(reading, tree, look, facts)
+    placed = await run_in_thread(arrange, look.glances, known)
     chosen = candidates(placed, links_per_section)
     described: dict[str, Described] = {}
 
@@ -65,7 +80,7 @@ async def analyse_tree(
     requests = [ask_description(one) for one in chosen]
     await reading.read(requests, take, lambda: {"root": tree.root})
     await run.progress("analyse", 1.0)
-    facts = look.facts(tree, name, named=named)
+    placed = without_repeats(placed, described)
     return draw_outline(facts, placed, described, links_per_section), placed
 
 
@@ -98,9 +113,7 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
     paths = {file.path for file in tree.files}
     requests = ask_glances(tree.files)
     parts = len(requests)
-    requests += [
-        {"verb": "metadata", "path": path} for path in PARSERS if path in paths
-    ]
+    requests += [{"verb": "metadata", "path": path} for path in metadata_paths(paths)]
     if readme := find_readme(paths):
         requests.append({"verb": "readme", "path": readme})
 
@@ -119,3 +132,47 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
 
     await reading.read(requests, take, lambda: {"root": tree.root})
     return look
+
+
+async def _survey(
+    reading: Reading, tree: SourceTree, look: _Look, facts: ProjectFacts
+) -> Known:
+    """What the files say of each other: which is spoken of, and in which order they are to be read."""
+    placed = await run_in_thread(arrange, look.glances)
+    code = [one.path for one in placed if one.section == "Code"][:MOST_SURVEYED]
+    programs = [one.path for one in placed if one.language in {"code", "python"}]
+    speaking = list(dict.fromkeys([*code, *programs]))[:MOST_SURVEYED]
+    documents = [one.path for one in placed if one.section == "Docs"]
+    asked = navigations([file.path for file in tree.files], documents)
+    mentions: dict[str, int] = {}
+    made: set[str] = set()
+    requests = ask_mentions(speaking)
+    parts = len(requests)
+    requests += [{"verb": "order", "path": path} for path in asked]
+    said: dict[str, Sequence[str]] = {}
+
+    async def take(number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if reply is None:
+            return
+        if number >= parts:
+            said[asked[number - parts]] = reply
+            return
+        start = number * MENTIONS_AT_ONCE
+        for path, (is_made, spoken_of) in zip(speaking[start:], reply, strict=False):
+            if is_made:
+                made.add(path)
+            for other in spoken_of:
+                if code[other] != path:
+                    mentions[code[other]] = mentions.get(code[other], 0) + 1
+
+    await reading.read(requests, take, lambda: {"root": tree.root, "code": code})
+    order = await run_in_thread(reading_order, asked, said, frozenset(documents))
+    metadata = facts.metadata
+    return Known(
+        metadata.name or facts.name,
+        frozenset(metadata.entries),
+        mentions,
+        order,
+        frozenset(made),
+    )

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
+from penstock.kinds.llms_txt.doubles import is_double
+from penstock.kinds.llms_txt.languages import (
+    PROGRAMS,
+    README,
+    WRITTEN,
+    Language,
+    language_of,
+    name_of,
+    split_name,
+)
 from penstock.kinds.llms_txt.source_tree import File
 
 Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
@@ -14,64 +24,23 @@ Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
 #: The order of the sections in the file; readers short of room skip "Optional".
 SECTIONS: tuple[Section, ...] = ("Docs", "Code", "Examples", "Files", "Optional")
 
-Language = Literal["markdown", "rst", "text", "python", "code", "notebook", "other"]
-
-_LANGUAGES: dict[str, Language] = {
-    ".md": "markdown", ".markdown": "markdown", ".mdx": "markdown", ".rst": "rst", ".txt": "text",
-    ".adoc": "text", ".py": "python", ".pyi": "python", ".ipynb": "notebook",
-}  # fmt: skip
-_CODE = frozenset(
-    [
-        ".c",
-        ".cc",
-        ".cpp",
-        ".cs",
-        ".cu",
-        ".clj",
-        ".dart",
-        ".el",
-        ".ex",
-        ".exs",
-        ".erl",
-        ".f90",
-        ".go",
-        ".h",
-        ".hpp",
-        ".hs",
-        ".java",
-        ".jl",
-        ".js",
-        ".jsx",
-        ".kt",
-        ".lua",
-        ".m",
-        ".mjs",
-        ".ml",
-        ".mm",
-        ".php",
-        ".pl",
-        ".proto",
-        ".ps1",
-        ".pxd",
-        ".pyx",
-        ".r",
-        ".rb",
-        ".rs",
-        ".scala",
-        ".sh",
-        ".sql",
-        ".svelte",
-        ".swift",
-        ".ts",
-        ".tsx",
-        ".vue",
-        ".zig",
-    ]
+_TESTS = re.compile(
+    r"(^|/)([\w.-]{0,40}[-_.])?(tests?|testing|specs?|__tests__|e2e|testsuite)([-_.][\w.-]{0,40})?/|(^|/)t/"
+    r"|(^|/)(test_[^/]*|[^/]*[_.-](test|spec)s?(-d)?(\.d)?\.\w+|conftest\.py)$"
+    r"|(?-i:[a-z0-9](Tests?|TestCase|TestBase|IT|Specs?)\.(java|kt|scala|groovy|cs|fs|php|swift|hs)$)",
+    re.IGNORECASE,
 )
-
-_PROGRAMS = _CODE | {".py", ".pyi"}
-
-_TESTS = re.compile(r"(^|/)(tests?|testing|specs?|__tests__|t)/|(^|/)(test_[^/]*|[^/]*[_.]test\.\w+|[^/]*\.spec\.\w+|conftest\.py)$", re.IGNORECASE)  # fmt: skip
+# What the people of the project configure their tools by, or what a tool made.
+_SET_UP = re.compile(
+    r"(^|/)(\.[^/]{1,200}|[^/]{1,200}\.config\.\w+|[\w.-]{0,40}rc\.[cm]?js|(gulp|grunt|jake|rake|guard|dangerfile)file\.\w+"
+    r"|package\.js|_?_?version_?_?\.\w+|setup\.l?hs|__about__\.py)$",
+    re.IGNORECASE,
+)
+_MADE = re.compile(
+    r"(^|/)(_?generated|gen|__generated__)/|(^|/)_?generated_[^/]{1,200}$|[._-](gen|generated|g|pb|bundle)\.\w{1,9}$"
+    r"|_pb2?(_grpc)?\.\w{1,9}$|[-_]wasm\.\w{1,9}$|\.min\.\w{1,9}$",
+    re.IGNORECASE,
+)
 _EXAMPLES = re.compile(
     r"(^|/)(examples?|samples?|demos?|tutorials?|notebooks?)/", re.IGNORECASE
 )
@@ -80,7 +49,8 @@ _DOC_FOLDER = re.compile(
 )
 _HOUSEKEEPING = re.compile(
     r"^(change(s|log)?|history|news|releases?|contribut(ing|ors?)|licen[cs]es?|copying|notice|authors"
-    r"|code_of_conduct|security|maintainers|credits|thanks|todo|governance|support|acknowledg)", re.IGNORECASE
+    r"|code[-_ ]?of[-_ ]?conduct|conduct|security|maintainers|credits|thanks|todo|governance|support|acknowledg"
+    r"|sponsors?|backers|funding|project[-_]charter|issue_template|pull_request_template|roadmap)", re.IGNORECASE
 )  # fmt: skip
 _NOISE = re.compile(
     r"(^|/)(_?vendor(ed)?|third[_-]party|extern(al)?|locales?|fixtures?|testdata|migrations|static"
@@ -88,8 +58,10 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _TOOLING = re.compile(
-    r"(^|/)(scripts?|tools?|ci|bench(marks?)?|packaging|docs?|utils/packaging)/|^(setup|noxfile|conftest|conf|tasks|build|versioneer)\.py$", re.IGNORECASE
+    r"(^|/)(scripts?|_?tools?|ci|bench\w{0,10}|packaging|docs?|utils/packaging|m4|cmake)/|^(setup|noxfile|conftest|conf|tasks|build|versioneer)\.py$", re.IGNORECASE
 )  # fmt: skip
+# Of these folders the documents are no one's guide either.
+_WORKSHOP = re.compile(r"(^|/)(ci|bench\w{0,10}|m4|cmake|docker)/", re.IGNORECASE)
 _PROJECT = frozenset(
     {
         "pyproject.toml",
@@ -102,12 +74,16 @@ _PROJECT = frozenset(
     }
 )
 _LISTS = re.compile(r"(^|/)(cmakelists|[^/]*requirements[^/]*|[^/]*constraints|robots|sources|top_level|entry_points|manifest)\.txt$", re.IGNORECASE)  # fmt: skip
-_README = re.compile(r"readme(\.(md|markdown|rst|txt|adoc))?$", re.IGNORECASE)
+# `name/lib/name.ex`, `name/src/name.c`, `name/name.go`: the file that a package is called after.
+_CALLED_AFTER = re.compile(r"(^|/)([\w-]{1,100})/((lib|src)/)?\2\.\w{1,9}$")
+_ENTRY_STEMS = frozenset({"__init__", "index", "lib", "main", "mod", "__main__"})
+# Folders between a root and the entry of its package: `src/name/__init__.py`.
+_ENTRY_DEPTH = 2
 # The words by which newcomers are led, most important first.
 _LEADING = (
     "index", "overview", "introduction", "intro", "getting-started", "getting_started", "quickstart",
-    "quick-start", "install", "usage", "tutorial", "guide", "user", "howto", "reference", "api",
-    "configuration", "advanced", "faq",
+    "quick-start", "install", "usage", "tutorial", "guide", "user", "howto", "design", "concept", "advanced", "faq",
+    "reference", "api", "configuration",
 )  # fmt: skip
 
 
@@ -118,7 +94,7 @@ class Placed:
     file: File
     section: Section
     language: Language
-    rank: tuple[int, int, int, str]
+    rank: tuple[int, int, int, int, str]
 
     @property
     def path(self) -> str:
@@ -128,12 +104,27 @@ class Placed:
 
 def find_readme(paths: Iterable[str]) -> str | None:
     """The README at the root, Markdown first."""
-    found = [path for path in paths if _README.fullmatch(path)]
+    found = [path for path in paths if README.fullmatch(path)]
     return min(
         found,
         key=lambda path: (not path.lower().endswith(".md"), len(path), path),
         default=None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a tree when its files are put in order, beyond their paths."""
+
+    #: The package's name, and the files that it names as its entries.
+    name: str = ""
+    entries: frozenset[str] = frozenset()
+    #: How many files speak of a file.
+    mentions: Mapping[str, int] = field(default_factory=dict)
+    #: The place of a document in the project's own navigation.
+    order: Mapping[str, int] = field(default_factory=dict)
+    #: Files that say of themselves that a program made them.
+    made: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,47 +154,55 @@ def place(files: Iterable[File]) -> list[Placed]:
     return arrange([glance(file) for file in files])
 
 
-def arrange(glances: Sequence[Glance]) -> list[Placed]:
+def arrange(glances: Sequence[Glance], known: Known | None = None) -> list[Placed]:
     """The files in their order.
 
     A tree without Python and without documents has its files in "Files", since nothing better is
-    known about them.
+    known about them. What is the same as a file beside it is left out.
     """
-    placed = [
-        _placed(one, one.section, one.weight, one.lead)
-        for one in glances
-        if one.section is not None
-    ]
-    if not any(one.language in {"markdown", "rst", "python"} for one in placed):
-        placed = [_placed(one, "Files", 0, 0) for one in glances]
+    known = known or Known()
+    paths = {one.file.path for one in glances}
+    single = [one for one in glances if not is_double(one.file.path, paths)]
+    placed = [_placed(one, one.section, known) for one in single if one.section]
+    if not any(
+        one.language == "python" or one.language in WRITTEN - {"text"} for one in placed
+    ):
+        placed = [
+            Placed(one.file, "Files", one.language, (0, 0, one.file.path.count("/"), 0, one.file.path))
+            for one in single
+        ]  # fmt: skip
     return sorted(placed, key=lambda one: (SECTIONS.index(one.section), one.rank))
 
 
-def _placed(one: Glance, section: Section, weight: int, lead: int) -> Placed:
-    depth = one.file.path.count("/")
-    return Placed(one.file, section, one.language, (weight, depth, lead, one.file.path))
+#: Behind all documents that a navigation names.
+_UNNAMED = 1_000_000
 
 
-def language_of(path: str) -> Language:
-    """What the file is written in, by its ending."""
-    name = _name_of(path)
-    ending = _split_name(name)[1].lower()
-    if not ending and _README.fullmatch(name):
-        return "text"
-    return "code" if ending in _CODE else _LANGUAGES.get(ending, "other")
+def _placed(one: Glance, section: Section, known: Known) -> Placed:
+    path = one.file.path
+    weight, place = one.weight, 0
+    if section == "Code" and path in known.made:
+        section, weight = "Optional", 3
+    elif section == "Code":
+        weight = 0 if _is_entry(path, known) else 1 + one.weight
+        place = -known.mentions.get(path, 0)
+    elif section == "Docs" and weight:
+        place = known.order.get(path, _UNNAMED)
+    rank = (weight, place, path.count("/"), one.lead, path)
+    return Placed(one.file, section, one.language, rank)
 
 
-# As pathlib has them, which takes six times as long: it is asked five times for each file of a tree.
-
-
-def _name_of(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _split_name(name: str) -> tuple[str, str]:
-    """Stem and suffix; a dot that begins or ends a name begins no suffix."""
-    dot = name.rfind(".")
-    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
+def _is_entry(path: str, known: Known) -> bool:
+    """Whether users of the package come in by this file."""
+    stem = name_of(path).split(".", 1)[0]
+    called = known.name.rpartition("/")[2].casefold() if known.name else ""
+    return (
+        path in known.entries
+        or (stem.casefold() == called and not path.endswith((".c", ".cc", ".cpp")))
+        or path.startswith("include/")
+        or (stem in _ENTRY_STEMS and path.count("/") <= _ENTRY_DEPTH)
+        or _CALLED_AFTER.search(path) is not None
+    )
 
 
 def _section(path: str, language: Language) -> Section | None:
@@ -211,27 +210,33 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional"
     if language == "other" or _LISTS.search(path):
         return "Optional" if _is_housekeeping(path) else None
-    if _README.fullmatch(path):
+    if README.fullmatch(path):
         return "Docs"
     if language == "text" and not _is_document(path):
         return "Optional" if _is_housekeeping(path) and "/" not in path else None
-    if _TESTS.search(path) or _is_housekeeping(path) or _NOISE.search(path):
+    if any(pattern.search(path) for pattern in (_TESTS, _NOISE, _SET_UP, _MADE)):
+        return "Optional"
+    if _is_housekeeping(path):
         return "Optional"
     if _EXAMPLES.search(path):
         return "Examples"
-    if language in {"markdown", "rst", "text"}:
-        return "Docs"
+    if language in WRITTEN:
+        return "Optional" if _WORKSHOP.search(path) else "Docs"
     if language == "notebook":
         return "Examples"
-    if _name_of(path) == "setup.py" or _TOOLING.search(path):
+    if name_of(path) == "setup.py" or _TOOLING.search(path):
         return "Optional"
     return "Code"
 
 
+def _is_readme(path: str) -> bool:
+    return README.fullmatch(name_of(path)) is not None
+
+
 def _is_housekeeping(path: str) -> bool:
-    name = _name_of(path)
+    name = name_of(path)
     return _HOUSEKEEPING.match(name) is not None and (
-        _split_name(name)[1] not in _PROGRAMS
+        split_name(name)[1] not in PROGRAMS
     )
 
 
@@ -247,9 +252,9 @@ def _weight(path: str, section: Section) -> int:
     if section == "Docs":
         return (
             0
-            if _README.fullmatch(path)
+            if README.fullmatch(path)
             else 1
-            if "/" not in path or _DOC_FOLDER.search(path)
+            if "/" not in path or _DOC_FOLDER.search(path) or _is_readme(path)
             else 2
         )
     if section == "Optional":
@@ -269,7 +274,7 @@ def _optional_weight(path: str) -> int:
 
 
 def _lead(path: str) -> int:
-    stem = _split_name(_name_of(path))[0].lower()
+    stem = split_name(name_of(path))[0].lower()
     if stem in {"__init__", "mod", "lib", "main", "__main__"}:
         return -1
     found = [place for place, word in enumerate(_LEADING) if word in stem]

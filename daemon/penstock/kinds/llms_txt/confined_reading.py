@@ -6,6 +6,7 @@ This imports nothing that takes long: the process that answers begins with it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,21 @@ from penstock.kinds.llms_txt.classify import Glance, Placed, glance
 from penstock.kinds.llms_txt.describe import Described, describe
 from penstock.kinds.llms_txt.formats import Room, quote_file
 from penstock.kinds.llms_txt.markup import strip_markup
+from penstock.kinds.llms_txt.mentions import MENTION_BYTES, Index, is_made
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
+from penstock.kinds.llms_txt.navigation import read_order
 from penstock.kinds.llms_txt.outline import Readme, read_readme
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
 from penstock.kinds.llms_txt.source_tree import File, read_text
 
 #: Bytes of a document's beginning that hold its heading and first paragraph.
 HEAD_BYTES = 64 * 1024
+
+#: Characters from which two files of the same text are one file twice.
+SHORTEST_DOUBLE = 80
+
+#: Files whose words are looked at by one answer: a round trip costs more than a file does.
+MENTIONS_AT_ONCE = 25
 
 #: Paths looked at by one answer.
 PATHS_AT_ONCE = 500
@@ -29,21 +38,28 @@ Request = Mapping[str, Any]
 
 def make_answer(common: Mapping[str, Any]) -> Callable[[Request], Any]:
     """Answers requests about the tree at `root`; quotes as long as there is `room`."""
-    answers = _Answers(common["root"], Room(*common.get("room", (0, 0))))
+    answers = _Answers(
+        common["root"],
+        Room(*common.get("room", (0, 0))),
+        Index(common.get("code", ())),
+    )
     verbs = {
         "glance": answers.glance,
         "metadata": answers.metadata,
         "readme": answers.readme,
         "describe": answers.describe,
         "quote": answers.quote,
+        "mentions": answers.mentions,
+        "order": answers.order,
     }
     return lambda request: verbs[request["verb"]](request)
 
 
 class _Answers:
-    def __init__(self, root: str, room: Room) -> None:
+    def __init__(self, root: str, room: Room, code: Index) -> None:
         self._root = root
         self._room = room
+        self._code = code
 
     def glance(self, request: Request) -> Any:
         glances = [glance(File(path, size)) for path, size in request["files"]]
@@ -52,7 +68,7 @@ class _Answers:
     def metadata(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
         said = Metadata() if text is None else read_one(request["path"], text)
-        fields = (said.name, said.summary, said.requires, said.homepage)
+        fields = (said.name, said.summary, said.requires, said.homepage, said.entries)
         return [fields, strip_markup(said.summary)]
 
     def readme(self, request: Request) -> Any:
@@ -60,14 +76,29 @@ class _Answers:
         found = read_readme(text or "")
         return [found.heading, found.prose]
 
+    def mentions(self, request: Request) -> Any:
+        """For each file: whether a program made it, and which of the tree's code it speaks of."""
+        return [self._mentions_of(path) for path in request["paths"]]
+
+    def _mentions_of(self, path: str) -> tuple[bool, list[int]]:
+        text = read_text(self._root, path, MENTION_BYTES)
+        if text is None:
+            return False, []
+        return is_made(text), self._code.mentioned(path, text)
+
+    def order(self, request: Request) -> Any:
+        text = read_text(self._root, request["path"], HEAD_BYTES)
+        return read_order(request["path"], text or "")
+
     def describe(self, request: Request) -> Any:
         path, language = request["path"], request["language"]
         # One more than is parsed, so that a longer module is known to be longer.
         limit = LONGEST_PARSED + 1 if language == "python" else HEAD_BYTES
         # Where the file stands among others does not matter to what it says.
-        one = Placed(File(path, 0), request["section"], language, (0, 0, 0, path))
-        found = describe(one, read_text(self._root, path, limit))
-        return [found.title, found.note]
+        one = Placed(File(path, 0), request["section"], language, (0, 0, 0, 0, path))
+        text = read_text(self._root, path, limit)
+        found = describe(one, text)
+        return [found.title, found.note, _digest(text)]
 
     def quote(self, request: Request) -> Any:
         """The piece that quotes a file; "" if it does not fit or is binary."""
@@ -83,6 +114,13 @@ class _Answers:
             piece = ""
         self._room = self._room.less(piece)
         return piece
+
+
+def _digest(text: str | None) -> str:
+    """Short files are alike by chance."""
+    if text is None or len(text) < SHORTEST_DOUBLE:
+        return ""
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=16).hexdigest()
 
 
 def ask_glances(files: Sequence[File]) -> list[Request]:
@@ -106,12 +144,21 @@ def read_glances(files: Sequence[File], start: int, reply: Any) -> list[Glance]:
 
 def read_said(reply: Any) -> tuple[Metadata, str]:
     """What a metadata file says, and its summary without markup."""
-    return Metadata(*reply[0]), reply[1]
+    name, summary, requires, homepage, entries = reply[0]
+    return Metadata(name, summary, requires, homepage, tuple(entries)), reply[1]
 
 
 def read_heading(reply: Any) -> Readme:
     """What is taken of the README."""
     return Readme(*reply)
+
+
+def ask_mentions(paths: Sequence[str]) -> list[Request]:
+    """Requests for what files say of each other."""
+    return [
+        {"verb": "mentions", "paths": paths[start : start + MENTIONS_AT_ONCE]}
+        for start in range(0, len(paths), MENTIONS_AT_ONCE)
+    ]
 
 
 def ask_description(one: Placed) -> Request:

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from penstock.kinds.llms_txt.classify import Language
 from penstock.kinds.llms_txt.describe import NOTE_LENGTH, TITLE_LENGTH
+from penstock.kinds.llms_txt.languages import Language
 from penstock.kinds.llms_txt.markup import (
     encode_path,
     one_line,

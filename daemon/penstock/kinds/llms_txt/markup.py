@@ -25,7 +25,7 @@ _RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
 _SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
 _MYST_ROLE = re.compile(r"\{[a-z:_-]{2,30}\}`[~!]?([^`<>]{1,300}+)(<[^`<>]{1,300}+>)?`")
 _TARGET = re.compile(r"<[^<>]{1,200}+>$")
-_EMPHASIS = re.compile(r"(?<!\w)\*{1,3}(?=\w)|(?<=[\w.!?)])\*{1,3}(?!\w)")
+_EMPHASIS = re.compile(r"(?<!\w)\*{1,3}(?=[\w{])|(?<=[\w.!?)}])\*{1,3}(?!\w)")
 # Underscores are mostly parts of names: only a pair around words is emphasis.
 _UNDERSCORED = re.compile(
     r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]{1,200} [^_\n]{1,200}|[^_\W]{1,60})\1(?!\w)"

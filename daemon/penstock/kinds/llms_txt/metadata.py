@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from penstock.kinds.llms_txt import manifests
 
 # What parses a kind of file that most trees do not have is imported with the first of it: this
 # module belongs to a process that reads one tree, and lives for a tenth of a second.
@@ -17,6 +20,17 @@ _LONG_KEY = re.compile(
     r"^[ \t]*+\[{0,2}(?:[^\s.=#]{1,200}+[ \t]*+\.[ \t]*+){100}", re.MULTILINE
 )
 
+#: What the root of a repository is called when nobody gave it a name.
+_GENERIC = frozenset(
+    {
+        "app", "code", "docs", "main", "monorepo", "my-app", "package", "packages", "project", "repo",
+        "repository", "root", "source", "src", "site", "website", "workspace", "workspaces",
+    }
+)  # fmt: skip
+_OF_A_ROOT = re.compile(r"[-_.](monorepo|root|workspaces?|repo)$", re.IGNORECASE)
+#: Files that an entry of package.json may name; more are patterns of a generator.
+_MOST_ENTRIES = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -26,6 +40,8 @@ class Metadata:
     summary: str = ""
     requires: str = ""
     homepage: str = ""
+    #: Files that its users import or run, as the package itself names them.
+    entries: tuple[str, ...] = ()
 
     def filled_from(self, other: Metadata) -> Metadata:
         """This, with what it leaves open taken from `other`."""
@@ -34,25 +50,60 @@ class Metadata:
             self.summary or other.summary,
             self.requires or other.requires,
             self.homepage or other.homepage,
+            self.entries or other.entries,
         )
 
 
 def read_metadata(texts: Mapping[str, str]) -> Metadata:
     """What the metadata files in `texts` (path to content) say; earlier kinds win, bad ones do not count."""
     found = Metadata()
-    for path in PARSERS:
-        if path in texts:
-            found = found.filled_from(read_one(path, texts[path]))
+    for path in metadata_paths(texts):
+        found = found.filled_from(read_one(path, texts[path]))
     return found
+
+
+def metadata_paths(paths: Collection[str]) -> list[str]:
+    """Those of the paths that hold metadata of the whole tree, most trusted first.
+
+    Of many files of one ending none speaks for the tree, unless there is no other.
+    """
+    known = [path for path in (*PARSERS, *manifests.BY_NAME) if path in paths]
+    for ending in manifests.BY_ENDING:
+        at_root = [path for path in paths if path.endswith(ending) and "/" not in path]
+        first = min(at_root, key=lambda path: (len(path), path), default="")
+        # `name.el` stands beside `name-part.el`.
+        if first and all(one.startswith(first[: -len(ending)]) for one in at_root):
+            known.append(first)
+    return known + [path for path in manifests.LAST if path in paths]
+
+
+def own_name(name: str) -> str:
+    """`name`, or "" where it is that of any repository's root and no package's own."""
+    last = name.rpartition("/")[2].strip()
+    generic = last.casefold() in _GENERIC or _OF_A_ROOT.search(last[-100:]) is not None
+    return "" if generic else name
 
 
 def read_one(path: str, text: str) -> Metadata:
     """What one metadata file says; nothing if it is broken."""
     try:
-        return PARSERS[path](text)
+        said = _read(path, text)
     # Written by strangers: a broken file, or one nested without end, is a file that says nothing.
     except (ValueError, RecursionError):
         return Metadata()
+    return replace(said, name=own_name(said.name))
+
+
+def _read(path: str, text: str) -> Metadata:
+    if path in PARSERS:
+        return PARSERS[path](text)
+    by_name = manifests.BY_NAME | manifests.LAST
+    if path in by_name:
+        return Metadata(*by_name[path](text))
+    for ending, reader in manifests.BY_ENDING.items():
+        if path.endswith(ending):
+            return Metadata(*reader(text))
+    return Metadata()
 
 
 def _toml(text: str) -> Mapping[str, Any]:
@@ -129,11 +180,33 @@ def _package_json(text: str) -> Metadata:
         _text(data, "description"),
         f"Node {node}" if node else "",
         _text(data, "homepage"),
-    )
+        _entries([data.get(key) for key in ("main", "module", "types", "typings", "bin", "exports")]),
+    )  # fmt: skip
+
+
+def _entries(said: object) -> tuple[str, ...]:
+    """The paths among the strings of a value of any shape, in its order."""
+    found: dict[str, None] = {}
+    left = deque([said])
+    while left and len(found) < _MOST_ENTRIES:
+        one = left.popleft()
+        if isinstance(one, str):
+            found[one.removeprefix("./")] = None
+        elif isinstance(one, Mapping):
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return tuple(found)
 
 
 def _cargo(text: str) -> Metadata:
-    package = _table(_toml(text), "package")
+    data = _toml(text)
+    shared = _table(_table(data, "workspace"), "package")
+    # Where a member says `key.workspace = true` the words are those of all members.
+    package = {
+        **shared,
+        **{k: v for k, v in _table(data, "package").items() if isinstance(v, str)},
+    }
     rust = _text(package, "rust-version")
     return Metadata(
         _text(package, "name"),

@@ -7,8 +7,10 @@ come from the real list of files, so none can be invented.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
 from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
@@ -20,6 +22,25 @@ CANDIDATES_PER_LINK = 2
 
 # "Optional" holds what most readers skip; a short list is enough.
 _OPTIONAL_SHARE = 4
+
+# Headings of a part of a README, which name no project.
+_PART = re.compile(
+    r"(about|abstract|badges?|build status|changelog|contents|contributing|description|documentation"
+    r"|examples?|features?( highlights)?|getting started|highlights|installation|installing|introduction"
+    r"|key features|licen[cs]e|motivation|news|notes?|overview|quick ?start( guide)?|readme|requirements"
+    r"|sponsors?|status|summary|synopsis|table of contents|the basics|usage|what is (this|it)|why)[ ?!:.]*",
+    re.IGNORECASE,
+)
+# Words of one who asks the reader for something, or sends him to where people talk.
+_APPEAL = re.compile(
+    r"\b(donat(e|ing|ions?)|sponsor(s|ed|ing|ship)?|backers?|patreon|open collective|discord|gitter|slack"
+    r"|discourse|mailing list|irc channel|chat|forum|follow us|join (us|our|the)|star (us|this|the)"
+    r"|stand with|support ukraine|hiring|newsletter|deprecated in favou?r|this is the (readme|development)"
+    r"|have a question|need help|if you (like|love|enjoy|use|want to learn))\b",
+    re.IGNORECASE,
+)
+# Paragraphs of a README that are looked at for one that says what the project is.
+_PARAGRAPHS = 12
 
 # Files without a word about themselves, listed in one section: tables and data say nothing.
 _SILENT = 5
@@ -59,7 +80,9 @@ class Readme:
 
 def read_readme(text: str) -> Readme:
     """The README in `text`, which is its beginning."""
-    return Readme(heading_of(text, markdown=True), next(paragraphs(text), ""))
+    prose = islice(paragraphs(text), _PARAGRAPHS)
+    telling = (one for one in prose if not _APPEAL.search(first_sentence(one)))
+    return Readme(heading_of(text, markdown=True), next(telling, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,34 @@ def candidates(placed: Sequence[Placed], links_per_section: int) -> list[Placed]
         ours = [one for one in placed if one.section == section]
         chosen += ours[: capacity(section, links_per_section) * CANDIDATES_PER_LINK]
     return chosen
+
+
+def without_repeats(
+    placed: Sequence[Placed], described: Mapping[str, Described]
+) -> list[Placed]:
+    """The files without those whose text is that of another: each package has the same README.
+
+    Of files of one text the one that comes first stays, but for a name without an ending
+    (`README`, mostly a link to `README.md`), which yields.
+    """
+    chosen: dict[str, Placed] = {}
+    for one in placed:
+        digest = described[one.path].digest if one.path in described else ""
+        other = chosen.get(digest)
+        if other is None or (_has_ending(one.path) and not _has_ending(other.path)):
+            chosen[digest] = one
+    kept = {one.path for one in chosen.values()}
+    return [
+        one
+        for one in placed
+        if one.path in kept
+        or one.path not in described
+        or not described[one.path].digest
+    ]
+
+
+def _has_ending(path: str) -> bool:
+    return "." in path.rpartition("/")[2][1:]
 
 
 def draw_outline(
@@ -121,8 +172,8 @@ def _pick(
     ours: Sequence[Placed], described: Mapping[str, Described], room: int
 ) -> tuple[Link, ...]:
     """The first `room` files; those that say nothing of themselves stand back, and are few."""
-    telling = [one for one in ours if described[one.path].note][:room]
-    silent = [one for one in ours if not described[one.path].note]
+    telling = [one for one in ours if _tells(one, described[one.path])][:room]
+    silent = [one for one in ours if not _tells(one, described[one.path])]
     # Where nobody says anything, the names are all there is.
     spare = room - len(telling)
     chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
@@ -131,6 +182,15 @@ def _pick(
         for one in sorted(chosen, key=lambda one: one.rank)
     ]
     return tuple(_told_apart(links))
+
+
+def _tells(one: Placed, said: Described) -> bool:
+    """Whether something is known of a file: its own words, or those of its project by which it leads."""
+    weight, place, *_ = one.rank
+    leads = one.section == "Code" and (weight == 0 or place < 0)
+    return (
+        bool(said.note) or leads or (one.section == "Docs" and said.title != one.path)
+    )
 
 
 def _told_apart(links: Sequence[Link]) -> list[Link]:
@@ -147,9 +207,10 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 
 
 def _title_from_readme(facts: ProjectFacts) -> str:
-    """A README's heading names the project, unless it is a sentence."""
+    """A README's heading names the project, unless it is a sentence, or the title of a part."""
     heading = facts.readme.heading
-    return heading if 0 < len(heading) <= 40 and heading.lower() != "readme" else ""
+    names = 0 < len(heading) <= 40 and _PART.fullmatch(heading) is None
+    return heading if names else ""
 
 
 def _summary(facts: ProjectFacts) -> tuple[str, str]:

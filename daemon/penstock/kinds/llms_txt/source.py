@@ -32,6 +32,9 @@ _SCP_LIKE = re.compile(
     r"(?P<user>[^@:/]+)@(?P<host>[^@:/]+):(?P<path>[^:].*)", re.DOTALL
 )
 
+# What unpacked archives have behind their name.
+_VERSION = re.compile(r"(?<=.)[-_]v?\d{1,9}(\.[\w+~]{1,40}){1,9}$")
+
 _LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
@@ -47,7 +50,7 @@ class Source:
     def name(self) -> str:
         """What the tree is called when it does not say so itself."""
         last = re.split(r"[/:]", self.where.rstrip("/"))[-1].removesuffix(".git")
-        return last or "source"
+        return _VERSION.sub("", last) or "source"
 
 
 def parse_source(text: str) -> Source:

@@ -28,6 +28,9 @@ PRODUCT_FOLDERS = frozenset({"dist", "build", "target"})
 #: What this pipeline makes is not part of what it describes; so a second run gives the same bytes.
 OWN_FILES = frozenset({"llms.txt", "llms-full.txt"})
 
+# What stands in a file's place where its content was not fetched.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -106,8 +109,8 @@ def read_text(root: str, path: str, limit: int) -> str | None:
 
 
 def decode(data: bytes) -> str | None:
-    """UTF-8 text with plain newlines, bytes that are no UTF-8 replaced; None if it is binary."""
-    if b"\0" in data:
+    """UTF-8 text with plain newlines, bytes that are no UTF-8 replaced; None if it is binary or elsewhere."""
+    if b"\0" in data or data.startswith(_LFS_POINTER):
         return None
     whole = data[: len(data) - _unfinished(data)]
     text = whole.decode("utf-8-sig", errors="replace")

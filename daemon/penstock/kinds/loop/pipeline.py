@@ -259,6 +259,7 @@ async def decide(
         inputs=asked,
         layers=await read_layers(run, at="step.completed"),
         check=lambda fields: _check(run, inputs, fields),
+        form="json",
     )
     return dict(answer.fields)
 

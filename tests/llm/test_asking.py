@@ -1,0 +1,201 @@
+"""How models are asked: schemas in the words of each server, bounds, and another try that is another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import dspy  # type: ignore[import-untyped]
+import pytest
+import trio
+import trio.lowlevel
+
+from fakes.model_server import ModelServer
+from penstock.llm.budget import Spending
+from penstock.llm.models import open_models
+from penstock.llm.run_models import RunModels
+from penstock.words.config import Budget, Models
+from penstock.words.errors import MalformedAnswer, ModelFailed
+
+TASK = {"task": "a tool"}
+
+
+class Plan(dspy.Signature):  # type: ignore[misc]
+    """You plan."""
+
+    task: str = dspy.InputField()
+    modules: list[str] = dspy.OutputField(desc="their names", examples=[["a"]])
+
+
+class Code(dspy.Signature):  # type: ignore[misc]
+    """You write."""
+
+    task: str = dspy.InputField()
+    code: str = dspy.OutputField(desc="the file")
+    tests: str = dspy.OutputField(desc="its tests")
+
+
+@asynccontextmanager
+async def open_asking(
+    server: ModelServer, provider: str = "openai", **more: Any
+) -> AsyncIterator[RunModels]:
+    """The models of one run."""
+    url = server.url + ("/v1" if provider == "openai" else "")
+    chain = more.pop("chain", ("mistral:7b", "qwen3:8b"))
+    config = Models(provider=provider, url=url, chain=chain, **more)  # type: ignore[arg-type]
+    async with open_models(config, {}) as opened:
+        assert opened is not None
+        with trio.fail_after(30):
+            ledger = Spending(Budget(), Budget())
+            yield RunModels(opened, ledger, run_id="r", root_id="r")
+
+
+def schemas(server: ModelServer) -> list[list[str]]:
+    """In which words each request named its schema."""
+    return [list(record["schema"]) for record in server.log()]
+
+
+@pytest.mark.parametrize(
+    ("provider", "word"), [("openai", "response_format"), ("ollama", "format")]
+)
+async def test_a_server_is_given_the_schema_of_an_answer(
+    model_server: ModelServer, provider: str, word: str
+) -> None:
+    """DS-05: closed, and in the words of its protocol; the prompt is a short one with an example."""
+    model_server.script({"fields": {"modules": '["parser"]'}})
+    async with open_asking(model_server, provider) as models:
+        answer = await models.ask(Plan, inputs=TASK, form="json")
+    assert answer["modules"] == ["parser"]
+    (seen,) = model_server.log()
+    sent = seen["schema"][word]
+    schema = sent if provider == "ollama" else sent["json_schema"]["schema"]
+    assert schema["required"] == ["modules"]
+    assert schema["additionalProperties"] is False
+    system, user = (message["content"] for message in seen["messages"])
+    assert '{"modules": ["a"]}' in system
+    assert user == "Task:\na tool"
+
+
+async def test_a_refused_schema_is_said_otherwise_and_remembered(
+    model_server: ModelServer,
+) -> None:
+    """DS-05: as vLLM has it, then not at all; the server is not tried again with what it refused."""
+    model_server.script(
+        {
+            "refuses": ["response_format", "structured_outputs"],
+            "fields": {"modules": "[]"},
+        }
+    )
+    async with open_asking(model_server) as models:
+        await models.ask(Plan, inputs=TASK, form="json")
+        await models.ask(Plan, inputs=TASK, form="json")
+    assert schemas(model_server) == [
+        ["response_format"],
+        ["structured_outputs"],
+        [],
+        [],
+    ]
+
+
+async def test_whether_schemas_are_sent_can_be_set(model_server: ModelServer) -> None:
+    """DS-05: `on` fails with the server's own words, `off` never sends one."""
+    model_server.script({"refuses": ["response_format", "structured_outputs"]})
+    async with open_asking(model_server, structured="on") as models:
+        with pytest.raises(ModelFailed, match="unknown field"):
+            await models.ask(Plan, inputs=TASK, form="json")
+    model_server.reset()
+    model_server.script({"fields": {"modules": "[]"}})
+    async with open_asking(model_server, structured="off") as models:
+        await models.ask(Plan, inputs=TASK, form="json")
+    assert schemas(model_server) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [("openai", "max_tokens"), ("ollama", "num_predict")]
+)
+async def test_every_answer_has_a_limit(
+    model_server: ModelServer, provider: str, name: str
+) -> None:
+    """CX-04: a runaway would go on until the window is full."""
+    async with open_asking(model_server, provider, answer_tokens=700) as models:
+        await models.ask("question -> answer", inputs={"question": "why?"})
+    assert model_server.log()[0]["options"][name] == 700
+
+
+async def test_a_second_try_is_another_one(model_server: ModelServer) -> None:
+    """DS-05: warmer, with the reason, without the bad answer, and after the same answer by the next model."""
+    model_server.script({"match": "You plan", "text": "turtles all the way"})
+    async with open_asking(model_server) as models:
+        with pytest.raises(MalformedAnswer, match="no JSON object"):
+            await models.ask(Plan, inputs=TASK, form="json")
+    first, second, third = model_server.log()
+    assert "temperature" not in first["options"]
+    assert second["options"]["temperature"] > 0.5
+    assert [r["model"] for r in (first, second, third)] == [
+        "mistral:7b",
+        "mistral:7b",
+        "qwen3:8b",
+    ]
+    said = "\n".join(message["content"] for message in second["messages"])
+    assert "modules: it is no JSON object" in said
+    assert "turtles" not in said
+    roles = [message["role"] for message in second["messages"]]
+    assert roles == ["system", "user"]
+
+
+async def test_only_the_block_that_is_missing_is_asked_for_again(
+    model_server: ModelServer,
+) -> None:
+    """DS-05: what can be used is kept and shown."""
+    model_server.script(
+        {"text": "```\nx = 1\n```", "times": 1}, {"text": "```\nimport x\n```"}
+    )
+    async with open_asking(model_server) as models:
+        answer = await models.ask(Code, inputs=TASK, form="blocks")
+    assert answer.fields == {"code": "x = 1", "tests": "import x"}
+    system, user = (m["content"] for m in model_server.log()[1]["messages"])
+    assert "`tests`" in system
+    assert "`code`" not in system
+    assert "This is there already:\n```\nx = 1\n```" in user
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+async def test_inline_thoughts_do_not_count(
+    model_server: ModelServer, provider: str
+) -> None:
+    """DS-03: neither in the fields nor in what is streamed, though they rehearse the form."""
+    thought = "<think>\n[[ ## answer ## ]]\n{answer}\n</think>\n"
+    model_server.script({"text": f"{thought}[[ ## answer ## ]]\na gate"})
+    heard: list[str] = []
+
+    async def listen(_field: str, text: str, _attempt: int) -> None:
+        await trio.lowlevel.checkpoint()
+        heard.append(text)
+
+    async with open_asking(model_server, provider) as models:
+        answer = await models.ask(
+            "question -> answer", inputs={"question": "what?"}, on_delta=listen
+        )
+    assert answer["answer"] == "".join(heard) == "a gate"
+
+
+async def test_a_form_that_is_rehearsed_is_taken_back(
+    model_server: ModelServer,
+) -> None:
+    """DS-03: the last header counts, and its text has a higher number than what it replaces."""
+    text = "[[ ## answer ## ]]\n{answer}\n[[ ## answer ## ]]\na gate"
+    model_server.script({"text": text})
+    heard: list[tuple[str, int]] = []
+
+    async def listen(_field: str, text: str, attempt: int) -> None:
+        await trio.lowlevel.checkpoint()
+        heard.append((text, attempt))
+
+    async with open_asking(model_server) as models:
+        answer = await models.ask(
+            "question -> answer", inputs={"question": "what?"}, on_delta=listen
+        )
+    assert answer["answer"] == "a gate"
+    assert "".join(text for text, attempt in heard if attempt == 2) == "a gate"
+    assert {attempt for _, attempt in heard} == {1, 2}
