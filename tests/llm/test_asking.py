@@ -46,7 +46,7 @@ async def open_asking(
     config = Models(provider=provider, url=url, chain=chain, **more)  # type: ignore[arg-type]
     async with open_models(config, {}) as opened:
         assert opened is not None
-        with trio.fail_after(30):
+        with trio.fail_after(30):  # noqa: ASYNC100 - whoever uses it waits
             ledger = Spending(Budget(), Budget())
             yield RunModels(opened, ledger, run_id="r", root_id="r")
 
