@@ -27,7 +27,8 @@ PATIENCE = 30
 ROWS, COLS = 30, 100
 RCFILE = f"""
 PS1='outer $?> '
-penstock() {{ {sys.executable} -m penstock.cli.main "$@"; }}
+python={sys.executable}
+penstock() {{ "$python" -m penstock.cli.main "$@"; }}
 before=$(stty -g)
 restored() {{ [ "$(stty -g)" = "$before" ] && echo is as it was || echo is otherwise; }}
 """
@@ -190,8 +191,10 @@ def test_a_program_that_takes_the_whole_screen_gives_it_back(
     if daemon:
         start_daemon()
     (tmp_path / "show.py").write_text(FULL_SCREEN)
+    # A line that wraps on the smaller screen pushes what was before it out of what tmux keeps.
+    tmux.type(f"cd {tmp_path}")
     tmux.says("echo what was there before", "what was there before$")
-    tmux.type(f"penstock run --tty --id r -- {sys.executable} {tmp_path}/show.py")
+    tmux.type("penstock run --tty --id r -- $python show.py")
     screen = tmux.shows(f"│ whole screen of {ROWS} x {COLS}")
     assert "what was there before" not in screen
     assert tmux.state().split()[:2] == ["0", "1"]
