@@ -194,5 +194,5 @@ def attach_meter(core: Core) -> Meter:
     """A meter that counts what this core does from now on."""
     meter = Meter()
     core.recorder.on_commit = meter.committed
-    core.table.on_fact = meter.noted
+    core.table.followers.append(meter.noted)
     return meter

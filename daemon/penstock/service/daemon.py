@@ -45,6 +45,7 @@ from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
 from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
+from penstock.service.tracing import open_tracing
 from penstock.service.watchdog import Watchdog, WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
@@ -266,6 +267,7 @@ async def open_stored_core(
     async with (
         _open_store(config, files, life, migration) as store,
         watching(store, files.mark) as watch,
+        open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
         environment = real_environment(
             config,
@@ -277,6 +279,7 @@ async def open_stored_core(
             models=models,
             redact=make_redaction(config.redact, [token or ""]),
             held_back=make_held_back(config.redact, [token or ""]),
+            tell_span=tell_span,
         )
         async with open_core(
             config,

@@ -110,6 +110,7 @@ class Handlers:
             self._base_of(ctx),
             lambda n, text: _report(ctx, n, text),
             _surroundings_of(ctx),
+            _traceparent_of(ctx),
             asker(ctx),
         )
         await take_responses(self._tasks, params)
@@ -199,6 +200,12 @@ def _surroundings_of(ctx: Context) -> Surroundings | None:
         return CallerFields.model_validate(sent).surroundings()
     except ValidationError as error:
         raise refused(error, at="caller") from None
+
+
+def _traceparent_of(ctx: Context) -> str | None:
+    """As clients send it that know OpenTelemetry, in the message and not in the request around it."""
+    sent = (ctx.meta or {}).get("traceparent")
+    return sent if isinstance(sent, str) else None
 
 
 async def _report(ctx: Context, number: int, text: str) -> None:
