@@ -19,7 +19,7 @@ from fakes.cores import (
     wait_ended,
 )
 from penstock.kinds.command import KIND as COMMAND
-from penstock.log.spans import Span
+from penstock.log.spans import TraceSpan
 from penstock.pipeline import Run
 from penstock.runs.core import Environment
 from penstock.testing import FakeProcesses, memory_environment, open_memory_store
@@ -52,12 +52,14 @@ async def work(run: Run, _inputs: Seconds) -> Nothing:
 WORK = kind("work", work, on_restart="requeue")
 
 
-def tracing(told: list[Span], processes: FakeProcesses | None = None) -> Environment:
+def tracing(
+    told: list[TraceSpan], processes: FakeProcesses | None = None
+) -> Environment:
     """A world in which spans are collected."""
     return replace(fake_environment(processes), tell_span=told.append)
 
 
-def by_name(spans: list[Span]) -> dict[str, Span]:
+def by_name(spans: list[TraceSpan]) -> dict[str, TraceSpan]:
     found = {span.name: span for span in spans}
     assert len(found) == len(spans)
     return found
@@ -67,7 +69,7 @@ async def test_a_run_is_told_with_all_that_was_done_in_it(
     autojump_clock: Clock,
 ) -> None:
     """HO-05: below who asked for it, each within what it was done in."""
-    told: list[Span] = []
+    told: list[TraceSpan] = []
     async with open_fake_core(WORK, environment=tracing(told)) as core:
         made = request("work", "r", labels={"team": "a"}, traceparent=GIVEN)
         await core.submitter.submit(made)
@@ -106,7 +108,7 @@ async def test_a_run_is_told_with_all_that_was_done_in_it(
 
 async def test_a_run_that_fails_says_why(autojump_clock: Clock) -> None:
     """HO-05"""
-    told: list[Span] = []
+    told: list[TraceSpan] = []
     async with open_fake_core(environment=tracing(told)) as core:
         await core.submitter.submit(request(run_id="bad", fail=True))
         await wait_ended(core, "bad")
@@ -119,7 +121,7 @@ async def test_a_run_that_fails_says_why(autojump_clock: Clock) -> None:
 
 async def test_a_run_that_never_began_has_one_span(autojump_clock: Clock) -> None:
     """HO-05"""
-    told: list[Span] = []
+    told: list[TraceSpan] = []
     async with open_fake_core(environment=tracing(told), max_concurrent=1) as core:
         await core.submitter.submit(request(run_id="first", seconds=9))
         await core.submitter.submit(request(run_id="second", seconds=9))
@@ -134,7 +136,7 @@ async def test_whoever_fails_to_take_a_span_ends_nothing(
 ) -> None:
     """HO-05: it is told in the step of a commit, which must not break."""
 
-    def broken(_span: Span) -> None:
+    def broken(_span: TraceSpan) -> None:
         raise RuntimeError("out of order")
 
     world = replace(fake_environment(), tell_span=broken)
@@ -150,7 +152,7 @@ async def test_programs_are_told_where_they_stand(
     autojump_clock: Clock, traced: bool
 ) -> None:
     """HO-05: below the execution; where nobody traces, what the caller said goes on as it is."""
-    processes, told = FakeProcesses(), list[Span]()
+    processes, told = FakeProcesses(), list[TraceSpan]()
     world = tracing(told, processes) if traced else memory_environment(processes)
     caller = Surroundings(pack_environ({"A": "b", TRACEPARENT: "of the shell"}))
     async with open_fake_core(COMMAND, environment=world) as core:
@@ -183,7 +185,7 @@ async def test_programs_are_told_where_they_stand(
 
 async def test_a_restart_keeps_the_trace(autojump_clock: Clock) -> None:
     """HO-05: the executions of two lives stand in one run, and the first says how it ended."""
-    told: list[Span] = []
+    told: list[TraceSpan] = []
     async with open_memory_store(life="one") as store:
         async with open_fake_core(
             WORK, store=store, life="one", environment=tracing(told)

@@ -42,7 +42,7 @@ _TOLD = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TraceSpan:
     """A stretch of time with a name. `error` says why it is one that failed."""
 
     context: TraceContext
@@ -83,7 +83,7 @@ class SpanMaker:
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
 
-    def take(self, fact: Recorded, view: RunView) -> list[Span]:
+    def take(self, fact: Recorded, view: RunView) -> list[TraceSpan]:
         """The spans that end with this fact of a run; the view has the fact in it."""
         if fact.type not in _TOLD or view.created_at is None:
             return []
@@ -129,7 +129,7 @@ def _about(run: RunView) -> dict[str, Attribute]:
     return attributes
 
 
-def _part_of(run: _Open, fact: Recorded) -> list[Span]:
+def _part_of(run: _Open, fact: Recorded) -> list[TraceSpan]:
     """What was done in an execution, and has ended."""
     event = fact.event
     if isinstance(event, ModelUsed):
@@ -145,9 +145,9 @@ def _part_of(run: _Open, fact: Recorded) -> list[Span]:
     return []
 
 
-def _model_span(run: _Open, fact: Recorded, event: ModelUsed) -> Span:
+def _model_span(run: _Open, fact: Recorded, event: ModelUsed) -> TraceSpan:
     """By the conventions for generative AI."""
-    return Span(
+    return TraceSpan(
         run.execution.below(str(fact.event_id)),
         run.execution,
         f"chat {event.model}",
@@ -170,7 +170,7 @@ def _process_span(
     exited: ProcessExited,
     began: datetime,
     started: ProcessStarted,
-) -> Span:
+) -> TraceSpan:
     name = (started.argv or ("program",))[0].rpartition("/")[2]
     attributes: dict[str, Attribute] = {
         "process.pid": started.pid,
@@ -184,14 +184,16 @@ def _process_span(
         attributes["penstock.process.signal"] = exited.signal
         error = f"ended by signal {exited.signal}"
     context = run.execution.below(f"process {started.pid} {started.start_time}")
-    return Span(context, run.execution, name, began, fact.at, attributes, error)
+    return TraceSpan(context, run.execution, name, began, fact.at, attributes, error)
 
 
-def _step_span(run: _Open, fact: Recorded, event: StepCompleted | StepFailed) -> Span:
+def _step_span(
+    run: _Open, fact: Recorded, event: StepCompleted | StepFailed
+) -> TraceSpan:
     """No fact says when a step began: at the end of the one before it, as steps mostly do."""
     began = run.stepped or run.began or fact.at
     run.stepped = fact.at
-    return Span(
+    return TraceSpan(
         run.execution.below(str(fact.event_id)),
         run.execution,
         f"step {event.name}",
@@ -201,7 +203,7 @@ def _step_span(run: _Open, fact: Recorded, event: StepCompleted | StepFailed) ->
     )
 
 
-def _end_execution(run: _Open, at: datetime, why: str | None) -> list[Span]:
+def _end_execution(run: _Open, at: datetime, why: str | None) -> list[TraceSpan]:
     if run.began is None:
         return []
     context, began = run.execution, run.began
@@ -209,15 +211,15 @@ def _end_execution(run: _Open, at: datetime, why: str | None) -> list[Span]:
     run.processes.clear()
     attributes = {"penstock.run.attempt": run.attempt}
     name = f"execute {run.kind}"
-    return [Span(context, run.context, name, began, at, attributes, why)]
+    return [TraceSpan(context, run.context, name, began, at, attributes, why)]
 
 
-def _end_run(run: _Open, fact: Recorded) -> list[Span]:
+def _end_run(run: _Open, fact: Recorded) -> list[TraceSpan]:
     event, state = fact.event, fact.type.partition(".")[2]
     error = event.error if isinstance(event, RunFailed) else None
     return [
         *_end_execution(run, fact.at, error),
-        Span(
+        TraceSpan(
             run.context,
             run.parent,
             f"run {run.kind}",

@@ -20,7 +20,7 @@ from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
-from penstock.log.spans import Span
+from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
@@ -81,7 +81,7 @@ class Environment:
     #: How much at the end of an output may be the beginning of what is taken out.
     held_back: HeldBack = nothing_secret
     #: Takes the spans of what runs do, without waiting; None: nobody traces.
-    tell_span: Callable[[Span], None] | None = None
+    tell_span: Callable[[TraceSpan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable
 
 from penstock.log.projections import RunView
-from penstock.log.spans import Span, SpanMaker
+from penstock.log.spans import SpanMaker, TraceSpan
 from penstock.runs.table import RunTable
 from penstock.words.recorded import Recorded
 
 log = logging.getLogger("penstock.spans")
 
 
-def attach_spans(table: RunTable, tell: Callable[[Span], None]) -> None:
+def attach_spans(table: RunTable, tell: Callable[[TraceSpan], None]) -> None:
     """Tell the spans of what this table folds from now on. Whatever `tell` raises ends no run."""
     maker = SpanMaker()
 

@@ -23,7 +23,7 @@ from opentelemetry.trace import (
 )
 
 import penstock
-from penstock.log.spans import Span
+from penstock.log.spans import TraceSpan
 from penstock.words.trace_context import TraceContext
 
 _KINDS = {
@@ -46,7 +46,7 @@ class Exporter:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("penstock", penstock.__version__)
 
-    def tell(self, span: Span) -> None:
+    def tell(self, span: TraceSpan) -> None:
         """Put a span that has ended in line to be sent. It waits for nothing."""
         self._ids.given = span.context
         parent = Context()
@@ -67,7 +67,7 @@ class Exporter:
         """Send what is left; it may take as long as the SDK tries again."""
         self._provider.shutdown()
 
-    def _parent(self, parent: TraceContext, span: Span) -> NonRecordingSpan:
+    def _parent(self, parent: TraceContext, span: TraceSpan) -> NonRecordingSpan:
         kept = parent.sampled
         if kept is None:
             # A trace of our own: the sampler says of its id what it said of its first span.

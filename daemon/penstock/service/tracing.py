@@ -15,7 +15,7 @@ import trio
 
 from penstock.concurrency.late import import_late
 from penstock.concurrency.threads import run_in_thread
-from penstock.log.spans import Span
+from penstock.log.spans import TraceSpan
 from penstock.words.errors import StartRefused
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
 @asynccontextmanager
 async def open_tracing(
     environ: Mapping[str, str], *, close_seconds: float
-) -> AsyncIterator[Callable[[Span], None] | None]:
+) -> AsyncIterator[Callable[[TraceSpan], None] | None]:
     """What takes spans; None where nobody wants them.
 
     Leaving the block sends what is left, within `close_seconds`. StartRefused without the SDK.
@@ -62,7 +62,7 @@ async def open_tracing(
         yield exporter.tell
     finally:
         with trio.move_on_after(close_seconds, shield=True) as patience:
-            await trio.to_thread.run_sync(exporter.close, abandon_on_cancel=True)
+            await run_in_thread(exporter.close, abandon_on_cancel=True)
         if patience.cancelled_caught:
             log.warning("the last spans were not taken within %g s", close_seconds)
 
