@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +28,10 @@ TERMINALS = {"RunCompleted", "RunFailed", "RunCancelled"}
 
 #: file and function -> why it sleeps. Waiting for a state is waiting on the log or on an event.
 MAY_SLEEP = {
-    ("cli/connect.py", "embedded"): "until an embedded daemon has started, or stopped",
+    (
+        "cli/open_daemon.py",
+        "embedded",
+    ): "until an embedded daemon has started, or stopped",
     (
         "cli/mcp.py",
         "find_daemon",
@@ -451,8 +454,39 @@ def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
 def test_no_two_classes_of_the_product_have_one_name() -> None:
     """CC-06: whoever looks for a name finds one thing."""
     where: dict[str, list[str]] = {}
-    for path in FILES:
+    for path in EVERYWHERE:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
-                where.setdefault(node.name, []).append(name_of(path))
+                where.setdefault(node.name, []).append(path.name)
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
+
+
+#: What makes of one word another that is easily taken for it.
+ENDINGS = {
+    "s", "es", "ed", "ing", "er", "or", "ner", "ning", "ned", "al", "ion", "ment",
+}  # fmt: skip
+
+
+def near_twins(names: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs of which one is the other with an ending."""
+    known = set(names)
+    longer = {
+        (name, name.removesuffix(ending) + e)
+        for name in known
+        for ending in ENDINGS
+        for e in ("", "e")
+        if name.endswith(ending)
+    }
+    return {(short, name) for name, short in longer if short in known and short != name}
+
+
+def test_no_two_files_differ_by_an_ending() -> None:
+    """CC-06: tree.py beside trees.py is one name to whoever looks for one of them."""
+    assert near_twins(path.stem for path in EVERYWHERE) == set()
+
+
+def test_names_that_differ_by_an_ending_are_seen() -> None:
+    assert near_twins(["tree", "trees", "parking", "pause", "pausing", "core"]) == {
+        ("tree", "trees"),
+        ("pause", "pausing"),
+    }

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.beside import open_beside
 from fakes.foreign_daemon import ForeignDaemon, fact, open_foreign_daemon
-from penstock.client.following import ToldFacts
+from penstock.client.followed_log import ToldFacts
 from penstock.client.live_output import FollowedLive, PrintedNow, ShownSoFar
 from penstock.client.log_reader import Reconnecting
 from penstock.client.sync import SyncClient

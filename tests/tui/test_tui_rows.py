@@ -9,8 +9,8 @@ import pytest
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.listing import Listing
 from penstock_tui.rows import COLUMNS, ordinal, row_of, state_of
+from penstock_tui.run_listing import Listing
 from penstock_tui.standing import (
     NEWS_FOR,
     QUIET_AFTER,
@@ -151,9 +151,10 @@ def test_ten_thousand_in_line_are_looked_at_when_they_change_and_not_by_the_cloc
         looked.append(run.view.run_id)
         return standing_of(run, order, now)
 
-    monkeypatch.setattr("penstock_tui.listing.standing_of", counting)
+    monkeypatch.setattr("penstock_tui.run_listing.standing_of", counting)
     monkeypatch.setattr(
-        "penstock_tui.listing.row_of", lambda run, *rest: looked.append(run.view.run_id)
+        "penstock_tui.run_listing.row_of",
+        lambda run, *rest: looked.append(run.view.run_id),
     )
     listing.take(model, FROZEN + timedelta(seconds=1), whole=True)
     listing.rows(model, FROZEN)
