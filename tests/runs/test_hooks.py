@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -27,7 +28,6 @@ from penstock.words.config import Config, Hook
 from penstock.words.config_sources import load_config
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
-from penstock.words.values import utc_now
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 
@@ -153,16 +153,8 @@ async def test_a_core_calls_its_hooks(
 
 @pytest.mark.processes
 async def test_a_program_gets_the_event(tmp_path: Path) -> None:
-    async def start(argv: object, **others: object) -> object:
-        return await run_process(
-            argv,  # type: ignore[arg-type]
-            containment=Containment("subreaper"),
-            grace=0.5,
-            now=utc_now,
-            **others,  # type: ignore[arg-type]
-        )
-
-    executor = Executor(start, {}, tmp_path)  # type: ignore[arg-type]
+    start = partial(run_process, containment=Containment("subreaper"), grace=0.5)
+    executor = Executor(start, {}, tmp_path)
     facts = await some_facts()
     code = "import os,sys; open('got','w').write(os.environ['PENSTOCK_EVENT_TYPE']+sys.stdin.read())"
     hook = Hook(on=("completed",), argv=(sys.executable, "-c", code))
