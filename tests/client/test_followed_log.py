@@ -24,6 +24,8 @@ from penstock.client.sync import SyncClient
 from penstock.words.address import socket_address
 from penstock.words.errors import DaemonUnreachable, PutBack, Refused, RunNotFound
 
+pytestmark = pytest.mark.sockets
+
 #: Milliseconds for anything to come.
 PATIENCE = 30_000
 BYE = {"type": "bye", "reason": "the daemon is stopping"}

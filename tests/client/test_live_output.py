@@ -124,6 +124,7 @@ def printed_by(
     return shown, lost
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("absent", [0, 3])
 def test_a_daemon_that_dies_is_waited_for_and_tells_the_rest(
     tmp_path: Path, absent: int

@@ -194,6 +194,7 @@ class Receiver(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+@pytest.mark.sockets
 async def test_an_address_gets_the_event() -> None:
     """One POST, and a key by which a second try is known."""
     fact = (await some_facts())[-1]
@@ -232,6 +233,7 @@ class Babbler:
                     self.sent += 64 * 1024
 
 
+@pytest.mark.sockets
 async def test_an_answer_is_read_up_to_a_limit() -> None:
     """QA-08 A receiver that talks for ever neither fills the memory nor holds the hook."""
     fact = (await some_facts())[-1]
@@ -271,6 +273,7 @@ BROKEN_ANSWERS = {
 }
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("how", BROKEN_ANSWERS)
 async def test_an_answer_that_breaks_off_is_known_by_its_status(how: str) -> None:
     """QA-08: whoever has taken the event is not told it twice."""
@@ -289,6 +292,7 @@ async def test_an_answer_that_breaks_off_is_known_by_its_status(how: str) -> Non
     assert server.heard == 2
 
 
+@pytest.mark.sockets
 async def test_a_hook_to_this_box_takes_no_proxy() -> None:
     """API-08"""
     fact = (await some_facts())[-1]
