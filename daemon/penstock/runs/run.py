@@ -42,6 +42,7 @@ from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
     Executor,
+    Listeners,
     OnStdout,
     RunPrograms,
     output_pace,
@@ -370,24 +371,29 @@ class Run:
         """
         await self.wait_slot()
         programs = await self._open_programs()
-        execute = partial(
-            programs.execute,
+        program = programs.program(
             argv,
             cwd=cwd,
             env=env,
-            terminal=terminal,
             clean=clean,
-            check=check,
-            capture=capture,
-            on_stdout=on_stdout,
-            watch_progress=watch_progress,
+            terminal=terminal,
             one_stream=one_stream,
-            live=None if terminal else self._tools.live_of(self.run_id),
         )
+        execute = partial(
+            programs.execute,
+            program,
+            capture=capture,
+            watch_progress=watch_progress,
+            check=check,
+        )
+        live = None if terminal else self._tools.live_of(self.run_id)
+        listeners = Listeners(on_stdout=on_stdout, live=live)
         if isinstance(stdin, bytes):
-            return await execute(feed=sends(stdin) if stdin else None)
+            feed = sends(stdin) if stdin else None
+            return await execute(feed=feed, listeners=listeners)
         with self._open_console(terminal) as console:
-            return await execute(feed=console.feed, on_shown=console.show)
+            shown = replace(listeners, on_shown=console.show)
+            return await execute(feed=console.feed, listeners=shown)
 
     @contextmanager
     def _open_console(self, terminal: WindowSize | None) -> Iterator[Console]:
@@ -421,15 +427,13 @@ class Run:
 
         async def execute(process: RunningProcess) -> Executed:
             await self.wait_slot()
-            return await (await self._open_programs()).execute(
-                argv,
-                cwd=cwd,
-                env=env,
-                clean=clean,
+            programs = await self._open_programs()
+            stdout = process.stdout
+            return await programs.execute(
+                programs.program(argv, cwd=cwd, env=env, clean=clean),
                 feed=process.stdin.feed,
+                listeners=Listeners(on_stdout=stdout.take, on_stdout_end=stdout.end),
                 check=False,
-                on_stdout=process.stdout.take,
-                on_stdout_end=process.stdout.end,
             )
 
         return open_process(execute, check=check)

@@ -36,7 +36,7 @@ from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
-from penstock.server.rest.runs import (
+from penstock.server.rest.run_routes import (
     ask_handlers,
     control_handlers,
     look_handlers,

@@ -67,7 +67,6 @@ def real_environment(
         containment=containment,
         grace=config.kill_grace,
         epoch=epoch,
-        now=utc_now,
     )
     inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 

@@ -89,7 +89,7 @@ class LazyMcp:
             self._ready.set()
 
     async def _serve(self) -> None:
-        module = await import_late("penstock.server.mcp.server")
+        module = await import_late("penstock.server.mcp.surface")
         build = self._build or partial(module.build_server, called=self._called)
         async with module.open_subscriptions(
             self._core, self._shutdown
