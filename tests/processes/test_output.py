@@ -327,13 +327,14 @@ async def test_a_log_that_records_nothing_holds_a_program_for_its_patience_only(
     recorder.stalled = True
     output = recorder.output()
     piece, count = bytes(PACE.largest_bytes), 40
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(output.send_due)
-        for _ in range(count):
-            await output.feed("stdout", piece, 2.0)
-        # Once, and not for each.
-        assert trio.current_time() - start == pytest.approx(2.0, abs=1.0)
-        nursery.cancel_scope.cancel()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(output.send_due)
+            for _ in range(count):
+                await output.feed("stdout", piece, 2.0)
+            nursery.cancel_scope.cancel()
+    # Once, and not for each.
+    assert trio.current_time() - start == pytest.approx(2.0, abs=1.0)
     recorder.stalled = False
     await output.finish()
     assert sum(map(size_of, recorder.pieces)) == count * len(piece)

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from math import inf
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -246,18 +245,23 @@ class RunOutput:
     #: Whether somebody has waited in vain since something was recorded.
     _late: bool = False
 
-    async def feed(self, stream: Stream, data: bytes, patience: float = inf) -> None:
+    async def feed(
+        self, stream: Stream, data: bytes, patience: float | None = None
+    ) -> None:
         """Take output; waits while as much as one piece may hold is on its way.
 
-        Once that took longer than `patience` seconds, what waits is counted only, until the log records again.
+        Once that took longer than `patience` seconds, what waits is counted only, until the log records again;
+        None: it is waited for, whoever else waits in vain.
         """
         self.pieces.feed(stream, data, trio.current_time())
         self._read.set()
         self._read = trio.Event()
         await trio.lowlevel.checkpoint()
         while self.pieces.full(trio.current_time()):
-            seconds = 0 if self._late and patience < inf else patience
-            with trio.move_on_after(seconds) as waiting:
+            with trio.CancelScope() as waiting:
+                if patience is not None:
+                    waited = 0 if self._late else patience
+                    waiting.deadline = trio.current_time() + waited
                 await self._taken.wait()
             if waiting.cancelled_caught:
                 self._late = True
@@ -308,7 +312,7 @@ class Record(Protocol):
     """Takes output for the log, as `RunOutput.feed` does."""
 
     def __call__(
-        self, stream: Stream, data: bytes, patience: float = inf
+        self, stream: Stream, data: bytes, patience: float | None = None
     ) -> Awaitable[None]: ...
 
 

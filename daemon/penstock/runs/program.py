@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -112,11 +111,11 @@ class Listeners:
     live: LiveOutput | None = None
     #: Looks for progress in what is printed.
     watch: Watch | None = None
-    #: Seconds for which the log may hold the program back.
-    log_patience: float = inf
+    #: Seconds for which the log may hold the program back; None: as long as it takes.
+    log_patience: float | None = None
 
     @property
-    def patience(self) -> float:
+    def patience(self) -> float | None:
         """The same, by who listens now."""
         told_live = self.live is not None and not self.live.over
         return LIVE_PATIENCE if told_live else self.log_patience

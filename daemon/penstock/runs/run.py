@@ -18,7 +18,6 @@ from contextlib import (
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -394,7 +393,7 @@ class Run:
             feed = sends(stdin) if stdin else None
             return await execute(feed=feed, listeners=listeners)
         with self._open_console(terminal) as console:
-            patience = LIVE_PATIENCE if terminal else inf
+            patience = LIVE_PATIENCE if terminal else None
             shown = replace(listeners, on_shown=console.show, log_patience=patience)
             return await execute(feed=console.feed, listeners=shown)
 
