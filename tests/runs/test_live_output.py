@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from penstock.runs.live_output import COMING_SECONDS, LiveOutput, LiveOutputs
+from penstock.runs.program import LIVE_PATIENCE, Listeners
 from penstock.words.errors import Conflict
 
 LIMIT = 100
@@ -119,3 +120,14 @@ async def test_a_promise_that_was_not_kept_is_withdrawn() -> None:
         live.keep_until(1.0)
         1 / 0  # noqa: B018
     assert outputs.find("r") is None
+
+
+def test_the_log_holds_who_is_told_live_for_a_moment_and_others_as_long_as_it_takes() -> (
+    None
+):
+    """PT-04 PT-06: a full disk stops no program whose output somebody gets beside the log."""
+    live = LiveOutput(1)
+    assert Listeners(live=live).patience == LIVE_PATIENCE
+    assert Listeners().patience is None
+    live.give_up()
+    assert Listeners(live=live).patience is None
