@@ -7,6 +7,7 @@ one process share nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import trio
 import penstock
 from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
+from penstock.log.projections import BrokenStory
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.store import Store
@@ -25,6 +27,7 @@ from penstock.log.writes import (
     Append,
     Bounds,
     RequestCancel,
+    RunRow,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
@@ -48,7 +51,7 @@ from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import LogDamaged, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -56,6 +59,8 @@ from penstock.words.events import (
     DaemonStopping,
     SubscriberLagged,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,10 +360,17 @@ def _make_gauges(core: Core) -> Gauges:
 async def _repair(core: Core) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
-    rows = await core.store.open_runs()
+    rows: list[RunRow] = []
+    for row in await core.store.open_runs():
+        try:
+            view = await core.reader.fold_stored(row.run_id)
+        except (LogDamaged, BrokenStory) as error:
+            log.error("the run %s is left as it is: %s", row.run_id, error)
+            await core.store.lose(row.run_id)
+            continue
+        core.table.seed(row, view)
+        rows.append(row)
     core.table.paused.update(await core.store.paused())
-    for row in rows:
-        core.table.seed(row, await core.reader.fold_stored(row.run_id))
     return await repair(
         rows,
         store=core.store,
