@@ -100,7 +100,10 @@ async def test_only_who_was_promised_it_is_told_and_only_once() -> None:
 @asynccontextmanager
 async def reading_nothing(house: House) -> AsyncIterator[trio.SocketStream]:
     """A client that asked, and reads no more than the head."""
-    stream = await (trio.open_unix_socket(house.unix) if house.unix else house.raw())
+    if house.unix is None:
+        stream = await house.raw()
+    else:
+        stream = await trio.open_unix_socket(house.unix)
     async with stream:
         head = f"GET /runs/r/live HTTP/1.1\r\nHost: {house.base[7:]}\r\n"
         await stream.send_all(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())

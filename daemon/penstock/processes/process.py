@@ -67,6 +67,7 @@ SUPERVISOR = carry_code((
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",
+    "penstock.processes.testimony",
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
@@ -424,6 +425,7 @@ async def run_process(
     terminal: WindowSize | None = None,
     epoch: str = "",
     umask: int | None = None,
+    testimonies: Path | None = None,
     one_stream: bool = False,
     on_started: OnStarted,
     on_output: OnOutput,
@@ -434,7 +436,8 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
+    one of the same id in another; `umask` of None is the daemon's own. In the folder
+    `testimonies` the supervisor keeps its proof when this process has died before it. `feed` feeds its standard input;
     None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
     its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
     the order in which it was written. While `on_output` waits, so does a process that
@@ -446,6 +449,7 @@ async def run_process(
     """
     spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
     spec["terminal"] = None if terminal is None else tuple(terminal)
+    spec["testimonies"] = "" if testimonies is None else str(testimonies)
     # What a program shows on its terminal is one stream as it is.
     joins = one_stream and terminal is None
     tree = await launch(

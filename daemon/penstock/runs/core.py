@@ -40,7 +40,7 @@ from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
-from penstock.runs.repair import EndOrphans, Repaired, repair
+from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
 from penstock.runs.selection import Selection
@@ -75,6 +75,8 @@ class Environment:
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
     end_orphans: EndOrphans
+    #: Which processes of an earlier life are proven to be gone, with all that came of them.
+    proven_gone: ProvenGone = none_proven
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
@@ -379,6 +381,7 @@ async def _repair(core: Core) -> Repaired:
         max_attempts=core.config.max_attempts,
         now=core.now,
         end_orphans=core.environment.end_orphans,
+        proven_gone=core.environment.proven_gone,
     )
 
 
