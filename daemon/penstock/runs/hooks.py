@@ -103,6 +103,7 @@ class Hooks:
             fact.type,
             fact.run_id,
             why,
+            extra={"run_id": fact.run_id, "position": fact.position},
         )
 
     async def _try(self, hook: Hook, fact: Recorded) -> str | None:

@@ -72,6 +72,11 @@ from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
+from penstock.words.trace_context import (
+    TRACEPARENT,
+    context_of_run,
+    execution_context,
+)
 from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
 
@@ -124,6 +129,8 @@ class Tools:
     held_back: HeldBack = nothing_secret
     #: Where what a run prints goes besides, for who started it.
     live_of: Callable[[str], LiveOutput | None] = lambda _run_id: None
+    #: Whether spans are made of what runs do.
+    traced: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -183,6 +190,15 @@ class Run:
     def view(self) -> RunView:
         """The run as its recorded facts tell it now."""
         return self._tools.view_of(self.run_id)
+
+    @property
+    def traceparent(self) -> str | None:
+        """What its programs and children stand below in a trace; None where nobody traces."""
+        view = self.view
+        if not self._tools.traced or view.created_at is None:
+            return view.traceparent
+        run = context_of_run(self.run_id, view.created_at, view.traceparent)
+        return str(execution_context(run, view.attempt))
 
     @property
     def reads(self) -> PatientReads:
@@ -441,6 +457,12 @@ class Run:
 
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
+        given = None if environ is None else unpack_environ(environ)
+        executor = self._tools.executor
+        if (traceparent := self.traceparent) is not None:
+            traced = {TRACEPARENT: traceparent}
+            executor = replace(executor, environ={**executor.environ, **traced})
+            given = None if given is None else {**given, **traced}
         pieces = OutputPieces(
             output_pace(self.config),
             self.config.output_head_bytes,
@@ -448,8 +470,8 @@ class Run:
         )
         return RunPrograms(
             self.run_id,
-            self._tools.executor,
-            None if environ is None else unpack_environ(environ),
+            executor,
+            given,
             None if around is None else around.umask,
             RunOutput(pieces, self._emit_pieces),
             self.config.output_head_bytes,
@@ -549,6 +571,7 @@ class Run:
             priority=self.priority if priority is None else priority,
             timeout=timeout,
             on_restart=on_restart,
+            traceparent=self.traceparent,
         )
         await self._tools.submit_child(request, self.run_id)
         if self.is_open(child_id):
