@@ -151,6 +151,10 @@ class Calls(Generic[R]):
     def retry(self, run_id: str) -> R:
         return self.request("POST", "runs", run_id, "retry")
 
+    def page_code(self) -> R:
+        """The address that lets one browser in, once: {"url": …, "seconds": …}."""
+        return self.request("POST", "web", "codes")
+
     def answer(self, run_id: str, name: str, answer: str) -> R:
         return self.request(
             "POST", "runs", run_id, "asks", name, body={"answer": answer}

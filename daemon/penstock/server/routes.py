@@ -114,6 +114,7 @@ TAGS: Mapping[str, str] = {
     "events": "events",
     "queue": "queue",
     "tasks": "coding tasks",
+    "web": "the page",
 }
 #: What answers a route; one that waits for nothing is a plain function.
 Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
@@ -237,6 +238,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
     Route("GET", "/openapi.json", "openapi", "This interface"),
+    Route(
+        "POST", "/web/codes", "page_code", "The address that lets one browser in, once",
+        reply=told.PageCodeReply, status=201, errors=(404,),
+    ),
+    Route(
+        "POST", "/web/keys", "page_key", "The key of a page, for the code in its header `Penstock-Code`",
+        reply=told.PageKeyReply, status=201, errors=(404,),
+    ),
     Route(
         "POST", "/tasks", "create_task", "Submit a coding task", body=wire.TaskRequest,
         reply=wire.TaskReply, errors=(429, 503),

@@ -37,6 +37,19 @@ class AnswerReply(Received):
     answer: str
 
 
+class PageCodeReply(Received):
+    """The address that lets one browser in, once, for so many seconds."""
+
+    url: str
+    seconds: float
+
+
+class PageKeyReply(Received):
+    """What a page shows from now on; none where no token is asked for."""
+
+    key: str | None
+
+
 class CheckReply(Received):
     """One comparison of a report with the code as it is now."""
 
