@@ -111,6 +111,7 @@ class Call:
 TAGS: Mapping[str, str] = {
     "runs": "runs",
     "asks": "questions",
+    "dismissals": "runs",
     "events": "events",
     "queue": "queue",
     "tasks": "coding tasks",
@@ -208,6 +209,14 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
+    ),
+    Route(
+        "GET", "/dismissals", "dismissals", "Failures that somebody has seen since the daemon began",
+        reply=told.DismissalsReply,
+    ),
+    Route(
+        "POST", "/dismissals", "dismiss", "Say that these failures need nobody any more",
+        body=wire.DismissalsRequest, reply=told.DismissalsReply,
     ),
     Route("GET", "/queue", "queue", "The queue and the slots", reply=told.QueueReply),
     Route(

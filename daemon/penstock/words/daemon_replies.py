@@ -29,6 +29,12 @@ class QuestionsReply(Received):
     asks: tuple[QuestionReply, ...]
 
 
+class DismissalsReply(Received):
+    """Failures that somebody has seen, the newest last; no other screen needs to tell of them."""
+
+    runs: tuple[str, ...]
+
+
 class AnswerReply(Received):
     """The answer that the run was given."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 #: What a page asks for, by method: rows and states, what was printed, questions, and streams of events.
 _ALLOWED = {
-    "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/queue|/ws(/[^/]+)?"),
+    "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/dismissals|/queue|/ws(/[^/]+)?"),
     "POST": re.compile(r"/runs/[^/]+/(cancel|asks/[^/]+)"),
 }  # fmt: skip
 _KEY = re.compile(r"page\.([0-9]{1,12})\.[0-9a-f]{64}")

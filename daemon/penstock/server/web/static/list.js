@@ -30,13 +30,13 @@ class List {
     }
     this.looking = true;
     try {
-      const [newest, open, queued, questions, queue] = await Promise.all([
+      const [newest, open, queued, questions, queue, dismissed] = await Promise.all([
         ask(`runs?limit=${MOST_ENDED}`), ask("runs?q=state:running&limit=200"),
-        ask("runs?q=state:queued&limit=200"), ask("asks"), ask("queue"),
+        ask("runs?q=state:queued&limit=200"), ask("asks"), ask("queue"), ask("dismissals"),
       ]);
       if (this.over) return;
       const rows = new Map([...newest.runs, ...open.runs, ...queued.runs].map((run) => [run.run_id, run]));
-      this.draw([...rows.values()], questions.asks, queue);
+      this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs));
       const last = Math.max(0, ...[...rows.values()].map((run) => run.position));
       this.stream ??= new Stream(null, last, (facts, gap) => this.heed(facts, gap), this.tellLink);
     } catch (error) {
@@ -62,12 +62,12 @@ class List {
     }, pause);
   }
 
-  draw(rows, questions, queue) {
+  draw(rows, questions, queue, dismissed) {
     const asking = new Map(questions.map((question) => [question.run_id, question]));
     const lately = Date.now() - FAILED_LATELY;
     const sections = [["NEEDS YOU", []], ["RUNNING", []], ["QUEUED", []], ["ENDED", []]];
     for (const run of rows) {
-      const failed = run.state === "failed" && Date.parse(run.ended_at) > lately;
+      const failed = run.state === "failed" && Date.parse(run.ended_at) > lately && !dismissed.has(run.run_id);
       const place = asking.has(run.run_id) || failed ? 0 : hasEnded(run) ? 3 : run.state === "queued" ? 2 : 1;
       sections[place][1].push(run);
     }
