@@ -11,6 +11,8 @@ import pytest
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -104,6 +104,7 @@ def test_only_a_page_that_came_by_this_address_is_our_own(
     assert (refusal is None) is let_in
 
 
+@pytest.mark.sockets
 async def test_a_browser_is_let_in_by_a_code_and_has_the_token_never() -> None:
     """API-08: the key opens the list and the stream, and no run can be started by it."""
     async with open_house() as house, house.http() as owner:
@@ -135,6 +136,7 @@ async def test_a_browser_is_let_in_by_a_code_and_has_the_token_never() -> None:
                 assert json.loads(await stream.get_message())["type"] == "hello"
 
 
+@pytest.mark.sockets
 async def test_the_files_of_the_page_may_talk_to_the_daemon_alone() -> None:
     """API-08: no inline code, nobody else's files, no frame around it; nothing in them is private."""
     async with (
@@ -154,6 +156,7 @@ async def test_the_files_of_the_page_may_talk_to_the_daemon_alone() -> None:
         assert (await stranger.get("/web/../runs")).status_code in (401, 404)
 
 
+@pytest.mark.sockets
 async def test_a_daemon_without_a_page_has_none() -> None:
     """API-08: `web = false`: its paths are as unknown as any."""
     async with open_house(web=False) as house, house.http() as owner:
@@ -167,6 +170,7 @@ async def test_a_daemon_without_a_page_has_none() -> None:
         assert (await owner.get("/runs", headers=own)).status_code == 403
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("path", ["/health", "/web/keys"])
 async def test_a_stranger_has_no_body_read(path: str) -> None:
     """API-08: what is open to all takes nothing from them that would have to be held."""
@@ -177,6 +181,7 @@ async def test_a_stranger_has_no_body_read(path: str) -> None:
             assert refused.status_code == 413
 
 
+@pytest.mark.sockets
 async def test_where_no_token_is_asked_for_the_page_needs_none() -> None:
     """API-08"""
     async with open_house(auth=False) as house, house.http(None) as page:

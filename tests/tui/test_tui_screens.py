@@ -513,8 +513,9 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
             ),
             app,
         )
-        # It is whole with its last line, and not before.
+        # It is whole once its first line has the focus, and not before.
         await until(lambda: form.query("#option-labels"), app)
+        await until(lambda: app.focused is form.query_one("#input-argv"), app)
         await pilot.press("ctrl+s")
         await shows(app, "Runs 93/93")
         view = list(app.model.runs.values())[-1].view
