@@ -33,6 +33,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
+from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
@@ -112,6 +113,7 @@ class Core:
     control: Control
     selection: Selection
     live_outputs: LiveOutputs
+    dismissals: Dismissals
     version: str = penstock.__version__
 
     @property
@@ -250,6 +252,7 @@ def _make_core(
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
+        dismissals=Dismissals(),
     )
 
 
