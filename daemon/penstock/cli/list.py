@@ -6,6 +6,7 @@ import click
 
 from penstock.cli.output import emit
 from penstock.cli.read_runs import read_runs
+from penstock.cli.reasons import rows_explained
 from penstock.cli.run_lines import show_runs
 from penstock.cli.session import Session, json_option, pass_session
 
@@ -43,7 +44,7 @@ def list_(
         for row in rows:
             emit(row)
         return
-    show_runs(rows)
+    show_runs(rows_explained(session, rows))
 
 
 def _quoted(word: str) -> str:
