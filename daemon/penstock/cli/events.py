@@ -14,6 +14,8 @@ from penstock.cli.session import Session, pass_session
 from penstock.client.sync import SyncClient
 from penstock.client.told import ToldFact
 from penstock.words.exit_codes import Exit
+from penstock.words.near_words import did_you_mean
+from penstock.words.sentences import SENTENCES
 
 
 @click.command()
@@ -37,6 +39,10 @@ def events(
     """The recorded facts as NDJSON, of one run or of all; `position` is the next --after."""
     if run_id is not None:
         run_id = select_one(session, run_id)
+    for name in types:
+        if name not in SENTENCES:
+            hint = did_you_mean(name, SENTENCES)
+            raise click.UsageError(f"no fact has the type {name!r}{hint}")
     writer = LineWriter(only_types(frozenset(types), to_json))
 
     def one(source: RunSource, run_id: str) -> None:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from penstock.cli.archives import check_new
 from penstock.cli.first_word import (
+    ADDED,
     ENTRY_POINTS,
     Preset,
     choose_preset,
@@ -30,6 +31,7 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
+from penstock.cli.variables import wanted_variables
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
@@ -276,10 +278,10 @@ def _with_preset(ctx: click.Context, options: RunOptions, preset: Preset) -> Run
         for name in flags
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    for name in ("labels", "env"):
+    for name in ADDED:
         # The later one of two of the same name holds.
         flags[name] += getattr(options, name)
-    chosen = {n: v for n, v in flags.items() if n not in said or n in ("labels", "env")}
+    chosen = {n: v for n, v in flags.items() if n not in said or n in ADDED}
     if "priority" in chosen:
         chosen["priority"] = chosen["priority"].upper()
     return replace(options, cwd=options.cwd or preset.cwd, **chosen)
@@ -368,9 +370,9 @@ def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
         found["cwd"] = cwd = absolute(options.cwd or ".")
         if not os.path.isdir(cwd):
             raise Refused("--cwd", f"there is no folder {cwd}")
-    if options.env:
+    if options.env or options.env_file:
         said = options.inputs.get("env")
-        wanted = wanted_variables(session.environ, options.env)
+        wanted = wanted_variables(session.environ, options.env, options.env_file)
         found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
     return found
 
@@ -380,30 +382,3 @@ def _located(text: str) -> str:
     if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
         return text
     return absolute(text)
-
-
-def wanted_variables(
-    environ: Mapping[str, str], wanted: Iterable[str]
-) -> dict[str, str]:
-    """What is asked for by `--env NAME` or `--env NAME=VALUE`. Refused if a name is not set here."""
-    passed: dict[str, str] = {}
-    for text in wanted:
-        name, given, value = text.partition("=")
-        if not name:
-            raise Refused("--env", "has no name before its =")
-        if not given and name not in environ:
-            raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
-        passed[name] = value if given else environ[name]
-    for name, value in passed.items():
-        if not _is_text(name + value):
-            raise Refused("--env", f"the value of {name!r} is not UTF-8; set another")
-    return passed
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be sent; bytes that are no text became halves of surrogate pairs."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -119,10 +119,9 @@ class LazyGroup(click.Group):
         name = ALIASES.get(args[0], args[0])
         if ctx.resilient_parsing or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, [name, *args[1:]])
-        from difflib import get_close_matches
+        from penstock.words.near_words import did_you_mean
 
-        near = get_close_matches(name, [*self.list_commands(ctx), *ALIASES], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*self.list_commands(ctx), *ALIASES])
         raise click.UsageError(f"there is no verb {name!r}{hint}", ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -37,6 +37,7 @@ class RunOptions:
     group: str | None
     on_restart: str | None
     env: tuple[str, ...]
+    env_file: tuple[str, ...]
     cwd: str | None
     block: bool
     detach: bool
@@ -111,6 +112,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
                  help="What becomes of it when the daemon restarts."),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
+    click.option("--env-file", multiple=True, metavar="FILE", help="The same for each line of this file."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
     click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
     click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),
