@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import click
 
 from penstock.cli.history import RunSource, ask_source
+from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
@@ -18,7 +19,9 @@ from penstock.words.near_words import did_you_mean
 
 @click.command()
 @named_run_argument
-@click.argument("name", metavar="[NAME]", required=False)
+@click.argument(
+    "name", metavar="[NAME]", required=False, shell_complete=offer_artifacts
+)
 @click.option(
     "--out", "-o", type=click.File("wb", atomic=True), help="A file instead of stdout."
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from penstock.cli.history import RunSource, ask_source
-from penstock.cli.options import after_option, complete_run
+from penstock.cli.offers import offer_runs, offer_types
+from penstock.cli.options import after_option
 from penstock.cli.relay import write_live, write_recorded, write_to_end
 from penstock.cli.render import LineWriter, only_types
 from penstock.cli.render import as_json as to_json
@@ -19,10 +20,15 @@ from penstock.words.sentences import SENTENCES
 
 
 @click.command()
-@click.argument("run_id", metavar="[ID]", required=False, shell_complete=complete_run)
+@click.argument("run_id", metavar="[ID]", required=False, shell_complete=offer_runs)
 @after_option
 @click.option(
-    "--type", "types", multiple=True, metavar="TYPE", help="Only these (repeatable)."
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=offer_types,
+    help="Only these (repeatable).",
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @click.option(

@@ -88,14 +88,19 @@ def is_kind(name: str) -> bool:
 
 
 def kind_names() -> set[str]:
-    """The kinds of installed packages.
+    """The kinds of installed packages."""
+    return entry_names(ENTRY_POINTS)
+
+
+def entry_names(group: str) -> set[str]:
+    """What installed packages have in this group of entry points.
 
     Read from their files: the library for it takes longer than a program's own verb does all else.
     """
     names: set[str] = set()
     for folder in sys.path:
         for file in _entry_files(folder):
-            names.update(_names_in(file))
+            names.update(_names_in(file, group))
     return names
 
 
@@ -109,7 +114,7 @@ def _entry_files(folder: str) -> Iterator[str]:
         return
 
 
-def _names_in(file: str) -> Iterator[str]:
+def _names_in(file: str, group: str) -> Iterator[str]:
     try:
         with open(file, encoding="utf-8") as lines:
             text = lines.read()
@@ -119,7 +124,7 @@ def _names_in(file: str) -> Iterator[str]:
     for line in text.splitlines():
         if line.startswith("["):
             section = line.strip(" []")
-        elif section == ENTRY_POINTS and "=" in line:
+        elif section == group and "=" in line:
             yield line.partition("=")[0].strip()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from penstock.cli.archives import check_new
 from penstock.cli.first_word import (
@@ -19,8 +20,10 @@ from penstock.cli.first_word import (
     find_presets,
     find_program,
     is_kind,
+    kind_names,
     tell_hidden,
 )
+from penstock.cli.offers import offer_programs, programs_like
 from penstock.cli.options import Finite, JsonText
 from penstock.cli.output import require_stdout
 from penstock.cli.replies import show_started, tell_replayed
@@ -120,7 +123,8 @@ class Kinds(click.Group):
     """A command per kind; flags are made when the kind is named, not before."""
 
     def __init__(self, execute: Execute, **attributes: Any) -> None:
-        super().__init__(subcommand_metavar="KIND [OPTIONS] ...", **attributes)
+        metavar = "PROGRAM|PRESET|KIND [ARGUMENT]..."
+        super().__init__(subcommand_metavar=metavar, **attributes)
         #: What becomes of the request that such a command makes; its exit code.
         self.execute = execute
 
@@ -147,6 +151,16 @@ class Kinds(click.Group):
         except DaemonUnreachable:
             return False
 
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """A first word: a kind, a preset or a program; or a flag of ours before it."""
+        if incomplete.startswith("-"):
+            return self.of_programs.shell_complete(ctx, incomplete)
+        words = [*sorted({PROGRAM_KIND, *kind_names()}), *find_presets()]
+        found = [CompletionItem(w) for w in words if w.startswith(incomplete)]
+        return found + programs_like(session_of(ctx).environ, incomplete)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         # Late, here and below: it takes as long as a program's own verb does all else.
         from importlib.metadata import entry_points
@@ -164,6 +178,18 @@ class Kinds(click.Group):
             return _command_of_programs(self.execute)
         found = find_kind(session_of(ctx), cmd_name)
         return None if found is None else _command_of(self.execute, cmd_name, *found)
+
+    @property
+    def of_programs(self) -> click.Command:
+        """The command of what is mostly run: its flags are told where no kind is named."""
+        return _command_of_programs(self.execute)
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Those of a program, which stand before it."""
+        self.of_programs.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -241,7 +267,12 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--shell", metavar="LINE", help="Give this line to /bin/sh instead."
         ),
-        click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]..."),
+        click.argument(
+            "argv",
+            nargs=-1,
+            metavar="[--] PROGRAM [ARGUMENT]...",
+            shell_complete=offer_programs,
+        ),
     ):
         command = parameter(command)
     return command
@@ -249,6 +280,14 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
 
 class ProgramCommand(click.Command):
     """The command of the kind `command`; it remembers whether `--` stood before the program."""
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Flags of ours; behind the program they are its own."""
+        if argv := ctx.params.get("argv"):
+            return [CompletionItem(argv[0], type="program")]
+        return super().shell_complete(ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)

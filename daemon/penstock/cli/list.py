@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.offers import offer_filters
 from penstock.cli.output import emit
 from penstock.cli.read_runs import read_runs
 from penstock.cli.reasons import rows_explained
@@ -15,7 +16,7 @@ LIST_ROWS = 50
 
 
 @click.command("list")
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=offer_filters)
 @click.option(
     "--limit", "-n", default=LIST_ROWS, show_default=True, type=click.IntRange(1)
 )
