@@ -94,6 +94,14 @@ def test_a_preset_is_found_upwards_and_works_where_it_is_written(
     assert words["inputs"]["cwd"] == str(programs)
 
 
+def test_both_streams_of_a_program_can_be_had_as_one(
+    penstock: Penstock, daemon: HouseBeside, programs: Path
+) -> None:
+    """PT-06: where nobody joins them, as `2>&1` does; only then their order is exact."""
+    assert submitted(penstock, "--merge", "make")["inputs"]["stderr"] == "stdout"
+    assert "stderr" not in submitted(penstock, "make")["inputs"]
+
+
 def test_a_preset_that_hides_a_program_says_so(
     penstock: Penstock, daemon: HouseBeside, programs: Path
 ) -> None:

@@ -259,6 +259,11 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Give the program a terminal; see `penstock attach`.",
         ),
         click.option(
+            "--merge",
+            is_flag=True,
+            help="Take its stderr into its stdout, in the order in which it writes, as 2>&1 does.",
+        ),
+        click.option(
             "--stdin",
             type=click.Choice(["open", "none"]),
             help="Whether the program has an input; see `penstock send`."
@@ -344,6 +349,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
         shell: str | None,
         stdin: str | None,
         tty: bool,
+        merge: bool,
         **values: Any,
     ) -> None:
         """Run a program here, with its output on stdout and stderr.
@@ -366,6 +372,8 @@ def _command_of_programs(execute: Execute) -> click.Command:
             tty = tty or preset.values.get("tty") is True
         if stdin is not None:
             inputs["stdin"] = "open" if stdin == "open" else None
+        if merge:
+            inputs["stderr"] = "stdout"
         if tty:
             inputs |= _terminal(options)
         inputs |= _surroundings(session, options)
