@@ -598,6 +598,13 @@ TESTED_MUTANTS = (
         "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
     ),
     TestedMutant(
+        "a stream is read before the one that spoke first",
+        "Turns.wait",
+        "before = self._before(fd)",
+        "before = set()",
+        "processes/test_reading.py::test_who_spoke_first_is_read_first",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """
@@ -1275,11 +1282,13 @@ TESTED_MUTANTS = (
         """
         if why not in {'', self._told}:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         """
         if why:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
