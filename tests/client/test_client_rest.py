@@ -17,6 +17,7 @@ from penstock.words.api import problem_of
 from penstock.words.error_codes import error_of
 
 
+@pytest.mark.sockets
 async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
     """API-08 Never a token in a URL."""
     with trio.fail_after(30):
@@ -31,6 +32,7 @@ async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
     assert "secret" not in asked.target
 
 
+@pytest.mark.sockets
 async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with open_foreign_daemon(tmp_path / "s") as daemon:
@@ -48,6 +50,7 @@ async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
     assert "authorization" not in asked.headers
 
 
+@pytest.mark.sockets
 async def test_an_answer_without_an_end_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -120,6 +123,7 @@ async def test_nobody_there_is_said_with_how_to_start_a_daemon(tmp_path: Path) -
                 await client.run("r")
 
 
+@pytest.mark.sockets
 async def test_a_degraded_daemon_still_tells_its_health(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with open_foreign_daemon(tmp_path / "s") as daemon:
@@ -128,6 +132,7 @@ async def test_a_degraded_daemon_still_tells_its_health(tmp_path: Path) -> None:
                 assert await client.health() == {"status": "degraded"}
 
 
+@pytest.mark.sockets
 async def test_proxies_of_the_environment_are_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,7 +9,6 @@ import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,12 +29,9 @@ from penstock.processes.feeding import sends
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
-from penstock.processes.process import (
-    ProcessTree,
-    Proof,
-    child_environment,
-    run_process,
-)
+from penstock.processes.process import ProcessTree, Proof, run_process
+from penstock.processes.reading import READ_BYTES
+from penstock.processes.spec import Program, child_environment
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
 from penstock.words.printed import bytes_of, size_of
@@ -49,6 +45,10 @@ SUBREAPER = Containment("subreaper")
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
+#: What belongs to the program.
+AROUND = ("cwd", "env", "umask", "terminal", "one_stream")
+
+
 class Watched:
     """Runs processes and keeps everything that is told about them."""
 
@@ -60,7 +60,7 @@ class Watched:
         self.proofs: list[Proof] = []
 
     async def run(self, *argv: str, **changes: Any) -> ProcessExited:
-        arguments: dict[str, Any] = {
+        named: dict[str, Any] = {
             "run_id": RUN_ID,
             "cwd": Path("/"),
             "env": PATH,
@@ -69,9 +69,10 @@ class Watched:
             "on_started": self.on_started,
             "on_output": self.on_output,
             "on_proof": self.proofs.append,
-            "now": lambda: datetime.now(UTC),
+            **changes,
         }
-        return await run_process(argv, **{**arguments, **changes})
+        around = {name: named.pop(name) for name in AROUND if name in named}
+        return await run_process(Program(argv, **around), **named)
 
     async def on_started(self, started: ProcessStarted) -> None:
         await trio.lowlevel.checkpoint()
@@ -133,7 +134,7 @@ async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
     )
     assert started.start_time > 0
     assert watched.proof.survivors == ()
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
 
 
 async def test_a_signal_is_told(watched: Watched) -> None:
@@ -248,7 +249,7 @@ async def test_a_process_whose_first_thread_has_ended_is_not_taken_for_dead(
     assert said == b"up"
     assert int(background) in watched.proof.pids
     assert exited.leftover == 1
-    assert (watched.proof.gone_at is not None) == (method == "subreaper")
+    assert (watched.proof.survivors == ()) == (method == "subreaper")
     assert not lives(int(background))
 
 
@@ -261,7 +262,7 @@ async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> Non
             scope.cancel(reason="test")
     assert scope.cancelled_caught
     assert watched.proof.survivors == ()
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
     assert not alive(int(watched.output["stdout"]))
     assert not alive(watched.starts[0].pid)
 
@@ -295,7 +296,7 @@ async def test_a_deadline_ends_work_that_never_yields(watched: Watched) -> None:
     with deadline(), trio.move_on_after(0.3) as scope:
         await watched.run(sys.executable, "-I", "-S", "-c", "while True: pass")
     assert scope.cancelled_caught
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
 
 
 async def test_a_failing_callback_ends_the_tree(watched: Watched) -> None:
@@ -347,7 +348,6 @@ async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:
             assert stat is not None
             os.kill(stat.parent, signal.SIGKILL)
     assert watched.proof.survivors == "unknown"
-    assert watched.proof.gone_at is None
     assert (exits[0].exit_code, exits[0].signal, exits[0].survivors) == (
         None,
         None,
@@ -404,6 +404,30 @@ async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:
     assert taken == 1_000_000
 
 
+@pytest.mark.parametrize("first", ["stdout", "stderr"])
+async def test_the_stream_is_read_first_that_spoke_first(
+    watched: Watched, first: str
+) -> None:
+    """PT-06: though both did before anybody read, and the program has ended since."""
+    line = "echo err >&2; echo out" if first == "stderr" else "echo out; echo err >&2"
+    for _ in range(6):
+        read: list[str] = []
+
+        async def on_output(stream: str, data: bytes, read: list[str] = read) -> None:
+            read += [stream] if data else []
+            await trio.lowlevel.checkpoint()
+
+        async def stand_still(started: ProcessStarted) -> None:
+            # The whole daemon is late, as on a box with too much to do.
+            while alive(started.pid):
+                pass
+            await trio.lowlevel.checkpoint()
+
+        with deadline():
+            await watched.run("/bin/sh", "-c", line, on_started=stand_still, on_output=on_output)  # fmt: skip
+        assert read == [first, {"stdout": "stderr", "stderr": "stdout"}[first]]
+
+
 async def test_what_holds_a_program_back_does_not_outlast_it(watched: Watched) -> None:
     """PT-06 CN-03: what it had written by its end is read all the same, and its end is told."""
     with deadline():
@@ -445,7 +469,7 @@ async def test_the_pipe_of_a_busy_program_is_read_in_larger_pieces(
     with deadline():
         await watched.run("head", "-c", "10M", "/dev/zero", on_output=take)
     assert sum(sizes) == 10 * 1024 * 1024
-    assert max(sizes) > tree.READ_BYTES
+    assert max(sizes) > READ_BYTES
 
 
 async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:

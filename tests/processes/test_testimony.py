@@ -22,12 +22,12 @@ pytestmark = pytest.mark.processes
 #: Runs a program as a daemon does, and tells its pid and start time.
 DAEMON = """
 import sys
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 import trio
 from penstock.processes.containment import Containment
 from penstock.processes.process import run_process
+from penstock.processes.spec import Program
 
 async def tell(started):
     print(started.pid, started.start_time, flush=True)
@@ -35,10 +35,11 @@ async def tell(started):
 async def nothing(*_):
     pass
 
+program = Program(("sh", "-c", sys.argv[2]), Path("/"), {"PATH": "/usr/bin:/bin"})
 trio.run(partial(
-    run_process, ["sh", "-c", sys.argv[2]], run_id=sys.argv[3], cwd=Path("/"), env={"PATH": "/usr/bin:/bin"},
+    run_process, program, run_id=sys.argv[3],
     containment=Containment("subreaper"), grace=0.2, testimonies=Path(sys.argv[1]), on_started=tell,
-    on_output=nothing, on_proof=lambda _: None, now=lambda: datetime.now(UTC),
+    on_output=nothing, on_proof=lambda _: None,
 ))
 """
 STUBBORN = 'trap "" TERM; (setsid sh -c "trap \\"\\" TERM; sleep 77") & sleep 77'

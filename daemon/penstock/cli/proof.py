@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.cli.checks import CheckResult, Findings
-from penstock.cli.connect import open_daemon_for
+from penstock.cli.open_daemon import open_daemon_for
 from penstock.cli.relay import Relay, carry
 from penstock.cli.session import Session
-from penstock.client.following import FollowedLog
+from penstock.client.followed_log import FollowedLog
 from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
@@ -104,6 +104,9 @@ class _Turn:
             said = getattr(fact.event, "text", "")
             if fact.run_id.startswith(self.below) and "ready" in said:
                 self.is_there = True
+
+    def end_line(self) -> None:
+        """See `FactWriter`: nothing is written."""
 
 
 def marked(mark: str) -> Iterator[int]:

@@ -7,7 +7,7 @@ A shell (Trio, asyncio, synchronous) only moves bytes: it sends a `Request` and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
@@ -152,6 +152,14 @@ class Calls(Generic[R]):
 
     def retry(self, run_id: str) -> R:
         return self.request("POST", "runs", run_id, "retry")
+
+    def dismiss(self, run_ids: Sequence[str]) -> R:
+        """Say that these failures need nobody any more: {"runs": […]}, all of which that is said."""
+        return self.request("POST", "dismissals", body={"runs": list(run_ids)})
+
+    def page_code(self) -> R:
+        """The address that lets one browser in, once: {"url": …, "seconds": …}."""
+        return self.request("POST", "web", "codes")
 
     def answer(self, run_id: str, name: str, answer: str) -> R:
         return self.request(

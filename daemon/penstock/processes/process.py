@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import marshal
 import os
 import socket
 import subprocess
 import sys
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +26,11 @@ from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
 from penstock.processes.orphans import end_orphans
-from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.reading import READ_BYTES, PipeReading, Turns
+from penstock.processes.spec import Program, make_spec, refusal
 from penstock.processes.termination import KILL_SECONDS
-from penstock.words.errors import NoProcess, PenstockError, Refused
+from penstock.words.errors import NoProcess
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.exit_codes import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
@@ -49,12 +46,6 @@ class OutputUnwanted(Exception):
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
-#: Bytes of one read: the capacity of a pipe.
-READ_BYTES = 64 * 1024
-#: So many reads in a row that take all there may be are those of a busy program. Its pipe is made as large
-#: as this, so that the two change places more rarely; not every pipe, as the kernel grants a user 64 MiB.
-BUSY_READS = 16
-BUSY_BYTES = 256 * 1024
 #: Bytes of a descriptor that comes by a socket.
 FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
@@ -71,25 +62,6 @@ SUPERVISOR = carry_code((
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Reading:
-    """Reads what a program writes, in larger pieces once that is much."""
-
-    fd: int
-    size: int = READ_BYTES
-    full: int = 0
-
-    def read(self) -> bytes:
-        """What there is; raises what `os.read` raises."""
-        data = os.read(self.fd, self.size)
-        self.full = self.full + 1 if len(data) >= READ_BYTES else 0
-        if self.full == BUSY_READS and self.size == READ_BYTES:
-            # A terminal is no pipe, and a user may have too many large ones.
-            with suppress(OSError):
-                self.size = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, BUSY_BYTES)
-        return data
 
 
 @dataclass
@@ -117,6 +89,8 @@ class ProcessTree:
     told: trio.Event = field(default_factory=trio.Event)
     over: bool = False
     waits: dict[str, trio.CancelScope] = field(default_factory=dict)
+    #: Which of two streams is read first, while both are wanted.
+    turns: Turns | None = None
 
     def ask_end(self) -> float:
         """Tell the supervisor to end the tree; the time by which it has told the end."""
@@ -146,6 +120,8 @@ class ProcessTree:
         self.over = True
         self.told.set()
         # What is in the pipes now is all there will be.
+        if self.turns is not None:
+            self.turns.end()
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
 
@@ -261,12 +237,16 @@ class ProcessTree:
         stream = self._source(name)
         if stream is None:
             return
+        fd = stream.fileno()
         try:
-            await self._pump(name, stream.fileno(), on_output, before_read)
+            await self._pump(name, fd, on_output, before_read)
             if self.started is not None:
                 await on_output(name, b"")
         except OutputUnwanted:
             stream.close()
+        finally:
+            if self.turns is not None:
+                self.turns.leave(fd)
 
     async def _pump(
         self,
@@ -275,19 +255,22 @@ class ProcessTree:
         on_output: OnOutput,
         before_read: BeforeRead | None,
     ) -> None:
-        reads_left, reading = READS_AFTER_END, _Reading(fd)
+        reads_left, reading = READS_AFTER_END, PipeReading(fd)
+        idle = self.turns is not None
         while reads_left:
             if before_read is not None and not self.over:
                 with trio.CancelScope() as self.waits[name]:
                     await before_read()
+            if idle:
+                await self._wait_readable(name, fd)
+                idle = False
             reads_left -= self.over
             try:
                 data = reading.read()
             except BlockingIOError:
                 if self.over:
                     return
-                with trio.CancelScope() as self.waits[name]:
-                    await trio.lowlevel.wait_readable(fd)
+                idle = True
                 continue
             except OSError as error:
                 # A terminal of which nobody holds the other end; the supervisor did to its own.
@@ -298,6 +281,22 @@ class ProcessTree:
                 return
             await on_output(name, data)
             await trio.lowlevel.checkpoint()
+
+    async def _wait_readable(self, name: Stream, fd: int) -> None:
+        """Return when there may be something, or when no more will come."""
+        if self.turns is not None:
+            await self.turns.wait(fd)
+        elif not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await trio.lowlevel.wait_readable(fd)
+
+    def order_streams(self) -> Turns | None:
+        """Have two streams read in the order in which they speak; None where there is but one."""
+        streams = (self.process.stdout, self.process.stderr)
+        pipes = [s for s in streams if isinstance(s, trio.lowlevel.FdStream)]
+        if len(pipes) > 1:
+            self.turns = Turns(pipe.fileno() for pipe in pipes)
+        return self.turns
 
     async def close(self) -> None:
         """End the tree if it has not ended, reap the supervisor, close the pipes. Bounded."""
@@ -310,6 +309,8 @@ class ProcessTree:
                 await self.end_orphans()
             await self.process.wait()
         finally:
+            if self.turns is not None:
+                self.turns.close()
             for stream in (
                 self.process.stdin,
                 self.process.stdout,
@@ -324,6 +325,9 @@ class ProcessTree:
     async def _drain(self) -> None:
         """Wait for the end while nobody wants the output any more."""
         self.told.set()
+        if self.turns is not None:
+            self.turns.close()
+            self.turns = None
         async with trio.open_nursery() as nursery:
             for name in ("stdout", "stderr"):
                 nursery.start_soon(self.pump, name, _discard)
@@ -331,34 +335,27 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any],
-    argv: tuple[str, ...],
-    run_id: str,
-    *,
-    fed: bool,
-    one_stream: bool,
+    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, fed=fed, one_stream=one_stream)
+        return await _launch(spec, program, run_id, fed=fed)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
-        raise NoProcess(f"no process could be made for {argv[0]!r}: {why}") from error
+        name = program.argv[0]
+        raise NoProcess(f"no process could be made for {name!r}: {why}") from error
 
 
 async def _launch(
-    spec: dict[str, Any],
-    argv: tuple[str, ...],
-    run_id: str,
-    *,
-    fed: bool,
-    one_stream: bool,
+    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
 ) -> ProcessTree:
-    pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
+    pipe, terminal = subprocess.PIPE, program.terminal is not None
+    # What a program shows on its terminal is one stream as it is.
+    joined = program.one_stream and not terminal
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -369,7 +366,7 @@ async def _launch(
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
                     stdin=pipe if fed and not terminal else subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if terminal else pipe,
-                    stderr=subprocess.STDOUT if one_stream else pipe,
+                    stderr=subprocess.STDOUT if joined else pipe,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -384,7 +381,7 @@ async def _launch(
         process=process,
         control=trio.SocketStream(trio.socket.from_stdlib_socket(ours)),
         spec=spec,
-        argv=argv,
+        argv=program.argv,
         run_id=run_id,
     )
 
@@ -399,133 +396,70 @@ async def _unnoticed(started: ProcessStarted) -> None:
 
 #: Seconds beyond two rounds of TERM, grace and KILL, the second one for a lost supervisor.
 CLOSE_SECONDS = 3.0
-#: Beginnings of names that are the daemon's own and no process's business.
-WITHHELD = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "PENSTOCK_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What became of a process tree. `gone_at` is set only when its emptiness was proven."""
+    """What became of a process tree."""
 
     method: Literal["cgroup", "subreaper", "session"]
     pids: tuple[int, ...]
+    #: Empty only when the emptiness of the tree was proven.
     survivors: tuple[int, ...] | Literal["unknown"]
-    gone_at: datetime | None
 
 
 async def run_process(
-    argv: Sequence[str],
+    program: Program,
     *,
     run_id: str,
-    cwd: Path,
-    env: Mapping[str, str],
     containment: Containment,
     grace: float,
-    feed: Feed | None = None,
-    terminal: WindowSize | None = None,
     epoch: str = "",
-    umask: int | None = None,
+    feed: Feed | None = None,
     testimonies: Path | None = None,
-    one_stream: bool = False,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
     before_read: BeforeRead | None = None,
-    now: Callable[[], datetime],
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another; `umask` of None is the daemon's own. In the folder
-    `testimonies` the supervisor keeps its proof when this process has died before it. `feed` feeds its standard input;
-    None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
-    its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
-    the order in which it was written. While `on_output` waits, so does a process that
-    fills its pipe; so it does while `before_read` does, which is not asked any more once the process has
-    ended. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
-    moments, before it goes on. `on_proof` is called once in every case, before this returns or
-    raises. Refused when the program or the folder is not there, NoProcess when the system grants no
-    process; what the callbacks raise comes in a group.
+    one of the same id in another. In the folder `testimonies` the supervisor keeps its proof when this
+    process has died before it. `feed` feeds its standard input; None: there is nothing to read.
+    While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
+    does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
+    `grace` + 2 s and with the output of its last moments, before it goes on. `on_proof` is called once
+    in every case, before this returns or raises. Refused when the program or the folder is not there,
+    NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
-    spec["terminal"] = None if terminal is None else tuple(terminal)
-    spec["testimonies"] = "" if testimonies is None else str(testimonies)
-    # What a program shows on its terminal is one stream as it is.
-    joins = one_stream and terminal is None
-    tree = await launch(
-        spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
-    )
+    spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
+    tree = await launch(spec, program, run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
+            turns = tree.order_streams()
             await tree.start()
+            if turns is not None:
+                nursery.start_soon(turns.watch)
             if feed is not None:
                 nursery.start_soon(tree.feed, feed)
             nursery.start_soon(tree.pump, "stdout", on_output, before_read)
             nursery.start_soon(tree.pump, "stderr", on_output, before_read)
             await tree.follow(on_started)
     finally:
-        with trio.move_on_after(
-            2 * (grace + KILL_SECONDS) + CLOSE_SECONDS, shield=True
-        ):
+        bound = 2 * (grace + KILL_SECONDS) + CLOSE_SECONDS
+        with trio.move_on_after(bound, shield=True):
             await tree.close()
-        on_proof(prove(tree, containment, now()))
+        on_proof(prove(tree, containment))
     if tree.failed is not None:
-        raise refusal(tree.failed, argv, cwd)
+        raise refusal(tree.failed, program)
     return exit_of(tree)
 
 
-def make_spec(
-    argv: Sequence[str],
-    run_id: str,
-    cwd: Path,
-    env: Mapping[str, str],
-    containment: Containment,
-    grace: float,
-    epoch: str,
-    umask: int | None = None,
-) -> dict[str, Any]:
-    """The supervisor's table. Refused names what no process can be given."""
-    root = containment.cgroup_root
-    return {
-        "argv": [_encode("inputs.argv", word) for word in argv],
-        "cwd": _encode("inputs.cwd", str(cwd)),
-        "env": {
-            _encode("inputs.env", name): _encode("inputs.env", value)
-            for name, value in child_environment(env, run_id, epoch).items()
-        },
-        "method": containment.method
-        if root or containment.method != "cgroup"
-        else "subreaper",
-        "cgroup": str(root / f"run-{uuid.uuid4().hex}") if root else None,
-        "tasks": containment.most_tasks or 0,
-        "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
-        "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
-        "grace": float(grace),
-        "umask": umask,
-    }
-
-
-def child_environment(
-    env: Mapping[str, str], run_id: str, epoch: str = ""
-) -> dict[str, str]:
-    """What the process sees: what it was given and its run's id, nothing of the daemon's own."""
-    for name in env:
-        if not name or "=" in name:
-            raise Refused("inputs.env", f"{name!r} cannot be the name of a variable")
-    kept = {name: value for name, value in env.items() if not name.startswith(WITHHELD)}
-    own = {"PENSTOCK_RUN_ID": run_id, "PENSTOCK_EPOCH": epoch}
-    return {**kept, **{name: value for name, value in own.items() if value}}
-
-
-def prove(tree: ProcessTree, containment: Containment, now: datetime) -> Proof:
+def prove(tree: ProcessTree, containment: Containment) -> Proof:
     """The proof of a tree that was closed."""
-    survivors = tree.survivors
-    return Proof(
-        method=tree.started.method if tree.started else containment.method,
-        pids=tree.pids,
-        survivors=survivors,
-        gone_at=now if survivors == () else None,
-    )
+    method = tree.started.method if tree.started else containment.method
+    return Proof(method, tree.pids, tree.survivors)
 
 
 def exit_of(tree: ProcessTree) -> ProcessExited:
@@ -538,32 +472,3 @@ def exit_of(tree: ProcessTree) -> ProcessExited:
         leftover=exited.get("leftover", 0),
         survivors=tree.survivors,
     )
-
-
-def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> PenstockError:
-    """The sentence for a program that could not be started."""
-    why = os.strerror(failed["errno"])
-    if failed["stage"] == "fork":
-        return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
-    if failed["stage"] == "terminal":
-        return NoProcess(f"no terminal could be made for {argv[0]!r}: {why}")
-    if failed["stage"] == "cwd":
-        return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
-    missing = failed["errno"] == errno.ENOENT
-    # As shells and env have it: a run that fails of it ends so, and says that no program gave it.
-    return Refused(
-        "inputs.argv",
-        f"{argv[0]!r} cannot be executed: {why}",
-        exit_code=int(Exit.NO_PROGRAM if missing else Exit.NOT_EXECUTABLE),
-        exit_from="penstock",
-    )
-
-
-def _encode(field: str, text: str) -> bytes:
-    try:
-        encoded = os.fsencode(text)
-    except UnicodeEncodeError:
-        raise Refused(field, "is not valid Unicode") from None
-    if b"\0" in encoded:
-        raise Refused(field, "must not contain NUL")
-    return encoded

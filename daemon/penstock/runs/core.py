@@ -22,6 +22,7 @@ from penstock.log.bus import Bus
 from penstock.log.projections import BrokenStory
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
+from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
@@ -32,6 +33,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
+from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
@@ -47,6 +49,7 @@ from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
+from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
@@ -85,6 +88,8 @@ class Environment:
     redact: Redact = lambda write: write
     #: How much at the end of an output may be the beginning of what is taken out.
     held_back: HeldBack = nothing_secret
+    #: Takes the spans of what runs do, without waiting; None: nobody traces.
+    tell_span: Callable[[TraceSpan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class Core:
     control: Control
     selection: Selection
     live_outputs: LiveOutputs
+    dismissals: Dismissals
     version: str = penstock.__version__
 
     @property
@@ -192,6 +198,8 @@ async def open_core(
         "forgetting old runs": core.retention.prune_regularly,
         "calling hooks": hooks.watch,
     }
+    if environment.tell_span is not None:
+        attach_spans(core.table, environment.tell_span)
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
         started = _started(core, await _repair(core), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
@@ -244,6 +252,7 @@ def _make_core(
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
+        dismissals=Dismissals(),
     )
 
 
@@ -440,6 +449,7 @@ def _make_tools(core: Core) -> Tools:
         models=environment.models,
         held_back=environment.held_back,
         live_of=core.live_outputs.find,
+        traced=environment.tell_span is not None,
     )
 
 
