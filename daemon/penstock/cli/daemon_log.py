@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import socket
 import struct
@@ -42,7 +41,7 @@ class Occasional(logging.Filter):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._seconds = seconds
-        self._next = -math.inf
+        self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See logging."""
