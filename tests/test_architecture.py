@@ -66,6 +66,10 @@ MAY_SLEEP = {
         "processes/termination.py",
         "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
+    (
+        "processes/testimony.py",
+        "wait_testimonies",
+    ): "in a thread; supervisors of another life tell nobody they end",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",

@@ -87,6 +87,7 @@ MUTANTS = (
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
+                self._try_room()
             transaction.finish()
             tried = True
             transaction.db.save()
@@ -153,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "claim",
+        "log/sqlite/handle_claim:_choose",
         "free = d.slots - held.total()",
         "free = d.slots - held.total() + 1",
         "nested",

@@ -24,6 +24,8 @@ R = TypeVar("R")
 CONNECT_SECONDS = 5.0
 #: Characters that are told of an answer that makes no sense.
 MOST_QUOTED = 200
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import trio
@@ -63,6 +64,7 @@ SUPERVISOR = carry_code((
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",
+    "penstock.processes.testimony",
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
@@ -407,6 +409,7 @@ async def run_process(
     grace: float,
     epoch: str = "",
     feed: Feed | None = None,
+    testimonies: Path | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -415,14 +418,15 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
+    one of the same id in another. In the folder `testimonies` the supervisor keeps its proof when this
+    process has died before it. `feed` feeds its standard input; None: there is nothing to read.
     While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
     does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
     `grace` + 2 s and with the output of its last moments, before it goes on. `on_proof` is called once
     in every case, before this returns or raises. Refused when the program or the folder is not there,
     NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(program, run_id, containment, grace, epoch)
+    spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
     tree = await launch(spec, program, run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
