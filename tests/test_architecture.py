@@ -14,7 +14,9 @@ import pytest
 from document_tables import (
     DOCUMENT,
     DOCUMENTS,
+    MANUAL,
     lifecycle_table,
+    manual,
     renewed,
     rooms_table,
 )
@@ -411,6 +413,7 @@ def test_the_tables_of_the_document_are_up_to_date() -> None:
     for document, tables in DOCUMENTS.items():
         text = document.read_text()
         assert renewed(text, tables) == text
+    assert manual() == MANUAL.read_text()
     assert "run.cancelled" in lifecycle_table()
     assert "| `runs/` |" in rooms_table()
 

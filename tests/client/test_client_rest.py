@@ -50,6 +50,7 @@ async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
     assert "authorization" not in asked.headers
 
 
+@pytest.mark.sockets
 async def test_an_answer_without_an_end_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import click
 
-from penstock.cli.options import complete_run
+from penstock.cli.offers import offer_runs
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session
 
 
 @click.command("open")
-@click.argument("word", metavar="[ID]", required=False, shell_complete=complete_run)
+@click.argument("word", metavar="[ID]", required=False, shell_complete=offer_runs)
 @click.option("--print", "-p", "only_print", is_flag=True, help="Start no browser.")
 @json_option
 @pass_session
