@@ -89,7 +89,7 @@ def imported_by(line: str, code: int, **environ: str) -> set[str]:
 
 
 def test_a_frequent_verb_imports_nothing_heavy(real_daemon: RealDaemon) -> None:
-    """Design 2, CL-01: against a running daemon, also where it follows the log, or writes to its end."""
+    """Design 2, CL-01, DU-02: against a running daemon, also where it follows the log, or writes to its end."""
     for line, code in VERBS.items():
         imported = imported_by(line, code)
         assert "penstock.client.sync" in imported

@@ -87,6 +87,7 @@ MUTANTS = (
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
+                self._try_room()
             transaction.finish()
             tried = True
             transaction.db.save()
@@ -153,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "claim",
+        "log/sqlite/handle_claim:_choose",
         "free = d.slots - held.total()",
         "free = d.slots - held.total() + 1",
         "nested",
@@ -420,7 +421,7 @@ MUTANTS = (
             except BaseException as raised:
                 error, rest = split_failure(raised)
                 if error is not None:
-                    _log_failure(execution.run_id, error)
+                    _log_failure(execution.row, error)
                 if rest is not None:
                     execution.stopping = execution.stopping or execution.row.on_restart
                     raise rest from None
@@ -435,7 +436,7 @@ MUTANTS = (
             except BaseException as raised:
                 error, rest = split_failure(raised)
                 if error is not None:
-                    _log_failure(execution.run_id, error)
+                    _log_failure(execution.row, error)
                 if rest is not None:
                     raise rest from None
             finally:
@@ -1196,10 +1197,10 @@ TESTED_MUTANTS = (
         "a child does not inherit its priority",
         "Run.spawn_run",
         """
-            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart, traceparent=self.traceparent)
         """,
         """
-            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart, traceparent=self.traceparent)
         """,
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
@@ -1357,10 +1358,10 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/sqlite/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
         """,
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
         """,
         "runs/test_callers.py::test_no_fact_and_no_reply_tells_of_it",
     ),
@@ -1441,5 +1442,41 @@ TESTED_MUTANTS = (
         """,
         "return None",
         "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
+    ),
+    TestedMutant(
+        "any page that names this box is the daemon's own",
+        "Guard._is_own",
+        "return origin == f'http://{host}' or origin in self.own_origins",
+        "return origin.startswith('http://') or origin in self.own_origins",
+        "server/test_page.py::test_only_a_page_that_came_by_this_address_is_our_own",
+    ),
+    TestedMutant(
+        "the code of a page is good again",
+        "PageCodes.use",
+        """
+            if self._ends.pop(code, 0.0) <= trio.current_time():
+                why = "this code was used, or is too old: `penstock open` makes another"
+                raise Unauthorised(why)
+        """,
+        """
+            if self._ends.get(code, 0.0) <= trio.current_time():
+                why = "this code was used, or is too old: `penstock open` makes another"
+                raise Unauthorised(why)
+        """,
+        "server/test_page.py::test_a_code_is_good_once_and_for_a_moment",
+    ),
+    TestedMutant(
+        "the key of a page opens everything",
+        "PageKeys.admits",
+        "if told is None or not page_may_ask(method, path): return False",
+        "if told is None: return False",
+        "server/test_page.py::test_the_key_of_a_page_ends_by_itself_and_with_the_token",
+    ),
+    TestedMutant(
+        "a stranger's body is read",
+        "Guard._judge_size",
+        "stranger = not self.has_shown_token(request_head)",
+        "stranger = False",
+        "server/test_page.py::test_a_stranger_has_no_body_read",
     ),
 )

@@ -70,6 +70,7 @@ VERBS: dict[str, dict[str, str]] = {
         "serve": "Run the daemon in the foreground.",
         "shutdown": "Stop the daemon; queued runs are kept.",
         "tui": "Watch and steer the daemon on the terminal.",
+        "open": "The daemon's page in a browser: the list, or one run.",
         "mcp": "Serve MCP on stdin and stdout, for agents.",
         "health": "Whether the daemon is well, and what ails it.",
         "clients": "Who reads the log now, and how far behind.",

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from penstock.client.answers import AnswerReader, NoHttp
 from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
+    LARGEST_ANSWER,
     Calls,
     OnServer,
     Request,
@@ -27,11 +27,10 @@ from penstock.client.requests import (
     silent,
     unheard,
 )
+from penstock.client.response_reader import NoHttp, ResponseReader
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
-#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
-LARGEST_ANSWER = 256 * 1024 * 1024
 #: Bytes of one read.
 RECEIVE_BYTES = 64 * 1024
 #: Seconds of silence after which TCP asks whether the other box is still there.
@@ -57,7 +56,7 @@ class SyncClient(Calls[dict[str, Any]]):
 
     def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
-        answer = AnswerReader()
+        answer = ResponseReader()
         with self._ask(request) as connection:
             document: dict[str, Any] = self._read(request, connection, answer)
         return document
@@ -67,7 +66,7 @@ class SyncClient(Calls[dict[str, Any]]):
 
         An answer in another form than the request accepts is none.
         """
-        answer = AnswerReader()
+        answer = ResponseReader()
         connection = self._ask(request)
         try:
             with self._breaking():
@@ -118,7 +117,7 @@ class SyncClient(Calls[dict[str, Any]]):
         self,
         request: Request,
         connection: socket.socket,
-        answer: AnswerReader,
+        answer: ResponseReader,
         first: bytes = b"",
     ) -> Any:
         body = bytearray(first)
@@ -146,7 +145,7 @@ class OpenAnswer:
     """The body of an answer as it comes, for whoever waits for its `fileno`."""
 
     def __init__(
-        self, connection: socket.socket, answer: AnswerReader, first: bytes
+        self, connection: socket.socket, answer: ResponseReader, first: bytes
     ) -> None:
         self._connection, self._answer, self._first = connection, answer, first
 

@@ -82,6 +82,7 @@ class RunView:
     timeout: float | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    traceparent: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
     asks: dict[str, AskView] = field(default_factory=dict)
@@ -245,6 +246,11 @@ class QueueView:
         if after is not None:
             self._place(fact.run_id, after, priority)
 
+    def lose(self, run_id: str) -> None:
+        """Forget a run of which no fact will tell the end."""
+        if (known := self.states.pop(run_id, None)) is not None:
+            self._count(*known, -1)
+
     def _place(self, run_id: str, state: State, priority: int) -> None:
         before = self.states.pop(run_id, None)
         if before is not None:
@@ -340,6 +346,7 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.timeout = event.timeout
     view.parent_id = event.parent_id
     view.retry_of = event.retry_of
+    view.traceparent = event.traceparent
     view.created_at = fact.at
     view.place = fact.position
 

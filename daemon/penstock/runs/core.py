@@ -7,6 +7,7 @@ one process share nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,17 +19,21 @@ import trio
 import penstock
 from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
+from penstock.log.projections import BrokenStory
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
+from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
     Bounds,
     RequestCancel,
+    RunRow,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.control import Control, QueueControl
+from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
@@ -37,18 +42,19 @@ from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
-from penstock.runs.repair import EndOrphans, Repaired, repair
+from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
 from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.table import RunTable
+from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import LogDamaged, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -56,6 +62,8 @@ from penstock.words.events import (
     DaemonStopping,
     SubscriberLagged,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ class Environment:
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
     end_orphans: EndOrphans
+    #: Which processes of an earlier life are proven to be gone, with all that came of them.
+    proven_gone: ProvenGone = none_proven
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
@@ -78,6 +88,8 @@ class Environment:
     redact: Redact = lambda write: write
     #: How much at the end of an output may be the beginning of what is taken out.
     held_back: HeldBack = nothing_secret
+    #: Takes the spans of what runs do, without waiting; None: nobody traces.
+    tell_span: Callable[[TraceSpan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ class Core:
     control: Control
     selection: Selection
     live_outputs: LiveOutputs
+    dismissals: Dismissals
     version: str = penstock.__version__
 
     @property
@@ -185,6 +198,8 @@ async def open_core(
         "forgetting old runs": core.retention.prune_regularly,
         "calling hooks": hooks.watch,
     }
+    if environment.tell_span is not None:
+        attach_spans(core.table, environment.tell_span)
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
         started = _started(core, await _repair(core), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
@@ -237,6 +252,7 @@ def _make_core(
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
+        dismissals=Dismissals(),
     )
 
 
@@ -355,10 +371,17 @@ def _make_gauges(core: Core) -> Gauges:
 async def _repair(core: Core) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
-    rows = await core.store.open_runs()
+    rows: list[RunRow] = []
+    for row in await core.store.open_runs():
+        try:
+            view = await core.reader.fold_stored(row.run_id)
+        except (LogDamaged, BrokenStory) as error:
+            log.error("the run %s is left as it is: %s", row.run_id, error)
+            await core.store.lose(row.run_id)
+            continue
+        core.table.seed(row, view)
+        rows.append(row)
     core.table.paused.update(await core.store.paused())
-    for row in rows:
-        core.table.seed(row, await core.reader.fold_stored(row.run_id))
     return await repair(
         rows,
         store=core.store,
@@ -367,6 +390,7 @@ async def _repair(core: Core) -> Repaired:
         max_attempts=core.config.max_attempts,
         now=core.now,
         end_orphans=core.environment.end_orphans,
+        proven_gone=core.environment.proven_gone,
     )
 
 
@@ -425,6 +449,7 @@ def _make_tools(core: Core) -> Tools:
         models=environment.models,
         held_back=environment.held_back,
         live_of=core.live_outputs.find,
+        traced=environment.tell_span is not None,
     )
 
 
