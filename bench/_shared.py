@@ -24,6 +24,7 @@ from penstock.concurrency.threads import open_threads
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.pipeline import Kind
 from penstock.processes.containment import detect_containment
+from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
@@ -135,12 +136,14 @@ async def open_bench_core(
         open_sqlite(
             folder / "log.db", life=LIFE, run_blocking=writing, run_reading=reading
         ) as store,
+        open_launcher() as launcher,
     ):
         environment = real_environment(
             config,
             paths,
             environ,
             containment=detect_containment(environ),
+            launcher=launcher,
             epoch=store.epoch,
             url="",
         )

@@ -628,6 +628,48 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "the late answer of a template is the next one's",
+        "WarmLauncher._fork",
+        """
+            if forked is None:
+                await self.close()
+                raise TemplateLost(why)
+        """,
+        "if forked is None: raise TemplateLost(why)",
+        "processes/test_forking.py::test_a_template_that_is_stopped_is_given_up",
+    ),
+    TestedMutant(
+        "who is cancelled leaves an answer to the next one",
+        "WarmLauncher._fork",
+        """
+            with trio.move_on_after(ANSWER_SECONDS, shield=True):
+                try:
+                    forked = await self._template.ask(ends.numbers, ends.theirs)
+                except TemplateLost as error:
+                    why = str(error)
+        """,
+        "forked = await self._template.ask(ends.numbers, ends.theirs)",
+        """
+            processes/test_forking.py::test_a_cancel_at_any_step_leaves_no_process_and_no_descriptor
+        """,
+    ),
+    TestedMutant(
+        "a template keeps copies of what it hands on",
+        "Template._answer",
+        "for fd in [*fds, *([handle] if handle >= 0 else ())]: os.close(fd)",
+        "pass",
+        """
+            processes/test_forking.py::test_a_template_ends_with_its_launcher
+        """,
+    ),
+    TestedMutant(
+        "a template ends with the group that the daemon is in",
+        "Template.__init__",
+        "for number in (signal.SIGCHLD, *_NOT_HEEDED): signal.signal(number, lambda *_: None)",
+        "signal.signal(signal.SIGCHLD, lambda *_: None)",
+        "processes/test_forking.py::test_a_template_is_there_until_the_daemon_ends",
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """

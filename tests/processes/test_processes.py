@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ import pytest
 import trio
 import trio.testing
 
+from penstock.processes import forking, launching
 from penstock.processes import process as tree
 from penstock.processes.containment import (
     Containment,
@@ -27,6 +28,8 @@ from penstock.processes.containment import (
     read_stat,
 )
 from penstock.processes.feeding import sends
+from penstock.processes.forking import open_launcher
+from penstock.processes.launching import Launcher, launch_executed
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
@@ -52,7 +55,8 @@ PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 class Watched:
     """Runs processes and keeps everything that is told about them."""
 
-    def __init__(self) -> None:
+    def __init__(self, launcher: Launcher = launch_executed) -> None:
+        self.launcher = launcher
         self.started = trio.Event()
         self.starts: list[ProcessStarted] = []
         self.output = {"stdout": b"", "stderr": b""}
@@ -66,6 +70,7 @@ class Watched:
             "env": PATH,
             "containment": SUBREAPER,
             "grace": 0.5,
+            "launcher": self.launcher,
             "on_started": self.on_started,
             "on_output": self.on_output,
             "on_proof": self.proofs.append,
@@ -90,9 +95,12 @@ class Watched:
         return proof
 
 
-@pytest.fixture
-def watched() -> Watched:
-    return Watched()
+@pytest.fixture(params=["forked", "executed"])
+async def watched(request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
+    """Both ways in which a supervisor comes to be keep every promise."""
+    async with open_launcher() as launcher:
+        forked = request.param == "forked"
+        yield Watched(launcher if forked else launch_executed)
 
 
 @contextmanager
@@ -629,18 +637,26 @@ async def test_the_process_carries_the_epoch(watched: Watched) -> None:
     assert b"PENSTOCK_EPOCH=the-log" in watched.output["stdout"].split(b"\n")
 
 
+#: `os.fork` fails in whoever was forked himself, and in whoever was executed for the run.
+REFUSE = """\
+import os
+fork, template = os.fork, os.getpid() if {template} else 0
+def refuse():
+    if os.getpid() == template: return fork()
+    raise BlockingIOError(11, '')
+os.fork = refuse
+"""
+
+
 async def test_a_program_that_cannot_be_forked_fails_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch,
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RS-01: the limit on processes is reached between the supervisor and its child."""
-    refuse = (
-        "import os\ndef refuse(): raise BlockingIOError(11, '')\nos.fork = refuse\n"
-    )
-    monkeypatch.setattr(tree, "LAUNCH", refuse + tree.LAUNCH)
-    watched = Watched()
-    with trio.fail_after(30):
+    for module, template in ((launching, 0), (forking, 1)):
+        code = REFUSE.format(template=template) + module.LAUNCH
+        monkeypatch.setattr(module, "LAUNCH", code)
+    with deadline():
         with pytest.raises(NoProcess, match=r"for 'true': Resource temporarily"):
             await watched.run("true")
-    [proof] = watched.proofs
-    assert proof.survivors == ()
+    assert watched.proof.survivors == ()
     assert not any(watched.output.values()), "no traceback in the run's output"

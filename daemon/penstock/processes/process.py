@@ -8,7 +8,6 @@ import json
 import marshal
 import os
 import socket
-import subprocess
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,15 +20,21 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.carried import carry_code, launch_carried
 from penstock.concurrency.shielding import shield_until
-from penstock.concurrency.threads import retry_threadless, run_in_thread
+from penstock.concurrency.threads import run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
+from penstock.processes.launching import (
+    Launcher,
+    Streams,
+    SupervisorProcess,
+    launch_executed,
+)
 from penstock.processes.orphans import end_orphans
 from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.template import FD_BYTES
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -55,21 +60,8 @@ READ_BYTES = 64 * 1024
 #: as this, so that the two change places more rarely; not every pipe, as the kernel grants a user 64 MiB.
 BUSY_READS = 16
 BUSY_BYTES = 256 * 1024
-#: Bytes of a descriptor that comes by a socket.
-FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
-
-#: The supervisor's code comes to it before its table: it is that of this very daemon, and compiled.
-LAUNCH = launch_carried("penstock.processes.supervisor", "int(sys.argv[1])")
-SUPERVISOR = carry_code((
-    "penstock.words.errors",
-    "penstock.processes.liveness",
-    "penstock.processes.containment",
-    "penstock.processes.termination",
-    "penstock.processes.pseudoterminal",
-    "penstock.processes.supervisor",
-))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -95,11 +87,13 @@ class _Reading:
 class ProcessTree:
     """One process tree and what its supervisor has said about it."""
 
-    process: trio.Process
+    process: SupervisorProcess
     control: trio.SocketStream
     spec: dict[str, Any]
     argv: tuple[str, ...]
     run_id: str
+    #: What the supervisor is sent before its table.
+    code: bytes = b""
     started: ProcessStarted | None = None
     failed: dict[str, Any] | None = None
     exited: dict[str, Any] | None = None
@@ -131,7 +125,7 @@ class ProcessTree:
         encoded = marshal.dumps(self.spec)
         with suppress(trio.BrokenResourceError):
             size = len(encoded).to_bytes(8, "big")
-            await self.control.send_all(SUPERVISOR + size + encoded)
+            await self.control.send_all(self.code + size + encoded)
             self.sent = True
 
     async def follow(self, on_started: OnStarted) -> None:
@@ -330,6 +324,7 @@ class ProcessTree:
 
 
 async def launch(
+    launcher: Launcher,
     spec: dict[str, Any],
     argv: tuple[str, ...],
     run_id: str,
@@ -341,50 +336,25 @@ async def launch(
 
     NoProcess when the system grants no process or no descriptor.
     """
+    terminal = spec["terminal"] is not None
+    streams = Streams(
+        stdin=fed and not terminal,
+        stdout=not terminal,
+        stderr=None if one_stream else True,
+    )
     try:
-        return await _launch(spec, argv, run_id, fed=fed, one_stream=one_stream)
+        launched = await launcher(streams)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
         raise NoProcess(f"no process could be made for {argv[0]!r}: {why}") from error
-
-
-async def _launch(
-    spec: dict[str, Any],
-    argv: tuple[str, ...],
-    run_id: str,
-    *,
-    fed: bool,
-    one_stream: bool,
-) -> ProcessTree:
-    pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            # Trio makes the process in a thread.
-            process = await retry_threadless(
-                partial(
-                    trio.lowlevel.open_process,
-                    [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
-                    stdin=pipe if fed and not terminal else subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if terminal else pipe,
-                    stderr=subprocess.STDOUT if one_stream else pipe,
-                    pass_fds=(theirs.fileno(),),
-                    cwd="/",
-                    # What Python itself may need; the program gets the environment in the table.
-                    env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
-                    start_new_session=True,
-                )
-            )
-        except BaseException:
-            ours.close()
-            raise
     return ProcessTree(
-        process=process,
-        control=trio.SocketStream(trio.socket.from_stdlib_socket(ours)),
+        process=launched.process,
+        control=launched.control,
         spec=spec,
         argv=argv,
         run_id=run_id,
+        code=launched.code,
     )
 
 
@@ -420,6 +390,7 @@ async def run_process(
     env: Mapping[str, str],
     containment: Containment,
     grace: float,
+    launcher: Launcher = launch_executed,
     feed: Feed | None = None,
     terminal: WindowSize | None = None,
     epoch: str = "",
@@ -433,7 +404,7 @@ async def run_process(
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
-    `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
+    `grace` is the seconds between TERM and KILL; `launcher` starts the tree's supervisor; `epoch`, the id of the log, tells this run from
     one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
     None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
     its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
@@ -449,7 +420,7 @@ async def run_process(
     # What a program shows on its terminal is one stream as it is.
     joins = one_stream and terminal is None
     tree = await launch(
-        spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
+        launcher, spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
     )
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:

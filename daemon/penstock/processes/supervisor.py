@@ -254,15 +254,20 @@ def read_spec(control: int) -> dict[str, object]:
     return spec
 
 
-def main() -> None:
-    """Serve one run on the socket whose number is the first argument."""
-    control = int(sys.argv[1])
-    os.set_inheritable(control, False)
+def serve(control: int) -> None:
+    """Serve one run on this socket to the daemon."""
     try:
         spec = read_spec(control)
     except EOFError:
         return
     Supervisor(control, spec).run()
+
+
+def main() -> None:
+    """Serve one run on the socket whose number is the first argument."""
+    control = int(sys.argv[1])
+    os.set_inheritable(control, False)
+    serve(control)
 
 
 if __name__ == "__main__":

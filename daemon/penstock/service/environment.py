@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
+from penstock.processes.launching import Launcher
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
@@ -49,6 +50,7 @@ def real_environment(
     environ: Mapping[str, str],
     *,
     containment: Containment,
+    launcher: Launcher,
     epoch: str,
     url: str,
     models: ModelAccess | None = None,
@@ -57,11 +59,12 @@ def real_environment(
 ) -> Environment:
     """The world of a daemon with these folders.
 
-    `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
+    `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
     """
     start = partial(
         run_process,
         containment=containment,
+        launcher=launcher,
         grace=config.kill_grace,
         epoch=epoch,
         now=utc_now,
