@@ -227,6 +227,56 @@ async def test_what_cannot_be_started_is_refused_with_the_field(
     assert not watched.starts
 
 
+async def test_a_script_without_a_format_is_the_shells_also_by_its_name(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """ER-02: as execvp has it; what cannot be entered or executed on the way to it is passed over."""
+    here, before = tmp_path / "here", tmp_path / "before"
+    for folder in (here, before):
+        folder.mkdir()
+    (here / "greet").write_text("echo hello $1 $0")
+    (here / "greet").chmod(0o755)
+    (before / "greet").mkdir()
+    path = f"{tmp_path}/none:{before}:{here}:/bin"
+    with deadline():
+        await watched.run("greet", "you", env={"PATH": path})
+        await watched.run("./greet", "me", cwd=here)
+    said = watched.output["stdout"].decode().split("\n")
+    assert said == [f"hello you {here}/greet", "hello me ./greet", ""]
+
+
+async def test_what_is_there_and_cannot_be_executed_is_told_as_that(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """ER-02: 126 and not 127."""
+    (tmp_path / "text").write_text("no program")
+    with deadline(), pytest.raises(Refused, match="Permission denied") as refused:
+        await watched.run("text", env={"PATH": f"{tmp_path}:/bin"})
+    assert refused.value.facts["exit_code"] == 126
+
+
+async def test_a_program_begins_as_from_a_shell_and_in_its_folder(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """CN-06: a session of its own, no signal blocked or ignored, its umask; its supervisor stays away."""
+    script = "umask; pwd; ps -o sid= -p $$; grep SigBlk /proc/self/status; echo $$; sleep 1000"
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            run = partial(watched.run, cwd=tmp_path, umask=0o027)
+            nursery.start_soon(run, "sh", "-c", script)
+            while watched.output["stdout"].count(b"\n") < 5:
+                watched.said = trio.Event()
+                await watched.said.wait()
+            stat = read_stat(watched.starts[0].pid)
+            assert stat is not None
+            supervisor = os.readlink(f"/proc/{stat.parent}/cwd")
+            scope.cancel(reason="seen")
+    umask, folder, session, _, blocked, main = watched.output["stdout"].decode().split()
+    assert (umask, folder, session) == ("0027", str(tmp_path), main)
+    assert int(blocked, 16) == 0
+    assert supervisor == "/"
+
+
 async def test_what_outlives_the_main_process_is_ended_and_counted(
     watched: Watched,
 ) -> None:
@@ -637,14 +687,14 @@ async def test_the_process_carries_the_epoch(watched: Watched) -> None:
     assert b"PENSTOCK_EPOCH=the-log" in watched.output["stdout"].split(b"\n")
 
 
-#: `os.fork` fails in whoever was forked himself, and in whoever was executed for the run.
+#: No child is granted to whoever was forked himself, and to whoever was executed for the run.
 REFUSE = """\
 import os
 fork, template = os.fork, os.getpid() if {template} else 0
-def refuse():
+def refuse(*_, **__):
     if os.getpid() == template: return fork()
     raise BlockingIOError(11, '')
-os.fork = refuse
+os.fork = os.posix_spawn = refuse
 """
 
 
