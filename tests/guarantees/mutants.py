@@ -657,7 +657,7 @@ TESTED_MUTANTS = (
         """,
         "forked = await self._template.ask(ends.numbers, ends.theirs)",
         """
-            processes/test_forking.py::test_a_cancel_at_any_step_leaves_no_process_and_no_descriptor
+            processes/test_forking.py::test_an_answer_belongs_to_who_asked_though_he_was_cancelled
         """,
     ),
     TestedMutant(
@@ -665,14 +665,12 @@ TESTED_MUTANTS = (
         "Template._answer",
         "for fd in [*fds, *([handle] if handle >= 0 else ())]: os.close(fd)",
         "pass",
-        """
-            processes/test_forking.py::test_a_template_ends_with_its_launcher
-        """,
+        "processes/test_processes.py::test_a_lost_supervisor_is_told_as_unknown",
     ),
     TestedMutant(
         "a template ends with the group that the daemon is in",
-        "Template.__init__",
-        "for number in (signal.SIGCHLD, *_NOT_HEEDED): signal.signal(number, lambda *_: None)",
+        "processes/template:Template.__init__",
+        "heed_signals()",
         "signal.signal(signal.SIGCHLD, lambda *_: None)",
         "processes/test_forking.py::test_a_template_is_there_until_the_daemon_ends",
     ),

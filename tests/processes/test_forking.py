@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from penstock.processes import forking
 from penstock.processes.containment import Containment, children, read_stat
 from penstock.processes.forking import WarmLauncher, open_launcher
+from penstock.processes.launching import Launched, Streams
 from penstock.processes.liveness import living_since, read_of_threads
 from penstock.processes.process import Proof, run_process
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -32,6 +34,7 @@ class Launches:
     def __init__(self, launcher: WarmLauncher) -> None:
         self.launcher = launcher
         self.output = b""
+        self.launched: list[int] = []
         self.supervisors: list[int] = []
         self.mains: list[int] = []
         self.proofs: list[Proof] = []
@@ -46,12 +49,17 @@ class Launches:
             env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             containment=Containment("subreaper"),
             grace=0.5,
-            launcher=self.launcher,
+            launcher=self._launch,
             on_started=self._on_started,
             on_output=self._on_output,
             on_proof=self.proofs.append,
             now=lambda: datetime.now(UTC),
         )
+
+    async def _launch(self, streams: Streams) -> Launched:
+        launched = await self.launcher(streams)
+        self.launched.append(launched.process.pid)
+        return launched
 
     async def _on_started(self, started: ProcessStarted) -> None:
         await trio.lowlevel.checkpoint()
@@ -203,6 +211,30 @@ async def test_a_template_that_is_stopped_is_given_up(launches: Launches) -> Non
         assert living_since(template) is None
         assert await run_and_look(launches)
         assert launches.templates() != [template]
+
+
+async def test_an_answer_belongs_to_who_asked_though_he_was_cancelled(
+    launches: Launches,
+) -> None:
+    """CN-07 SY-03: else the next run would wait for, and kill, another's supervisor."""
+    with deadline():
+        await launches.run("true")
+        [template] = launches.templates()
+        os.kill(template, signal.SIGSTOP)
+        scope = trio.CancelScope()
+
+        async def ask() -> None:
+            with scope:
+                await launches.run("sleep 1000")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel(reason="while it waits for the answer")
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(template, signal.SIGCONT)
+        assert await run_and_look(launches)
+    assert launches.launched[-1] == launches.supervisors[-1]
 
 
 async def test_a_template_that_cannot_fork_leaves_it_to_the_daemon(

@@ -34,6 +34,10 @@ SUPERVISOR = carry_code(SUPERVISOR_MODULES)
 class SupervisorProcess(Protocol):
     """A supervisor, as who started it sees it; its streams are those of the program."""
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
     stdin: trio.abc.SendStream | None
     stdout: trio.abc.ReceiveStream | None
     stderr: trio.abc.ReceiveStream | None

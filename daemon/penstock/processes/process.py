@@ -130,7 +130,8 @@ class ProcessTree:
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        while data := await self._receive():
+        # After the end it says nothing more.
+        while not self.ended and (data := await self._receive()):
             *lines, self.pending = (self.pending + data).split(b"\n")
             for line in lines:
                 await self._hear(json.loads(line), on_started)

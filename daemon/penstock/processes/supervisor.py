@@ -46,14 +46,13 @@ class Supervisor:
         self.exited = False
         self.told = False
         self.childless = False
+        self.held = b""
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.wake, write_end = os.pipe()
         for fd in (self.wake, write_end):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
         self.poll.register(self.wake, select.POLLIN)
 
     def run(self) -> None:
@@ -201,7 +200,11 @@ class Supervisor:
         self.exited = True
         code, number = ("null", str(status)) if by_signal else (str(status), "null")
         left = 0 if self.told else len(self.tree.members())
-        self.say(f'"exited","exit_code":{code},"signal":{number},"leftover":{left}')
+        self.say(
+            f'"exited","exit_code":{code},"signal":{number},"leftover":{left}',
+            # The end follows at once, and both are heard in one.
+            hold=not left and not self.told,
+        )
 
     def members(self) -> dict[int, int]:
         return self.tree.members()
@@ -218,9 +221,15 @@ class Supervisor:
             self.turn(min(remaining, LOOK_SECONDS))
         return True
 
-    def say(self, text: str, master: int = -1) -> None:
-        """One line to the daemon, with its end of a terminal; nobody hears it when it is dead."""
-        line = b'{"type":%s}\n' % text.encode()
+    def say(self, text: str, master: int = -1, *, hold: bool = False) -> None:
+        """One line to the daemon, with its end of a terminal; nobody hears it when it is dead.
+
+        `hold`: it goes with the next one.
+        """
+        line = b'%s{"type":%s}\n' % (self.held, text.encode())
+        self.held = line if hold else b""
+        if hold:
+            return
         try:
             if master < 0:
                 os.write(self.control, line)
@@ -310,8 +319,14 @@ def read_spec(control: int) -> dict[str, object]:
     return spec
 
 
+def heed_signals() -> None:
+    """Have the signals that matter here heard by whoever set a descriptor to be woken by."""
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+
+
 def serve(control: int) -> None:
-    """Serve one run on this socket to the daemon."""
+    """Serve one run on this socket to the daemon; signals are heeded already."""
     try:
         spec = read_spec(control)
     except EOFError:
@@ -323,6 +338,7 @@ def main() -> None:
     """Serve one run on the socket whose number is the first argument."""
     control = int(sys.argv[1])
     os.set_inheritable(control, False)
+    heed_signals()
     serve(control)
 
 

@@ -12,7 +12,6 @@ inherit; nothing of a run is in its environment.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import os
@@ -23,7 +22,8 @@ import sys
 
 # Imported for those supervisors that make a terminal: they import nothing more.
 import penstock.processes.pseudoterminal  # noqa: F401
-from penstock.processes.supervisor import serve
+from penstock.processes.containment import find_prctl
+from penstock.processes.supervisor import heed_signals, serve
 
 #: Said once, before the first answer: it is ready to fork.
 READY = b"r"
@@ -34,13 +34,13 @@ FD_BYTES = 4
 #: Of each supervisor: its socket, and at most three streams.
 MOST_STREAMS = 3
 
-#: Signals that end a program of ours in order. The template has its own word to end, and must be there
-#: for what a daemon still starts while it stops.
-_NOT_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
 
 class Template:
-    """Forks a supervisor for each request, and reaps them."""
+    """Forks a supervisor for each request, and reaps them.
+
+    It has its own word to end, and does not by a signal: it must be there for what a daemon still starts
+    while it stops.
+    """
 
     def __init__(self, requests: socket.socket) -> None:
         self._requests = requests
@@ -51,8 +51,7 @@ class Template:
             os.set_blocking(fd, False)
         self._poll.register(self._wake, select.POLLIN)
         signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, *_NOT_HEEDED):
-            signal.signal(number, lambda *_: None)
+        heed_signals()
 
     def run(self) -> None:
         """Answer until the daemon closed its end, or died."""
@@ -118,9 +117,8 @@ class Template:
         status = 1
         try:
             os.setsid()
+            # The handlers stay: a supervisor has the same, and setting them again costs a tenth of all.
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, *_NOT_HEEDED):
-                signal.signal(number, signal.SIG_DFL)
             self._requests.close()
             os.close(self._wake)
             os.close(self._wake_end)
@@ -151,8 +149,8 @@ def main() -> None:
     """Serve one daemon on the socket whose number is the first argument."""
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         requests.set_inheritable(False)
-        # Found once; a supervisor that adopts orphans asks for it again, and has it.
-        ctypes.CDLL(None).prctl  # noqa: B018
+        # Found once for all who adopt orphans.
+        find_prctl()
         # What is here stays as it is in every supervisor, on the same pages.
         gc.collect()
         gc.freeze()
