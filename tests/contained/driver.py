@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from penstock.processes.forking import open_launcher
 from penstock.processes.launching import launch_executed
 from penstock.processes.process import Proof, run_process
 from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.spec import Program
 from penstock.words.events import ProcessStarted
 
 VICTIM = str(Path(__file__).with_name("victim.py"))
@@ -57,7 +57,7 @@ async def drive(
         if b"up" in output and b"escaped" in output:
             escaped.set()
 
-    began = 0.0
+    began, stay = 0.0, "exit" if ending == "exit" else "stay"
     with trio.move_on_after(20) as scope:
         async with open_launcher() as launcher, trio.open_nursery() as nursery:
 
@@ -73,30 +73,25 @@ async def drive(
                     scope.cancel(reason="test")
 
             await run_process(
-                [
-                    sys.executable,
-                    VICTIM,
-                    kind,
-                    mark,
-                    "exit" if ending == "exit" else "stay",
-                ],
+                Program(
+                    (sys.executable, VICTIM, kind, mark, stay),
+                    Path("/"),
+                    {"CONTAINED": "1"},
+                    terminal=WindowSize() if streams == "tty" else None,
+                ),
                 run_id=mark,
-                cwd=Path("/"),
-                env={"CONTAINED": "1"},
                 containment=contained(method),
                 grace=GRACE,
                 launcher=launch_executed if road == "executed" else launcher,
-                terminal=WindowSize() if streams == "tty" else None,
                 on_started=on_started,
                 on_output=on_output,
                 on_proof=proofs.append,
-                now=lambda: datetime.now(UTC),
             )
     [proof] = proofs
     return {
         "method": proof.method,
         "survivors": proof.survivors,
-        "gone": proof.gone_at is not None,
+        "gone": proof.survivors == (),
         "seconds": trio.current_time() - began,
         "escaped": escaped.is_set(),
     }

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from penstock.processes.forking import WarmLauncher, open_launcher
 from penstock.processes.launching import Launched, Streams
 from penstock.processes.liveness import living_since, read_of_threads
 from penstock.processes.process import Proof, run_process
+from penstock.processes.spec import Program
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock_drills.faultpoints import AtStep
 
@@ -43,17 +43,14 @@ class Launches:
     async def run(self, script: str) -> ProcessExited:
         """A shell's script, which says something first and then reads a line."""
         return await run_process(
-            ["sh", "-c", script],
+            Program(("sh", "-c", script), Path("/"), {"PATH": "/usr/bin:/bin"}),
             run_id=RUN_ID,
-            cwd=Path("/"),
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             containment=Containment("subreaper"),
             grace=0.5,
             launcher=self._launch,
             on_started=self._on_started,
             on_output=self._on_output,
             on_proof=self.proofs.append,
-            now=lambda: datetime.now(UTC),
         )
 
     async def _launch(self, streams: Streams) -> Launched:
@@ -109,7 +106,6 @@ async def run_and_look(launches: Launches) -> bool:
             looked.append(launches.forked(-1))
             scope.cancel(reason="seen")
     assert launches.proofs[-1].survivors == ()
-    assert launches.proofs[-1].gone_at is not None
     assert living_since(launches.mains[-1]) is None
     return looked[0]
 
@@ -170,7 +166,6 @@ async def test_a_tree_goes_on_without_its_template_and_the_next_has_another(
             scope.cancel(reason="test")
     assert "the template of supervisors is lost" in caplog.text
     assert launches.proofs[-1].survivors == ()
-    assert launches.proofs[-1].gone_at is not None
     assert living_since(launches.mains[0]) is None
     assert living_since(int(launches.output.split()[0])) is None
 
@@ -197,7 +192,7 @@ async def test_a_supervisor_heeds_a_term_though_its_template_does_not(
             nursery.start_soon(launches.run, "echo up; sleep 1000")
             await launches.said.wait()
             os.kill(launches.supervisors[0], signal.SIGTERM)
-    assert launches.proofs[0].gone_at is not None
+    assert launches.proofs[0].survivors == ()
     assert living_since(launches.mains[0]) is None
 
 
