@@ -24,6 +24,7 @@ SUPERVISOR_MODULES = (
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",
+    "penstock.processes.testimony",
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 )

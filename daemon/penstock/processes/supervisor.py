@@ -6,7 +6,7 @@ closed its side or died. The daemon cannot be the subreaper itself: orphans of d
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
 `cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
-`terminal`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+`terminal`, `testimonies`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
@@ -25,8 +25,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from penstock.processes.containment import choose, read_stat
+from penstock.processes.containment import boot_id, choose, read_stat
 from penstock.processes.termination import LOOK_SECONDS, terminate
+from penstock.processes.testimony import keep_proof
 
 #: Every signal that a program can ignore or handle.
 CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -41,7 +42,7 @@ class Supervisor:
         self.control = control
         self.spec = spec
         self.tree = choose(spec)
-        self.main = 0
+        self.main = self.start_time = 0
         self.master = self.slave = -1
         self.exited = False
         self.told = False
@@ -64,11 +65,13 @@ class Supervisor:
         seen, left, over = terminate(self, float(str(self.spec["grace"])))
         self.tree.close()
         # That nothing is seen is no proof; that no child is left to wait for is one.
-        proven = "true" if self.tree.proves and over else "false"
-        self.say(
+        proven = self.tree.proves and over
+        heard = self.say(
             f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
-            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{proven}'
+            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{str(proven).lower()}'
         )
+        if proven and not heard and (folder := str(self.spec["testimonies"])):
+            keep_proof(folder, boot_id(), self.main, self.start_time)
 
     def start(self) -> bool:
         """Start the program, contained; False, and said so, when that cannot be."""
@@ -87,9 +90,9 @@ class Supervisor:
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
         # A process that has exited already is a zombie and still has its start time.
-        start_time = stat.start_time if (stat := read_stat(self.main)) else 0
+        self.start_time = stat.start_time if (stat := read_stat(self.main)) else 0
         self.say(
-            f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"',
+            f'"started","pid":{self.main},"start_time":{self.start_time},"method":"{self.tree.method}"',
             self.master,
         )
         return True
@@ -123,10 +126,10 @@ class Supervisor:
 
     def start_at_once(self) -> bool:
         """Have the program made and executed in one, as what a child of ours begins with."""
-        stage = "cwd"
+        stage, own = "cwd", os.umask(0o077)
         try:
-            if (umask := self.spec["umask"]) is not None:
-                os.umask(umask)  # type: ignore[arg-type]
+            umask = self.spec["umask"]
+            os.umask(own if umask is None else umask)  # type: ignore[arg-type]
             os.chdir(self.spec["cwd"])  # type: ignore[arg-type]
             stage = "argv"
             become(self.spec["argv"], self.spec["env"], self.spawn)  # type: ignore[arg-type]
@@ -137,6 +140,7 @@ class Supervisor:
         finally:
             # Whoever stays in a folder keeps it from being unmounted.
             os.chdir("/")
+            os.umask(own)
         self.contain()
         return True
 
@@ -221,15 +225,15 @@ class Supervisor:
             self.turn(min(remaining, LOOK_SECONDS))
         return True
 
-    def say(self, text: str, master: int = -1, *, hold: bool = False) -> None:
-        """One line to the daemon, with its end of a terminal; nobody hears it when it is dead.
+    def say(self, text: str, master: int = -1, *, hold: bool = False) -> bool:
+        """One line to the daemon, with its end of a terminal; False when it is dead and hears nothing.
 
         `hold`: it goes with the next one.
         """
         line = b'%s{"type":%s}\n' % (self.held, text.encode())
         self.held = line if hold else b""
         if hold:
-            return
+            return True
         try:
             if master < 0:
                 os.write(self.control, line)
@@ -239,6 +243,8 @@ class Supervisor:
                 hand_over(self.control, line, master)
         except OSError:
             self.told = True
+            return False
+        return True
 
 
 def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> None:
