@@ -1275,11 +1275,13 @@ TESTED_MUTANTS = (
         """
         if why not in {'', self._told}:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         """
         if why:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
