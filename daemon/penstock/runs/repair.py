@@ -13,6 +13,8 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, cast
 
+import trio
+
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import (
@@ -46,6 +48,7 @@ async def none_proven(
     _started: Collection[ProcessStarted],
 ) -> frozenset[ProcessStarted]:
     """Nobody could wait for them."""
+    await trio.lowlevel.checkpoint()
     return frozenset()
 
 
