@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from penstock.kinds.coding.dead_code import ask_dead_code
+from penstock.kinds.coding.analysis import ask_dead_code
 from penstock.kinds.coding.deciding import Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
