@@ -82,6 +82,7 @@ class RunView:
     timeout: float | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    traceparent: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
     asks: dict[str, AskView] = field(default_factory=dict)
@@ -340,6 +341,7 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.timeout = event.timeout
     view.parent_id = event.parent_id
     view.retry_of = event.retry_of
+    view.traceparent = event.traceparent
     view.created_at = fact.at
     view.place = fact.position
 

@@ -237,6 +237,7 @@ class Submitter:
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
             surroundings=self._kept(surroundings),
+            traceparent=request.traceparent,
             minted=request.run_id is None,
         )
 

@@ -37,7 +37,7 @@ from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
-from penstock.server.rest.runs import (
+from penstock.server.rest.run_routes import (
     ask_handlers,
     control_handlers,
     look_handlers,
@@ -46,6 +46,7 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
+from penstock.server.traffic import CountRequest, count_nothing, counted
 from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
@@ -60,6 +61,7 @@ def open_app(
     base: str,
     health_of: HealthOf,
     metrics: Handler | None = None,
+    count: CountRequest = count_nothing,
     mcp: ASGI | None = None,
 ) -> ASGI:
     """Everything behind the door but WebSockets, guarded.
@@ -71,7 +73,7 @@ def open_app(
     stdin = make_stdin_app(core.control, core.config)
     address = make_public_address(core.config, base)
     mux = asgi_mux(rest, stdin, make_live_app(core, shutdown), mcp)
-    return guarded(mux, guard, core.config, core.version, address)
+    return counted(guarded(mux, guard, core.config, core.version, address), count)
 
 
 def rest_handlers(

@@ -180,6 +180,7 @@ def _queued(write: Enqueue) -> NewEvent:
     event = RunQueued(
         kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels),
         after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
+        traceparent=s.traceparent,
     )  # fmt: skip
     body = encode_event(event)
     if len(body) > LARGEST_EVENT_BYTES:

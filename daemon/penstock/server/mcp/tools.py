@@ -40,6 +40,8 @@ def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) ->
     told = {TASK_KIND, *(tool.kind.name for tool in by_kind)}
     schema = _schema_of(SubmitRequest)
     properties = schema["properties"]
+    # A model can only make one up: what its host knows of a trace comes beside the arguments.
+    del properties["traceparent"]
     others = [
         f"{kind.name}: {kind.summary}." for kind in kinds if kind.name not in told
     ]
