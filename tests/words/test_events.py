@@ -473,7 +473,7 @@ def test_the_vocabulary_needs_neither_trio_nor_a_store() -> None:
     program = (
         "import sys, penstock.words.events, penstock.words.clocks, penstock.words.priority, penstock.words.lifecycle,"
         " penstock.words.staleness, penstock.runs.watermark, penstock.words.api, penstock.log.store;"
-        "bad = {'trio', 'sqlite3', 'httpx', 'dspy', 'quart', 'textual', 'asyncio'};"
+        "bad = {'trio', 'sqlite3', 'httpx', 'dspy', 'textual', 'asyncio'};"
         "print(sorted(bad & set(sys.modules)))"
     )
     ended = subprocess.run(

@@ -205,7 +205,6 @@ def _install(config: Config, handler: logging.Handler) -> None:
         "httpx",
         "httpcore",
         "hypercorn",
-        "quart",
         "trio-websocket",
         "wsproto",
         "mcp",
