@@ -26,6 +26,7 @@ from penstock.runs.execution import Execution
 from penstock.runs.kind import Kind, check_whole
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
+from penstock.runs.selection import no_group
 from penstock.runs.table import RunTable
 from penstock.words.api import BugReportRequest, CancelReceipt
 from penstock.words.errors import (
@@ -117,7 +118,7 @@ class QueueControl:
 
     def _check(self, group: str | None) -> None:
         if group is not None and group not in self.groups:
-            raise Refused("group", f"the configuration has no group {group!r}")
+            raise no_group(group, self.groups)
 
 
 def name_of(group: str | None) -> str:

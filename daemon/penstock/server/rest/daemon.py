@@ -15,7 +15,12 @@ from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
 from penstock.server.replies import clients_json, kinds_json
 from penstock.server.routes import Call, Handler
-from penstock.words.api import GroupRequest, PauseRequest, read_json
+from penstock.words.api import (
+    DismissalsRequest,
+    GroupRequest,
+    PauseRequest,
+    read_json,
+)
 from penstock.words.errors import NotAvailable
 
 
@@ -46,6 +51,19 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
         return json_answer(core.statistics().to_json(), 200 if wait else 202)
 
     return {"queue": queue, "pause": pause, "resume": resume, "drain": drain}
+
+
+def dismissal_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of `/dismissals`, by the name of their route. Neither waits for anything."""
+
+    def dismissals(_call: Call) -> HttpAnswer:
+        return json_answer({"runs": core.dismissals.run_ids})
+
+    def dismiss(call: Call) -> HttpAnswer:
+        core.dismissals.add(read_json(DismissalsRequest, call.body).runs)
+        return dismissals(call)
+
+    return {"dismissals": dismissals, "dismiss": dismiss}
 
 
 def no_metrics(_call: Call) -> HttpAnswer:
