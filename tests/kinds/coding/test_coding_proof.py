@@ -34,7 +34,7 @@ from penstock.kinds.coding.proving import (
     judge_tests,
     make_stub,
 )
-from penstock.kinds.coding.task import FAILING, FAILING_FILE
+from penstock.kinds.coding.solving import FAILING, FAILING_FILE
 from penstock.words.recorded import Recorded
 
 REWRITE = "You write the tests of one file of a program anew"

@@ -1,17 +1,17 @@
-"""The kind `coding`: what it is called, takes and gives. The work is in `task`, imported with the first run."""
+"""The kind `coding`: what it is called, takes and gives. The work is in `solving`, imported with the first run."""
 
 from __future__ import annotations
 
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
 from penstock.pipeline import Kind, Run, import_late
 
-_TASK = "penstock.kinds.coding.task"
+_SOLVING = "penstock.kinds.coding.solving"
 
 
 async def write_code(run: Run, inputs: CodingInputs) -> CodingOutput:
     """Do the task in a folder of the run's own; the result is a patch, a report, maybe a branch."""
-    task = await import_late(_TASK)
-    output: CodingOutput = await task.write_code(run, inputs)
+    solving = await import_late(_SOLVING)
+    output: CodingOutput = await solving.write_code(run, inputs)
     return output
 
 
