@@ -7,6 +7,7 @@ what was kept at its start. Otherwise a new file would meet old ones, or none, w
 
 from __future__ import annotations
 
+import logging
 import marshal
 import struct
 import sys
@@ -16,6 +17,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+
+log = logging.getLogger("penstock")
 
 #: Our package, and the folder that it lies in.
 PACKAGE = Path(__file__).parent
@@ -118,15 +121,22 @@ class KeptCode(Loader, MetaPathFinder):
         exec(marshal.loads(code), vars(module))
 
 
-def keep_late_code() -> KeptCode:
+def keep_late_code() -> KeptCode | None:
     """Keep the code of all that this process may import of ours later, or hand to a program; blocks for a
-    moment."""
+    moment.
+
+    None, and said so, if it cannot be read now (no file to be had, above all): that is no reason to end.
+    """
     kept: dict[str, Code] = {}
-    for file in PACKAGE.rglob("*.py"):
-        name, room = _name_of(file), file.relative_to(PACKAGE).parts[0]
-        needed = name not in sys.modules or room in _HANDED_ON
-        if needed and room not in _NOT_KEPT:
-            kept[name] = _read(name)
+    try:
+        for file in PACKAGE.rglob("*.py"):
+            name, room = _name_of(file), file.relative_to(PACKAGE).parts[0]
+            needed = name not in sys.modules or room in _HANDED_ON
+            if needed and room not in _NOT_KEPT:
+                kept[name] = _read(name)
+    except (OSError, SyntaxError) as error:
+        log.warning("after an upgrade this process must be restarted: %s", error)
+        return None
     finder = KeptCode(kept)
     sys.meta_path.insert(0, finder)
     return finder

@@ -1486,4 +1486,27 @@ TESTED_MUTANTS = (
         "stranger = False",
         "server/test_page.py::test_a_stranger_has_no_body_read",
     ),
+    TestedMutant(
+        "a verb that changes runs takes the one of interest where none is named",
+        "select_named",
+        "return select(session, words or (ask_for_run(session, verb),))",
+        "return select(session, words or ('',))",
+        "cli/test_selecting.py::"
+        "test_a_verb_that_changes_something_names_the_candidates_instead",
+    ),
+    TestedMutant(
+        "a verb that changes one run takes the one of interest where none is named",
+        "select_named_one",
+        "return select_one(session, word or ask_for_run(session, verb))",
+        "return select_one(session, word)",
+        "cli/test_selecting.py::"
+        "test_a_verb_that_changes_something_names_the_candidates_instead",
+    ),
+    TestedMutant(
+        "the number of a forgotten run is given again",
+        "log/sqlite/handle_prune:prune",
+        "db.execute(_KEEP_NUMBER)",
+        "",
+        "runs/test_selection.py::test_an_imported_log_goes_on_counting",
+    ),
 )

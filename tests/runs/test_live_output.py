@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 import trio
 import trio.testing
@@ -119,3 +121,17 @@ async def test_a_promise_that_was_not_kept_is_withdrawn() -> None:
         live.keep_until(1.0)
         1 / 0  # noqa: B018
     assert outputs.find("r") is None
+
+
+def test_a_promise_that_is_not_kept_ends_while_its_reader_is_there() -> None:
+    """PT-06: the run was not taken after all, and somebody else who knew its id had come for it."""
+    outputs = LiveOutputs(10)
+    with ExitStack() as reader:
+        with outputs.promising("r") as live:
+            assert live is not None
+            reader.enter_context(outputs.open("r"))
+        assert outputs.find("r") is None
+        with outputs.promising("r") as again:
+            assert again is not live
+            reader.close()
+            assert outputs.find("r") is again
