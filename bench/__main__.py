@@ -23,6 +23,7 @@ MODULES = (
     "printed",
     "terminals",
     "jobs",
+    "programs",
     "peers",
     "broadcast",
     "frames",

@@ -629,6 +629,53 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "a program that is made at once stays in the session of its supervisor",
+        "Supervisor.spawn",
+        "self.main = os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=CATCHABLE)",
+        "self.main = os.posix_spawn(path, argv, env, setsigmask=(), setsigdef=CATCHABLE)",
+        "processes/test_processes.py::test_a_program_begins_as_from_a_shell_and_in_its_folder",
+    ),
+    TestedMutant(
+        "the late answer of a template is the next one's",
+        "WarmLauncher._fork",
+        """
+            if forked is None:
+                await self.close()
+                raise TemplateLost(why)
+        """,
+        "if forked is None: raise TemplateLost(why)",
+        "processes/test_forking.py::test_a_template_that_is_stopped_is_given_up",
+    ),
+    TestedMutant(
+        "who is cancelled leaves an answer to the next one",
+        "WarmLauncher._fork",
+        """
+            with trio.move_on_after(ANSWER_SECONDS, shield=True):
+                try:
+                    forked = await self._template.ask(ends.numbers, ends.theirs)
+                except TemplateLost as error:
+                    why = str(error)
+        """,
+        "forked = await self._template.ask(ends.numbers, ends.theirs)",
+        """
+            processes/test_forking.py::test_an_answer_belongs_to_who_asked_though_he_was_cancelled
+        """,
+    ),
+    TestedMutant(
+        "a template keeps copies of what it hands on",
+        "Template._answer",
+        "for fd in [*fds, *([handle] if handle >= 0 else ())]: os.close(fd)",
+        "pass",
+        "processes/test_processes.py::test_a_lost_supervisor_is_told_as_unknown",
+    ),
+    TestedMutant(
+        "a template ends with the group that the daemon is in",
+        "processes/template:Template.__init__",
+        "heed_signals()",
+        "signal.signal(signal.SIGCHLD, lambda *_: None)",
+        "processes/test_forking.py::test_a_template_is_there_until_the_daemon_ends",
+    ),
+    TestedMutant(
         "a program begins with another size than was set before",
         "Console.feed",
         """

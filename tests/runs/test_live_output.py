@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from penstock.runs.live_output import COMING_SECONDS, LiveOutput, LiveOutputs
+from penstock.runs.program import LIVE_PATIENCE, Listeners
 from penstock.words.errors import Conflict
 
 LIMIT = 100
@@ -135,3 +136,14 @@ def test_a_promise_that_is_not_kept_ends_while_its_reader_is_there() -> None:
             assert again is not live
             reader.close()
             assert outputs.find("r") is again
+
+
+def test_the_log_holds_who_is_told_live_for_a_moment_and_others_as_long_as_it_takes() -> (
+    None
+):
+    """PT-04 PT-06: a full disk stops no program whose output somebody gets beside the log."""
+    live = LiveOutput(1)
+    assert Listeners(live=live).patience == LIVE_PATIENCE
+    assert Listeners().patience is None
+    live.give_up()
+    assert Listeners(live=live).patience is None
