@@ -1,6 +1,7 @@
-"""All measurements as one table: `python -m bench [--long] [NAME…]`.
+"""All measurements as one table: `python -m bench [--long] [--keep] [NAME…]`.
 
-Without names it measures everything and writes `bench/results.json`.
+Without names it measures everything and writes `bench/results.json`; with `--keep` what was measured takes
+the place of the rows of the same name there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def main(args: list[str]) -> None:
     """Measure, and print each row as soon as it is there."""
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument("--long", action="store_true", help="more rounds")
+    parser.add_argument(
+        "--keep", action="store_true", help="put the rows into results.json"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
     given = parser.parse_args(args)
     if unknown := set(given.names) - set(MODULES):
@@ -57,10 +61,21 @@ def main(args: list[str]) -> None:
     missed = sum(not row["met"] for row in found)
     seconds = time.monotonic() - began
     print(f"{len(found)} rows, {missed} missed, in {seconds:.0f} s")
-    if named == list(MODULES):
+    whole = named == list(MODULES)
+    if whole or given.keep:
         results = ROOT / "bench" / "results.json"
-        results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        kept = [] if whole else json.loads(results.read_text(encoding="utf-8"))
+        rows = replaced(kept, found)
+        results.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"written to {results}")
+
+
+def replaced(
+    kept: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows kept, those found in the place of their namesakes, and new ones last."""
+    rows = {row["name"]: row for row in kept} | {row["name"]: row for row in found}
+    return list(rows.values())
 
 
 def line(row: dict[str, Any]) -> str:

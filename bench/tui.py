@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from bench import _shared as shared
+from bench.verbs import cpu_of
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Static
@@ -68,19 +69,11 @@ class Table(App[None]):
 
 
 def row(number: int, value: int) -> Row:
+    # A cell for each of COLUMNS.
     cells = (
-        "▶",
-        f"run-{number:04d}",
-        "command",
-        "MED",
-        "running",
-        "write",
-        f"{value:>15}",
-        "00:01",
-        "~1k",
-        "v1",
-        "title",
-    )
+        "", "▶", f"run-{number:04d}", "command", "MED", "running", "write", f"{value:>15}", "00:01", "1m",
+        "~1k", "v1", "title",
+    )  # fmt: skip
     return Row(f"run-{number:04d}", cells, "primary")
 
 
@@ -217,6 +210,14 @@ def rows(long: bool) -> Iterator[shared.Row]:
         own, data = shared.in_turns(2, partial(frame, True), partial(frame, False))
         name = f"frame of {RUNS:,} rows, {dirty} changed / DataTable"
         yield shared.Row(name, "ms CPU", "ratio <= 0.5", own, data)
+
+    def imported(module: str) -> float:
+        return cpu_of([sys.executable, "-c", f"import {module}"], os.environ)
+
+    ours, textual = shared.in_turns(
+        7, partial(imported, "penstock_tui.app"), partial(imported, "textual.app")
+    )
+    yield shared.Row("the dashboard imported / textual.app, CPU", "s", "ours <= 0.5", ours, textual)  # fmt: skip
 
 
 def main() -> None:

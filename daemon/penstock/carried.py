@@ -24,6 +24,8 @@ log = logging.getLogger("penstock")
 PACKAGE = Path(__file__).parent
 #: Rooms that a daemon imports nothing of once it runs.
 _NOT_KEPT = frozenset({"cli", "testing"})
+#: Rooms whose code is handed to programs of ours, by a kind that runs first later on.
+_HANDED_ON = frozenset({"__init__.py", "kinds"})
 
 #: Takes the code from the descriptor in `source` (Python), byte for byte, and imports from it first.
 _LOADER = """\
@@ -52,32 +54,46 @@ def launch_carried(module: str, source: str) -> str:
     return _LOADER.format(module=module, source=source)
 
 
+#: Whether a module is a package, and its code, marshalled.
+Code = tuple[bool, bytes]
+
+
 def carry_code(names: Iterable[str]) -> bytes:
     """The code of these modules, with its length before it: the first that a launched program reads.
 
     Packages on the way to a module go along.
     """
-    code: dict[str, tuple[bool, bytes]] = {}
+    kept = _kept()
+    code: dict[str, Code] = {}
     for name in names:
         parts = name.split(".")
         for depth in range(1, len(parts) + 1):
             one = ".".join(parts[:depth])
-            file = _file_of(one)
-            code.setdefault(one, (file.name == "__init__.py", _read(one, file)))
+            code[one] = code.get(one) or kept.get(one) or _read(one)
     data = marshal.dumps(code)
     return len(data).to_bytes(8, "big") + data
 
 
-def modules_below(*rooms: str) -> list[str]:
-    """The names of all modules in these rooms of the package, those below them included."""
-    return [_name_of(file) for room in rooms for file in (PACKAGE / room).rglob("*.py")]
+def modules_below(room: str) -> list[str]:
+    """The names of all modules in a room of the package, those below it included."""
+    package = _name_of(PACKAGE / room / "__init__.py")
+    kept = [name for name in _kept() if f"{name}.".startswith(f"{package}.")]
+    return kept or [_name_of(file) for file in (PACKAGE / room).rglob("*.py")]
+
+
+def _kept() -> Mapping[str, Code]:
+    """What this process kept at its start; nothing if it did not."""
+    for finder in sys.meta_path:
+        if isinstance(finder, KeptCode):
+            return finder.code
+    return {}
 
 
 class KeptCode(Loader, MetaPathFinder):
     """Finds modules of ours by the code that was kept, whatever lies on the disk by then."""
 
-    def __init__(self, code: Mapping[str, bytes]) -> None:
-        self._code = code
+    def __init__(self, code: Mapping[str, Code]) -> None:
+        self.code = code
 
     def find_spec(
         self,
@@ -86,12 +102,11 @@ class KeptCode(Loader, MetaPathFinder):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """See importlib: None for a module that is not kept here."""
-        if fullname not in self._code:
+        if fullname not in self.code:
             return None
-        file = _file_of(fullname)
-        spec = spec_from_loader(
-            fullname, self, origin=str(file), is_package=file.name == "__init__.py"
-        )
+        is_package, _ = self.code[fullname]
+        origin = str(_file_of(fullname, is_package=is_package))
+        spec = spec_from_loader(fullname, self, origin=origin, is_package=is_package)
         assert spec is not None
         spec.has_location = True
         return spec
@@ -102,21 +117,23 @@ class KeptCode(Loader, MetaPathFinder):
 
     def exec_module(self, module: ModuleType) -> None:
         """See importlib: run the code that was kept."""
-        exec(marshal.loads(self._code[module.__name__]), vars(module))
+        _, code = self.code[module.__name__]
+        exec(marshal.loads(code), vars(module))
 
 
 def keep_late_code() -> KeptCode | None:
-    """Keep the code of all that this process may import of ours later; blocks for a moment.
+    """Keep the code of all that this process may import of ours later, or hand to a program; blocks for a
+    moment.
 
     None, and said so, if it cannot be read now (no file to be had, above all): that is no reason to end.
     """
-    kept: dict[str, bytes] = {}
+    kept: dict[str, Code] = {}
     try:
         for file in PACKAGE.rglob("*.py"):
-            name = _name_of(file)
-            if name in sys.modules or file.relative_to(PACKAGE).parts[0] in _NOT_KEPT:
-                continue
-            kept[name] = _read(name, file)
+            name, room = _name_of(file), file.relative_to(PACKAGE).parts[0]
+            needed = name not in sys.modules or room in _HANDED_ON
+            if needed and room not in _NOT_KEPT:
+                kept[name] = _read(name)
     except (OSError, SyntaxError) as error:
         log.warning("after an upgrade this process must be restarted: %s", error)
         return None
@@ -125,8 +142,10 @@ def keep_late_code() -> KeptCode | None:
     return finder
 
 
-def _read(name: str, file: Path) -> bytes:
-    """The code of a module, marshalled; as Python keeps it beside the file, where that is of this file."""
+def _read(name: str) -> Code:
+    """A module as Python keeps it beside its file, where that is of this file."""
+    is_package = _file_of(name, is_package=True).is_file()
+    file = _file_of(name, is_package=is_package)
     found = file.stat()
     head = MAGIC_NUMBER + struct.pack(
         "<III", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF
@@ -136,16 +155,15 @@ def _read(name: str, file: Path) -> bytes:
     except (OSError, NotImplementedError):
         data = b""
     if data.startswith(head):
-        return data[len(head) :]
+        return is_package, data[len(head) :]
     code = SourceFileLoader(name, str(file)).get_code(name)
     assert code is not None
-    return marshal.dumps(code)
+    return is_package, marshal.dumps(code)
 
 
-def _file_of(name: str) -> Path:
+def _file_of(name: str, *, is_package: bool) -> Path:
     path = PACKAGE.parent.joinpath(*name.split("."))
-    package = path / "__init__.py"
-    return package if package.is_file() else path.with_suffix(".py")
+    return path / "__init__.py" if is_package else path.with_suffix(".py")
 
 
 def _name_of(file: Path) -> str:

@@ -1500,6 +1500,13 @@ TESTED_MUTANTS = (
         "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
     ),
     TestedMutant(
+        "what was redacted is folded as it was said",
+        "NewEvent.with_body",
+        "return self._replace(body=body, event=None)",
+        "return self._replace(body=body)",
+        "log/test_redaction.py::test_what_an_open_run_asks_is_shown_redacted",
+    ),
+    TestedMutant(
         "any page that names this box is the daemon's own",
         "Guard._is_own",
         "return origin == f'http://{host}' or origin in self.own_origins",

@@ -23,7 +23,7 @@ from fakes.kind_runs import (
     run_kind,
     with_fault,
 )
-from penstock.kinds.coding.dead_code import NAMES
+from penstock.kinds.coding.analysis import NAMES
 from penstock.kinds.llms_txt.analyse import ANSWERS
 from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.strangers import LAUNCH, MOST_BROKEN, READER_CODE, read_confined

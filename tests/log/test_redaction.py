@@ -111,6 +111,24 @@ async def test_what_people_say_is_redacted(
     assert not [fact for fact in facts if SECRET in fact.body.decode()]
 
 
+async def test_what_an_open_run_asks_is_shown_redacted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """API-07: what is folded of a fact is what was recorded of it, and not what was said."""
+    environment = replace(fake_environment(), redact=make_redaction([], [SECRET]))
+
+    async def ask(run: Run, _inputs: Seconds) -> Nothing:
+        await run.ask("word", f"is it {SECRET}?")
+        return Nothing()
+
+    async with open_fake_core(kind("ask", ask), environment=environment) as core:
+        await core.submitter.submit(request("ask", "a"))
+        await trio.testing.wait_all_tasks_blocked()
+        asked = core.table.views["a"].asks["word"]
+        assert asked.question == f"is it {REDACTED}?"
+        await core.control.cancel("a", "it was shown", wait=True)
+
+
 async def test_inputs_are_shown_redacted_and_kept_whole(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -136,13 +136,17 @@ def test_a_daemon_does_not_notice_that_its_files_were_replaced(
     serve: Callable[[], RealDaemon],
     home: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """RS-04: runs, readers of strangers' files, metrics and MCP work as they did."""
-    daemon = serve()
+    with open_notices(str(home / "notify")) as notices:
+        monkeypatch.setenv("NOTIFY_SOCKET", notices.address)
+        daemon = serve()
+        # It answers before that, and keeps its code meanwhile.
+        notices.until("READY=1")
     clients = Installation(tmp_path / "clients")
     clients.site.mkdir()
     clients.install()
-    wait_for_line(daemon, "ready at")
     (repository := tmp_path / "repository").mkdir()
     (repository / "a.py").write_text('"""Adds."""\n\n\ndef add(): ...\n')
     installed.break_files()
@@ -164,13 +168,6 @@ def test_a_daemon_does_not_notice_that_its_files_were_replaced(
     assert "instructions" in ask(daemon, home, "/mcp", hello_mcp)
     assert daemon.stop() == 0
     assert "ImportError" not in daemon.log.read_text()
-
-
-def wait_for_line(daemon: RealDaemon, words: str) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while words not in daemon.log.read_text():
-        assert time.monotonic() < give_up, daemon.log.read_text()
-        time.sleep(0.05)
 
 
 def test_open_runs_outlive_an_upgrade_and_a_restart(

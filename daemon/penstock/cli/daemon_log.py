@@ -227,7 +227,6 @@ def _install(config: Config, handler: logging.Handler) -> None:
         "httpx",
         "httpcore",
         "hypercorn",
-        "quart",
         "trio-websocket",
         "wsproto",
         "mcp",

@@ -415,6 +415,8 @@ class Recorder:
         if claim is not None:
             self._apply(claim, results[-1], facts)
         self.projection.fold(facts)
+        for fact in facts:
+            fact.settle()
 
     def _apply(
         self,

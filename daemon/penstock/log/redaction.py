@@ -163,7 +163,7 @@ def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
         return new_event
     event = from_json(new_event.body)
     kept = {"type": event.pop("type"), **_clean(event, wanted)}
-    return new_event._replace(body=to_json(kept))
+    return new_event.with_body(to_json(kept))
 
 
 def _redacted_piece(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
@@ -177,7 +177,7 @@ def _redacted_piece(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
     if clean == text:
         return new_event
     kept = piece_of(piece["stream"], clean.encode("utf-8", "surrogateescape"))
-    return new_event._replace(body=encode_event(kept))
+    return new_event.with_body(encode_event(kept))
 
 
 def _without_secrets(text: str, wanted: _Patterns) -> str:

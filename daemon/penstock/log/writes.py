@@ -15,7 +15,12 @@ from uuid import UUID
 
 from penstock.words.clocks import Clock
 from penstock.words.errors import Refused, TooLarge
-from penstock.words.events import LARGEST_EVENT_BYTES, AnyEvent, encode_event
+from penstock.words.events import (
+    DROPPABLE_TYPES,
+    LARGEST_EVENT_BYTES,
+    AnyEvent,
+    encode_event,
+)
 from penstock.words.lifecycle import OnRestart, State
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
@@ -207,6 +212,12 @@ class NewEvent(NamedTuple):
     causation_id: UUID | None = None
     #: The version of the code this fact is about; None keeps the run's current one.
     code_version: int | None = None
+    #: What `body` says, for who folds it: it was checked when it was made. None: it is parsed again.
+    event: AnyEvent | None = None
+
+    def with_body(self, body: bytes) -> NewEvent:
+        """The same fact in other words."""
+        return self._replace(body=body, event=None)
 
 
 def new_event(
@@ -239,6 +250,8 @@ def new_event(
         clock or _NO_CLOCK,
         causation_id,
         code_version,
+        # Output may be long, and nobody folds what it says.
+        None if event.type in DROPPABLE_TYPES else event,
     )
 
 

@@ -103,7 +103,7 @@ def _wire_schemas() -> dict[str, Any]:
     """What is sent as it is taken; what is answered as it is sent, with every field that is always there."""
     modes: dict[type[BaseModel], Literal["validation", "serialization"]] = {
         **{route.body: "validation" for route in ROUTES if route.body},
-        **{route.reply: "serialization" for route in ROUTES if route.reply},
+        **{reply: "serialization" for route in ROUTES if (reply := _reply_of(route))},
         Problem: "serialization",
         # Facts of older daemons leave out what those did not know.
         Envelope: "validation",
@@ -226,11 +226,22 @@ def _content(route: Route) -> dict[str, Any]:
         return {name: {"schema": {"type": "string"}} for name in _OUTPUT}
     if route.live:
         return {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
-    schema = _ref(route.reply) if route.reply else {"type": "object"}
+    reply = _reply_of(route)
+    schema = _ref(reply) if reply else {"type": "object"}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if route.name.endswith("events"):
         content |= {name: {"schema": {"type": "string"}} for name in _STREAMS}
     return content
+
+
+def _reply_of(route: Route) -> type[BaseModel] | None:
+    if not isinstance(route.reply, str):
+        return route.reply
+    # Late: a daemon that nobody asks to describe itself needs none of them.
+    from penstock.words import daemon_replies
+
+    reply: type[BaseModel] = getattr(daemon_replies, route.reply)
+    return reply
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

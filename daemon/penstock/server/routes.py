@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from penstock.log.bus import Overflow
 from penstock.server.http_answer import HttpAnswer, HttpStream
 from penstock.words import api as wire
-from penstock.words import daemon_replies as told
 from penstock.words.api import LARGEST_SIDE
 from penstock.words.errors import Refused
 from penstock.words.recorded import Envelope
@@ -69,7 +68,8 @@ class Route:
     path: str
     name: str
     about: str
-    reply: type[BaseModel] | None = None
+    #: A name is that of one of `words/daemon_replies`, which only a description of the interface needs.
+    reply: type[BaseModel] | str | None = None
     body: type[BaseModel] | None = None
     queries: tuple[Query, ...] = ()
     status: int = 200
@@ -184,11 +184,11 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
-        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply=told.QuestionReply, errors=(404,)
+        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply="QuestionReply", errors=(404,)
     ),
     Route(
         "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
-        reply=told.AnswerReply,
+        reply="AnswerReply",
         body=wire.AnswerRequest, errors=(404, 409, 503),
     ),
     Route(
@@ -202,58 +202,58 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{_RUN}/bug-reports", "report_bug", "Report a bug in a run's code; the verdict",
-        reply=told.VerdictReply,
+        reply="VerdictReply",
         body=wire.BugReportRequest, errors=(404, 409, 503),
     ),
-    Route("GET", "/asks", "list_asks", "Open questions of all runs", reply=told.QuestionsReply),
+    Route("GET", "/asks", "list_asks", "Open questions of all runs", reply="QuestionsReply"),
     Route(
         "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
     ),
     Route(
         "GET", "/dismissals", "dismissals", "Failures that somebody has seen since the daemon began",
-        reply=told.DismissalsReply,
+        reply="DismissalsReply",
     ),
     Route(
         "POST", "/dismissals", "dismiss", "Say that these failures need nobody any more",
-        body=wire.DismissalsRequest, reply=told.DismissalsReply,
+        body=wire.DismissalsRequest, reply="DismissalsReply",
     ),
-    Route("GET", "/queue", "queue", "The queue and the slots", reply=told.QueueReply),
+    Route("GET", "/queue", "queue", "The queue and the slots", reply="QueueReply"),
     Route(
         "POST", "/queue/pause", "pause", "Start no more runs, of the queue or of a group",
-        reply=told.QueueReply, without_body="All of the queue, for no reason that is told",
+        reply="QueueReply", without_body="All of the queue, for no reason that is told",
         body=wire.PauseRequest, errors=(503,),
     ),
     Route(
         "POST", "/queue/resume", "resume", "Start and take in runs again",
-        reply=told.QueueReply, without_body="All of the queue", body=wire.GroupRequest,
+        reply="QueueReply", without_body="All of the queue", body=wire.GroupRequest,
         errors=(503,),
     ),
     Route(
         "POST", "/queue/drain", "drain", "Take no new runs in; with wait, until none is left",
-        reply=told.QueueReply, without_body="All of the queue",
+        reply="QueueReply", without_body="All of the queue",
         body=wire.GroupRequest, status=202, errors=(409, 503),
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
     ),
     Route(
         "GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs",
-        reply=told.KindsReply,
+        reply="KindsReply",
     ),
     Route(
         "GET", "/models", "models", "The configured models, small to large, and their speed",
-        reply=told.ModelsReply,
+        reply="ModelsReply",
     ),
-    Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply=told.ReadersReply),
+    Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply="ReadersReply"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
     Route("GET", "/openapi.json", "openapi", "This interface"),
     Route(
         "POST", "/web/codes", "page_code", "The address that lets one browser in, once",
-        reply=told.PageCodeReply, status=201, errors=(404,),
+        reply="PageCodeReply", status=201, errors=(404,),
     ),
     Route(
         "POST", "/web/keys", "page_key", "The key of a page, for the code in its header `Penstock-Code`",
-        reply=told.PageKeyReply, status=201, errors=(404,),
+        reply="PageKeyReply", status=201, errors=(404,),
     ),
     Route(
         "POST", "/tasks", "create_task", "Submit a coding task", body=wire.TaskRequest,

@@ -56,7 +56,7 @@ class Recorded:
     """
 
     __slots__ = (
-        "_at", "_causation_id", "_clock", "_event_id", "_wire", "body", "code_version", "position",
+        "_at", "_causation_id", "_clock", "_event", "_event_id", "_wire", "body", "code_version", "position",
         "run_id", "sequence", "type",
     )  # fmt: skip
 
@@ -72,7 +72,9 @@ class Recorded:
         code_version: int,
         type: str,  # noqa: A002  (the field's name on every surface)
         body: bytes,
+        event: AnyEvent | None = None,
     ) -> None:
+        """`event`: what `body` says, if it was just made of it: it needs no parsing until `settle`."""
         self.position: Final = position
         self.run_id: Final = run_id
         self.sequence: Final = sequence
@@ -84,6 +86,7 @@ class Recorded:
         self._clock = clock
         self._causation_id = causation_id
         self._wire: bytes | None = None
+        self._event = event
 
     @property
     def event_id(self) -> UUID:
@@ -133,12 +136,18 @@ class Recorded:
 
     @property
     def event(self) -> AnyEvent:
-        """The fact, parsed anew."""
+        """The fact as it was made; once it is settled, parsed anew."""
+        if self._event is not None:
+            return self._event
         try:
             event = parse_event(from_json(self.body))
         except ValueError as error:
             return unknown({"type": self.type}, str(error))
         return event if event.type else unknown({"type": self.type}, "no fact")
+
+    def settle(self) -> None:
+        """Let go of what `body` says: it is folded, and the ring counts and keeps the body alone."""
+        self._event = None
 
     def wire(self) -> bytes:
         """The envelope as one JSON object without a newline; a small one is encoded once, however many

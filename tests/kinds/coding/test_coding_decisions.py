@@ -20,7 +20,7 @@ from penstock.kinds.coding.modules import (
     make_plan,
 )
 from penstock.kinds.coding.names import find_dead_code, names_of
-from penstock.kinds.coding.pipeline import make_patch
+from penstock.kinds.coding.solving import make_patch
 from penstock.kinds.coding.work_tree import WorkTree, plain
 from penstock.kinds.coding.writing import find_module
 from penstock.words import events

@@ -27,7 +27,6 @@ from fakes.coding import (
 from fakes.model_server import ModelServer
 from penstock.kinds.coding.inputs import DEFAULT_TESTS
 from penstock.kinds.coding.modules import PlannedModule
-from penstock.kinds.coding.pipeline import FAILING, FAILING_FILE
 from penstock.kinds.coding.proving import (
     commands_to_run,
     count_tests,
@@ -35,6 +34,7 @@ from penstock.kinds.coding.proving import (
     judge_tests,
     make_stub,
 )
+from penstock.kinds.coding.solving import FAILING, FAILING_FILE
 from penstock.words.recorded import Recorded
 
 REWRITE = "You write the tests of one file of a program anew"

@@ -120,7 +120,7 @@ def cancel_one(
         event = terminal("cancelled", reason=reason, details=details)
         body, event_id = encode_event(event), transaction.new_id()
         new_event = NewEvent(
-            head.run_id, event.type, body, at, event_id, causation_id=cause
+            head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
         )
         close(transaction, head, new_event, cascade, 0.0)
         return event_id
@@ -194,7 +194,7 @@ def end(
         event = event.model_copy(update={"details": {**event.details, **left}})
     body = encode_event(event)
     new_event = NewEvent(
-        head.run_id, event.type, body, at, event_id, causation_id=cause
+        head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
     )
     cascade = Cascade()
     close(transaction, head, new_event, cascade, 0.0)
@@ -233,6 +233,7 @@ def _cancelled(head: RunHead, write: Complete | Release) -> NewEvent:
         encode_event(event),
         write.new_event.at,
         write.new_event.event_id,
+        event=event,
     )
 
 

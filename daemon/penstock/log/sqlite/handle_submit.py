@@ -186,7 +186,7 @@ def _queued(write: Enqueue) -> NewEvent:
     if len(body) > LARGEST_EVENT_BYTES:
         why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
         raise TooLarge("inputs", why, limit=LARGEST_EVENT_BYTES)
-    return NewEvent(s.run_id, event.type, body, write.at, write.event_id)
+    return NewEvent(s.run_id, event.type, body, write.at, write.event_id, event=event)
 
 
 def _insert(

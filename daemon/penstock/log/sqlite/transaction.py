@@ -399,7 +399,7 @@ class Transaction:
         text = to_json(clock)
         fact = Recorded(
             self._head, head.run_id, head.sequence, new_event.event_id, new_event.at, text,
-            new_event.causation_id, version, new_event.type, new_event.body,
+            new_event.causation_id, version, new_event.type, new_event.body, new_event.event,
         )  # fmt: skip
         cause, event_id = new_event.causation_id, new_event.event_id.bytes
         assert self._ids is not None
@@ -427,10 +427,10 @@ class Transaction:
         """Record a fact that the store itself makes."""
         event_id = event_id or self.new_id()
         body = encode_event(event)
-        return self.record(
-            head,
-            NewEvent(head.run_id, event.type, body, at, event_id, causation_id=cause),
+        new_event = NewEvent(
+            head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
         )
+        return self.record(head, new_event)
 
     def keep_pieces(self, head: RunHead, facts: Iterable[Recorded]) -> None:
         """Take these new facts of a run into the window over its output, which may roll."""

@@ -116,8 +116,11 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     def clients(_call: Call) -> HttpAnswer:
         return json_answer(clients_json(core.bus))
 
-    def openapi(call: Call) -> HttpAnswer:
-        return json_answer(describe(core.version, core.kinds.values(), call.base))
+    async def openapi(call: Call) -> HttpAnswer:
+        kinds = core.kinds.values()
+        # In a thread: the schemas of all that is said take a while.
+        told = await run_in_thread(describe, core.version, kinds, call.base)
+        return json_answer(told)
 
     return {
         "health": health,
