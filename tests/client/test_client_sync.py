@@ -141,7 +141,7 @@ async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) 
 
 #: What is imported -> what it needs not. A command that asks one thing should cost little more than
 #: the interpreter.
-HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "hypercorn"}
+HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "quart_trio"}
 LIGHT = [
     "penstock.words.errors",
     "penstock.words.error_codes",

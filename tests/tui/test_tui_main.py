@@ -102,7 +102,7 @@ def test_the_dashboard_imports_nothing_heavy_of_the_daemon() -> None:
     """Design 8: a client, light enough to open without a thought."""
     code = (
         "import sys, penstock_tui.app; "
-        "print([m for m in ('trio','mcp','dspy','hypercorn','httpx','penstock.service') if m in sys.modules])"
+        "print([m for m in ('trio','mcp','dspy','quart','hypercorn','httpx','penstock.service') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

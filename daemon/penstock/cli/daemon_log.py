@@ -227,6 +227,7 @@ def _install(config: Config, handler: logging.Handler) -> None:
         "httpx",
         "httpcore",
         "hypercorn",
+        "quart",
         "trio-websocket",
         "wsproto",
         "mcp",

@@ -1,27 +1,26 @@
-"""The HTTP application: the route table as ASGI, errors as problem documents.
+"""The HTTP application: the route table on Quart-Trio, errors as problem documents.
 
-Handlers know nothing of ASGI: they take a Call and give an HttpAnswer, or an HttpStream.
+Handlers know nothing of Quart: they take a Call and give an HttpAnswer, or an HttpStream.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
 
 import trio
+from quart import Response, request
+from quart.wrappers.response import ResponseBody
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
-from penstock.server.asgi import (
-    ASGI,
-    Receive,
-    Scope,
-    Send,
-    answer_whole,
-    asgi_mux,
-    guarded,
-)
+from penstock.server.asgi import ASGI, asgi_mux, guarded
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
 from penstock.server.http_answer import (
@@ -60,6 +59,7 @@ from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")
+View = Callable[..., Awaitable[Response]]
 
 
 def open_app(
@@ -127,146 +127,139 @@ async def no_numbers(_text: str) -> str | None:
 
 def build_rest(
     handlers: Mapping[str, Handler], numbered: Numbered = no_numbers
-) -> ASGI:
-    """The route table with a handler for each name in it, for requests that are let in, bodies and all."""
-    here = [route for route in ROUTES if not (route.streamed or route.live)]
-    # The files of the page are there only where it is on.
-    table = RouteTable([*here, *(r for r in PAGE_ROUTES if r.name in handlers)])
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        body = (await receive()).get("body", b"")
-        try:
-            route, path = table.find(scope["method"], scope["path"])
-        except HttpRefused as error:
-            await answer_whole(send, _refused(scope["method"], error))
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_heed, receive, nursery.cancel_scope)
-            reply = await _reply(scope, route, path, body)
-            if isinstance(reply, HttpAnswer):
-                await answer_whole(send, reply)
-            else:
-                await _send_stream(send, reply, bare=scope["method"] == "HEAD")
-            nursery.cancel_scope.cancel(reason="the request is answered")
-
-    async def _reply(
-        scope: Scope, route: Route, path: dict[str, str], body: bytes
-    ) -> HttpAnswer | HttpStream:
-        try:
-            if "run_id" in path and (known := await numbered(path["run_id"])):
-                path["run_id"] = known
-            answer = handlers[route.name](_call(scope, route, path, body))
-            return answer if isinstance(answer, HttpAnswer) else await answer
-        except PenstockError as error:
-            return _answer_for(scope, error)
-        except Exception:  # noqa: BLE001
-            # The boundary of one request: the client learns that it failed, the log learns why.
-            return _fault(scope)
-
+) -> QuartTrio:
+    """The route table with a handler for each name in it."""
+    app = QuartTrio("penstock", static_folder=None)
+    # A path is what it is: no redirects to a tidier one.
+    app.url_map.merge_slashes = False
+    # Long answers are bounded by what the client takes, not by the clock: see DoorStream.
+    app.config["RESPONSE_TIMEOUT"] = None
+    # The guard has counted the body already.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    for route in (*ROUTES, *PAGE_ROUTES):
+        elsewhere = route.streamed or route.live
+        # The files of the page are there only where it is on.
+        if elsewhere or (route in PAGE_ROUTES and route.name not in handlers):
+            continue
+        app.add_url_rule(
+            re.sub(r"{(\w+)}", r"<\1>", route.path),
+            route.name,
+            _view(route, handlers[route.name], numbered),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    app.register_error_handler(HTTPException, _refused)
     return app
 
 
-class RouteTable:
-    """Which route a request is for. A path is what it is: no other one stands for it."""
+def _view(route: Route, handler: Handler, numbered: Numbered) -> View:
+    async def view(**path: str) -> Response:
+        reply: HttpAnswer | HttpStream
+        try:
+            if "run_id" in path and (known := await numbered(path["run_id"])):
+                path["run_id"] = known
+            call = await _call(route, path)
+            answer = handler(call)
+            reply = answer if isinstance(answer, HttpAnswer) else await answer
+        except PenstockError as error:
+            reply = _answer_for(error)
+        except Exception:  # noqa: BLE001
+            # The boundary of one request: the client learns that it failed, the log learns why.
+            reply = _fault()
+        return _respond(reply)
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes: dict[int, list[tuple[list[str], Route]]] = {}
-        for route in routes:
-            parts = route.path.split("/")
-            self._routes.setdefault(len(parts), []).append((parts, route))
-
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route, and what stands in its path's places. HttpRefused: 404, or 405 with what is allowed."""
-        allowed = {"OPTIONS"}
-        given = path.split("/")
-        for parts, route in self._routes.get(len(given), ()):
-            places = _match(parts, given)
-            if places is None:
-                continue
-            methods = _methods_of(route)
-            if method in methods:
-                return route, places
-            allowed |= methods
-        if allowed == {"OPTIONS"}:
-            raise HttpRefused(404, "there is nothing at this path")
-        headers = {"Allow": ", ".join(sorted(allowed))}
-        raise HttpRefused(405, "this path does not take this method", headers)
+    return view
 
 
-def _methods_of(route: Route) -> set[str]:
-    return {route.method, "HEAD"} if route.method == "GET" else {route.method}
-
-
-def _match(parts: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
-    """What stands in the places of a route's path, if this path is one of it; a place is not empty."""
-    places: dict[str, str] = {}
-    for part, text in zip(parts, given, strict=True):
-        if part.startswith("{") and text:
-            places[part[1:-1]] = text
-        elif part != text:
-            return None
-    return places
-
-
-async def _heed(receive: Receive, scope: trio.CancelScope) -> None:
-    """Who has left is not worked for any more."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel(reason="the client has left")
-
-
-def _call(scope: Scope, route: Route, path: Mapping[str, str], body: bytes) -> Call:
+async def _call(route: Route, path: Mapping[str, str]) -> Call:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = await request.get_data(as_text=False)
+    assert isinstance(body, bytes)
     return Call(
         route=route,
         path=path,
-        query=parse_query(route, scope["query_string"]),
-        headers={
-            name.decode("latin1").lower(): value.decode("latin1")
-            for name, value in scope["headers"]
-        },
+        query=parse_query(route, request.scope["query_string"]),
+        headers=headers,
         body=body,
-        base=scope["state"][BASE_STATE],
+        base=request.scope["state"][BASE_STATE],
     )
 
 
-def _answer_for(scope: Scope, error: PenstockError) -> HttpAnswer:
+def _answer_for(error: PenstockError) -> HttpAnswer:
     # What has a row of its own is foreseen, and the log has it already where it belongs there.
-    unforeseen = row_of(error) is PROBLEMS[PenstockError]
-    return _fault(scope) if unforeseen else problem_answer(error)
+    return (
+        _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
+    )
 
 
-def _fault(scope: Scope) -> HttpAnswer:
+def _fault() -> HttpAnswer:
     fault_id = secrets.token_hex(8)
-    _log.exception("fault %s: %s %s", fault_id, scope["method"], scope["path"])
+    _log.exception("fault %s: %s %s", fault_id, request.method, request.path)
     return fault_answer(fault_id)
 
 
-def _refused(method: str, error: HttpRefused) -> HttpAnswer:
-    """Who asks what a path takes is told so."""
-    asks = method == "OPTIONS" and error.status == 405
-    return HttpAnswer(204, headers=error.headers) if asks else problem_answer(error)
-
-
-async def _send_stream(send: Send, reply: HttpStream, *, bare: bool) -> None:
-    """The stream's head, and unless that was all that was asked for, its body as long as it lasts."""
+def _respond(reply: HttpAnswer | HttpStream) -> Response:
+    if isinstance(reply, HttpAnswer):
+        response = Response(reply.body, status=reply.status)
+        response.headers.clear()
+        response.headers.update(reply.all_headers())
+        return response
+    # Proxies must pass each line on as it comes.
     headers = {
-        "content-type": reply.content_type,
-        "cache-control": "no-store",
-        # Proxies must pass each line on as it comes.
-        "x-accel-buffering": "no",
-        "x-content-type-options": "nosniff",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        "X-Content-Type-Options": "nosniff",
         **reply.headers,
     }
-    start: dict[str, Any] = {"type": "http.response.start", "status": 200}
-    start["headers"] = [
-        (name.lower().encode("ascii"), value.encode("ascii"))
-        for name, value in headers.items()
-    ]
-    await send(start)
-    if not bare:
-        # Its subscription is held exactly as long as it is sent.
-        with reply.open() as chunks:
-            async for chunk in chunks:
-                piece = {"type": "http.response.body", "body": chunk, "more_body": True}
-                await send(piece)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    response = Response(b"", headers=headers, content_type=reply.content_type)
+    response.headers.pop("Content-Length", None)
+    if request.method == "HEAD":
+        return response
+    response.response = StreamBody(reply.open())
+    return response
+
+
+async def _refused(error: HTTPException) -> Response:
+    """Whatever routing refused: no such path, or not with this method."""
+    # Quart runs a plain function in a thread, so this one is async, and means it.
+    await trio.lowlevel.checkpoint()
+    status = error.code or 500
+    headers: dict[str, str] = {}
+    if status == 405:
+        methods = {*(getattr(error, "valid_methods", None) or ()), "OPTIONS"}
+        headers["Allow"] = ", ".join(sorted(methods))
+        if request.method == "OPTIONS":
+            return _respond(HttpAnswer(204, headers=headers))
+    details = {
+        404: "there is nothing at this path",
+        405: "this path does not take this method",
+    }
+    detail = details.get(status, "the request was refused")
+    return _respond(problem_answer(HttpRefused(status, detail, headers)))
+
+
+class StreamBody(ResponseBody):
+    """A response's body that holds its subscription exactly as long as it is sent.
+
+    An async generator would keep it until it is collected, when its client leaves in a send.
+    """
+
+    def __init__(self, chunks: AbstractContextManager[AsyncIterator[bytes]]) -> None:
+        self._chunks = chunks
+        self._iterator: AsyncIterator[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._iterator = self._chunks.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._chunks.__exit__(kind, error, tb)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        assert self._iterator is not None
+        return self._iterator

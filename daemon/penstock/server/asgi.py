@@ -215,8 +215,8 @@ def _naming(send: Send, more: Sequence[tuple[bytes, bytes]]) -> Send:
 def _whole_ending(send: Send) -> Send:
     """A send whose last message is always finished.
 
-    With it Hypercorn tells the application that the request is over, which then cancels whoever is
-    sending: Hypercorn would never get to set the time limit of an idle connection.
+    With it Hypercorn tells the application that the request is over, whereupon Quart-Trio cancels
+    whoever is sending: Hypercorn would never get to set the time limit of an idle connection.
     The shield is bounded: what a peer does not take, DoorStream breaks.
     """
 

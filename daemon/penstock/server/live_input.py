@@ -1,6 +1,6 @@
 """`POST /runs/ID/stdin`: a body of any length, handed to the run's program piece by piece.
 
-Behind the door and the guard as everything else, but beside the route table, whose bodies are whole. What a
+Behind the door and the guard as everything else, but beside Quart, which keeps a body whole. What a
 program does not read stays in the client: no more than a few pieces lie in between.
 """
 

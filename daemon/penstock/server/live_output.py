@@ -3,7 +3,7 @@ as it is read, and its facts. It ends with the run.
 
 Whoever submits with `Prefer: live-output` is promised it (`"live": true` in the answer), and comes within
 seconds. The body is frames (`words/live_frames`): a kind, a length, and so many bytes. Behind the door and
-the guard as everything else, but beside the route table, whose answers are bytes or lines that end.
+the guard as everything else, but beside Quart, through which each byte would go one more time.
 """
 
 from __future__ import annotations
