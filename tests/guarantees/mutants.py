@@ -1357,7 +1357,7 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/sqlite/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0)
         """,
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
@@ -1441,5 +1441,67 @@ TESTED_MUTANTS = (
         """,
         "return None",
         "server/test_browsers.py::test_a_preflight_passes_the_guard_of_hosts",
+    ),
+    TestedMutant(
+        "a restart forgets when a run may start",
+        "load_open_runs",
+        "head.plan, head.place = plan, plan.turn",
+        "head.place = plan.turn",
+        "log/test_plans.py::test_a_plan_is_in_the_log",
+    ),
+    TestedMutant(
+        "a moment passes and nobody looks",
+        "Alarm._look",
+        "self.ring()",
+        "pass",
+        "runs/test_delays.py::test_a_delayed_run_starts_at_its_moment",
+    ),
+    TestedMutant(
+        "the time of day is read once",
+        "Alarm.watch",
+        "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
+        "scope.deadline = trio.current_time() + left",
+        "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",
+    ),
+    TestedMutant(
+        "every failure ends its run",
+        "words/lifecycle:conclude",
+        """
+            if e.again_at is not None:
+                return _again(e.again_at, e.error)
+        """,
+        "",
+        "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
+    ),
+    TestedMutant(
+        "a run is tried again without end",
+        "next_try",
+        """
+            if view.retried >= view.retries:
+                return None
+        """,
+        "",
+        "runs/test_retries.py::test_the_last_failure_ends_the_run",
+    ),
+    TestedMutant(
+        "a run that is tried again does not wait",
+        "log/sqlite/handle_end:_put_off",
+        "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
+        "pass",
+        "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
+    ),
+    TestedMutant(
+        "two runs have one place",
+        "log/sqlite/handlers:_turn",
+        "return min((other.place for other in transaction.open.all())) - 1",
+        "return min(others, default=head.place)",
+        "log/test_plans.py::test_places_are_those_of_a_list_that_is_rearranged",
+    ),
+    TestedMutant(
+        "a claim gets the inputs of before",
+        "Transaction.respecify",
+        "self._whole.pop(head.key, None)",
+        "pass",
+        "log/test_plans.py::test_a_run_is_edited_until_it_begins",
     ),
 )

@@ -69,7 +69,7 @@ ORIGINAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 OUR_OWN = {
     "run.waiting", "run.preempted", "run.requeued", "run.resumed", "run.cancel_requested",
-    "intervention.received", "log.truncated", "process.started", "process.exited", "log",
+    "run.rearranged", "run.edited", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
     "model.used",
 }  # fmt: skip
@@ -82,6 +82,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "run.waiting": {"reason": "ask"},
     "run.preempted": {"by": "r2"},
     "run.requeued": {"reason": "crash"},
+    "run.edited": {"inputs": {"argv": ["make"]}},
     "run.cancel_requested": {"reason": "user"},
     "run.failed": {"reason": "error", "error": "böse ☠"},
     "run.cancelled": {"reason": "user"},

@@ -46,6 +46,11 @@ VERBS: dict[str, dict[str, str]] = {
         "pause": "Start no more runs, of all or of a group.",
         "resume": "Start and take in runs again.",
         "drain": "Take no new runs in, and wait for those there are.",
+        "stash": "Put queued runs aside.",
+        "enqueue": "Put runs in line: those that are stashed, or wait for a moment.",
+        "move": "Give a queued run the first or last place.",
+        "priority": "Give queued runs another priority.",
+        "edit": "Change what a run is to do, before it begins.",
     },
     "People": {
         "asks": "The questions that wait for an answer.",

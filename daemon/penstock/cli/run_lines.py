@@ -11,7 +11,13 @@ from typing import Any
 
 from penstock.cli.output import Column, show_table
 from penstock.cli.run_end import duration
-from penstock.words.lifecycle import CANCELLED, COMPLETED, FAILED, SLOT_STATES
+from penstock.words.lifecycle import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    QUEUED_STATES,
+    SLOT_STATES,
+)
 from penstock.words.run_id import NAME_LABEL
 from penstock.words.sentences import about
 
@@ -48,6 +54,15 @@ def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
     ])  # fmt: skip
 
 
+def _span(span: timedelta) -> str:
+    """How long it still is, in one unit."""
+    seconds = max(1, round(span.total_seconds()))
+    for below, unit, letter in _UNITS:
+        if seconds < below:
+            return f"{round(seconds / unit)} {letter}"
+    return f"{round(seconds / 86_400)} d"
+
+
 def ago(span: timedelta) -> str:
     """How long ago, in one unit; "" for a week and more, which a date tells better."""
     seconds = max(0, int(span.total_seconds()))
@@ -74,12 +89,20 @@ def _state(row: Mapping[str, Any]) -> str:
     word = state
     if state == FAILED and code and row.get("exit_from") == "program":
         word = f"exit {code}"
+    elif state in QUEUED_STATES and row.get("stashed"):
+        word = "stashed"
+    elif state in QUEUED_STATES and row.get("retried"):
+        word = f"retry {row['retried']}/{row['retries']}"
     elif state in SLOT_STATES and row.get("progress") is not None:
         word = f"{row['progress']:.0%}"
     return f"{mark} {word}"
 
 
 def _when(row: Mapping[str, Any], now: datetime) -> str:
+    if row.get("not_before") and row["state"] in QUEUED_STATES:
+        moment = datetime.fromisoformat(row["not_before"])
+        if moment > now:
+            return f"in {_span(moment - now)}"
     if row.get("ended_at") is None and row.get("started_at") is not None:
         return "now"
     moment = datetime.fromisoformat(row.get("ended_at") or row["created_at"])

@@ -151,6 +151,14 @@ class Calls(Generic[R]):
     def retry(self, run_id: str) -> R:
         return self.request("POST", "runs", run_id, "retry")
 
+    def rearrange(self, run_id: str, **wanted: object) -> R:
+        """Another `priority`, `move`, `stashed`, `not_before` or `delay` for a run in line; the run."""
+        return self.request("POST", "runs", run_id, "rearrange", body=wanted)
+
+    def edit(self, run_id: str, inputs: dict[str, Any]) -> R:
+        """Other inputs for a run that has not begun; the run."""
+        return self.request("POST", "runs", run_id, "edit", body={"inputs": inputs})
+
     def answer(self, run_id: str, name: str, answer: str) -> R:
         return self.request(
             "POST", "runs", run_id, "asks", name, body={"answer": answer}

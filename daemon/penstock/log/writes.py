@@ -69,6 +69,12 @@ class RunSpec:
     retry_of: str | None = None
     on_restart: OnRestart = "fail"
     preemptible: bool = False
+    #: It starts no earlier; it is put aside until somebody enqueues it.
+    not_before: datetime | None = None
+    stashed: bool = False
+    #: How often it is executed again after a failure, and the seconds before the first time.
+    retries: int = 0
+    backoff: float = 0.0
     #: None: those of the run that it retries or is a child of, if that has any. In no digest.
     surroundings: Surroundings | None = None
     #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
@@ -451,6 +457,33 @@ class RequestPreempt(Write[Appended]):
     run_id: str
     by: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rearrange(Write[Appended]):
+    """Change how a run waits in line: Appended (`run.rearranged`), empty if it is so already.
+
+    What is None stays. `move`: to the first or last place among runs of its priority. `stashed`
+    given, `not_before` is what holds from now on. Terminal once it ended; Conflict unless it is in line.
+    """
+
+    run_id: str
+    at: datetime
+    priority: int | None = None
+    move: Literal["first", "last"] | None = None
+    stashed: bool | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Write[Appended]):
+    """Give a run that has not begun other inputs: Appended (`run.edited`). Terminal, Conflict."""
+
+    run_id: str
+    at: datetime
+    inputs: bytes
+    digest: bytes
+    shown: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

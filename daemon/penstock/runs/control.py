@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pydantic_core
 import trio
 
 from penstock.log.projections import RunView
@@ -16,6 +17,8 @@ from penstock.log.writes import (
     Answer,
     Append,
     CancelAnswer,
+    Edit,
+    Rearrange,
     RequestCancel,
     SetPause,
     TreeRun,
@@ -23,11 +26,17 @@ from penstock.log.writes import (
 )
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution
-from penstock.runs.kind import Kind, check_whole
+from penstock.runs.kind import Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
+from penstock.runs.submit import moment_of
 from penstock.runs.table import RunTable
-from penstock.words.api import BugReportRequest, CancelReceipt
+from penstock.words.api import (
+    BugReportRequest,
+    CancelReceipt,
+    EditRequest,
+    RearrangeRequest,
+)
 from penstock.words.errors import (
     Conflict,
     Refused,
@@ -89,6 +98,9 @@ class QueueControl:
             raise Conflict(
                 f"{name_of(held[0])} is paused, and runs are queued: resume it first"
             )
+        for view in self._open(group):
+            if view.stashed:
+                raise Conflict(f"the run {view.run_id!r} is stashed: enqueue it first")
         self.draining.add(group)
 
     async def _wait_drained(self, group: str | None) -> None:
@@ -123,6 +135,48 @@ class QueueControl:
 def name_of(group: str | None) -> str:
     """What is meant, in a sentence."""
     return "the queue" if group is None else f"the group {group!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class LineControl:
+    """Changes how runs wait in line, and what they are to do when they come out of it."""
+
+    recorder: Recorder
+    reader: Reader
+    now: Callable[[], datetime]
+    kinds: Mapping[str, Kind]
+
+    async def rearrange(self, run_id: str, request: RearrangeRequest) -> None:
+        """Another priority, place or moment. RunNotFound, Terminal; Conflict unless it is in line.
+
+        A moment alone means that it is in line from now on. What is so already changes nothing.
+        """
+        now = self.now()
+        moment = moment_of(request, now)
+        stashed = False if moment is not None else request.stashed
+        priority = None if request.priority is None else int(request.priority)
+        await self.recorder.record(
+            Rearrange(run_id, now, priority, request.move, stashed, moment)
+        )
+
+    async def edit(self, run_id: str, request: EditRequest) -> None:
+        """Other inputs, before its first execution. RunNotFound, Refused, Terminal, Conflict."""
+        row = await self.reader.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        if self.reader.is_open(run_id) and row.attempt:
+            raise Conflict(f"the run {run_id!r} has begun already", run_id=run_id)
+        check_whole(row.inputs)
+        kind = self.kinds.get(row.kind)
+        if kind is None:
+            raise Refused("kind", f"{row.kind!r} is not installed any more")
+        merged = {**pydantic_core.from_json(row.inputs), **request.inputs}
+        inputs = kind.parse({n: v for n, v in merged.items() if v is not None})
+        encoded = encode_inputs(inputs)
+        digest = digest_inputs(kind.name, encoded, inputs.manner)
+        await self.recorder.record(
+            Edit(run_id, self.now(), encoded, digest, inputs.shown())
+        )
 
 
 @dataclass(frozen=True, slots=True)

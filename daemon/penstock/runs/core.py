@@ -28,7 +28,8 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
-from penstock.runs.control import Control, QueueControl
+from penstock.runs.alarm import Alarm
+from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
@@ -99,6 +100,7 @@ class Core:
     queue: QueueControl
     submitter: Submitter
     control: Control
+    line: LineControl
     selection: Selection
     live_outputs: LiveOutputs
     version: str = penstock.__version__
@@ -120,6 +122,11 @@ class Core:
 
     def now(self) -> datetime:
         return self.environment.now()
+
+    def ring(self) -> None:
+        """The moment has come that some run waited for."""
+        self.table.moved = True
+        self.recorder.kick()
 
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
@@ -176,7 +183,8 @@ async def open_core(
     core = _make_core(
         config, store, kinds, life, environment, stop, await store.bounds()
     )
-    gauges = _make_gauges(core)
+    alarm = Alarm(core.table.moments, core.now, core.ring)
+    gauges = _make_gauges(core, alarm)
     # It has seen what there is before repair: what that ends is worth a call too.
     hooks = Hooks(config, core.bus, caller(environment.executor))
     watchers = {
@@ -184,6 +192,7 @@ async def open_core(
         "watching the disk": core.retention.watch_disk,
         "forgetting old runs": core.retention.prune_regularly,
         "calling hooks": hooks.watch,
+        "waiting for moments": alarm.watch,
     }
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
         started = _started(core, await _repair(core), put_back)
@@ -235,6 +244,7 @@ def _make_core(
         queue=queue,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
+        line=LineControl(recorder, reader, now, kinds),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
     )
@@ -329,7 +339,7 @@ def _make_bus(
     )
 
 
-def _make_gauges(core: Core) -> Gauges:
+def _make_gauges(core: Core, alarm: Alarm) -> Gauges:
     """The gauges, read after each commit; so is who may come in then, and who is to give way."""
     config, table, recorder = core.config, core.table, core.recorder
     admission = core.submitter.admission
@@ -346,6 +356,7 @@ def _make_gauges(core: Core) -> Gauges:
     def after_commit() -> None:
         admission.let_in()
         preemptor.look()
+        alarm.touch()
         gauges.touch()
 
     table.after_commit = after_commit

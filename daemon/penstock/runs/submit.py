@@ -9,7 +9,7 @@ import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic_core
@@ -22,7 +22,7 @@ from penstock.log.writes import Accepted, Enqueue, Existing, RunSpec
 from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.stop import Stop
-from penstock.words.api import RunReply, SubmitRequest, refused
+from penstock.words.api import RearrangeRequest, RunReply, SubmitRequest, refused
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
@@ -190,6 +190,7 @@ class Submitter:
         if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         check_whole(row.inputs)
+        view = await self.reader.view(run_id)
         try:
             request = SubmitRequest(
                 kind=row.kind,
@@ -199,6 +200,8 @@ class Submitter:
                 timeout=row.timeout,
                 labels=dict(row.labels),
                 on_restart=row.on_restart,
+                retries=view.retries,
+                backoff=view.backoff,
             )
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
@@ -219,6 +222,9 @@ class Submitter:
             raise Refused("group", f"the configuration has no group {request.group!r}")
         inputs = kind.parse(_placed(kind, request.inputs, surroundings))
         self._check_model(kind, inputs)
+        if request.retries and inputs.takes_input():
+            why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
+            raise Refused("retries", why)
         encoded = encode_inputs(inputs)
         return RunSpec(
             run_id=request.run_id or self.new_run_id(),
@@ -236,6 +242,10 @@ class Submitter:
             retry_of=retry_of,
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
+            not_before=moment_of(request, self.now()),
+            stashed=request.stashed,
+            retries=request.retries,
+            backoff=request.backoff,
             surroundings=self._kept(surroundings),
             minted=request.run_id is None,
         )
@@ -308,6 +318,15 @@ class Submitter:
                 max_tree_depth=self.config.max_tree_depth,
             )
         )
+
+
+def moment_of(
+    request: SubmitRequest | RearrangeRequest, now: datetime
+) -> datetime | None:
+    """When a run is wanted at the earliest; None: at once."""
+    if request.delay is not None:
+        return now + timedelta(seconds=request.delay)
+    return request.not_before
 
 
 def _placed(

@@ -18,6 +18,7 @@ from penstock.log.writes import (
     Concluded,
     Enqueue,
     Park,
+    Rearrange,
     Release,
     RequestPreempt,
     Result,
@@ -45,9 +46,9 @@ from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
-_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
+_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
-_MOVES = MOVING_TYPES | {"run.cancel_requested"}
+_MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
 
 @dataclass(eq=False, slots=True)
@@ -81,6 +82,8 @@ class RunTable:
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
     paused: dict[str | None, str] = field(default_factory=dict)
+    #: When runs may start that wait for a moment, by id; some of these moments may be over.
+    moments: dict[str, datetime] = field(default_factory=dict)
     #: The queue or the slots have changed since somebody last looked.
     moved: bool = True
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
@@ -97,6 +100,7 @@ class RunTable:
         self.views[row.run_id] = view
         self.terms[row.run_id] = terms_of(row)
         self.queue.seed(row.run_id, row.state, row.priority)
+        self._note_moment(view)
 
     def rules(self) -> ClaimRules:
         """What a claim goes by now."""
@@ -132,13 +136,15 @@ class RunTable:
             run_id=view.run_id,
             kind=view.kind,
             priority=view.priority,
-            place=view.place,
+            place=view.place if view.turn is None else view.turn,
             since=view.created_at,
             group=view.group,
             parked=view.run_id in self.unparking,
             prerequisites=tuple(
                 run_id for run_id in view.after if run_id in self.views
             ),
+            not_before=view.not_before,
+            stashed=view.stashed,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -226,12 +232,19 @@ class RunTable:
                 continue
             self.queue.apply(fact, view.priority)
             self.moved = True
+            self._note_moment(view)
             self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
                 self.terms.pop(fact.run_id, None)
         self.bus.publish(facts)
         self.after_commit()
+
+    def _note_moment(self, view: RunView) -> None:
+        if view.not_before is not None and not view.ended:
+            self.moments[view.run_id] = view.not_before
+        else:
+            self.moments.pop(view.run_id, None)
 
     def _fold_own(self, fact: Recorded) -> None:
         event = fact.event

@@ -182,6 +182,15 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
+        "POST", f"{_RUN}/rearrange", "rearrange",
+        "Change the priority, place or moment of a run that waits in line; stash or enqueue it",
+        body=wire.RearrangeRequest, reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/edit", "edit", "Change the inputs of a run that has not begun",
+        body=wire.EditRequest, reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
         "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply=told.QuestionReply, errors=(404,)
     ),
     Route(

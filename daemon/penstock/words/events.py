@@ -62,6 +62,24 @@ class RunQueued(Fact):
     timeout: float | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    #: It starts no earlier; it is put aside until somebody enqueues it.
+    not_before: Moment | None = None
+    stashed: bool = False
+    #: How often it is executed again after a failure, and the seconds before the first time.
+    retries: Annotated[int, Field(ge=0)] = 0
+    backoff: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most runs have none of these, and a reader of an older version knows none of them."""
+        data: dict[str, Any] = serialize(self)
+        for name in _SELDOM:
+            if not data.get(name):
+                data.pop(name, None)
+        return data
+
+
+_SELDOM = ("not_before", "stashed", "retries", "backoff")
 
 
 class RunStarted(Fact):
@@ -118,8 +136,39 @@ class RunPreempted(Fact):
 
 
 class RunRequeued(Fact):
+    """The run stands in line again. After a failure (`retry`): not before that moment, and why."""
+
     type: Literal["run.requeued"] = "run.requeued"
-    reason: Literal["shutdown", "crash", "preempted"]
+    reason: Literal["shutdown", "crash", "preempted", "retry"]
+    not_before: Moment | None = None
+    error: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        if self.not_before is None:
+            data.pop("not_before", None)
+            data.pop("error", None)
+        return data
+
+
+class RunRearranged(Fact):
+    """Somebody changed how a run waits in line; what is null stays as it was."""
+
+    type: Literal["run.rearranged"] = "run.rearranged"
+    priority: int | None = None
+    #: Its place among runs of its priority from now on: lower goes first.
+    turn: int | None = None
+    #: Whether it is put aside; where this is told, `not_before` is what holds from now on.
+    stashed: bool | None = None
+    not_before: Moment | None = None
+
+
+class RunEdited(Fact):
+    """Somebody changed what a run is to do, before it began. Secret values are left out."""
+
+    type: Literal["run.edited"] = "run.edited"
+    inputs: JsonObject
 
 
 class RunCancelRequested(Fact):
@@ -454,7 +503,7 @@ Terminal = RunCompleted | RunFailed | RunCancelled
 
 KnownEvent = (
     RunQueued | RunStarted | RunResumed | RunWaiting | RunPreempted | RunRequeued
-    | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
+    | RunRearranged | RunEdited | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
     | CodeGenerated | TestStarted | TestPassed | TestFailed | BugReported | CorrectionStarted
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited

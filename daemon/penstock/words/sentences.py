@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.words.display import plain_text
@@ -170,6 +171,35 @@ def _queue(event: e.QueuePaused | e.QueueResumed) -> str:
     return "queue" if event.group is None else f"group {event.group}"
 
 
+def _requeued(event: e.RunRequeued) -> str:
+    # On plain dicts it is there only where there is one.
+    if getattr(event, "not_before", None) is None:
+        return f"back in the queue ({event.reason})"
+    return f"failed, and is tried again at {_clock(event.not_before)}: {event.error}"
+
+
+def _rearranged(event: e.RunRearranged) -> str:
+    said = []
+    if event.priority is not None:
+        said.append(f"priority {event.priority}")
+    if event.turn is not None:
+        said.append("moved in the line")
+    if event.stashed:
+        said.append("stashed")
+    elif event.not_before is not None:
+        said.append(f"not before {_clock(event.not_before)}")
+    elif event.stashed is not None:
+        said.append("enqueued")
+    return ", ".join(said)
+
+
+def _clock(moment: Any) -> str:
+    """A time of day here, of a moment as a model or as plain JSON has it."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return str(moment.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+
+
 def _daemon_started(event: e.DaemonStarted) -> str:
     found = {
         "requeued": event.requeued,
@@ -189,7 +219,11 @@ SENTENCES: Mapping[str, Sentence] = {
     # Its kind and subject say the same, for programs.
     "run.waiting": Sentence(lambda e: e.reason, lambda e: f"waiting: {e.reason}"),
     "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
-    "run.requeued": Sentence(_pairs, lambda e: f"back in the queue ({e.reason})"),
+    "run.requeued": Sentence(_pairs, _requeued),
+    "run.rearranged": Sentence(_pairs, _rearranged),
+    "run.edited": Sentence(
+        lambda e: about(e.inputs), lambda e: f"edited: {about(e.inputs)}"
+    ),
     "run.cancel_requested": Sentence(
         lambda e: e.reason, lambda e: f"cancel requested: {e.reason}"
     ),

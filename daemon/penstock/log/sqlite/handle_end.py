@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.sqlite.asks import close_asks, open_ask
+from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
@@ -34,6 +35,7 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     AskRaised,
     RunCancelRequested,
+    RunRequeued,
     Terminal,
     encode_event,
 )
@@ -77,6 +79,8 @@ def close(
         outcome=to_json(outcome),
     )
     close_asks(transaction, head)
+    if head.plan is not None:
+        transaction.arrange(head, None)
     cascade.facts.append(fact)
     cascade.ended.append(head.run_id)
 
@@ -284,9 +288,18 @@ def release(transaction: Transaction, write: Release) -> Concluded:
         reason=_reason(facts[0]),
         outcome=_left_by(write),
     )
+    _put_off(transaction, head, facts[0])
     if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
+
+
+def _put_off(transaction: Transaction, head: RunHead, fact: Recorded) -> None:
+    """A run that failed and is executed again waits until then, at its own place."""
+    event = fact.event
+    if isinstance(event, RunRequeued) and event.not_before is not None:
+        moment = to_micros(event.not_before)
+        transaction.arrange(head, WaitPlan(head.place, not_before=moment))
 
 
 def _left_by(write: Release) -> str | None:
