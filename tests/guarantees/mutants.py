@@ -956,6 +956,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -976,6 +981,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1001,6 +1011,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1021,6 +1036,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1046,6 +1066,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1066,6 +1091,11 @@ TESTED_MUTANTS = (
                     return write
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1091,6 +1121,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1111,6 +1146,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return write
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1136,6 +1176,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1156,6 +1201,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1503,5 +1553,46 @@ TESTED_MUTANTS = (
         "self._whole.pop(head.key, None)",
         "pass",
         "log/test_plans.py::test_a_run_is_edited_until_it_begins",
+    ),
+    TestedMutant(
+        "a schedule's run has any id",
+        "runs/schedules:run_id_of",
+        "return f'{name}@{due.astimezone(UTC):%Y%m%dT%H%M%SZ}'",
+        "return f'{name}@{__import__(\"uuid\").uuid4()}'",
+        "runs/test_schedules.py::test_a_death_between_the_run_and_the_next_due_time_makes_none_twice",
+    ),
+    TestedMutant(
+        "every due time that was missed makes a run",
+        "Schedules._make_up",
+        "following = next_due(row.timing, row.zone, made_at=row.made_at, after=now)",
+        "following = next_due(row.timing, row.zone, made_at=row.made_at, after=row.due)",
+        "runs/test_schedules.py::test_due_times_without_a_daemon_are_made_up_for_by_one_run",
+    ),
+    TestedMutant(
+        "a schedule moves on before its run is in the log",
+        "Schedules._make_up",
+        """
+            log.warning('the schedule %s waits: %s', row.name, error)
+            return False
+        """,
+        "skipped = str(error)",
+        "runs/test_schedules.py::test_a_full_queue_makes_a_due_time_wait",
+    ),
+    TestedMutant(
+        "slots are forgotten by a restart",
+        "runs/core:_repair",
+        """
+            for group, slots in (await core.store.slots()).items():
+                core.table.give_slots(group, slots)
+        """,
+        "",
+        "runs/test_slots.py::test_slots_are_kept_over_a_restart_until_they_are_reset",
+    ),
+    TestedMutant(
+        "new slots wait for something to happen",
+        "QueueControl.set_slots",
+        "self.recorder.kick()",
+        "pass",
+        "runs/test_slots.py::test_more_slots_are_used_at_once",
     ),
 )

@@ -14,6 +14,8 @@ EXAMPLES: Mapping[str, str] = {
     "pause": "penstock pause --group disk --reason 'disk is being replaced'",
     "resume": "penstock resume --group disk",
     "drain": "penstock drain",
+    "slots": "penstock slots 6",
+    "schedules": "penstock schedules",
     "stash": "penstock stash 12",
     "enqueue": "penstock enqueue 12 --in 3h",
     "move": "penstock move 12 --first",

@@ -54,7 +54,7 @@ def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
     ])  # fmt: skip
 
 
-def _span(span: timedelta) -> str:
+def soon(span: timedelta) -> str:
     """How long it still is, in one unit."""
     seconds = max(1, round(span.total_seconds()))
     for below, unit, letter in _UNITS:
@@ -102,7 +102,7 @@ def _when(row: Mapping[str, Any], now: datetime) -> str:
     if row.get("not_before") and row["state"] in QUEUED_STATES:
         moment = datetime.fromisoformat(row["not_before"])
         if moment > now:
-            return f"in {_span(moment - now)}"
+            return f"in {soon(moment - now)}"
     if row.get("ended_at") is None and row.get("started_at") is not None:
         return "now"
     moment = datetime.fromisoformat(row.get("ended_at") or row["created_at"])

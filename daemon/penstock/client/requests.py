@@ -205,6 +205,20 @@ class Calls(Generic[R]):
         """Start and take in runs again."""
         return self.request("POST", "queue", "resume", body={"group": group})
 
+    def slots(self, group: str | None, slots: int | None) -> R:
+        """Let so many runs execute at once; None: as the configuration has it."""
+        return self.request(
+            "POST", "queue", "slots", body={"group": group, "slots": slots}
+        )
+
+    def set_schedule(self, wanted: dict[str, Any]) -> R:
+        """Run something again and again; the schedule."""
+        return self.request("POST", "schedules", body=wanted)
+
+    def remove_schedule(self, name: str) -> R:
+        """Make no more runs of it; the schedules that are left."""
+        return self.request("POST", "schedules", name, "remove")
+
     def drain(self, group: str | None, *, wait: bool) -> R:
         """Take no new runs in; with `wait` this waits until none is left."""
         parts = ("queue", "drain")

@@ -487,6 +487,68 @@ class Edit(Write[Appended]):
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """Something that is run again and again, as the store keeps it."""
+
+    name: str
+    #: A span, or a line of cron in this zone.
+    timing: str
+    zone: str
+    #: What each run is asked for, as JSON, without its id; and as events and surfaces show its inputs.
+    request: str
+    shown: Mapping[str, Any]
+    made_at: datetime
+    #: The next due time that has made no run.
+    due: datetime
+    last_run: str | None = None
+    #: How many due times made none.
+    skipped: int = 0
+    #: What the caller gave to its runs; told by nothing.
+    surroundings: Surroundings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSchedule(Write[Appended]):
+    """Make a schedule, or change it as a whole: Appended (`schedule.set`)."""
+
+    row: ScheduleRow
+    at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSchedule(Write[Appended]):
+    """Forget a schedule: Appended (`schedule.removed`); ScheduleNotFound."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceSchedule(Write[Appended]):
+    """The due time `due` has made the run `run_id`, or was skipped: Appended (`schedule.skipped`).
+
+    Nothing if the schedule is at another one, or gone.
+    """
+
+    name: str
+    at: datetime
+    due: datetime
+    following: datetime
+    run_id: str
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSlots(Write[Appended]):
+    """Give the queue (None) or a group other slots; None: those of the configuration: Appended."""
+
+    slots: int | None
+    at: datetime
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetPause(Write[Appended]):
     """Pause or resume the queue or one group: Appended (`queue.paused` or `queue.resumed`)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +21,7 @@ from penstock.log.writes import (
     Rearrange,
     RequestCancel,
     SetPause,
+    SetSlots,
     TreeRun,
     new_event,
 )
@@ -59,7 +60,6 @@ class QueueControl:
 
     table: RunTable
     recorder: Recorder
-    groups: Collection[str]
     now: Callable[[], datetime]
     #: What is drained: new runs of it are refused.
     draining: set[str | None] = field(default_factory=set)
@@ -80,6 +80,20 @@ class QueueControl:
             if waited_for == group:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
+
+    async def set_slots(self, group: str | None, slots: int | None) -> None:
+        """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.
+
+        A group that is not there is made. What executes goes on. Conflict if a group goes that open
+        runs are of, Refused if there is none that could.
+        """
+        if slots is None:
+            self._check(group)
+            if not self.table.configures(group) and self._open(group):
+                raise Conflict(f"runs of the group {group!r} are open")
+        await self.recorder.record(SetSlots(slots, self.now(), group))
+        # The claim of that batch went by the old number.
+        self.recorder.kick()
 
     async def drain(self, group: str | None = None) -> None:
         """Take nothing new in, and wait until none of its runs is open.
@@ -128,8 +142,8 @@ class QueueControl:
         return [v for v in views if group is None or v.group == group]
 
     def _check(self, group: str | None) -> None:
-        if group is not None and group not in self.groups:
-            raise Refused("group", f"the configuration has no group {group!r}")
+        if group is not None and group not in self.table.group_slots:
+            raise Refused("group", f"there is no group {group!r}")
 
 
 def name_of(group: str | None) -> str:

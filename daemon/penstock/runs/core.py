@@ -41,6 +41,7 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, Repaired, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.schedules import Schedules
 from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
@@ -103,6 +104,7 @@ class Core:
     line: LineControl
     selection: Selection
     live_outputs: LiveOutputs
+    schedules: Schedules
     version: str = penstock.__version__
 
     @property
@@ -193,6 +195,7 @@ async def open_core(
         "forgetting old runs": core.retention.prune_regularly,
         "calling hooks": hooks.watch,
         "waiting for moments": alarm.watch,
+        "making scheduled runs": core.schedules.watch,
     }
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
         started = _started(core, await _repair(core), put_back)
@@ -215,7 +218,7 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    queue = QueueControl(table, recorder, config.groups, now)
+    queue = QueueControl(table, recorder, now)
     submitter = Submitter(
         config,
         kinds,
@@ -225,6 +228,7 @@ def _make_core(
         stop,
         now=now,
         new_run_id=environment.new_run_id,
+        groups=table.group_slots,
         obstacle=retention.obstacle,
         drained=queue.drained,
         has_models=environment.models is not None,
@@ -247,6 +251,7 @@ def _make_core(
         line=LineControl(recorder, reader, now, kinds),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
+        schedules=Schedules(recorder, store, submitter, reader.is_open, now),
     )
 
 
@@ -368,6 +373,8 @@ async def _repair(core: Core) -> Repaired:
     await core.retention.begin()
     rows = await core.store.open_runs()
     core.table.paused.update(await core.store.paused())
+    for group, slots in (await core.store.slots()).items():
+        core.table.give_slots(group, slots)
     for row in rows:
         core.table.seed(row, await core.reader.fold_stored(row.run_id))
     return await repair(

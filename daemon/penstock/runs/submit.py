@@ -6,7 +6,7 @@ Admission is where submitters wait in front of a full queue: first come, first s
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -134,6 +134,8 @@ class Submitter:
     stop: Stop
     now: Callable[[], datetime]
     new_run_id: Callable[[], str]
+    #: The groups there are now.
+    groups: Collection[str]
     #: Why new work is refused now (the disk, say); None: it is not.
     obstacle: Callable[[], str | None]
     #: Why a new run of this group is refused now, though the daemon works.
@@ -172,6 +174,12 @@ class Submitter:
                     # The run of a submitter that was cancelled in the last moment took the place.
                     if not wait:
                         raise
+
+    def check(
+        self, request: SubmitRequest, surroundings: Surroundings | None
+    ) -> RunSpec:
+        """The run that this asks for, which is submitted later. Raises what `submit` does at once."""
+        return self._spec(request, surroundings)
 
     async def submit_child(self, request: SubmitRequest, parent_id: str) -> None:
         """Accept a child run, or find it; whatever the queue holds. Raises what `submit` does."""
@@ -218,9 +226,9 @@ class Submitter:
     ) -> RunSpec:
         self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
-        if request.group is not None and request.group not in self.config.groups:
-            raise Refused("group", f"the configuration has no group {request.group!r}")
-        inputs = kind.parse(_placed(kind, request.inputs, surroundings))
+        if request.group is not None and request.group not in self.groups:
+            raise Refused("group", f"there is no group {request.group!r}")
+        inputs = kind.parse(placed_inputs(kind, request.inputs, surroundings))
         self._check_model(kind, inputs)
         if request.retries and inputs.takes_input():
             why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
@@ -329,7 +337,7 @@ def moment_of(
     return request.not_before
 
 
-def _placed(
+def placed_inputs(
     kind: Kind, inputs: Mapping[str, Any], surroundings: Surroundings | None
 ) -> Mapping[str, Any]:
     """The inputs, in the caller's folder where the kind works in one and they name none."""

@@ -41,6 +41,7 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     QueuePaused,
     QueueResumed,
+    SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
@@ -89,6 +90,28 @@ class RunTable:
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
     late_outcomes: int = 0
     _start: Callable[[Execution], None] | None = None
+    #: Slots as the configuration has them; None is the whole queue.
+    _configured: dict[str | None, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._configured = {None: self.slots}
+        self._configured.update(self.group_slots)
+
+    def give_slots(self, group: str | None, slots: int | None) -> None:
+        """Let the queue (None) or a group have so many slots from now on; None: as configured."""
+        given = self._configured.get(group) if slots is None else slots
+        if group is None:
+            assert given is not None
+            self.slots = given
+        elif given is None:
+            self.group_slots.pop(group, None)
+        else:
+            self.group_slots[group] = given
+        self.moved = True
+
+    def configures(self, group: str | None) -> bool:
+        """Whether the configuration has this group."""
+        return group in self._configured
 
     def begin_claiming(self, start: Callable[[Execution], None]) -> None:
         """Claim runs from now on; `start` begins an execution in the step of its claim."""
@@ -253,6 +276,8 @@ class RunTable:
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
             self.moved = True
+        elif isinstance(event, SlotsChanged):
+            self.give_slots(event.group, event.slots)
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"

@@ -33,7 +33,12 @@ from penstock.server.http_answer import (
 from penstock.server.live_input import make_stdin_app
 from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
-from penstock.server.rest.daemon import daemon_handlers, no_metrics, queue_handlers
+from penstock.server.rest.daemon import (
+    daemon_handlers,
+    no_metrics,
+    queue_handlers,
+    schedule_handlers,
+)
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
 from penstock.server.rest.runs import (
@@ -87,6 +92,7 @@ def rest_handlers(
         **output_handlers(core, shutdown),
         **task_handlers(core),
         **queue_handlers(core),
+        **schedule_handlers(core),
         **daemon_handlers(core, health_of),
         "metrics": metrics or no_metrics,
     }

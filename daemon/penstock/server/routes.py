@@ -113,6 +113,7 @@ TAGS: Mapping[str, str] = {
     "asks": "questions",
     "events": "events",
     "queue": "queue",
+    "schedules": "schedules",
     "tasks": "coding tasks",
 }
 #: What answers a route; one that waits for nothing is a plain function.
@@ -233,6 +234,19 @@ ROUTES: tuple[Route, ...] = (
         reply=told.QueueReply, without_body="All of the queue",
         body=wire.GroupRequest, status=202, errors=(409, 503),
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
+    ),
+    Route(
+        "POST", "/queue/slots", "slots", "Let more or fewer runs execute at once, of all or of a group",
+        reply=told.QueueReply, body=wire.SlotsRequest, errors=(409, 503),
+    ),
+    Route("GET", "/schedules", "list_schedules", "What is run again and again", reply=told.SchedulesReply),
+    Route(
+        "POST", "/schedules", "set_schedule", "Run something again and again",
+        body=wire.ScheduleRequest, reply=told.ScheduleReply, status=201, errors=(409, 503),
+    ),
+    Route(
+        "POST", "/schedules/{name}/remove", "remove_schedule", "Make no more runs of a schedule",
+        reply=told.SchedulesReply, errors=(404, 503),
     ),
     Route(
         "GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs",

@@ -373,6 +373,10 @@ LONGEST_LABEL_VALUE = 255
 MOST_PREREQUISITES = 100
 #: A name that appears in lists and logs.
 LONGEST_NAME = 200
+#: It is a part of run ids, beside a due time.
+LONGEST_SCHEDULE_NAME = 150
+#: More would be a mistake: every one is a process, and a task.
+MOST_SLOTS = 10_000
 #: A sentence that is kept with the run.
 LONGEST_REASON = 2000
 
@@ -565,6 +569,34 @@ class EditRequest(Sent):
     """The inputs that change; those set to null are taken out."""
 
     inputs: JsonObject
+
+
+class SlotsRequest(Sent):
+    """How many runs may execute at once from now on; null: as the configuration has it."""
+
+    group: Name | None = None
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS, strict=True)] | None = None
+
+
+def _schedule_name(name: str) -> str:
+    name = check_new_run_id(name)
+    if len(name) > LONGEST_SCHEDULE_NAME:
+        raise ValueError(f"must have at most {LONGEST_SCHEDULE_NAME} characters")
+    return name
+
+
+class ScheduleRequest(Sent):
+    """A run that is wanted again and again."""
+
+    #: Ids of its runs begin with it.
+    name: Annotated[str, BeforeValidator(_schedule_name)]
+    #: A span (`90m`, `1d`), or a line of cron (`30 2 * * *`).
+    timing: Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
+    #: By whose clock a line of cron is read.
+    zone: Name = "UTC"
+    run: RunRequest
+    #: One of this name is changed, and begins anew.
+    replace: bool = False
 
 
 class CancelRequest(Sent):

@@ -458,6 +458,40 @@ class QueueResumed(Fact):
     group: str | None = None
 
 
+class SlotsChanged(Fact):
+    """The queue (null) or a group has other slots; null: those of the configuration again."""
+
+    type: Literal["slots.changed"] = "slots.changed"
+    group: str | None = None
+    slots: int | None = None
+
+
+class ScheduleSet(Fact):
+    """Something is to be run again and again, first at `due`. Secret values are left out."""
+
+    type: Literal["schedule.set"] = "schedule.set"
+    name: str
+    timing: str
+    zone: str = "UTC"
+    kind: str
+    inputs: JsonObject = {}
+    due: Moment | None = None
+
+
+class ScheduleRemoved(Fact):
+    type: Literal["schedule.removed"] = "schedule.removed"
+    name: str
+
+
+class ScheduleSkipped(Fact):
+    """A due time made no run."""
+
+    type: Literal["schedule.skipped"] = "schedule.skipped"
+    name: str
+    due: Moment
+    reason: str
+
+
 class DaemonStarted(Fact):
     """A start of the daemon, and what boot repair found and did."""
 
@@ -509,7 +543,8 @@ KnownEvent = (
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited
     | ModelUsed
     | AskRaised | AskAnswered | InterventionReceived | BackpressureRaised | BackpressureCleared
-    | SubscriberLagged | QueuePaused | QueueResumed | DaemonStarted | DaemonStopping
+    | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
 AnyEvent = KnownEvent | UnknownEvent

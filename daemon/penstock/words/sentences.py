@@ -200,6 +200,12 @@ def _clock(moment: Any) -> str:
     return str(moment.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
 
 
+def _slots(event: e.SlotsChanged) -> str:
+    whose = "" if event.group is None else f" of the group {event.group}"
+    count = "as configured" if event.slots is None else str(event.slots)
+    return f"slots{whose}: {count}"
+
+
 def _daemon_started(event: e.DaemonStarted) -> str:
     found = {
         "requeued": event.requeued,
@@ -285,6 +291,16 @@ SENTENCES: Mapping[str, Sentence] = {
         _pairs, lambda e: f"{_queue(e)} paused {e.reason}".rstrip()
     ),
     "queue.resumed": Sentence(_pairs, lambda e: f"{_queue(e)} resumed"),
+    "slots.changed": Sentence(_pairs, _slots),
+    "schedule.set": Sentence(
+        lambda e: f"{e.name}  {e.timing}  {e.kind}  {about(e.inputs)}".rstrip(),
+        lambda e: f"schedule {e.name}: {e.timing} ({e.zone})",
+    ),
+    "schedule.removed": Sentence(_pairs, lambda e: f"schedule {e.name} removed"),
+    "schedule.skipped": Sentence(
+        _pairs,
+        lambda e: f"schedule {e.name} passed over at {_clock(e.due)}: {e.reason}",
+    ),
     "daemon.started": Sentence(_pairs, _daemon_started),
     "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),
 }

@@ -28,9 +28,16 @@ from penstock.log.sqlite.handle_submit import enqueue
 from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
+from penstock.log.sqlite.schedules import (
+    advance_schedule,
+    remove_schedule,
+    set_schedule,
+    set_slots,
+)
 from penstock.log.sqlite.transaction import Transaction, same_fact
 from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
+    AdvanceSchedule,
     Answer,
     Append,
     Appended,
@@ -43,10 +50,13 @@ from penstock.log.writes import (
     Prune,
     Rearrange,
     Release,
+    RemoveSchedule,
     RequestCancel,
     RequestPreempt,
     Result,
     SetPause,
+    SetSchedule,
+    SetSlots,
     Unpark,
     Write,
 )
@@ -373,6 +383,10 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         Rearrange.handled_by(rearrange),
         Edit.handled_by(edit),
         SetPause.handled_by(set_pause),
+        SetSlots.handled_by(set_slots),
+        SetSchedule.handled_by(set_schedule),
+        RemoveSchedule.handled_by(remove_schedule),
+        AdvanceSchedule.handled_by(advance_schedule),
         Prune.handled_by(prune),
     )
 )
