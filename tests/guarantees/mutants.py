@@ -1595,4 +1595,28 @@ TESTED_MUTANTS = (
         "pass",
         "runs/test_slots.py::test_more_slots_are_used_at_once",
     ),
+    TestedMutant(
+        "only the first process is stopped",
+        "processes/suspension:suspend",
+        """
+            for pid, since in new.items():
+                send(pid, since, signal.SIGSTOP)
+        """,
+        "send(program.pid, program.start_time, signal.SIGSTOP)",
+        "processes/test_suspension.py::test_a_tree_is_stopped_whole_and_goes_on[subreaper]",
+    ),
+    TestedMutant(
+        "the time of a paused program runs out",
+        "RunTable._move_clock",
+        "execution.stop_clock()",
+        "pass",
+        "runs/test_suspension.py::test_the_time_of_a_paused_program_stands_still",
+    ),
+    TestedMutant(
+        "a restart lets a paused program go on",
+        "log/sqlite/handle_end:release",
+        "new_event = _put_aside(new_event)",
+        "pass",
+        "runs/test_suspension.py::test_a_restart_does_not_forget_it[requeue]",
+    ),
 )

@@ -69,7 +69,7 @@ ORIGINAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 OUR_OWN = {
     "run.waiting", "run.preempted", "run.requeued", "run.resumed", "run.cancel_requested",
-    "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
+    "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
     "model.used",

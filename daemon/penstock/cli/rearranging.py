@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -18,12 +17,26 @@ from penstock.words.errors import DaemonUnreachable, PenstockError
 def rearrange(
     session: Session, run_ids: Iterable[str], wanted: dict[str, Any], *, as_json: bool
 ) -> None:
-    """Ask this of every run; what one refuses does not keep the others from it."""
+    """Ask this of every run in line."""
+
+    def ask(client: SyncClient, run_id: str) -> dict[str, Any]:
+        return client.rearrange(run_id, **wanted)
+
+    ask_each(session, run_ids, ask, as_json=as_json)
+
+
+def ask_each(
+    session: Session,
+    run_ids: Iterable[str],
+    ask: Callable[[SyncClient, str], dict[str, Any]],
+    *,
+    as_json: bool,
+) -> None:
+    """Ask for each run; what one refuses does not keep the others from it."""
     codes: list[int] = []
     for run_id in run_ids:
         try:
-            asked = partial(SyncClient.rearrange, run_id=run_id, **wanted)
-            told = session.call(asked)
+            told = session.call(_about(ask, run_id))
         except DaemonUnreachable:
             raise
         except PenstockError as error:
@@ -33,6 +46,12 @@ def rearrange(
         show_place(session, told, as_json=as_json)
     if codes:
         raise click.exceptions.Exit(codes[0])
+
+
+def _about(
+    ask: Callable[[SyncClient, str], dict[str, Any]], run_id: str
+) -> Callable[[SyncClient], dict[str, Any]]:
+    return lambda client: ask(client, run_id)
 
 
 def show_place(session: Session, told: dict[str, Any], *, as_json: bool) -> None:

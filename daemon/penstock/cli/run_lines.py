@@ -15,6 +15,7 @@ from penstock.words.lifecycle import (
     CANCELLED,
     COMPLETED,
     FAILED,
+    PAUSED,
     QUEUED_STATES,
     SLOT_STATES,
 )
@@ -25,6 +26,7 @@ from penstock.words.sentences import about
 MARKS: Mapping[str, tuple[str, str]] = {
     "queued": ("…", "."),
     "running": ("▶", ">"),
+    "paused": ("□", "|"),
     "waiting": ("?", "?"),
     "preempted": ("‖", "="),
     COMPLETED: ("✓", "+"),
@@ -93,7 +95,7 @@ def _state(row: Mapping[str, Any]) -> str:
         word = "stashed"
     elif state in QUEUED_STATES and row.get("retried"):
         word = f"retry {row['retried']}/{row['retries']}"
-    elif state in SLOT_STATES and row.get("progress") is not None:
+    elif state in SLOT_STATES and state != PAUSED and row.get("progress") is not None:
         word = f"{row['progress']:.0%}"
     return f"{mark} {word}"
 

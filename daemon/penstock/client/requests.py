@@ -151,6 +151,14 @@ class Calls(Generic[R]):
     def retry(self, run_id: str) -> R:
         return self.request("POST", "runs", run_id, "retry")
 
+    def pause_run(self, run_id: str) -> R:
+        """Stop the processes of a running program; the run."""
+        return self.request("POST", "runs", run_id, "pause")
+
+    def resume_run(self, run_id: str) -> R:
+        """Let them go on; the run."""
+        return self.request("POST", "runs", run_id, "resume")
+
     def rearrange(self, run_id: str, **wanted: object) -> R:
         """Another `priority`, `move`, `stashed`, `not_before` or `delay` for a run in line; the run."""
         return self.request("POST", "runs", run_id, "rearrange", body=wanted)

@@ -393,6 +393,7 @@ def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
 
 def _requeued(view: RunView, _fact: Recorded, event: e.RunRequeued) -> None:
     view.reason = event.reason
+    view.stashed = event.stashed
     if event.not_before is not None:
         view.not_before = event.not_before
         view.retried += 1

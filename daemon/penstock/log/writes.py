@@ -476,6 +476,25 @@ class Rearrange(Write[Appended]):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend(Write[Appended]):
+    """The run's program stands still from now on: Appended (`run.paused`), empty if it does already.
+
+    Terminal; Conflict unless it executes.
+    """
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Continue(Write[Appended]):
+    """The run's program goes on: Appended (`run.continued`), empty if it does already. As `Suspend`."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Edit(Write[Appended]):
     """Give a run that has not begun other inputs: Appended (`run.edited`). Terminal, Conflict."""
 

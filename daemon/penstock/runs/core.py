@@ -45,6 +45,7 @@ from penstock.runs.schedules import Schedules
 from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
+from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
 from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
@@ -56,6 +57,7 @@ from penstock.words.events import (
     AnyEvent,
     DaemonStarted,
     DaemonStopping,
+    ProcessStarted,
     SubscriberLagged,
 )
 
@@ -72,6 +74,8 @@ class Environment:
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
     end_orphans: EndOrphans
+    #: Stops the processes of a program (True), or lets them go on; False if it has ended.
+    suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
@@ -102,6 +106,7 @@ class Core:
     submitter: Submitter
     control: Control
     line: LineControl
+    suspension: Suspension
     selection: Selection
     live_outputs: LiveOutputs
     schedules: Schedules
@@ -249,6 +254,7 @@ def _make_core(
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),
+        suspension=Suspension(recorder, store, table, now, environment.suspend),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
         schedules=Schedules(recorder, store, submitter, reader.is_open, now),

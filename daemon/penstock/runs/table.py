@@ -16,6 +16,7 @@ from penstock.log.writes import (
     Claimed,
     Complete,
     Concluded,
+    Continue,
     Enqueue,
     Park,
     Rearrange,
@@ -24,6 +25,7 @@ from penstock.log.writes import (
     Result,
     RunRow,
     SetPause,
+    Suspend,
     Unpark,
     Write,
 )
@@ -234,12 +236,26 @@ class RunTable:
         elif isinstance(result, CancelAnswer):
             for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
+        elif isinstance(write, Suspend | Continue):
+            self._move_clock(write, result)
         elif isinstance(write, RequestPreempt):
             self.interrupting.discard(write.run_id)
             self.moved = True
             execution = self.executions.get(write.run_id)
             if execution is not None and not isinstance(result, Exception):
                 execution.preempt(write.by)
+
+    def _move_clock(
+        self, write: Suspend | Continue, result: Result | PenstockError
+    ) -> None:
+        """The time of a run counts while its program goes on."""
+        execution = self.executions.get(write.run_id)
+        if execution is None or isinstance(result, Exception) or not result.recorded:
+            return
+        if isinstance(write, Suspend):
+            execution.stop_clock()
+        else:
+            execution.run_clock()
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold and publish; then see to who waits for room."""

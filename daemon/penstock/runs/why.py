@@ -24,13 +24,14 @@ from penstock.runs.queue import (
 )
 from penstock.words.lifecycle import (
     FIRST_STATE,
+    PAUSED,
     SLOT_STATES,
 )
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
-    "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "retry", "stopping",
+    "ended", "cancelling", "running", "program_paused", "ask", "child", "waiting", "preempted", "retry", "stopping",
     "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible",
 ]  # fmt: skip
@@ -99,6 +100,9 @@ def _ended(view: RunView) -> Reason:
 
 
 def _running(view: RunView, now: datetime) -> Reason:
+    if view.state == PAUSED:
+        why = f"Its program is stopped and holds its slot: `penstock resume {view.run_id}`."
+        return Reason("program_paused", why)
     since = view.started_at or view.created_at or now
     times = (
         "" if view.attempt <= 1 else f" This is its execution number {view.attempt}."

@@ -183,6 +183,14 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
+        "POST", f"{_RUN}/pause", "pause_run", "Stop the processes of a running program; it keeps its slot",
+        reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/resume", "resume_run", "Let a paused program go on",
+        reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
         "POST", f"{_RUN}/rearrange", "rearrange",
         "Change the priority, place or moment of a run that waits in line; stash or enqueue it",
         body=wire.RearrangeRequest, reply=wire.RunReply, errors=(404, 409, 503),

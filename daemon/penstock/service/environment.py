@@ -28,6 +28,7 @@ from penstock.log.redaction import Redact
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
+from penstock.processes.suspension import go_on, suspend
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
@@ -78,11 +79,17 @@ def real_environment(
         remove_folder=remove_folder,
         free_bytes=partial(free_bytes, paths.state),
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
+        suspend=suspend_program,
         host=os.uname().nodename,
         models=models,
         redact=redact,
         held_back=held_back,
     )
+
+
+async def suspend_program(program: ProcessStarted, stop: bool) -> bool:
+    """Stop a program's processes, or let them go on; False if it has ended."""
+    return await run_in_thread(suspend if stop else go_on, program)
 
 
 async def free_bytes(folder: Path) -> int:

@@ -70,6 +70,7 @@ def memory_environment(
         remove_folder=_leave,
         free_bytes=_plenty,
         end_orphans=processes.end_orphans,
+        suspend=processes.suspend,
         models=models,
     )
 

@@ -142,6 +142,8 @@ class RunRequeued(Fact):
     reason: Literal["shutdown", "crash", "preempted", "retry"]
     not_before: Moment | None = None
     error: str = ""
+    #: It was paused, and is put aside now.
+    stashed: bool = False
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -149,7 +151,19 @@ class RunRequeued(Fact):
         if self.not_before is None:
             data.pop("not_before", None)
             data.pop("error", None)
+        if not self.stashed:
+            data.pop("stashed", None)
         return data
+
+
+class RunPaused(Fact):
+    """Its program stands still until `run.continued`; its slot stays its own, its time does not count."""
+
+    type: Literal["run.paused"] = "run.paused"
+
+
+class RunContinued(Fact):
+    type: Literal["run.continued"] = "run.continued"
 
 
 class RunRearranged(Fact):
@@ -537,7 +551,7 @@ Terminal = RunCompleted | RunFailed | RunCancelled
 
 KnownEvent = (
     RunQueued | RunStarted | RunResumed | RunWaiting | RunPreempted | RunRequeued
-    | RunRearranged | RunEdited | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
+    | RunPaused | RunContinued | RunRearranged | RunEdited | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
     | CodeGenerated | TestStarted | TestPassed | TestFailed | BugReported | CorrectionStarted
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited

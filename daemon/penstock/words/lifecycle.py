@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
 
 State = Literal[
-    "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
+    "queued",
+    "running",
+    "paused",
+    "waiting",
+    "preempted",
+    "completed",
+    "failed",
+    "cancelled",
 ]
 #: What a run in a state has to do with slots: it stands in line for one, holds one, gave its own
 #: back until something happens, or needs none any more.
@@ -37,6 +44,8 @@ OnRestart = Literal["requeue", "fail", "ask"]
 ROLES: Mapping[State, Role] = {
     "queued": "in line",
     "running": "slot",
+    # Its program stands still, and holds what it has.
+    "paused": "slot",
     "waiting": "parked",
     "preempted": "in line",
     "completed": "ended",
@@ -63,6 +72,7 @@ EXECUTING_STATES = _states_of("slot", "parked")
 TERMINAL_STATES = _states_of("ended")
 
 #: The states that some place must know from others of their role.
+PAUSED: Final = "paused"
 PREEMPTED: Final = "preempted"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
@@ -87,6 +97,14 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
     "running": {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
+        "run.requeued": "queued",
+        "run.paused": "paused",
+        **ENDS,
+    },
+    "paused": {
+        "run.continued": "running",
+        # A stop that asks what is to become of it.
+        "run.waiting": "waiting",
         "run.requeued": "queued",
         **ENDS,
     },

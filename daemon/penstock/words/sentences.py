@@ -174,7 +174,8 @@ def _queue(event: e.QueuePaused | e.QueueResumed) -> str:
 def _requeued(event: e.RunRequeued) -> str:
     # On plain dicts it is there only where there is one.
     if getattr(event, "not_before", None) is None:
-        return f"back in the queue ({event.reason})"
+        aside = ", stashed" if getattr(event, "stashed", False) else ""
+        return f"back in the queue ({event.reason}{aside})"
     return f"failed, and is tried again at {_clock(event.not_before)}: {event.error}"
 
 
@@ -226,6 +227,8 @@ SENTENCES: Mapping[str, Sentence] = {
     "run.waiting": Sentence(lambda e: e.reason, lambda e: f"waiting: {e.reason}"),
     "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
     "run.requeued": Sentence(_pairs, _requeued),
+    "run.paused": Sentence(_pairs, lambda e: "paused"),
+    "run.continued": Sentence(_pairs, lambda e: "goes on"),
     "run.rearranged": Sentence(_pairs, _rearranged),
     "run.edited": Sentence(
         lambda e: about(e.inputs), lambda e: f"edited: {about(e.inputs)}"

@@ -38,8 +38,9 @@ from penstock.words.events import (
     RunRequeued,
     Terminal,
     encode_event,
+    parse_event,
 )
-from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
+from penstock.words.lifecycle import COMPLETED, PARKED_STATES, PAUSED, State, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import RESTART_ASK
 
@@ -279,6 +280,8 @@ def release(transaction: Transaction, write: Release) -> Concluded:
     if head.cancel_requested is not None:
         return _conclude(transaction, head, _cancelled(head, write), write.used_seconds)
     state = check_move(head, new_event.type)
+    if head.state == PAUSED:
+        new_event = _put_aside(new_event)
     facts = [transaction.record(head, new_event)]
     drop_owner(
         transaction,
@@ -300,6 +303,17 @@ def _put_off(transaction: Transaction, head: RunHead, fact: Recorded) -> None:
     if isinstance(event, RunRequeued) and event.not_before is not None:
         moment = to_micros(event.not_before)
         transaction.arrange(head, WaitPlan(head.place, not_before=moment))
+    elif isinstance(event, RunRequeued) and event.stashed:
+        transaction.arrange(head, WaitPlan(head.place, stashed=True))
+
+
+def _put_aside(new_event: NewEvent) -> NewEvent:
+    """The same release of a run that was paused: a restart is no reason to go on."""
+    event = parse_event(from_json(new_event.body))
+    if not isinstance(event, RunRequeued) or event.not_before is not None:
+        return new_event
+    aside = event.model_copy(update={"stashed": True})
+    return new_event._replace(body=encode_event(aside))
 
 
 def _left_by(write: Release) -> str | None:

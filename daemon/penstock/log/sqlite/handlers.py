@@ -43,6 +43,7 @@ from penstock.log.writes import (
     Appended,
     Claim,
     Complete,
+    Continue,
     Edit,
     Enqueue,
     NewEvent,
@@ -57,6 +58,7 @@ from penstock.log.writes import (
     SetPause,
     SetSchedule,
     SetSlots,
+    Suspend,
     Unpark,
     Write,
 )
@@ -72,7 +74,9 @@ from penstock.words.events import (
     AskAnswered,
     QueuePaused,
     QueueResumed,
+    RunContinued,
     RunEdited,
+    RunPaused,
     RunRearranged,
     RunRequeued,
     RunWaiting,
@@ -80,6 +84,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import (
     MOVING_TYPES,
     PARKED_STATES,
+    PAUSED,
     QUEUED_STATES,
     SLOT_STATES,
     terminal,
@@ -355,6 +360,21 @@ def _turn(transaction: Transaction, head: RunHead, write: Rearrange) -> int | No
     return transaction.next_position
 
 
+def suspend(transaction: Transaction, write: Suspend | Continue) -> Appended:
+    """Note that the run's program is stopped, or goes on; it keeps its slot."""
+    head, pauses = transaction.get(write.run_id), isinstance(write, Suspend)
+    if head.ended:
+        raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
+    if head.state not in SLOT_STATES or head.cancel_requested is not None:
+        state = head.state if head.cancel_requested is None else "being cancelled"
+        raise Conflict(f"the run {head.run_id} is {state}", run_id=head.run_id)
+    if (head.state == PAUSED) == pauses:
+        return Appended()
+    event = RunPaused() if pauses else RunContinued()
+    transaction.update(head, state=check_move(head, event.type))
+    return Appended((transaction.make(head, event, write.at),))
+
+
 def edit(transaction: Transaction, write: Edit) -> Appended:
     """Give a run other inputs, before its first execution."""
     head = _in_line(transaction, write.run_id)
@@ -382,6 +402,8 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         RequestPreempt.handled_by(request_preempt),
         Rearrange.handled_by(rearrange),
         Edit.handled_by(edit),
+        Suspend.handled_by(suspend),
+        Continue.handled_by(suspend),
         SetPause.handled_by(set_pause),
         SetSlots.handled_by(set_slots),
         SetSchedule.handled_by(set_schedule),

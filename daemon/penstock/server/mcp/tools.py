@@ -93,7 +93,7 @@ class Tool:
 
 
 _STATE = (
-    "`state` is queued, running, waiting, preempted, completed, failed or cancelled; the last three"
+    "`state` is queued, running, paused, waiting, preempted, completed, failed or cancelled; the last three"
     " are final. `result` is what a completed run gave, `error` why one failed, `output_tail` what it"
     " printed last."
 )

@@ -126,6 +126,14 @@ def control_handlers(core: Core) -> dict[str, Handler]:
         receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
         return json_answer(receipt, 202 if receipt.under_way and not wait else 200)
 
+    async def pause_run(call: Call) -> HttpAnswer:
+        await core.suspension.pause(call.run_id)
+        return json_answer(await core.reader.reply(call.run_id))
+
+    async def resume_run(call: Call) -> HttpAnswer:
+        await core.suspension.resume(call.run_id)
+        return json_answer(await core.reader.reply(call.run_id))
+
     async def rearrange(call: Call) -> HttpAnswer:
         request = read_json(RearrangeRequest, call.body)
         await core.line.rearrange(call.run_id, request)
@@ -148,6 +156,8 @@ def control_handlers(core: Core) -> dict[str, Handler]:
 
     return {
         "cancel": cancel,
+        "pause_run": pause_run,
+        "resume_run": resume_run,
         "rearrange": rearrange,
         "edit": edit,
         "intervene": intervene,
