@@ -23,7 +23,7 @@ FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124
 
 help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
-	@echo "make fast    the tests that start no program, in a minute or two"
+	@echo "make fast    the tests that start no program and open no socket, in a minute"
 	@echo "make test    all tests"
 	@echo "make parallel    the same on all processors, modules that watch the clock last and alone"
 	@echo "make test-others  the fast ones, with each other Python that is found here"
@@ -43,7 +43,7 @@ run: venv
 	$(BIN)/penstock run llms-txt . --out llms.txt.d
 
 fast: venv
-	$(BIN)/pytest -m 'not (processes or slow or alone)' --hypothesis-profile=fast
+	$(BIN)/pytest -m 'not (processes or sockets or slow or alone)' --hypothesis-profile=fast
 
 test: venv
 	$(BIN)/pytest

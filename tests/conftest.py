@@ -1,5 +1,5 @@
 """What every test gets: a home of its own, tasks in an order that repeats, no threads under a mock
-clock, no processes without a mark, and skips that are told.
+clock, no processes and no sockets without a mark, and skips that are told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,6 +54,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         watched(item.config),
         deterministic(SEED),
         no_threads_under_a_mock_clock(item),
+        nothing_without_its_mark(item),
     ):
         return (yield)
 
@@ -67,43 +68,94 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Should pytest be killed, also with -9, what has its home in a test's is killed too."""
     with open_keeper(tmp_path_factory.getbasetemp()):
         yield
 
 
+#: What a service manager tells a daemon, and is none of a test's business.
+SERVICE_NAMES = (
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "CACHE_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "JOURNAL_STREAM",
+)
+
+
+class Homes:
+    """Homes below a folder, without end; nothing of the user's own environment is seen in one."""
+
+    def __init__(self, above: Path) -> None:
+        # pytest would look through all folders that there are for the next number.
+        self._new = (above / str(number) for number in itertools.count())
+        self._home = above
+        self._environ: dict[str, str] = {}
+
+    def move_in(self) -> Path:
+        """A new home, also for what is started from here."""
+        self._home = home = next(self._new)
+        home.mkdir(mode=0o700)
+        # A socket's path is short, and a test's folder may not be.
+        (home / "run").mkdir(mode=0o700)
+        for name in filter(_is_the_users, list(os.environ)):
+            del os.environ[name]
+        self._environ = {
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home / "run"),
+            **{f"XDG_{name}_HOME": str(home / name.lower()) for name in XDG_HOMES},
+        }
+        os.environ.update(self._environ)
+        return home
+
+    def stay_or_move(self) -> Path:
+        """The home of the test before, if that has left everything as it was; else a new one."""
+        return self._home if self._is_untouched() else self.move_in()
+
+    def _is_untouched(self) -> bool:
+        environ = {name: os.environ[name] for name in filter(_is_the_users, os.environ)}
+        return (
+            environ == self._environ
+            and os.listdir(self._home) == ["run"]
+            and os.listdir(self._home / "run") == []
+        )
+
+
+XDG_HOMES = ("CONFIG", "STATE", "DATA", "CACHE")
+
+
+def _is_the_users(name: str) -> bool:
+    """Whether a variable would tell a test something of the user, or of another test."""
+    if name == "PENSTOCK_NO_SKIPS":
+        return False
+    return (
+        name.startswith(("PENSTOCK_", "XDG_"))
+        or name == "HOME"
+        or name in SERVICE_NAMES
+    )
+
+
 @pytest.fixture(scope="session")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders without end; pytest would look through all there are for the next number."""
-    above = tmp_path_factory.mktemp("homes", numbered=False)
-    return (above / str(number) for number in itertools.count())
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in filter(_is_the_users, list(os.environ)):
+            # What it is now comes back in the end.
+            monkeypatch.delenv(name)
+        yield Homes(tmp_path_factory.mktemp("homes", numbered=False))
 
 
 @pytest.fixture(autouse=True)
-def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home that is new for each test; nothing of the user's own environment is seen."""
-    home = next(homes)
-    home.mkdir(mode=0o700)
-    for name in list(os.environ):
-        if name.startswith(("PENSTOCK_", "XDG_")) and name != "PENSTOCK_NO_SKIPS":
-            monkeypatch.delenv(name)
-    for name in (
-        "STATE_DIRECTORY",
-        "RUNTIME_DIRECTORY",
-        "CACHE_DIRECTORY",
-        "NOTIFY_SOCKET",
-        "JOURNAL_STREAM",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
-    for name in ("CONFIG", "STATE", "DATA", "CACHE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    # A socket's path is short, and a test's folder may not be.
-    (home / "run").mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
-    return home
+def home(homes: Homes, request: pytest.FixtureRequest) -> Path:
+    """A home in which no test has been that did anything there.
+
+    What programs may still do there is not to be seen by the next test, so theirs is their own.
+    """
+    if not may_start_programs(request.node):
+        return homes.stay_or_move()
+    request.getfixturevalue("keeper")
+    return homes.move_in()
 
 
 @contextmanager
@@ -154,19 +206,28 @@ def pytest_sessionfinish() -> None:
     faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.fixture(autouse=True)
-def no_processes_without_their_mark(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[str]]:
-    """The fast tests are those without a mark; what starts a program is not one of them.
+def may_start_programs(item: pytest.Item) -> bool:
+    return any(map(item.get_closest_marker, ("processes", "slow", "alone")))
 
-    What was refused is said once more at the end: what is under test may have taken the refusal for
-    its own trouble.
-    """
-    refused: list[str] = []
-    marks = {mark.name for mark in request.node.iter_markers()}
-    if marks & {"processes", "slow", "alone"}:
-        yield refused
+
+_refused = pytest.StashKey[list[str]]()
+_start = subprocess.Popen.__init__
+
+
+@contextmanager
+def for_all_tests() -> Iterator[None]:
+    """What is started in here belongs to no test, so no mark tells of it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(subprocess.Popen, "__init__", _start)
+        yield
+
+
+@contextmanager
+def nothing_without_its_mark(item: pytest.Item) -> Iterator[None]:
+    """The fast tests are those without a mark; what starts a program or listens is not one of them."""
+    refused = item.stash[_refused] = []
+    if may_start_programs(item):
+        yield
         return
 
     def refuse(
@@ -175,9 +236,33 @@ def no_processes_without_their_mark(
         refused.append(f"{args!r} would be started without the mark `processes`")
         raise AssertionError(refused[-1])
 
-    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
-    yield refused
-    assert not refused, refused
+    def refuse_listening(listener: socket.socket, *_backlog: int) -> NoReturn:
+        refused.append(f"{listener} would listen without the mark `sockets`")
+        raise AssertionError(refused[-1])
+
+    listen = socket.socket.listen
+    subprocess.Popen.__init__ = refuse  # type: ignore[method-assign,assignment]
+    if not item.get_closest_marker("sockets"):
+        socket.socket.listen = refuse_listening  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = _start  # type: ignore[method-assign]
+        socket.socket.listen = listen  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """What is under test may have taken a refusal for its own trouble, so it is said once more."""
+    result = yield
+    assert not item.stash[_refused], item.stash[_refused]
+    return result
+
+
+@pytest.fixture
+def refused(request: pytest.FixtureRequest) -> list[str]:
+    """What this test was not let do."""
+    return request.node.stash[_refused]  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
@@ -244,7 +329,9 @@ def real_daemon(start_daemon: Callable[..., RealDaemon]) -> RealDaemon:
 
 @pytest.fixture(scope="session")
 def running_model_server() -> Iterator[ModelServer]:
-    with start_model_server() as server:
+    with ExitStack() as stack:
+        with for_all_tests():
+            server = stack.enter_context(start_model_server())
         yield server
 
 
@@ -266,6 +353,8 @@ def ended_together(daemons: list[RealDaemon]) -> Iterator[None]:
 
 # -- which tests go together
 
+#: Fixtures that listen, as a daemon in this process or as somebody's server.
+LISTENERS = {"daemon", "foreign_daemon", "running_model_server"}
 #: Fixtures that start programs.
 PROGRAMS = {"start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", "node"}
 
@@ -280,6 +369,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if PROGRAMS & set(getattr(item, "fixturenames", ())):
             item.add_marker("processes")
+        if LISTENERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("sockets")
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
@@ -289,6 +380,8 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays, so no collection of garbage need look through it."""
     gc.collect()
     gc.freeze()
+    # By far the most of what tests make is gone without a collection.
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,13 +86,29 @@ def test_where_nothing_may_be_skipped_a_skip_fails_with_its_reason(
 
 
 def test_a_program_is_not_started_without_the_mark_that_says_so(
-    no_processes_without_their_mark: list[str],
+    refused: list[str],
 ) -> None:
     with pytest.raises(AssertionError, match="without the mark `processes`"):
         subprocess.run(["true"], check=False)
-    assert len(no_processes_without_their_mark) == 1
+    assert len(refused) == 1
     # It would be said again at the end, as of a test that took it for its own trouble.
-    no_processes_without_their_mark.clear()
+    refused.clear()
+
+
+def test_nor_is_listened_without_the_mark_that_says_so(refused: list[str]) -> None:
+    with (
+        socket.socket() as listener,
+        pytest.raises(AssertionError, match="without the mark `sockets`"),
+    ):
+        listener.listen()
+    assert len(refused) == 1
+    refused.clear()
+
+
+@pytest.mark.sockets
+async def test_with_it_one_listens() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    await listener.aclose()
 
 
 @pytest.mark.processes

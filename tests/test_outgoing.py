@@ -70,6 +70,7 @@ async def answer_once(listener: trio.SocketListener, body: bytes = b"{}") -> byt
     return head
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("environ", PROXIES, ids=lambda e: next(iter(e.values()))[:12])
 @pytest.mark.parametrize("kind", ["world", "daemon"])
 async def test_no_proxy_stands_before_this_box(
@@ -92,6 +93,7 @@ async def test_no_proxy_stands_before_this_box(
                 assert (await client.get(f"{base}/x")).text == "{}"
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("environ", PROXIES, ids=lambda e: next(iter(e.values()))[:12])
 async def test_no_proxy_stands_before_the_daemon_of_a_short_command(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,7 @@ _EVENTS = b'{"type":"events"'
 _TEXT = 0x81
 
 
-class Known(NamedTuple):
+class KnownBatch(NamedTuple):
     """A whole frame that was found dense, its last position, and its facts."""
 
     frame: bytes
@@ -63,7 +63,7 @@ class Ears:
     """Takes bytes for each client, and sees what is missing."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Known] = {}
+        self._known: dict[int, KnownBatch] = {}
 
     def take(self, ear: Ear, data: bytes) -> None:
         """What a client has read: any number of frames, the last one perhaps not whole."""
@@ -92,7 +92,7 @@ class Ears:
         if positions == list(range(first, last + 1)):
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[ear.cursor] = Known(frame, last, len(positions))
+            self._known[ear.cursor] = KnownBatch(frame, last, len(positions))
         else:
             ear.broken.append(f"after {ear.cursor} came {positions[0]}…{positions[-1]}")
         ear.cursor, ear.facts = positions[-1], ear.facts + len(positions)

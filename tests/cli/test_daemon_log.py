@@ -86,3 +86,16 @@ def test_a_program_gets_json_in_utc() -> None:
     told = json.loads(line)
     assert (told["level"], told["logger"]) == ("warning", "penstock.x")
     assert told["at"].endswith("Z")
+
+
+def test_a_program_is_told_what_a_line_is_about() -> None:
+    """HO-05: the run, its kind and the position in the log, each a field where it is known."""
+    stream = io.StringIO()
+    set_up_logging(Config(log_json=True), {}, stream)
+    about = {"run_id": "r", "kind": "loop", "position": 7}
+    logging.getLogger("penstock.x").warning("late", extra=about)
+    logging.getLogger("penstock.x").warning("early", extra={"run_id": "q"})
+    late, early = map(json.loads, stream.getvalue().splitlines())
+    assert {name: late[name] for name in about} == about
+    assert early["run_id"] == "q"
+    assert not {"kind", "position"} & early.keys()

@@ -45,13 +45,14 @@ def test_a_record_keeps_its_lines_its_level_and_its_fields(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(path)
         logger.addHandler(JournalHandler(logging.NullHandler(), path))
-        logger.error("one\ntwo", extra={"run_id": "r-1"})
+        logger.error("one\ntwo", extra={"run_id": "r-1", "position": 7})
         found = read_record(journal.recv(65536))
     assert found["MESSAGE"] == "one\ntwo"
     assert found["PRIORITY"] == "3"
     assert found["SYSLOG_IDENTIFIER"] == "penstock"
     assert found["PENSTOCK_LOGGER"] == "penstock.test"
     assert found["PENSTOCK_RUN_ID"] == "r-1"
+    assert found["PENSTOCK_POSITION"] == "7"
     assert found["CODE_FUNC"].startswith("test_a_record")
 
 

@@ -46,6 +46,7 @@ class Measured:
         return [ROW]
 
 
+@pytest.mark.sockets
 def test_models_are_listed_with_their_measured_speed(
     penstock: Penstock, socket: Path
 ) -> None:

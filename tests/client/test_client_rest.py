@@ -15,6 +15,7 @@ from penstock.words.api import problem_of
 from penstock.words.error_codes import error_of
 
 
+@pytest.mark.sockets
 async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
     """API-08 Never a token in a URL."""
     with trio.fail_after(30):
@@ -29,6 +30,7 @@ async def test_the_token_goes_as_a_header_and_ids_are_encoded() -> None:
     assert "secret" not in asked.target
 
 
+@pytest.mark.sockets
 async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with open_foreign_daemon(tmp_path / "s") as daemon:
@@ -84,6 +86,7 @@ async def test_nobody_there_is_said_with_how_to_start_a_daemon(tmp_path: Path) -
                 await client.run("r")
 
 
+@pytest.mark.sockets
 async def test_a_degraded_daemon_still_tells_its_health(tmp_path: Path) -> None:
     with trio.fail_after(30):
         async with open_foreign_daemon(tmp_path / "s") as daemon:
@@ -92,6 +95,7 @@ async def test_a_degraded_daemon_still_tells_its_health(tmp_path: Path) -> None:
                 assert await client.health() == {"status": "degraded"}
 
 
+@pytest.mark.sockets
 async def test_proxies_of_the_environment_are_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -41,6 +41,8 @@ from penstock.words.errors import (
     Unauthorised,
 )
 
+pytestmark = pytest.mark.sockets
+
 LINE = {"type": "log", "text": "x"}
 
 

@@ -27,6 +27,8 @@ from penstock.words.errors import (
     Unauthorised,
 )
 
+pytestmark = pytest.mark.sockets
+
 #: Requests with a path, a query, a body, and a wait; each as a method of every client.
 ASKED: list[Callable[[Calls[Any]], Any]] = [
     lambda client: client.run("a ?"),

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.beside import open_beside
 from fakes.foreign_daemon import ForeignDaemon, fact, open_foreign_daemon
-from penstock.client.following import ToldFacts
+from penstock.client.followed_log import ToldFacts
 from penstock.client.live_output import FollowedLive, PrintedNow, ShownSoFar
 from penstock.client.log_reader import Reconnecting
 from penstock.client.sync import SyncClient
@@ -124,6 +124,7 @@ def printed_by(
     return shown, lost
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("absent", [0, 3])
 def test_a_daemon_that_dies_is_waited_for_and_tells_the_rest(
     tmp_path: Path, absent: int

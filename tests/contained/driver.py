@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ import trio
 from penstock.processes.containment import Containment, detect_containment
 from penstock.processes.process import Proof, run_process
 from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.spec import Program
 from penstock.words.events import ProcessStarted
 
 VICTIM = str(Path(__file__).with_name("victim.py"))
@@ -48,7 +48,7 @@ async def drive(
         if b"up" in output and b"escaped" in output:
             escaped.set()
 
-    began = 0.0
+    began, stay = 0.0, "exit" if ending == "exit" else "stay"
     with trio.move_on_after(20) as scope:
         async with trio.open_nursery() as nursery:
 
@@ -62,29 +62,24 @@ async def drive(
                     scope.cancel(reason="test")
 
             await run_process(
-                [
-                    sys.executable,
-                    VICTIM,
-                    kind,
-                    mark,
-                    "exit" if ending == "exit" else "stay",
-                ],
+                Program(
+                    (sys.executable, VICTIM, kind, mark, stay),
+                    Path("/"),
+                    {"CONTAINED": "1"},
+                    terminal=WindowSize() if streams == "tty" else None,
+                ),
                 run_id=mark,
-                cwd=Path("/"),
-                env={"CONTAINED": "1"},
                 containment=contained(method),
                 grace=GRACE,
-                terminal=WindowSize() if streams == "tty" else None,
                 on_started=on_started,
                 on_output=on_output,
                 on_proof=proofs.append,
-                now=lambda: datetime.now(UTC),
             )
     [proof] = proofs
     return {
         "method": proof.method,
         "survivors": proof.survivors,
-        "gone": proof.gone_at is not None,
+        "gone": proof.survivors == (),
         "seconds": trio.current_time() - began,
         "escaped": escaped.is_set(),
     }

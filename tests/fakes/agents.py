@@ -77,6 +77,12 @@ class Agents:
             answer = await http.request(method, self.daemon.url + path, json=body)
             return json.loads(answer.content)
 
+    async def metrics(self) -> str:
+        """The daemon's numbers, as Prometheus reads them."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            return (await http.get(f"{self.daemon.url}/metrics")).text
+
     async def open_session(self) -> httpx2.Response:
         """The answer to the request that opens a session of the older protocol."""
         headers = {

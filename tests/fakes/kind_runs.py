@@ -16,6 +16,7 @@ from penstock.log.projections import RunView
 from penstock.pipeline import Kind, Output, Run
 from penstock.processes.containment import detect_containment
 from penstock.processes.process import Containment, run_process
+from penstock.processes.spec import Program
 from penstock.runs.program import Executor
 from penstock.testing import (
     FakeProcesses,
@@ -80,13 +81,11 @@ class RealPrograms:
     )
     containment: Containment = field(default_factory=partial(detect_containment, {}))
 
-    async def __call__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], **others: Any
-    ) -> ProcessExited:
-        self.commands.append((tuple(argv), env))
+    async def __call__(self, program: Program, **others: Any) -> ProcessExited:
+        self.commands.append((program.argv, program.env))
         return await run_process(
-            argv, env=env, containment=self.containment, grace=GRACE_SECONDS, now=utc_now, **others
-        )  # fmt: skip
+            program, containment=self.containment, grace=GRACE_SECONDS, **others
+        )
 
 
 @asynccontextmanager

@@ -420,7 +420,7 @@ MUTANTS = (
             except BaseException as raised:
                 error, rest = split_failure(raised)
                 if error is not None:
-                    _log_failure(execution.run_id, error)
+                    _log_failure(execution.row, error)
                 if rest is not None:
                     execution.stopping = execution.stopping or execution.row.on_restart
                     raise rest from None
@@ -435,7 +435,7 @@ MUTANTS = (
             except BaseException as raised:
                 error, rest = split_failure(raised)
                 if error is not None:
-                    _log_failure(execution.run_id, error)
+                    _log_failure(execution.row, error)
                 if rest is not None:
                     raise rest from None
             finally:
@@ -1246,10 +1246,10 @@ TESTED_MUTANTS = (
         "a child does not inherit its priority",
         "Run.spawn_run",
         """
-            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=self.priority if priority is None else priority, timeout=timeout, on_restart=on_restart, traceparent=self.traceparent)
         """,
         """
-            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart)
+            request = ChildRequest(kind=kind, inputs=dict(inputs), run_id=child_id, priority=Priority.MEDIUM, timeout=timeout, on_restart=on_restart, traceparent=self.traceparent)
         """,
         "runs/test_run.py::test_a_child_is_as_important_as_its_parent",
     ),
@@ -1407,10 +1407,10 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/sqlite/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
         """,
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
         """,
         "runs/test_callers.py::test_no_fact_and_no_reply_tells_of_it",
     ),

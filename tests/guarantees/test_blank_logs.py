@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from fakes.few_numbers import some_fast
 from penstock.log.audit import audit_connection
 from penstock_drills.blank_logs import open_blank_logs
 from penstock_drills.schedules import run_schedule
@@ -46,8 +47,9 @@ def test_stories_that_are_told_at_once_have_logs_of_their_own() -> None:
         assert one is not other
 
 
-def test_a_number_tells_the_same_on_a_log_that_was_used() -> None:
+@pytest.mark.parametrize("numbers", some_fast([2, 3], 1))
+def test_a_number_tells_the_same_on_a_log_that_was_used(numbers: int) -> None:
     """DT-05 QA-02"""
-    alone = [run_schedule(number) for number in range(3)]
+    alone = [run_schedule(number) for number in range(numbers)]
     with open_blank_logs() as logs:
-        assert [run_schedule(number, logs=logs) for number in range(3)] == alone
+        assert [run_schedule(n, logs=logs) for n in range(numbers)] == alone

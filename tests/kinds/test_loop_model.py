@@ -24,9 +24,9 @@ from penstock.words.events import ProcessExited, RunFailed, StepFailed
 class Thermometer(FakeProcesses):
     """A program that prints much, and what counts at the end."""
 
-    async def __call__(self, argv: Any, **others: Any) -> ProcessExited:
+    async def __call__(self, program: Any, **others: Any) -> ProcessExited:
         await others["on_output"]("stdout", b"noise\n" * 5000 + b"it is cold\n")
-        return await super().__call__([argv[0]], **others)
+        return await super().__call__(program, **others)
 
 
 def choice(kind: str, inputs: str, **more: Any) -> dict[str, Any]:

@@ -50,10 +50,12 @@ class Shell(FakeProcesses):
 
     codes: dict[str, list[int]] = field(default_factory=dict)
 
-    async def __call__(self, argv: Any, **others: Any) -> ProcessExited:
-        exited = await super().__call__([argv[0]], **others)
-        self.started[-1] = tuple(argv)
-        codes = self.codes.get(argv[-1], [0])
+    async def __call__(self, program: Any, **others: Any) -> ProcessExited:
+        # The last word is a line, and not how long it lasts.
+        first = replace(program, argv=program.argv[:1])
+        exited = await super().__call__(first, **others)
+        self.started[-1] = program.argv
+        codes = self.codes.get(program.argv[-1], [0])
         code = codes.pop(0) if len(codes) > 1 else codes[0]
         return exited.model_copy(update={"exit_code": code})
 
@@ -423,9 +425,9 @@ class Counting(Shell):
         super().__init__()
         self.notes = notes
 
-    async def __call__(self, argv: Any, **others: Any) -> ProcessExited:
+    async def __call__(self, program: Any, **others: Any) -> ProcessExited:
         self.codes = {"check": [0 if len(set(self.notes)) >= 2 else 1]}
-        return await super().__call__(argv, **others)
+        return await super().__call__(program, **others)
 
 
 async def live_until_death(store: Store, shell: Shell, note: Kind) -> None:

@@ -170,6 +170,7 @@ async def test_a_model_that_ollama_does_not_have_is_told_with_the_remedy(
                 await check(chain)
 
 
+@pytest.mark.sockets
 async def test_a_probe_of_a_mute_server_is_bounded() -> None:
     """API-06: health answers although the model server accepts and says nothing."""
     async with trio.open_nursery() as nursery:

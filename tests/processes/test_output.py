@@ -13,6 +13,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.few_numbers import some_fast
 from penstock.log.redaction import make_held_back, make_redaction
 from penstock.log.writes import Append, new_event
 from penstock.processes.output import (
@@ -246,9 +247,10 @@ def test_what_outruns_the_pace_is_counted_from_the_oldest_on() -> None:
     assert all(len(text.split("\n")[0]) == 6 for text in after if text)
 
 
-def test_what_a_disk_would_wear_of_is_counted() -> None:
+@pytest.mark.parametrize("size", some_fast([60, 300], 1))
+def test_what_a_disk_would_wear_of_is_counted(size: int) -> None:
     """PT-04: a program that prints 300 MiB in three seconds has no more than its share recorded."""
-    size, pace = 300, Pace(0.1, 64 * 1024)
+    pace = Pace(0.1, 64 * 1024)
     pieces = OutputPieces(pace, head_bytes=2 << 20)
     out: list[Log] = []
     for number in range(size * 16):

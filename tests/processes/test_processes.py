@@ -9,7 +9,6 @@ import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,12 +29,8 @@ from penstock.processes.feeding import sends
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
-from penstock.processes.process import (
-    ProcessTree,
-    Proof,
-    child_environment,
-    run_process,
-)
+from penstock.processes.process import ProcessTree, Proof, run_process
+from penstock.processes.spec import Program, child_environment
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
 from penstock.words.printed import bytes_of, size_of
@@ -49,6 +44,10 @@ SUBREAPER = Containment("subreaper")
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
+#: What belongs to the program.
+AROUND = ("cwd", "env", "umask", "terminal", "one_stream")
+
+
 class Watched:
     """Runs processes and keeps everything that is told about them."""
 
@@ -60,7 +59,7 @@ class Watched:
         self.proofs: list[Proof] = []
 
     async def run(self, *argv: str, **changes: Any) -> ProcessExited:
-        arguments: dict[str, Any] = {
+        named: dict[str, Any] = {
             "run_id": RUN_ID,
             "cwd": Path("/"),
             "env": PATH,
@@ -69,9 +68,10 @@ class Watched:
             "on_started": self.on_started,
             "on_output": self.on_output,
             "on_proof": self.proofs.append,
-            "now": lambda: datetime.now(UTC),
+            **changes,
         }
-        return await run_process(argv, **{**arguments, **changes})
+        around = {name: named.pop(name) for name in AROUND if name in named}
+        return await run_process(Program(argv, **around), **named)
 
     async def on_started(self, started: ProcessStarted) -> None:
         await trio.lowlevel.checkpoint()
@@ -133,7 +133,7 @@ async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
     )
     assert started.start_time > 0
     assert watched.proof.survivors == ()
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
 
 
 async def test_a_signal_is_told(watched: Watched) -> None:
@@ -248,7 +248,7 @@ async def test_a_process_whose_first_thread_has_ended_is_not_taken_for_dead(
     assert said == b"up"
     assert int(background) in watched.proof.pids
     assert exited.leftover == 1
-    assert (watched.proof.gone_at is not None) == (method == "subreaper")
+    assert (watched.proof.survivors == ()) == (method == "subreaper")
     assert not lives(int(background))
 
 
@@ -261,7 +261,7 @@ async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> Non
             scope.cancel(reason="test")
     assert scope.cancelled_caught
     assert watched.proof.survivors == ()
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
     assert not alive(int(watched.output["stdout"]))
     assert not alive(watched.starts[0].pid)
 
@@ -295,7 +295,7 @@ async def test_a_deadline_ends_work_that_never_yields(watched: Watched) -> None:
     with deadline(), trio.move_on_after(0.3) as scope:
         await watched.run(sys.executable, "-I", "-S", "-c", "while True: pass")
     assert scope.cancelled_caught
-    assert watched.proof.gone_at is not None
+    assert watched.proof.survivors == ()
 
 
 async def test_a_failing_callback_ends_the_tree(watched: Watched) -> None:
@@ -347,7 +347,6 @@ async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:
             assert stat is not None
             os.kill(stat.parent, signal.SIGKILL)
     assert watched.proof.survivors == "unknown"
-    assert watched.proof.gone_at is None
     assert (exits[0].exit_code, exits[0].signal, exits[0].survivors) == (
         None,
         None,

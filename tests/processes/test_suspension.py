@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import trio
 from penstock.concurrency.threads import run_in_thread
 from penstock.processes.containment import Containment, read_stat
 from penstock.processes.process import Proof, run_process
+from penstock.processes.spec import Program
 from penstock.processes.suspension import go_on, suspend
 from penstock.words.events import ProcessExited, ProcessStarted
 
@@ -32,7 +32,7 @@ while :; do sleep 0.05; done
 STOPPED = {"T", "D"}
 
 
-class Program:
+class Stopped:
     """One tree of processes, and what is told of it."""
 
     def __init__(self, method: Literal["subreaper", "session"]) -> None:
@@ -57,16 +57,13 @@ class Program:
 
     async def wait(self, on_started: Any, on_output: Any) -> ProcessExited:
         return await run_process(
-            ["sh", "-c", TREE],
+            Program(("sh", "-c", TREE), Path("/"), {"PATH": os.environ["PATH"]}),
             run_id=f"suspended-{os.getpid()}",
-            cwd=Path("/"),
-            env={"PATH": os.environ["PATH"]},
             containment=self.containment,
             grace=5.0,
             on_started=on_started,
             on_output=on_output,
             on_proof=self.proofs.append,
-            now=lambda: datetime.now(UTC),
         )
 
     @property
@@ -82,7 +79,7 @@ async def test_a_tree_is_stopped_whole_and_goes_on(
     """DU-05: with what was adopted, where that can be found."""
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            program = Program(method)
+            program = Stopped(method)
             nursery.start_soon(program.run)
             await program.said.wait()
             assert program.started is not None
@@ -100,7 +97,7 @@ async def test_a_tree_is_stopped_whole_and_goes_on(
 async def test_a_stopped_tree_hears_the_word_to_end() -> None:
     """DU-05, CN-01: it is let go on for that; a KILL after the grace would be no end of its own."""
     with trio.fail_after(30):
-        program = Program("subreaper")
+        program = Stopped("subreaper")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(program.run)
             await program.said.wait()
@@ -110,7 +107,6 @@ async def test_a_stopped_tree_hears_the_word_to_end() -> None:
         assert b"bye" in program.output
         [proof] = program.proofs
         assert proof.survivors == ()
-        assert proof.gone_at is not None
 
 
 def state_of(pid: int) -> str | None:

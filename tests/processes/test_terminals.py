@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from penstock.processes.feeding import ProgramInput
 from penstock.processes.liveness import living_since
 from penstock.processes.process import Proof, run_process
 from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.spec import Program
 from penstock.words.errors import NoProcess
 from penstock.words.events import ProcessExited, ProcessStarted
 
@@ -27,6 +27,10 @@ pytestmark = pytest.mark.processes
 
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb"}
 METHODS = ["subreaper", "session"]
+
+
+#: What belongs to the program.
+AROUND = ("cwd", "env", "umask", "terminal", "one_stream")
 
 
 class Screen:
@@ -40,7 +44,7 @@ class Screen:
         self._news = trio.Event()
 
     async def run(self, *argv: str, **changes: Any) -> ProcessExited:
-        arguments: dict[str, Any] = {
+        named: dict[str, Any] = {
             "run_id": f"terminal-of-test-{os.getpid()}",
             "cwd": Path("/"),
             "env": PATH,
@@ -51,9 +55,10 @@ class Screen:
             "on_started": self._on_started,
             "on_output": self._on_output,
             "on_proof": self.proofs.append,
-            "now": lambda: datetime.now(UTC),
+            **changes,
         }
-        return await run_process(argv, **{**arguments, **changes})
+        around = {name: named.pop(name) for name in AROUND if name in named}
+        return await run_process(Program(argv, **around), **named)
 
     @property
     def keys(self) -> ProgramInput:
@@ -206,7 +211,7 @@ async def test_a_program_that_never_reads_makes_who_types_wait(screen: Screen) -
                 await screen.keys.send_all(bytes(1_000_000))
             assert patience.cancelled_caught
             nursery.cancel_scope.cancel(reason="enough")
-    assert screen.proofs[0].gone_at is not None
+    assert screen.proofs[0].survivors == ()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -232,7 +237,7 @@ async def test_a_cancel_ends_a_shell_with_jobs_and_proves_it(
     [proof] = screen.proofs
     assert len(proof.pids) >= 4
     assert not [pid for pid in proof.pids if living_since(pid) is not None]
-    assert (proof.gone_at is not None) == (method == "subreaper")
+    assert (proof.survivors == ()) == (method == "subreaper")
 
 
 async def test_a_lost_supervisor_is_told_as_unknown_and_its_session_is_ended(

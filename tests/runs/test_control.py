@@ -84,7 +84,7 @@ async def test_survivors_are_listed_and_never_called_gone(
 
     class LosingProcesses(FakeProcesses):
         def prove(self, pid: int) -> Proof:
-            return replace(super().prove(pid), survivors="unknown", gone_at=None)
+            return replace(super().prove(pid), survivors="unknown")
 
     environment = fake_environment(LosingProcesses())
     async with open_fake_core(

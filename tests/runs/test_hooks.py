@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -27,7 +28,6 @@ from penstock.words.config import Config, Hook
 from penstock.words.config_sources import load_config
 from penstock.words.errors import StartRefused
 from penstock.words.recorded import Recorded
-from penstock.words.values import utc_now
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
 
@@ -153,16 +153,8 @@ async def test_a_core_calls_its_hooks(
 
 @pytest.mark.processes
 async def test_a_program_gets_the_event(tmp_path: Path) -> None:
-    async def start(argv: object, **others: object) -> object:
-        return await run_process(
-            argv,  # type: ignore[arg-type]
-            containment=Containment("subreaper"),
-            grace=0.5,
-            now=utc_now,
-            **others,  # type: ignore[arg-type]
-        )
-
-    executor = Executor(start, {}, tmp_path)  # type: ignore[arg-type]
+    start = partial(run_process, containment=Containment("subreaper"), grace=0.5)
+    executor = Executor(start, {}, tmp_path)
     facts = await some_facts()
     code = "import os,sys; open('got','w').write(os.environ['PENSTOCK_EVENT_TYPE']+sys.stdin.read())"
     hook = Hook(on=("completed",), argv=(sys.executable, "-c", code))
@@ -202,6 +194,7 @@ class Receiver(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+@pytest.mark.sockets
 async def test_an_address_gets_the_event() -> None:
     """One POST, and a key by which a second try is known."""
     fact = (await some_facts())[-1]
@@ -240,6 +233,7 @@ class Babbler:
                     self.sent += 64 * 1024
 
 
+@pytest.mark.sockets
 async def test_an_answer_is_read_up_to_a_limit() -> None:
     """QA-08 A receiver that talks for ever neither fills the memory nor holds the hook."""
     fact = (await some_facts())[-1]
@@ -279,6 +273,7 @@ BROKEN_ANSWERS = {
 }
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("how", BROKEN_ANSWERS)
 async def test_an_answer_that_breaks_off_is_known_by_its_status(how: str) -> None:
     """QA-08: whoever has taken the event is not told it twice."""
@@ -297,6 +292,7 @@ async def test_an_answer_that_breaks_off_is_known_by_its_status(how: str) -> Non
     assert server.heard == 2
 
 
+@pytest.mark.sockets
 async def test_a_hook_to_this_box_takes_no_proxy() -> None:
     """API-08"""
     fact = (await some_facts())[-1]

@@ -471,7 +471,12 @@ async def test_a_stream_of_important_runs_does_not_make_slots_flutter(
 
 #: All that an execution reads of its row.
 ROW: Any = SimpleNamespace(
-    outcome=None, run_id="r", on_restart="requeue", timeout=10.0, used_seconds=0.0
+    outcome=None,
+    run_id="r",
+    kind="sleep",
+    on_restart="requeue",
+    timeout=10.0,
+    used_seconds=0.0,
 )
 ASKED = {
     "cancel": lambda e: e.cancel("no"),

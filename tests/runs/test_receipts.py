@@ -50,12 +50,12 @@ class StubbornProcesses(FakeProcesses):
         super().__init__()
         self._prove = prove
 
-    async def __call__(self, argv: Any, *, on_proof: Any, **others: Any) -> Any:
+    async def __call__(self, program: Any, *, on_proof: Any, **others: Any) -> Any:
         def late(proof: Proof) -> None:
             on_proof(self._prove(proof))
 
         try:
-            return await super().__call__(argv, on_proof=late, **others)
+            return await super().__call__(program, on_proof=late, **others)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.sleep(2)
@@ -125,7 +125,7 @@ async def test_what_a_child_may_have_left_is_told_by_every_receipt_above(
 ) -> None:
     """CN-06: at once, and later from the log."""
     environment = fake_environment(
-        StubbornProcesses(lambda p: replace(p, survivors="unknown", gone_at=None))
+        StubbornProcesses(lambda p: replace(p, survivors="unknown"))
     )
     async with open_fake_core(nested(2), environment=environment) as core:
         await begin(core)
@@ -147,7 +147,7 @@ async def test_what_a_child_left_that_ended_by_itself_is_not_forgotten(
         return Nothing()
 
     environment = fake_environment(
-        StubbornProcesses(lambda p: replace(p, survivors=(77,), gone_at=None))
+        StubbornProcesses(lambda p: replace(p, survivors=(77,)))
     )
     async with open_fake_core(
         nested(0), kind("mother", mother), environment=environment
@@ -288,7 +288,7 @@ class OneLeaver:
         self.seen += 1
         if self.seen > 1:
             return proof
-        return replace(proof, survivors=self.survivors, gone_at=None)
+        return replace(proof, survivors=self.survivors)
 
 
 @pytest.mark.parametrize("survivors", [(77,), "unknown"], ids=str)

@@ -20,6 +20,7 @@ def cors(answer: httpx.Response) -> dict[str, str]:
     return {k: v for k, v in answer.headers.items() if k.startswith("access-control-")}
 
 
+@pytest.mark.sockets
 async def test_a_listed_origins_page_may_ask_and_read() -> None:
     """API-08: its question whether it may shows no token; errors and streams can be read too."""
     async with (
@@ -48,6 +49,7 @@ async def test_a_listed_origins_page_may_ask_and_read() -> None:
             assert not cors(await client.get("/queue"))
 
 
+@pytest.mark.sockets
 async def test_nobody_elses_page_may() -> None:
     """API-08: neither where none is listed, nor where another one is."""
     for listed in ((), ("https://other.example",)):
@@ -61,6 +63,7 @@ async def test_nobody_elses_page_may() -> None:
                 assert not cors(refused)
 
 
+@pytest.mark.sockets
 async def test_a_preflight_passes_the_guard_of_hosts() -> None:
     """API-08: a rebound name is not ours, whatever page asks."""
     async with (
@@ -72,6 +75,7 @@ async def test_a_preflight_passes_the_guard_of_hosts() -> None:
         assert refused.status_code == 403
 
 
+@pytest.mark.sockets
 async def test_a_browser_that_has_an_ended_run_whole_stops_asking() -> None:
     """API-09: it connects again by itself whenever a stream ends, until it is answered 204."""
     form = {"Accept": "text/event-stream"}
@@ -107,6 +111,7 @@ def test_what_is_not_accepted_is_not_sent(accept: str, form: str | None) -> None
     assert wanted_stream(accept) == form
 
 
+@pytest.mark.sockets
 async def test_a_run_that_is_as_it_was_is_not_sent_again() -> None:
     """API-05"""
     async with open_house() as house, house.http() as client:
@@ -124,6 +129,7 @@ async def test_a_run_that_is_as_it_was_is_not_sent_again() -> None:
         assert changed.headers["etag"] != tag
 
 
+@pytest.mark.sockets
 async def test_methods_are_told_and_heads_are_those_of_get() -> None:
     """API-07"""
     async with open_house() as house, house.http() as client:

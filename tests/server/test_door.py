@@ -23,6 +23,8 @@ from penstock.words.config import Config
 from penstock.words.errors import StartRefused
 from penstock.words.events import Log
 
+pytestmark = pytest.mark.sockets
+
 HEAD = f"Host: 127.0.0.1:%d\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
 
 

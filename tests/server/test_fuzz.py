@@ -59,6 +59,7 @@ def url(route: Route, chance: random.Random) -> tuple[str, dict[str, str]]:
     return path, query
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("seed", some_fast(range(6), 2))
 async def test_no_request_breaks_the_daemon(seed: int) -> None:
     """ER-02"""
@@ -91,6 +92,7 @@ async def test_no_request_breaks_the_daemon(seed: int) -> None:
     assert {200, 400} <= statuses
 
 
+@pytest.mark.sockets
 async def test_no_path_answers_a_stranger() -> None:
     """API-08: the table, what is not in it, and what other rooms answer."""
     paths: list[tuple[str, str]] = [

@@ -12,6 +12,8 @@ from trio_websocket import open_websocket_url
 from fakes.house import TOKEN, House, open_house
 from penstock.words.config import Config
 
+pytestmark = pytest.mark.sockets
+
 JSON = "Content-Type: application/json\r\n"
 H2C = (
     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"

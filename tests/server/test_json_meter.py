@@ -110,6 +110,7 @@ def test_counting_takes_a_share_of_what_hashing_would(shape: str) -> None:
     assert _cpu(body) < 10 * reference + 0.05
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("inputs", "status", "word"),
     [

@@ -10,6 +10,8 @@ import pytest
 from penstock.server.listeners import listening, listening_unix
 from penstock.words.errors import StartRefused
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

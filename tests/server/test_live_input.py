@@ -17,6 +17,8 @@ from penstock.testing import FakeProcesses, FakeProgram
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log, ProcessStarted, RunCompleted
 
+pytestmark = pytest.mark.sockets
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 KIB = 1024
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 
 from fakes.house import TOKEN, House, open_house
@@ -16,6 +17,8 @@ from penstock.kinds.command import KIND
 from penstock.testing import FakeProcesses, FakeProgram
 from penstock.words.events import Log, RunCompleted
 from penstock.words.live_frames import BEGUN, MESSAGE, STDERR, STDOUT, LiveFrames
+
+pytestmark = pytest.mark.sockets
 
 KIB = 1024
 LIVE = {"Prefer": "live-output"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ import pytest
 import trio
 import trio.testing
 from prometheus_client import REGISTRY
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as read_open_metrics,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from fakes.cores import (
@@ -21,6 +27,8 @@ from fakes.cores import (
     request,
     wait_ended,
 )
+from fakes.history import recorded
+from penstock.log.projections import RunView
 from penstock.log.writes import Append, new_event
 from penstock.pipeline import Run
 from penstock.runs.core import Core
@@ -30,7 +38,7 @@ from penstock.service.daemon import Vitals, open_daemon
 from penstock.service.watchdog import WatchdogStatistics
 from penstock.words.address import read_token
 from penstock.words.config import Config, Group
-from penstock.words.events import Log
+from penstock.words.events import Log, ModelUsed
 
 Clock = trio.testing.MockClock
 Numbers = Mapping[str, float]
@@ -47,7 +55,8 @@ def numbers(text: bytes) -> Numbers:
 
 
 def read(core: Core, meter: Meter, read_loop: Any = None) -> Numbers:
-    return numbers(make_renderer(core, meter, read_loop)())
+    text, _content_type = make_renderer(core, meter, read_loop)("")
+    return numbers(text)
 
 
 LATE = WatchdogStatistics(lag=0.25, stalls=2, longest_stall=7.5)
@@ -222,10 +231,68 @@ async def test_a_daemon_answers_whoever_has_the_token(tmp_path: Path) -> None:
                 await client.post("/runs", json=made, headers=shown)
                 await wait_ended(daemon.core, "r")
                 answer = await client.get("/metrics", headers=shown)
+                wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+                opened = await client.get("/metrics", headers=shown | wanted)
                 again = await client.get("/metrics", headers=shown)
     assert answer.status_code == again.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = read_open_metrics(opened.text)  # type: ignore[no-untyped-call]
+    open_form = {family.name for family in families}
+    assert opened.headers["Content-Type"].startswith("application/openmetrics-text;")
+    assert {"penstock_runs_ended", "process_cpu_seconds"} <= open_form
     seen = numbers(answer.content)
     assert seen["penstock_runs_ended_total{kind=command,state=completed}"] == 1
     assert seen["penstock_loop_stalls_total"] == 2
     assert seen["penstock_commit_seconds_count"] >= 2
+    asked = "penstock_http_requests_total"
+    assert seen[f"{asked}{{method=POST,route=/runs,status=202}}"] == 1
+    assert seen[f"{asked}{{method=GET,route=/metrics,status=401}}"] == 1
+    assert seen["penstock_http_answer_seconds_count{route=/runs}"] == 1
+    assert numbers(again.content)["process_open_fds"] > 3
+
+
+async def test_models_are_counted_by_what_they_were_asked(
+    autojump_clock: Clock,
+) -> None:
+    """QA-04: requests, tokens both ways, money and time, as recorded."""
+    async with open_fake_core() as core:
+        meter = attach_meter(core)
+        await core.submitter.submit(request(run_id="r", seconds=9))
+        await trio.sleep(1)
+        used = partial(ModelUsed, model="qwen", tokens_in=100, tokens_out=20)
+        for cost in (0.25, 0.5):
+            fact = new_event("r", used(cost=cost, seconds=2), now=core.now())
+            await core.recorder.record(Append((fact,)))
+        seen = read(core, meter)
+    assert seen["penstock_model_requests_total{model=qwen}"] == 2
+    assert seen["penstock_model_tokens_total{direction=in,model=qwen}"] == 200
+    assert seen["penstock_model_tokens_total{direction=out,model=qwen}"] == 40
+    assert seen["penstock_model_cost_total{model=qwen}"] == 0.75
+    assert seen["penstock_model_seconds_total{model=qwen}"] == 4
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
+def test_the_judge_of_prometheus_finds_nothing_wrong() -> None:
+    """HO-05: with a value in every family."""
+
+    async def render() -> bytes:
+        async with open_fake_core(groups={"gpu": Group(slots=3)}) as core:
+            meter = attach_meter(core)
+            meter.answered("GET", "/runs", 200, 0.1)
+            meter.called("get_run", "answered")
+            meter.noted(recorded(ModelUsed(model="qwen")), RunView(run_id="r"))
+            made = request(run_id="r", seconds=1, group="gpu")
+            await core.submitter.submit(made)
+            await wait_ended(core, "r")
+            text, _ = make_renderer(core, meter, lambda: LATE)("")
+            return text
+
+    judged = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=trio.run(render, clock=Clock(autojump_threshold=0)),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (judged.returncode, judged.stderr + judged.stdout) == (0, b"")

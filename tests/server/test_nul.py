@@ -13,6 +13,8 @@ from penstock.words.errors import Refused
 from penstock.words.events import RunWaiting
 from penstock.words.text import find_nul
 
+pytestmark = pytest.mark.sockets
+
 SENT: list[tuple[str, dict[str, Any], str]] = [
     ("/runs", {"kind": "e\0cho"}, "kind"),
     ("/runs", {"kind": "echo", "inputs": {"text": "a\0"}}, "inputs.text"),

@@ -10,6 +10,8 @@ from penstock.words.events import Log
 from penstock.words.printed import Stream, piece_of
 from penstock.words.recorded import Recorded
 
+pytestmark = pytest.mark.sockets
+
 #: In pieces that end anywhere: within a character, within a colour.
 PIECES: list[tuple[Stream, bytes]] = [
     ("stdout", b"one\n\x1b[3"), ("stderr", b"e1\n"), ("stdout", b"1mtwo \xe6\x97"), ("stdout", b"\xa5\r\n"),

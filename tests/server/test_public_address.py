@@ -71,6 +71,7 @@ def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
         Config(trusted_proxies=("10.0.0.0/99",))
 
 
+@pytest.mark.sockets
 async def test_every_address_of_an_answer_is_that_of_the_proxy() -> None:
     """API-03, API-04: its host is allowed without being named again."""
     public = "https://box.example/penstock"

@@ -19,7 +19,7 @@ from penstock.server.mcp.resources import read_resource
 from penstock.server.mcp.tasks import RunTasks
 from penstock.server.mcp.tools import TOOLS
 from penstock.server.openapi import describe
-from penstock.server.rest.runs import look_handlers, run_handlers, task_handlers
+from penstock.server.rest.run_routes import look_handlers, run_handlers, task_handlers
 from penstock.server.routes import ROUTES, Call
 from penstock.server.shutdown import Shutdown
 

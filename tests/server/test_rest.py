@@ -24,6 +24,8 @@ from penstock.words.api import SubmitRequest
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import EVENT_CLASSES, AskRaised, Log, RunCompleted
 
+pytestmark = pytest.mark.sockets
+
 ECHO = {"kind": "echo", "inputs": {"text": "hi"}}
 
 

@@ -34,6 +34,8 @@ from penstock.words.errors import (
 )
 from penstock.words.events import ProcessStarted, RunCompleted
 
+pytestmark = pytest.mark.sockets
+
 KIB = 1024
 
 

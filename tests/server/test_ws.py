@@ -23,6 +23,8 @@ from penstock.concurrency.deferred import only
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import Log
 
+pytestmark = pytest.mark.sockets
+
 
 @asynccontextmanager
 async def open_client(

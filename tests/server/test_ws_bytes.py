@@ -15,6 +15,8 @@ import wsproto
 from fakes.house import TOKEN, House, open_house
 from penstock.words.events import Log
 
+pytestmark = pytest.mark.sockets
+
 #: So many that no socket holds them.
 FACTS = 1503
 

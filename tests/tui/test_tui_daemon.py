@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 import trio
 
 from fakes.aio import aio
@@ -20,6 +21,8 @@ from fakes.tui_processes import cut_wire
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.events import Progress
+
+pytestmark = pytest.mark.sockets
 
 #: Seconds for the submitter's thread to be over once it has room.
 PATIENCE = 10.0

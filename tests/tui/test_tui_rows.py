@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from fakes.few_numbers import some_fast
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.listing import Listing
 from penstock_tui.rows import COLUMNS, ordinal, row_of, state_of
+from penstock_tui.run_listing import Listing
 from penstock_tui.standing import (
     NEWS_FOR,
     QUIET_AFTER,
@@ -135,12 +136,13 @@ def test_a_long_line_does_not_hide_what_has_ended_and_can_be_unfolded() -> None:
     assert len(listing.rows(model, FROZEN)) == len(keys) + 68 - 1
 
 
-def test_ten_thousand_in_line_are_looked_at_when_they_change_and_not_by_the_clock(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("waiting", some_fast([1000, 10_000], 1))
+def test_those_in_line_are_looked_at_when_they_change_and_not_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, waiting: int
 ) -> None:
     """TU-05: a second that passes makes no row and no place of those that only wait."""
     world = World()
-    for number in range(10_000):
+    for number in range(waiting):
         world.submit(f"r{number}", "command", {}, 20, 600)
     world.start("r0", 500)
     model, listing = model_of(world), Listing()
@@ -151,9 +153,10 @@ def test_ten_thousand_in_line_are_looked_at_when_they_change_and_not_by_the_cloc
         looked.append(run.view.run_id)
         return standing_of(run, order, now)
 
-    monkeypatch.setattr("penstock_tui.listing.standing_of", counting)
+    monkeypatch.setattr("penstock_tui.run_listing.standing_of", counting)
     monkeypatch.setattr(
-        "penstock_tui.listing.row_of", lambda run, *rest: looked.append(run.view.run_id)
+        "penstock_tui.run_listing.row_of",
+        lambda run, *rest: looked.append(run.view.run_id),
     )
     listing.take(model, FROZEN + timedelta(seconds=1), whole=True)
     listing.rows(model, FROZEN)

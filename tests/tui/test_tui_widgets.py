@@ -16,14 +16,14 @@ from penstock.words.printed import piece_of
 from penstock_tui.lines import log_line
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.gauges import QueueGauge, QueueState, spark
-from penstock_tui.widgets.run_table import Column, Row, RunList, _fit
+from penstock_tui.widgets.run_table import Row, RunList, TableColumn, _fit
 from penstock_tui.widgets.tail import Line, Tail
 
 COLUMNS = (
-    Column("", 1, toned=True),
-    Column("name", 8),
-    Column("wide", 10, wanted_from=50),
-    Column("rest", 0),
+    TableColumn("", 1, toned=True),
+    TableColumn("name", 8),
+    TableColumn("wide", 10, wanted_from=50),
+    TableColumn("rest", 0),
 )
 
 

@@ -83,6 +83,7 @@ def test_who_only_looks_keeps_no_daemon_from_its_lock(tmp_path: Path) -> None:
         os.waitpid(child, 0)
 
 
+@pytest.mark.sockets
 def test_a_bare_environment_finds_the_socket_that_the_lock_names(
     environ: dict[str, str], elsewhere: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_bare_environment_finds_the_socket_that_the_lock_names(
         find_address(environ, paths)
 
 
+@pytest.mark.sockets
 def test_the_lock_of_our_state_folder_goes_before_a_socket_that_others_share(
     environ: dict[str, str], elsewhere: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_the_lock_of_our_state_folder_goes_before_a_socket_that_others_share(
         assert find_address(environ, paths).socket == elsewhere
 
 
+@pytest.mark.sockets
 def test_a_port_that_the_lock_names_is_tried_if_its_listeners_are_ours(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from penstock_tui.rows import row_of, state_of
 from penstock_tui.standing import elapsed
 from penstock_tui.state import ShownRun
 from penstock_tui.theme import Tones
-from penstock_tui.widgets.run_table import Column, Row
+from penstock_tui.widgets.run_table import Row, TableColumn
 from penstock_tui.widgets.tail import Line
 from penstock_tui.wording import (
     bar,
@@ -33,11 +33,11 @@ NAME_WIDTH = 13
 DEEPEST = 10
 
 RELATIONS = (
-    Column("", 1, toned=True),
-    Column("run", 24),
-    Column("state", 10, toned=True),
-    Column("elapsed", 8, right=True, wanted_from=60),
-    Column("title", 0),
+    TableColumn("", 1, toned=True),
+    TableColumn("run", 24),
+    TableColumn("state", 10, toned=True),
+    TableColumn("elapsed", 8, right=True, wanted_from=60),
+    TableColumn("title", 0),
 )
 
 

@@ -14,24 +14,24 @@ from penstock.words.sentences import number
 from penstock_tui import wording
 from penstock_tui.standing import elapsed, is_quiet
 from penstock_tui.state import ShownRun
-from penstock_tui.widgets.run_table import Column, Row
+from penstock_tui.widgets.run_table import Row, TableColumn
 from penstock_tui.wording import CROSS
 
 #: Widths of the list from which a column is shown: 46, 60, 80 and 120 characters have been looked at.
 COLUMNS = (
-    Column("mark", 1, toned=True, only_if_any=True),
-    Column("", 1, toned=True),
-    Column("run", 14),
-    Column("kind", 9, wanted_from=84, only_if_any=True),
-    Column("prio", 4, wanted_from=72, only_if_any=True),
-    Column("state", 9, toned=True),
-    Column("step", 11, wanted_from=100, only_if_any=True),
-    Column("progress", 10, toned=True, wanted_from=56, only_if_any=True),
-    Column("elapsed", 8, right=True, wanted_from=54),
-    Column("when", 4, right=True, wanted_from=64, only_if_any=True),
-    Column("tokens", 6, right=True, wanted_from=112, only_if_any=True),
-    Column("ver", 4, right=True, wanted_from=112, only_if_any=True),
-    Column("title", 0),
+    TableColumn("mark", 1, toned=True, only_if_any=True),
+    TableColumn("", 1, toned=True),
+    TableColumn("run", 14),
+    TableColumn("kind", 9, wanted_from=84, only_if_any=True),
+    TableColumn("prio", 4, wanted_from=72, only_if_any=True),
+    TableColumn("state", 9, toned=True),
+    TableColumn("step", 11, wanted_from=100, only_if_any=True),
+    TableColumn("progress", 10, toned=True, wanted_from=56, only_if_any=True),
+    TableColumn("elapsed", 8, right=True, wanted_from=54),
+    TableColumn("when", 4, right=True, wanted_from=64, only_if_any=True),
+    TableColumn("tokens", 6, right=True, wanted_from=112, only_if_any=True),
+    TableColumn("ver", 4, right=True, wanted_from=112, only_if_any=True),
+    TableColumn("title", 0),
 )
 
 

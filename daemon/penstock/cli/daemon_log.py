@@ -24,6 +24,9 @@ from penstock.words.text import escape_json, neutralise
 if TYPE_CHECKING:
     from penstock.words.config import Config
 
+#: What a record may know of what it is about, as `extra`: fields of their own where there are any.
+ABOUT = ("run_id", "kind", "position")
+
 JOURNAL = "/run/systemd/journal/socket"
 
 
@@ -74,9 +77,15 @@ def encode_record(record: logging.LogRecord, message: str) -> bytes:
         "CODE_LINE": str(record.lineno),
         "CODE_FUNC": record.funcName or "",
     }
-    if run_id := getattr(record, "run_id", None):
-        fields["PENSTOCK_RUN_ID"] = str(run_id)
+    for name, value in _about(record).items():
+        fields[f"PENSTOCK_{name.upper()}"] = str(value)
     return b"".join(map(_field, fields, fields.values()))
+
+
+def _about(record: logging.LogRecord) -> dict[str, str | int]:
+    """What the record is about, as far as it knows."""
+    known = ((name, getattr(record, name, None)) for name in ABOUT)
+    return {name: value for name, value in known if value is not None}
 
 
 def priority_of(level: int) -> int:
@@ -147,6 +156,7 @@ class JsonFormatter(RedactingFormatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": self._message(record),
+            **_about(record),
         }
         return escape_json(json.dumps(line, ensure_ascii=False))
 

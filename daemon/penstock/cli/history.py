@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from penstock.cli.archives import find_log, one_form
-from penstock.cli.connect import embedded
+from penstock.cli.open_daemon import embedded
 from penstock.cli.output import say
 from penstock.cli.replies import newest_runs
 from penstock.cli.session import Session

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.cli.checks import CheckResult, Findings
-from penstock.cli.connect import open_daemon_for
+from penstock.cli.open_daemon import open_daemon_for
 from penstock.cli.relay import Relay, carry
 from penstock.cli.session import Session
-from penstock.client.following import FollowedLog
+from penstock.client.followed_log import FollowedLog
 from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError

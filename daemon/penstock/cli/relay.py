@@ -11,7 +11,7 @@ from penstock.cli.history import RunSource
 from penstock.cli.output import say
 from penstock.cli.patience import Telling
 from penstock.cli.render import FactWriter, OutputWriter
-from penstock.client.following import FollowedLog, FollowedNews, ToldFacts
+from penstock.client.followed_log import FollowedLog, FollowedNews, ToldFacts
 from penstock.client.live_output import FollowedLive, PrintedNow
 from penstock.client.log_reader import EpochChanged, Reconnecting, Skipped, WentBack
 from penstock.client.sync import SyncClient

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVarTuple
 
-from penstock.cli.connect import open_daemon_for
 from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import Left, on_signals
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
+from penstock.cli.open_daemon import open_daemon_for
 from penstock.cli.output import emit, joined, say
 from penstock.cli.patience import Telling, tell_submitting
 from penstock.cli.relay import write_as_printed, write_live

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from penstock.cli.connect import open_daemon_for
 from penstock.cli.notes import RunNotes
+from penstock.cli.open_daemon import open_daemon_for
 from penstock.cli.output import say
 from penstock.cli.own_terminal import has_terminal
 from penstock.cli.patience import tell_submitting

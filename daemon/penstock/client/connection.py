@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import trio
 
-from penstock.client.answers import AnswerReader, Lines, NoHttp
 from penstock.client.log_reader import LARGEST_FRAME_BYTES, Lost
 from penstock.client.requests import CONNECT_SECONDS, Request, head_of
+from penstock.client.response_reader import Lines, NoHttp, ResponseReader
 from penstock.words.address import Address
 
 #: Reading in pieces of 4 KiB would cost a turn of the loop for each.
@@ -29,7 +29,7 @@ class ComingAnswer:
     """An answer whose head has come, and whose body comes. Raises Lost if that breaks off."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream, self._reader = stream, AnswerReader()
+        self._stream, self._reader = stream, ResponseReader()
         self._first = b""
 
     @property

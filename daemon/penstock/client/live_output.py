@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.client.answers import NoHttp
-from penstock.client.following import FollowedLog, FollowedNews, ToldFacts
+from penstock.client.followed_log import FollowedLog, FollowedNews, ToldFacts
 from penstock.client.log_reader import Reconnecting, Skipped
 from penstock.client.requests import Request
+from penstock.client.response_reader import NoHttp
 from penstock.client.sync import OpenAnswer, SyncClient
 from penstock.client.told import ToldFact
 from penstock.words.errors import PenstockError

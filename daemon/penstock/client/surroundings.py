@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from penstock.words.address import Address, is_loopback
 from penstock.words.surroundings import pack_environ
+from penstock.words.trace_context import TRACEPARENT, read_traceparent
 
 # What Python sets before our first line where the locale is C (PEP 538): no shell has said it.
 _COERCED = "LC_CTYPE"
@@ -21,8 +22,12 @@ def with_caller(
     request: Mapping[str, Any], environ: Mapping[str, str], address: Address
 ) -> dict[str, Any]:
     """The body of `POST /runs` with what its programs are to find around them."""
-    caller = caller_of(environ, address)
-    return dict(request) if caller is None else {**request, "caller": caller}
+    caller, trace = caller_of(environ, address), environ.get(TRACEPARENT, "")
+    return {
+        **request,
+        **({} if caller is None else {"caller": caller}),
+        **({} if read_traceparent(trace) is None else {"traceparent": trace}),
+    }
 
 
 def caller_of(environ: Mapping[str, str], address: Address) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from penstock.client.answers import AnswerReader, NoHttp
 from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -27,6 +26,7 @@ from penstock.client.requests import (
     silent,
     unheard,
 )
+from penstock.client.response_reader import NoHttp, ResponseReader
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
@@ -57,7 +57,7 @@ class SyncClient(Calls[dict[str, Any]]):
 
     def send(self, request: Request) -> dict[str, Any]:
         """See `Calls`."""
-        answer = AnswerReader()
+        answer = ResponseReader()
         with self._ask(request) as connection:
             document: dict[str, Any] = self._read(request, connection, answer)
         return document
@@ -67,7 +67,7 @@ class SyncClient(Calls[dict[str, Any]]):
 
         An answer in another form than the request accepts is none.
         """
-        answer = AnswerReader()
+        answer = ResponseReader()
         connection = self._ask(request)
         try:
             with self._breaking():
@@ -118,7 +118,7 @@ class SyncClient(Calls[dict[str, Any]]):
         self,
         request: Request,
         connection: socket.socket,
-        answer: AnswerReader,
+        answer: ResponseReader,
         first: bytes = b"",
     ) -> Any:
         body = bytearray(first)
@@ -146,7 +146,7 @@ class OpenAnswer:
     """The body of an answer as it comes, for whoever waits for its `fileno`."""
 
     def __init__(
-        self, connection: socket.socket, answer: AnswerReader, first: bytes
+        self, connection: socket.socket, answer: ResponseReader, first: bytes
     ) -> None:
         self._connection, self._answer, self._first = connection, answer, first
 

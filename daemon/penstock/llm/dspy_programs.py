@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError, create_model
 
 from penstock.llm.chat import Message
 from penstock.llm.fields import FieldSplitter
+from penstock.llm.grammar_schema import plain_schema
 from penstock.llm.http import quote
 from penstock.llm.reading import (
     BlockSplitter,
@@ -35,7 +36,6 @@ from penstock.llm.reading import (
     without_thoughts,
 )
 from penstock.llm.run_models import AnswerForm, Check, Question
-from penstock.llm.schemas import plain_schema
 from penstock.words.errors import MalformedAnswer, ModelFailed, Refused
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.

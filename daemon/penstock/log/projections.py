@@ -93,6 +93,7 @@ class RunView:
     backoff: float = 0.0
     retried: int = 0
     last_error: str = ""
+    traceparent: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
     asks: dict[str, AskView] = field(default_factory=dict)
@@ -364,6 +365,7 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.stashed = event.stashed
     view.retries = event.retries
     view.backoff = event.backoff
+    view.traceparent = event.traceparent
     view.created_at = fact.at
     view.place = fact.position
 

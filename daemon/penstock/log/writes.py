@@ -77,6 +77,8 @@ class RunSpec:
     backoff: float = 0.0
     #: None: those of the run that it retries or is a child of, if that has any. In no digest.
     surroundings: Surroundings | None = None
+    #: Where it was asked for in somebody's trace. In no digest.
+    traceparent: str | None = None
     #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
     minted: bool = False
 

@@ -10,13 +10,10 @@ import os
 import socket
 import subprocess
 import sys
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import trio
@@ -29,11 +26,10 @@ from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
 from penstock.processes.orphans import end_orphans
-from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.spec import Program, make_spec, refusal
 from penstock.processes.termination import KILL_SECONDS
-from penstock.words.errors import NoProcess, PenstockError, Refused
+from penstock.words.errors import NoProcess
 from penstock.words.events import ProcessExited, ProcessStarted
-from penstock.words.exit_codes import Exit
 
 Stream = Literal["stdout", "stderr"]
 OnStarted = Callable[[ProcessStarted], Awaitable[None]]
@@ -330,34 +326,27 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any],
-    argv: tuple[str, ...],
-    run_id: str,
-    *,
-    fed: bool,
-    one_stream: bool,
+    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
     try:
-        return await _launch(spec, argv, run_id, fed=fed, one_stream=one_stream)
+        return await _launch(spec, program, run_id, fed=fed)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
-        raise NoProcess(f"no process could be made for {argv[0]!r}: {why}") from error
+        name = program.argv[0]
+        raise NoProcess(f"no process could be made for {name!r}: {why}") from error
 
 
 async def _launch(
-    spec: dict[str, Any],
-    argv: tuple[str, ...],
-    run_id: str,
-    *,
-    fed: bool,
-    one_stream: bool,
+    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
 ) -> ProcessTree:
-    pipe, terminal = subprocess.PIPE, spec["terminal"] is not None
+    pipe, terminal = subprocess.PIPE, program.terminal is not None
+    # What a program shows on its terminal is one stream as it is.
+    joined = program.one_stream and not terminal
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -368,7 +357,7 @@ async def _launch(
                     [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
                     stdin=pipe if fed and not terminal else subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if terminal else pipe,
-                    stderr=subprocess.STDOUT if one_stream else pipe,
+                    stderr=subprocess.STDOUT if joined else pipe,
                     pass_fds=(theirs.fileno(),),
                     cwd="/",
                     # What Python itself may need; the program gets the environment in the table.
@@ -383,7 +372,7 @@ async def _launch(
         process=process,
         control=trio.SocketStream(trio.socket.from_stdlib_socket(ours)),
         spec=spec,
-        argv=argv,
+        argv=program.argv,
         run_id=run_id,
     )
 
@@ -398,59 +387,43 @@ async def _unnoticed(started: ProcessStarted) -> None:
 
 #: Seconds beyond two rounds of TERM, grace and KILL, the second one for a lost supervisor.
 CLOSE_SECONDS = 3.0
-#: Beginnings of names that are the daemon's own and no process's business.
-WITHHELD = ("LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "PENSTOCK_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What became of a process tree. `gone_at` is set only when its emptiness was proven."""
+    """What became of a process tree."""
 
     method: Literal["cgroup", "subreaper", "session"]
     pids: tuple[int, ...]
+    #: Empty only when the emptiness of the tree was proven.
     survivors: tuple[int, ...] | Literal["unknown"]
-    gone_at: datetime | None
 
 
 async def run_process(
-    argv: Sequence[str],
+    program: Program,
     *,
     run_id: str,
-    cwd: Path,
-    env: Mapping[str, str],
     containment: Containment,
     grace: float,
-    feed: Feed | None = None,
-    terminal: WindowSize | None = None,
     epoch: str = "",
-    umask: int | None = None,
-    one_stream: bool = False,
+    feed: Feed | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
     before_read: BeforeRead | None = None,
-    now: Callable[[], datetime],
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another; `umask` of None is the daemon's own. `feed` feeds its standard input;
-    None: there is nothing to read. With `terminal`, a size, the program has a controlling terminal of
-    its own; what it shows there comes as `stdout`. `one_stream`: what goes to stderr comes as stdout, in
-    the order in which it was written. While `on_output` waits, so does a process that
-    fills its pipe; so it does while `before_read` does, which is not asked any more once the process has
-    ended. A cancel ends the tree, in at most `grace` + 2 s and with the output of its last
-    moments, before it goes on. `on_proof` is called once in every case, before this returns or
-    raises. Refused when the program or the folder is not there, NoProcess when the system grants no
-    process; what the callbacks raise comes in a group.
+    one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
+    While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
+    does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
+    `grace` + 2 s and with the output of its last moments, before it goes on. `on_proof` is called once
+    in every case, before this returns or raises. Refused when the program or the folder is not there,
+    NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(argv, run_id, cwd, env, containment, grace, epoch, umask)
-    spec["terminal"] = None if terminal is None else tuple(terminal)
-    # What a program shows on its terminal is one stream as it is.
-    joins = one_stream and terminal is None
-    tree = await launch(
-        spec, tuple(argv), run_id, fed=feed is not None, one_stream=joins
-    )
+    spec = make_spec(program, run_id, containment, grace, epoch)
+    tree = await launch(spec, program, run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             await tree.start()
@@ -460,68 +433,19 @@ async def run_process(
             nursery.start_soon(tree.pump, "stderr", on_output, before_read)
             await tree.follow(on_started)
     finally:
-        with trio.move_on_after(
-            2 * (grace + KILL_SECONDS) + CLOSE_SECONDS, shield=True
-        ):
+        bound = 2 * (grace + KILL_SECONDS) + CLOSE_SECONDS
+        with trio.move_on_after(bound, shield=True):
             await tree.close()
-        on_proof(prove(tree, containment, now()))
+        on_proof(prove(tree, containment))
     if tree.failed is not None:
-        raise refusal(tree.failed, argv, cwd)
+        raise refusal(tree.failed, program)
     return exit_of(tree)
 
 
-def make_spec(
-    argv: Sequence[str],
-    run_id: str,
-    cwd: Path,
-    env: Mapping[str, str],
-    containment: Containment,
-    grace: float,
-    epoch: str,
-    umask: int | None = None,
-) -> dict[str, Any]:
-    """The supervisor's table. Refused names what no process can be given."""
-    root = containment.cgroup_root
-    return {
-        "argv": [_encode("inputs.argv", word) for word in argv],
-        "cwd": _encode("inputs.cwd", str(cwd)),
-        "env": {
-            _encode("inputs.env", name): _encode("inputs.env", value)
-            for name, value in child_environment(env, run_id, epoch).items()
-        },
-        "method": containment.method
-        if root or containment.method != "cgroup"
-        else "subreaper",
-        "cgroup": str(root / f"run-{uuid.uuid4().hex}") if root else None,
-        "tasks": containment.most_tasks or 0,
-        "marker": _encode("run_id", f"PENSTOCK_RUN_ID={run_id}"),
-        "epoch": _encode("epoch", f"PENSTOCK_EPOCH={epoch}" if epoch else ""),
-        "grace": float(grace),
-        "umask": umask,
-    }
-
-
-def child_environment(
-    env: Mapping[str, str], run_id: str, epoch: str = ""
-) -> dict[str, str]:
-    """What the process sees: what it was given and its run's id, nothing of the daemon's own."""
-    for name in env:
-        if not name or "=" in name:
-            raise Refused("inputs.env", f"{name!r} cannot be the name of a variable")
-    kept = {name: value for name, value in env.items() if not name.startswith(WITHHELD)}
-    own = {"PENSTOCK_RUN_ID": run_id, "PENSTOCK_EPOCH": epoch}
-    return {**kept, **{name: value for name, value in own.items() if value}}
-
-
-def prove(tree: ProcessTree, containment: Containment, now: datetime) -> Proof:
+def prove(tree: ProcessTree, containment: Containment) -> Proof:
     """The proof of a tree that was closed."""
-    survivors = tree.survivors
-    return Proof(
-        method=tree.started.method if tree.started else containment.method,
-        pids=tree.pids,
-        survivors=survivors,
-        gone_at=now if survivors == () else None,
-    )
+    method = tree.started.method if tree.started else containment.method
+    return Proof(method, tree.pids, tree.survivors)
 
 
 def exit_of(tree: ProcessTree) -> ProcessExited:
@@ -534,32 +458,3 @@ def exit_of(tree: ProcessTree) -> ProcessExited:
         leftover=exited.get("leftover", 0),
         survivors=tree.survivors,
     )
-
-
-def refusal(failed: Mapping[str, Any], argv: Sequence[str], cwd: Path) -> PenstockError:
-    """The sentence for a program that could not be started."""
-    why = os.strerror(failed["errno"])
-    if failed["stage"] == "fork":
-        return NoProcess(f"no process could be made for {argv[0]!r}: {why}")
-    if failed["stage"] == "terminal":
-        return NoProcess(f"no terminal could be made for {argv[0]!r}: {why}")
-    if failed["stage"] == "cwd":
-        return Refused("inputs.cwd", f"{cwd} cannot be entered: {why}")
-    missing = failed["errno"] == errno.ENOENT
-    # As shells and env have it: a run that fails of it ends so, and says that no program gave it.
-    return Refused(
-        "inputs.argv",
-        f"{argv[0]!r} cannot be executed: {why}",
-        exit_code=int(Exit.NO_PROGRAM if missing else Exit.NOT_EXECUTABLE),
-        exit_from="penstock",
-    )
-
-
-def _encode(field: str, text: str) -> bytes:
-    try:
-        encoded = os.fsencode(text)
-    except UnicodeEncodeError:
-        raise Refused(field, "is not valid Unicode") from None
-    if b"\0" in encoded:
-        raise Refused(field, "must not contain NUL")
-    return encoded

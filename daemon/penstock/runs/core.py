@@ -20,6 +20,7 @@ from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
+from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
@@ -47,6 +48,7 @@ from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
+from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
@@ -84,6 +86,8 @@ class Environment:
     redact: Redact = lambda write: write
     #: How much at the end of an output may be the beginning of what is taken out.
     held_back: HeldBack = nothing_secret
+    #: Takes the spans of what runs do, without waiting; None: nobody traces.
+    tell_span: Callable[[TraceSpan], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,8 @@ async def open_core(
         "waiting for moments": alarm.watch,
         "making scheduled runs": core.schedules.watch,
     }
+    if environment.tell_span is not None:
+        attach_spans(core.table, environment.tell_span)
     async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
         started = _started(core, await _repair(core), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
@@ -449,6 +455,7 @@ def _make_tools(core: Core) -> Tools:
         models=environment.models,
         held_back=environment.held_back,
         live_of=core.live_outputs.find,
+        traced=environment.tell_span is not None,
     )
 
 

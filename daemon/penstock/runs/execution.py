@@ -134,7 +134,7 @@ async def open_execution(
     except BaseException as raised:  # noqa: ASYNC103, BLE001  (Cancelled is in `rest`)
         error, rest = split_failure(raised)
         if error is not None:
-            _log_failure(execution.run_id, error)
+            _log_failure(execution.row, error)
         if rest is not None:
             # It passed the run's own scope, so it is the daemon that ends, and not this run.
             execution.stopping = execution.stopping or execution.row.on_restart
@@ -144,14 +144,16 @@ async def open_execution(
         conclude_with(_conclusion(execution, error, execution.over_at))
 
 
-def _log_failure(run_id: str, error: BaseException) -> None:
+def _log_failure(row: RunRow, error: BaseException) -> None:
     """An error of our own says all in its sentence; anybody else's comes with its traceback."""
     trace: BaseException | None = error
     if isinstance(error, BaseExceptionGroup):
         trace = error.split(PenstockError)[1]
     elif isinstance(error, PenstockError):
         trace = None
-    log.warning("run %s failed: %s", run_id, describe(error), exc_info=trace)
+    about = {"run_id": row.run_id, "kind": row.kind}
+    why = describe(error)
+    log.warning("run %s failed: %s", row.run_id, why, exc_info=trace, extra=about)
 
 
 def split_failure(

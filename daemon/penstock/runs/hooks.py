@@ -17,6 +17,7 @@ import trio
 from penstock.log.bus import Bus
 from penstock.processes.feeding import sends
 from penstock.processes.process import Proof
+from penstock.processes.spec import Program
 from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
 from penstock.words.events import ProcessStarted
@@ -102,6 +103,7 @@ class Hooks:
             fact.type,
             fact.run_id,
             why,
+            extra={"run_id": fact.run_id, "position": fact.position},
         )
 
     async def _try(self, hook: Hook, fact: Recorded) -> str | None:
@@ -137,15 +139,17 @@ async def execute(executor: Executor, hook: Hook, fact: Recorded) -> None:
         output.extend(data[: QUOTED_BYTES - len(output)])
 
     exited = await executor.start_process(
-        hook.argv,
+        Program(
+            hook.argv,
+            executor.home,
+            {
+                **executor.environ,
+                "PENSTOCK_EVENT_TYPE": fact.type,
+                "PENSTOCK_EVENT_RUN_ID": fact.run_id,
+            },
+        ),
         # Not the run's own id: processes of an open run are ended by it.
         run_id=f"hook.{fact.position}",
-        cwd=executor.home,
-        env={
-            **executor.environ,
-            "PENSTOCK_EVENT_TYPE": fact.type,
-            "PENSTOCK_EVENT_RUN_ID": fact.run_id,
-        },
         feed=sends(fact.wire() + b"\n"),
         on_started=_ignore_start,
         on_output=keep,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +15,10 @@ from penstock.processes.feeding import Feed
 from penstock.processes.output import RunOutput, Stream, open_output
 from penstock.processes.process import BeforeRead, OnOutput, OnStarted, Proof
 from penstock.processes.pseudoterminal import WindowSize
+from penstock.processes.spec import Program
 from penstock.runs.artifact_writer import Emit
 from penstock.runs.live_output import LiveOutput
-from penstock.runs.printed_progress import open_progress
+from penstock.runs.printed_progress import Watch, open_progress
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -38,19 +40,14 @@ class StartProcess(Protocol):
 
     def __call__(
         self,
-        argv: Sequence[str],
+        program: Program,
         *,
         run_id: str,
-        cwd: Path,
-        env: Mapping[str, str],
         feed: Feed | None = None,
-        terminal: WindowSize | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
         before_read: BeforeRead | None = None,
-        umask: int | None = None,
-        one_stream: bool = False,
     ) -> Awaitable[ProcessExited]: ...
 
 
@@ -97,6 +94,48 @@ def output_pace(config: Config) -> Pace:
     return Pace(config.throttle_seconds, smallest)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Who is told what a program prints, besides the log of its run."""
+
+    #: Takes standard output in place of the log.
+    on_stdout: OnStdout | None = None
+    #: Is told that standard output was closed, which may be long before the program's end.
+    on_stdout_end: Callable[[], None] = _unheard
+    #: Is told at once what comes of standard output, before it is recorded.
+    on_shown: Callable[[bytes], None] = _unseen
+    #: Gets what is recorded too, and holds the program back while it is full.
+    live: LiveOutput | None = None
+    #: Looks for progress in what is printed.
+    watch: Watch | None = None
+
+    @property
+    def before_read(self) -> BeforeRead | None:
+        """What holds the program back."""
+        return None if self.live is None else self.live.wait_room
+
+    async def pass_on(self, record: OnOutput, stream: Stream, data: bytes) -> None:
+        """Tell everybody, and `record` it unless standard output is taken."""
+        if not data:
+            if stream == "stdout":
+                self.on_stdout_end()
+            return
+        if stream == "stdout":
+            self.on_shown(data)
+        if self.watch is not None:
+            self.watch(stream, data)
+        if stream == "stdout" and self.on_stdout is not None:
+            await self.on_stdout(data)
+            return
+        if self.live is not None:
+            self.live.push(stream, data)
+        await record(stream, data)
+
+
+#: The log alone is told.
+NOBODY = Listeners()
+
+
 @dataclass(frozen=True, slots=True)
 class RunPrograms:
     """Runs programs on behalf of one run: facts go to `emit`, what is proven of an end to `on_proof`.
@@ -114,83 +153,69 @@ class RunPrograms:
     emit: Emit
     on_proof: Callable[[Proof], None]
 
-    async def execute(
+    def program(
         self,
         argv: Sequence[str],
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
-        clean: bool = False,
-        feed: Feed | None,
-        check: bool,
-        capture: bool = False,
-        on_stdout: OnStdout | None,
-        watch_progress: bool = False,
-        on_stdout_end: Callable[[], None] = _unheard,
+        clean: bool,
         terminal: WindowSize | None = None,
-        on_shown: Callable[[bytes], None] = _unseen,
         one_stream: bool = False,
-        live: LiveOutput | None = None,
-    ) -> Executed:
-        """Run one to the end of its tree, as `Run.exec` promises.
-
-        `on_stdout_end` is told that standard output was closed, which may be long before; `on_shown` is
-        told what comes of it at once, before it is recorded. `live` gets what is recorded too, and holds
-        the program back while it is full.
-        """
-        if live is not None:
-            live.begin()
+    ) -> Program:
+        """The program with what is around it, as `Run.exec` promises."""
         given = self.given
         if clean and given is not None:
             given = passed_on(given)
-        captured = _Captured(self.capture_bytes)
         usual = {} if terminal is None else USUAL_TERMINAL
+        return Program(
+            tuple(argv),
+            cwd or self.executor.home,
+            {**usual, **self.executor.environ_for(given), **(env or {})},
+            umask=None if clean else self.umask,
+            terminal=terminal,
+            one_stream=one_stream,
+        )
+
+    async def execute(
+        self,
+        program: Program,
+        *,
+        feed: Feed | None,
+        listeners: Listeners = NOBODY,
+        capture: bool = False,
+        watch_progress: bool = False,
+        check: bool = True,
+    ) -> Executed:
+        """Run one to the end of its tree, as `Run.exec` promises."""
+        captured = _Captured(self.capture_bytes)
         if capture:
-            on_stdout = captured.add
+            listeners = replace(listeners, on_stdout=captured.add)
+        if listeners.live is not None:
+            listeners.live.begin()
         watching = open_progress(self.emit) if watch_progress else nullcontext(None)
         async with (
-            open_output(self.output, CLOSING_SECONDS) as on_output,
+            open_output(self.output, CLOSING_SECONDS) as record,
             watching as watch,
         ):
-
-            async def emit_started(event: ProcessStarted) -> None:
-                await self.emit(event)
-
-            async def pass_on(stream: Stream, data: bytes) -> None:
-                if not data:
-                    if stream == "stdout":
-                        on_stdout_end()
-                    return
-                if stream == "stdout":
-                    on_shown(data)
-                if watch is not None:
-                    watch(stream, data)
-                if stream == "stdout" and on_stdout is not None:
-                    await on_stdout(data)
-                    return
-                if live is not None:
-                    live.push(stream, data)
-                await on_output(stream, data)
-
+            listeners = replace(listeners, watch=watch)
             exited = await self.executor.start_process(
-                argv,
+                program,
                 run_id=self.run_id,
-                cwd=cwd or self.executor.home,
-                env={**usual, **self.executor.environ_for(given), **(env or {})},
-                umask=None if clean else self.umask,
                 feed=feed,
-                terminal=terminal,
-                on_started=emit_started,
-                on_output=pass_on,
+                on_started=self._emit_started,
+                on_output=partial(listeners.pass_on, record),
                 on_proof=self.on_proof,
-                before_read=None if live is None else live.wait_room,
-                one_stream=one_stream,
+                before_read=listeners.before_read,
             )
         await self.emit(exited)
         executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
         if check:
             check_ended(executed)
         return executed
+
+    async def _emit_started(self, event: ProcessStarted) -> None:
+        await self.emit(event)
 
 
 class _Captured:

@@ -15,7 +15,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from penstock.runs.parking import Parking
 from penstock.runs.program import (
     Executed,
     Executor,
+    Listeners,
     OnStdout,
     RunPrograms,
     output_pace,
@@ -71,6 +72,11 @@ from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
 from penstock.words.surroundings import Surroundings, unpack_environ
+from penstock.words.trace_context import (
+    TRACEPARENT,
+    context_of_run,
+    execution_context,
+)
 from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
 
@@ -123,6 +129,8 @@ class Tools:
     held_back: HeldBack = nothing_secret
     #: Where what a run prints goes besides, for who started it.
     live_of: Callable[[str], LiveOutput | None] = lambda _run_id: None
+    #: Whether spans are made of what runs do.
+    traced: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -182,6 +190,15 @@ class Run:
     def view(self) -> RunView:
         """The run as its recorded facts tell it now."""
         return self._tools.view_of(self.run_id)
+
+    @property
+    def traceparent(self) -> str | None:
+        """What its programs and children stand below in a trace; None where nobody traces."""
+        view = self.view
+        if not self._tools.traced or view.created_at is None:
+            return view.traceparent
+        run = context_of_run(self.run_id, view.created_at, view.traceparent)
+        return str(execution_context(run, view.attempt))
 
     @property
     def reads(self) -> PatientReads:
@@ -354,24 +371,29 @@ class Run:
         """
         await self.wait_slot()
         programs = await self._open_programs()
-        execute = partial(
-            programs.execute,
+        program = programs.program(
             argv,
             cwd=cwd,
             env=env,
-            terminal=terminal,
             clean=clean,
-            check=check,
-            capture=capture,
-            on_stdout=on_stdout,
-            watch_progress=watch_progress,
+            terminal=terminal,
             one_stream=one_stream,
-            live=None if terminal else self._tools.live_of(self.run_id),
         )
+        execute = partial(
+            programs.execute,
+            program,
+            capture=capture,
+            watch_progress=watch_progress,
+            check=check,
+        )
+        live = None if terminal else self._tools.live_of(self.run_id)
+        listeners = Listeners(on_stdout=on_stdout, live=live)
         if isinstance(stdin, bytes):
-            return await execute(feed=sends(stdin) if stdin else None)
+            feed = sends(stdin) if stdin else None
+            return await execute(feed=feed, listeners=listeners)
         with self._open_console(terminal) as console:
-            return await execute(feed=console.feed, on_shown=console.show)
+            shown = replace(listeners, on_shown=console.show)
+            return await execute(feed=console.feed, listeners=shown)
 
     @contextmanager
     def _open_console(self, terminal: WindowSize | None) -> Iterator[Console]:
@@ -405,15 +427,13 @@ class Run:
 
         async def execute(process: RunningProcess) -> Executed:
             await self.wait_slot()
-            return await (await self._open_programs()).execute(
-                argv,
-                cwd=cwd,
-                env=env,
-                clean=clean,
+            programs = await self._open_programs()
+            stdout = process.stdout
+            return await programs.execute(
+                programs.program(argv, cwd=cwd, env=env, clean=clean),
                 feed=process.stdin.feed,
+                listeners=Listeners(on_stdout=stdout.take, on_stdout_end=stdout.end),
                 check=False,
-                on_stdout=process.stdout.take,
-                on_stdout_end=process.stdout.end,
             )
 
         return open_process(execute, check=check)
@@ -437,6 +457,12 @@ class Run:
 
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
+        given = None if environ is None else unpack_environ(environ)
+        executor = self._tools.executor
+        if (traceparent := self.traceparent) is not None:
+            traced = {TRACEPARENT: traceparent}
+            executor = replace(executor, environ={**executor.environ, **traced})
+            given = None if given is None else {**given, **traced}
         pieces = OutputPieces(
             output_pace(self.config),
             self.config.output_head_bytes,
@@ -444,8 +470,8 @@ class Run:
         )
         return RunPrograms(
             self.run_id,
-            self._tools.executor,
-            None if environ is None else unpack_environ(environ),
+            executor,
+            given,
             None if around is None else around.umask,
             RunOutput(pieces, self._emit_pieces),
             self.config.output_head_bytes,
@@ -545,6 +571,7 @@ class Run:
             priority=self.priority if priority is None else priority,
             timeout=timeout,
             on_restart=on_restart,
+            traceparent=self.traceparent,
         )
         await self._tools.submit_child(request, self.run_id)
         if self.is_open(child_id):

@@ -255,6 +255,7 @@ class Submitter:
             retries=request.retries,
             backoff=request.backoff,
             surroundings=self._kept(surroundings),
+            traceparent=request.traceparent,
             minted=request.run_id is None,
         )
 

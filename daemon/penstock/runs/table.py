@@ -64,8 +64,8 @@ class RunTable:
     kinds: Collection[str]
     bus: Bus
     now: Callable[[], datetime]
-    #: Told of every fact that moves a run or asks for its end, with the view after it.
-    on_move: Callable[[Recorded, RunView], None] = lambda _fact, _view: None
+    #: Told of every fact of a run, with the view after it, in the step of its commit.
+    followers: list[Callable[[Recorded, RunView], None]] = field(default_factory=list)
     #: Called after each commit, when there may be room. What it lets in and interrupts is recorded,
     #: and the recorder was given this table: the one knot of the core, so it is set afterwards.
     after_commit: Callable[[], None] = lambda: None
@@ -267,12 +267,13 @@ class RunTable:
             if view is None:
                 view = self.views[fact.run_id] = RunView(fact.run_id)
             view.apply(fact)
+            for follow in self.followers:
+                follow(fact, view)
             if fact.type not in _MOVES:
                 continue
             self.queue.apply(fact, view.priority)
             self.moved = True
             self._note_moment(view)
-            self.on_move(fact, view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
                 self.terms.pop(fact.run_id, None)

@@ -98,4 +98,7 @@ class Worker:
                         await self.remove_folder(folder)
         # Whatever keeps the folder is no fault of the run, and no reason to end the others.
         except Exception as error:  # noqa: BLE001
-            log.warning("the folder of run %s was not removed: %s", run_id, error)
+            about = {"run_id": run_id}
+            log.warning(
+                "the folder of run %s was not removed: %s", run_id, error, extra=about
+            )

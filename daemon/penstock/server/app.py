@@ -41,7 +41,7 @@ from penstock.server.rest.daemon import (
 )
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
-from penstock.server.rest.runs import (
+from penstock.server.rest.run_routes import (
     ask_handlers,
     control_handlers,
     look_handlers,
@@ -50,6 +50,7 @@ from penstock.server.rest.runs import (
 )
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
+from penstock.server.traffic import CountRequest, count_nothing, counted
 from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
@@ -65,6 +66,7 @@ def open_app(
     base: str,
     health_of: HealthOf,
     metrics: Handler | None = None,
+    count: CountRequest = count_nothing,
     mcp: ASGI | None = None,
 ) -> ASGI:
     """Everything behind the door but WebSockets, guarded.
@@ -76,7 +78,7 @@ def open_app(
     stdin = make_stdin_app(core.control, core.config)
     address = make_public_address(core.config, base)
     mux = asgi_mux(rest, stdin, make_live_app(core, shutdown), mcp)
-    return guarded(mux, guard, core.config, core.version, address)
+    return counted(guarded(mux, guard, core.config, core.version, address), count)
 
 
 def rest_handlers(

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
-from penstock.server.cors import PREFLIGHT, is_preflight, sharing_headers
+from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer

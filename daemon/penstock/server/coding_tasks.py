@@ -38,13 +38,16 @@ class CodingTasks:
         *,
         more: Mapping[str, Any] | None = None,
         surroundings: Surroundings | None = None,
+        traceparent: str | None = None,
         wait: bool = False,
     ) -> TaskReply:
         """Submit a task, with `wait` once there is room. NotAvailable, or what a submit raises."""
         if TASK_KIND not in self.core.kinds:
             raise NotAvailable(f"the kind {TASK_KIND!r} is not installed")
         submitted = await self.core.submitter.submit(
-            submit_request(request, more), surroundings=surroundings, wait=wait
+            submit_request(request, more).in_trace(traceparent),
+            surroundings=surroundings,
+            wait=wait,
         )
         return task_reply(submitted.reply(), base)
 

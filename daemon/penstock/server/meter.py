@@ -14,7 +14,7 @@ from typing import Protocol
 
 from penstock.log.projections import RunView
 from penstock.runs.core import Core
-from penstock.words.events import TERMINAL_TYPES, RunRequeued
+from penstock.words.events import TERMINAL_TYPES, ModelUsed, RunRequeued
 from penstock.words.lifecycle import CANCELLED
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
@@ -51,6 +51,8 @@ RUN_BOUNDS = (
     14400.0,
     86400.0,
 )
+#: Seconds until the answer to a request begins: most are answered from memory, some wait for a run.
+ANSWER_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 #: Seconds from a cancel to its end; the promise is 5.
 CANCEL_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 
@@ -86,6 +88,25 @@ class Distribution:
 
 
 @dataclass(eq=False, slots=True)
+class ModelTally:
+    """What was asked of one model."""
+
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    #: In the currency of the configured prices.
+    cost: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, used: ModelUsed) -> None:
+        self.requests += 1
+        self.tokens_in += used.tokens_in
+        self.tokens_out += used.tokens_out
+        self.cost += used.cost
+        self.seconds += used.seconds
+
+
+@dataclass(eq=False, slots=True)
 class Meter:
     """Of one daemon, since its start. Belongs to the loop."""
 
@@ -109,6 +130,14 @@ class Meter:
     #: By reason.
     requeues: Counter[str] = field(default_factory=Counter)
     preemptions: int = 0
+    #: By model.
+    models: dict[str, ModelTally] = field(default_factory=dict)
+    #: By method, route and status.
+    requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    #: By route: until the answer began.
+    answer_seconds: dict[str, Distribution] = field(default_factory=dict)
+    #: By tool and outcome.
+    mcp_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: When open runs were asked to end.
     _cancelled_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -117,9 +146,25 @@ class Meter:
         self.commit_decisions.add(decisions)
         self.commit_seconds.add(seconds)
 
-    def moved(self, fact: Recorded, view: RunView) -> None:
-        """A run was moved, or asked to end; the view has the fact in it."""
-        if fact.type == "run.started" and view.created_at is not None:
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """The answer to a request over HTTP has begun."""
+        self.requests[method, route, str(status)] += 1
+        tally = self.answer_seconds.get(route)
+        if tally is None:
+            tally = self.answer_seconds[route] = Distribution(ANSWER_BOUNDS)
+        tally.add(seconds)
+
+    def called(self, tool: str, outcome: str) -> None:
+        """A tool was called over MCP."""
+        self.mcp_calls[tool, outcome] += 1
+
+    def noted(self, fact: Recorded, view: RunView) -> None:
+        """Something happened to a run; the view has the fact in it."""
+        if fact.type == "model.used":
+            event = fact.event
+            if isinstance(event, ModelUsed):
+                self.models.setdefault(event.model, ModelTally()).add(event)
+        elif fact.type == "run.started" and view.created_at is not None:
             waited = (fact.at - view.created_at).total_seconds()
             self.wait_seconds[Priority(view.priority).name].add(max(waited, 0.0))
         elif fact.type == "run.cancel_requested":
@@ -149,5 +194,5 @@ def attach_meter(core: Core) -> Meter:
     """A meter that counts what this core does from now on."""
     meter = Meter()
     core.recorder.on_commit = meter.committed
-    core.table.on_move = meter.moved
+    core.table.followers.append(meter.noted)
     return meter

@@ -6,16 +6,17 @@ The registry is this daemon's own: nothing is kept in the library's global one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -28,11 +29,20 @@ def make_renderer(
     meter: Meter,
     read_loop: ReadLoop | None,
     read_lost: Callable[[], int] = lambda: 0,
-) -> Callable[[], bytes]:
-    """What writes all metrics in the text format. It reads statistics and waits for nothing."""
+) -> Callable[[str], tuple[bytes, str]]:
+    """What writes all metrics in the form that an `Accept` asks for, and names that form's type.
+
+    It reads statistics and waits for nothing.
+    """
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(DaemonCollector(core, meter, read_loop, read_lost))
-    return lambda: generate_latest(registry)
+
+    def render(accept: str) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
+
+    return render
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +59,8 @@ class DaemonCollector(Collector):
         yield from self._queue()
         yield from self._groups()
         yield from self._runs()
+        yield from self._models()
+        yield from self._requests()
         yield from self._recorder()
         yield from self._streams()
         yield from self._loop()
@@ -108,12 +120,9 @@ class DaemonCollector(Collector):
 
     def _runs(self) -> Iterator[Metric]:
         meter = self.meter
-        ended = CounterMetricFamily(
-            "penstock_runs_ended", "Runs that ended.", labels=["kind", "state"]
+        yield counters_by(
+            "runs_ended", "Runs that ended.", ("kind", "state"), meter.ended.items()
         )
-        for labels, count in meter.ended.items():
-            ended.add_metric(labels, count)
-        yield ended
         yield histograms(
             "run_wait_seconds",
             "From submit to the first start.",
@@ -138,6 +147,44 @@ class DaemonCollector(Collector):
             "Runs put back in line by a stop or a crash.",
             "reason",
             meter.requeues,
+        )
+
+    def _models(self) -> Iterator[Metric]:
+        models = self.meter.models
+        tokens = [
+            *(((model, "in"), tally.tokens_in) for model, tally in models.items()),
+            *(((model, "out"), tally.tokens_out) for model, tally in models.items()),
+        ]
+        yield counters_by(
+            "model_tokens",
+            "Tokens that models read and wrote.",
+            ("model", "direction"),
+            tokens,
+        )
+        for name, about in (
+            ("requests", "Answers asked of models."),
+            ("cost", "What they cost, in the currency of the configured prices."),
+            ("seconds", "How long they took."),
+        ):
+            values = {model: getattr(tally, name) for model, tally in models.items()}
+            yield counters(f"model_{name}", about, "model", values)
+
+    def _requests(self) -> Iterator[Metric]:
+        meter = self.meter
+        yield counters_by(
+            "http_requests",
+            "Requests that were answered.",
+            ("method", "route", "status"),
+            meter.requests.items(),
+        )
+        yield histograms(
+            "http_answer_seconds",
+            "Until the answer to a request began.",
+            "route",
+            meter.answer_seconds,
+        )
+        yield counters_by(
+            "mcp_calls", "Calls of tools.", ("tool", "outcome"), meter.mcp_calls.items()
         )
 
     def _recorder(self) -> Iterator[Metric]:
@@ -217,6 +264,18 @@ def counters(name: str, about: str, label: str, values: Mapping[str, float]) -> 
     family = CounterMetricFamily(f"penstock_{name}", about, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
+    return family
+
+
+def counters_by(
+    name: str,
+    about: str,
+    labels: Sequence[str],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> Metric:
+    family = CounterMetricFamily(f"penstock_{name}", about, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
     return family
 
 

@@ -45,6 +45,7 @@ from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
 from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
+from penstock.service.tracing import open_tracing
 from penstock.service.watchdog import Watchdog, WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
@@ -54,6 +55,7 @@ from penstock.words.holder import tell_address
 if TYPE_CHECKING:
     from penstock.llm.models import DaemonModels
     from penstock.server.health import HealthOf
+    from penstock.server.meter import Meter
     from penstock.server.routes import Handler
 
 log = logging.getLogger("penstock")
@@ -265,6 +267,7 @@ async def open_stored_core(
     async with (
         _open_store(config, files, life, migration) as store,
         watching(store, files.mark) as watch,
+        open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
         environment = real_environment(
             config,
@@ -276,6 +279,7 @@ async def open_stored_core(
             models=models,
             redact=make_redaction(config.redact, [token or ""]),
             held_back=make_held_back(config.redact, [token or ""]),
+            tell_span=tell_span,
         )
         async with open_core(
             config,
@@ -330,9 +334,9 @@ async def open_servers(
 
     guard = make_guard(core.config, token)
     last_words = Shutdown()
-    health_of, metrics = _reports(core, vitals, models)
+    meter, health_of, metrics = _reports(core, vitals, models)
     async with (
-        open_mcp(core, last_words, base=base) as mcp,
+        open_mcp(core, last_words, base=base, called=meter.called) as mcp,
         trio.open_nursery() as servers_nursery,
     ):
         app = open_app(
@@ -342,6 +346,7 @@ async def open_servers(
             base=base,
             health_of=health_of,
             metrics=metrics,
+            count=meter.answered,
             mcp=mcp,
         )
         handler = make_ws_handler(core, guard, last_words)
@@ -372,15 +377,16 @@ async def open_servers(
 
 def _reports(
     core: Core, vitals: Vitals, models: DaemonModels | None
-) -> tuple[HealthOf, Handler]:
-    """What /health and /metrics tell."""
+) -> tuple[Meter, HealthOf, Handler]:
+    """What counts, and what /health and /metrics tell."""
     from penstock.server.health import make_health
     from penstock.server.meter import attach_meter
     from penstock.server.rest.daemon import Metrics
 
     probe = None if models is None else models.probe
-    metrics = Metrics(core, attach_meter(core), vitals.read_loop, vitals.read_lost)
-    return make_health(core, probe, complain=vitals.complain), metrics.answer
+    meter = attach_meter(core)
+    metrics = Metrics(core, meter, vitals.read_loop, vitals.read_lost)
+    return meter, make_health(core, probe, complain=vitals.complain), metrics.answer
 
 
 async def _stop_serving(core: Core, last_words: Shutdown) -> None:

@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import (
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Iterator,
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
+from penstock.log.spans import TraceSpan
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
@@ -55,6 +57,7 @@ def real_environment(
     models: ModelAccess | None = None,
     redact: Redact = lambda write: write,
     held_back: HeldBack = nothing_secret,
+    tell_span: Callable[[TraceSpan], None] | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
@@ -65,7 +68,6 @@ def real_environment(
         containment=containment,
         grace=config.kill_grace,
         epoch=epoch,
-        now=utc_now,
     )
     inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 
@@ -84,6 +86,7 @@ def real_environment(
         models=models,
         redact=redact,
         held_back=held_back,
+        tell_span=tell_span,
     )
 
 

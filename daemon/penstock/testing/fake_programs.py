@@ -22,7 +22,7 @@ from penstock.processes.process import (
     Stream,
 )
 from penstock.processes.pseudoterminal import WindowSize
-from penstock.testing.virtual_time import virtual_now
+from penstock.processes.spec import Program
 from penstock.words.events import ProcessExited, ProcessStarted
 
 #: Seconds that a fake process takes to end when it is told to.
@@ -111,11 +111,9 @@ class FakeProcesses:
 
     async def __call__(
         self,
-        argv: Sequence[str],
+        program: Program,
         *,
         run_id: str,
-        env: Mapping[str, str] | None = None,
-        umask: int | None = None,
         feed: Feed | None = None,
         on_started: OnStarted,
         on_output: OnOutput,
@@ -123,11 +121,12 @@ class FakeProcesses:
         before_read: BeforeRead | None = None,
         **_others: Any,
     ) -> ProcessExited:
-        self.started.append(tuple(argv))
-        self.environs.append(dict(env or {}))
-        self.umasks.append(umask)
+        argv = program.argv
+        self.started.append(argv)
+        self.environs.append(dict(program.env))
+        self.umasks.append(program.umask)
         pid = next(self._pids)
-        program = self.programs.get(argv[0])
+        behaviour = self.programs.get(argv[0])
         self.alive[pid] = run_id
         try:
             await on_started(
@@ -136,17 +135,17 @@ class FakeProcesses:
                     start_time=1,
                     boot_id="boot",
                     method="subreaper",
-                    argv=tuple(argv),
+                    argv=argv,
                 )
             )
             read = _reading(on_output, before_read)
-            await _execute(program, argv, feed or sends(b""), read)
+            await _execute(behaviour, argv, feed or sends(b""), read)
         finally:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
                 await trio.sleep(ENDING_SECONDS)
-            on_proof(self._end(pid, program))
-        ended = program or FakeProgram()
+            on_proof(self._end(pid, behaviour))
+        ended = behaviour or FakeProgram()
         return ProcessExited(
             pid=pid,
             exit_code=ended.exit_code,
@@ -158,13 +157,13 @@ class FakeProcesses:
         self.alive.pop(pid, None)
         proof = self.prove(pid)
         if program is not None and program.survivors:
-            proof = replace(proof, survivors=program.survivors, gone_at=None)
+            proof = replace(proof, survivors=program.survivors)
         self.proofs.append(proof)
         return proof
 
     def prove(self, pid: int) -> Proof:
         """What is known of the end of a process; override to know less."""
-        return Proof("subreaper", (pid,), (), virtual_now())
+        return Proof("subreaper", (pid,), ())
 
     def crash(self) -> None:
         """The daemon is gone at once; its processes are not."""

@@ -49,6 +49,10 @@ async def _make(folder: Path) -> None:
     os.makedirs(folder, exist_ok=True)
 
 
+#: Where runs have their folders that are only names: nobody can make one there, not even root.
+NO_FOLDER = Path("/dev/null")
+
+
 def memory_environment(
     processes: FakeProcesses,
     *,
@@ -60,7 +64,7 @@ def memory_environment(
     `workspaces`: the folder in which the runs' own folders are really made, to stay there.
     """
     ids = count(1)
-    home = workspaces or Path("/nowhere")
+    home = workspaces or NO_FOLDER
     return Environment(
         now=virtual_now,
         new_run_id=lambda: f"r-{next(ids)}",

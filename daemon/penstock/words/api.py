@@ -30,6 +30,7 @@ from penstock.words.run_exit import ExitFrom
 from penstock.words.run_id import check_new_run_id
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
+from penstock.words.trace_context import read_traceparent
 from penstock.words.values import (
     JsonObject,
     Moment,
@@ -414,6 +415,12 @@ def _absolute(path: str) -> str:
     return path
 
 
+def _traceparent(text: str) -> str:
+    if read_traceparent(text) is None:
+        raise ValueError("must be a traceparent of W3C Trace Context: 00-TRACE-SPAN-01")
+    return text
+
+
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     if len(labels) > MOST_LABELS:
         raise ValueError(f"at most {MOST_LABELS} labels, got {len(labels)}")
@@ -500,6 +507,18 @@ class SubmitRequest(Sent):
         if self.not_before is not None and self.delay is not None:
             raise ValueError("delay and not_before say the same: give one")
         return self
+
+    #: Where this is asked for in a trace, as W3C Trace Context writes it: `00-TRACE-SPAN-01`.
+    traceparent: Annotated[str, AfterValidator(_traceparent)] | None = None
+
+    def in_trace(self, said: str | None) -> Self:
+        """This request where a header says that it is asked for, unless it says so itself.
+
+        A header that is no traceparent is overlooked, as W3C Trace Context has it.
+        """
+        if self.traceparent is not None or read_traceparent(said or "") is None:
+            return self
+        return self.model_copy(update={"traceparent": said})
 
     @field_validator("after")
     @classmethod

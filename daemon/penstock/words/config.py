@@ -459,6 +459,9 @@ class Config(Section):
     shutdown_recorder: Seconds = setting(
         2.0, "Time for the recorder to commit what is pending."
     )
+    shutdown_spans: Seconds = setting(
+        0.4, "Time for the last spans to be sent, where OTEL_* asks for any."
+    )
     shutdown_last_resort: Seconds = setting(
         9.5, "Time after which the kernel ends a daemon whose stop hangs."
     )

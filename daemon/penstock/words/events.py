@@ -62,6 +62,8 @@ class RunQueued(Fact):
     timeout: float | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    #: Where it was asked for in somebody's trace, by W3C Trace Context.
+    traceparent: str | None = None
     #: It starts no earlier; it is put aside until somebody enqueues it.
     not_before: Moment | None = None
     stashed: bool = False

@@ -298,3 +298,33 @@ def test_what_cannot_be_done_is_an_error_that_says_so(agents: Agents, era: str) 
                 assert sentence in await refusal(client, tool, arguments), tool
 
     run(scenario)
+
+
+@every_era
+def test_calls_are_counted_by_tool_and_outcome(agents: Agents, era: str) -> None:
+    """HO-05: what there is not has one name, so that nobody makes names without end."""
+
+    async def scenario() -> None:
+        before = await agents.metrics()
+        async with agents.client(era) as client:
+            await call(client, "queue_status")
+            await refusal(client, "get_run", {"run_id": "nobody"})
+            with pytest.raises(MCPError):
+                await client.call_tool("made-up-by-me", {})
+        after = await agents.metrics()
+        assert "made-up-by-me" not in after
+        for tool, outcome in (
+            ("queue_status", "answered"),
+            ("get_run", "failed"),
+            ("unknown", "refused"),
+        ):
+            name = f'penstock_mcp_calls_total{{outcome="{outcome}",tool="{tool}"}} '
+            counts = [
+                float(line.removeprefix(name))
+                for text in (before, after)
+                for line in text.splitlines()
+                if line.startswith(name)
+            ]
+            assert sum(counts[-1:]) - sum(counts[:-1]) == 1
+
+    run(scenario, "trio")

@@ -18,9 +18,9 @@ from penstock_tui.figures import daemon_lines, load_of, queue_state
 from penstock_tui.heading import is_known, nothing_listed, nothing_needed
 from penstock_tui.keys import LIST_KEYS, RUN_KEYS, SCREEN_KEYS
 from penstock_tui.lines import alert_line, event_line
-from penstock_tui.listing import Listing
 from penstock_tui.monitor import Monitor
 from penstock_tui.rows import COLUMNS
+from penstock_tui.run_listing import Listing
 from penstock_tui.screens.preview import Preview
 from penstock_tui.standing import SORTS
 from penstock_tui.state import MOST_ALERTS, MOST_TAIL, DashboardState

@@ -27,7 +27,7 @@ MOST_STRIPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """`width` 0 shares what is left; `wanted_from` is the table width from which it is shown.
 
     `only_if_any`: not while no row has anything for it.
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     heading: bool = False
 
 
-class Rows(Sequence[Row]):
+class LazyRows(Sequence[Row]):
     """Rows that are made when they are looked at, and kept as they were then."""
 
     def __init__(self, keys: Sequence[str], make: Callable[[str], Row]) -> None:
@@ -60,7 +60,7 @@ class Rows(Sequence[Row]):
         self._made: dict[int, Row] = {}
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Rows:
+    def of(cls, rows: Sequence[Row]) -> LazyRows:
         """Rows that are there already."""
         by_key = {row.key: row for row in rows}
         return cls(tuple(by_key), by_key.__getitem__)
@@ -112,10 +112,10 @@ class RunList(ScrollView, can_focus=True):
     class Moved(Message):
         """Somebody moved the cursor."""
 
-    def __init__(self, columns: Sequence[Column], *, name: str) -> None:
+    def __init__(self, columns: Sequence[TableColumn], *, name: str) -> None:
         super().__init__(id=name)
         self.columns = columns
-        self.rows = Rows((), _nothing)
+        self.rows = LazyRows((), _nothing)
         #: What stands in the first line, instead of the names of the columns.
         self.title = ""
         #: Titles of columns that are left out now.
@@ -149,7 +149,7 @@ class RunList(ScrollView, can_focus=True):
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows; only lines that differ are drawn again."""
         before = self.rows
-        self.rows = rows if isinstance(rows, Rows) else Rows.of(rows)
+        self.rows = rows if isinstance(rows, LazyRows) else LazyRows.of(rows)
         rows = self.rows
         if len(rows) != len(before):
             self.virtual_size = Size(0, len(rows) + 1)

@@ -183,6 +183,7 @@ def _queued(write: Enqueue) -> NewEvent:
         after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
         not_before=s.not_before, stashed=s.stashed, retries=s.retries,
         backoff=s.backoff if s.retries else 0.0,
+        traceparent=s.traceparent,
     )  # fmt: skip
     body = encode_event(event)
     if len(body) > LARGEST_EVENT_BYTES:

@@ -39,6 +39,8 @@ class Caller:
     report: Callable[[int, str], Awaitable[None]]
     #: What programs of the runs it starts are to find; None: what the daemon has.
     surroundings: Surroundings | None = None
+    #: Where it calls in somebody's trace, as it says.
+    traceparent: str | None = None
     #: Asks its user a run's question while it waits: the answer, or None if the user gave none. None
     #: for a caller that cannot be asked in the midst of a call.
     ask: Callable[[AskView], Awaitable[str | None]] | None = None
@@ -66,7 +68,7 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         if kind and (faults := misfits_of_inputs(kind, request.inputs, at="inputs")):
             raise Misfits(faults)
         submitted = await core.submitter.submit(
-            request, surroundings=caller.surroundings
+            request.in_trace(caller.traceparent), surroundings=caller.surroundings
         )
         return submit_json(submitted, caller.base)
 
@@ -170,9 +172,12 @@ def _task_calls(core: Core) -> dict[str, ToolCall]:
     tasks = CodingTasks(core)
 
     async def start_coding_task(args: a.CodingTask, caller: Caller) -> dict[str, Any]:
-        around = caller.surroundings
         task = await tasks.submit(
-            args.task(), caller.base, more=args.more(), surroundings=around
+            args.task(),
+            caller.base,
+            more=args.more(),
+            surroundings=caller.surroundings,
+            traceparent=caller.traceparent,
         )
         return task.model_dump(mode="json")
 

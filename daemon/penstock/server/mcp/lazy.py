@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -29,14 +30,29 @@ if TYPE_CHECKING:
 #: Makes the server of a core; it can be given, so that others are served by the same stack.
 Build = Callable[[Core, Shutdown, "Subscriptions", str], "Server[Any]"]
 
+#: Takes the name of a tool and how a call of it ended.
+Called = Callable[[str, str], None]
+
+
+def call_uncounted(_tool: str, _outcome: str) -> None:
+    """For a server that nobody asks for numbers."""
+
 
 @asynccontextmanager
 async def open_mcp(
-    core: Core, shutdown: Shutdown, *, base: str, build: Build | None = None
+    core: Core,
+    shutdown: Shutdown,
+    *,
+    base: str,
+    build: Build | None = None,
+    called: Called = call_uncounted,
 ) -> AsyncIterator[ASGI]:
-    """The application behind `/mcp`; leave the block when the servers have closed."""
+    """The application behind `/mcp`; leave the block when the servers have closed.
+
+    `called` is told of each call of a tool, and of how it ended.
+    """
     async with trio.open_nursery() as nursery:
-        lazy = LazyMcp(core, shutdown, base, build)
+        lazy = LazyMcp(core, shutdown, base, build, called)
         # It has nothing to say before the first request.
         nursery.start_soon(endure, "serving MCP", lazy.serve)
         yield lazy.receive
@@ -47,10 +63,15 @@ class LazyMcp:
     """Requests wait here until the server is there; see `open_mcp`."""
 
     def __init__(
-        self, core: Core, shutdown: Shutdown, base: str, build: Build | None
+        self,
+        core: Core,
+        shutdown: Shutdown,
+        base: str,
+        build: Build | None,
+        called: Called,
     ) -> None:
         self._core, self._shutdown, self._base = core, shutdown, base
-        self._build = build
+        self._build, self._called = build, called
         self._wanted = trio.Event()
         self._ready = trio.Event()
         self._manager: StreamableHTTPSessionManager | None = None
@@ -68,8 +89,8 @@ class LazyMcp:
             self._ready.set()
 
     async def _serve(self) -> None:
-        module = await import_late("penstock.server.mcp.server")
-        build = self._build or module.build_server
+        module = await import_late("penstock.server.mcp.surface")
+        build = self._build or partial(module.build_server, called=self._called)
         async with module.open_subscriptions(
             self._core, self._shutdown
         ) as subscriptions:

@@ -47,6 +47,8 @@ def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) ->
     properties = schema["properties"]
     for name in UNTOLD:
         del properties[name]
+    # A model can only make one up: what its host knows of a trace comes beside the arguments.
+    del properties["traceparent"]
     others = [
         f"{kind.name}: {kind.summary}." for kind in kinds if kind.name not in told
     ]

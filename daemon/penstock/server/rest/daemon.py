@@ -93,10 +93,6 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
     }
 
 
-#: The text format that every version of Prometheus reads.
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-
-
 def no_metrics(_call: Call) -> HttpAnswer:
     """The handler where nothing is counted."""
     raise NotAvailable("this daemon counts nothing")
@@ -111,18 +107,19 @@ class Metrics:
     read_loop: ReadLoop | None = None
     #: How many lines of the daemon's log were lost.
     read_lost: Callable[[], int] = lambda: 0
-    _render: Callable[[], bytes] | None = None
+    _render: Callable[[str], tuple[bytes, str]] | None = None
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
-    async def answer(self, _call: Call) -> HttpAnswer:
-        """All numbers in the text format."""
+    async def answer(self, call: Call) -> HttpAnswer:
+        """All numbers, as OpenMetrics or in the older text format, as who asks accepts it."""
         async with self._turn:
             if self._render is None:
                 # In a thread: the import takes a tenth of a second.
                 self._render = await run_in_thread(self._load)
-        return HttpAnswer(body=self._render(), content_type=TEXT)
+        body, content_type = self._render(call.headers.get("accept", ""))
+        return HttpAnswer(body=body, content_type=content_type)
 
-    def _load(self) -> Callable[[], bytes]:
+    def _load(self) -> Callable[[str], tuple[bytes, str]]:
         from penstock.server.metrics import make_renderer
 
         return make_renderer(self.core, self.meter, self.read_loop, self.read_lost)

@@ -36,7 +36,12 @@ def task_handlers(core: Core) -> dict[str, Handler]:
 
     async def create_task(call: Call) -> HttpAnswer:
         request = read_json(TaskRequest, call.body)
-        task = await tasks.submit(request, call.base, wait=call.query["wait"])
+        task = await tasks.submit(
+            request,
+            call.base,
+            traceparent=call.headers.get("traceparent"),
+            wait=call.query["wait"],
+        )
         return json_answer(task)
 
     async def get_task(call: Call) -> HttpAnswer:
@@ -49,7 +54,8 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     """The handlers that submit runs, by the name of their route."""
 
     async def submit(call: Call) -> HttpAnswer:
-        request = read_json(RunRequest, call.body)
+        sent = read_json(RunRequest, call.body)
+        request = sent.in_trace(call.headers.get("traceparent"))
         if not _prefers_live(call):
             return await _submit(call, request, None)
         run_id = request.run_id or core.environment.new_run_id()

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from penstock.client.answers import Lines, NoHttp
 from penstock.client.log_reader import (
     FIRST_DELAY,
     LARGEST_FRAME_BYTES,
@@ -29,6 +28,7 @@ from penstock.client.log_reader import (
     Skipped,
     WentBack,
 )
+from penstock.client.response_reader import Lines, NoHttp
 from penstock.client.sync import OpenAnswer, SyncClient
 from penstock.client.told import ToldFact
 from penstock.words.errors import DaemonUnreachable, Refused

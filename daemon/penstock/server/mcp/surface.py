@@ -22,6 +22,7 @@ from penstock.server.mcp import prompts, resources
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.elicitation import asker, questions_for, take_responses
 from penstock.server.mcp.kind_tools import kind_tools
+from penstock.server.mcp.lazy import Called, call_uncounted
 from penstock.server.mcp.misfits import Misfits, said, taken
 from penstock.server.mcp.results import text_result
 from penstock.server.mcp.subscriptions import Subscriptions
@@ -47,8 +48,14 @@ class Handlers:
     """One method per request. `base` is how clients that came by the Unix socket are told the address."""
 
     def __init__(
-        self, core: Core, shutdown: Shutdown, tasks: RunTasks, base: str
+        self,
+        core: Core,
+        shutdown: Shutdown,
+        tasks: RunTasks,
+        base: str,
+        called: Called,
     ) -> None:
+        self._called = called
         self._core, self._tasks, self._base = core, tasks, base
         kinds = list(core.kinds.values())
         by_kind = kind_tools(kinds)
@@ -65,7 +72,22 @@ class Handlers:
         if params.name not in self._calls and params.name not in self._by_kind:
             known = ", ".join(tool.name for tool in self._listed)
             why = f"there is no tool {params.name[:80]!r} (there are: {known})"
+            # One name for all that there are not, so that nobody can make names without end.
+            self._called("unknown", "refused")
             raise MCPError(wire.INVALID_PARAMS, why)
+        outcome = "cancelled"
+        try:
+            given = await self._answer(ctx, params)
+            failed = isinstance(given, wire.CallToolResult) and given.is_error
+            outcome = "failed" if failed else "answered"
+        except MCPError:
+            outcome = "refused"
+            raise
+        finally:
+            self._called(params.name, outcome)
+        return given
+
+    async def _answer(self, ctx: Context, params: wire.CallToolRequestParams) -> Any:
         try:
             return await self._call(ctx, params)
         except Misfits as error:
@@ -88,6 +110,7 @@ class Handlers:
             self._base_of(ctx),
             lambda n, text: _report(ctx, n, text),
             _surroundings_of(ctx),
+            _traceparent_of(ctx),
             asker(ctx),
         )
         await take_responses(self._tasks, params)
@@ -179,6 +202,12 @@ def _surroundings_of(ctx: Context) -> Surroundings | None:
         raise refused(error, at="caller") from None
 
 
+def _traceparent_of(ctx: Context) -> str | None:
+    """As clients send it that know OpenTelemetry, in the message and not in the request around it."""
+    sent = (ctx.meta or {}).get("traceparent")
+    return sent if isinstance(sent, str) else None
+
+
 async def _report(ctx: Context, number: int, text: str) -> None:
     await ctx.session.report_progress(float(number), message=text)
 
@@ -198,14 +227,19 @@ def _fault(tool: str) -> wire.CallToolResult:
 
 
 def build_server(
-    core: Core, shutdown: Shutdown, subscriptions: Subscriptions, base: str
+    core: Core,
+    shutdown: Shutdown,
+    subscriptions: Subscriptions,
+    base: str,
+    *,
+    called: Called = call_uncounted,
 ) -> Server[Any]:
     """The server with its tools, resources and tasks.
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
     tasks = RunTasks(core, base)
-    handlers = Handlers(core, shutdown, tasks, base)
+    handlers = Handlers(core, shutdown, tasks, base, called)
     server: Server[Any] = Server(
         "penstock",
         version=core.version,

@@ -20,7 +20,7 @@ from penstock_tui import standing
 from penstock_tui.rows import ALONE, COLUMNS, Around, heading_row, row_of, tally
 from penstock_tui.standing import SORTS, Standing, hindrance, standing_of
 from penstock_tui.state import DashboardState, ShownRun
-from penstock_tui.widgets.run_table import Row, Rows
+from penstock_tui.widgets.run_table import LazyRows, Row
 
 #: Pictures between two orderings of the runs: a table that jumps cannot be read.
 PICTURES_PER_ORDER = 3
@@ -267,9 +267,9 @@ class Listing:
             self.long_queue = not self.long_queue
         self.reorder()
 
-    def rows(self, model: DashboardState, now: datetime) -> Rows:
+    def rows(self, model: DashboardState, now: datetime) -> LazyRows:
         """The rows to show, in order; each is made when it is looked at."""
-        return Rows(tuple(self._order), partial(self._row, model, now))
+        return LazyRows(tuple(self._order), partial(self._row, model, now))
 
     def hidden(self) -> frozenset[str]:
         """The columns that nobody has anything for."""

@@ -13,7 +13,7 @@ import pytest
 from fakes.beside import open_beside
 from fakes.foreign_daemon import ForeignDaemon, fact, open_foreign_daemon, story
 from fakes.house_beside import open_house_beside
-from penstock.client.following import FollowedLog, FollowedNews, ToldFacts
+from penstock.client.followed_log import FollowedLog, FollowedNews, ToldFacts
 from penstock.client.log_reader import (
     PATIENCE_SECONDS,
     Reconnecting,
@@ -23,6 +23,8 @@ from penstock.client.log_reader import (
 from penstock.client.sync import SyncClient
 from penstock.words.address import socket_address
 from penstock.words.errors import DaemonUnreachable, PutBack, Refused, RunNotFound
+
+pytestmark = pytest.mark.sockets
 
 #: Milliseconds for anything to come.
 PATIENCE = 30_000

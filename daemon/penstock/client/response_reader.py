@@ -1,4 +1,4 @@
-"""Answers of HTTP/1.1 read by hand, without any I/O: the head, and the body as it comes.
+"""Responses of HTTP/1.1 read by hand, without any I/O: the head, and the body as it comes.
 
 Only what a daemon says to a client that asks one thing on a connection: no upgrades, no pipelining.
 What libraries import for it takes longer than all else that a frequent command does.
@@ -18,7 +18,7 @@ class NoHttp(Exception):
     """What came is no answer of HTTP, or ended before it was whole."""
 
 
-class AnswerReader:
+class ResponseReader:
     """Takes the bytes of a connection; gives those of the body."""
 
     def __init__(self) -> None:

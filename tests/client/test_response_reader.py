@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.client.answers import LARGEST_HEAD, AnswerReader, Lines, NoHttp
+from penstock.client.response_reader import LARGEST_HEAD, Lines, NoHttp, ResponseReader
 
 HEAD = b"HTTP/1.1 200 OK\r\nServer: penstock/1\r\n"
 CHUNKED = (
@@ -21,7 +21,7 @@ AFTER_A_WORD = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SIZED
 @pytest.mark.parametrize("sent", [CHUNKED, SIZED, TO_ITS_END, AFTER_A_WORD])
 def test_a_body_is_whole_however_it_is_cut(sent: bytes, size: int) -> None:
     """CL-01"""
-    reader, body = AnswerReader(), b""
+    reader, body = ResponseReader(), b""
     for begin in range(0, len(sent), size):
         body += reader.feed(sent[begin : begin + size])
     if not reader.ended:
@@ -48,7 +48,7 @@ def test_a_body_is_whole_however_it_is_cut(sent: bytes, size: int) -> None:
 )
 def test_what_is_no_whole_answer_is_none(sent: bytes) -> None:
     """ER-02: and nothing is kept without a bound of what cannot be one."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     with pytest.raises(NoHttp):
         for data in (sent, b""):
             reader.feed(data)
@@ -57,7 +57,7 @@ def test_what_is_no_whole_answer_is_none(sent: bytes) -> None:
 def test_an_answer_without_a_body_ends_with_its_head() -> None:
     """CL-01"""
     for line in (b"HTTP/1.1 204 No Content", b"HTTP/1.0 200\r\nContent-Length: 0"):
-        reader = AnswerReader()
+        reader = ResponseReader()
         assert reader.feed(line + b"\r\n\r\n") == b""
         assert reader.ended
 
