@@ -32,6 +32,10 @@ while :; do sleep 0.05; done
 STOPPED = {"T", "D"}
 
 
+#: Looks in a row: one that works waits for its children now and then, too.
+STEADY_LOOKS = 50
+
+
 class Stopped:
     """One tree of processes, and what is told of it."""
 
@@ -115,6 +119,8 @@ def state_of(pid: int) -> str | None:
 
 
 async def until(holds: Any) -> None:
-    """Look until it is so: a stop takes effect when its process is next in the kernel."""
-    while not holds():  # noqa: ASYNC110  (the kernel has no event for it)
+    """Look until it stays so: a stop takes effect when its process is next in the kernel."""
+    looks = 0
+    while looks < STEADY_LOOKS:  # noqa: ASYNC110  (the kernel has no event for it)
+        looks = looks + 1 if holds() else 0
         await trio.sleep(0.01)
