@@ -131,8 +131,9 @@ async def test_the_line_is_changed_over_rest(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await client.remove_schedule("s")
         async with client.follow("busy") as stream:
-            async for fact in stream:
-                if fact.type == "process.started":
+            async for news in stream:
+                facts = getattr(news, "facts", ())
+                if any(fact.type == "process.started" for fact in facts):
                     break
         assert (await client.pause_run("busy"))["state"] == "paused"
         assert (await client.resume_run("busy"))["state"] == "running"
