@@ -9,6 +9,8 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from penstock.cli.main import cli
+from penstock.cli.man_page import man_page
 from penstock.words.exit_codes import CODES, CODES_OF_RUNS
 from penstock.words.lifecycle import TRANSITIONS
 
@@ -63,6 +65,9 @@ def codes_table(codes: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(["| code | what it says |", "|---|---|", *rows])
 
 
+#: What `man penstock` shows.
+MANUAL = ROOT / "daemon" / "penstock" / "cli" / "shells" / "penstock.1"
+
 Tables = Mapping[str, Callable[[], str]]
 
 #: By document: the name of each table in its markers, and what makes it.
@@ -90,6 +95,12 @@ def renewed(text: str, tables: Tables = TABLES) -> str:
     return text
 
 
+def manual() -> str:
+    """The man page as it goes into a package: without the verbs of what else is installed here."""
+    return man_page(cli, foreign=False)
+
+
 if __name__ == "__main__":
+    MANUAL.write_text(manual())
     for document, tables in DOCUMENTS.items():
         document.write_text(renewed(document.read_text(), tables))

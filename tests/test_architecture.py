@@ -14,7 +14,9 @@ import pytest
 from document_tables import (
     DOCUMENT,
     DOCUMENTS,
+    MANUAL,
     lifecycle_table,
+    manual,
     renewed,
     rooms_table,
 )
@@ -66,6 +68,10 @@ MAY_SLEEP = {
         "processes/termination.py",
         "wait_unseen",
     ): "in a thread; strangers' processes tell nobody they end",
+    (
+        "processes/testimony.py",
+        "wait_testimonies",
+    ): "in a thread; supervisors of another life tell nobody they end",
     ("llm/chain.py", "_persist"): "the pause before asking a failed model again",
     ("runs/artifact_writer.py", "pump"): "until the throttle's next piece is due",
     ("server/door.py", "_idle_timeout"): "the limit of a first request that never ends",
@@ -407,6 +413,7 @@ def test_the_tables_of_the_document_are_up_to_date() -> None:
     for document, tables in DOCUMENTS.items():
         text = document.read_text()
         assert renewed(text, tables) == text
+    assert manual() == MANUAL.read_text()
     assert "run.cancelled" in lifecycle_table()
     assert "| `runs/` |" in rooms_table()
 

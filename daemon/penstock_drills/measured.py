@@ -95,14 +95,16 @@ class Measured:
     @property
     def notes(self) -> Iterator[str]:
         """What qualifies the figures, in words."""
-        if self.reached < RATE_SHARE * self.rate:
+        if self.beside and self.reached < RATE_SHARE * self.rate:
             yield (
                 f"the box was the limit: {self.reached:.0f} of {self.rate:.0f} events"
                 " per second were recorded"
             )
 
     def figures(self) -> dict[str, float]:
-        """What is told, by name."""
+        """What is told, by name; nothing without a pair of slices."""
+        if not self.beside:
+            return {}
         slices = [*self.without, *self.beside]
         seconds = sum(one.seconds for one in slices)
         delivered = sum(one.delivered for one in slices)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -104,31 +104,40 @@ class SlowClientDrill:
                 break
             await self._measure_pair()
         told.broken += [f"healthy: {word}" for word in self.crowd.broken]
-        if told.beside:
+        if told.beside and not told.broken:
             told.judge()
         return told
 
     async def _measure_pair(self) -> None:
-        """A slice of each sort; which of them comes first alternates."""
+        """A slice of each sort; which of them comes first alternates. Half a pair tells nothing."""
         told = self.measured
-        order: list[Callable[[], Awaitable[None]]] = [self._alone, self._beside]
-        for measure in reversed(order) if len(told.beside) % 2 else order:
-            await measure()
+        if len(told.beside) % 2:
+            beside = await self._beside()
+            without = await self._alone() if beside else None
+        else:
+            without = await self._alone()
+            beside = await self._beside() if without else None
+        if without and beside:
+            told.without.append(without)
+            told.beside.append(beside)
 
-    async def _alone(self) -> None:
-        self.measured.without.append(await self._publish(self.size.seconds))
+    async def _alone(self) -> Slice | None:
+        return await self._publish(self.size.seconds)
 
-    async def _beside(self) -> None:
+    async def _beside(self) -> Slice | None:
         after = self.head
         async with self._stalled(after) as stalled:
-            self.measured.beside.append(await self._publish(self.size.seconds))
-            await self._let_read(stalled)
-        await self._judge_policies([listener for listener, _ in stalled], after)
+            measured = await self._publish(self.size.seconds)
+            if measured is not None:
+                await self._let_read(stalled)
+        if measured is not None:
+            await self._judge_policies([listener for listener, _ in stalled], after)
+        return measured
 
     # -- publishing
 
-    async def _publish(self, seconds: float) -> Slice:
-        """One run; afterwards every healthy client has been told all of it."""
+    async def _publish(self, seconds: float) -> Slice | None:
+        """One run; afterwards every healthy client has been told all of it. None: it did not complete."""
         self._runs += 1
         size, run_id = self.size, f"publisher-{self._runs}"
         inputs = {
@@ -139,7 +148,13 @@ class SlowClientDrill:
         memory, facts = memory_mib(self.pid), self.crowd.facts
         daemon_cpu, clients_cpu = cpu_seconds(self.pid), cpu_seconds(healthy)
         await self.client.submit({"kind": NAME, "run_id": run_id, "inputs": inputs})
-        most = await self._wait_ended(run_id, seconds)
+        most = memory_mib(self.pid)
+        with trio.move_on_after(seconds + TOLD_SECONDS) as limit:
+            most = await self._wait_ended(run_id)
+        if limit.cancelled_caught:
+            late = f"{run_id}, of {seconds:g} s, had not ended {TOLD_SECONDS:g} s later"
+            self.measured.broken.append(f"{late}: the box is too slow, or it hangs")
+            return None
         ended = trio.current_time()
         with trio.move_on_after(TOLD_SECONDS) as limit:
             await self.crowd.wait_told(self.head)
@@ -148,7 +163,7 @@ class SlowClientDrill:
         view = await self.client.run(run_id)
         if view["state"] != COMPLETED:
             self.measured.broken.append(f"{run_id} is {view['state']}: {view['error']}")
-            return Slice([0.0], seconds)
+            return None
         return Slice(
             view["result"]["latencies"],
             max(view["result"]["seconds"], seconds),
@@ -159,17 +174,16 @@ class SlowClientDrill:
             behind=trio.current_time() - ended,
         )
 
-    async def _wait_ended(self, run_id: str, seconds: float) -> float:
+    async def _wait_ended(self, run_id: str) -> float:
         """The most MiB of the daemon meanwhile; `head` is then the last position of the run."""
         most = 0.0
-        with trio.fail_after(seconds + TOLD_SECONDS):
-            while True:
-                await trio.sleep(0.2)
-                most = max(most, memory_mib(self.pid))
-                view = await self.client.run(run_id)
-                if view["ended_at"] is not None:
-                    self.head = view["position"]
-                    return most
+        while True:
+            await trio.sleep(0.2)
+            most = max(most, memory_mib(self.pid))
+            view = await self.client.run(run_id)
+            if view["ended_at"] is not None:
+                self.head = view["position"]
+                return most
 
     # -- those that stall
 

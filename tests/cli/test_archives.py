@@ -25,7 +25,10 @@ def test_why_tells_of_a_run_that_was_made_without_the_daemon(
     penstock: Penstock,
 ) -> None:
     """CL-01: as `show` does, and whether a daemon runs or not."""
-    assert penstock("why", "made").stdout == "made is completed.\nIt ended completed.\n"
+    assert (
+        penstock("why", "made").stdout
+        == "made is completed: true\nIt ended completed.\n"
+    )
     told = json.loads(penstock("why", "made", "--json").stdout)
     assert (told["run_id"], told["reasons"][0]["code"]) == ("made", "ended")
 

@@ -23,6 +23,9 @@ class NobodyReads:
     def write(self, facts: Iterable[ShownFact]) -> None:
         pass
 
+    def end_line(self) -> None:
+        pass
+
 
 def failed(error: str = "exit status 2", reason: str = "error", **details: Any) -> Any:
     return {"type": "run.failed", "reason": reason, "error": error, "details": details}

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import pytest
 import trio
 
@@ -577,3 +578,26 @@ def test_a_pipe_that_lacks_bytes_of_a_program_that_succeeded_is_a_failure(
     assert (f"{missing} bytes of stdout are no longer kept" in result.stderr) == bool(missing)  # fmt: skip
     assert ("is not whole" in result.stderr) == bool(missing)
     assert result.exit_code == (125 if missing else 0), result.stderr
+
+
+def test_what_is_said_while_a_run_goes_on_stands_on_lines_of_its_own(
+    penstock: Penstock, foreign_daemon: ForeignDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PT-08 PT-06: its program has not ended its line; and a loss is told once, however long it lasts."""
+    monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True)
+    reply = {"run_id": "r", "kind": "command", "state": "queued", "created": True, "live": True}  # fmt: skip
+    foreign_daemon.routes["POST", "/runs"] = (201, reply)
+    foreign_daemon.live = [frame_head(BEGUN, 0) + frame_head(STDOUT, 2) + b"ab"]
+    started = {"type": "process.started", "pid": 1, "start_time": 1, "boot_id": "b", "method": "cgroup"}  # fmt: skip
+    events: list[dict[str, Any]] = [
+        {"type": "run.queued", "kind": "command", "priority": 20},
+        started, {"type": "log", "stream": "stdout", "text": "abc\n"},
+        {"type": "run.completed", "result": {"exit_code": 0}},
+    ]  # fmt: skip
+    foreign_daemon.lines = [[fact(n, n, event) for n, event in enumerate(events, 1)]]
+    foreign_daemon.absent = 2
+    result = penstock("run", "command", "--", "true")
+    assert result.output.startswith(
+        "ab\npenstock: the connection broke; connecting again\nc\n"
+    )
+    assert result.output.count("connecting again") == 1

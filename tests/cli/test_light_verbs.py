@@ -68,10 +68,12 @@ finally:
     print(*sys.modules, file=sys.stderr)
 """
 
-#: What a shell asks for when somebody types an id.
-COMPLETION = {
-    "_PENSTOCK_COMPLETE": "bash_complete", "COMP_WORDS": "penstock show r", "COMP_CWORD": "2",
-}  # fmt: skip
+#: What a shell asks with when somebody presses Tab, and the lines that stand there then.
+COMPLETION = {"_PENSTOCK_COMPLETE": "bash_complete"}
+LINES = (
+    "penstock show r", "penstock submit --group d", "penstock cancel group:", "penstock can",
+    "penstock list state:f", "penstock run mak",
+)  # fmt: skip
 
 
 def imported_by(line: str, code: int, **environ: str) -> set[str]:
@@ -87,19 +89,19 @@ def imported_by(line: str, code: int, **environ: str) -> set[str]:
 
 
 def test_a_frequent_verb_imports_nothing_heavy(real_daemon: RealDaemon) -> None:
-    """Design 2, CL-01: against a running daemon, also where it follows the log, or writes to its end."""
+    """Design 2, CL-01, DU-02: against a running daemon, also where it follows the log, or writes to its end."""
     for line, code in VERBS.items():
         imported = imported_by(line, code)
         assert "penstock.client.sync" in imported
         assert (line, HEAVY & imported) == (line, set())
 
 
-def test_an_id_is_completed_without_anything_heavy(real_daemon: RealDaemon) -> None:
+def test_a_word_is_completed_without_anything_heavy(real_daemon: RealDaemon) -> None:
     """CL-01: with each key that is typed."""
     imported_by("submit command --id r -- true", 0)
-    imported = imported_by("", 0, **COMPLETION)
-    assert "penstock.client.sync" in imported
-    assert HEAVY & imported == set()
+    for line in LINES:
+        imported = imported_by("", 0, **COMPLETION, COMP_LINE=line)
+        assert (line, HEAVY & imported) == (line, set())
 
 
 def test_the_bridge_of_an_agent_imports_no_more_than_trio(

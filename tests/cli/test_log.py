@@ -56,3 +56,16 @@ def test_import_and_prune_keep_off_a_log_that_a_daemon_has_open(
             done = penstock(*words)
             assert done.exit_code == 1
             assert f"has the database {path} open" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "none"])
+def test_an_export_that_is_no_file_is_refused_at_once(
+    penstock: Penstock, tmp_path: Path, what: str
+) -> None:
+    """CL-01: a FIFO would be waited for, for ever where nobody writes to it."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    result = penstock("import", str(tmp_path / what))
+    assert result.exit_code == 2, result.stderr
+    assert f"{what} cannot be read" in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -57,6 +58,9 @@ class NobodyReads:
     """Takes facts."""
 
     def write(self, facts: Iterable[ShownFact]) -> None:
+        pass
+
+    def end_line(self) -> None:
         pass
 
 
@@ -180,6 +184,24 @@ def test_a_run_that_waits_for_a_queued_child_tells_why_the_child_waits(
     daemon.says("r.c", "running", "It has a slot.")
     daemon.wait(telling, 100)
     assert said(capsys) == []
+
+
+class Unfinished(NobodyReads):
+    """Has written a line that the program has not ended."""
+
+    def end_line(self) -> None:
+        print(file=sys.stderr)
+
+
+def test_a_reason_stands_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PT-08: a program may have asked for a word, and its run wait for a child since."""
+    daemon = ExplainingDaemon()
+    daemon.says("r", "waiting", PAUSED)
+    noted = RunNotes("r", "command", "waiting", Unfinished())
+    daemon.wait(Telling(daemon, noted, quiet=False), LONGEST_PAUSE_SECONDS)
+    assert said(capsys) == ["", "penstock: waiting: the queue is paused (lunch)"]
 
 
 def test_quiet_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def test_a_verb_that_reads_may_go_without_an_id(
     assert shown(penstock) == "beta"
     daemon.end("beta")
     assert shown(penstock) == "alpha"
-    assert penstock("why").stdout.startswith("alpha is running")
+    assert penstock("why").stdout.startswith("1 alpha is running")
     assert penstock("logs").exit_code == 0
 
 

@@ -313,7 +313,7 @@ def test_a_failed_run_says_what_it_printed_last(
         200,
         {**ROW, "output_tail": ["2 failed", "see above"]},
     )
-    assert "output_tail\n  2 failed\n  see above\n" in penstock("show", "r").stdout
+    assert "its last words\n  2 failed\n  see above\n" in penstock("show", "r").stdout
 
 
 @pytest.mark.processes

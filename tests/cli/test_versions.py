@@ -166,7 +166,7 @@ def test_an_embedded_log_of_an_older_version_is_shown_and_left_as_it_is(
     assert len(shown.stderr.splitlines()) == 1
     assert "hello" in penstock("logs", "done").stdout
     listed = penstock("list", "--all")
-    assert {line.split()[1] for line in listed.stdout.splitlines()[1:]} == {"done", "failed", "cancelled"}  # fmt: skip
+    assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} == {"done", "failed", "cancelled"}  # fmt: skip
     assert listed.stderr.count("schema version 1") == 1
     audited = penstock("audit", "--database", str(log))
     assert audited.stderr.splitlines()[-1] == "penstock: 20 facts, 0 findings"

@@ -94,6 +94,14 @@ def test_a_preset_is_found_upwards_and_works_where_it_is_written(
     assert words["inputs"]["cwd"] == str(programs)
 
 
+def test_both_streams_of_a_program_can_be_had_as_one(
+    penstock: Penstock, daemon: HouseBeside, programs: Path
+) -> None:
+    """PT-06: where nobody joins them, as `2>&1` does; only then their order is exact."""
+    assert submitted(penstock, "--merge", "make")["inputs"]["stderr"] == "stdout"
+    assert "stderr" not in submitted(penstock, "make")["inputs"]
+
+
 def test_a_preset_that_hides_a_program_says_so(
     penstock: Penstock, daemon: HouseBeside, programs: Path
 ) -> None:
@@ -179,3 +187,90 @@ def test_the_bare_command_on_a_terminal_shows_the_status(
     assert "alpha" in penstock().stdout
     told = json.loads(penstock("status", "--json").stdout)
     assert [row["run_id"] for row in told["runs"]] == ["alpha"]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("show", "@faild"), "@failed"),
+        (("list", "state:faild"), "failed"),
+        (("list", "stat:failed"), "state"),
+        (("show", "alhpa"), "alpha"),
+        (("submit", "--after", "alhpa", "--", "true"), "alpha"),
+        (("submit", "--prioity", "high", "true"), "--priority"),
+        (("events", "--type", "run.complted"), "run.completed"),
+        (("config", "max_concurent"), "max_concurrent"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_an_unknown_word_says_what_may_have_been_meant(
+    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...], meant: str
+) -> None:
+    """CL-01: whatever sort of word it is, and nothing is done."""
+    daemon.start("alpha")
+    result = penstock(*words)
+    assert result.exit_code in (2, 3)
+    assert result.stdout == ""
+    assert f"id you mean '{meant}'?" in result.stderr
+
+
+def test_a_name_that_is_taken_for_an_id_says_how_it_is_found(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """DU-01: a name may have several runs, so it is no id."""
+    daemon.submit("echo", run_id="alpha", labels={"name": "tests"})
+    result = penstock("show", "tests")
+    assert result.exit_code == 3
+    assert "1 has that name, as `'label:name=tests'` finds all" in result.stderr
+
+
+def test_a_type_that_no_fact_has_is_refused(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """CL-01: else it would be waited for, for ever; one that is known is not."""
+    daemon.start("alpha")
+    assert penstock("events", "--type", "foo").exit_code == 2
+    told = penstock("events", "--type", "run.queued", "alpha")
+    assert json.loads(told.stdout)["event"]["type"] == "run.queued"
+
+
+def test_variables_come_from_a_file_and_the_command_line_goes_before(
+    penstock: Penstock, daemon: HouseBeside, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """CL-01: `--env-file`, as docker reads it; a preset's is looked for beside the preset."""
+    monkeypatch.setenv("HERE", "here")
+    (programs.parent / "one.env").write_text(
+        "# of the tests\n\nA=1\nexport B = 'two words' # said\nC=a#b\nHERE\nNOT_HERE\nD=x\n"
+    )
+    (programs.parent / "two.env").write_text('D="of two"\n')
+    preset(programs.parent, '[presets.test]\nrun = "make"\nenv_file = "two.env"\n')
+    below = programs.parent / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    seen: list[dict[str, str]] = []
+    for words in (
+        ("--env-file", "../one.env", "--env", "A=9", "make"),
+        ("--env-file", "../one.env", "test"),
+    ):
+        run_id = penstock("submit", *words).stdout.strip()
+        row = daemon.beside.do(daemon.house.core.store.run, run_id)
+        assert row is not None
+        seen.append(json.loads(row.inputs)["env"])
+    common = {"B": "two words", "C": "a#b", "HERE": "here"}
+    assert seen[0] == {"A": "9", "D": "x", **common}
+    assert seen[1] == {"A": "1", "D": "x", **common}
+
+
+@pytest.mark.parametrize("text", ["A=1\nthe secret\n", "=secret\n", None])
+def test_a_file_of_variables_that_is_none_is_refused_and_not_quoted(
+    penstock: Penstock, daemon: HouseBeside, programs: Path, text: str | None
+) -> None:
+    """CL-01: what stands in it may be secret."""
+    file = programs.parent / "bad.env"
+    if text is not None:
+        file.write_text(text)
+    result = penstock("submit", "--env-file", str(file), "make")
+    assert result.exit_code == 2
+    assert "penstock: --env-file: " in result.stderr
+    assert "secret" not in result.stderr
+    assert daemon.untouched

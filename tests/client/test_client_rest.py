@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from fakes.foreign_daemon import open_foreign_daemon
-from penstock.client import open_client
+from penstock.client import open_client, rest
 from penstock.words import errors
 from penstock.words.address import Address
 from penstock.words.api import problem_of
@@ -46,6 +48,41 @@ async def test_the_unix_socket_needs_no_token(tmp_path: Path) -> None:
         {"reason": "requested"},
     )
     assert "authorization" not in asked.headers
+
+
+@pytest.mark.sockets
+async def test_an_answer_without_an_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ER-02: whatever listens there must not fill the memory; the next request finds its daemon."""
+    monkeypatch.setattr(rest, "LARGEST_ANSWER", 1_000_000)
+    left: list[bool] = []
+
+    async def tell_for_ever(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+            await stream.send_all(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            while True:
+                await stream.send_all(b"1000\r\n" + b"[" * 0x1000 + b"\r\n")
+        left.append(True)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            [listener] = await nursery.start(
+                partial(trio.serve_tcp, tell_for_ever, 0, host="127.0.0.1")
+            )
+            port = listener.socket.getsockname()[1]
+            address = Address(base=f"http://127.0.0.1:{port}")
+            async with open_client(address) as client:
+                for _ in range(2):
+                    with pytest.raises(
+                        errors.DaemonUnreachable, match="more than 1000000 bytes"
+                    ):
+                        await client.run("r")
+            nursery.cancel_scope.cancel()
+    assert left == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ MUTANTS = (
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 transaction.set_meta('head', transaction.next_position - 1)
+                self._try_room()
             transaction.finish()
             tried = True
             transaction.db.save()
@@ -153,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "claim",
+        "log/sqlite/handle_claim:_choose",
         "free = d.slots - held.total()",
         "free = d.slots - held.total() + 1",
         "nested",
@@ -1324,11 +1325,13 @@ TESTED_MUTANTS = (
         """
         if why not in {'', self._told}:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         """
         if why:
             self._told = why
+            self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
@@ -1618,5 +1621,41 @@ TESTED_MUTANTS = (
         "new_event = _put_aside(new_event)",
         "pass",
         "runs/test_suspension.py::test_a_restart_does_not_forget_it[requeue]",
+    ),
+    TestedMutant(
+        "any page that names this box is the daemon's own",
+        "Guard._is_own",
+        "return origin == f'http://{host}' or origin in self.own_origins",
+        "return origin.startswith('http://') or origin in self.own_origins",
+        "server/test_page.py::test_only_a_page_that_came_by_this_address_is_our_own",
+    ),
+    TestedMutant(
+        "the code of a page is good again",
+        "PageCodes.use",
+        """
+            if self._ends.pop(code, 0.0) <= trio.current_time():
+                why = "this code was used, or is too old: `penstock open` makes another"
+                raise Unauthorised(why)
+        """,
+        """
+            if self._ends.get(code, 0.0) <= trio.current_time():
+                why = "this code was used, or is too old: `penstock open` makes another"
+                raise Unauthorised(why)
+        """,
+        "server/test_page.py::test_a_code_is_good_once_and_for_a_moment",
+    ),
+    TestedMutant(
+        "the key of a page opens everything",
+        "PageKeys.admits",
+        "if told is None or not page_may_ask(method, path): return False",
+        "if told is None: return False",
+        "server/test_page.py::test_the_key_of_a_page_ends_by_itself_and_with_the_token",
+    ),
+    TestedMutant(
+        "a stranger's body is read",
+        "Guard._judge_size",
+        "stranger = not self.has_shown_token(request_head)",
+        "stranger = False",
+        "server/test_page.py::test_a_stranger_has_no_body_read",
     ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,10 +14,10 @@ import trio
 import trio.testing
 
 from penstock.words.exit_codes import Exit
-from penstock_drills.listeners import Listener, judge
+from penstock_drills.listeners import Crowd, Listener, judge
 from penstock_drills.measured import Measured, Slice
 from penstock_drills.raw_clients import Ear, Ears, split_frame
-from penstock_drills.slow_client import least_seconds
+from penstock_drills.slow_client import Size, SlowClientDrill, least_seconds
 from penstock_drills.steady_kind import Publish, publish
 
 pytestmark = pytest.mark.alone
@@ -130,6 +132,29 @@ def test_a_publisher_that_waits_for_stalled_clients_breaks_the_law() -> None:
         "the publisher became 2.2 times as slow (pairs from 0.2 to 8.0)"
     ]
     assert measured.patience > 1
+
+
+class HangingClient:
+    """The client of a daemon whose publisher never ends."""
+
+    async def submit(self, _body: dict[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def run(self, _run_id: str) -> dict[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return {"ended_at": None}
+
+
+async def test_a_box_that_is_too_slow_is_told_and_no_fault_of_the_drill(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """QA-05: without a pair there is nothing to divide by, and nothing to judge."""
+    size = Size(2, 1, 10.0, 128, 2.0, None, 10.0)
+    crowd = Crowd(cast("Any", SimpleNamespace(pid=os.getpid())))
+    client = cast("Any", HangingClient())
+    measured = await SlowClientDrill(size, client, crowd, os.getpid()).measure()
+    assert "had not ended 30 s later" in measured.broken[0]
+    assert (measured.figures(), list(measured.notes)) == ({}, [])
 
 
 def test_what_grows_beside_stalled_clients_is_added_up() -> None:

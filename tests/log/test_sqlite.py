@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -143,6 +144,30 @@ async def test_a_probe_finds_out_whether_the_store_takes_writes(
         store._db.execute("PRAGMA query_only = OFF")
         assert await store.commit([]) == []
         assert (await store.bounds()).head == head
+
+
+async def test_a_probe_is_as_large_as_what_was_not_taken(tmp_path: Path) -> None:
+    """ST-06: a disk that has room for a page, and for nothing that anybody wants written, is full."""
+    path = tmp_path / "p.db"
+    async with opened(path) as store:
+        row = await start(store)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        grown = path.with_name("p.db-wal").stat().st_size
+        large = append(
+            "r1", *(Log(text="x" * 3000) for _ in range(50)), fence=row.fence
+        )
+        resource.setrlimit(resource.RLIMIT_FSIZE, (grown + 50_000, before[1]))
+        try:
+            with pytest.raises(StoreUnavailable):
+                await store.commit([large])
+            for _ in range(3):
+                with pytest.raises(StoreAway):
+                    await store.commit([])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert await store.commit([]) == []
+        assert isinstance((await store.commit([large]))[0], Appended)
+        assert set(os.listdir(tmp_path)) == {"p.db", "p.db-wal", "p.db-shm"}
 
 
 async def test_a_store_that_another_process_holds_has_written_nothing(

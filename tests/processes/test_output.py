@@ -319,6 +319,35 @@ class Recorder:
         return [piece for _, pieces in self.batches for piece in pieces]
 
 
+async def test_a_log_that_records_nothing_holds_a_program_for_its_patience_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PT-04 PT-06: who looks beside the log is not kept waiting; what the log lacks it counts."""
+    recorder, start = Recorder(), trio.current_time()
+    recorder.stalled = True
+    output = recorder.output()
+    piece, count = bytes(PACE.largest_bytes), 40
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(output.send_due)
+            for _ in range(count):
+                await output.feed("stdout", piece, 2.0)
+            nursery.cancel_scope.cancel()
+    # Once, and not for each.
+    assert trio.current_time() - start == pytest.approx(2.0, abs=1.0)
+    recorder.stalled = False
+    await output.finish()
+    assert sum(map(size_of, recorder.pieces)) == count * len(piece)
+    # It records again, so the program waits for it again, as any does.
+    recorder.stalled, before = True, trio.current_time()
+    with trio.move_on_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(output.send_due)
+            for _ in range(4):
+                await output.feed("stdout", piece)
+    assert trio.current_time() - before == 10
+
+
 async def test_the_first_line_comes_at_once_and_later_ones_together(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

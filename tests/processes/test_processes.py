@@ -30,6 +30,7 @@ from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
 from penstock.processes.process import ProcessTree, Proof, run_process
+from penstock.processes.reading import READ_BYTES
 from penstock.processes.spec import Program, child_environment
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
@@ -403,6 +404,30 @@ async def test_a_slow_reader_holds_the_process(watched: Watched) -> None:
     assert taken == 1_000_000
 
 
+@pytest.mark.parametrize("first", ["stdout", "stderr"])
+async def test_the_stream_is_read_first_that_spoke_first(
+    watched: Watched, first: str
+) -> None:
+    """PT-06: though both did before anybody read, and the program has ended since."""
+    line = "echo err >&2; echo out" if first == "stderr" else "echo out; echo err >&2"
+    for _ in range(6):
+        read: list[str] = []
+
+        async def on_output(stream: str, data: bytes, read: list[str] = read) -> None:
+            read += [stream] if data else []
+            await trio.lowlevel.checkpoint()
+
+        async def stand_still(started: ProcessStarted) -> None:
+            # The whole daemon is late, as on a box with too much to do.
+            while alive(started.pid):
+                pass
+            await trio.lowlevel.checkpoint()
+
+        with deadline():
+            await watched.run("/bin/sh", "-c", line, on_started=stand_still, on_output=on_output)  # fmt: skip
+        assert read == [first, {"stdout": "stderr", "stderr": "stdout"}[first]]
+
+
 async def test_what_holds_a_program_back_does_not_outlast_it(watched: Watched) -> None:
     """PT-06 CN-03: what it had written by its end is read all the same, and its end is told."""
     with deadline():
@@ -444,7 +469,7 @@ async def test_the_pipe_of_a_busy_program_is_read_in_larger_pieces(
     with deadline():
         await watched.run("head", "-c", "10M", "/dev/zero", on_output=take)
     assert sum(sizes) == 10 * 1024 * 1024
-    assert max(sizes) > tree.READ_BYTES
+    assert max(sizes) > READ_BYTES
 
 
 async def test_a_flood_is_bounded_and_the_cut_is_told(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -449,3 +450,23 @@ async def test_two_cores_share_nothing(autojump_clock: Clock) -> None:
         await wait_ended(one, "a")
         with pytest.raises(RunNotFound):
             await other.reader.view("a")
+
+
+async def test_how_full_everything_is_is_told_at_any_load_without_waiting(
+    autojump_clock: Clock,
+) -> None:
+    """SC-11: nothing else has its turn before the answer, so no load can hold it up."""
+    async with (
+        open_fake_core(max_concurrent=2, queue_capacity=10) as core,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(50):
+            asked = request(seconds=1000, run_id=f"n{number}")
+            nursery.start_soon(partial(core.submitter.submit, asked, wait=True))
+        with trio.move_on_after(1):
+            await trio.sleep_forever()
+        with trio.testing.assert_no_checkpoints():
+            told = core.statistics()
+        assert (told.running, told.queued, told.waiting_submits) == (2, 10, 38)
+        assert told.open_runs == 12
+        nursery.cancel_scope.cancel()

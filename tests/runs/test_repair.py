@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from fakes.cores import (
 from fakes.stores import START_FACT, crashed, inline_store
 from penstock.log.writes import Enqueue, new_event
 from penstock.runs.repair import end_all, verdict_on
-from penstock.words.events import DaemonStarted
+from penstock.words.events import DaemonStarted, ProcessStarted
 from penstock.words.wait_reason import RESTART_ASK
 
 Clock = trio.testing.MockClock
@@ -105,6 +106,31 @@ async def test_what_a_crash_left_is_never_told_as_gone(
     assert (receipt.method, receipt.pids) == ("subreaper", (77,))
     assert receipt.survivors == "unknown"
     assert receipt.gone_at is None
+
+
+@pytest.mark.parametrize("on_restart", ["fail", "requeue"])
+async def test_what_a_supervisor_proved_after_the_crash_is_told_as_gone(
+    on_restart: str, autojump_clock: Clock
+) -> None:
+    """CN-06: whether the run ended with it or goes on."""
+    asked: list[list[ProcessStarted]] = []
+
+    async def proven_gone(
+        started: Collection[ProcessStarted],
+    ) -> frozenset[ProcessStarted]:
+        await trio.lowlevel.checkpoint()
+        asked.append(list(started))
+        return frozenset(started)
+
+    environment = replace(fake_environment(), proven_gone=proven_gone)
+    async with crashed({"on_restart": on_restart}) as store:
+        async with open_fake_core(
+            store=store, life="life-2", environment=environment
+        ) as core:
+            receipt = await core.control.cancel("r0", "again", wait=True)
+    assert asked == [[START_FACT]]
+    assert receipt.survivors == ()
+    assert receipt.gone_at is not None
 
 
 async def test_crashing_again_and_again_fails_the_run(autojump_clock: Clock) -> None:

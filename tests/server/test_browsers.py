@@ -22,7 +22,7 @@ def cors(answer: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.sockets
 async def test_a_listed_origins_page_may_ask_and_read() -> None:
-    """API-08: its question whether it may shows no token; errors and streams can be read too."""
+    """API-08, HO-04: its question whether it may shows no token; errors and streams can be read too."""
     async with (
         open_house(allowed_origins=(PAGE,)) as house,
         httpx.AsyncClient(base_url=house.base) as page,

@@ -73,7 +73,7 @@ def test_what_is_no_address_is_refused_at_the_start(url: str) -> None:
 
 @pytest.mark.sockets
 async def test_every_address_of_an_answer_is_that_of_the_proxy() -> None:
-    """API-03, API-04: its host is allowed without being named again."""
+    """API-03, API-04, HO-04: its host is allowed without being named again."""
     public = "https://box.example/penstock"
     async with open_house(public_url=public) as house, house.http() as client:
         client.headers["Host"] = "box.example"

@@ -13,14 +13,16 @@ import trio
 
 from fakes.aio import aio
 from fakes.beside import open_beside
+from fakes.cores import kind, sleep
 from fakes.house import TOKEN, House, open_house
 from fakes.house_beside import HouseBeside, open_house_beside
 from fakes.stores import crashed
-from fakes.tui_pilot import dashboard, shows, text_of
+from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.events import Progress
+from penstock_tui.screens.overview import Overview
 
 pytestmark = pytest.mark.sockets
 
@@ -143,3 +145,53 @@ async def test_a_name_that_the_daemon_does_not_answer_to_is_not_taken_for_a_toke
         async with dashboard(wrong) as (app, _):
             await shows(app, "set PENSTOCK_TOKEN")
             assert app.model.phase == "refused"
+
+
+@aio
+async def test_a_dismissed_failure_is_so_on_every_screen_and_the_next_one(
+    tmp_path: Path,
+) -> None:
+    """TU-03: the daemon keeps it, so that a dashboard that begins anew does not call it news."""
+    with open_house_beside(tmp_path / "s", kind("doomed", sleep)) as house:
+        address = socket_address(tmp_path / "s")
+        house.submit("doomed", {"seconds": 0, "fail": True}, run_id="broken")
+        house.wait_ended("broken")
+        async with dashboard(address) as (app, pilot):
+            await shows(app, "1 failed")
+            await pilot.press("X")
+            await until(lambda: "1 failed" not in text_of(app), app)
+            await until(lambda: SyncClient(address).get("dismissals")["runs"], app)
+        async with dashboard(address) as (app, _):
+            await shows(app, "broken")
+            await shows(app, "ENDED TODAY")
+            assert "1 failed" not in text_of(app)
+
+
+@aio
+async def test_a_filter_finds_what_is_not_loaded_and_the_cursor_keeps_its_run(
+    tmp_path: Path,
+) -> None:
+    """TU-02: the daemon is asked; whoever stood on a run that fits stands on it still."""
+    with open_house_beside(tmp_path / "s") as house:
+        address = socket_address(tmp_path / "s")
+        for run_id in ("old", "other", "kept"):
+            house.submit("echo", run_id=run_id)
+        async with dashboard(address) as (app, pilot):
+            await shows(app, "Runs 3/3")
+            overview = app.screen
+            assert isinstance(overview, Overview)
+            # As after a day of many: it is not among those that are loaded.
+            del app.model.runs["old"]
+            await until(lambda: "Runs 2/2" in text_of(app), app)
+            overview.table.select("kept")
+            await pilot.press("slash", *"old", "enter")
+            await shows(app, "Runs 1/3  / old")
+            await pilot.press("slash", "escape")
+            await shows(app, "Runs 3/3")
+            overview.table.select("kept")
+            await pilot.press("slash", *"kept", "enter")
+            await shows(app, "Runs 1/3  / kept")
+            assert overview.run_id == "kept"
+            await pilot.press("escape")
+            await shows(app, "Runs 3/3")
+            assert overview.run_id == "kept"

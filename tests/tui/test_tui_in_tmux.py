@@ -32,8 +32,11 @@ class Window:
 
     def __init__(self, folder: Path, daemon: DaemonProcess) -> None:
         self._words = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        pager = folder / "pager"
+        pager.write_text("cat\necho 'that was all'\nhead -1 </dev/tty\n")
         command = (
-            f"env -u COLORTERM TERM=screen-256color {sys.executable}"
+            f"env -u COLORTERM PAGER='sh {pager}'"
+            f" TERM=screen-256color {sys.executable}"
             f" -m penstock_tui.main --url {daemon.address.base}; echo left with $?; cat"
         )
         self.do("new-session", "-d", "-x", "120", "-y", "40", command)
@@ -82,5 +85,13 @@ def test_every_size_shows_what_runs_and_how_to_quit(window: Window) -> None:
     assert "8;5;" in drawn
     assert "8;2;" not in drawn
     assert not NAVY.search(drawn)
+    # The output of a run in the user's own pager, and back.
+    window.do("resize-window", "-x", "120", "-y", "40")
+    window.do("send-keys", "Enter")
+    window.shows("Details")
+    window.do("send-keys", "|")
+    window.shows("that was all")
+    window.do("send-keys", "Enter")
+    window.shows("Details")
     window.do("send-keys", "q")
     window.shows("left with 0")

@@ -10,7 +10,8 @@ from fakes.few_numbers import some_fast
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
-from penstock_tui.rows import COLUMNS, ordinal, row_of, state_of
+from penstock.words.sentences import ordinal
+from penstock_tui.rows import COLUMNS, row_of, state_of
 from penstock_tui.run_listing import Listing
 from penstock_tui.standing import (
     NEWS_FOR,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 from textual.command import CommandList
-from textual.widgets import Input, TabbedContent
+from textual.widgets import Input, Select, TabbedContent
 
 from fakes.aio import aio
 from fakes.tui_pilot import dashboard, shows, stands_first, text_of, until
 from fakes.tui_processes import DaemonProcess
+from penstock.words.priority import Priority
 from penstock_tui.app import Dashboard
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
@@ -465,6 +467,84 @@ async def test_retry_makes_the_run_again(fresh: DaemonProcess) -> None:
 
 
 @aio
+async def test_a_run_is_edited_and_run_again(fresh: DaemonProcess) -> None:
+    """TU-03: the form as it was filled for this one; the new run gets an id of its own."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await shows(app, "r-1c01")
+        app.open_run("r-1c01")
+        await pilot.pause()
+        before = app.model.runs["r-1c01"].view.inputs
+        await pilot.press("e")
+        await until(lambda: isinstance(app.focused, Input), app)
+        await shows(app, "as r-1c01")
+        field = app.screen.query_one("#input-argv", Input)
+        assert shlex.split(field.value) == before["argv"]
+        field.focus()
+        await pilot.press("end", *" -x", "enter")
+        await until(
+            lambda: any(
+                run.view.inputs.get("argv") == [*before["argv"], "-x"]
+                for run in app.model.runs.values()
+            ),
+            app,
+        )
+
+
+@aio
+async def test_presets_stand_in_the_form_and_where_a_run_would_be(
+    fresh: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TU-03, PT-08: the folder and the environment of where the dashboard was started are told."""
+    preset = '[presets.unit]\nrun = "make unit"\npriority = "high"\n'
+    (tmp_path / ".penstock.toml").write_text(preset)
+    monkeypatch.chdir(tmp_path)
+    async with dashboard(fresh.address, size=(200, 50)) as (app, pilot):
+        await shows(app, "Runs 92/92")
+        await pilot.press("r")
+        await until(lambda: isinstance(app.focused, Input), app)
+        await shows(app, f"in {tmp_path}, with the")
+        app.screen.query_one("#kind", Select).value = "unit (preset)"
+        await shows(app, "the preset of")
+        form = app.screen
+        await until(
+            lambda: (
+                [f.value for f in form.query("#input-shell").results(Input)]
+                == ["make unit"]
+            ),
+            app,
+        )
+        # It is whole once its first line has the focus, and not before.
+        await until(lambda: form.query("#option-labels"), app)
+        await until(lambda: app.focused is form.query_one("#input-argv"), app)
+        await pilot.press("ctrl+s")
+        await shows(app, "Runs 93/93")
+        view = list(app.model.runs.values())[-1].view
+        assert view.inputs["shell"] == "make unit"
+        assert view.labels == {"name": "unit"}
+        assert Priority(view.priority) is Priority.HIGH
+
+
+@aio
+async def test_the_next_run_is_one_key_away(busy: DaemonProcess) -> None:
+    """TU-03: as they stand in the list, and the cursor there goes along."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, RunScreen), app)
+        await pilot.press("J")
+        await until(lambda: getattr(app.screen, "run_id", "r-1d00") != "r-1d00", app)
+        second = app.current_run()
+        await pilot.press("K")
+        await until(lambda: app.current_run() == "r-1d00", app)
+        await pilot.press("K", "J")
+        await until(lambda: app.current_run() == second, app)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Overview), app)
+        assert app.current_run() == second
+        assert len(app.screen_stack) == 2
+
+
+@aio
 async def test_copy_export_theme_help_and_palette(
     busy: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,7 +554,7 @@ async def test_copy_export_theme_help_and_palette(
         await stands_first(app, "r-1d00")
         await pilot.press("y")
         assert app.clipboard == "r-1d00"
-        await pilot.press("e")
+        await pilot.press("E")
         await until(lambda: (tmp_path / "r-1d00.ndjson").exists(), app)
         assert len((tmp_path / "r-1d00.ndjson").read_text().splitlines()) == 4
         await pilot.press("T")

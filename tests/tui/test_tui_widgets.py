@@ -412,3 +412,57 @@ async def test_a_line_that_grows_stands_below_the_others_until_it_is_whole() -> 
             lines = output.feed(piece_of("stdout", piece))
             tail.extend(map(log_line, lines), map(log_line, output.unfinished))
             assert [line for line in lines_of(tail) if line] == seen
+
+
+@aio
+async def test_times_and_one_stream_are_shown_on_demand() -> None:
+    """TU-02: `t` puts the time before each line, `o` leaves what was printed as complaints."""
+    tail = Tail()
+    async with Holder(tail).run_test(size=(40, 10)) as pilot:
+        tail.focus()
+        tail.extend(
+            [
+                Line("built", stream="stdout", at="17:00:01"),
+                Line("odd", "warning", stream="stderr", at="17:00:02"),
+            ]
+        )
+        await pilot.press("t")
+        assert [line.text for line in tail.shown] == [
+            "17:00:01  built",
+            "17:00:02  odd",
+        ]
+        await pilot.press("o", "t")
+        assert [line.text for line in tail.shown] == ["odd"]
+        tail.extend([Line("more", stream="stdout"), Line("worse", stream="stderr")])
+        assert [line.text for line in tail.shown] == ["odd", "worse"]
+        await pilot.press("o")
+        assert len(tail.shown) == 4
+
+
+@aio
+async def test_lines_are_marked_and_copied() -> None:
+    """TU-03: from the last line that is seen, upwards as far as one goes; what stands still stays marked."""
+
+    class Listening(Holder):
+        def on_tail_copied(self, event: Tail.Copied) -> None:
+            copied.append((event.text, event.count))
+
+    copied: list[tuple[str, int]] = []
+    tail = Tail()
+    async with Listening(tail).run_test(size=(40, 5)) as pilot:
+        tail.focus()
+        tail.extend(Line(f"line {number}") for number in range(20))
+        await pilot.pause()
+        await pilot.press("v", "k", "k")
+        assert tail.marked == (19, 17)
+        tail.extend([Line("and one more")])
+        await pilot.press("y")
+        assert copied == [("line 17\nline 18\nline 19", 3)]
+        assert tail.marked is None
+        await pilot.press("v", *["k"] * 12)
+        # It goes on beyond what is seen, which follows.
+        assert int(tail.scroll_y) <= min(tail.marked or ())
+        await pilot.press("v")
+        assert tail.marked is None
+        await pilot.press("y")
+        assert len(copied) == 1

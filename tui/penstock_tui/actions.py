@@ -13,6 +13,7 @@ from textual.app import App
 from penstock.words.address import file_stem
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
+from penstock_tui.drafts import Draft, draft_of
 from penstock_tui.figures import is_paused
 from penstock_tui.monitor import Monitor
 from penstock_tui.screens.answer import AnswerDialog
@@ -50,7 +51,15 @@ class Actions(App[None]):
     def action_submit(self) -> None:
         self.run_worker(self._submit(), group="dialog", exclusive=True)
 
-    async def _submit(self) -> None:
+    def action_edit_run(self) -> None:
+        """A new run, by the form as it was filled for this one."""
+        run_id = self.current_run()
+        run = self.monitor.model.runs.get(run_id) if run_id else None
+        if run is not None:
+            draft = draft_of(run.view)
+            self.run_worker(self._submit(draft), group="dialog", exclusive=True)
+
+    async def _submit(self, draft: Draft | None = None) -> None:
         if self.monitor.session is None:
             return
         try:
@@ -59,7 +68,7 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
             return
         reply = await self.push_screen_wait(
-            SubmitDialog(kinds, self.monitor.session.calls.submit_here)
+            SubmitDialog(kinds, self.monitor.session.calls.submit_here, draft)
         )
         if isinstance(reply, Mapping):
             self.announce(f"{reply['run_id']} {reply['state']}")
@@ -153,12 +162,7 @@ class Actions(App[None]):
         self._dismiss(list(self.monitor.model.runs))
 
     def _dismiss(self, run_ids: list[str]) -> None:
-        model = self.monitor.model
-        for run_id in run_ids:
-            if (run := model.runs.get(run_id)) is not None and run.view.ended:
-                run.seen = True
-                model.dirty.add(run_id)
-        model.version += 1
+        self.run_worker(self.monitor.dismiss(run_ids), group="dismiss")
 
     def action_command(self) -> None:
         """The words of the command line, to the daemon that is looked at."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ScreenStackError, SystemCommand
+from textual.app import ScreenStackError, SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.filter import LineFilter
@@ -93,6 +96,8 @@ class Dashboard(Actions):
         self.given = []
         self._drawn = -1
         self._second = -1
+        #: The runs of the list as they stood when the one that is open was opened.
+        self._walk: list[str] = []
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What each line passes on its way to the terminal, whatever drew it."""
@@ -186,7 +191,38 @@ class Dashboard(Actions):
         self.open_run(event.key)
 
     def open_run(self, run_id: str) -> None:
+        if isinstance(self.screen, Overview):
+            self._walk = self.screen.table.run_keys()
         self.push_screen(RunScreen(run_id, self.monitor))
+
+    def action_next_run(self, by: int) -> None:
+        """The run below this one, or above it, as they stood when the first was opened: a failure that
+        one has looked at stands elsewhere. The cursor of the list goes along.
+        """
+        screen = self.screen
+        if not isinstance(screen, RunScreen) or screen.run_id not in self._walk:
+            return
+        at = self._walk.index(screen.run_id) + by
+        if 0 <= at < len(self._walk):
+            for below in self.screen_stack:
+                if isinstance(below, Overview):
+                    below.table.select(self._walk[at])
+            self.switch_screen(RunScreen(self._walk[at], self.monitor))
+
+    def page(self, lines: Sequence[str]) -> None:
+        """Show lines in the user's pager; the dashboard waits for it."""
+        words = shlex.split(os.environ.get("PAGER", "")) or ["less", "-R"]
+        text = "\n".join([*lines, ""]).encode(errors="replace")
+        try:
+            with self.suspend():
+                subprocess.run(words, input=text, check=False)
+        except (SuspendNotSupported, OSError) as error:
+            why = (
+                "this terminal has no pager"
+                if isinstance(error, SuspendNotSupported)
+                else str(error)
+            )
+            self.announce(why, severity="error")
 
     def current_run(self) -> str | None:
         """The run the screen is about, or the one under the cursor."""

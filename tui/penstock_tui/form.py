@@ -72,7 +72,7 @@ def _field(
         kind,
         " ".join(str(about).split()),
         required,
-        _written(kind, default),
+        written(kind, default),
         choices,
     )
 
@@ -124,7 +124,8 @@ def _is_text(shape: object) -> bool:
     return isinstance(shape, Mapping) and shape.get("type") == "string"
 
 
-def _written(kind: FieldKind, value: Any) -> str:
+def written(kind: FieldKind, value: Any) -> str:
+    """A value of JSON as it is typed; "" for none."""
     if value is None or value in ([], {}, ()):
         return ""
     if kind == "words":

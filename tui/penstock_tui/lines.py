@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from penstock.words.display import Span
@@ -56,13 +57,14 @@ def timeline_line(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> Li
     return Line(f"{at}  {fact.position:>7}  {fact.type:<20} {said}", tone_of(fact))
 
 
-def log_line(printed: OutputLine) -> Line:
-    """A line of what a run printed, in the colours that it was printed in."""
+def log_line(printed: OutputLine, at: datetime | None = None) -> Line:
+    """A line of what a run printed, in the colours that it was printed in; it was whole `at` this time."""
     tone = "dim" if printed.missing else _STREAM_TONES[printed.stream]
     spans = tuple(Span(plain(text), style) for text, style in printed.line.spans)
     text = "".join(span.text for span in spans)
     coloured = any(span.style != PLAIN for span in spans)
-    return Line(text, tone, spans if coloured else ())
+    time = "" if at is None else clock_time(at)
+    return Line(text, tone, spans if coloured else (), printed.stream, time)
 
 
 def alert_line(alert: Alert) -> Line:

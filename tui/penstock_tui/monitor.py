@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from penstock.words.address import Address
+from penstock.words.api import MOST_DISMISSED_AT_ONCE
 from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import FAILED
 from penstock.words.recorded import Recorded
 from penstock_tui.heading import place_of, top_line
 from penstock_tui.replay import Replay
@@ -91,6 +94,19 @@ class Monitor:
             page = await self.session.calls.events(run_id, after=after)
             after, more = page["next"], page.get("more", False)
             yield [Recorded.from_wire(data) for data in page["events"]]
+
+    async def dismiss(self, run_ids: Iterable[str]) -> None:
+        """Somebody has seen how these ended. The daemon keeps which of them failed."""
+        runs = self.model.runs
+        new = self.model.dismiss(run_ids)
+        failed = [run_id for run_id in new if runs[run_id].view.state == FAILED]
+        if self.session is None or self.read_only or not failed:
+            return
+        # Here they are dismissed in any case; the daemon may be away, or an older one.
+        with suppress(PenstockError):
+            for begin in range(0, len(failed), MOST_DISMISSED_AT_ONCE):
+                most = begin + MOST_DISMISSED_AT_ONCE
+                await self.session.calls.dismiss(failed[begin:most])
 
     async def why(self, run_id: str) -> str:
         """Why a run stands where it does; "" of a copied log. PenstockError without an answer."""

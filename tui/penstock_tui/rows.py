@@ -10,7 +10,7 @@ from penstock.log.projections import RunView
 from penstock.words.lifecycle import CANCELLED, FAILED, FIRST_STATE
 from penstock.words.priority import Priority
 from penstock.words.run_exit import signal_name
-from penstock.words.sentences import number
+from penstock.words.sentences import number, ordinal
 from penstock_tui import wording
 from penstock_tui.standing import elapsed, is_quiet
 from penstock_tui.state import ShownRun
@@ -103,15 +103,6 @@ def state_of(run: ShownRun, now: datetime, place: int = 0) -> tuple[str, str, st
         return look.glyph, _how_it_failed(view), look.tone
     word = ordinal(place) if place else state
     return look.glyph, word, look.tone
-
-
-def ordinal(place: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, 21st."""
-    teen = place % 100 in (11, 12, 13)
-    return f"{place}{'th' if teen else _ENDINGS.get(place % 10, 'th')}"
-
-
-_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def _how_it_failed(view: RunView) -> str:

@@ -20,7 +20,7 @@ from penstock_tui import standing
 from penstock_tui.rows import ALONE, COLUMNS, Around, heading_row, row_of, tally
 from penstock_tui.standing import SORTS, Standing, hindrance, standing_of
 from penstock_tui.state import DashboardState, ShownRun
-from penstock_tui.widgets.run_table import LazyRows, Row
+from penstock_tui.widgets.run_table import HEADING, LazyRows, Row
 
 #: Pictures between two orderings of the runs: a table that jumps cannot be read.
 PICTURES_PER_ORDER = 3
@@ -33,8 +33,6 @@ QUEUE_SHARE = 2
 #: A tree of runs is bounded by the daemon at 8 levels; this ends a loop in broken data.
 DEEPEST = 10
 
-#: What the keys of headings begin with; no id of a run does.
-_HEADING = "\N{NULL}"
 _TITLES = {
     standing.NEEDS_YOU: "NEEDS YOU",
     standing.RUNNING: "RUNNING",
@@ -244,8 +242,8 @@ class Listing:
         self._say(str(section), text)
 
     def _say(self, name: str, text: str) -> None:
-        self._headings[f"{_HEADING}{name}"] = text
-        self._order.append(f"{_HEADING}{name}")
+        self._headings[f"{HEADING}{name}"] = text
+        self._order.append(f"{HEADING}{name}")
 
     @property
     def running(self) -> int:

@@ -13,7 +13,7 @@ from penstock.client.requests import Calls, Request
 from penstock.client.rest import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
-from penstock.words.errors import PenstockError
+from penstock.words.errors import NotFound, PenstockError
 from penstock.words.lifecycle import EXECUTING_STATES
 from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
@@ -141,7 +141,17 @@ class LiveSession:
         for row in rows:
             if row["state"] in EXECUTING_STATES:
                 self.model.broken.add(row["run_id"])
+        await self._ask_for_dismissals()
         await self._ask_for_broken()
+
+    async def _ask_for_dismissals(self) -> None:
+        # An older daemon keeps none.
+        with suppress(NotFound):
+            self.model.dismiss((await self.calls.get("dismissals"))["runs"])
+
+    async def search(self, words: str) -> None:
+        """Take the newest runs that a filter finds among all that the daemon has."""
+        self.model.seed((await self.calls.runs(words, limit=PAGE))["runs"])
 
     async def _ask_for_broken(self) -> None:
         for run_id in list(self.model.broken)[:MOST_VIEWS]:
@@ -169,6 +179,7 @@ class LiveSession:
                         looked = loop.time()
                         told = await self.calls.get("clients")
                         model.clients = list(told["clients"])
+                        await self._ask_for_dismissals()
                         model.health = await self.calls.health()
                         model.health_at = monotonic()
                     if model.broken:

@@ -222,6 +222,19 @@ class DashboardState:
             self.dirty.add(view.run_id)
         self.version += 1
 
+    def dismiss(self, run_ids: Iterable[str]) -> list[str]:
+        """Somebody has seen how these ended: those of them that are shown, and were not seen yet."""
+        new = [
+            run_id
+            for run_id in run_ids
+            if (run := self.runs.get(run_id)) and run.view.ended and not run.seen
+        ]
+        for run_id in new:
+            self.runs[run_id].seen = True
+            self.dirty.add(run_id)
+        self.version += bool(new)
+        return new
+
     def _drop_oldest_ended(self) -> None:
         if len(self.runs) <= self._room:
             return

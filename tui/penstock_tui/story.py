@@ -58,7 +58,8 @@ class RunStory:
     def _take(self, fact: Recorded) -> None:
         self._positions[fact.event_id] = fact.position
         if isinstance(fact.event, e.Log):
-            self.log += map(log_line, self._output.feed(fact.event))
+            lines = self._output.feed(fact.event)
+            self.log += [log_line(line, fact.at) for line in lines]
         elif fact.type == "artifact.partial":
             self._partial(fact)
         else:
@@ -68,7 +69,7 @@ class RunStory:
             if fact.type == "artifact.completed":
                 self.whole.add(getattr(fact.event, "artifact_id", ""))
         if fact.type in e.TERMINAL_TYPES:
-            self.log += map(log_line, self._output.finish())
+            self.log += [log_line(line, fact.at) for line in self._output.finish()]
         if fact.type not in _QUIET:
             self.causality.append(self._cause_line(fact))
 

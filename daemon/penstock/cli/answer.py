@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
+from penstock.cli.offers import offer_answers
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, show_line
 from penstock.cli.replies import open_asks
@@ -18,7 +19,9 @@ from penstock.words.text import neutralise
 
 @click.command()
 @named_run_argument
-@click.argument("words", metavar="[[NAME] ANSWER]", nargs=-1)
+@click.argument(
+    "words", metavar="[[NAME] ANSWER]", nargs=-1, shell_complete=offer_answers
+)
 @json_option
 @pass_session
 def answer(

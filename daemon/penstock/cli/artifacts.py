@@ -9,15 +9,19 @@ from typing import Any, BinaryIO
 import click
 
 from penstock.cli.history import RunSource, ask_source
+from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
+from penstock.words.near_words import did_you_mean
 
 
 @click.command()
 @named_run_argument
-@click.argument("name", metavar="[NAME]", required=False)
+@click.argument(
+    "name", metavar="[NAME]", required=False, shell_complete=offer_artifacts
+)
 @click.option(
     "--out", "-o", type=click.File("wb", atomic=True), help="A file instead of stdout."
 )
@@ -55,7 +59,9 @@ def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], st
     known = {told["artifact_id"]: told for told in _known(source, run_id)}
     if name not in known:
         names = ", ".join(known) or "none"
-        raise NotFound(f"{run_id} has no text {name!r}; it has: {names}")
+        raise NotFound(
+            f"{run_id} has no text {name!r}; it has: {names}{did_you_mean(name, known)}"
+        )
     told = known[name]
     text = _text(source, run_id, name, told["attempt"])
     digest = hashlib.sha256(text.encode()).hexdigest()

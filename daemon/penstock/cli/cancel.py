@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from penstock.cli.offers import offer_groups
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, show_line
 from penstock.cli.run_lookup import call_source
@@ -18,7 +19,9 @@ from penstock.words.exit_codes import Exit
 
 @click.command()
 @runs_argument
-@click.option("--group", "-g", help="All open runs of this group.")
+@click.option(
+    "--group", "-g", shell_complete=offer_groups, help="All open runs of this group."
+)
 @click.option(
     "--tombstone",
     is_flag=True,

@@ -16,6 +16,7 @@ from penstock.cli.output import emit, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.config import Config, Section, Unit
 from penstock.words.errors import NotFound
+from penstock.words.near_words import did_you_mean
 
 #: Settings whose values are nobody's business on a screen.
 _SECRET = ("key", "token", "secret", "password")
@@ -110,7 +111,9 @@ def config(session: Session, key: str | None, as_json: bool) -> None:
         if key is None or name == key or name.startswith(f"{key}.")
     ]
     if not rows:
-        raise NotFound(f"there is no setting {key!r}")
+        known = [name for name, _ in _flat(values.model_dump(mode="json"))]
+        hint = did_you_mean(str(key), known)
+        raise NotFound(f"there is no setting {key!r}{hint}")
     if as_json:
         for row in rows:
             emit(row)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.history import RunSource, ask_source, recorded_of
+from penstock.cli.offers import offer_types
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session, run_async
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @named_run_argument
-@click.option("--at", metavar="TYPE", help="As at the run's newest event of this type.")
+@click.option(
+    "--at",
+    metavar="TYPE",
+    shell_complete=offer_types,
+    help="As at the run's newest event of this type.",
+)
 @click.option("--counts", is_flag=True, help="Only how many tokens each layer has.")
 @json_option
 @pass_session

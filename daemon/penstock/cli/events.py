@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from penstock.cli.history import RunSource, ask_source
-from penstock.cli.options import after_option, complete_run
+from penstock.cli.offers import offer_runs, offer_types
+from penstock.cli.options import after_option
 from penstock.cli.relay import write_live, write_recorded, write_to_end
 from penstock.cli.render import LineWriter, only_types
 from penstock.cli.render import as_json as to_json
@@ -14,13 +15,20 @@ from penstock.cli.session import Session, pass_session
 from penstock.client.sync import SyncClient
 from penstock.client.told import ToldFact
 from penstock.words.exit_codes import Exit
+from penstock.words.near_words import did_you_mean
+from penstock.words.sentences import SENTENCES
 
 
 @click.command()
-@click.argument("run_id", metavar="[ID]", required=False, shell_complete=complete_run)
+@click.argument("run_id", metavar="[ID]", required=False, shell_complete=offer_runs)
 @after_option
 @click.option(
-    "--type", "types", multiple=True, metavar="TYPE", help="Only these (repeatable)."
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=offer_types,
+    help="Only these (repeatable).",
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @click.option(
@@ -37,6 +45,10 @@ def events(
     """The recorded facts as NDJSON, of one run or of all; `position` is the next --after."""
     if run_id is not None:
         run_id = select_one(session, run_id)
+    for name in types:
+        if name not in SENTENCES:
+            hint = did_you_mean(name, SENTENCES)
+            raise click.UsageError(f"no fact has the type {name!r}{hint}")
     writer = LineWriter(only_types(frozenset(types), to_json))
 
     def one(source: RunSource, run_id: str) -> None:

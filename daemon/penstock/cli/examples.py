@@ -41,7 +41,7 @@ EXAMPLES: Mapping[str, str] = {
     "doctor": "penstock doctor",
     "config": "penstock config",
     "token": "penstock token",
-    "completions": "penstock completions bash",
+    "completions": "penstock completions --install",
 }
 
 

@@ -18,12 +18,15 @@ import click
 from penstock.cli.output import say
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import PROGRAM_KIND, Exit
+from penstock.words.near_words import did_you_mean
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
 #: The file of presets, looked for from the caller's folder upwards.
 PRESET_FILE = ".penstock.toml"
-_KEYS = frozenset({"run", "cwd", "group", "priority", "timeout", "name", "labels", "env", "tty"})  # fmt: skip
+_KEYS = frozenset({"run", "cwd", "group", "priority", "timeout", "name", "labels", "env", "env_file", "tty"})  # fmt: skip
+#: Options of which the command line adds to what a preset says.
+ADDED = ("labels", "env", "env_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,20 @@ class Preset:
             if isinstance(timeout, bool) or not isinstance(timeout, int | float):
                 raise self._refused("timeout", "must be a number of seconds")
             flags["timeout"] = float(timeout)
+        flags["env_file"] = self._env_files()
         for key in ("labels", "env"):
             table = self.values.get(key, {})
             if not isinstance(table, dict):
                 raise self._refused(key, "must be a table of texts")
             flags[key] = tuple(f"{name}={value}" for name, value in table.items())
         return flags
+
+    def _env_files(self) -> tuple[str, ...]:
+        said = self.values.get("env_file", [])
+        files = [said] if isinstance(said, str) else said
+        if not (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+            raise self._refused("env_file", "must be a file, or a list of files")
+        return tuple(str(self.file.parent / Path(file).expanduser()) for file in files)
 
     def _refused(self, key: str, why: str) -> Refused:
         return Refused(f"presets.{self.name}.{key}", f"{why} ({self.file})")
@@ -77,14 +88,19 @@ def is_kind(name: str) -> bool:
 
 
 def kind_names() -> set[str]:
-    """The kinds of installed packages.
+    """The kinds of installed packages."""
+    return entry_names(ENTRY_POINTS)
+
+
+def entry_names(group: str) -> set[str]:
+    """What installed packages have in this group of entry points.
 
     Read from their files: the library for it takes longer than a program's own verb does all else.
     """
     names: set[str] = set()
     for folder in sys.path:
         for file in _entry_files(folder):
-            names.update(_names_in(file))
+            names.update(_names_in(file, group))
     return names
 
 
@@ -98,7 +114,7 @@ def _entry_files(folder: str) -> Iterator[str]:
         return
 
 
-def _names_in(file: str) -> Iterator[str]:
+def _names_in(file: str, group: str) -> Iterator[str]:
     try:
         with open(file, encoding="utf-8") as lines:
             text = lines.read()
@@ -108,7 +124,7 @@ def _names_in(file: str) -> Iterator[str]:
     for line in text.splitlines():
         if line.startswith("["):
             section = line.strip(" []")
-        elif section == ENTRY_POINTS and "=" in line:
+        elif section == group and "=" in line:
             yield line.partition("=")[0].strip()
 
 
@@ -184,13 +200,12 @@ def tell_hidden(kind: str, environ: Mapping[str, str]) -> None:
 
 def _near(word: str, presets: Mapping[str, Preset], environ: Mapping[str, str]) -> str:
     """What may have been meant; all programs are listed for it, since nothing else is to be done."""
-    from difflib import get_close_matches
-
     names = {*kind_names(), *presets}
     for folder in environ.get("PATH", os.defpath).split(os.pathsep):
         try:
             names.update(os.listdir(folder or "."))
         except OSError:
             continue
-    near = get_close_matches(word, sorted(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    # A box has thousands of programs; who mistypes one mostly has its first letter right.
+    first = sorted(names, key=lambda name: (name[:1] != word[:1], name))
+    return did_you_mean(word, first)

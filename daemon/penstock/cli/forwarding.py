@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from penstock.cli.output import say
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, PenstockError, Terminal
 
@@ -32,12 +31,15 @@ def read_pieces() -> Iterator[bytes]:
         yield piece
 
 
-def forward(client: SyncClient, run_id: str) -> None:
-    """Send standard input to the run's program, and its end; what the program leaves is left."""
+def forward(client: SyncClient, run_id: str, tell: Callable[[str], None]) -> None:
+    """Send standard input to the run's program, and its end; what the program leaves is left.
+
+    `tell` is given what went wrong, if nobody else tells it.
+    """
     try:
         client.send_stdin(run_id, read_pieces(), eof=True)
     except (Terminal, DaemonUnreachable):
         # Who follows the run tells its end, and how the daemon fares.
         return
     except PenstockError as error:
-        say(f"{run_id} gets no input from here: {error}")
+        tell(f"{run_id} gets no input from here: {error}")

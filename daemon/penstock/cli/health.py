@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
 import click
 
-from penstock.cli.output import emit, fields
+from penstock.cli.output import Word, emit, fields
+from penstock.cli.run_lines import long_span
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.exit_codes import Exit
+from penstock.words.sentences import size
 
 
 @click.command()
@@ -18,5 +24,21 @@ def health(session: Session, as_json: bool) -> None:
     if as_json:
         emit(told)
     else:
-        fields(told)
+        fields(described(told))
     raise click.exceptions.Exit(Exit.OK if told["status"] == "ok" else Exit.RUN_FAILED)
+
+
+def described(told: Mapping[str, Any]) -> dict[str, str | Word]:
+    """What a person wants to know of a daemon: whether it is well, and what it has to do."""
+    queue, kept = told.get("queue", {}), told.get("store", {}).get("size")
+    models, uptime = told.get("models", {}), told.get("uptime")
+    return {
+        "daemon": Word(told["status"], "green" if told["status"] == "ok" else "red"),
+        "because": "; ".join(told.get("reasons", ())),
+        "version": told.get("version", ""),
+        "up": "" if uptime is None else long_span(timedelta(seconds=uptime)),
+        "running": f"{queue['running']} of {queue['slots']} slots" if queue else "",
+        "queued": f"{queue['queued']} of {queue['capacity']}" if queue else "",
+        "log": "" if kept is None else size(kept),
+        "models": ", ".join(f"{name}: {state}" for name, state in models.items()),
+    }

@@ -59,12 +59,14 @@ class RunSource(Protocol):
 
 @dataclass(frozen=True)
 class LiveSource:
-    """A daemon."""
+    """A daemon. One that is embedded has numbers of its own, by which nobody finds its runs."""
 
     client: SyncClient
+    embedded: bool = False
 
     def view(self, run_id: str) -> dict[str, Any]:
-        return self.client.run(run_id)
+        view = self.client.run(run_id)
+        return _unnumbered(view) if self.embedded else view
 
     def why(self, run_id: str) -> dict[str, Any]:
         return self.client.why(run_id)
@@ -74,7 +76,8 @@ class LiveSource:
         return [ToldFact(envelope) for envelope in page["events"]]
 
     def runs(self, q: str, limit: int) -> list[dict[str, Any]]:
-        return newest_runs(self.client, q, limit)
+        rows = newest_runs(self.client, q, limit)
+        return list(map(_unnumbered, rows)) if self.embedded else rows
 
     def cancel(self, run_id: str, reason: str, *, wait: bool) -> dict[str, Any]:
         return self.client.cancel(run_id, reason, wait=wait)
@@ -89,7 +92,7 @@ class FileSource:
 
     def view(self, run_id: str) -> dict[str, Any]:
         reply = self.beside.do(self._reading().reply, one_form(run_id))
-        return reply.model_dump(mode="json")
+        return _unnumbered(reply.model_dump(mode="json"))
 
     def why(self, run_id: str) -> dict[str, Any]:
         from penstock.runs.why import explain_alone
@@ -117,7 +120,7 @@ class FileSource:
         while len(rows) < limit:
             wanted = parse_filter(q, before=before, limit=limit - len(rows))
             page, before = self.beside.do(self._reading().list, wanted)
-            rows += page
+            rows += map(_unnumbered, page)
             if before is None:
                 break
         return rows
@@ -136,6 +139,10 @@ class FileSource:
             view["run_id"], "already_terminal", utc_now(), map(end_of_row, tree)
         )
         return receipt.model_dump(mode="json")
+
+
+def _unnumbered(run: dict[str, Any]) -> dict[str, Any]:
+    return {**run, "number": 0}
 
 
 def recorded_of(fact: ShownFact) -> Recorded:
@@ -175,7 +182,7 @@ def open_log(session: Session, path: Path) -> Iterator[RunSource]:
         # It holds its log all the same, which tells how far it has come.
         say(f"{error}; this is what its log holds now")
     if address is not None:
-        yield LiveSource(SyncClient(address, session.heard))
+        yield LiveSource(SyncClient(address, session.heard), embedded=True)
         return
     from penstock.concurrency.beside import open_beside
 

@@ -9,17 +9,21 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from penstock.cli.archives import check_new
 from penstock.cli.first_word import (
+    ADDED,
     ENTRY_POINTS,
     Preset,
     choose_preset,
     find_presets,
     find_program,
     is_kind,
+    kind_names,
     tell_hidden,
 )
+from penstock.cli.offers import offer_programs, programs_like
 from penstock.cli.options import Finite, JsonText
 from penstock.cli.output import require_stdout
 from penstock.cli.replies import show_started, tell_replayed
@@ -30,6 +34,7 @@ from penstock.cli.run_options import (
     take_options,
 )
 from penstock.cli.session import Session, session_of
+from penstock.cli.variables import wanted_variables
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
@@ -118,7 +123,8 @@ class Kinds(click.Group):
     """A command per kind; flags are made when the kind is named, not before."""
 
     def __init__(self, execute: Execute, **attributes: Any) -> None:
-        super().__init__(subcommand_metavar="KIND [OPTIONS] ...", **attributes)
+        metavar = "PROGRAM|PRESET|KIND [ARGUMENT]..."
+        super().__init__(subcommand_metavar=metavar, **attributes)
         #: What becomes of the request that such a command makes; its exit code.
         self.execute = execute
 
@@ -145,6 +151,16 @@ class Kinds(click.Group):
         except DaemonUnreachable:
             return False
 
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """A first word: a kind, a preset or a program; or a flag of ours before it."""
+        if incomplete.startswith("-"):
+            return self.of_programs.shell_complete(ctx, incomplete)
+        words = [*sorted({PROGRAM_KIND, *kind_names()}), *find_presets()]
+        found = [CompletionItem(w) for w in words if w.startswith(incomplete)]
+        return found + programs_like(session_of(ctx).environ, incomplete)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         # Late, here and below: it takes as long as a program's own verb does all else.
         from importlib.metadata import entry_points
@@ -162,6 +178,18 @@ class Kinds(click.Group):
             return _command_of_programs(self.execute)
         found = find_kind(session_of(ctx), cmd_name)
         return None if found is None else _command_of(self.execute, cmd_name, *found)
+
+    @property
+    def of_programs(self) -> click.Command:
+        """The command of what is mostly run: its flags are told where no kind is named."""
+        return _command_of_programs(self.execute)
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Those of a program, which stand before it."""
+        self.of_programs.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -231,6 +259,11 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Give the program a terminal; see `penstock attach`.",
         ),
         click.option(
+            "--merge",
+            is_flag=True,
+            help="Take its stderr into its stdout, in the order in which it writes, as 2>&1 does.",
+        ),
+        click.option(
             "--stdin",
             type=click.Choice(["open", "none"]),
             help="Whether the program has an input; see `penstock send`."
@@ -239,7 +272,12 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--shell", metavar="LINE", help="Give this line to /bin/sh instead."
         ),
-        click.argument("argv", nargs=-1, metavar="[--] PROGRAM [ARGUMENT]..."),
+        click.argument(
+            "argv",
+            nargs=-1,
+            metavar="[--] PROGRAM [ARGUMENT]...",
+            shell_complete=offer_programs,
+        ),
     ):
         command = parameter(command)
     return command
@@ -247,6 +285,14 @@ def _program_options(command: Callable[..., None]) -> Callable[..., None]:
 
 class ProgramCommand(click.Command):
     """The command of the kind `command`; it remembers whether `--` stood before the program."""
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Flags of ours; behind the program they are its own."""
+        if argv := ctx.params.get("argv"):
+            return [CompletionItem(argv[0], type="program")]
+        return super().shell_complete(ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -276,10 +322,10 @@ def _with_preset(ctx: click.Context, options: RunOptions, preset: Preset) -> Run
         for name in flags
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    for name in ("labels", "env"):
+    for name in ADDED:
         # The later one of two of the same name holds.
         flags[name] += getattr(options, name)
-    chosen = {n: v for n, v in flags.items() if n not in said or n in ("labels", "env")}
+    chosen = {n: v for n, v in flags.items() if n not in said or n in ADDED}
     if "priority" in chosen:
         chosen["priority"] = chosen["priority"].upper()
     return replace(options, cwd=options.cwd or preset.cwd, **chosen)
@@ -303,6 +349,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
         shell: str | None,
         stdin: str | None,
         tty: bool,
+        merge: bool,
         **values: Any,
     ) -> None:
         """Run a program here, with its output on stdout and stderr.
@@ -325,6 +372,8 @@ def _command_of_programs(execute: Execute) -> click.Command:
             tty = tty or preset.values.get("tty") is True
         if stdin is not None:
             inputs["stdin"] = "open" if stdin == "open" else None
+        if merge:
+            inputs["stderr"] = "stdout"
         if tty:
             inputs |= _terminal(options)
         inputs |= _surroundings(session, options)
@@ -368,9 +417,9 @@ def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
         found["cwd"] = cwd = absolute(options.cwd or ".")
         if not os.path.isdir(cwd):
             raise Refused("--cwd", f"there is no folder {cwd}")
-    if options.env:
+    if options.env or options.env_file:
         said = options.inputs.get("env")
-        wanted = wanted_variables(session.environ, options.env)
+        wanted = wanted_variables(session.environ, options.env, options.env_file)
         found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
     return found
 
@@ -380,30 +429,3 @@ def _located(text: str) -> str:
     if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
         return text
     return absolute(text)
-
-
-def wanted_variables(
-    environ: Mapping[str, str], wanted: Iterable[str]
-) -> dict[str, str]:
-    """What is asked for by `--env NAME` or `--env NAME=VALUE`. Refused if a name is not set here."""
-    passed: dict[str, str] = {}
-    for text in wanted:
-        name, given, value = text.partition("=")
-        if not name:
-            raise Refused("--env", "has no name before its =")
-        if not given and name not in environ:
-            raise Refused("--env", f"{name} is not set here; write {name}=VALUE")
-        passed[name] = value if given else environ[name]
-    for name, value in passed.items():
-        if not _is_text(name + value):
-            raise Refused("--env", f"the value of {name!r} is not UTF-8; set another")
-    return passed
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be sent; bytes that are no text became halves of surrogate pairs."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

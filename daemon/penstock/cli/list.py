@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.offers import offer_filters
 from penstock.cli.output import emit
 from penstock.cli.read_runs import read_runs
+from penstock.cli.reasons import rows_explained
 from penstock.cli.run_lines import show_runs
 from penstock.cli.session import Session, json_option, pass_session
 
@@ -14,7 +16,7 @@ LIST_ROWS = 50
 
 
 @click.command("list")
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=offer_filters)
 @click.option(
     "--limit", "-n", default=LIST_ROWS, show_default=True, type=click.IntRange(1)
 )
@@ -43,7 +45,7 @@ def list_(
         for row in rows:
             emit(row)
         return
-    show_runs(rows)
+    show_runs(rows_explained(session, rows))
 
 
 def _quoted(word: str) -> str:

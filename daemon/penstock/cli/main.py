@@ -24,6 +24,8 @@ from penstock.words.exit_codes import CODES, RUN_VERBS, Exit, in_a_line
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from click.shell_completion import CompletionItem
+
 #: verb -> what it does; the heading groups them in the help. Each is a file of its own, of its name.
 VERBS: dict[str, dict[str, str]] = {
     "Runs": {
@@ -76,6 +78,7 @@ VERBS: dict[str, dict[str, str]] = {
         "serve": "Run the daemon in the foreground.",
         "shutdown": "Stop the daemon; queued runs are kept.",
         "tui": "Watch and steer the daemon on the terminal.",
+        "open": "The daemon's page in a browser: the list, or one run.",
         "mcp": "Serve MCP on stdin and stdout, for agents.",
         "health": "Whether the daemon is well, and what ails it.",
         "clients": "Who reads the log now, and how far behind.",
@@ -83,7 +86,7 @@ VERBS: dict[str, dict[str, str]] = {
         "doctor": "What is amiss on this box, and how to put it right.",
         "config": "Every setting, and where it came from.",
         "token": "The secret that clients over TCP show.",
-        "completions": "A completion script for your shell.",
+        "completions": "Completion for your shell, and the man page.",
     },
 }  # fmt: skip
 #: What is typed often, and what it stands for.
@@ -95,6 +98,8 @@ _SUMMARIES = {
 }
 #: Entry points of this group are verbs of other packages: `name = "module:command"`.
 VERB_GROUP = "penstock.verbs"
+#: Set where a shell asks what may stand in a line.
+COMPLETING = "_PENSTOCK_COMPLETE"
 
 
 class Failure(click.ClickException):
@@ -127,11 +132,30 @@ class LazyGroup(click.Group):
         name = ALIASES.get(args[0], args[0])
         if ctx.resilient_parsing or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, [name, *args[1:]])
-        from difflib import get_close_matches
+        from penstock.words.near_words import did_you_mean
 
-        near = get_close_matches(name, [*self.list_commands(ctx), *ALIASES], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*self.list_commands(ctx), *ALIASES])
         raise click.UsageError(f"there is no verb {name!r}{hint}", ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Verbs from the table: to import each for what it says would take a second."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        from penstock.cli.first_word import entry_names
+
+        short = {
+            alias: f"{head}: {_SUMMARIES[head]}" for alias, head in ALIASES.items()
+        }
+        known = {**_SUMMARIES, **short, **dict.fromkeys(entry_names(VERB_GROUP), "")}
+        return [
+            CompletionItem(verb, help=told)
+            for verb, told in known.items()
+            if verb.startswith(incomplete)
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _SUMMARIES:
@@ -300,6 +324,10 @@ def on_terminal() -> bool:
 def main() -> None:
     """The console script."""
     open_streams()
+    if COMPLETING in os.environ:
+        from penstock.cli.completing import register
+
+        register()
     # Read here, since what fails may be the reading of options.
     debug = "--debug" in sys.argv[1:]
     code = guarded(lambda: cli(prog_name="penstock"), "penstock", debug=debug)

@@ -90,6 +90,10 @@ class RunNotes:
             self._note(fact)
         self.writer.write(facts)
 
+    def end_line(self) -> None:
+        """See `FactWriter`."""
+        self.writer.end_line()
+
     def _note(self, fact: ShownFact) -> None:
         event: Any = fact.event
         if fact.type in TERMINAL_TYPES:

@@ -6,50 +6,26 @@ import json
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
+from penstock.cli.offers import offer_groups
+from penstock.cli.offers import offer_runs as complete_run
 from penstock.cli.session import session_of
 from penstock.words.durations import local_zone, parse_moment, parse_span
-from penstock.words.errors import PenstockError
 from penstock.words.plain_files import read_plain, reason_of
 from penstock.words.run_id import NAME_LABEL as NAME_LABEL
-from penstock.words.text import neutralise
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-#: Ids offered: more than fit a screen help nobody.
-MOST_OFFERED = 50
 #: Bytes of a file of inputs: more go into no request.
 LARGEST_FILE = 16 * 1024 * 1024
-
-
-def complete_run(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Ids of the newest runs that begin like this, with their state."""
-    from click.shell_completion import CompletionItem
-
-    session = session_of(ctx)
-    try:
-        page = session.call(lambda client: client.runs(limit=500))
-    except PenstockError:
-        return []
-    return [
-        CompletionItem(row["run_id"], help=f"{row['kind']} {row['state']}")
-        for row in page["runs"]
-        # The shell shows them as they are: what could turn a line around is not offered.
-        if row["run_id"].startswith(incomplete)
-        and neutralise(row["run_id"]) == row["run_id"]
-    ][:MOST_OFFERED]
 
 
 def _one_run(ctx: click.Context, _param: click.Parameter, word: str | None) -> str:
     """The one run that a word means; without a word, the one of interest now."""
     if ctx.resilient_parsing:
-        return ""
+        # A shell asks what may stand behind it.
+        return word or ""
     from penstock.cli.selecting import select_one
 
     return select_one(session_of(ctx), word)
@@ -58,7 +34,8 @@ def _one_run(ctx: click.Context, _param: click.Parameter, word: str | None) -> s
 def _named_run(ctx: click.Context, _param: click.Parameter, word: str | None) -> str:
     """The one run that a word means, for a verb that changes it and so wants a word."""
     if ctx.resilient_parsing:
-        return ""
+        # A shell asks what may stand behind it.
+        return word or ""
     from penstock.cli.selecting import select_named_one
 
     return select_named_one(session_of(ctx), word, str(ctx.info_name))
@@ -92,7 +69,10 @@ after_option = click.option(
     help="Only facts above position N.",
 )
 group_option = click.option(
-    "--group", "-g", help="Only this group of the configuration."
+    "--group",
+    "-g",
+    shell_complete=offer_groups,
+    help="Only this group of the configuration.",
 )
 
 

@@ -53,9 +53,10 @@ class Word(NamedTuple):
     colour: str | None
 
     def __str__(self) -> str:
+        text = neutralise(self.text)
         if self.colour is None or not colour_wanted():
-            return self.text
-        return click.style(neutralise(self.text), fg=self.colour)
+            return text
+        return click.style(text, fg=self.colour)
 
 
 def show_line(*pieces: str | Word, err: bool = False) -> None:
@@ -261,9 +262,11 @@ def fields(pairs: Mapping[str, Any]) -> None:
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         text = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        )
-        click.echo(f"{name.ljust(width)}  {neutralise(text)}")
+            str(value) if isinstance(value, Word)
+            else neutralise(value) if isinstance(value, str)
+            else neutralise(json.dumps(value, ensure_ascii=False))
+        )  # fmt: skip
+        click.echo(f"{name.ljust(width)}  {text}", color=True)
 
 
 def _stream(*, err: bool) -> TextIO:

@@ -66,6 +66,7 @@ class Telling:
         why = _ask(self._client, self._notes.run_id)
         if why not in {"", self._told}:
             self._told = why
+            self._notes.end_line()
             say(f"{self._prefix}{why}")
 
 

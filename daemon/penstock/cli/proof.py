@@ -105,6 +105,9 @@ class _Turn:
             if fact.run_id.startswith(self.below) and "ready" in said:
                 self.is_there = True
 
+    def end_line(self) -> None:
+        """See `FactWriter`: nothing is written."""
+
 
 def marked(mark: str) -> Iterator[int]:
     """The pids of processes that carry the mark, as far as /proc shows them."""

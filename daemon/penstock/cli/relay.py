@@ -75,10 +75,12 @@ class Relay:
             for news in self._log.read():
                 if isinstance(news, ToldFacts):
                     self._writer.write(news.facts)
-                elif not isinstance(news, PrintedNow):
-                    notice(news)
-                elif self._printed is not None:
-                    self._printed.write_printed(news.stream, news.data)
+                elif isinstance(news, PrintedNow):
+                    if self._printed is not None:
+                        self._printed.write_printed(news.stream, news.data)
+                elif (notice := notice_of(news)) is not None:
+                    self._writer.end_line()
+                    say(notice)
         elif self._telling is not None:
             self._telling.tell(now)
 
@@ -174,19 +176,19 @@ def write_as_printed(
         live.close()
 
 
-def notice(news: FollowedNews) -> None:
-    """What happens to the stream itself, on stderr."""
+def notice_of(news: FollowedNews) -> str | None:
+    """What happens to the stream itself, in words; None for what nobody need be told."""
     match news:
         case Reconnecting(why=why, attempt=1):
-            say(f"{why}; connecting again")
+            return f"{why}; connecting again"
         case Skipped(first=first, last=last):
-            say(f"the facts {first} to {last} are not kept any more")
+            return f"the facts {first} to {last} are not kept any more"
         case WentBack(first=first):
-            say(
+            return (
                 f"the log does not hold the facts from {first} on any more; it was put back, and"
                 " is read from its beginning"
             )
         case EpochChanged():
-            say("the daemon has another log now; reading it from its beginning")
+            return "the daemon has another log now; reading it from its beginning"
         case _:
-            pass
+            return None

@@ -34,6 +34,9 @@ class FactWriter(Protocol):
 
     def write(self, facts: Iterable[ShownFact]) -> None: ...
 
+    def end_line(self) -> None:
+        """Have what is said next stand on a line of its own, though what was written has not ended its last."""
+
 
 @dataclass(frozen=True)
 class LineWriter:
@@ -46,6 +49,9 @@ class LineWriter:
         lines = [line for fact in facts if (line := self.render(fact)) is not None]
         if lines:
             _write(lines)
+
+    def end_line(self) -> None:
+        """See `FactWriter`: lines are whole."""
 
 
 def as_json(fact: ShownFact) -> Line:
@@ -134,7 +140,7 @@ class OutputWriter:
         self.writing = False
 
     def end_line(self) -> None:
-        """Have what is said next on a terminal stand on a line of its own."""
+        """See `FactWriter`; what goes elsewhere than to a terminal is left alone."""
         if self._last_shown is not None:
             self._finish(line_end=True)
             flush()
@@ -234,6 +240,9 @@ class ProgressWriter:
                 self.progress.console.print(
                     line[1].rstrip(), markup=False, highlight=False
                 )
+
+    def end_line(self) -> None:
+        """See `FactWriter`: the bar is drawn again below."""
 
 
 @contextmanager

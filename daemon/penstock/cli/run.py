@@ -124,7 +124,7 @@ class FollowedRun:
     def follow(self) -> None:
         """Tell the run until it has ended or a second signal comes."""
         if self._forwards:
-            _in_thread(forward, self._client, self._run_id)
+            _in_thread(forward, self._client, self._run_id, self._say_beside)
         try:
             with on_signals(self._heed):
                 self._write()
@@ -170,8 +170,6 @@ class FollowedRun:
     def _heed(self, number: int) -> None:
         """The first signal cancels the run, and the second leaves it to that."""
         self._signals.append(number)
-        if self._printed is not None and not self._printed.writing:
-            self._printed.end_line()
         match len(self._signals):
             case 1:
                 # What goes on may wait for a reader, or for the daemon.
@@ -180,14 +178,21 @@ class FollowedRun:
                 raise Left(number)
 
     def _cancel(self) -> None:
+        tell = self._say_beside
         try:
-            say(f"cancelling {self._run_id}; once more to leave at once")
+            tell(f"cancelling {self._run_id}; once more to leave at once")
             receipt = self._client.cancel(self._run_id, "interrupted", wait=True)
-            say(receipt_line(receipt))
+            tell(receipt_line(receipt))
         except PenstockError as error:
-            say(f"{self._run_id} could not be cancelled: {error}")
+            tell(f"{self._run_id} could not be cancelled: {error}")
         finally:
             self._receipt_shown.set()
+
+    def _say_beside(self, text: str) -> None:
+        """Say it in another thread than the one that writes; in the midst of a write its line goes on."""
+        if self._printed is not None and not self._printed.writing:
+            self._printed.end_line()
+        say(text)
 
 
 def _in_thread(work: Callable[[*Ts], None], *arguments: *Ts) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any
 
 from penstock.cli.output import Column, show_table
 from penstock.cli.run_end import duration
+from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import (
     CANCELLED,
     COMPLETED,
@@ -19,7 +19,7 @@ from penstock.words.lifecycle import (
     QUEUED_STATES,
     SLOT_STATES,
 )
-from penstock.words.run_id import NAME_LABEL
+from penstock.words.run_id import GENERATED, NAME_LABEL
 from penstock.words.sentences import about
 
 #: state -> what it looks like at a glance, and where the terminal has no such character.
@@ -33,7 +33,6 @@ MARKS: Mapping[str, tuple[str, str]] = {
     FAILED: ("✗", "x"),
     CANCELLED: ("■", "-"),
 }
-_GENERATED = re.compile(r"r-[0-9a-f]{12}")
 #: Seconds, and the unit that is told below so many.
 _UNITS = ((60, 1, "s"), (3600, 60, "m"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d"))
 #: Where nothing is to be said.
@@ -43,16 +42,15 @@ NOTHING = "-"
 def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) -> None:
     """The runs on stdout, a line each."""
     moment = now or datetime.now(UTC)
-    home = os.path.expanduser("~")
     show_table([
         Column("#", [str(row.get("number") or "") for row in rows]),
-        Column("NAME", [_name(row) for row in rows]),
-        Column("STATE", [_state(row) for row in rows], states=[row["state"] for row in rows]),
+        Column("NAME", [name_of(row) for row in rows]),
+        Column("STATE", [state_of(row) for row in rows], states=[row["state"] for row in rows]),
         Column("WHEN", [_when(row, moment) for row in rows]),
-        Column("TOOK", [_took(row, moment) for row in rows]),
-        Column("COMMAND", [_command(row) for row in rows], shrinks=True),
+        Column("TOOK", [took(row, moment) for row in rows]),
+        Column("COMMAND", [_told_command(row) for row in rows], shrinks=True),
         Column("GROUP", [row.get("group") or "" for row in rows]),
-        Column("WHERE", [_where(row, home) for row in rows]),
+        Column("WHERE", [folder_of(row) for row in rows]),
     ])  # fmt: skip
 
 
@@ -74,23 +72,39 @@ def ago(span: timedelta) -> str:
     return ""
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def long_span(span: timedelta) -> str:
+    """A time that may be long, in its two largest units: 3 d 4 h, 4 h 12 m, 12 m, 8 s."""
+    seconds = max(0, int(span.total_seconds()))
+    days, seconds = divmod(seconds, 86_400)
+    hours, seconds = divmod(seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} m"
+    return f"{minutes} m" if minutes else f"{seconds} s"
+
+
+def name_of(row: Mapping[str, Any]) -> str:
     """What people call it: its name, else the id that somebody chose."""
     if name := row.get("labels", {}).get(NAME_LABEL):
         return str(name)
     run_id: str = row["run_id"]
     # Without a number, as a run that was made without the daemon, it is found by its id alone.
-    if _GENERATED.fullmatch(run_id) and row.get("number"):
+    if GENERATED.fullmatch(run_id) and row.get("number"):
         return ""
     return run_id
 
 
-def _state(row: Mapping[str, Any]) -> str:
+def state_of(row: Mapping[str, Any]) -> str:
+    """Its state with its mark; how a program failed, or how far it is, instead of the word."""
     state, code = row["state"], row.get("exit_code")
     mark = MARKS.get(state, ("", ""))[0 if _can_say("▶✗‖") else 1]
     word = state
     if state == FAILED and code and row.get("exit_from") == "program":
         word = f"exit {code}"
+    elif row.get("cancel_requested") and not row.get("ended_at"):
+        word = "cancelling"
     elif state in QUEUED_STATES and row.get("stashed"):
         word = "stashed"
     elif state in QUEUED_STATES and row.get("retried"):
@@ -111,18 +125,24 @@ def _when(row: Mapping[str, Any], now: datetime) -> str:
     return ago(now - moment) or moment.astimezone().strftime("%Y-%m-%d")
 
 
-def _took(row: Mapping[str, Any], now: datetime) -> str:
+def took(row: Mapping[str, Any], now: datetime) -> str:
+    """How long it ran, or has run by now."""
     if (began := row.get("started_at")) is None:
         return NOTHING
     end = datetime.fromisoformat(ended) if (ended := row.get("ended_at")) else now
     return duration(end - datetime.fromisoformat(began))
 
 
-def _command(row: Mapping[str, Any]) -> str:
-    """What it was asked for, and what it does now or why it is where it is."""
+def command_of(row: Mapping[str, Any]) -> str:
+    """What it was asked for: the command line, and the kind where it is another."""
     command = about(row.get("inputs", {}))
-    if row["kind"] != "command":
-        command = f"{row['kind']} {command}".rstrip()
+    kind = row.get("kind", PROGRAM_KIND)
+    return command if kind == PROGRAM_KIND else f"{kind} {command}".rstrip()
+
+
+def _told_command(row: Mapping[str, Any]) -> str:
+    """What it was asked for, and what it does now or why it is where it is."""
+    command = command_of(row)
     if row["state"] == COMPLETED:
         return command
     if said := row.get("step"):
@@ -134,8 +154,9 @@ def _command(row: Mapping[str, Any]) -> str:
     return f"{command}  ({why})" if why else command
 
 
-def _where(row: Mapping[str, Any], home: str) -> str:
-    folder = row.get("inputs", {}).get("cwd")
+def folder_of(row: Mapping[str, Any]) -> str:
+    """Where it works, from the caller's home."""
+    home, folder = os.path.expanduser("~"), row.get("inputs", {}).get("cwd")
     if not isinstance(folder, str):
         return ""
     if folder == home or folder.startswith(home.rstrip("/") + "/"):

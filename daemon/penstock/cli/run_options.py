@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from penstock.cli.offers import offer_groups, offer_runs
 from penstock.cli.options import (
     NAME_LABEL,
     DurationText,
     Finite,
     JsonText,
     at_option,
-    complete_run,
     in_option,
     moment_said,
     quiet_option,
@@ -47,6 +47,7 @@ class RunOptions:
     retries: int
     backoff: float | None
     env: tuple[str, ...]
+    env_file: tuple[str, ...]
     cwd: str | None
     block: bool
     detach: bool
@@ -117,11 +118,11 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--new", is_flag=True, help="Run anew what has this --id, under one made of it."),
     click.option("--name", "run_name", metavar="NAME",
                  help="What to call it; not unique. Kept as the label `name`."),
-    click.option("--after", multiple=True, metavar="ID", callback=_named, shell_complete=complete_run,
+    click.option("--after", multiple=True, metavar="ID", callback=_named, shell_complete=offer_runs,
                  help="Start when this run has completed."),
     click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
-    click.option("--group", metavar="NAME", help="Share the slots of this group."),
+    click.option("--group", metavar="NAME", shell_complete=offer_groups, help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
                  help="What becomes of it when the daemon restarts."),
     in_option,
@@ -132,6 +133,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--backoff", type=DurationText(), metavar="DURATION",
                  help="Before the first of these; doubled each time, up to an hour.  [default: 10s]"),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
+    click.option("--env-file", multiple=True, type=click.Path(), metavar="FILE", help="The same for each line of this file."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
     click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
     click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),

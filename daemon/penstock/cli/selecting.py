@@ -43,7 +43,7 @@ def select_one(session: Session, word: str | None) -> str:
 
     RunNotFound, Refused as the daemon says it, and Refused for a word that means several.
     """
-    runs = _ask(session, word or "")
+    runs = _ask(session, word or "", alone=True)
     if len(runs) > 1:
         raise Refused("ID", f"{word!r} means {len(runs)} runs: {_names(runs)}")
     if not word and sys.stderr.isatty():
@@ -98,8 +98,11 @@ def is_known(session: Session, run_id: str) -> bool:
     return True
 
 
-def _ask(session: Session, word: str) -> list[dict[str, Any]]:
-    """What the daemon says of a word; an id that it does not know is left to whoever looks elsewhere."""
+def _ask(session: Session, word: str, *, alone: bool = False) -> list[dict[str, Any]]:
+    """What the daemon says of a word; an id that it does not know is left to whoever looks elsewhere.
+
+    `alone`: nobody waits for other runs meanwhile, so that it is an error if it is nowhere else either.
+    """
     itself = [{"run_id": word, "number": 0, "state": "", "kind": "", "name": None}]
     may_be_id = _NO_ID.fullmatch(word) is None
     if may_be_id and _has_log(session, word):
@@ -109,6 +112,9 @@ def _ask(session: Session, word: str) -> list[dict[str, Any]]:
             "runs"
         ]
     except (NotFound, DaemonUnreachable) as error:
+        # What may have been meant is known here alone.
+        if alone and isinstance(error, RunNotFound) and not find_log(session, word):
+            raise
         # An older daemon has nothing at this address.
         if may_be_id or not isinstance(error, RunNotFound | DaemonUnreachable):
             return itself

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from penstock.cli.history import RunSource
+from penstock.cli.notes import WAITING_STATES
 from penstock.cli.options import run_argument
-from penstock.cli.output import emit, fields, local_time, show_line
+from penstock.cli.output import emit, fields, show_line
+from penstock.cli.reasons import by_number, known_runs
+from penstock.cli.run_card import NAMING, card_of
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.sync import SyncClient
+from penstock.words.errors import PenstockError
+from penstock.words.run_id import GENERATED
 
-#: What stands first.
-_FIRST = ("run_id", "kind", "state", "reason", "error")
-_TIMES = ("created_at", "started_at", "ended_at")
-#: Most runs ask no model, and leave nothing behind.
-_SELDOM = ("tokens_in", "tokens_out", "cost", "model_seconds", "leftover")
-#: Of use to programs only, or told elsewhere.
-_HIDDEN = frozenset({
-    "sequence", "position", "last_at", "stale", "anomalies", "details", "code_version", "output_tail",
-})  # fmt: skip
+#: The run; why it stands in line or waits for something, if it does; and the runs that both name.
+Looked = tuple[dict[str, Any], dict[str, Any] | None, list[dict[str, Any]]]
 
 
 @click.command()
@@ -32,29 +32,33 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
 
     Example: penstock show 12
     """
-    view = call_source(
-        session,
-        run_id,
-        live=lambda client: client.run(run_id),
-        kept=lambda source: source.view(run_id),
-    )
+
+    def live(client: SyncClient) -> Looked:
+        view, told = client.run(run_id), None
+        if as_json:
+            return view, None, []
+        if view["state"] in WAITING_STATES:
+            # It may be forgotten by now; what was read of it is told.
+            with suppress(PenstockError):
+                told = client.why(run_id)
+        ids = [*view.get("after", ()), view.get("parent_id"), view.get("retry_of")]
+        for reason in told["reasons"] if told else ():
+            ids += reason.get("runs", ())
+        unchosen = (name for name in ids if name and GENERATED.fullmatch(name))
+        return view, told, known_runs(client, unchosen)
+
+    def kept(source: RunSource) -> Looked:
+        return source.view(run_id), None, []
+
+    view, told, others = call_source(session, run_id, live, kept)
     if as_json:
         emit(view)
         return
-    fields(described(view))
+    for name, value in (card := card_of(view, told)).items():
+        if name in NAMING and isinstance(value, str):
+            card[name] = by_number(value, others)
+    fields(card)
     if tail := view.get("output_tail"):
-        show_line("output_tail")
+        show_line("its last words")
         for line in tail:
             show_line(f"  {line}")
-
-
-def described(view: Mapping[str, Any]) -> dict[str, Any]:
-    """What a person is told of a run, in the order in which it is."""
-    told = {name: view.get(name) for name in _FIRST}
-    told |= {name: local_time(view.get(name)) for name in _TIMES}
-    told |= {k: v for k, v in view.items() if k not in told and k not in _HIDDEN}
-    for name in _SELDOM:
-        told[name] = told.get(name) or None
-    if view.get("progress") is not None:
-        told["progress"] = f"{view['progress']:.0%}"
-    return told

@@ -6,6 +6,7 @@ import click
 
 from penstock.cli.output import emit, show_line
 from penstock.cli.read_runs import read_runs
+from penstock.cli.reasons import rows_explained
 from penstock.cli.replies import say_held
 from penstock.cli.run_lines import show_runs
 from penstock.cli.session import Session, json_option, pass_session
@@ -32,4 +33,4 @@ def status(session: Session, as_json: bool) -> None:
     show_line(line)
     say_held(told)
     if rows:
-        show_runs(rows)
+        show_runs(rows_explained(session, rows))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from penstock.cli.history import RunSource
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, show_line
+from penstock.cli.reasons import by_number, named_runs
+from penstock.cli.run_lines import command_of, folder_of, name_of, show_runs
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.sync import SyncClient
+
+#: Why it is where it is; the run itself; and the runs that are named.
+Explained = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]
 
 
 @click.command()
@@ -21,15 +30,26 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
 
     Example: penstock why 12
     """
-    told = call_source(
-        session,
-        run_id,
-        live=lambda client: client.why(run_id),
-        kept=lambda source: source.why(run_id),
-    )
+
+    def live(client: SyncClient) -> Explained:
+        told = client.why(run_id)
+        if as_json:
+            return told, {}, []
+        return told, client.run(run_id), named_runs(client, told["reasons"])
+
+    def kept(source: RunSource) -> Explained:
+        return source.why(run_id), source.view(run_id), []
+
+    told, run, others = call_source(session, run_id, live, kept)
     if as_json:
         emit(told)
         return
-    show_line(f"{told['run_id']} is {told['state']}.")
+    folder = f" (in {where})" if (where := folder_of(run)) else ""
+    name = f"{run.get('number') or ''} {name_of(run)}".strip()
+    command = f": {said}{folder}" if (said := command_of(run)) else "."
+    show_line(f"{name} is {told['state']}{command}")
     for reason in told["reasons"]:
-        show_line(reason["text"])
+        show_line(by_number(reason["text"], others))
+    if others:
+        show_line("")
+        show_runs(others)

@@ -84,7 +84,7 @@ class FollowedLog:
                 self._answer = self._connect()
             return self._read(self._answer)
         except Lost as lost:
-            return [self._lose(str(lost))]
+            return [self.lose(str(lost))]
 
     def close(self) -> None:
         """Nothing more is wanted of this connection."""
@@ -129,10 +129,11 @@ class FollowedLog:
         elif self.ended:
             self.close()
         elif answer.ended or why is not None:
-            news.append(self._lose(why or "the daemon ended the stream"))
+            news.append(self.lose(why or "the daemon ended the stream"))
         return news
 
-    def _lose(self, why: str) -> Reconnecting:
+    def lose(self, why: str) -> Reconnecting:
+        """There is no connection (any more); `read` makes another when it is due, or gives up."""
         self.close()
         lost = self._reader.lost(why, self._now())
         self.due = self._now() + lost.delay

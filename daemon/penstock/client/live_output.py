@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.client.followed_log import FollowedLog, FollowedNews, ToldFacts
-from penstock.client.log_reader import Reconnecting, Skipped
+from penstock.client.log_reader import Skipped
 from penstock.client.requests import Request
 from penstock.client.response_reader import NoHttp
 from penstock.client.sync import OpenAnswer, SyncClient
@@ -160,8 +160,9 @@ class FollowedLive:
         if self._answer is not None:
             self._answer.close()
         self._rest = FollowedLog(self._client, self._run_id, seen=True, now=self._now)
+        # Where nothing was told it is but another way, of which nobody need be told.
         told = self._shown.programs > 0
-        return [Reconnecting("the connection broke", 1, 0.0)] if told else []
+        return [self._rest.lose("the connection broke")] if told else []
 
     def _read_rest(self, rest: FollowedLog) -> list[LiveNews]:
         return [

@@ -7,7 +7,7 @@ A shell (Trio, asyncio, synchronous) only moves bytes: it sends a `Request` and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
@@ -24,6 +24,8 @@ R = TypeVar("R")
 CONNECT_SECONDS = 5.0
 #: Characters that are told of an answer that makes no sense.
 MOST_QUOTED = 200
+#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
+LARGEST_ANSWER = 256 * 1024 * 1024
 #: Seconds for an answer that does not wait for anything; a loaded box may be slow to give it.
 ANSWER_SECONDS = 30.0
 #: What stands in a target as it is; the path of an address that a person gave may hold anything else.
@@ -166,6 +168,14 @@ class Calls(Generic[R]):
     def edit(self, run_id: str, inputs: dict[str, Any]) -> R:
         """Other inputs for a run that has not begun; the run."""
         return self.request("POST", "runs", run_id, "edit", body={"inputs": inputs})
+
+    def dismiss(self, run_ids: Sequence[str]) -> R:
+        """Say that these failures need nobody any more: {"runs": […]}, all of which that is said."""
+        return self.request("POST", "dismissals", body={"runs": list(run_ids)})
+
+    def page_code(self) -> R:
+        """The address that lets one browser in, once: {"url": …, "seconds": …}."""
+        return self.request("POST", "web", "codes")
 
     def answer(self, run_id: str, name: str, answer: str) -> R:
         return self.request(

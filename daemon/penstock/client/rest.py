@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
+    LARGEST_ANSWER,
     Calls,
     OnServer,
     Request,
@@ -45,7 +46,7 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
         seconds = self.patient_seconds if request.patient else self.answer_seconds
         limits = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         try:
-            answer = await self._http.send(self._made(request, limits))
+            answer, body = await self._receive(self._made(request, limits))
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise not_there(self.address) from None
         except httpx.TimeoutException:
@@ -55,9 +56,31 @@ class Client(Calls[Awaitable[dict[str, Any]]]):
         self.on_server(answer.headers.get("Server"))
         retry_after = answer.headers.get("Retry-After")
         document: dict[str, Any] = read_answer(
-            request, answer.status_code, answer.content, retry_after
+            request, answer.status_code, body, retry_after
         )
         return document
+
+    async def _receive(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """The answer, read whole. httpx.RequestError, also for one that is larger than any of ours."""
+        import httpx
+
+        answer = await self._http.send(request, stream=True)
+        body = bytearray()
+        try:
+            pieces = answer.aiter_bytes()
+            async for piece in pieces:
+                body += piece
+                if len(body) > LARGEST_ANSWER:
+                    why = f"its answer has more than {LARGEST_ANSWER} bytes"
+                    await answer.aclose()
+                    # Below this iterator stand others that nobody closes; a read that fails ends them.
+                    with suppress(httpx.HTTPError, httpx.StreamError):
+                        async for _ in pieces:
+                            pass
+                    raise httpx.RequestError(why, request=request)
+        finally:
+            await answer.aclose()
+        return answer, bytes(body)
 
     def _made(self, request: Request, limits: httpx.Timeout) -> httpx.Request:
         from penstock.http_clients import streamed

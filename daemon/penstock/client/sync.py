@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from penstock.client.requests import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
+    LARGEST_ANSWER,
     Calls,
     OnServer,
     Request,
@@ -30,8 +31,6 @@ from penstock.client.response_reader import NoHttp, ResponseReader
 from penstock.words.address import Address
 from penstock.words.errors import DaemonUnreachable
 
-#: Bytes of an answer: many times what a daemon gives in one. What is no daemon may never end.
-LARGEST_ANSWER = 256 * 1024 * 1024
 #: Bytes of one read.
 RECEIVE_BYTES = 64 * 1024
 #: Seconds of silence after which TCP asks whether the other box is still there.

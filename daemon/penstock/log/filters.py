@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from penstock.log.writes import RunFilter
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
+from penstock.words.near_words import did_you_mean
 from penstock.words.priority import parse_priority
 from penstock.words.run_id import check_run_id
 from penstock.words.sentences import about
@@ -122,9 +123,9 @@ def _terms(text: str) -> Iterator[tuple[str, str, str]]:
         else:
             key, value = "", bare
         if key not in ("", "!", *KEYS):
-            raise _refused(
-                term, f"the keys are {', '.join(KEYS)}; quote it to look for the text"
-            )
+            hint = did_you_mean(key, KEYS)
+            known = f"the keys are {', '.join(KEYS)}; quote it to look for the text"
+            raise _refused(term, known + hint)
         if (
             key == "!"
             and bare is not None
@@ -139,7 +140,8 @@ def _terms(text: str) -> Iterator[tuple[str, str, str]]:
 
 def _states(value: str, term: str) -> frozenset[str]:
     if value not in _STATES:
-        raise _refused(term, f"the states are {', '.join(_STATES)}")
+        hint = did_you_mean(value, _STATES)
+        raise _refused(term, f"the states are {', '.join(_STATES)}{hint}")
     return _STATES[value]
 
 

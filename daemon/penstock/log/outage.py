@@ -102,6 +102,18 @@ def _droppable(write: Write[Result]) -> bool:
 _ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
 
 
+def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
+    """Whether the damage is of the very run that was to be changed: nothing is to be had of it any more.
+
+    All others go on; so nothing that was promised of them is broken.
+    """
+    fence = getattr(write, "fence", None)
+    about = {new.run_id for new in write.new_events} if isinstance(write, Append) else set()  # fmt: skip
+    if fence is not None:
+        about.add(fence.run_id)
+    return about == {error.facts.get("run_id")}
+
+
 @dataclass(eq=False, slots=True)
 class Committer:
     """Commits batches, however the store fails, and knows whether it answers."""
@@ -177,7 +189,7 @@ class Committer:
         except (StoreBroken, StoreUnavailable):
             raise
         except LogDamaged as error:
-            if not isinstance(write, _ABOUT_THE_PAST):
+            if not (isinstance(write, _ABOUT_THE_PAST) or _is_its_own(write, error)):
                 raise StoreBroken(f"what is open cannot be recorded: {error}") from None
             log.error("the write %s failed: %s", type(write).__name__, error)
             return error

@@ -266,6 +266,11 @@ class QueueView:
         if after is not None:
             self._place(fact.run_id, after, priority)
 
+    def lose(self, run_id: str) -> None:
+        """Forget a run of which no fact will tell the end."""
+        if (known := self.states.pop(run_id, None)) is not None:
+            self._count(*known, -1)
+
     def _place(self, run_id: str, state: State, priority: int) -> None:
         before = self.states.pop(run_id, None)
         if before is not None:

@@ -43,7 +43,8 @@ class Store(Protocol):
 
         StoreUnavailable: result unknown, nothing was published, try the same batch again.
         StoreAway: the same, and nothing was written. StoreBroken: stop using the store. LogDamaged:
-        a write met damage, nothing was written. An empty batch asks whether it takes writes.
+        a write met damage, nothing was written. An empty batch asks whether it takes
+        writes, as large as those that it did not take before.
         """
         ...
 
@@ -79,7 +80,14 @@ class Store(Protocol):
         ...
 
     async def open_runs(self) -> list[RunRow]:
-        """Every run that has not ended, by place."""
+        """Every run that has not ended and whose row can be read, by place.
+
+        Of any other nothing is recorded any more (LogDamaged); `damage` tells of it.
+        """
+        ...
+
+    async def lose(self, run_id: str) -> None:
+        """Take an open run for one whose row cannot be read, since its facts cannot."""
         ...
 
     async def tree(self, run_id: str) -> list[TreeRun]:

@@ -6,7 +6,7 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -601,3 +601,21 @@ class Prune(Write[Pruned]):
     removed: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
     skip_beside: frozenset[str] = frozenset()
+
+
+#: Bytes that a write takes in the log beside what it carries: pages of tables and indexes.
+_BESIDE_BYTES = 8 * 1024
+
+
+def size_of_batch(batch: Iterable[Write[Any]]) -> int:
+    """About how many bytes these writes add to the log; more rather than less."""
+    carried = 0
+    for write in batch:
+        new_events: tuple[NewEvent, ...] = getattr(write, "new_events", ())
+        carried += sum(len(new.body) + 512 for new in new_events) + _BESIDE_BYTES
+        if isinstance(write, Enqueue):
+            # The inputs, and what is shown of them.
+            carried += 2 * len(write.spec.inputs)
+        elif isinstance(write, (Complete, Release)):
+            carried += len(write.new_event.body)
+    return carried

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 import trio
@@ -90,8 +90,10 @@ class OutputPieces:
         part = self._part_for(stream, now)
         part.data += data
         part.at = now
-        if self._outruns(now):
-            self._leave_out_oldest()
+        excess = self._size - self._pace.largest_bytes
+        # Cutting off a beginning moves the rest, so it is done once per so much.
+        if self._outruns(now) and excess >= self._pace.largest_bytes:
+            self._leave_out_oldest(excess)
 
     def _outruns(self, now: float) -> bool:
         """Whether the run prints more than there may be pieces for."""
@@ -107,11 +109,11 @@ class OutputPieces:
         self._parts.append(_Part(stream, bytearray(), 0.0))
         return self._parts[-1]
 
-    def _leave_out_oldest(self) -> None:
-        excess = self._size - self._pace.largest_bytes
-        # Cutting off a beginning moves the rest, so it is done once per so much.
-        if excess < self._pace.largest_bytes:
-            return
+    def make_room(self) -> None:
+        """Leave out what waits, so that more can be taken."""
+        self._leave_out_oldest(self._size)
+
+    def _leave_out_oldest(self, excess: int) -> None:
         while excess > 0:
             part = self._parts[0]
             count = min(excess, len(part.data))
@@ -240,15 +242,30 @@ class RunOutput:
     #: Set, and made anew, when something was read, and when something went out.
     _read: trio.Event = field(default_factory=trio.Event)
     _taken: trio.Event = field(default_factory=trio.Event)
+    #: Whether somebody has waited in vain since something was recorded.
+    _late: bool = False
 
-    async def feed(self, stream: Stream, data: bytes) -> None:
-        """Take output; waits while as much as one piece may hold is on its way."""
+    async def feed(
+        self, stream: Stream, data: bytes, patience: float | None = None
+    ) -> None:
+        """Take output; waits while as much as one piece may hold is on its way.
+
+        Once that took longer than `patience` seconds, what waits is counted only, until the log records again;
+        None: it is waited for, whoever else waits in vain.
+        """
         self.pieces.feed(stream, data, trio.current_time())
         self._read.set()
         self._read = trio.Event()
         await trio.lowlevel.checkpoint()
         while self.pieces.full(trio.current_time()):
-            await self._taken.wait()
+            with trio.CancelScope() as waiting:
+                if patience is not None:
+                    waited = 0 if self._late else patience
+                    waiting.deadline = trio.current_time() + waited
+                await self._taken.wait()
+            if waiting.cancelled_caught:
+                self._late = True
+                self.pieces.make_room()
 
     async def send_due(self) -> None:
         """Send what is due when it is; until cancelled."""
@@ -279,7 +296,11 @@ class RunOutput:
             await self._send_on_the_way()
 
     async def _send_on_the_way(self) -> None:
-        if self._on_the_way and not await self.emit(self._on_the_way):
+        if not self._on_the_way:
+            return
+        if await self.emit(self._on_the_way):
+            self._late = False
+        else:
             # The store was away for long: what is lost is told by its size.
             for _, piece in self._on_the_way:
                 if piece.stream != "pipeline":
@@ -287,10 +308,18 @@ class RunOutput:
         self._on_the_way = []
 
 
+class Record(Protocol):
+    """Takes output for the log, as `RunOutput.feed` does."""
+
+    def __call__(
+        self, stream: Stream, data: bytes, patience: float | None = None
+    ) -> Awaitable[None]: ...
+
+
 @asynccontextmanager
 async def open_output(
     output: RunOutput, closing_seconds: float
-) -> AsyncIterator[Callable[[Stream, bytes], Awaitable[None]]]:
+) -> AsyncIterator[Record]:
     """The `on_output` of one process; on the way out everything left is sent.
 
     After a cancel or a failure that is tried for `closing_seconds`, about a second.

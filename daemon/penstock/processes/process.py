@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import marshal
 import os
@@ -14,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import trio
@@ -26,6 +26,7 @@ from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
 from penstock.processes.orphans import end_orphans
+from penstock.processes.reading import READ_BYTES, PipeReading, Turns
 from penstock.processes.spec import Program, make_spec, refusal
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess
@@ -45,12 +46,6 @@ class OutputUnwanted(Exception):
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
-#: Bytes of one read: the capacity of a pipe.
-READ_BYTES = 64 * 1024
-#: So many reads in a row that take all there may be are those of a busy program. Its pipe is made as large
-#: as this, so that the two change places more rarely; not every pipe, as the kernel grants a user 64 MiB.
-BUSY_READS = 16
-BUSY_BYTES = 256 * 1024
 #: Bytes of a descriptor that comes by a socket.
 FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
@@ -63,28 +58,10 @@ SUPERVISOR = carry_code((
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",
+    "penstock.processes.testimony",
     "penstock.processes.pseudoterminal",
     "penstock.processes.supervisor",
 ))  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Reading:
-    """Reads what a program writes, in larger pieces once that is much."""
-
-    fd: int
-    size: int = READ_BYTES
-    full: int = 0
-
-    def read(self) -> bytes:
-        """What there is; raises what `os.read` raises."""
-        data = os.read(self.fd, self.size)
-        self.full = self.full + 1 if len(data) >= READ_BYTES else 0
-        if self.full == BUSY_READS and self.size == READ_BYTES:
-            # A terminal is no pipe, and a user may have too many large ones.
-            with suppress(OSError):
-                self.size = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, BUSY_BYTES)
-        return data
 
 
 @dataclass
@@ -112,6 +89,8 @@ class ProcessTree:
     told: trio.Event = field(default_factory=trio.Event)
     over: bool = False
     waits: dict[str, trio.CancelScope] = field(default_factory=dict)
+    #: Which of two streams is read first, while both are wanted.
+    turns: Turns | None = None
 
     def ask_end(self) -> float:
         """Tell the supervisor to end the tree; the time by which it has told the end."""
@@ -141,6 +120,8 @@ class ProcessTree:
         self.over = True
         self.told.set()
         # What is in the pipes now is all there will be.
+        if self.turns is not None:
+            self.turns.end()
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
 
@@ -256,12 +237,16 @@ class ProcessTree:
         stream = self._source(name)
         if stream is None:
             return
+        fd = stream.fileno()
         try:
-            await self._pump(name, stream.fileno(), on_output, before_read)
+            await self._pump(name, fd, on_output, before_read)
             if self.started is not None:
                 await on_output(name, b"")
         except OutputUnwanted:
             stream.close()
+        finally:
+            if self.turns is not None:
+                self.turns.leave(fd)
 
     async def _pump(
         self,
@@ -270,19 +255,22 @@ class ProcessTree:
         on_output: OnOutput,
         before_read: BeforeRead | None,
     ) -> None:
-        reads_left, reading = READS_AFTER_END, _Reading(fd)
+        reads_left, reading = READS_AFTER_END, PipeReading(fd)
+        idle = self.turns is not None
         while reads_left:
             if before_read is not None and not self.over:
                 with trio.CancelScope() as self.waits[name]:
                     await before_read()
+            if idle:
+                await self._wait_readable(name, fd)
+                idle = False
             reads_left -= self.over
             try:
                 data = reading.read()
             except BlockingIOError:
                 if self.over:
                     return
-                with trio.CancelScope() as self.waits[name]:
-                    await trio.lowlevel.wait_readable(fd)
+                idle = True
                 continue
             except OSError as error:
                 # A terminal of which nobody holds the other end; the supervisor did to its own.
@@ -293,6 +281,22 @@ class ProcessTree:
                 return
             await on_output(name, data)
             await trio.lowlevel.checkpoint()
+
+    async def _wait_readable(self, name: Stream, fd: int) -> None:
+        """Return when there may be something, or when no more will come."""
+        if self.turns is not None:
+            await self.turns.wait(fd)
+        elif not self.over:
+            with trio.CancelScope() as self.waits[name]:
+                await trio.lowlevel.wait_readable(fd)
+
+    def order_streams(self) -> Turns | None:
+        """Have two streams read in the order in which they speak; None where there is but one."""
+        streams = (self.process.stdout, self.process.stderr)
+        pipes = [s for s in streams if isinstance(s, trio.lowlevel.FdStream)]
+        if len(pipes) > 1:
+            self.turns = Turns(pipe.fileno() for pipe in pipes)
+        return self.turns
 
     async def close(self) -> None:
         """End the tree if it has not ended, reap the supervisor, close the pipes. Bounded."""
@@ -305,6 +309,8 @@ class ProcessTree:
                 await self.end_orphans()
             await self.process.wait()
         finally:
+            if self.turns is not None:
+                self.turns.close()
             for stream in (
                 self.process.stdin,
                 self.process.stdout,
@@ -319,6 +325,9 @@ class ProcessTree:
     async def _drain(self) -> None:
         """Wait for the end while nobody wants the output any more."""
         self.told.set()
+        if self.turns is not None:
+            self.turns.close()
+            self.turns = None
         async with trio.open_nursery() as nursery:
             for name in ("stdout", "stderr"):
                 nursery.start_soon(self.pump, name, _discard)
@@ -407,6 +416,7 @@ async def run_process(
     grace: float,
     epoch: str = "",
     feed: Feed | None = None,
+    testimonies: Path | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -415,18 +425,22 @@ async def run_process(
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
     `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. `feed` feeds its standard input; None: there is nothing to read.
+    one of the same id in another. In the folder `testimonies` the supervisor keeps its proof when this
+    process has died before it. `feed` feeds its standard input; None: there is nothing to read.
     While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
     does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
     `grace` + 2 s and with the output of its last moments, before it goes on. `on_proof` is called once
     in every case, before this returns or raises. Refused when the program or the folder is not there,
     NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(program, run_id, containment, grace, epoch)
+    spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
     tree = await launch(spec, program, run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
+            turns = tree.order_streams()
             await tree.start()
+            if turns is not None:
+                nursery.start_soon(turns.watch)
             if feed is not None:
                 nursery.start_soon(tree.feed, feed)
             nursery.start_soon(tree.pump, "stdout", on_output, before_read)

@@ -35,7 +35,12 @@ class Program:
 
 
 def make_spec(
-    program: Program, run_id: str, containment: Containment, grace: float, epoch: str
+    program: Program,
+    run_id: str,
+    containment: Containment,
+    grace: float,
+    epoch: str,
+    testimonies: Path | None = None,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -56,6 +61,7 @@ def make_spec(
         "grace": float(grace),
         "umask": program.umask,
         "terminal": None if program.terminal is None else tuple(program.terminal),
+        "testimonies": "" if testimonies is None else str(testimonies),
     }
 
 

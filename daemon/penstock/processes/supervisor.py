@@ -6,7 +6,7 @@ closed its side or died. The daemon cannot be the subreaper itself: orphans of d
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
 `cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
-`terminal`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+`terminal`, `testimonies`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
@@ -24,8 +24,9 @@ import signal
 import sys
 import time
 
-from penstock.processes.containment import choose, read_stat
+from penstock.processes.containment import boot_id, choose, read_stat
 from penstock.processes.termination import LOOK_SECONDS, terminate
+from penstock.processes.testimony import keep_proof
 
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
@@ -38,7 +39,7 @@ class Supervisor:
         self.control = control
         self.spec = spec
         self.tree = choose(spec)
-        self.main = 0
+        self.main = self.start_time = 0
         self.master = self.slave = -1
         self.exited = False
         self.told = False
@@ -62,11 +63,13 @@ class Supervisor:
         seen, left, over = terminate(self, float(str(self.spec["grace"])))
         self.tree.close()
         # That nothing is seen is no proof; that no child is left to wait for is one.
-        proven = "true" if self.tree.proves and over else "false"
-        self.say(
+        proven = self.tree.proves and over
+        heard = self.say(
             f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
-            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{proven}'
+            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{str(proven).lower()}'
         )
+        if proven and not heard and (folder := str(self.spec["testimonies"])):
+            keep_proof(folder, boot_id(), self.main, self.start_time)
 
     def start(self) -> bool:
         """Fork, contain and execute; False, and said so, when that cannot be."""
@@ -101,9 +104,9 @@ class Supervisor:
             self.fail(stage, int(number))
             return False
         # A process that has exited already is a zombie and still has its start time.
-        start_time = stat.start_time if (stat := read_stat(self.main)) else 0
+        self.start_time = stat.start_time if (stat := read_stat(self.main)) else 0
         self.say(
-            f'"started","pid":{self.main},"start_time":{start_time},"method":"{self.tree.method}"',
+            f'"started","pid":{self.main},"start_time":{self.start_time},"method":"{self.tree.method}"',
             self.master,
         )
         return True
@@ -179,8 +182,8 @@ class Supervisor:
             self.turn(min(remaining, LOOK_SECONDS))
         return True
 
-    def say(self, text: str, master: int = -1) -> None:
-        """One line to the daemon, with its end of a terminal; nobody hears it when it is dead."""
+    def say(self, text: str, master: int = -1) -> bool:
+        """One line to the daemon, with its end of a terminal; False when it is dead and hears nothing."""
         line = b'{"type":%s}\n' % text.encode()
         try:
             if master < 0:
@@ -191,6 +194,8 @@ class Supervisor:
                 hand_over(self.control, line, master)
         except OSError:
             self.told = True
+            return False
+        return True
 
 
 def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> None:

@@ -30,6 +30,7 @@ from penstock.runs.execution import Execution
 from penstock.runs.kind import Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
+from penstock.runs.selection import no_group
 from penstock.runs.submit import moment_of
 from penstock.runs.table import RunTable
 from penstock.words.api import (
@@ -142,8 +143,9 @@ class QueueControl:
         return [v for v in views if group is None or v.group == group]
 
     def _check(self, group: str | None) -> None:
-        if group is not None and group not in self.table.group_slots:
-            raise Refused("group", f"there is no group {group!r}")
+        groups = self.table.group_slots
+        if group is not None and group not in groups:
+            raise no_group(group, groups)
 
 
 def name_of(group: str | None) -> str:

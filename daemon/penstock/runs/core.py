@@ -7,6 +7,7 @@ one process share nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import trio
 import penstock
 from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
+from penstock.log.projections import BrokenStory
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.spans import TraceSpan
@@ -26,11 +28,13 @@ from penstock.log.writes import (
     Append,
     Bounds,
     RequestCancel,
+    RunRow,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.alarm import Alarm
 from penstock.runs.control import Control, LineControl, QueueControl
+from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
 from penstock.runs.hooks import Hooks, caller
@@ -39,7 +43,7 @@ from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.reader import PatientReads, Reader
-from penstock.runs.repair import EndOrphans, Repaired, repair
+from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
 from penstock.runs.schedules import Schedules
@@ -53,7 +57,7 @@ from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import LogDamaged, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -62,6 +66,8 @@ from penstock.words.events import (
     ProcessStarted,
     SubscriberLagged,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class Environment:
     end_orphans: EndOrphans
     #: Stops the processes of a program (True), or lets them go on; False if it has ended.
     suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
+    #: Which processes of an earlier life are proven to be gone, with all that came of them.
+    proven_gone: ProvenGone = none_proven
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
@@ -114,6 +122,7 @@ class Core:
     selection: Selection
     live_outputs: LiveOutputs
     schedules: Schedules
+    dismissals: Dismissals
     version: str = penstock.__version__
 
     @property
@@ -264,6 +273,7 @@ def _make_core(
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
         schedules=Schedules(recorder, store, submitter, reader.is_open, now),
+        dismissals=Dismissals(),
     )
 
 
@@ -383,12 +393,19 @@ def _make_gauges(core: Core, alarm: Alarm) -> Gauges:
 async def _repair(core: Core) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
-    rows = await core.store.open_runs()
+    rows: list[RunRow] = []
+    for row in await core.store.open_runs():
+        try:
+            view = await core.reader.fold_stored(row.run_id)
+        except (LogDamaged, BrokenStory) as error:
+            log.error("the run %s is left as it is: %s", row.run_id, error)
+            await core.store.lose(row.run_id)
+            continue
+        core.table.seed(row, view)
+        rows.append(row)
     core.table.paused.update(await core.store.paused())
     for group, slots in (await core.store.slots()).items():
         core.table.give_slots(group, slots)
-    for row in rows:
-        core.table.seed(row, await core.reader.fold_stored(row.run_id))
     return await repair(
         rows,
         store=core.store,
@@ -397,6 +414,7 @@ async def _repair(core: Core) -> Repaired:
         max_attempts=core.config.max_attempts,
         now=core.now,
         end_orphans=core.environment.end_orphans,
+        proven_gone=core.environment.proven_gone,
     )
 
 

@@ -49,6 +49,11 @@ class LiveOutput:
         return self._until is not None
 
     @property
+    def over(self) -> bool:
+        """Whether nobody gets it any more."""
+        return self._over
+
+    @property
     def expired(self) -> bool:
         """Whether nobody came in time."""
         late = self._until is not None and self._until <= trio.current_time()

@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from penstock.processes.feeding import Feed
-from penstock.processes.output import RunOutput, Stream, open_output
+from penstock.processes.output import Record, RunOutput, Stream, open_output
 from penstock.processes.process import BeforeRead, OnOutput, OnStarted, Proof
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.spec import Program
@@ -33,6 +33,9 @@ OnStdout = Callable[[bytes], Awaitable[None]]
 USUAL_TERMINAL = {"TERM": "xterm-256color"}
 #: Seconds the last of the output may take to be recorded when the run is being cancelled.
 CLOSING_SECONDS = 1.0
+#: Seconds for which the log may hold back a program whose output somebody gets beside it: where it records
+#: nothing, as on a full disk, what it lacks is counted, and whoever looks and types is answered.
+LIVE_PATIENCE = 2.0
 
 
 class StartProcess(Protocol):
@@ -108,13 +111,21 @@ class Listeners:
     live: LiveOutput | None = None
     #: Looks for progress in what is printed.
     watch: Watch | None = None
+    #: Seconds for which the log may hold the program back; None: as long as it takes.
+    log_patience: float | None = None
+
+    @property
+    def patience(self) -> float | None:
+        """The same, by who listens now."""
+        told_live = self.live is not None and not self.live.over
+        return LIVE_PATIENCE if told_live else self.log_patience
 
     @property
     def before_read(self) -> BeforeRead | None:
         """What holds the program back."""
         return None if self.live is None else self.live.wait_room
 
-    async def pass_on(self, record: OnOutput, stream: Stream, data: bytes) -> None:
+    async def pass_on(self, record: Record, stream: Stream, data: bytes) -> None:
         """Tell everybody, and `record` it unless standard output is taken."""
         if not data:
             if stream == "stdout":
@@ -129,7 +140,7 @@ class Listeners:
             return
         if self.live is not None:
             self.live.push(stream, data)
-        await record(stream, data)
+        await record(stream, data, self.patience)
 
 
 #: The log alone is told.

@@ -5,7 +5,7 @@ Values in, values out. A receipt never claims more than the weakest of the proof
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -75,12 +75,18 @@ def end_of_proofs(proofs: Iterable[Proof], over_at: datetime | None) -> RunEnd:
     return merge_ends([RunEnd(over_at), *ends])
 
 
-def unproven(row: RunRow, processes: Sequence[ProcessStarted]) -> dict[str, Any] | None:
-    """What the end of an execution keeps of processes whose end nobody saw; None without any.
+def receipt_after(
+    row: RunRow, processes: Sequence[ProcessStarted], gone: Collection[ProcessStarted]
+) -> dict[str, Any] | None:
+    """What an execution that a crash cut off keeps of the processes that were left; None without any.
 
-    What is looked for and not found afterwards may only be hidden, so it is no proof.
+    Those that are `gone` are proven to be: somebody waited for them. What is looked for and not found
+    may only be hidden, so it is no proof.
     """
-    ends = [RunEnd(None, p.method, (p.pid,), "unknown") for p in processes]
+    ends = [
+        RunEnd(None, p.method, (p.pid,), () if p in gone else "unknown")
+        for p in processes
+    ]
     ends += ends_before(row, None)
     return merge_ends(ends).to_json() if ends else None
 

@@ -24,7 +24,7 @@ from penstock.log.writes import (
     Write,
     new_event,
 )
-from penstock.runs.receipts import unproven
+from penstock.runs.receipts import receipt_after
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import EXECUTING_STATES, Ending, OnRestart, conclude
 
@@ -34,6 +34,19 @@ Verdict = Literal["cancel", "crashed", "requeue", "fail", "ask", "leave"]
 EndOrphans = Callable[
     [Iterable[ProcessStarted], Collection[str]], Awaitable[Sequence[int]]
 ]
+
+
+#: Which of these processes are proven to be gone, with all that came of them.
+ProvenGone = Callable[
+    [Collection[ProcessStarted]], Awaitable[frozenset[ProcessStarted]]
+]
+
+
+async def none_proven(
+    _started: Collection[ProcessStarted],
+) -> frozenset[ProcessStarted]:
+    """Nobody could wait for them."""
+    return frozenset()
 
 
 @dataclass(slots=True)
@@ -67,6 +80,7 @@ async def repair(
     max_attempts: int,
     now: Callable[[], datetime],
     end_orphans: EndOrphans,
+    proven_gone: ProvenGone = none_proven,
 ) -> Repaired:
     """End the processes of the previous life, then give every interrupted run what it gets."""
     done = Repaired()
@@ -76,15 +90,20 @@ async def repair(
     started = {row.run_id: await processes_of(store, row) for row in broken}
     every = list(chain.from_iterable(started.values()))
     done.ended_pids.extend(await end_orphans(every, list(started)))
+    gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
     for row in broken:
         verdict = verdict_on(row, life, max_attempts)
-        await recorder.record(_decision(row, verdict, now(), started[row.run_id]))
+        await recorder.record(_decision(row, verdict, now(), started[row.run_id], gone))
         _told_as(done, verdict).append(row.run_id)
     return done
 
 
 async def end_all(
-    store: Store, *, now: Callable[[], datetime], end_orphans: EndOrphans
+    store: Store,
+    *,
+    now: Callable[[], datetime],
+    end_orphans: EndOrphans,
+    proven_gone: ProvenGone = none_proven,
 ) -> None:
     """End whatever is open in a log that no daemon will go on with, by the rules of boot repair.
 
@@ -98,6 +117,7 @@ async def end_all(
     started = {row.run_id: await processes_of(store, row) for row in held}
     every = list(chain.from_iterable(started.values()))
     await end_orphans(every, [row.run_id for row in rows])
+    gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
     at = now()
     ends: list[Write[Concluded]] = [
         _decision(
@@ -105,6 +125,7 @@ async def end_all(
             "fail" if row.cancel_requested is None else "cancel",
             at,
             started[row.run_id],
+            gone,
         )
         for row in held
     ]
@@ -130,9 +151,13 @@ async def processes_of(store: Store, row: RunRow) -> list[ProcessStarted]:
 
 
 def _decision(
-    row: RunRow, verdict: Verdict, now: datetime, started: Sequence[ProcessStarted]
+    row: RunRow,
+    verdict: Verdict,
+    now: datetime,
+    started: Sequence[ProcessStarted],
+    gone: Collection[ProcessStarted],
 ) -> Complete | Release:
-    receipt = unproven(row, started)
+    receipt = receipt_after(row, started, gone)
     on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
     ending = Ending(
         cancel_requested=row.cancel_requested,

@@ -40,6 +40,7 @@ from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutput
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
+    LIVE_PATIENCE,
     Executed,
     Executor,
     Listeners,
@@ -392,7 +393,8 @@ class Run:
             feed = sends(stdin) if stdin else None
             return await execute(feed=feed, listeners=listeners)
         with self._open_console(terminal) as console:
-            shown = replace(listeners, on_shown=console.show)
+            patience = LIVE_PATIENCE if terminal else None
+            shown = replace(listeners, on_shown=console.show, log_patience=patience)
             return await execute(feed=console.feed, listeners=shown)
 
     @contextmanager

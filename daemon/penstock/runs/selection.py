@@ -7,7 +7,7 @@ An id as it is goes before all else, so that a program that knows its ids meets 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.log.filters import parse_filter
@@ -22,6 +22,7 @@ from penstock.words.lifecycle import (
     QUEUED_STATES,
     State,
 )
+from penstock.words.near_words import did_you_mean
 from penstock.words.priority import Priority
 from penstock.words.run_id import NAME_LABEL, check_run_id
 from penstock.words.sentences import about
@@ -78,8 +79,10 @@ class Selection:
             return [named_run(await self._nth_newest(int(last[1] or 1), word))]
         if word.startswith("@"):
             if (wanted := _SETS.get(word)) is None:
-                known = ", ".join(("@last", "@-2", *_SETS))
-                raise Refused("word", f"{word!r} is none of {known}")
+                known = ("@last", "@-2", *_SETS)
+                hint = did_you_mean(word, known)
+                why = f"{word!r} is none of {', '.join(known)}{hint}"
+                raise Refused("word", why)
             return await self._all(wanted, word)
         if ":" in word or " " in word:
             return await self._all(parse_filter(word), word)
@@ -116,13 +119,21 @@ class Selection:
         wanted = RunFilter(begins=check_run_id(word), limit=MOST_NAMED + 1)
         rows = await self.store.runs(wanted)
         if not rows:
-            raise _none(word)
+            raise _none(word, await self._meant(word))
         if len(rows) == 1:
             return rows[0]
         names = [f"{row.run_id} ({row.key})" for row in rows[:MOST_NAMED]]
         more = ", …" if len(rows) > MOST_NAMED else ""
         why = f"several ids begin with {word!r}: {', '.join(names)}{more}"
         raise Refused("word", why)
+
+    async def _meant(self, word: str) -> str:
+        """What to say to whoever typed what no id begins with: names are no ids, but many are thought to be."""
+        named = RunFilter(labels={NAME_LABEL: word}, limit=1)
+        if rows := await self.store.runs(named):
+            return f"; {rows[0].key} has that name, as `'label:name={word}'` finds all"
+        newest = await self.store.runs(replace(_SETS["@all"], limit=PAGE))
+        return did_you_mean(word, dict.fromkeys(row.run_id for row in newest))
 
     async def _all(self, wanted: RunFilter, word: str) -> list[NamedRun]:
         found: list[NamedRun] = []
@@ -156,5 +167,11 @@ def named_run(row: RunRow) -> NamedRun:
     )
 
 
-def _none(word: str) -> RunNotFound:
-    return RunNotFound(f"there is no run {word!r}", word=word)
+def no_group(group: str, known: Iterable[str]) -> Refused:
+    """What to raise for a group that there is not."""
+    hint = did_you_mean(group, known)
+    return Refused("group", f"there is no group {group[:200]!r}{hint}")
+
+
+def _none(word: str, hint: str = "") -> RunNotFound:
+    return RunNotFound(f"there is no run {word!r}{hint}", word=word)

@@ -5,7 +5,6 @@ Admission is where submitters wait in front of a full queue: first come, first s
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from penstock.log.recorder import Recorder
 from penstock.log.writes import Accepted, Enqueue, Existing, RunSpec
 from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
+from penstock.runs.selection import no_group
 from penstock.runs.stop import Stop
 from penstock.words.api import RearrangeRequest, RunReply, SubmitRequest, refused
 from penstock.words.config import Config
@@ -31,6 +31,7 @@ from penstock.words.errors import (
     RunNotFound,
     StoreAway,
 )
+from penstock.words.near_words import did_you_mean
 from penstock.words.priority import Priority
 from penstock.words.surroundings import Surroundings, check_environment
 from penstock.words.values import new_event_id
@@ -227,7 +228,7 @@ class Submitter:
         self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
         if request.group is not None and request.group not in self.groups:
-            raise Refused("group", f"there is no group {request.group!r}")
+            raise no_group(request.group, self.groups)
         inputs = kind.parse(placed_inputs(kind, request.inputs, surroundings))
         self._check_model(kind, inputs)
         if request.retries and inputs.takes_input():
@@ -297,8 +298,7 @@ class Submitter:
         """The kind of this name. Refused lists the installed ones and the nearest."""
         if name in self.kinds:
             return self.kinds[name]
-        near = difflib.get_close_matches(name, self.kinds, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, self.kinds)
         known = ", ".join(sorted(self.kinds))
         raise Refused(
             "kind", f"{name[:80]!r} is not installed (there are: {known}){hint}"

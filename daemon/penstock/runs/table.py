@@ -37,7 +37,7 @@ from penstock.runs.queue import (
     SlotHolder,
 )
 from penstock.runs.reader import RunTerms, terms_of
-from penstock.words.errors import PenstockError
+from penstock.words.errors import LogDamaged, PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
@@ -325,6 +325,15 @@ class RunTable:
                 self.cancel(run_id, reason)
         else:
             self.late_outcomes += 1
+        if isinstance(result, LogDamaged):
+            # Its row cannot be read, so no fact will tell the end: the slot must be given back here.
+            self._lose(write.fence.run_id)
+
+    def _lose(self, run_id: str) -> None:
+        self.views.pop(run_id, None)
+        self.terms.pop(run_id, None)
+        self.queue.lose(run_id)
+        self.moved = True
 
     def _use(self, run_id: str, seconds: float) -> None:
         """Count the seconds of an execution that is over, as the store does."""

@@ -35,6 +35,7 @@ from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.daemon import (
     daemon_handlers,
+    dismissal_handlers,
     no_metrics,
     queue_handlers,
     schedule_handlers,
@@ -51,6 +52,10 @@ from penstock.server.rest.run_routes import (
 from penstock.server.routes import ROUTES, Call, Handler, Route, parse_query
 from penstock.server.shutdown import Shutdown
 from penstock.server.traffic import CountRequest, count_nothing, counted
+from penstock.server.web.letting_in import letting_in_handlers, no_page_handlers
+from penstock.server.web.page_codes import PageCodes
+from penstock.server.web.page_files import PAGE_ROUTES, page_file_handlers
+from penstock.words.config import Config
 from penstock.words.error_codes import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
@@ -73,7 +78,10 @@ def open_app(
 
     `base` is how clients on this box address the daemon, for those that came by its Unix socket.
     """
-    handlers = rest_handlers(core, shutdown, health_of, metrics)
+    handlers = {
+        **rest_handlers(core, shutdown, health_of, metrics),
+        **page_handlers(core.config, guard),
+    }
     rest = build_rest(handlers, core.selection.numbered)
     stdin = make_stdin_app(core.control, core.config)
     address = make_public_address(core.config, base)
@@ -95,9 +103,18 @@ def rest_handlers(
         **task_handlers(core),
         **queue_handlers(core),
         **schedule_handlers(core),
+        **dismissal_handlers(core),
         **daemon_handlers(core, health_of),
         "metrics": metrics or no_metrics,
     }
+
+
+def page_handlers(config: Config, guard: Guard) -> dict[str, Handler]:
+    """What answers the routes of the page, and gives its files where it is on."""
+    if not config.web:
+        return no_page_handlers()
+    codes = PageCodes(config.web_code_seconds, config.max_web_codes)
+    return {**letting_in_handlers(codes, guard.page_keys), **page_file_handlers()}
 
 
 #: The id of the run that a part of an address names by its number; None: it is no number.
@@ -121,8 +138,10 @@ def build_rest(
     app.config["RESPONSE_TIMEOUT"] = None
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
-    for route in ROUTES:
-        if route.streamed or route.live:
+    for route in (*ROUTES, *PAGE_ROUTES):
+        elsewhere = route.streamed or route.live
+        # The files of the page are there only where it is on.
+        if elsewhere or (route in PAGE_ROUTES and route.name not in handlers):
             continue
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),

@@ -14,6 +14,8 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, urlsplit
 
 from penstock.server.http_answer import HttpRefused
+from penstock.server.web.page_files import PAGE_PATHS
+from penstock.server.web.page_keys import PageKeys
 from penstock.words.address import is_loopback
 from penstock.words.config import Config
 from penstock.words.errors import (
@@ -59,11 +61,18 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The lists and the token; no token means that none is asked for."""
+    """The lists and the token; no token means that none is asked for.
+
+    `web`: whether the daemon has a page, which `page_keys` let in; `own_origins` are its addresses
+    besides that by which a request comes.
+    """
 
     allowed_hosts: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
     token: str | None = field(default=None, repr=False)
+    web: bool = False
+    own_origins: frozenset[str] = frozenset()
+    page_keys: PageKeys | None = None
     max_header_bytes: int = 16 * 1024
     max_body_bytes: int = 9 * 1024 * 1024
 
@@ -102,13 +111,24 @@ class Guard:
         if self.token is None or request_head.local is None:
             return True
         scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        return scheme.lower() == "bearer" and self.admits(shown.strip())
+        return scheme.lower() == "bearer" and self.admits(shown.strip(), request_head)
 
-    def admits(self, token: str | None) -> bool:
-        """Whether this is the token; takes the same time however much of it is right."""
+    def admits(self, shown: str | None, request_head: RequestHead) -> bool:
+        """Whether this is the token, or the key of a page that may ask this.
+
+        Takes the same time however much of it is right.
+        """
         if self.token is None:
             return True
-        return hmac.compare_digest((token or "").encode(), self.token.encode())
+        shown = shown or ""
+        if hmac.compare_digest(shown.encode(), self.token.encode()):
+            return True
+        method, path = request_head.method, request_head.path
+        return self.page_keys is not None and self.page_keys.admits(shown, method, path)
+
+    def is_open(self, path: str) -> bool:
+        """Whether this path answers without a token."""
+        return path in OPEN_PATHS or (self.web and path in PAGE_PATHS)
 
     def _judge_host(self, request_head: RequestHead) -> PenstockError | None:
         if request_head.local is None:
@@ -120,16 +140,25 @@ class Guard:
 
     def _judge_origin(self, request_head: RequestHead) -> PenstockError | None:
         for origin in request_head.all(b"origin"):
-            if origin not in self.allowed_origins:
+            if origin not in self.allowed_origins and not self._is_own(
+                origin, request_head
+            ):
                 return Forbidden(
                     f"the origin {origin[:100]!r} is not in allowed_origins"
                 )
         return None
 
+    def _is_own(self, origin: str, request_head: RequestHead) -> bool:
+        """Whether it is the page of this daemon that asks; the name by which it does was judged."""
+        if not self.web or request_head.local is None:
+            return False
+        host = (request_head.one(b"host") or "").lower()
+        return origin == f"http://{host}" or origin in self.own_origins
+
     def _judge_token(
         self, request_head: RequestHead, *, handshake: bool
     ) -> PenstockError | None:
-        if request_head.path in OPEN_PATHS and not handshake:
+        if self.is_open(request_head.path) and not handshake:
             return None
         if handshake and not request_head.all(b"authorization"):
             return None
@@ -146,6 +175,10 @@ class Guard:
         if is_streamed(request_head.method, request_head.path):
             return None
         length = request_head.one(b"content-length") or "0"
+        # Whoever need not show who he is has nothing to say that takes a body.
+        stranger = not self.has_shown_token(request_head)
+        if stranger and (length != "0" or request_head.all(b"transfer-encoding")):
+            return body_too_large(0)
         # A length of a thousand digits is refused for its length, before int() chews on it.
         if length.isdecimal() and (
             len(length) > 18 or int(length) > self.max_body_bytes
@@ -166,13 +199,20 @@ def body_too_large(limit: int) -> TooLarge:
 
 def make_guard(config: Config, token: str | None) -> Guard:
     """The guard that the configuration asks for; `token` is used only if `auth` is on."""
-    names = [*config.allowed_hosts]
+    names, own = [*config.allowed_hosts], set()
     if config.public_url is not None:
-        names.append(urlsplit(config.public_url).netloc)
+        public = urlsplit(config.public_url)
+        names.append(public.netloc)
+        own.add(f"{public.scheme}://{public.netloc}".lower())
+    token = token if config.auth else None
+    keys = PageKeys(token, config.web_key_seconds) if token and config.web else None
     return Guard(
         allowed_hosts=frozenset(name.lower() for name in names),
         allowed_origins=frozenset(config.allowed_origins),
-        token=token if config.auth else None,
+        token=token,
+        web=config.web,
+        own_origins=frozenset(own),
+        page_keys=keys,
         max_header_bytes=config.max_header_bytes,
         max_body_bytes=config.max_body_bytes,
     )

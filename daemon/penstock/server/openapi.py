@@ -14,6 +14,7 @@ from penstock.runs.kind import Kind
 from penstock.server.guard import OPEN_PATHS
 from penstock.server.http_answer import PROBLEM
 from penstock.server.routes import ROUTES, Query, Route
+from penstock.server.web.page_files import PAGE_PATHS
 from penstock.words.api import EventsPage, Problem, RunRequest
 from penstock.words.live_frames import CONTENT_TYPE
 from penstock.words.recorded import Envelope
@@ -21,6 +22,8 @@ from penstock.words.recorded import Envelope
 _REF = "#/components/schemas/{model}"
 #: What bad input and the guard may answer on every route.
 _ALWAYS = (400, 403)
+#: What answers without a token.
+_OPEN = OPEN_PATHS | PAGE_PATHS
 _FORMS = {"text": "string", "integer": "integer", "flag": "boolean"}
 #: What a run printed is text where all of it is.
 _OUTPUT = ("text/plain", "application/octet-stream")
@@ -47,6 +50,7 @@ TAG_ABOUT: Mapping[str, str] = {
     "queue": "How full it is, and what of it stands still.",
     "schedules": "What is run again and again.",
     "coding tasks": "Runs of the kind `coding`, by the names of the original interface.",
+    "the page": "How a browser is let in to the page of the daemon's own.",
     "daemon": "Its health, its kinds, its models, its readers and its numbers.",
 }
 _ABOUT = (
@@ -151,7 +155,7 @@ def _operation(route: Route) -> dict[str, Any]:
         + [_query_parameter(query) for query in route.queries],
         "responses": _responses(route),
     }
-    if route.path in OPEN_PATHS:
+    if route.path in _OPEN:
         operation["security"] = []
     if route.body is not None:
         content = {"application/json": {"schema": _ref(route.body)}}
@@ -182,7 +186,9 @@ def _description(route: Route) -> str:
 
 def _responses(route: Route) -> dict[str, Any]:
     content = _content(route)
-    statuses = {route.status, 200} if route.body or route.status == 202 else {200}
+    statuses = {route.status}
+    if route.body or route.status == 202:
+        statuses.add(200)
     responses: dict[str, Any] = {
         str(s): {"description": HTTPStatus(s).phrase, "content": content}
         for s in sorted(statuses)
@@ -197,7 +203,9 @@ def _responses(route: Route) -> dict[str, Any]:
     for empty, about in EMPTY.get(route.name, {}).items():
         responses[str(empty)] = {"description": about}
     problem = {PROBLEM: {"schema": _ref(Problem)}}
-    always = _ALWAYS if route.path in OPEN_PATHS else (*_ALWAYS, 401)
+    # The key of a page is given for a code, which may be none.
+    stranger = route.path in OPEN_PATHS
+    always = _ALWAYS if stranger else (*_ALWAYS, 401)
     writes: tuple[int, ...] = (408, 413, 415) if route.method == "POST" else ()
     if route.streamed:
         writes = (415,)

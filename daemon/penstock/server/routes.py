@@ -111,10 +111,12 @@ class Call:
 TAGS: Mapping[str, str] = {
     "runs": "runs",
     "asks": "questions",
+    "dismissals": "runs",
     "events": "events",
     "queue": "queue",
     "schedules": "schedules",
     "tasks": "coding tasks",
+    "web": "the page",
 }
 #: What answers a route; one that waits for nothing is a plain function.
 Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
@@ -226,6 +228,14 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/events", "all_events", "Events of all runs: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
     ),
+    Route(
+        "GET", "/dismissals", "dismissals", "Failures that somebody has seen since the daemon began",
+        reply=told.DismissalsReply,
+    ),
+    Route(
+        "POST", "/dismissals", "dismiss", "Say that these failures need nobody any more",
+        body=wire.DismissalsRequest, reply=told.DismissalsReply,
+    ),
     Route("GET", "/queue", "queue", "The queue and the slots", reply=told.QueueReply),
     Route(
         "POST", "/queue/pause", "pause", "Start no more runs, of the queue or of a group",
@@ -268,6 +278,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
     Route("GET", "/openapi.json", "openapi", "This interface"),
+    Route(
+        "POST", "/web/codes", "page_code", "The address that lets one browser in, once",
+        reply=told.PageCodeReply, status=201, errors=(404,),
+    ),
+    Route(
+        "POST", "/web/keys", "page_key", "The key of a page, for the code in its header `Penstock-Code`",
+        reply=told.PageKeyReply, status=201, errors=(404,),
+    ),
     Route(
         "POST", "/tasks", "create_task", "Submit a coding task", body=wire.TaskRequest,
         reply=wire.TaskReply, errors=(429, 503),

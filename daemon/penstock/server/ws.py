@@ -68,7 +68,9 @@ class WebSocketSession:
         self._stream = stream
         self._name = name
 
-    async def wait_open(self, guard: Guard) -> OpenFrame | None:
+    async def wait_open(
+        self, guard: Guard, request_head: RequestHead
+    ) -> OpenFrame | None:
         """The client's first frame; None if it was none, or showed no token, and we hung up."""
         try:
             with trio.fail_after(self._core.config.open_timeout):
@@ -81,7 +83,7 @@ class WebSocketSession:
             )
             meter.feed(message if isinstance(message, bytes) else message.encode())
             frame = read_json(OpenFrame, message)
-            if not guard.admits(frame.token):
+            if not guard.admits(frame.token, request_head):
                 raise Unauthorised
         except ConnectionClosed:
             return None
@@ -179,7 +181,7 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
             name = f"{WEBSOCKET.name}-{next(numbers)}"
             session = WebSocketSession(core, shutdown, connection, stream, name)
             if not guard.has_shown_token(request_head):
-                opened = await session.wait_open(guard)
+                opened = await session.wait_open(guard, request_head)
                 if opened is None:
                     return
                 if isinstance(wanted, SubscribeRequest):

@@ -16,7 +16,12 @@ from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.runs.repair import end_all
 from penstock.server.listeners import listening_unix
 from penstock.service.daemon import LogFiles, open_servers, open_stored_core
-from penstock.service.environment import end_last_life, open_daemon_models
+from penstock.service.environment import (
+    TESTIMONIES,
+    end_last_life,
+    open_daemon_models,
+    proven_gone,
+)
 from penstock.service.machine import check_machine, make_folder, make_state
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
@@ -84,7 +89,7 @@ async def repair_left(store: SqliteStore, database: Path, config: Config) -> boo
         hold_lock(database.with_suffix(".lock")),
     ):
         if store.copy_of is None:
-            await _end_left(store, config)
+            await _end_left(store, config, database.parent.parent)
             return False
         async with open_sqlite(
             database,
@@ -92,11 +97,12 @@ async def repair_left(store: SqliteStore, database: Path, config: Config) -> boo
             run_blocking=threads(1),
             migration=MigrationPolicy(copy=config.migration_copy),
         ) as writing:
-            await _end_left(writing, config)
+            await _end_left(writing, config, database.parent.parent)
             return True
     return False
 
 
-async def _end_left(store: SqliteStore, config: Config) -> None:
+async def _end_left(store: SqliteStore, config: Config, state: Path) -> None:
     end = partial(end_last_life, epoch=store.log_id, grace=config.kill_grace)
-    await end_all(store, now=utc_now, end_orphans=end)
+    gone = partial(proven_gone, state / TESTIMONIES)
+    await end_all(store, now=utc_now, end_orphans=end, proven_gone=gone)

@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.log.spans import TraceSpan
+from penstock.processes.containment import boot_id
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
 from penstock.processes.suspension import go_on, suspend
+from penstock.processes.testimony import name_of, wait_testimonies
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     from penstock.llm.models import DaemonModels
 
 log = logging.getLogger("penstock")
+
+#: The folder, below that of the log, where supervisors keep what they proved after their daemon's death.
+TESTIMONIES = "testimonies"
+#: Seconds that boot repair waits for them: they end their trees while it does, and as fast.
+TESTIMONY_SECONDS = 1.0
 
 
 def real_environment(
@@ -68,6 +75,7 @@ def real_environment(
         containment=containment,
         grace=config.kill_grace,
         epoch=epoch,
+        testimonies=paths.state / TESTIMONIES,
     )
     inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 
@@ -82,6 +90,7 @@ def real_environment(
         free_bytes=partial(free_bytes, paths.state),
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
         suspend=suspend_program,
+        proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=os.uname().nodename,
         models=models,
         redact=redact,
@@ -205,3 +214,21 @@ async def end_last_life(
     if left:
         log.error("processes of the previous life are still there: %s", left)
     return [pid for pid in found if pid not in left]
+
+
+async def proven_gone(
+    folder: Path, started: Collection[ProcessStarted]
+) -> frozenset[ProcessStarted]:
+    """Of these processes of an earlier life those whose supervisors saw the end of the whole tree.
+
+    They end their trees at the same time as we look for what is left, so they are given a moment.
+    """
+    boot = boot_id()
+    wanted = {
+        name_of(boot, one.pid, one.start_time): one
+        for one in started
+        if one.boot_id == boot
+    }
+    wait = partial(wait_testimonies, str(folder), boot, set(wanted), TESTIMONY_SECONDS)
+    found = await run_in_thread(wait)
+    return frozenset(wanted[name] for name in wanted.keys() & found)

@@ -140,6 +140,9 @@ class FaultyStore:
     async def place_of(self, before: int | None, count: int) -> int | None:
         return await self._call(self.store.place_of, before, count)
 
+    async def lose(self, run_id: str) -> None:
+        await self._call(self.store.lose, run_id)
+
     async def open_runs(self) -> list[RunRow]:
         return await self._call(self.store.open_runs)
 

@@ -372,6 +372,8 @@ LONGEST_LABEL_KEY = 63
 LONGEST_LABEL_VALUE = 255
 #: Every prerequisite is looked up in the commit that accepts the run.
 MOST_PREREQUISITES = 100
+#: Failures that are dismissed in one request.
+MOST_DISMISSED_AT_ONCE = 500
 #: A name that appears in lists and logs.
 LONGEST_NAME = 200
 #: It is a part of run ids, beside a due time.
@@ -630,6 +632,12 @@ class GroupRequest(Sent):
 
 class PauseRequest(GroupRequest):
     reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
+
+
+class DismissalsRequest(Sent):
+    """Failures that somebody has seen."""
+
+    runs: Annotated[tuple[RunId, ...], Field(max_length=MOST_DISMISSED_AT_ONCE)]
 
 
 class AnswerRequest(Sent):

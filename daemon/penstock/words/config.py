@@ -434,6 +434,22 @@ class Config(Section):
         1.0, "Time that a WebSocket client has to answer a close frame."
     )
 
+    # -- the page
+    web: bool = setting(
+        True,
+        "Whether the daemon has a page of its own for browsers: `penstock open` lets one in.",
+    )
+    web_code_seconds: Seconds = setting(
+        60.0, "How long the address that `penstock open` makes is good, once."
+    )
+    max_web_codes: Count = setting(
+        16, "Such addresses that nobody has used yet; the oldest go first."
+    )
+    web_key_seconds: Seconds = setting(
+        12 * 3600.0,
+        "How long a browser that was let in may look, answer and cancel: a working day.",
+    )
+
     # -- agents
     max_mcp_sessions: Count = setting(
         500, "Sessions of the older protocol; an idle one costs 50 KiB."

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.words.errors import StartRefused
+from penstock.words.near_words import did_you_mean, nearest
 from penstock.words.plain_files import read_plain, reason_of
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
     """Names that look like ours and mean nothing, each with the nearest that does ("" for none)."""
-    import difflib
-
     from penstock.words.config import Config
 
     known = [f"PENSTOCK_{x.upper()}" for x in (*Config.model_fields, *_NOT_KEYS)]
@@ -146,8 +145,7 @@ def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(environ):
         head = name.split("__")[0]
         if name.startswith("PENSTOCK_") and head not in known:
-            near = difflib.get_close_matches(head, known, n=1)
-            found[name] = near[0] if near else ""
+            found[name] = nearest(head, known)
     return found
 
 
@@ -178,8 +176,6 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
-    import difflib
-
     from penstock.words.config import Config, Models
 
     first = error.errors()[0]
@@ -191,9 +187,7 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
         known = list(Config.model_fields) + [
             f"models.{name}" for name in Models.model_fields
         ]
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{where}: unknown key {key!r}{hint}"
+        return f"{where}: unknown key {key!r}{did_you_mean(key, known)}"
     if first["type"] in ("model_type", "dict_type"):
         # Pydantic's own words are those of Python, not of the file.
         return f"{where}: {key}: must be a table, as [{key}] begins one"

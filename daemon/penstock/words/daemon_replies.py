@@ -29,12 +29,31 @@ class QuestionsReply(Received):
     asks: tuple[QuestionReply, ...]
 
 
+class DismissalsReply(Received):
+    """Failures that somebody has seen, the newest last; no other screen needs to tell of them."""
+
+    runs: tuple[str, ...]
+
+
 class AnswerReply(Received):
     """The answer that the run was given."""
 
     run_id: str
     name: str
     answer: str
+
+
+class PageCodeReply(Received):
+    """The address that lets one browser in, once, for so many seconds."""
+
+    url: str
+    seconds: float
+
+
+class PageKeyReply(Received):
+    """What a page shows from now on; none where no token is asked for."""
+
+    key: str | None
 
 
 class CheckReply(Received):

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 #: Bytes of a file that a person or we ourselves wrote: settings, units; far more than they have.
 MOST_BYTES = 1024 * 1024
@@ -27,19 +28,16 @@ def read_plain(path: Path, most: int = MOST_BYTES, *, pipe: bool = False) -> str
     OSError, at once, for anything else, and for more than `most` bytes; ValueError if it is no UTF-8.
     With `pipe` one that a shell made (`<(…)`) is read too, but none that has a name.
     """
-
-    def fits(fd: int, found: os.stat_result) -> bool:
-        if stat.S_ISFIFO(found.st_mode):
-            return pipe and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:")
-        return stat.S_ISREG(found.st_mode) or _is_null(found)
-
-    fd = _open(path, os.O_RDONLY, fits)
-    os.set_blocking(fd, True)
-    with open(fd, "rb") as file:
+    with _open_stream(path, pipe=pipe) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return data.decode("utf-8")
+
+
+def open_source(path: Path) -> BinaryIO:
+    """A regular file, or a pipe that a shell made (`<(…)`), to be read. OSError, at once, otherwise."""
+    return _open_stream(path, pipe=True)
 
 
 def write_plain(path: Path, text: str) -> None:
@@ -52,6 +50,17 @@ def write_plain(path: Path, text: str) -> None:
 def reason_of(error: OSError | ValueError) -> str:
     """Why a file could not be read or written, for a sentence that names it already."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _open_stream(path: Path, *, pipe: bool) -> BinaryIO:
+    def fits(fd: int, found: os.stat_result) -> bool:
+        if stat.S_ISFIFO(found.st_mode):
+            return pipe and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:")
+        return stat.S_ISREG(found.st_mode) or _is_null(found)
+
+    fd = _open(path, os.O_RDONLY, fits)
+    os.set_blocking(fd, True)
+    return open(fd, "rb")
 
 
 def _open(path: Path, flags: int, fits: Callable[[int, os.stat_result], bool]) -> int:

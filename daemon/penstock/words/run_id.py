@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -9,6 +10,8 @@ from typing import Any
 LONGEST_RUN_ID = 200
 #: The label that says what a run is called by people.
 NAME_LABEL = "name"
+#: Ids that nobody has chosen: the daemon makes them so.
+GENERATED = re.compile(r"\br-[0-9a-f]{12}\b")
 
 
 def check_run_id(value: Any) -> str:

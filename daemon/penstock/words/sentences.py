@@ -78,6 +78,15 @@ def number(count: float) -> str:
     return f"{count:.0f}T"
 
 
+def ordinal(place: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    teen = place % 100 in (11, 12, 13)
+    return f"{place}{'th' if teen else _ENDINGS.get(place % 10, 'th')}"
+
+
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
 def size(count: int) -> str:
     """Bytes: 12 MiB."""
     amount = float(count)

@@ -53,7 +53,7 @@ def faults(schema: Any, at: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("tool", tools(), ids=lambda tool: tool["name"])
 def test_every_maker_of_models_can_read_a_tool(tool: dict[str, Any]) -> None:
-    """MCP-01"""
+    """MCP-01, HO-02"""
     schema = tool["inputSchema"]
     jsonschema.Draft202012Validator.check_schema(schema)
     assert list(faults(schema, tool["name"])) == []
@@ -67,7 +67,7 @@ def test_every_maker_of_models_can_read_a_tool(tool: dict[str, Any]) -> None:
 
 
 def test_all_tools_together_leave_a_model_its_room() -> None:
-    """MCP-01"""
+    """MCP-01, HO-02"""
     assert sum(len(json.dumps(t, separators=(",", ":"))) for t in tools()) < MOST_BYTES
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import ClassVar
 
 from textual import on
@@ -12,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from penstock.log.filters import parse_filter
-from penstock.words.errors import Refused
+from penstock.words.errors import PenstockError, Refused
 from penstock.words.priority import Priority
 from penstock_tui.figures import daemon_lines, load_of, queue_state
 from penstock_tui.heading import is_known, nothing_listed, nothing_needed
@@ -36,6 +38,9 @@ from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.top_bar import TopBar
 from penstock_tui.wording import plain
+
+#: Seconds without a key after which the daemon is asked for what fits a filter.
+TYPING_SECONDS = 0.3
 
 
 class Overview(Screen[None]):
@@ -77,6 +82,8 @@ class Overview(Screen[None]):
         self._epoch = ""
         #: What is wrong with the filter that is being written; "" while nothing is.
         self._mistake = ""
+        #: Whether the daemon looks for what fits the filter.
+        self._asking = False
 
     def compose(self) -> ComposeResult:
         for panel, title in (
@@ -150,7 +157,11 @@ class Overview(Screen[None]):
         if self._mistake:
             return self._mistake
         if self.listing.wanted is not None and model.runs:
-            return "no run fits the filter: esc clears it"
+            return (
+                "asking the daemon …"
+                if self._asking
+                else "no run fits the filter: esc clears it"
+            )
         return nothing_listed(model, self.monitor.where())
 
     def _start_over(self, model: DashboardState) -> None:
@@ -241,6 +252,19 @@ class Overview(Screen[None]):
             self._show_counts(self.monitor.model)
             return
         self._mistake = ""
+        self.refresh_order()
+        if listing.wanted is not None and self.monitor.session is not None:
+            self._asking = True
+            self.run_worker(self._search(event.value), group="search", exclusive=True)
+
+    async def _search(self, words: str) -> None:
+        """What fits among all that the daemon has, once nothing more is typed."""
+        assert self.monitor.session is not None
+        await asyncio.sleep(TYPING_SECONDS)
+        # Without an answer what is loaded is shown.
+        with suppress(PenstockError):
+            await self.monitor.session.search(words)
+        self._asking = False
         self.refresh_order()
 
     @on(Input.Submitted)

@@ -148,6 +148,16 @@ class RunScreen(Screen[None]):
         ),
         Binding("right_square_bracket", "tab(1)", "Tab", show=False, id="tab.next"),
         Binding("p", "app.pause", "Pause", show=False, id="view.pause"),
+        Binding("J", "app.next_run(1)", "Next run", show=False, id="run.next"),
+        Binding("K", "app.next_run(-1)", "Previous run", show=False, id="run.previous"),
+        Binding(
+            "vertical_line",
+            "pager",
+            "To the pager",
+            show=False,
+            key_display="|",
+            id="log.pager",
+        ),
     ]
 
     def __init__(self, run_id: str, monitor: Monitor) -> None:
@@ -264,9 +274,8 @@ class RunScreen(Screen[None]):
             self.tabs.leave_output()
         run = model.runs.get(self.run_id)
         if run is not None:
-            if not run.seen:
-                run.seen = True
-                model.dirty.add(self.run_id)
+            if run.view.ended and not run.seen:
+                self.run_worker(self.monitor.dismiss([self.run_id]), group="seen")
             self._show_head(model)
             if whole:
                 now = self.monitor.now()
@@ -308,6 +317,10 @@ class RunScreen(Screen[None]):
             found = counted(tail.matching(), "line")
             text += f"  /{tail.search}: {found}  n N next previous  {only}"
         text += "  wrapped" if tail.wrap else "  w wraps"
+        if tail.stream:
+            text += f"  {tail.stream} only: o shows all"
+        if tail.marked is not None:
+            text = "lines are marked: j k go on, y copies, esc leaves"
         self.status.update(text)
 
     # -- keys
@@ -326,7 +339,9 @@ class RunScreen(Screen[None]):
     def action_back(self) -> None:
         """Escape: leave the search, then the screen."""
         tail = self.tabs.tail()
-        if self.entry.has_class("-on") or (tail and tail.search):
+        if tail is not None and tail.marked is not None:
+            tail.unmark()
+        elif self.entry.has_class("-on") or (tail and tail.search):
             self.entry.value = ""
             if tail:
                 tail.look_for("")
@@ -344,6 +359,16 @@ class RunScreen(Screen[None]):
     def action_follow(self) -> None:
         if tail := self.tabs.tail():
             tail.action_follow()
+
+    def action_pager(self) -> None:
+        """All lines of the open tab, in the pager of the terminal that this was started in."""
+        if (tail := self.tabs.tail()) is not None:
+            self.app.page([line.text for line in tail.lines])  # type: ignore[attr-defined]
+
+    @on(Tail.Copied)
+    def _copied(self, event: Tail.Copied) -> None:
+        self.app.copy_to_clipboard(event.text)
+        self.notify(f"copied {counted(event.count, 'line')}", markup=False)
 
     def action_search(self) -> None:
         self.entry.add_class("-on")

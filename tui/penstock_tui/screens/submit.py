@@ -12,7 +12,16 @@ from textual.widgets import Input, Select, Static
 
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.priority import Priority
-from penstock_tui.form import HINTS, FormField, fields_of, hint_of, inputs_of, read
+from penstock_tui.drafts import Draft, preset_drafts, surroundings_told
+from penstock_tui.form import (
+    HINTS,
+    FormField,
+    fields_of,
+    hint_of,
+    inputs_of,
+    read,
+    written,
+)
 from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, plain
 
@@ -39,30 +48,45 @@ class SubmitDialog(Dialog):
         Binding("ctrl+s", "send", "Submit", priority=True, id="submit.send")
     ]
 
-    def __init__(self, kinds: Sequence[Mapping[str, Any]], submit: Submit) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[Mapping[str, Any]],
+        submit: Submit,
+        draft: Draft | None = None,
+    ) -> None:
+        """`draft`: what stands in it at first."""
         super().__init__()
+        self._drafts = {f"{name} (preset)": d for name, d in preset_drafts().items()}
+        self._draft = draft
         # The kind that needs nothing comes first; the others as the daemon names them.
         ordered = sorted(kinds, key=lambda kind: kind["name"] != "command")
         self._kinds = {str(kind["name"]): kind for kind in ordered}
         self._submit = submit
         self._fields: list[FormField] = []
         self._kind = ""
+        #: Whether all lines of the form are there; until then there is nothing to send.
+        self._whole = False
 
     def contents(self) -> Iterable[Widget]:
-        names = [(f"{plain(name)}", name) for name in self._kinds]
+        names = [(plain(name), name) for name in (*self._kinds, *self._drafts)]
+        first = self._first_kind()
         yield _line(
             "kind",
-            Select(
-                names, value=names[0][1], allow_blank=False, compact=True, id="kind"
-            ),
+            Select(names, value=first, allow_blank=False, compact=True, id="kind"),
         )
         yield label("", name="about", hint=True)
+        yield label(plain(surroundings_told()), name="where", hint=True)
         yield VerticalScroll(id="form", can_focus=False)
         yield label("", name="problem")
         yield label("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
 
+    def _first_kind(self) -> str:
+        if self._draft is not None and self._draft.kind in self._kinds:
+            return self._draft.kind
+        return next(iter(self._kinds))
+
     def on_mount(self) -> None:
-        self._make_form(next(iter(self._kinds)))
+        self._make_form(self._first_kind())
 
     def on_select_changed(self, event: Select.Changed) -> None:
         if event.select.id == "kind" and event.value != self._kind:
@@ -74,16 +98,28 @@ class SubmitDialog(Dialog):
         self.run_worker(self._choose(kind), group="form", exclusive=True)
 
     async def _choose(self, name: str) -> None:
-        kind = self._kinds[name]
+        preset = self._drafts.get(name)
+        kind = self._kinds.get(name if preset is None else preset.kind)
+        if kind is None:
+            self._show_problem(f"{CROSS} this daemon has no kind for that")
+            return
+        draft = preset or self._draft
+        if draft is None or draft.kind != kind["name"]:
+            draft = Draft(str(kind["name"]))
         schema = kind.get("inputs") or kind.get("inputs_schema") or {}
         fields = fields_of(schema)
-        self.query_one("#about", Static).update(plain(str(kind.get("summary", ""))))
+        about = draft.about or str(kind.get("summary", ""))
+        self.query_one("#about", Static).update(plain(about))
         form = self.query_one("#form", VerticalScroll)
-        self._fields = fields
+        self._fields, self._whole = fields, False
         await form.remove_children()
-        await form.mount_all([_row("input", field) for field in fields])
+        rows = [_row("input", field, draft.inputs) for field in fields]
+        await form.mount_all(rows)
         await form.mount(label("── options", hint=True))
-        await form.mount_all([_row("option", field) for field in OPTIONS])
+        await form.mount_all(
+            [_row("option", field, draft.options) for field in OPTIONS]
+        )
+        self._whole = True
         self._first().focus()
 
     def _first(self) -> Widget:
@@ -93,6 +129,8 @@ class SubmitDialog(Dialog):
         self.action_send()
 
     def action_send(self) -> None:
+        if not self._whole:
+            return
         try:
             request = self._request()
         except Refused as error:
@@ -115,8 +153,10 @@ class SubmitDialog(Dialog):
         )
         options = {f.name: read(f, self._typed("option", f)) for f in OPTIONS}
         given = {name: value for name, value in options.items() if value is not None}
+        chosen = str(self.query_one("#kind", Select).value)
+        preset = self._drafts.get(chosen)
         return {
-            "kind": self.query_one("#kind", Select).value,
+            "kind": chosen if preset is None else preset.kind,
             "inputs": inputs,
             **given,
         }
@@ -132,17 +172,20 @@ class SubmitDialog(Dialog):
         self.query_one("#problem", Static).update(plain(text))
 
 
-def _row(group: str, field: FormField) -> Horizontal:
-    """A name and where to type it. A name may be one that no widget id can be."""
+def _row(group: str, field: FormField, given: Mapping[str, Any]) -> Horizontal:
+    """A name and where to type it, with what is given. A name may be one that no widget id can be."""
+    value = field.default
+    if given.get(field.name) is not None:
+        value = written(field.kind, given[field.name])
     widget: Widget
     name = f"{group}-{_id(field.name)}"
     if field.choices:
         choices = [(plain(choice), choice) for choice in field.choices]
-        default = field.default if field.default in field.choices else Select.NULL
+        default = value if value in field.choices else Select.NULL
         widget = Select(choices, value=default, compact=True, id=name)
     else:
         hint = hint_of(field) if group == "input" else field.help or HINTS[field.kind]
-        widget = Input(value=field.default, placeholder=hint, compact=True, id=name)
+        widget = Input(value=value, placeholder=hint, compact=True, id=name)
     return _line(f"{field.name}{' *' if field.required else ''}", widget)
 
 

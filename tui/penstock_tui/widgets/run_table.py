@@ -22,6 +22,8 @@ from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
 
+#: What the keys of headings begin with; no id of a run does.
+HEADING = "\N{NULL}"
 #: Strips kept beyond the screen, so that scrolling back is cheap.
 MOST_STRIPS = 1000
 
@@ -135,6 +137,10 @@ class RunList(ScrollView, can_focus=True):
         if self.cursor >= len(self.rows) or self.rows[self.cursor].heading:
             return None
         return self.rows.keys[self.cursor]
+
+    def run_keys(self) -> list[str]:
+        """The keys of all rows that are no headings, in order."""
+        return [key for key in self.rows.keys if not key.startswith(HEADING)]
 
     def set_title(self, title: str, hidden: frozenset[str] = frozenset()) -> None:
         """Say this in the first line, and leave these columns out."""

@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -17,6 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from penstock.words.display import Span
+from penstock.words.sgr import PLAIN
 from penstock_tui.theme import Tones, printed_style, tones_of
 from penstock_tui.wording import lines_of
 
@@ -27,12 +29,23 @@ MOST_STRIPS = 2000
 class Line(NamedTuple):
     """A harmless line of text and the name of its colour.
 
-    `spans`: the same text in the colours that a program printed it in, if it did.
+    `spans`: the same text in the colours that a program printed it in, if it did. `stream` printed
+    it, and it was whole `at` this time of day.
     """
 
     text: str
     tone: str = ""
     spans: tuple[Span, ...] = ()
+    stream: str = ""
+    at: str = ""
+
+    def stamped(self) -> Line:
+        """With its time before it."""
+        if not self.at:
+            return self
+        stamp = f"{self.at}  "
+        spans = (Span(stamp, PLAIN), *self.spans) if self.spans else ()
+        return self._replace(text=stamp + self.text, spans=spans)
 
     def chopped(self, width: int) -> list[Line]:
         """The line in rows of at most so many columns."""
@@ -70,12 +83,28 @@ class Tail(ScrollView, can_focus=True):
         Binding("w", "wrap", "Wrap", show=False, id="tail.wrap"),
         Binding("n", "found(1)", "Next match", show=False, id="tail.next"),
         Binding("N", "found(-1)", "Previous match", show=False, id="tail.previous"),
-        Binding("v", "only_matches", "Only matches", show=False, id="tail.only"),
+        Binding(
+            "v",
+            "only_matches",
+            "Only matches, or begin to mark lines",
+            show=False,
+            id="tail.only",
+        ),
+        Binding("y", "copy", "Copy", show=False, id="tail.copy"),
+        Binding("t", "stamps", "Times", show=False, id="tail.stamps"),
+        Binding("o", "one_stream", "Only stderr", show=False, id="tail.stream"),
     ]
     follow: reactive[bool] = reactive(True, repaint=False)
 
     class Changed(Message):
         """Follow, wrap or search changed: whoever shows a status line should look."""
+
+    class Copied(Message):
+        """Lines that somebody wants in the clipboard."""
+
+        def __init__(self, text: str, count: int) -> None:
+            super().__init__()
+            self.text, self.count = text, count
 
     def __init__(self, *, most: int = 2000, name: str | None = None) -> None:
         super().__init__(id=name)
@@ -84,6 +113,12 @@ class Tail(ScrollView, can_focus=True):
         self.wrap = False
         self.search = ""
         self.only = False
+        #: Whether the times of lines stand before them.
+        self.stamps = False
+        #: The only stream whose lines are shown; "" for all.
+        self.stream = ""
+        #: Rows that are marked to be copied: where that began, and where it is now.
+        self.marked: tuple[int, int] | None = None
         #: What is said while there is no line.
         self.empty = ""
         self._strips: dict[Line, Strip] = {}
@@ -152,6 +187,10 @@ class Tail(ScrollView, can_focus=True):
     def _visible(self, lines: Iterable[Line]) -> list[Line]:
         if self.only and self.search:
             lines = [line for line in lines if self.search in line.text.casefold()]
+        if self.stream:
+            lines = [line for line in lines if line.stream == self.stream]
+        if self.stamps:
+            lines = [line.stamped() for line in lines]
         width = self.scrollable_content_region.width
         if not self.wrap or width < 2:
             return list(lines)
@@ -162,6 +201,7 @@ class Tail(ScrollView, can_focus=True):
         ]
 
     def _show(self) -> None:
+        self.marked = None
         self.shown = self._visible(self.lines)
         self._show_growing()
 
@@ -201,6 +241,8 @@ class Tail(ScrollView, can_focus=True):
             if len(self._strips) > MOST_STRIPS:
                 self._strips.clear()
             strip = self._strips[line] = self._draw(line, width, tones)
+        if self.marked is not None and index in self._marked_rows():
+            return strip.apply_style(Style(reverse=True))
         return strip
 
     def _draw(self, line: Line, width: int, tones: Tones) -> Strip:
@@ -269,7 +311,71 @@ class Tail(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def action_only_matches(self) -> None:
-        self.only = not self.only
+        """Only the lines that were looked for; where nothing is, mark lines from the last one seen."""
+        if self.search or self.only:
+            self.only = not self.only
+            self._show()
+        elif self.marked is not None:
+            self.unmark()
+        elif self.shown:
+            self.follow = False
+            last = min(len(self.shown), int(self.scroll_y) + self.size.height) - 1
+            self.marked = (last, last)
+            self.refresh()
+        self.post_message(self.Changed())
+
+    def action_scroll_up(self) -> None:
+        if not self._mark_on(-1):
+            super().action_scroll_up()
+
+    def action_scroll_down(self) -> None:
+        if not self._mark_on(1):
+            super().action_scroll_down()
+
+    def _mark_on(self, by: int) -> bool:
+        """Take the mark on by a row; whether there is one."""
+        if self.marked is None:
+            return False
+        begin, end = self.marked
+        end = max(0, min(len(self.shown) - 1, end + by))
+        self.marked = (begin, end)
+        top, height = int(self.scroll_y), self.size.height
+        if not top <= end < top + height:
+            self.scroll_to(y=end if end < top else end - height + 1, animate=False)
+        self.refresh()
+        self.post_message(self.Changed())
+        return True
+
+    def _marked_rows(self) -> range:
+        begin, end = sorted(self.marked or (0, -1))
+        return range(begin, end + 1)
+
+    def unmark(self) -> None:
+        """Nothing is to be copied."""
+        self.marked = None
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def action_copy(self) -> None:
+        """What is marked to the clipboard; where nothing is, what the screen copies by this key."""
+        if self.marked is None:
+            raise SkipAction
+        rows = [self.shown[row].text for row in self._marked_rows()]
+        self.post_message(self.Copied("\n".join(rows), len(rows)))
+        self.unmark()
+
+    def action_stamps(self) -> None:
+        """The times of lines before them, or not."""
+        self.stamps = not self.stamps
+        self._strips.clear()
+        self._show()
+        self.post_message(self.Changed())
+
+    def action_one_stream(self) -> None:
+        """Only what was printed as complaints, or all."""
+        if not any(line.stream for line in self.lines):
+            return
+        self.stream = "" if self.stream else "stderr"
         self._show()
         self.post_message(self.Changed())
 

@@ -22,6 +22,17 @@ _Candidate = tuple[int, int, int, RunHead]
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
+    while True:
+        chosen = _choose(transaction, d)
+        queued = [head for head in chosen if head.state in QUEUED_STATES]
+        columns = transaction.columns(queued)
+        if len(columns) == len(queued):
+            return _grant(transaction, d, chosen, columns)
+        # A run was lost: another may have its slot.
+
+
+def _choose(transaction: Transaction, d: Claim) -> list[RunHead]:
+    """The best for the slots that are free."""
     held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])
     free = d.slots - held.total()
     chosen: list[RunHead] = []
@@ -34,12 +45,15 @@ def claim(transaction: Transaction, d: Claim) -> Claimed:
             chosen.append(head)
             if len(chosen) == free:
                 break
-    return _grant(transaction, d, chosen)
+    return chosen
 
 
-def _grant(transaction: Transaction, d: Claim, chosen: list[RunHead]) -> Claimed:
-    queued = [head for head in chosen if head.state in QUEUED_STATES]
-    columns = dict(zip(queued, transaction.columns(queued), strict=True))
+def _grant(
+    transaction: Transaction,
+    d: Claim,
+    chosen: list[RunHead],
+    columns: dict[RunHead, dict[str, Any]],
+) -> Claimed:
     facts: list[Recorded] = []
     started: list[RunRow] = []
     unparked: list[RunRow] = []

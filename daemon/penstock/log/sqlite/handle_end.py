@@ -177,7 +177,8 @@ def _dependants(transaction: Transaction, head: RunHead) -> list[RunHead]:
         " WHERE prerequisite = ? AND ended_at IS NULL ORDER BY runs.key"
     )
     found = transaction.query(sql, (head.key,)).fetchall()
-    return [transaction.get(run_id) for (run_id,) in found]
+    heads = [transaction.find_open(run_id) for (run_id,) in found]
+    return [head for head in heads if head is not None]
 
 
 _RELEASES = frozenset({"run.preempted", "run.requeued", "run.waiting"})

@@ -48,11 +48,19 @@ class OpenRuns:
         if not head.ended:
             self._by_state[state][head.key] = head
             return
+        self._leave_parent(head)
+
+    def _leave_parent(self, head: RunHead) -> None:
         if head.parent_id is not None:
             siblings = self._children[head.parent_id]
             del siblings[head.key]
             if not siblings:
                 del self._children[head.parent_id]
+
+    def lose(self, head: RunHead) -> None:
+        """A run that cannot be read: for who looks at those that are open it is not there."""
+        del self._by_state[head.state][head.key]
+        self._leave_parent(head)
 
     def all(self) -> list[RunHead]:
         """Every one, by place."""
@@ -73,11 +81,11 @@ class OpenRuns:
         return sum([head.parent_id is None for head in self.within(QUEUED_STATES)])
 
 
-def load_open_runs(db: Statements) -> OpenRuns:
-    """As the tables have them."""
+def load_open_runs(db: Statements, lost: set[str]) -> OpenRuns:
+    """As the tables have them, without those that are `lost`, to which damaged ones are added."""
     asking = [run for (run,) in db.execute(_ASKING)]
     awaited = [run for (run,) in db.execute(_AWAITED)]
-    heads, plans = load_open(db), load_plans(db)
+    heads, plans = load_open(db, lost), load_plans(db)
     for head in heads:
         if (plan := plans.get(head.key)) is not None:
             head.plan, head.place = plan, plan.turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,15 @@ _SELECT = (
     " open_prerequisites, used_seconds, clock FROM runs"
 )
 _ONE = f"{_SELECT} WHERE run_id = ?"
+# What these columns hold, but for the clock: with and without each of those that may be NULL.
+_TYPES = frozenset(
+    (
+        int, str, str, life, int, int, cancel, int, int, int, str, int, int, group, parent, int, int,
+        int, seconds,
+    )
+    for life, cancel, group, parent in itertools.product((str, type(None)), repeat=4)
+    for seconds in (float, int)
+)  # fmt: skip
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
 
@@ -113,12 +123,22 @@ def load_head(db: Statements, run_id: str) -> RunHead | None:
     return None if columns is None else _head(columns)
 
 
-def load_open(db: Statements) -> list[RunHead]:
-    """All runs that have not ended. LogDamaged as for one."""
-    heads = [_head(columns) for columns in db.execute(_OPEN)]
-    for head in heads:
-        if head.state not in OPEN_STATES:
-            raise _damaged(head.run_id)
+def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
+    """All runs that have not ended, without those that are `lost`.
+
+    One whose row is not what was written is lost from then on: its own affair, and no other run's.
+    """
+    heads: list[RunHead] = []
+    for columns in db.execute(_OPEN):
+        try:
+            head = _head(columns)
+            if head.state not in OPEN_STATES:
+                raise damaged_row(head.run_id)
+        except LogDamaged as error:
+            lost.add(str(error.facts["run_id"]))
+            continue
+        if head.run_id not in lost:
+            heads.append(head)
     return heads
 
 
@@ -126,11 +146,15 @@ def _head(columns: tuple[Any, ...]) -> RunHead:
     try:
         values = [*columns[:-1], dict(from_json(columns[-1]))]
     except (ValueError, TypeError):
-        raise _damaged(str(columns[1])) from None
+        raise damaged_row(str(columns[1])) from None
+    # A column takes any value; one of another type would fail whoever sorts all runs by it.
+    if tuple(map(type, columns[:-1])) not in _TYPES:
+        raise damaged_row(str(columns[1]))
     return RunHead(*values)
 
 
-def _damaged(run_id: str) -> LogDamaged:
+def damaged_row(run_id: str) -> LogDamaged:
+    """What to raise of a run whose row is not what was written."""
     why = f"the log is damaged: the row of the run {run_id!r} is malformed"
     return LogDamaged(why, run_id=run_id)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -45,6 +47,7 @@ from penstock.log.sqlite.rows import (
     run_row,
     to_json,
 )
+from penstock.log.sqlite.run_head import damaged_row, load_open
 from penstock.log.sqlite.schedules import find_schedules, find_slots
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.sqlite.window import LIMITS, WindowLimits
@@ -57,6 +60,7 @@ from penstock.log.writes import (
     ScheduleRow,
     TreeRun,
     Write,
+    size_of_batch,
 )
 from penstock.words.errors import (
     LogDamaged,
@@ -181,6 +185,8 @@ class SqliteStore:
         #: The version of the older log that is read through a copy; None for a log itself.
         self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
+        #: Bytes of the largest batch that was not taken since one was.
+        self._refused_bytes = 0
         self._run_blocking = run_blocking
         self._run_reading = run_reading if readers and run_reading else run_blocking
         self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
@@ -209,12 +215,14 @@ class SqliteStore:
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
+                self._try_room()
             transaction.finish()
             tried = True
             transaction.db.save()
         except sqlite3.Error as error:
             at_work = transaction.at_work
             self._undo()
+            self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
             raise self._translate(
                 error, self._db, tried=tried, run_id=at_work
             ) from error
@@ -225,9 +233,32 @@ class SqliteStore:
             self._undo()
             raise
         transaction.committed()
+        self._refused_bytes = 0
+        self._note_lost()
         # What went into a removed file is in no log: nobody may be answered that it is.
         self._check_files()
         return results
+
+    def _try_room(self) -> None:
+        """StoreAway unless the disk has room for what it did not take before.
+
+        A full disk may have room for a page, and for nothing that anybody wants written. The bytes go
+        to a file without a name, at the place up to which the write-ahead log has grown, since a file
+        may be limited too.
+        """
+        if not self._refused_bytes or not self._files:
+            return
+        wal = self._files[1].path
+        data = bytes(self._refused_bytes)
+        try:
+            with tempfile.TemporaryFile(dir=wal.parent, buffering=0) as file:
+                file.seek(os.stat(wal).st_size)
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+        except OSError as error:
+            why = f"the database did not answer: {error.strerror} (no room for what it is to take)"
+            raise StoreAway(why) from None
 
     async def check_files(self) -> None:
         """StoreBroken, from now on, if a file of the log was removed or replaced."""
@@ -286,6 +317,10 @@ class SqliteStore:
     def _note_damage(self, damaged: LogDamaged) -> LogDamaged:
         self.damage = self.damage or str(damaged)
         return damaged
+
+    def _note_lost(self) -> None:
+        if lost := self._transaction.lost:
+            self._note_damage(damaged_row(min(lost)))
 
     async def _read(self, fn: Callable[..., T], *args: Any) -> T:
         return await self._run_reading(self._with_reader, fn, *args)
@@ -353,7 +388,28 @@ class SqliteStore:
         return await self._read(find_place, before, count)
 
     async def open_runs(self) -> list[RunRow]:
-        return await self._read(_rows, SELECT_OPEN_RUNS, ())
+        return await self._read(self._open_runs)
+
+    def _open_runs(self, db: sqlite3.Connection) -> list[RunRow]:
+        """Those whose rows can be read, here and by whoever records about them."""
+        lost = self._transaction.lost
+        rows: list[RunRow] = []
+        for columns in db.execute(SELECT_OPEN_RUNS):
+            try:
+                rows.append(run_row(columns))
+            except LogDamaged as error:
+                lost.add(str(error.facts["run_id"]))
+        load_open(db, lost)
+        self._note_lost()
+        return [row for row in rows if row.run_id not in lost]
+
+    async def lose(self, run_id: str) -> None:
+        await self._run_blocking(self._lose, run_id)
+
+    def _lose(self, run_id: str) -> None:
+        self._transaction.lost.add(run_id)
+        # The next commit reads anew which runs are open.
+        self._transaction.forget()
 
     async def tree(self, run_id: str) -> list[TreeRun]:
         return await self._read(find_tree, run_id)

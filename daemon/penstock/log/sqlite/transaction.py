@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,7 @@ from penstock.log.sqlite.rows import (
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.run_head import KEPT, RunHead, load_head
+from penstock.log.sqlite.run_head import KEPT, RunHead, damaged_row, load_head
 from penstock.log.sqlite.window import (
     PIECE,
     WindowLimits,
@@ -44,7 +45,7 @@ from penstock.log.sqlite.window import (
 )
 from penstock.log.writes import NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
-from penstock.words.errors import RunNotFound
+from penstock.words.errors import LogDamaged, RunNotFound
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -106,6 +107,8 @@ class Transaction:
         #: Counts writes, so that one refused after it wrote is noticed.
         self.writes = 0
         self._ticks = 0
+        #: Open runs whose rows are not what was written: nothing is recorded about them any more.
+        self.lost: set[str] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -162,7 +165,7 @@ class Transaction:
         self._repeats = self._repeats or bool(known)
 
     def _load(self) -> None:
-        self._open = load_open_runs(self.db)
+        self._open = load_open_runs(self.db, self.lost)
         self._heads = {head.run_id: head for head in self._open.all()}
         (highest,) = self.db.execute("SELECT max(key) FROM runs").fetchone()
         # The number of a run is typed by people, so that of a forgotten one is not given to another.
@@ -249,11 +252,17 @@ class Transaction:
     # -- runs
 
     def find(self, run_id: str) -> RunHead | None:
-        """What handlers need of a run; None if there is none."""
+        """What handlers need of a run; None if there is none. LogDamaged if its row is damaged."""
         if (head := self._heads.get(run_id)) is not None:
             return head
+        if run_id in self.lost:
+            raise damaged_row(run_id)
         head = load_head(self.db, run_id)
         return head if head is None else self.add(head)
+
+    def find_open(self, run_id: str) -> RunHead | None:
+        """A run that has not ended; None also for one that is lost, which is left as it is."""
+        return self._heads.get(run_id)
 
     def drop(self, run_id: str) -> None:
         """The run is forgotten, and its facts with their ids."""
@@ -296,16 +305,29 @@ class Transaction:
 
     def row(self, head: RunHead) -> RunRow:
         """The whole row as it stands in this transaction."""
-        return self.made_row(head, self.columns([head])[0])
+        columns = self.columns([head]).get(head)
+        if columns is None:
+            raise damaged_row(head.run_id)
+        return self.made_row(head, columns)
 
-    def columns(self, heads: Sequence[RunHead]) -> list[dict[str, Any]]:
-        """Whole rows as the tables have them; those of runs that were put in line are at hand."""
+    def columns(self, heads: Sequence[RunHead]) -> dict[RunHead, dict[str, Any]]:
+        """Whole rows as the tables have them; those of runs that were put in line are at hand.
+
+        A run whose row is damaged is lost, and not among them.
+        """
         found = {h.key: self._whole.pop(h.key) for h in heads if h.key in self._whole}
         if missing := [head.key for head in heads if head.key not in found]:
             sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
             for columns in self.query(sql, (to_json(missing),)):
-                found[columns[0]] = run_columns(columns)
-        return [found[head.key] for head in heads]
+                with suppress(LogDamaged):
+                    row_of(run_columns(columns))
+                    found[columns[0]] = run_columns(columns)
+        for head in heads:
+            if head.key not in found:
+                self.lost.add(head.run_id)
+                self._heads.pop(head.run_id, None)
+                self.open.lose(head)
+        return {head: found[head.key] for head in heads if head.key in found}
 
     def made_row(self, head: RunHead, columns: dict[str, Any]) -> RunRow:
         """The row of these columns, and of those that the head has newer."""

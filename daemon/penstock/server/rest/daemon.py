@@ -16,6 +16,7 @@ from penstock.server.openapi import describe
 from penstock.server.replies import clients_json, kinds_json, schedule_reply
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
+    DismissalsRequest,
     GroupRequest,
     PauseRequest,
     ScheduleRequest,
@@ -91,6 +92,19 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
         "set_schedule": set_schedule,
         "remove_schedule": remove_schedule,
     }
+
+
+def dismissal_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of `/dismissals`, by the name of their route. Neither waits for anything."""
+
+    def dismissals(_call: Call) -> HttpAnswer:
+        return json_answer({"runs": core.dismissals.run_ids})
+
+    def dismiss(call: Call) -> HttpAnswer:
+        core.dismissals.add(read_json(DismissalsRequest, call.body).runs)
+        return dismissals(call)
+
+    return {"dismissals": dismissals, "dismiss": dismiss}
 
 
 def no_metrics(_call: Call) -> HttpAnswer:

@@ -1,0 +1,97 @@
+"""What keeps runs from a slot, for people: in a word or two beside a run, and the runs that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from penstock.cli.session import Session
+from penstock.client.sync import SyncClient
+from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.run_id import GENERATED
+from penstock.words.sentences import ordinal
+
+#: Runs of a list that are explained, each by a question of its own: who stands further behind waits for these.
+MOST_EXPLAINED = 10
+#: Runs that are shown below an explanation.
+MOST_SHOWN = 5
+
+Told = Mapping[str, Any]
+
+
+def rows_explained(session: Session, rows: Sequence[Told]) -> Sequence[Told]:
+    """The same of what a list shows; as it was where nobody can be asked."""
+    if not any(row["state"] in QUEUED_STATES for row in rows):
+        return rows
+    try:
+        return session.call(lambda client: explained(client, rows))
+    except PenstockError:
+        return rows
+
+
+def explained(client: SyncClient, rows: Iterable[Told]) -> list[dict[str, Any]]:
+    """The rows, the first of those that stand in line with what keeps them there as their `reason`."""
+    found, left = [], MOST_EXPLAINED
+    for row in rows:
+        shown = dict(row)
+        if row["state"] in QUEUED_STATES and left:
+            left -= 1
+            with suppress(PenstockError):
+                told = client.why(row["run_id"])
+                said = short_reason(told["reasons"], row.get("group"))
+                named = GENERATED.search(said) and named_runs(client, told["reasons"])
+                shown["reason"] = by_number(said, named or ())
+        found.append(shown)
+    return found
+
+
+def short_reason(reasons: Sequence[Told], group: str | None) -> str:
+    """The first of these reasons in a word or two; "" where a line of the list says as much."""
+    if not reasons:
+        return ""
+    reason = reasons[0]
+    runs = ", ".join(reason.get("runs", ())[:MOST_SHOWN])
+    short: Mapping[str, Callable[[], str]] = {
+        "stopping": lambda: "the daemon stops",
+        "paused": lambda: "paused",
+        "group_paused": lambda: f"group {group} paused",
+        "kind": lambda: "its kind is not installed",
+        "prerequisites": lambda: f"after {runs}",
+        "group_slots": lambda: f"group {group} full",
+        "slots": lambda: _place(reasons),
+        "ahead": lambda: _place(reasons),
+        "first": lambda: _place(reasons),
+        "preempted": lambda: f"gave way to {runs}",
+        "next": lambda: "next",
+    }
+    made = short.get(reason["code"])
+    # A newer daemon has reasons that this version does not know.
+    return str(reason["text"]).rstrip(".") if made is None else made()
+
+
+def _place(reasons: Sequence[Told]) -> str:
+    """Where it stands in the line: `1st`, `3rd`."""
+    before = next((len(r["runs"]) for r in reasons if r["code"] == "ahead"), 0)
+    return ordinal(before + 1)
+
+
+def named_runs(client: SyncClient, reasons: Iterable[Told]) -> list[dict[str, Any]]:
+    """The runs that these reasons speak of, as far as they are still there."""
+    return known_runs(client, (run for r in reasons for run in r.get("runs", ())))
+
+
+def known_runs(client: SyncClient, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """The first of these runs, each once, as far as they are still there."""
+    found = []
+    for run_id in list(dict.fromkeys(run_ids))[:MOST_SHOWN]:
+        with suppress(PenstockError):
+            found.append(client.run(run_id))
+    return found
+
+
+def by_number(text: str, runs: Iterable[Told]) -> str:
+    """The text with numbers for the ids that nobody has chosen."""
+    numbers = {run["run_id"]: run.get("number") for run in runs}
+    return GENERATED.sub(lambda found: str(numbers.get(found[0]) or found[0]), text)

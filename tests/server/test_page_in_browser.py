@@ -1,0 +1,255 @@
+"""The daemon's page in a real browser, before a real daemon: what a person sees of it, and who is kept out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import trio
+
+from fakes.browser import CHROMIUM, Browser, open_browser
+from fakes.real_daemon import RealDaemon
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.processes,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+]
+
+#: A plug-in of a box: it asks a person, and says what the answer was.
+ASKING = """
+from penstock.pipeline import Inputs, Kind, Output, Run
+
+class Wish(Inputs):
+    pass
+
+class Done(Output):
+    pass
+
+async def asking(run: Run, wish: Wish) -> Done:
+    branch = await run.ask("branch", "Which branch?", choices=("main", "next"))
+    reason = await run.ask("reason", "Why?")
+    await run.log(f"{branch}: {reason}\\n")
+    return Done()
+
+KIND = Kind("asking", "Ask a person", Wish, Done, asking, on_restart="fail")
+"""
+LINK_STANDS = "document.getElementById('link').className === 'well'"
+
+
+def install_asking(site: Path) -> Path:
+    """What an installer leaves of it."""
+    info = site / "asking-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "asking.py").write_text(ASKING)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: asking\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[penstock.pipelines]\nasking = asking:KIND\n"
+    )
+    return site
+
+
+async def penstock(*words: str) -> str:
+    """What the command line says."""
+    done = await trio.run_process(
+        [sys.executable, "-m", "penstock.cli.main", *words], capture_stdout=True
+    )
+    return done.stdout.decode()
+
+
+async def submit(*words: str) -> str:
+    """The id of a new run."""
+    told = json.loads(await penstock("submit", "--json", *words))
+    return str(told["run_id"])
+
+
+async def address(*words: str) -> str:
+    """The address that `penstock open` would open."""
+    return (await penstock("open", "--print", *words)).strip()
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    async with open_browser(tmp_path / "profile") as browser:
+        yield browser
+
+
+async def test_output_comes_live_with_its_colours(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """A run's output grows while it is looked at, bars of progress stay one line, markup is text."""
+    go = real_daemon.log.with_name("go")
+    script = (
+        r"printf '\033[31mred\033[0m <b>no markup</b>\n1 %%\r';"
+        f" until test -e {go}; do sleep 0.05; done;"
+        r" printf '99 %%\n\033[1;38;5;214mla%s\033[0m \xe6\x97\xa5\xe6\x9c\xac\n' ter; sleep 600"
+    )
+    run_id = await submit("--name", "shown", "bash", "-c", script)
+    page = await browser.open(await address(run_id))
+    await page.shows("red <b>no markup</b>")
+    await page.until(LINK_STANDS)
+    assert "code" not in await page.run("location.href")
+    colour = "getComputedStyle(document.querySelector('.printed span')).color"
+    assert await page.run(colour) == "rgb(179, 38, 30)"
+    assert not await page.run("document.body.innerText.includes('later')")
+    go.touch()
+    await page.shows("later 日本")
+    lines = (
+        "[...document.querySelectorAll('.printed div')].map(line => line.textContent)"
+    )
+    assert await page.run(lines) == ["red <b>no markup</b>", "99 %", "later 日本"]
+    bold = "getComputedStyle(document.querySelector('.printed .bold')).color"
+    assert await page.run(bold) == "rgb(255, 175, 0)"
+    assert browser.complaints == []
+
+
+async def test_a_cancel_is_answered_with_its_receipt(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """From the list, on a phone: the run, the order, what is left of it."""
+    run_id = await submit("--name", "sleeper", "sleep", "600")
+    page = await browser.open(await address(), width=390, height=760, phone=True)
+    await page.shows("RUNNING")
+    # Nothing is wider than the screen.
+    assert await page.run("document.documentElement.scrollWidth") <= 390
+    await page.click("a[href^='#run=']")
+    await page.click("#cancel")
+    await page.click("#really")
+    receipt = "(document.getElementById('receipt') ?? {}).textContent"
+    assert "its process is gone" in await page.until(receipt)
+    await page.shows("■")
+    told = json.loads(await penstock("show", "--json", run_id))
+    assert told["state"] == "cancelled"
+    await page.click("#home")
+    await page.shows("ENDED")
+    assert browser.complaints == []
+
+
+async def test_a_question_is_answered(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """One with choices, and one in one's own words."""
+    site = install_asking(tmp_path / "site")
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "asking", "--id", "a")
+    page = await browser.open(await address())
+    await page.shows("Which branch?")
+    await page.click("a[href='#run=a']")
+    await page.click(".card.asks button:nth-child(2)")
+    await page.click(".card.asks input")
+    await page.type("because")
+    await page.press("Enter")
+    await page.shows("next: because")
+    told = json.loads(await penstock("wait", "--json", "a"))
+    assert told["state"] == "completed"
+    assert browser.complaints == []
+
+
+async def test_a_list_follows_what_happens(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """Runs come, and go to where they belong, while it is looked at; after the daemon came again, too."""
+    page = await browser.open(await address())
+    await page.shows("No runs yet")
+    await page.until(LINK_STANDS)
+    await submit("--name", "broken", "bash", "-c", "exit 3")
+    await page.shows("exit 3")
+    await page.shows("NEEDS YOU")
+    assert browser.complaints == []
+
+
+async def test_a_code_is_good_once(real_daemon: RealDaemon, browser: Browser) -> None:
+    """Who saw the address that the browser was started with comes too late."""
+    url = await address()
+    first = await browser.open(url)
+    await first.shows("No runs yet")
+    # The key outlives the code: the page may be loaded again.
+    await first.call("Page.reload")
+    await first.shows("No runs yet")
+    second = await browser.open(url)
+    await second.until("!!document.getElementById('refused')")
+    await second.shows("this code was used")
+    assert await second.run("sessionStorage.length") == 0
+
+
+async def test_the_pages_key_starts_nothing(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """What it was let in for is to look, answer and cancel; the token it never had."""
+    page = await browser.open(await address())
+    await page.shows("No runs yet")
+    token = await penstock("token", "show", "--show")
+    assert token.strip() not in await page.run("JSON.stringify(sessionStorage)")
+    ask = """fetch("../%s", {method: "%s", body: %s, headers: {
+        Authorization: `Bearer ${sessionStorage.getItem("penstock.key")}`,
+        "Content-Type": "application/json"}}).then(reply => reply.status)"""
+    body = json.dumps(json.dumps({"kind": "command", "inputs": {"argv": ["true"]}}))
+    assert await page.run(ask % ("runs", "GET", "undefined")) == 200
+    assert await page.run(ask % ("runs", "POST", body)) == 401
+    assert await page.run(ask % ("web/codes", "POST", '"{}"')) == 401
+
+
+class _ForeignPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<title>foreign</title>")
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@contextmanager
+def foreign_site() -> Iterator[str]:
+    """A page of somebody else's, on this box."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _ForeignPage)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_a_foreign_page_gets_nothing(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """Neither by asking, nor with a code, nor by a stream, nor by showing the page in itself."""
+    code = (await address()).rpartition("=")[2]
+    base = json.dumps(real_daemon.url)
+    with foreign_site() as site:
+        page = await browser.open(site)
+        await page.until("document.title === 'foreign'")
+        for what in ("runs", "web/", "health"):
+            refused = await page.run(
+                f"fetch({base} + '/{what}').then(() => 'read', () => 'refused')"
+            )
+            assert refused == "refused"
+        refused = await page.run(
+            f"fetch({base} + '/web/keys', {{method: 'POST', headers: {{'Penstock-Code': '{code}'}}}})"
+            ".then(() => 'read', () => 'refused')"
+        )
+        assert refused == "refused"
+        stream = await page.run(
+            f"new Promise(done => {{ const ws = new WebSocket({base}.replace('http', 'ws') + '/ws');"
+            " ws.onopen = () => done('open'); ws.onerror = () => done('refused'); })"
+        )
+        assert stream == "refused"
+        framed = await page.run(
+            f"new Promise(done => {{ const frame = document.createElement('iframe'); frame.src = {base} + '/web/';"
+            " frame.onload = () => { try { done(frame.contentDocument?.title ?? 'closed') } catch { done('closed') } };"
+            " document.body.append(frame); })"
+        )
+        assert framed == "closed"
+    # Nobody has used the code meanwhile.
+    ours = await browser.open(f"{real_daemon.url}/web/#code={code}")
+    await ours.shows("No runs yet")

@@ -1,0 +1,89 @@
+"""What stands in the form of a new run before anything is typed: nothing, a preset, or a run that was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.cli.first_word import find_presets
+from penstock.log.projections import RunView
+from penstock.words.errors import Refused
+from penstock.words.exit_codes import PROGRAM_KIND
+from penstock.words.priority import Priority
+from penstock.words.run_id import NAME_LABEL
+
+#: What stands for the value of a variable, which may be a secret and is recorded nowhere.
+_LEFT_OUT = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Inputs and options by name, as JSON. `about` says where they come from."""
+
+    kind: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
+
+
+def draft_of(view: RunView) -> Draft:
+    """The same again, to be edited. It gets an id of its own; variables that are not known are left out."""
+    inputs = dict(view.inputs)
+    env, about = inputs.get("env"), f"as {view.run_id}"
+    if isinstance(env, Mapping) and _LEFT_OUT in env.values():
+        inputs["env"] = {k: v for k, v in env.items() if v != _LEFT_OUT}
+        about += "; the values of its variables are recorded nowhere: type them anew"
+    options = {
+        "priority": Priority(view.priority).name,
+        "group": view.group,
+        "timeout": view.timeout,
+        "labels": dict(view.labels),
+    }
+    return Draft(view.kind, inputs, options, about)
+
+
+def preset_drafts() -> dict[str, Draft]:
+    """The presets of the folder that this was started in, by name; none of a file that is not one."""
+    try:
+        presets = find_presets()
+    except Refused:
+        return {}
+    drafts = {}
+    for name, preset in presets.items():
+        try:
+            drafts[name] = _draft_of_preset(
+                name, preset.cwd, preset.inputs(()), preset.flags(), preset.file
+            )
+        except Refused:
+            continue
+    return drafts
+
+
+def _draft_of_preset(
+    name: str, cwd: str, inputs: Mapping[str, Any], flags: Mapping[str, Any], file: Path
+) -> Draft:
+    labels = dict(pair.split("=", 1) for pair in flags["labels"])
+    labels[NAME_LABEL] = flags.get("run_name", name)
+    env = dict(pair.split("=", 1) for pair in flags["env"])
+    options = {key: flags[key] for key in ("group", "timeout") if key in flags}
+    if "priority" in flags:
+        options["priority"] = str(flags["priority"]).upper()
+    given = {**inputs, "cwd": cwd, **({"env": env} if env else {})}
+    return Draft(
+        PROGRAM_KIND, given, {**options, "labels": labels}, f"the preset of {file}"
+    )
+
+
+def surroundings_told() -> str:
+    """Where what is submitted here runs, and with what, in words."""
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        folder = "a folder that was removed"
+    home = os.path.expanduser("~")
+    if folder == home or folder.startswith(f"{home}/"):
+        folder = f"~{folder[len(home) :]}"
+    return f"in {folder}, with the {len(os.environ)} variables of this dashboard"
