@@ -22,6 +22,7 @@ MODULES = (
     "printed",
     "terminals",
     "jobs",
+    "programs",
     "peers",
     "broadcast",
     "frames",

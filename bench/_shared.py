@@ -24,6 +24,8 @@ from penstock.concurrency.threads import open_threads
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.pipeline import Kind
 from penstock.processes.containment import detect_containment
+from penstock.processes.forking import open_launcher
+from penstock.processes.launching import Launcher
 from penstock.runs.core import Core, open_core
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
@@ -118,9 +120,12 @@ def in_process(module: str, *args: object) -> Any:
 
 @asynccontextmanager
 async def open_bench_core(
-    folder: Path, *kinds: Kind, **settings: Any
+    folder: Path, *kinds: Kind, launcher: Launcher | None = None, **settings: Any
 ) -> AsyncIterator[Core]:
-    """A core as the daemon has it: SQLite on the disk, commits with FULL, real processes."""
+    """A core as the daemon has it: SQLite on the disk, commits with FULL, real processes.
+
+    Their supervisors are forked from a template, if no other `launcher` is given.
+    """
     environ = {
         **os.environ,
         "XDG_STATE_HOME": str(folder),
@@ -135,12 +140,14 @@ async def open_bench_core(
         open_sqlite(
             folder / "log.db", life=LIFE, run_blocking=writing, run_reading=reading
         ) as store,
+        open_launcher() as warm,
     ):
         environment = real_environment(
             config,
             paths,
             environ,
             containment=detect_containment(environ),
+            launcher=launcher or warm,
             epoch=store.epoch,
             url="",
         )

@@ -24,8 +24,10 @@ FOLDER = Path(__file__).parent / "pictures"
 #: Name, theme, size, and the run that is shown (None: the overview).
 PICTURES = (
     ("overview-dark", "penstock-dark", (120, 36), None),
+    ("overview-200x50", "penstock-dark", (200, 50), None),
     ("overview-light", "penstock-light", (120, 36), None),
     ("overview-80x24", "penstock-dark", (80, 24), None),
+    ("overview-60x16", "penstock-dark", (60, 16), None),
     ("overview-46x30", "penstock-dark", (46, 30), None),
     ("run-dark", "penstock-dark", (120, 30), "r-1bc7"),
 )

@@ -485,7 +485,7 @@ def test_only_the_rooms_that_may_do_without_threads_ask_trio_for_one() -> None:
             file.read_text(),
         )
     }
-    allowed = {"concurrency/threads.py", "processes/process.py"}
+    allowed = {"concurrency/threads.py", "processes/launching.py"}
     assert {name for name in asking if not name.startswith("cli/")} == allowed
 
 

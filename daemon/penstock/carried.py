@@ -7,6 +7,7 @@ what was kept at its start. Otherwise a new file would meet old ones, or none, w
 
 from __future__ import annotations
 
+import logging
 import marshal
 import struct
 import sys
@@ -16,6 +17,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+
+log = logging.getLogger("penstock")
 
 #: Our package, and the folder that it lies in.
 PACKAGE = Path(__file__).parent
@@ -102,14 +105,21 @@ class KeptCode(Loader, MetaPathFinder):
         exec(marshal.loads(self._code[module.__name__]), vars(module))
 
 
-def keep_late_code() -> KeptCode:
-    """Keep the code of all that this process may import of ours later; blocks for a moment."""
+def keep_late_code() -> KeptCode | None:
+    """Keep the code of all that this process may import of ours later; blocks for a moment.
+
+    None, and said so, if it cannot be read now (no file to be had, above all): that is no reason to end.
+    """
     kept: dict[str, bytes] = {}
-    for file in PACKAGE.rglob("*.py"):
-        name = _name_of(file)
-        if name in sys.modules or file.relative_to(PACKAGE).parts[0] in _NOT_KEPT:
-            continue
-        kept[name] = _read(name, file)
+    try:
+        for file in PACKAGE.rglob("*.py"):
+            name = _name_of(file)
+            if name in sys.modules or file.relative_to(PACKAGE).parts[0] in _NOT_KEPT:
+                continue
+            kept[name] = _read(name, file)
+    except (OSError, SyntaxError) as error:
+        log.warning("after an upgrade this process must be restarted: %s", error)
+        return None
     finder = KeptCode(kept)
     sys.meta_path.insert(0, finder)
     return finder

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pyte
 import pytest
 
 from fakes.real_daemon import RealDaemon
@@ -303,6 +304,20 @@ def test_whatever_goes_wrong_here_the_terminal_is_what_it_was(fault: str) -> Non
     )
     with at_terminal("-c", code, program=[sys.executable]) as person:
         assert person.ends() == 0, person.seen
+
+
+@pytest.mark.usefixtures("real_daemon")
+@pytest.mark.parametrize("printed", ["half", "whole\\n", "x" * 80, "x" * 80 + "\\n"])
+def test_the_end_is_told_on_a_line_of_its_own_and_no_lower(printed: str) -> None:
+    """PT-08: wherever the program left the cursor."""
+    size = (24, 80)
+    with at_terminal("run", "--tty", "--", "printf", printed, size=size) as person:
+        assert person.ends() == 0
+    screen = pyte.Screen(80, 24)
+    pyte.Stream(screen).feed(person.seen)
+    lines = [line.rstrip() for line in screen.display]
+    assert lines[0] == printed.removesuffix("\\n")
+    assert "exit 0" in lines[1]
 
 
 def test_a_killed_daemon_gives_the_terminal_back_and_takes_the_program_along(

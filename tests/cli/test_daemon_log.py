@@ -88,6 +88,20 @@ def test_a_program_gets_json_in_utc() -> None:
     assert told["at"].endswith("Z")
 
 
+def test_connections_that_cannot_be_accepted_are_told_once_and_in_a_line() -> None:
+    """RS-01: Trio tells it ten times a second, as long as strangers hold every descriptor."""
+    stream = io.StringIO()
+    set_up_logging(Config(), {}, stream)
+    log = logging.getLogger("trio.serve_listeners")
+    for _ in range(10):
+        try:
+            raise OSError(24, "Too many open files")
+        except OSError as error:
+            log.error("accept returned EMFILE", exc_info=error)
+    assert stream.getvalue().count("\n") == 1
+    assert "accept returned EMFILE" in stream.getvalue()
+
+
 def test_a_program_is_told_what_a_line_is_about() -> None:
     """HO-05: the run, its kind and the position in the log, each a field where it is known."""
     stream = io.StringIO()

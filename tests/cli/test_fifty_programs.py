@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,10 +220,10 @@ def environment_in(home: Path, port: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def by_the_daemon(
-    homes: Iterator[Path], free_ports: Iterator[int], port: int
+    homes: Any, free_ports: Iterator[int], port: int
 ) -> Iterator[dict[str, str]]:
     """The environment in which a daemon is found."""
-    home = next(homes)
+    home = homes.move_in() / "d"
     environ = environment_in(home, port)
     number, log = next(free_ports), home / "daemon.log"
     with log.open("wb") as file:
@@ -239,9 +240,9 @@ def by_the_daemon(
 
 
 @pytest.fixture(scope="module")
-def embedded(homes: Iterator[Path], port: int) -> dict[str, str]:
+def embedded(homes: Any, port: int) -> dict[str, str]:
     """The environment in which none is found."""
-    return environment_in(next(homes), port)
+    return environment_in(homes.move_in() / "e", port)
 
 
 def ended(

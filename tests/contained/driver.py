@@ -1,20 +1,23 @@
-"""A daemon of one run inside the enclosure: `driver.py METHOD KIND MARK cancel|exit|kill pipe|tty`.
+"""A daemon of one run inside the enclosure: `driver.py METHOD KIND MARK cancel|exit|kill pipe|tty forked|lost|executed`.
 
 It starts a victim, waits until that has escaped, and then cancels it, waits for its exit, or waits
-to be killed. It says `ready` before and tells the proof, as JSON, at the end.
+to be killed. With `lost` the template of its supervisor is killed before. It says `ready` before and tells the proof, as JSON, at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import trio
 
-from penstock.processes.containment import Containment, detect_containment
+from penstock.processes.containment import Containment, children, detect_containment
+from penstock.processes.forking import open_launcher
+from penstock.processes.launching import launch_executed
 from penstock.processes.process import Proof, run_process
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.spec import Program
@@ -33,8 +36,14 @@ def contained(method: str) -> Containment:
     return found
 
 
+def kill_template() -> None:
+    """Kill the only child of this process: supervisors are those of the template."""
+    [template] = children(os.getpid())
+    os.kill(template, signal.SIGKILL)
+
+
 async def drive(
-    method: str, kind: str, mark: str, ending: str, streams: str
+    method: str, kind: str, mark: str, ending: str, streams: str, road: str
 ) -> dict[str, Any]:
     """One run; its proof and the time its end took."""
     output, proofs, escaped = bytearray(), list[Proof](), trio.Event()
@@ -50,12 +59,14 @@ async def drive(
 
     began, stay = 0.0, "exit" if ending == "exit" else "stay"
     with trio.move_on_after(20) as scope:
-        async with trio.open_nursery() as nursery:
+        async with open_launcher() as launcher, trio.open_nursery() as nursery:
 
             @nursery.start_soon
             async def _() -> None:
                 nonlocal began
                 await escaped.wait()
+                if road == "lost":
+                    kill_template()
                 print("ready", flush=True)
                 began = trio.current_time()
                 if ending == "cancel":
@@ -71,6 +82,7 @@ async def drive(
                 run_id=mark,
                 containment=contained(method),
                 grace=GRACE,
+                launcher=launch_executed if road == "executed" else launcher,
                 on_started=on_started,
                 on_output=on_output,
                 on_proof=proofs.append,
@@ -87,6 +99,6 @@ async def drive(
 
 if __name__ == "__main__":
     assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
-    _, method_, kind_, mark_, ending_, streams_ = sys.argv
-    told = trio.run(drive, method_, kind_, mark_, ending_, streams_)
+    method_, kind_, mark_, ending_, streams_, road_ = sys.argv[1:]
+    told = trio.run(drive, method_, kind_, mark_, ending_, streams_, road_)
     print(json.dumps(told), flush=True)

@@ -1,4 +1,4 @@
-"""Every escape kind against one method: `escapes.py METHOD cancel|exit|kill pipe|tty`; a line of JSON each."""
+"""Every escape kind against one method: `escapes.py METHOD cancel|exit|kill pipe|tty forked|lost|executed`; a line of JSON each."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def alone() -> bool:
     return True
 
 
-def one(method: str, kind: str, ending: str, streams: str) -> dict[str, Any]:
+def one(method: str, kind: str, ending: str, streams: str, road: str) -> dict[str, Any]:
     """What one run left behind."""
     mark = f"mark-{method}-{kind}-{ending}"
     driver = subprocess.Popen(
-        [sys.executable, DRIVER, method, kind, mark, ending, streams],
+        [sys.executable, DRIVER, method, kind, mark, ending, streams, road],
         stdout=subprocess.PIPE,
     )
     assert driver.stdout is not None
@@ -75,7 +75,7 @@ def one(method: str, kind: str, ending: str, streams: str) -> dict[str, Any]:
         "alone": lonely,
         "before": before,
         "left": len(left),
-        "supervisors": len(living(b"penstock.processes.supervisor")),
+        "supervisors": len(living(b"from penstock.processes.")),
         "folders": len(list(Path(os.environ["DELEGATED"] or "/nowhere").glob("run-*"))),
         "proof": proof,
     }
@@ -90,5 +90,5 @@ if __name__ == "__main__":
     assert os.environ.get("CONTAINED") == "1", "only inside the enclosure"
     assert os.getpid() < 10, "only in a PID namespace of its own"
     for each in KINDS:
-        method_, ending_, streams_ = sys.argv[1:]
-        print(json.dumps(one(method_, each, ending_, streams_)), flush=True)
+        method_, ending_, streams_, road_ = sys.argv[1:]
+        print(json.dumps(one(method_, each, ending_, streams_, road_)), flush=True)

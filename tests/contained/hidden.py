@@ -51,6 +51,7 @@ def one(method: str, kind: str) -> dict[str, Any]:
             f"mark-{kind}",
             "cancel",
             "pipe",
+            "forked",
         ],
         stdout=subprocess.PIPE,
         check=True,

@@ -31,6 +31,8 @@ class Browser:
     _replies: dict[int, dict[str, Any]] = field(default_factory=dict)
     #: What pages said on their consoles, and what they tried that their policy forbids.
     complaints: list[str] = field(default_factory=list)
+    #: What pages were sent by WebSocket, by their sessions, once `hear` was asked for.
+    heard: dict[str, bytearray] = field(default_factory=dict)
 
     async def call(
         self, method: str, session: str | None = None, **parameters: Any
@@ -58,13 +60,24 @@ class Browser:
                     self._waiting.pop(told["id"]).set()
                 elif told["method"] == "Log.entryAdded":
                     self.complaints.append(told["params"]["entry"]["text"])
+                elif told["method"] == "Network.webSocketFrameReceived":
+                    frame = told["params"]["response"]
+                    if frame["opcode"] == 2:
+                        heard = self.heard.setdefault(told["sessionId"], bytearray())
+                        heard += base64.b64decode(frame["payloadData"])
                 elif told["method"] == "Runtime.exceptionThrown":
                     self.complaints.append(json.dumps(told["params"]))
         except ConnectionClosed:
             pass
 
     async def open(
-        self, url: str, *, width: int = 1000, height: int = 800, phone: bool = False
+        self,
+        url: str,
+        *,
+        width: int = 1000,
+        height: int = 800,
+        phone: bool = False,
+        hear: bool = False,
     ) -> Page:
         """A page in a window of this size."""
         target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
@@ -72,7 +85,8 @@ class Browser:
             "Target.attachToTarget", targetId=target, flatten=True
         )
         page = Page(self, attached["sessionId"])
-        for domain in ("Page", "Runtime", "Log"):
+        more = ("Network",) if hear else ()
+        for domain in ("Page", "Runtime", "Log", *more):
             await page.call(f"{domain}.enable")
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
         await page.call("Emulation.setDeviceMetricsOverride", **metrics, mobile=phone)
@@ -146,6 +160,18 @@ class Page:
         """Press a key by its name, as `Enter`."""
         for kind in ("keyDown", "keyUp"):
             await self.call("Input.dispatchKeyEvent", type=kind, key=key, **more)
+
+    async def hears(self, text: str) -> None:
+        """Wait until it was sent this text; what was sent before the wait began counts too."""
+        with trio.move_on_after(PATIENCE):
+            while text.encode() not in self.browser.heard.get(self.session, b""):  # noqa: ASYNC110 (it comes bit by bit)
+                await trio.sleep(0.05)
+            return
+        raise AssertionError(f"it never heard {text!r}")
+
+    def forget(self) -> None:
+        """What was sent until now is not looked at again."""
+        self.browser.heard.pop(self.session, None)
 
     async def picture(self) -> bytes:
         """What it looks like, as PNG."""

@@ -18,6 +18,7 @@ from penstock.llm.models import make_daemon_models, open_models
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.processes.containment import detect_containment
+from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
@@ -214,13 +215,14 @@ async def open_coding_core(
     config = Config(models=models, throttle_seconds=0.02, **settings)
     environ = {"HOME": str(where.folder), "PATH": os.environ["PATH"]}
     paths = find_paths(environ, state_dir=where.folder, runtime_dir=where.folder)
-    async with open_models(models, {}) as chain:
+    async with open_models(models, {}) as chain, open_launcher() as launcher:
         assert chain is not None
         environment = real_environment(
             config,
             paths,
             environ,
             containment=detect_containment({}),
+            launcher=launcher,
             epoch=store.epoch,
             url="http://localhost",
             models=make_daemon_models(chain),

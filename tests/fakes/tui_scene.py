@@ -258,7 +258,7 @@ def _commands(world: World) -> None:
         world.record(
             "r-1bc7",
             e.Log(
-                text=f"tests/test_{number:02d}.py ....... [{number * 8:3d}%]\n",
+                text=f"tests/test_{number:02d}.py \x1b[32m.......\x1b[0m \x1b[36m[{number * 8:3d}%]\x1b[0m\n",
                 stream="stdout",
             ),
             290 - number * 8,
@@ -311,7 +311,10 @@ def _ask(world: World) -> None:
 def _newest(world: World) -> None:
     world.record(
         "r-1bc7",
-        e.Log(text="tests/test_door.py .......... [ 96%]\n", stream="stdout"),
+        e.Log(
+            text="tests/test_door.py \x1b[32m....\x1b[31mF\x1b[32m.....\x1b[0m \x1b[36m[ 96%]\x1b[0m\n",
+            stream="stdout",
+        ),
         3,
     )
     world.record("r-1b7d", e.Progress(step="test", fraction=0.55), 2)

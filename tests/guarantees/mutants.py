@@ -598,6 +598,13 @@ TESTED_MUTANTS = (
         "runs/test_live_output.py::test_who_does_not_come_in_time_holds_nobody_back",
     ),
     TestedMutant(
+        "a stream is read before the one that spoke first",
+        "Turns.wait",
+        "before = self._before(fd)",
+        "before = set()",
+        "processes/test_reading.py::test_who_spoke_first_is_read_first",
+    ),
+    TestedMutant(
         "who watches a terminal is waited for in memory",
         "ConsoleWatch.push",
         """
@@ -627,6 +634,53 @@ TESTED_MUTANTS = (
         """
             processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
         """,
+    ),
+    TestedMutant(
+        "a program that is made at once stays in the session of its supervisor",
+        "Supervisor.spawn",
+        "self.main = os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=CATCHABLE)",
+        "self.main = os.posix_spawn(path, argv, env, setsigmask=(), setsigdef=CATCHABLE)",
+        "processes/test_processes.py::test_a_program_begins_as_from_a_shell_and_in_its_folder",
+    ),
+    TestedMutant(
+        "the late answer of a template is the next one's",
+        "WarmLauncher._fork",
+        """
+            if forked is None:
+                await self.close()
+                raise TemplateLost(why)
+        """,
+        "if forked is None: raise TemplateLost(why)",
+        "processes/test_forking.py::test_a_template_that_is_stopped_is_given_up",
+    ),
+    TestedMutant(
+        "who is cancelled leaves an answer to the next one",
+        "WarmLauncher._fork",
+        """
+            with trio.move_on_after(ANSWER_SECONDS, shield=True):
+                try:
+                    forked = await self._template.ask(ends.numbers, ends.theirs)
+                except TemplateLost as error:
+                    why = str(error)
+        """,
+        "forked = await self._template.ask(ends.numbers, ends.theirs)",
+        """
+            processes/test_forking.py::test_an_answer_belongs_to_who_asked_though_he_was_cancelled
+        """,
+    ),
+    TestedMutant(
+        "a template keeps copies of what it hands on",
+        "Template._answer",
+        "for fd in [*fds, *([handle] if handle >= 0 else ())]: os.close(fd)",
+        "pass",
+        "processes/test_processes.py::test_a_lost_supervisor_is_told_as_unknown",
+    ),
+    TestedMutant(
+        "a template ends with the group that the daemon is in",
+        "processes/template:Template.__init__",
+        "heed_signals()",
+        "signal.signal(signal.SIGCHLD, lambda *_: None)",
+        "processes/test_forking.py::test_a_template_is_there_until_the_daemon_ends",
     ),
     TestedMutant(
         "a program begins with another size than was set before",
@@ -1657,5 +1711,28 @@ TESTED_MUTANTS = (
         "stranger = not self.has_shown_token(request_head)",
         "stranger = False",
         "server/test_page.py::test_a_stranger_has_no_body_read",
+    ),
+    TestedMutant(
+        "a verb that changes runs takes the one of interest where none is named",
+        "select_named",
+        "return select(session, words or (ask_for_run(session, verb),))",
+        "return select(session, words or ('',))",
+        "cli/test_selecting.py::"
+        "test_a_verb_that_changes_something_names_the_candidates_instead",
+    ),
+    TestedMutant(
+        "a verb that changes one run takes the one of interest where none is named",
+        "select_named_one",
+        "return select_one(session, word or ask_for_run(session, verb))",
+        "return select_one(session, word)",
+        "cli/test_selecting.py::"
+        "test_a_verb_that_changes_something_names_the_candidates_instead",
+    ),
+    TestedMutant(
+        "the number of a forgotten run is given again",
+        "log/sqlite/handle_prune:prune",
+        "db.execute(_KEEP_NUMBER)",
+        "",
+        "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
 )

@@ -35,6 +35,9 @@ KINDS = [
     "churn",
     "dead-leader",
 ]
+#: Where programs write to, and how their supervisors come to be: usually, from a template that is
+#: killed then, and where there can be no template.
+ROADS = [("pipe", "forked"), ("tty", "forked"), ("pipe", "lost"), ("pipe", "executed")]
 HYBRID = (
     "24 21 0:20 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
     "31 21 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n"
@@ -59,10 +62,13 @@ def enclosed(program: str, *words: str) -> dict[str, dict[str, Any]]:
 
 
 def escapes(
-    method: str, ending: str, streams: str = "pipe"
+    method: str, ending: str, streams: str = "pipe", road: str = "forked"
 ) -> dict[str, dict[str, Any]]:
-    """What each kind left behind; with "tty" its program controlled a terminal."""
-    results = enclosed("escapes.py", method, ending, streams)
+    """What each kind left behind; with "tty" its program controlled a terminal.
+
+    `road` is that by which its supervisor came to be.
+    """
+    results = enclosed("escapes.py", method, ending, streams, road)
     assert list(results) == KINDS
     return results
 
@@ -73,15 +79,15 @@ def needs_cgroup(method: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("streams", ["pipe", "tty"])
+@pytest.mark.parametrize(("streams", "road"), ROADS)
 @pytest.mark.parametrize("ending", ["cancel", "exit"])
 @pytest.mark.parametrize("method", ["cgroup", "subreaper"])
 def test_nothing_escapes_and_the_proof_says_so(
-    method: str, ending: str, streams: str
+    method: str, ending: str, streams: str, road: str
 ) -> None:
     """SY-03, CN-06, PT-05: after a cancel, and after the main process exits with code 0."""
     needs_cgroup(method)
-    for kind, result in escapes(method, ending, streams).items():
+    for kind, result in escapes(method, ending, streams, road).items():
         assert result["left"] == 0, kind
         # Not only unseen: the enclosure has no child left to wait for.
         assert result["alone"], kind
@@ -96,12 +102,12 @@ def test_nothing_escapes_and_the_proof_says_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("streams", ["pipe", "tty"])
+@pytest.mark.parametrize(("streams", "road"), ROADS)
 @pytest.mark.parametrize("method", ["cgroup", "subreaper"])
-def test_nothing_outlives_a_killed_daemon(method: str, streams: str) -> None:
+def test_nothing_outlives_a_killed_daemon(method: str, streams: str, road: str) -> None:
     """SY-03, PT-05"""
     needs_cgroup(method)
-    for kind, result in escapes(method, "kill", streams).items():
+    for kind, result in escapes(method, "kill", streams, road).items():
         assert result["before"] >= 2, kind
         assert result["left"] == 0, kind
         assert result["alone"], kind

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.processes import process as tree
+from penstock.processes import forking, launching
 from penstock.processes.containment import (
     Containment,
     boot_id,
@@ -26,6 +26,8 @@ from penstock.processes.containment import (
     read_stat,
 )
 from penstock.processes.feeding import sends
+from penstock.processes.forking import open_launcher
+from penstock.processes.launching import Launcher, launch_executed
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
@@ -52,7 +54,8 @@ AROUND = ("cwd", "env", "umask", "terminal", "one_stream")
 class Watched:
     """Runs processes and keeps everything that is told about them."""
 
-    def __init__(self) -> None:
+    def __init__(self, launcher: Launcher = launch_executed) -> None:
+        self.launcher = launcher
         self.started = trio.Event()
         self.starts: list[ProcessStarted] = []
         self.output = {"stdout": b"", "stderr": b""}
@@ -66,6 +69,7 @@ class Watched:
             "env": PATH,
             "containment": SUBREAPER,
             "grace": 0.5,
+            "launcher": self.launcher,
             "on_started": self.on_started,
             "on_output": self.on_output,
             "on_proof": self.proofs.append,
@@ -91,9 +95,12 @@ class Watched:
         return proof
 
 
-@pytest.fixture
-def watched() -> Watched:
-    return Watched()
+@pytest.fixture(params=["forked", "executed"])
+async def watched(request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
+    """Both ways in which a supervisor comes to be keep every promise."""
+    async with open_launcher() as launcher:
+        forked = request.param == "forked"
+        yield Watched(launcher if forked else launch_executed)
 
 
 @contextmanager
@@ -218,6 +225,56 @@ async def test_what_cannot_be_started_is_refused_with_the_field(
         await watched.run(*argv, **changes)
     assert refused.value.field == field
     assert not watched.starts
+
+
+async def test_a_script_without_a_format_is_the_shells_also_by_its_name(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """ER-02: as execvp has it; what cannot be entered or executed on the way to it is passed over."""
+    here, before = tmp_path / "here", tmp_path / "before"
+    for folder in (here, before):
+        folder.mkdir()
+    (here / "greet").write_text("echo hello $1 $0")
+    (here / "greet").chmod(0o755)
+    (before / "greet").mkdir()
+    path = f"{tmp_path}/none:{before}:{here}:/bin"
+    with deadline():
+        await watched.run("greet", "you", env={"PATH": path})
+        await watched.run("./greet", "me", cwd=here)
+    said = watched.output["stdout"].decode().split("\n")
+    assert said == [f"hello you {here}/greet", "hello me ./greet", ""]
+
+
+async def test_what_is_there_and_cannot_be_executed_is_told_as_that(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """ER-02: 126 and not 127."""
+    (tmp_path / "text").write_text("no program")
+    with deadline(), pytest.raises(Refused, match="Permission denied") as refused:
+        await watched.run("text", env={"PATH": f"{tmp_path}:/bin"})
+    assert refused.value.facts["exit_code"] == 126
+
+
+async def test_a_program_begins_as_from_a_shell_and_in_its_folder(
+    watched: Watched, tmp_path: Path
+) -> None:
+    """CN-06: a session of its own, no signal blocked or ignored, its umask; its supervisor stays away."""
+    script = "umask; pwd; ps -o sid= -p $$; grep SigBlk /proc/self/status; echo $$; sleep 1000"
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            run = partial(watched.run, cwd=tmp_path, umask=0o027)
+            nursery.start_soon(run, "sh", "-c", script)
+            while watched.output["stdout"].count(b"\n") < 5:
+                watched.said = trio.Event()
+                await watched.said.wait()
+            stat = read_stat(watched.starts[0].pid)
+            assert stat is not None
+            supervisor = os.readlink(f"/proc/{stat.parent}/cwd")
+            scope.cancel(reason="seen")
+    umask, folder, session, _, blocked, main = watched.output["stdout"].decode().split()
+    assert (umask, folder, session) == ("0027", str(tmp_path), main)
+    assert int(blocked, 16) == 0
+    assert supervisor == "/"
 
 
 async def test_what_outlives_the_main_process_is_ended_and_counted(
@@ -653,18 +710,26 @@ async def test_the_process_carries_the_epoch(watched: Watched) -> None:
     assert b"PENSTOCK_EPOCH=the-log" in watched.output["stdout"].split(b"\n")
 
 
+#: No child is granted to whoever was forked himself, and to whoever was executed for the run.
+REFUSE = """\
+import os
+fork, template = os.fork, os.getpid() if {template} else 0
+def refuse(*_, **__):
+    if os.getpid() == template: return fork()
+    raise BlockingIOError(11, '')
+os.fork = os.posix_spawn = refuse
+"""
+
+
 async def test_a_program_that_cannot_be_forked_fails_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch,
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RS-01: the limit on processes is reached between the supervisor and its child."""
-    refuse = (
-        "import os\ndef refuse(): raise BlockingIOError(11, '')\nos.fork = refuse\n"
-    )
-    monkeypatch.setattr(tree, "LAUNCH", refuse + tree.LAUNCH)
-    watched = Watched()
-    with trio.fail_after(30):
+    for module, template in ((launching, 0), (forking, 1)):
+        code = REFUSE.format(template=template) + module.LAUNCH
+        monkeypatch.setattr(module, "LAUNCH", code)
+    with deadline():
         with pytest.raises(NoProcess, match=r"for 'true': Resource temporarily"):
             await watched.run("true")
-    [proof] = watched.proofs
-    assert proof.survivors == ()
+    assert watched.proof.survivors == ()
     assert not any(watched.output.values()), "no traceback in the run's output"

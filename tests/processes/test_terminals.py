@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,12 @@ from typing import Any, Literal
 import pytest
 import trio
 
+from penstock.processes import forking, launching
 from penstock.processes import process as tree
 from penstock.processes.containment import Containment, read_stat
 from penstock.processes.feeding import ProgramInput
+from penstock.processes.forking import open_launcher
+from penstock.processes.launching import Launcher, launch_executed
 from penstock.processes.liveness import living_since
 from penstock.processes.process import Proof, run_process
 from penstock.processes.pseudoterminal import WindowSize
@@ -36,7 +39,8 @@ AROUND = ("cwd", "env", "umask", "terminal", "one_stream")
 class Screen:
     """A program on a terminal: what it shows, and a hand on its keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, launcher: Launcher = launch_executed) -> None:
+        self.launcher = launcher
         self.shown = b""
         self.starts: list[ProcessStarted] = []
         self.proofs: list[Proof] = []
@@ -50,6 +54,7 @@ class Screen:
             "env": PATH,
             "containment": Containment("subreaper"),
             "grace": 0.5,
+            "launcher": self.launcher,
             "terminal": WindowSize(),
             "feed": self._feed,
             "on_started": self._on_started,
@@ -89,9 +94,12 @@ class Screen:
         self._news.set()
 
 
-@pytest.fixture
-def screen() -> Screen:
-    return Screen()
+@pytest.fixture(params=["forked", "executed"])
+async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Screen]:
+    """Both ways in which a supervisor comes to be keep every promise."""
+    async with open_launcher() as launcher:
+        forked = request.param == "forked"
+        yield Screen(launcher if forked else launch_executed)
 
 
 @contextmanager
@@ -306,7 +314,8 @@ async def test_a_terminal_that_cannot_be_had_fails_in_a_sentence(
 ) -> None:
     """PT-05 RS-01: the machine has no more of them."""
     refuse = "import os\ndef refuse(): raise OSError(28, '')\nos.openpty = refuse\n"
-    monkeypatch.setattr(tree, "LAUNCH", refuse + tree.LAUNCH)
+    for module in (launching, forking):
+        monkeypatch.setattr(module, "LAUNCH", refuse + module.LAUNCH)
     with deadline(), pytest.raises(NoProcess, match="no terminal could be made for"):
         await screen.run("true")
     assert screen.proofs[0].survivors == ()

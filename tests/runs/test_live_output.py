@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 import trio
 import trio.testing
 
 from penstock.runs.live_output import COMING_SECONDS, LiveOutput, LiveOutputs
+from penstock.runs.program import LIVE_PATIENCE, Listeners
 from penstock.words.errors import Conflict
 
 LIMIT = 100
@@ -119,3 +122,28 @@ async def test_a_promise_that_was_not_kept_is_withdrawn() -> None:
         live.keep_until(1.0)
         1 / 0  # noqa: B018
     assert outputs.find("r") is None
+
+
+def test_a_promise_that_is_not_kept_ends_while_its_reader_is_there() -> None:
+    """PT-06: the run was not taken after all, and somebody else who knew its id had come for it."""
+    outputs = LiveOutputs(10)
+    with ExitStack() as reader:
+        with outputs.promising("r") as live:
+            assert live is not None
+            reader.enter_context(outputs.open("r"))
+        assert outputs.find("r") is None
+        with outputs.promising("r") as again:
+            assert again is not live
+            reader.close()
+            assert outputs.find("r") is again
+
+
+def test_the_log_holds_who_is_told_live_for_a_moment_and_others_as_long_as_it_takes() -> (
+    None
+):
+    """PT-04 PT-06: a full disk stops no program whose output somebody gets beside the log."""
+    live = LiveOutput(1)
+    assert Listeners(live=live).patience == LIVE_PATIENCE
+    assert Listeners().patience is None
+    live.give_up()
+    assert Listeners(live=live).patience is None

@@ -267,3 +267,23 @@ def test_a_stop_of_a_start_that_waits_for_the_disk_is_a_stop(
         assert daemon.wait(STOP_SECONDS) == 0, told
     assert "stopping: SIGTERM" in told
     assert told.rstrip().endswith("stopped")
+
+
+def test_a_daemon_that_gets_no_file_for_its_late_code_goes_on() -> None:
+    """RS-07: strangers may hold all descriptors at that moment; it said so and lived before as well."""
+    code = (
+        "import os, resource\nfrom penstock.carried import keep_late_code\n"
+        "free = os.dup(0)\nos.close(free)\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))\n"
+        "print(keep_late_code())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "None\n"
+    assert "must be restarted: [Errno 24]" in done.stderr

@@ -103,6 +103,12 @@ def marked(mark: str) -> list[int]:
     return found
 
 
+def supervisors() -> list[int]:
+    """The living supervisors, and the templates that they are forked from."""
+    word = b"from penstock.processes."
+    return [p for p in all_pids() if word in read_of_threads(p, "cmdline") and lives(p)]
+
+
 def escape(kind: str) -> str:
     """Start a run whose process leaves descendants behind; its id, once they live."""
     run_id = f"escape-{kind}"
@@ -255,7 +261,7 @@ def hostile_stop() -> dict[str, Any]:
         "before": before,
         "seconds": time.monotonic() - began,
         "left": {run_id: marked(run_id) for run_id in ids},
-        "supervisors": marked("penstock.processes.supervisor"),
+        "supervisors": supervisors(),
         "result": shown("Result"),
     }
 

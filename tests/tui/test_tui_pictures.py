@@ -41,6 +41,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     monkeypatch.setenv("TZ", "UTC")
+    # The form tells where a run would be.
+    monkeypatch.chdir("/")
     time.tzset()
 
 

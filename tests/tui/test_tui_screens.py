@@ -139,8 +139,8 @@ async def test_the_words_of_the_command_line_can_be_typed(busy: DaemonProcess) -
 
 
 @aio
-async def test_a_failure_that_was_dismissed_needs_nobody(busy: DaemonProcess) -> None:
-    async with dashboard(busy.address) as (app, pilot):
+async def test_a_failure_that_was_dismissed_needs_nobody(fresh: DaemonProcess) -> None:
+    async with dashboard(fresh.address) as (app, pilot):
         await shows(app, "1 failed")
         await pilot.press("X")
         await until(lambda: "1 failed" not in text_of(app), app)

@@ -86,4 +86,4 @@ def surroundings_told() -> str:
     home = os.path.expanduser("~")
     if folder == home or folder.startswith(f"{home}/"):
         folder = f"~{folder[len(home) :]}"
-    return f"in {folder}, with the {len(os.environ)} variables of this dashboard"
+    return f"in {folder}, with the environment of this dashboard"

@@ -13,7 +13,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.sentences import detail_of
 from penstock.words.sgr import PLAIN
 from penstock_tui.alerts import Alert
-from penstock_tui.widgets.tail import Line
+from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import clock_time, plain, shortened
 
 _TONES = {

@@ -135,18 +135,21 @@ def show(
     if asked.screenshot:
         take_picture(app, asked.screenshot, size_of(asked.size), run_id=asked.run)
         return 0
-    if not on_terminal():
+    # Something that draws elsewhere, as in a browser, has said so to Textual.
+    elsewhere = bool(os.environ.get("TEXTUAL_DRIVER"))
+    if not elsewhere and not on_terminal():
         return _fail(
             "this is no terminal; --screenshot FILE.svg draws a picture", USAGE
         )
-    if os.environ.get("TERM", "") in NO_SCREENS:
+    if not elsewhere and os.environ.get("TERM", "") in NO_SCREENS:
         return _fail(
             "this terminal (TERM) has no cursor that a screen could be drawn with;"
             " `penstock list` and `penstock follow` print lines",
             USAGE,
         )
     app.run()
-    if app.return_code == 0 and (said := app.farewell()):
+    # What draws elsewhere reads stdout in a form of its own.
+    if app.return_code == 0 and not elsewhere and (said := app.farewell()):
         sys.stdout.write(f"penstock tui: {neutralise(said)}\n")
     return app.return_code or 0
 

@@ -16,7 +16,7 @@ from penstock.words.run_exit import exit_in_words
 from penstock.words.sentences import left_line
 from penstock_tui.details import result_in_words
 from penstock_tui.lines import log_line, timeline_line
-from penstock_tui.widgets.tail import Line
+from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     CROSS,
     LONGEST_LINE,

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,27 @@ if TYPE_CHECKING:
 ABOUT = ("run_id", "kind", "position")
 
 JOURNAL = "/run/systemd/journal/socket"
+
+
+#: Seconds between two lines of a library that says the same again and again.
+OCCASION_SECONDS = 60.0
+
+
+class Occasional(logging.Filter):
+    """Lets one record through every so many seconds, without its traceback."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging."""
+        if (now := time.monotonic()) < self._next:
+            return False
+        self._next = now + self._seconds
+        record.exc_info = record.exc_text = None
+        return True
 
 
 def stderr_is_journal(environ: Mapping[str, str]) -> bool:
@@ -211,6 +233,8 @@ def _install(config: Config, handler: logging.Handler) -> None:
         "mcp",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Without a free descriptor no connection is accepted, which Trio tells ten times a second.
+    logging.getLogger("trio.serve_listeners").filters = [Occasional(OCCASION_SECONDS)]
 
 
 def _formatter(

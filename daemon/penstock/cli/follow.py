@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from penstock.cli.bell import open_titles, ring_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -48,10 +49,14 @@ def follow(
             view = source.view(run_id)
             with open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer:
                 notes = RunNotes.of_view(run_id, view, writer)
+                notes.watcher = titles.see
                 prefix = f"{run_id}: " if several else ""
                 telling = Telling(source.client, notes, quiet=quiet, prefix=prefix)
                 write_to_end(source, run_id, notes, after, telling)
-        return tell_end(notes, quiet=quiet)
+        code = tell_end(notes, quiet=quiet)
+        if not (quiet or as_json):
+            ring_end(notes, session.environ)
+        return code
 
     def each() -> int:
         codes = []
@@ -66,7 +71,7 @@ def follow(
                 codes.append(exit_code_of(error, RUN_VERBS[0]))
         return next(filter(None, codes), Exit.OK)
 
-    with failures_in_json(as_json):
+    with failures_in_json(as_json), open_titles(session.environ) as titles:
         work = each if several else partial(one, run_ids[0])
         code = run_detachable(work, " ".join(run_ids))
     raise click.exceptions.Exit(code)

@@ -394,6 +394,11 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
     reply = session.call(work)
     tell_replayed(reply)
     show_started(reply, as_json=options.as_json)
+    if options.notify:
+        # Late: few ask for it.
+        from penstock.cli.bell import leave_bell
+
+        leave_bell(session, reply["run_id"])
     return Exit.OK
 
 

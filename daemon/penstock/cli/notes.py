@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,10 @@ class RunNotes:
     known_exit: RunExit | None = None
     #: How often the run has gone to another state.
     moves: int = 0
+    #: The newest part of the whole that is done, where it says so.
+    progress: float | None = None
+    #: Told when the run is somewhere else.
+    watcher: Callable[[RunNotes], None] | None = None
     #: What was counted up to `_known`, and what each fact after it adds.
     _known: int = 0
     _left: dict[int, int] = field(default_factory=dict)
@@ -88,6 +92,8 @@ class RunNotes:
         facts = tuple(facts)
         for fact in facts:
             self._note(fact)
+        if self.watcher is not None:
+            self.watcher(self)
         self.writer.write(facts)
 
     def end_line(self) -> None:
@@ -100,6 +106,8 @@ class RunNotes:
             self.end = fact
         elif fact.type == "run.queued":
             self.name = getattr(event, "labels", {}).get(NAME_LABEL, "")
+        elif fact.type == "progress":
+            self.progress = getattr(event, "fraction", None)
         elif fact.type == "process.exited" and fact.sequence > self._known:
             self._left[fact.sequence] = getattr(event, "leftover", 0)
         state = _AFTER.get(fact.type, self.state)

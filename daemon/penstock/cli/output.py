@@ -127,6 +127,14 @@ def say(text: str) -> None:
     click.echo(f"penstock: {neutralise(text)}", err=True)
 
 
+def command_terminal(sequence: str) -> None:
+    """Have the terminal of stderr do something: ring, notify, show a title. All text in it is harmless by now."""
+    # Where it cannot be said there is nobody to hear it.
+    with suppress(OSError, UnicodeEncodeError):
+        sys.stderr.write(sequence)
+        sys.stderr.flush()
+
+
 def joined() -> bool:
     """Whether our stdout and stderr are one pipe or file, as `2>&1` makes them.
 

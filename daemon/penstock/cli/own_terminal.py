@@ -39,6 +39,18 @@ def own_size() -> tuple[int, int]:
     return min(size.lines, LARGEST_SIDE), min(size.columns, LARGEST_SIDE)
 
 
+def begin_line() -> None:
+    """Have what is written next stand on a line of its own, wherever a program left the cursor.
+
+    As many blanks as go into a line but one: they reach the next one unless the cursor is at the first column.
+    """
+    _rows, columns = own_size()
+    if columns > 1 and os.environ.get("TERM") != "dumb":
+        # It may be gone.
+        with suppress(OSError):
+            os.write(STDOUT, b" " * (columns - 1) + b"\r")
+
+
 class OwnTerminal:
     """Made by `open_own_terminal`; as it was, until `take`."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVarTuple
 
+from penstock.cli.bell import ring_end
 from penstock.cli.forwarding import forward, is_piped
 from penstock.cli.interrupts import Left, on_signals
 from penstock.cli.kind_commands import Kinds, submit_only
@@ -60,6 +61,8 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
                 )
                 followed.follow()
             code = followed.tell_end()
+            if options.notify:
+                followed.ring(session)
             if code == Exit.OK and reply.get("created", True) and incomplete(writer):
                 say(
                     "what came out here is not whole, so this fails; the program did not"
@@ -138,6 +141,10 @@ class FollowedRun:
         if self._signals:
             return 128 + self._signals[0]
         return tell_end(self._notes, quiet=self._quiet)
+
+    def ring(self, session: Session) -> None:
+        """Ring on this terminal, however short it was."""
+        ring_end(self._notes, session.environ, always=True)
 
     def show_result(self) -> None:
         """The result, as the data of this command."""

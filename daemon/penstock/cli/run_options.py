@@ -50,6 +50,7 @@ class RunOptions:
     env_file: tuple[str, ...]
     cwd: str | None
     block: bool
+    notify: bool
     detach: bool
     as_json: bool
     quiet: bool
@@ -135,6 +136,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
     click.option("--env-file", multiple=True, type=click.Path(), metavar="FILE", help="The same for each line of this file."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
+    click.option("--notify", "-n", is_flag=True, help="Ring on this terminal when it has ended."),
     click.option("--block", is_flag=True, help="Wait for room while the queue is full."),
     click.option("--detach", is_flag=True, help="Print the id and leave; as `submit`."),
     click.option("--json", "as_json", is_flag=True, help="Facts as NDJSON on stdout."),

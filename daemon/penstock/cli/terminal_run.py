@@ -10,7 +10,7 @@ from typing import Any
 from penstock.cli.notes import RunNotes
 from penstock.cli.open_daemon import open_daemon_for
 from penstock.cli.output import say
-from penstock.cli.own_terminal import has_terminal
+from penstock.cli.own_terminal import begin_line, has_terminal
 from penstock.cli.patience import tell_submitting
 from penstock.cli.raw_terminal import Parted, attach_to
 from penstock.cli.relay import write_live
@@ -102,6 +102,8 @@ def _tell_end(client: SyncClient, run_id: str, *, shown: bool) -> int:
         taken = LineWriter(lambda fact: None) if shown else writer
         notes = RunNotes.of_view(run_id, view, taken)
         write_live(client, run_id, notes)
+    if shown:
+        begin_line()
     return tell_end(notes, quiet=False)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 import click
 
+from penstock.cli.bell import ring_end
 from penstock.cli.history import RunSource, open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -30,11 +31,17 @@ from penstock.words.run_exit import exit_json
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
 @runs_argument
 @click.option("--any", "any_", is_flag=True, help="Until one of them has ended.")
+@click.option("--ring", is_flag=True, help="Ring for each, however short it was.")
 @json_option
 @quiet_option
 @pass_session
 def wait(
-    session: Session, words: tuple[str, ...], any_: bool, as_json: bool, quiet: bool
+    session: Session,
+    words: tuple[str, ...],
+    any_: bool,
+    ring: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Wait until runs have ended; exits as the first of them, as they are given, that is not 0.
 
@@ -54,7 +61,7 @@ def wait(
         return
     prefix = "{}: " if len(run_ids) > 1 else ""
     waits = [
-        Waited(run_id, prefix.format(run_id), quiet=quiet, as_json=as_json)
+        Waited(run_id, prefix.format(run_id), ring=ring, quiet=quiet, as_json=as_json)
         for run_id in run_ids
     ]
 
@@ -78,17 +85,20 @@ def _any_over(waits: list[Waited]) -> Callable[[Waited], bool]:
 class Waited:
     """One of the runs that are waited for. What keeps it from that is told, and ends no other's wait."""
 
-    def __init__(self, run_id: str, prefix: str, *, quiet: bool, as_json: bool) -> None:
+    def __init__(
+        self, run_id: str, prefix: str, *, ring: bool, quiet: bool, as_json: bool
+    ) -> None:
         self._run_id, self._prefix = run_id, prefix
-        self._quiet, self._as_json = quiet, as_json
+        self._quiet, self._as_json, self._ring = quiet, as_json, ring
         self._relay: Relay | None = None
+        self._environ: Mapping[str, str] = {}
         #: Whether it has ended, or cannot be waited for.
         self.over = False
         self.code: int = Exit.OK
 
     def begin(self, session: Session) -> None:
         """Look how it is; where it has ended, that is told at once."""
-        run_id = self._run_id
+        run_id, self._environ = self._run_id, session.environ
         with self._failing(), open_source(session, run_id) as source:
             view = source.view(run_id)
             notes = RunNotes.of_view(run_id, view, LineWriter(lambda fact: None))
@@ -128,6 +138,8 @@ class Waited:
     def _tell(self, source: RunSource, notes: RunNotes) -> None:
         self.code = tell_end(notes, quiet=self._quiet, output_shown=False)
         self.over = True
+        if self._ring or not (self._quiet or self._as_json):
+            ring_end(notes, self._environ, always=self._ring)
         view = {**source.view(self._run_id), **exit_json(notes.exit)}
         if self._as_json:
             emit(view)

@@ -1,6 +1,6 @@
 """A run as it happens, for the client that started it: what its programs print as it is read, and its facts.
 
-What the frames are stands in `words/live_frames`. Who follows waits and reads as with `following`; where the
+What the frames are stands in `words/live_frames`. Who follows waits and reads as with `followed_log`; where the
 connection is lost the rest is what that tells, without what was told already.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from queue import Queue
 from typing import Generic, TypeVar, TypeVarTuple
@@ -72,16 +72,9 @@ def open_beside(
     try:
         yield beside
     finally:
-        with _ended_already():
+        # It may have ended already.
+        with suppress(trio.RunFinishedError):
             beside._token.run_sync_soon(scope.cancel)
         thread.join()
         if failures:
             raise failures[0]
-
-
-@contextmanager
-def _ended_already() -> Iterator[None]:
-    try:
-        yield
-    except trio.RunFinishedError:
-        return

@@ -6,15 +6,22 @@ allows is found out once, at the start.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from penstock.processes.liveness import UNSEEN, living_since, read_of_threads
+from penstock.processes.liveness import (
+    UNSEEN,
+    living_since,
+    read_of_threads,
+    read_whole,
+)
 from penstock.processes.liveness import read_stat as read_stat
 from penstock.words.errors import StartRefused
 
@@ -80,8 +87,8 @@ def children(pid: int) -> list[int]:
         return found
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children") as file:
-                found += map(int, file.read().split())
+            listed = read_whole(f"/proc/{pid}/task/{thread}/children")
+            found += map(int, listed.split())
         except OSError:  # the thread has ended, and another has its children now
             continue
     if not found and not os.path.exists("/proc/thread-self/children"):
@@ -106,6 +113,15 @@ def descendants(root: int, *, stop: bool = False) -> dict[int, int]:
     return found
 
 
+@cache
+def find_prctl() -> Callable[..., int]:
+    """The C library's prctl. OSError, ImportError or AttributeError where there is none."""
+    import ctypes  # here, since only those who adopt orphans pay for it
+
+    function: Callable[..., int] = ctypes.CDLL(None).prctl
+    return function
+
+
 class Subreaper:
     """The tree is all that descends from this process; it is empty when no child is left."""
 
@@ -113,10 +129,8 @@ class Subreaper:
     proves = True
 
     def __init__(self) -> None:
-        import ctypes  # here, since only this method pays for it
-
-        if ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "no subreaper")
+        if find_prctl()(SUBREAPER, 1, 0, 0, 0):
+            raise OSError(errno.EPERM, "no subreaper")
 
     def enter(self, pid: int) -> None:
         """Nothing to do: a child cannot leave."""

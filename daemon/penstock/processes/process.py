@@ -7,7 +7,6 @@ import json
 import marshal
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -18,16 +17,22 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.carried import carry_code, launch_carried
 from penstock.concurrency.shielding import shield_until
-from penstock.concurrency.threads import retry_threadless, run_in_thread
+from penstock.concurrency.threads import run_in_thread
 from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
 from penstock.processes.containment import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
+from penstock.processes.launching import (
+    Launcher,
+    Streams,
+    SupervisorProcess,
+    launch_executed,
+)
 from penstock.processes.orphans import end_orphans
 from penstock.processes.reading import READ_BYTES, PipeReading, Turns
 from penstock.processes.spec import Program, make_spec, refusal
+from penstock.processes.template import FD_BYTES
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess
 from penstock.words.events import ProcessExited, ProcessStarted
@@ -46,33 +51,21 @@ class OutputUnwanted(Exception):
 
 #: Seconds beyond grace and KILL in which a supervisor has told the end, or counts as lost.
 REPORT_SECONDS = 0.5
-#: Bytes of a descriptor that comes by a socket.
-FD_BYTES = 4
 #: Reads after the end of the tree; more than a pipe holds would come from a survivor.
 READS_AFTER_END = 16
-
-#: The supervisor's code comes to it before its table: it is that of this very daemon, and compiled.
-LAUNCH = launch_carried("penstock.processes.supervisor", "int(sys.argv[1])")
-SUPERVISOR = carry_code((
-    "penstock.words.errors",
-    "penstock.processes.liveness",
-    "penstock.processes.containment",
-    "penstock.processes.termination",
-    "penstock.processes.testimony",
-    "penstock.processes.pseudoterminal",
-    "penstock.processes.supervisor",
-))  # fmt: skip
 
 
 @dataclass
 class ProcessTree:
     """One process tree and what its supervisor has said about it."""
 
-    process: trio.Process
+    process: SupervisorProcess
     control: trio.SocketStream
     spec: dict[str, Any]
     argv: tuple[str, ...]
     run_id: str
+    #: What the supervisor is sent before its table.
+    code: bytes = b""
     started: ProcessStarted | None = None
     failed: dict[str, Any] | None = None
     exited: dict[str, Any] | None = None
@@ -106,12 +99,13 @@ class ProcessTree:
         encoded = marshal.dumps(self.spec)
         with suppress(trio.BrokenResourceError):
             size = len(encoded).to_bytes(8, "big")
-            await self.control.send_all(SUPERVISOR + size + encoded)
+            await self.control.send_all(self.code + size + encoded)
             self.sent = True
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        while data := await self._receive():
+        # After the end it says nothing more.
+        while not self.ended and (data := await self._receive()):
             *lines, self.pending = (self.pending + data).split(b"\n")
             for line in lines:
                 await self._hear(json.loads(line), on_started)
@@ -335,54 +329,38 @@ class ProcessTree:
 
 
 async def launch(
-    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
+    launcher: Launcher,
+    spec: dict[str, Any],
+    program: Program,
+    run_id: str,
+    *,
+    fed: bool,
 ) -> ProcessTree:
     """Start the supervisor with its pipes; it starts nothing before it has its table.
 
     NoProcess when the system grants no process or no descriptor.
     """
+    terminal = program.terminal is not None
+    streams = Streams(
+        stdin=fed and not terminal,
+        stdout=not terminal,
+        # What a program shows on its terminal is one stream as it is.
+        stderr=None if program.one_stream and not terminal else True,
+    )
     try:
-        return await _launch(spec, program, run_id, fed=fed)
+        launched = await launcher(streams)
     except (OSError, NoProcess) as error:
         # A thread that was refused counts against the same limit as a process.
         why = getattr(error, "strerror", None) or os.strerror(errno.EAGAIN)
         name = program.argv[0]
         raise NoProcess(f"no process could be made for {name!r}: {why}") from error
-
-
-async def _launch(
-    spec: dict[str, Any], program: Program, run_id: str, *, fed: bool
-) -> ProcessTree:
-    pipe, terminal = subprocess.PIPE, program.terminal is not None
-    # What a program shows on its terminal is one stream as it is.
-    joined = program.one_stream and not terminal
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            # Trio makes the process in a thread.
-            process = await retry_threadless(
-                partial(
-                    trio.lowlevel.open_process,
-                    [sys.executable, "-I", "-S", "-c", LAUNCH, str(theirs.fileno())],
-                    stdin=pipe if fed and not terminal else subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if terminal else pipe,
-                    stderr=subprocess.STDOUT if joined else pipe,
-                    pass_fds=(theirs.fileno(),),
-                    cwd="/",
-                    # What Python itself may need; the program gets the environment in the table.
-                    env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
-                    start_new_session=True,
-                )
-            )
-        except BaseException:
-            ours.close()
-            raise
     return ProcessTree(
-        process=process,
-        control=trio.SocketStream(trio.socket.from_stdlib_socket(ours)),
+        process=launched.process,
+        control=launched.control,
         spec=spec,
         argv=program.argv,
         run_id=run_id,
+        code=launched.code,
     )
 
 
@@ -414,6 +392,7 @@ async def run_process(
     run_id: str,
     containment: Containment,
     grace: float,
+    launcher: Launcher = launch_executed,
     epoch: str = "",
     feed: Feed | None = None,
     testimonies: Path | None = None,
@@ -424,9 +403,10 @@ async def run_process(
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
-    `grace` is the seconds between TERM and KILL; `epoch`, the id of the log, tells this run from
-    one of the same id in another. In the folder `testimonies` the supervisor keeps its proof when this
-    process has died before it. `feed` feeds its standard input; None: there is nothing to read.
+    `grace` is the seconds between TERM and KILL; `launcher` starts the tree's supervisor; `epoch`, the
+    id of the log, tells this run from one of the same id in another. In the folder `testimonies` the
+    supervisor keeps its proof when this process has died before it. `feed` feeds its standard input;
+    None: there is nothing to read.
     While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
     does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
     `grace` + 2 s and with the output of its last moments, before it goes on. `on_proof` is called once
@@ -434,7 +414,7 @@ async def run_process(
     NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
     spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
-    tree = await launch(spec, program, run_id, fed=feed is not None)
+    tree = await launch(launcher, spec, program, run_id, fed=feed is not None)
     try:
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             turns = tree.order_streams()

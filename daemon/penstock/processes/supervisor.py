@@ -23,11 +23,14 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from penstock.processes.containment import boot_id, choose, read_stat
 from penstock.processes.termination import LOOK_SECONDS, terminate
 from penstock.processes.testimony import keep_proof
 
+#: Every signal that a program can ignore or handle.
+CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
 
@@ -44,14 +47,13 @@ class Supervisor:
         self.exited = False
         self.told = False
         self.childless = False
+        self.held = b""
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.wake, write_end = os.pipe()
         for fd in (self.wake, write_end):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
         self.poll.register(self.wake, select.POLLIN)
 
     def run(self) -> None:
@@ -72,14 +74,33 @@ class Supervisor:
             keep_proof(folder, boot_id(), self.main, self.start_time)
 
     def start(self) -> bool:
-        """Fork, contain and execute; False, and said so, when that cannot be."""
-        errors, errors_end = os.pipe()
-        gate, gate_end = os.pipe()
+        """Start the program, contained; False, and said so, when that cannot be."""
         try:
             self.open_terminal()
         except OSError as error:
             self.fail("terminal", error.errno)
             return False
+        # Where it has to be put somewhere before it begins it waits at a gate, and a terminal is taken by
+        # who has it; else the system makes it without a copy of us, in half the time.
+        gated = self.tree.method == "cgroup" or self.slave >= 0
+        if not (self.start_gated() if gated else self.start_at_once()):
+            return False
+        # Only the tree may hold the ends of its pipes, or its output would never end.
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nothing, fd)
+        # A process that has exited already is a zombie and still has its start time.
+        self.start_time = stat.start_time if (stat := read_stat(self.main)) else 0
+        self.say(
+            f'"started","pid":{self.main},"start_time":{self.start_time},"method":"{self.tree.method}"',
+            self.master,
+        )
+        return True
+
+    def start_gated(self) -> bool:
+        """Fork, contain and execute."""
+        errors, errors_end = os.pipe()
+        gate, gate_end = os.pipe()
         try:
             self.main = os.fork()
         except OSError as error:
@@ -94,22 +115,40 @@ class Supervisor:
         self.contain()
         os.write(gate_end, b"1")
         os.close(gate_end)
-        # Only the tree may hold the ends of its pipes, or its output would never end.
-        nothing = os.open("/dev/null", os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(nothing, fd)
-        if problem := os.read(errors, 64):
+        problem = os.read(errors, 64)
+        os.close(errors)
+        if problem:
             stage, _, number = problem.decode().partition(" ")
             os.waitpid(self.main, 0)
             self.fail(stage, int(number))
             return False
-        # A process that has exited already is a zombie and still has its start time.
-        self.start_time = stat.start_time if (stat := read_stat(self.main)) else 0
-        self.say(
-            f'"started","pid":{self.main},"start_time":{self.start_time},"method":"{self.tree.method}"',
-            self.master,
-        )
         return True
+
+    def start_at_once(self) -> bool:
+        """Have the program made and executed in one, as what a child of ours begins with."""
+        stage, own = "cwd", os.umask(0o077)
+        try:
+            umask = self.spec["umask"]
+            os.umask(own if umask is None else umask)  # type: ignore[arg-type]
+            os.chdir(self.spec["cwd"])  # type: ignore[arg-type]
+            stage = "argv"
+            become(self.spec["argv"], self.spec["env"], self.spawn)  # type: ignore[arg-type]
+        except OSError as error:
+            refused = stage == "argv" and error.errno in (errno.EAGAIN, errno.ENOMEM)
+            self.fail("fork" if refused else stage, error.errno)
+            return False
+        finally:
+            # Whoever stays in a folder keeps it from being unmounted.
+            os.chdir("/")
+            os.umask(own)
+        self.contain()
+        return True
+
+    def spawn(self, path: bytes, argv: list[bytes], env: dict[bytes, bytes]) -> None:
+        """Make the main process; it leads a session and has the signals as they usually are."""
+        self.main = os.posix_spawn(
+            path, argv, env, setsid=True, setsigmask=(), setsigdef=CATCHABLE
+        )
 
     def open_terminal(self) -> None:
         """Make the program's terminal, if it is to have one."""
@@ -165,7 +204,11 @@ class Supervisor:
         self.exited = True
         code, number = ("null", str(status)) if by_signal else (str(status), "null")
         left = 0 if self.told else len(self.tree.members())
-        self.say(f'"exited","exit_code":{code},"signal":{number},"leftover":{left}')
+        self.say(
+            f'"exited","exit_code":{code},"signal":{number},"leftover":{left}',
+            # The end follows at once, and both are heard in one.
+            hold=not left and not self.told,
+        )
 
     def members(self) -> dict[int, int]:
         return self.tree.members()
@@ -182,9 +225,15 @@ class Supervisor:
             self.turn(min(remaining, LOOK_SECONDS))
         return True
 
-    def say(self, text: str, master: int = -1) -> bool:
-        """One line to the daemon, with its end of a terminal; False when it is dead and hears nothing."""
-        line = b'{"type":%s}\n' % text.encode()
+    def say(self, text: str, master: int = -1, *, hold: bool = False) -> bool:
+        """One line to the daemon, with its end of a terminal; False when it is dead and hears nothing.
+
+        `hold`: it goes with the next one.
+        """
+        line = b'%s{"type":%s}\n' % (self.held, text.encode())
+        self.held = line if hold else b""
+        if hold:
+            return True
         try:
             if master < 0:
                 os.write(self.control, line)
@@ -210,7 +259,7 @@ def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> N
             stage = "terminal"
             take_terminal(terminal)
         signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in CATCHABLE:
             # What the daemon ignores is none of the program's business.
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -227,19 +276,36 @@ def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> N
         os._exit(127)
 
 
-def become(argv: list[bytes], env: dict[bytes, bytes]) -> None:
-    """Execute as the C library's execvp does: what has no format of its own is a script of the shell's."""
-    if not argv[0]:  # of which Python would tell no errno
+def become(
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    execute: Callable[[bytes, list[bytes], dict[bytes, bytes]], None] = os.execve,
+) -> None:
+    """Execute as the C library's execvp does: what has no format of its own is a script of the shell's.
+
+    `execute` takes the program's path, its words and its environment, and may return once it has
+    begun. OSError if it cannot be executed.
+    """
+    name = argv[0]
+    if not name:  # of which Python would tell no errno
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    try:
-        os.execvpe(argv[0], argv, env)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise
-    folders = [] if b"/" in argv[0] else map(os.fsencode, os.get_exec_path(env))  # type: ignore[arg-type]
-    paths = (os.path.join(folder, argv[0]) for folder in folders)
-    script = next((path for path in paths if os.access(path, os.X_OK)), argv[0])
-    os.execve("/bin/sh", [b"sh", script, *argv[1:]], env)
+    folders = env.get(b"PATH", os.fsencode(os.defpath)).split(b":")
+    paths = [name] if b"/" in name else [os.path.join(f, name) for f in folders]
+    refused: OSError | None = None
+    for path in paths:
+        try:
+            # What is not there is known without a process.
+            os.stat(path)
+            return execute(path, argv, env)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            if error.errno == errno.ENOEXEC:
+                return execute(b"/bin/sh", [b"sh", path, *argv[1:]], env)
+            if error.errno in (errno.EAGAIN, errno.ENOMEM):
+                raise
+            refused = refused or error
+    raise refused or missing
 
 
 def read_spec(control: int) -> dict[str, object]:
@@ -259,15 +325,27 @@ def read_spec(control: int) -> dict[str, object]:
     return spec
 
 
-def main() -> None:
-    """Serve one run on the socket whose number is the first argument."""
-    control = int(sys.argv[1])
-    os.set_inheritable(control, False)
+def heed_signals() -> None:
+    """Have the signals that matter here heard by whoever set a descriptor to be woken by."""
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+
+
+def serve(control: int) -> None:
+    """Serve one run on this socket to the daemon; signals are heeded already."""
     try:
         spec = read_spec(control)
     except EOFError:
         return
     Supervisor(control, spec).run()
+
+
+def main() -> None:
+    """Serve one run on the socket whose number is the first argument."""
+    control = int(sys.argv[1])
+    os.set_inheritable(control, False)
+    heed_signals()
+    serve(control)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class LiveOutputs:
         finally:
             if not kept:
                 live.give_up()
-                del self._outputs[run_id]
+                self._drop(run_id, live)
 
     @contextmanager
     def open(self, run_id: str) -> Iterator[LiveOutput]:
@@ -166,7 +166,12 @@ class LiveOutputs:
             try:
                 yield live
             finally:
-                del self._outputs[run_id]
+                self._drop(run_id, live)
+
+    def _drop(self, run_id: str, live: LiveOutput) -> None:
+        """Forget it, unless whoever promised it or its reader has done so before."""
+        if self._outputs.get(run_id) is live:
+            del self._outputs[run_id]
 
     def _forget(self) -> None:
         """Those for which nobody came in time are promised no more."""

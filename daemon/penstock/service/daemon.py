@@ -29,6 +29,7 @@ from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import READERS, SqliteStore, open_sqlite
 from penstock.log.sqlite.window import WindowLimits
 from penstock.processes.containment import detect_containment
+from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
 from penstock.runs.stop import Stop
 from penstock.server.bearer import ensure_token
@@ -267,6 +268,7 @@ async def open_stored_core(
     async with (
         _open_store(config, files, life, migration) as store,
         watching(store, files.mark) as watch,
+        open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
         environment = real_environment(
@@ -274,6 +276,7 @@ async def open_stored_core(
             paths,
             environ,
             containment=containment,
+            launcher=launcher,
             epoch=store.log_id,
             url=url,
             models=models,

@@ -28,6 +28,7 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact
 from penstock.log.spans import TraceSpan
 from penstock.processes.containment import boot_id
+from penstock.processes.launching import Launcher
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
@@ -59,6 +60,7 @@ def real_environment(
     environ: Mapping[str, str],
     *,
     containment: Containment,
+    launcher: Launcher,
     epoch: str,
     url: str,
     models: ModelAccess | None = None,
@@ -68,11 +70,12 @@ def real_environment(
 ) -> Environment:
     """The world of a daemon with these folders.
 
-    `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
+    `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
     """
     start = partial(
         run_process,
         containment=containment,
+        launcher=launcher,
         grace=config.kill_grace,
         epoch=epoch,
         testimonies=paths.state / TESTIMONIES,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Environment names that are not keys of Config.
 _NOT_KEYS = frozenset({
-    "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED",
+    "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED", "RING",
 })  # fmt: skip
 
 #: Keys of files for older versions, which decide nothing any more.

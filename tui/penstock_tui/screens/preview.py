@@ -17,7 +17,8 @@ from penstock_tui.monitor import Monitor
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
-from penstock_tui.widgets.tail import Line, Tail
+from penstock_tui.widgets.tail import Tail
+from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
 
 #: Seconds the cursor must rest on a run before it is asked for.

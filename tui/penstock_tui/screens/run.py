@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import ClassVar
 
@@ -13,28 +12,24 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Input, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import Input, Static, TabbedContent, Tabs
 
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
-from penstock_tui.details import RELATIONS, heading_of, particulars, relation_rows
+from penstock_tui.details import heading_of, particulars, relation_rows
 from penstock_tui.keys import RUN_KEYS, SCREEN_KEYS
 from penstock_tui.monitor import Monitor
+from penstock_tui.screens.run_tabs import RunTabs
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
 from penstock_tui.widgets.key_line import KeyLine
-from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.scrubber import Scrubber
-from penstock_tui.widgets.tail import Line, Tail
+from penstock_tui.widgets.tail import Tail
+from penstock_tui.widgets.tail_line import Line
 from penstock_tui.widgets.top_bar import TopBar
 from penstock_tui.wording import counted, plain
-
-#: Lines one can scroll back through in a log or a text.
-MOST_LINES = 20_000
-#: Texts that get a tab of their own.
-MOST_TEXTS = 6
 
 #: Facts of the run that are fetched when its screen opens; the newest ones.
 MOST_FACTS = 20_000
@@ -44,90 +39,6 @@ WHY_SECONDS = 2.0
 
 #: States of a run that stands in line, or waits for something.
 STANDING = (*QUEUED_STATES, *PARKED_STATES)
-
-
-class RunTabs(TabbedContent):
-    """What is known of the run, its output first. Composed as `with tabs: yield from tabs.panes()`."""
-
-    def __init__(self) -> None:
-        super().__init__(id="tabs")
-        self.timeline = Tail(most=MOST_LINES, name="timeline")
-        self.log_tail = Tail(most=MOST_LINES, name="log")
-        self.causality = Tail(most=MOST_LINES, name="causality")
-        self.details = Tail(most=1000, name="details")
-        self.details.follow = False
-        self.graph = RunList(RELATIONS, name="graph")
-        self.graph.set_title("enter opens the run under the cursor")
-        self.log_tail.empty = "nothing was printed yet"
-        self._texts: dict[str, Tail] = {}
-
-    def panes(self) -> Iterator[TabPane]:
-        """The tabs every run has."""
-        yield TabPane("Output", self.log_tail, id="log-pane")
-        yield TabPane("Details", self.details, id="details-pane")
-        yield TabPane("Steps", self.timeline, id="timeline-pane")
-        yield TabPane("Graph", self.graph, id="tree-pane")
-        yield TabPane("Causes", self.causality, id="causality-pane")
-
-    def tail(self) -> Tail | None:
-        """The lines that the open tab shows; None if it shows none."""
-        pane = self.active_pane
-        return pane.query(Tail).first(Tail) if pane and pane.query(Tail) else None
-
-    def focus_open(self) -> None:
-        """Have the keys go to what the open tab shows."""
-        (self.tail() or self.graph).focus()
-
-    def leave_output(self) -> None:
-        """Of a run that prints nothing, what it does is to be seen."""
-        if self.active == "log-pane":
-            self.active = "timeline-pane"
-
-    def on_tab_pane_focused(self, event: TabPane.Focused) -> None:
-        """The focus follows the tab; told late, it would open the tab again that was just left."""
-        event.prevent_default()
-
-    def empty(self) -> None:
-        """It is told anew."""
-        for tail in (
-            self.timeline,
-            self.log_tail,
-            self.causality,
-            *self._texts.values(),
-        ):
-            tail.replace([])
-
-    async def show(self, story: RunStory) -> None:
-        """Take everything out of the story and show it."""
-        for tail, lines in (
-            (self.timeline, story.timeline),
-            (self.log_tail, story.log),
-            (self.causality, story.causality),
-        ):
-            tail.extend(lines, story.unfinished if tail is self.log_tail else ())
-            lines.clear()
-        texts, story.texts = story.texts, {}
-        for artifact_id, pieces in texts.items():
-            tail = await self._text_tail(artifact_id)
-            begin = len(pieces) - pieces[::-1].index(None) if None in pieces else 0
-            if begin:
-                tail.replace([])
-            tail.write("".join(piece for piece in pieces[begin:] if piece))
-
-    async def _text_tail(self, artifact_id: str) -> Tail:
-        """The tab of a text, made when its first piece comes; later ones share the last tab."""
-        known = self._texts.get(artifact_id)
-        if known is not None:
-            return known
-        if len(self._texts) >= MOST_TEXTS:
-            tail = self._texts[artifact_id] = next(reversed(self._texts.values()))
-            return tail
-        tail = self._texts[artifact_id] = Tail(most=MOST_LINES)
-        tail.wrap = True
-        title = plain(artifact_id)[-24:].replace("[", "\\[")
-        pane = TabPane(title, tail, id=f"text-{len(self._texts)}")
-        await self.add_pane(pane, before="details-pane")
-        return tail
 
 
 class RunScreen(Screen[None]):
@@ -275,7 +186,8 @@ class RunScreen(Screen[None]):
         run = model.runs.get(self.run_id)
         if run is not None:
             if run.view.ended and not run.seen:
-                self.run_worker(self.monitor.dismiss([self.run_id]), group="seen")
+                # Who looks on elsewhere has not seen it: only who dismisses it says so to all.
+                model.dismiss([self.run_id])
             self._show_head(model)
             if whole:
                 now = self.monitor.now()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable
+from typing import ClassVar
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.actions import SkipAction
@@ -17,53 +17,12 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from penstock.words.display import Span
-from penstock.words.sgr import PLAIN
-from penstock_tui.theme import Tones, printed_style, tones_of
+from penstock_tui.theme import Tones, tones_of
+from penstock_tui.widgets.tail_line import Line, stretches
 from penstock_tui.wording import lines_of
 
 #: Strips kept beyond the screen.
 MOST_STRIPS = 2000
-
-
-class Line(NamedTuple):
-    """A harmless line of text and the name of its colour.
-
-    `spans`: the same text in the colours that a program printed it in, if it did. `stream` printed
-    it, and it was whole `at` this time of day.
-    """
-
-    text: str
-    tone: str = ""
-    spans: tuple[Span, ...] = ()
-    stream: str = ""
-    at: str = ""
-
-    def stamped(self) -> Line:
-        """With its time before it."""
-        if not self.at:
-            return self
-        stamp = f"{self.at}  "
-        spans = (Span(stamp, PLAIN), *self.spans) if self.spans else ()
-        return self._replace(text=stamp + self.text, spans=spans)
-
-    def chopped(self, width: int) -> list[Line]:
-        """The line in rows of at most so many columns."""
-        rows, begin = [], 0
-        for text in chop_cells(self.text, width):
-            end = begin + len(text)
-            rows.append(Line(text, self.tone, tuple(_part(self.spans, begin, end))))
-            begin = end
-        return rows
-
-
-def _part(spans: Iterable[Span], begin: int, end: int) -> Iterator[Span]:
-    """What of the spans stands at these places of their text."""
-    at = 0
-    for text, style in spans:
-        if part := text[max(0, begin - at) : max(0, end - at)]:
-            yield Span(part, style)
-        at += len(text)
 
 
 class Tail(ScrollView, can_focus=True):
@@ -256,11 +215,11 @@ class Tail(ScrollView, can_focus=True):
         marks = self._found(text) if self.search else []
         if not marks and not line.spans:
             return Strip([Segment(text, style)], width)
-        stretches = list(_stretches(line, text, style))
-        edges = {end for end, _ in stretches}.union(*marks)
+        looks = list(stretches(line, text, style))
+        edges = {end for end, _ in looks}.union(*marks)
         segments, begin = [], 0
         for end in sorted(edges - {0}):
-            printed = next(styled for until, styled in stretches if until > begin)
+            printed = next(styled for until, styled in looks if until > begin)
             found = any(at <= begin < until for at, until in marks)
             segments.append(Segment(text[begin:end], tones.found if found else printed))
             begin = end
@@ -392,12 +351,3 @@ class Tail(ScrollView, can_focus=True):
                 self.follow = False
                 self.scroll_to(y=index, animate=False)
                 return
-
-
-def _stretches(line: Line, text: str, style: Style) -> Iterator[tuple[int, Style]]:
-    """Where each stretch of the drawn text ends, and its style."""
-    end = 0
-    for span in line.spans:
-        end = min(end + len(span.text), len(text))
-        yield end, style + printed_style(span.style)
-    yield len(text), style

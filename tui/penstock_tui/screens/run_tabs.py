@@ -1,0 +1,102 @@
+"""The tabs of a run's screen: its output first, each text that it makes, its particulars, steps, relations and causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.widgets import TabbedContent, TabPane
+
+from penstock_tui.details import RELATIONS
+from penstock_tui.story import RunStory
+from penstock_tui.widgets.run_table import RunList
+from penstock_tui.widgets.tail import Tail
+from penstock_tui.wording import plain
+
+#: Lines one can scroll back through in a log or a text.
+MOST_LINES = 20_000
+#: Texts that get a tab of their own.
+MOST_TEXTS = 6
+
+
+class RunTabs(TabbedContent):
+    """What is known of the run, its output first. Composed as `with tabs: yield from tabs.panes()`."""
+
+    def __init__(self) -> None:
+        super().__init__(id="tabs")
+        self.timeline = Tail(most=MOST_LINES, name="timeline")
+        self.log_tail = Tail(most=MOST_LINES, name="log")
+        self.causality = Tail(most=MOST_LINES, name="causality")
+        self.details = Tail(most=1000, name="details")
+        self.details.follow = False
+        self.graph = RunList(RELATIONS, name="graph")
+        self.graph.set_title("enter opens the run under the cursor")
+        self.log_tail.empty = "nothing was printed yet"
+        self._texts: dict[str, Tail] = {}
+
+    def panes(self) -> Iterator[TabPane]:
+        """The tabs every run has."""
+        yield TabPane("Output", self.log_tail, id="log-pane")
+        yield TabPane("Details", self.details, id="details-pane")
+        yield TabPane("Steps", self.timeline, id="timeline-pane")
+        yield TabPane("Graph", self.graph, id="tree-pane")
+        yield TabPane("Causes", self.causality, id="causality-pane")
+
+    def tail(self) -> Tail | None:
+        """The lines that the open tab shows; None if it shows none."""
+        pane = self.active_pane
+        return pane.query(Tail).first(Tail) if pane and pane.query(Tail) else None
+
+    def focus_open(self) -> None:
+        """Have the keys go to what the open tab shows."""
+        (self.tail() or self.graph).focus()
+
+    def leave_output(self) -> None:
+        """Of a run that prints nothing, what it does is to be seen."""
+        if self.active == "log-pane":
+            self.active = "timeline-pane"
+
+    def on_tab_pane_focused(self, event: TabPane.Focused) -> None:
+        """The focus follows the tab; told late, it would open the tab again that was just left."""
+        event.prevent_default()
+
+    def empty(self) -> None:
+        """It is told anew."""
+        for tail in (
+            self.timeline,
+            self.log_tail,
+            self.causality,
+            *self._texts.values(),
+        ):
+            tail.replace([])
+
+    async def show(self, story: RunStory) -> None:
+        """Take everything out of the story and show it."""
+        for tail, lines in (
+            (self.timeline, story.timeline),
+            (self.log_tail, story.log),
+            (self.causality, story.causality),
+        ):
+            tail.extend(lines, story.unfinished if tail is self.log_tail else ())
+            lines.clear()
+        texts, story.texts = story.texts, {}
+        for artifact_id, pieces in texts.items():
+            tail = await self._text_tail(artifact_id)
+            begin = len(pieces) - pieces[::-1].index(None) if None in pieces else 0
+            if begin:
+                tail.replace([])
+            tail.write("".join(piece for piece in pieces[begin:] if piece))
+
+    async def _text_tail(self, artifact_id: str) -> Tail:
+        """The tab of a text, made when its first piece comes; later ones share the last tab."""
+        known = self._texts.get(artifact_id)
+        if known is not None:
+            return known
+        if len(self._texts) >= MOST_TEXTS:
+            tail = self._texts[artifact_id] = next(reversed(self._texts.values()))
+            return tail
+        tail = self._texts[artifact_id] = Tail(most=MOST_LINES)
+        tail.wrap = True
+        title = plain(artifact_id)[-24:].replace("[", "\\[")
+        pane = TabPane(title, tail, id=f"text-{len(self._texts)}")
+        await self.add_pane(pane, before="details-pane")
+        return tail
