@@ -226,7 +226,8 @@ def test_an_embedded_run_ends_as_its_program_and_can_be_read_afterwards(
     )
     assert call("wait", run_id, code=3).stdout == f"{run_id}  failed\n"
     listed = call("list", "state:failed")
-    assert listed.stdout.splitlines()[1].split()[:4] == ["1", run_id, "✗", "exit"]
+    # Numbers are those of the main log: there this run has none.
+    assert listed.stdout.splitlines()[1].split()[:4] == [run_id, "✗", "exit", "3"]
     assert "made without one" in listed.stderr
     assert json_of("list", "state:completed") == []
     state = home / "state" / "penstock"
@@ -264,10 +265,11 @@ def test_a_run_whose_embedded_daemon_was_killed_is_ended_by_whoever_reads_it(
     [shown] = json_of("show", "ghost")
     assert (shown["state"], shown["reason"]) == ("failed", "crashed")
     assert not Path("/proc", str(pid)).exists()
-    # Nobody saw the end of its process.
-    receipt = json.loads(call("cancel", "ghost", "--json", code=1).stdout)
-    assert (receipt["outcome"], receipt["gone_at"]) == ("already_terminal", None)
-    assert (receipt["survivors"], receipt["pids"]) == ("unknown", [pid])
+    # The supervisor of its process outlived the daemon, and kept what it proved.
+    receipt = json.loads(call("cancel", "ghost", "--json").stdout)
+    assert receipt["outcome"] == "already_terminal"
+    assert receipt["gone_at"] is not None
+    assert (receipt["survivors"], receipt["pids"]) == ([], [pid])
     logs = home / "state" / "penstock" / "embedded"
     call("audit", "--database", str(logs / "ghost.db"))
 

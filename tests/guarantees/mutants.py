@@ -1011,6 +1011,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1031,6 +1036,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1056,6 +1066,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1076,6 +1091,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1101,6 +1121,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1121,6 +1146,11 @@ TESTED_MUTANTS = (
                     return write
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1146,6 +1176,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1166,6 +1201,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return write
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1191,6 +1231,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1211,6 +1256,11 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case Edit(shown=shown):
+                    return replace(write, shown=_clean(shown, wanted))
+                case SetSchedule(row=row):
+                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
                     return replace(write, waiting=replace(waiting, subject=subject))
@@ -1414,7 +1464,7 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/sqlite/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
         """,
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
@@ -1505,6 +1555,133 @@ TESTED_MUTANTS = (
         "return self._replace(body=body, event=None)",
         "return self._replace(body=body)",
         "log/test_redaction.py::test_what_an_open_run_asks_is_shown_redacted",
+    ),
+    TestedMutant(
+        "a restart forgets when a run may start",
+        "load_open_runs",
+        "head.plan, head.place = plan, plan.turn",
+        "head.place = plan.turn",
+        "log/test_plans.py::test_a_plan_is_in_the_log",
+    ),
+    TestedMutant(
+        "a moment passes and nobody looks",
+        "Alarm._look",
+        "self.ring()",
+        "pass",
+        "runs/test_delays.py::test_a_delayed_run_starts_at_its_moment",
+    ),
+    TestedMutant(
+        "the time of day is read once",
+        "Alarm.watch",
+        "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
+        "scope.deadline = trio.current_time() + left",
+        "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",
+    ),
+    TestedMutant(
+        "every failure ends its run",
+        "words/lifecycle:conclude",
+        """
+            if e.again_at is not None:
+                return _again(e.again_at, e.error)
+        """,
+        "",
+        "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
+    ),
+    TestedMutant(
+        "a run is tried again without end",
+        "next_try",
+        """
+            if view.retried >= view.retries:
+                return None
+        """,
+        "",
+        "runs/test_retries.py::test_the_last_failure_ends_the_run",
+    ),
+    TestedMutant(
+        "a run that is tried again does not wait",
+        "log/sqlite/handle_end:_put_off",
+        "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
+        "pass",
+        "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
+    ),
+    TestedMutant(
+        "two runs have one place",
+        "log/sqlite/handlers:_turn",
+        "return min((other.place for other in transaction.open.all())) - 1",
+        "return min(others, default=head.place)",
+        "log/test_plans.py::test_places_are_those_of_a_list_that_is_rearranged",
+    ),
+    TestedMutant(
+        "a claim gets the inputs of before",
+        "Transaction.respecify",
+        "self._whole.pop(head.key, None)",
+        "pass",
+        "log/test_plans.py::test_a_run_is_edited_until_it_begins",
+    ),
+    TestedMutant(
+        "a schedule's run has any id",
+        "runs/schedules:run_id_of",
+        "return f'{name}@{due.astimezone(UTC):%Y%m%dT%H%M%SZ}'",
+        "return f'{name}@{__import__(\"uuid\").uuid4()}'",
+        "runs/test_schedules.py::test_a_death_between_the_run_and_the_next_due_time_makes_none_twice",
+    ),
+    TestedMutant(
+        "every due time that was missed makes a run",
+        "Schedules._make_up",
+        "following = next_due(row.timing, row.zone, made_at=row.made_at, after=now)",
+        "following = next_due(row.timing, row.zone, made_at=row.made_at, after=row.due)",
+        "runs/test_schedules.py::test_due_times_without_a_daemon_are_made_up_for_by_one_run",
+    ),
+    TestedMutant(
+        "a schedule moves on before its run is in the log",
+        "Schedules._make_up",
+        """
+            log.warning('the schedule %s waits: %s', row.name, error)
+            return False
+        """,
+        "skipped = str(error)",
+        "runs/test_schedules.py::test_a_full_queue_makes_a_due_time_wait",
+    ),
+    TestedMutant(
+        "slots are forgotten by a restart",
+        "runs/core:_repair",
+        """
+            for group, slots in (await core.store.slots()).items():
+                core.table.give_slots(group, slots)
+        """,
+        "",
+        "runs/test_slots.py::test_slots_are_kept_over_a_restart_until_they_are_reset",
+    ),
+    TestedMutant(
+        "new slots wait for something to happen",
+        "QueueControl.set_slots",
+        "self.recorder.kick()",
+        "pass",
+        "runs/test_slots.py::test_more_slots_are_used_at_once",
+    ),
+    TestedMutant(
+        "only the first process is stopped",
+        "processes/suspension:suspend",
+        """
+            for pid, since in new.items():
+                send(pid, since, signal.SIGSTOP)
+        """,
+        "send(program.pid, program.start_time, signal.SIGSTOP)",
+        "processes/test_suspension.py::test_a_tree_is_stopped_whole_and_goes_on[subreaper]",
+    ),
+    TestedMutant(
+        "the time of a paused program runs out",
+        "RunTable._move_clock",
+        "execution.stop_clock()",
+        "pass",
+        "runs/test_suspension.py::test_the_time_of_a_paused_program_stands_still",
+    ),
+    TestedMutant(
+        "a restart lets a paused program go on",
+        "log/sqlite/handle_end:release",
+        "new_event = _put_aside(new_event)",
+        "pass",
+        "runs/test_suspension.py::test_a_restart_does_not_forget_it[requeue]",
     ),
     TestedMutant(
         "any page that names this box is the daemon's own",

@@ -166,6 +166,8 @@ async def test_facts_of_an_older_log_have_no_checksum_and_are_read(log: Path) ->
     statement(log, "DROP TABLE windows")
     statement(log, "DROP TABLE callers")
     statement(log, "DROP TABLE environments")
+    for table in ("plans", "slots", "schedules"):
+        statement(log, f"DROP TABLE {table}")
     statement(log, "DROP INDEX specs_labels")
     statement(log, "PRAGMA user_version = 2")
     assert audit_file(log).findings == []

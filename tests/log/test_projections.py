@@ -62,10 +62,12 @@ def smallest(name: str) -> AnyEvent:
     for field, info in EVENT_CLASSES[name].model_fields.items():
         if info.is_required():
             fields[field] = 1 if info.annotation is int else "x"
-    special = {
+    special: dict[str, dict[str, Any]] = {
         "backpressure.raised": {"level": "warning"},
         "process.started": {"method": "session"},
         "run.requeued": {"reason": "crash"},
+        "run.edited": {"inputs": {}},
+        "schedule.skipped": {"due": "2030-01-01T00:00:00Z"},
         "log": {"text": "x"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]

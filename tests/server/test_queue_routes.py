@@ -106,3 +106,34 @@ async def test_the_queue_tells_that_it_is_paused_and_health_how_large_the_log_is
         for number in range(40):
             await client.submit(sleeper(f"r{number}", labels={"note": "x" * 250}))
         assert (await client.health())["store"]["size"] > before
+
+
+async def test_the_line_is_changed_over_rest(tmp_path: Path) -> None:
+    """DU-04, DU-05: a moment, a stash, a priority, other inputs, slots and a schedule."""
+    async with open_daemon_client(tmp_path, max_concurrent=1) as client:
+        await client.submit(sleeper("busy"))
+        told = await client.submit(sleeper("r", 60, delay=3600.0))
+        assert told["state"] == "queued"
+        changed = await client.rearrange("r", stashed=True, priority="HIGH")
+        assert (changed["stashed"], changed["priority"]) == (True, "HIGH")
+        edited = await client.edit("r", {"argv": ["true"]})
+        assert edited["inputs"]["argv"] == ["true"]
+        assert (await client.slots(None, 2))["slots"] == 2
+        await client.rearrange("r", stashed=False)
+        async with client.follow("r") as stream:
+            async for _ in stream:
+                pass
+        assert (await client.run("r"))["state"] == "completed"
+        run = {"kind": "command", "inputs": {"argv": ["true"]}}
+        every = await client.set_schedule({"name": "s", "timing": "1d", "run": run})
+        assert every["next_run"].startswith("s@")
+        assert (await client.remove_schedule("s"))["schedules"] == []
+        with pytest.raises(NotFound):
+            await client.remove_schedule("s")
+        async with client.follow("busy") as stream:
+            async for news in stream:
+                facts = getattr(news, "facts", ())
+                if any(fact.type == "process.started" for fact in facts):
+                    break
+        assert (await client.pause_run("busy"))["state"] == "paused"
+        assert (await client.resume_run("busy"))["state"] == "running"

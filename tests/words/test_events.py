@@ -69,7 +69,8 @@ ORIGINAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 OUR_OWN = {
     "run.waiting", "run.preempted", "run.requeued", "run.resumed", "run.cancel_requested",
-    "intervention.received", "log.truncated", "process.started", "process.exited", "log",
+    "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
+    "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
     "model.used",
 }  # fmt: skip
@@ -82,6 +83,10 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "run.waiting": {"reason": "ask"},
     "run.preempted": {"by": "r2"},
     "run.requeued": {"reason": "crash"},
+    "schedule.set": {"name": "s", "timing": "1d", "kind": "command"},
+    "schedule.removed": {"name": "s"},
+    "schedule.skipped": {"name": "s", "due": "2030-01-01T00:00:00Z", "reason": "x"},
+    "run.edited": {"inputs": {"argv": ["make"]}},
     "run.cancel_requested": {"reason": "user"},
     "run.failed": {"reason": "error", "error": "böse ☠"},
     "run.cancelled": {"reason": "user"},

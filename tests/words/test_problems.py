@@ -31,6 +31,7 @@ EXPECTED: list[tuple[PenstockError, int, int]] = [
     (errors.NotFound(), 404, 3),
     (errors.RunNotFound(), 404, 3),
     (errors.AskNotFound(), 404, 3),
+    (errors.ScheduleNotFound(), 404, 3),
     (errors.Conflict(), 409, 4),
     (errors.OtherInputs(), 409, 4),
     (errors.AlreadyAnswered(), 409, 4),

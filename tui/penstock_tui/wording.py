@@ -66,6 +66,7 @@ class Look:
 LOOKS: Mapping[State, Look] = {
     "queued": Look("…", "dim", progress=False),
     "running": Look("▶", "primary"),
+    "paused": Look("□", "warning"),
     "waiting": Look("○", "warning"),
     "preempted": Look("←", "warning"),
     "completed": Look("✓", "success"),

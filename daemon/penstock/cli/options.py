@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ import click
 from penstock.cli.offers import offer_groups
 from penstock.cli.offers import offer_runs as complete_run
 from penstock.cli.session import session_of
+from penstock.words.durations import local_zone, parse_moment, parse_span
 from penstock.words.plain_files import read_plain, reason_of
 from penstock.words.run_id import NAME_LABEL as NAME_LABEL
 
@@ -114,6 +116,67 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
         return number
+
+
+class DurationText(click.ParamType[float]):
+    """A duration in seconds, as people say it."""
+
+    name = "DURATION"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_span(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class MomentText(click.ParamType[datetime]):
+    """A time of day, or of a day, by the clock of whoever says it."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_moment(str(value), local_zone(datetime.now(UTC)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+in_option = click.option(
+    "--in",
+    "delay",
+    type=DurationText(),
+    metavar="DURATION",
+    help="Start so much later: 90s, 5m, 3h.",
+)
+at_option = click.option(
+    "--at",
+    "not_before",
+    type=MomentText(),
+    metavar="TIME",
+    help="Start no earlier than the next 22:00, or '2026-12-24 18:00', by your clock.",
+)
+
+
+def moment_said(
+    delay: float | None, not_before: datetime | None
+) -> dict[str, float | str]:
+    """What these two options say, as requests have it. UsageError for both."""
+    if delay is not None and not_before is not None:
+        raise click.UsageError("--in and --at say the same: give one")
+    if delay is not None:
+        return {"delay": delay}
+    if not_before is not None:
+        return {"not_before": not_before.astimezone(UTC).isoformat()}
+    return {}
 
 
 def _no_number(word: str) -> NoReturn:

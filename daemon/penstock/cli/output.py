@@ -37,6 +37,7 @@ LEAST_COLUMNS = 12
 COLOURS: Mapping[str, str | None] = {
     "queued": None,
     "running": "cyan",
+    "paused": "yellow",
     "waiting": "magenta",
     "preempted": None,
     "completed": "green",

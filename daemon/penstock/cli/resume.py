@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.options import group_option
+from penstock.cli.options import group_option, runs_argument
+from penstock.cli.rearranging import ask_each
 from penstock.cli.replies import show_queue_change
+from penstock.cli.selecting import select
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.sync import SyncClient
 
 
 @click.command()
+@runs_argument
 @group_option
 @json_option
 @pass_session
-def resume(session: Session, group: str | None, as_json: bool) -> None:
-    """Start runs again after `pause`, and take them in again after `drain`."""
+def resume(
+    session: Session, words: tuple[str, ...], group: str | None, as_json: bool
+) -> None:
+    """Let the programs of these runs go on; without ID, start runs again after `pause`, and take them in
+    again after `drain`.
+    """
+    if words:
+        if group is not None:
+            raise click.UsageError("name runs or a group")
+        ask_each(
+            session, select(session, words), SyncClient.resume_run, as_json=as_json
+        )
+        return
     told = session.call(lambda client: client.resume(group))
     show_queue_change(told, as_json)

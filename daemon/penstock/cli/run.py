@@ -85,6 +85,9 @@ def forwards_stdin(request: dict[str, Any]) -> bool:
     """Whether the program of this request gets our standard input, which the request then says."""
     if request["kind"] != "command" or not is_piped():
         return False
+    if request.get("retries"):
+        # What was read of it is gone when the program is executed again.
+        return bool(request["inputs"].get("stdin") == "open")
     return bool(request["inputs"].setdefault("stdin", "open") == "open")
 
 

@@ -11,7 +11,14 @@ from typing import Any
 from penstock.cli.output import Column, show_table
 from penstock.cli.run_end import duration
 from penstock.words.exit_codes import PROGRAM_KIND
-from penstock.words.lifecycle import CANCELLED, COMPLETED, FAILED, SLOT_STATES
+from penstock.words.lifecycle import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PAUSED,
+    QUEUED_STATES,
+    SLOT_STATES,
+)
 from penstock.words.run_id import GENERATED, NAME_LABEL
 from penstock.words.sentences import about
 
@@ -19,6 +26,7 @@ from penstock.words.sentences import about
 MARKS: Mapping[str, tuple[str, str]] = {
     "queued": ("…", "."),
     "running": ("▶", ">"),
+    "paused": ("□", "|"),
     "waiting": ("?", "?"),
     "preempted": ("‖", "="),
     COMPLETED: ("✓", "+"),
@@ -44,6 +52,15 @@ def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
         Column("GROUP", [row.get("group") or "" for row in rows]),
         Column("WHERE", [folder_of(row) for row in rows]),
     ])  # fmt: skip
+
+
+def soon(span: timedelta) -> str:
+    """How long it still is, in one unit."""
+    seconds = max(1, round(span.total_seconds()))
+    for below, unit, letter in _UNITS:
+        if seconds < below:
+            return f"{round(seconds / unit)} {letter}"
+    return f"{round(seconds / 86_400)} d"
 
 
 def ago(span: timedelta) -> str:
@@ -88,12 +105,20 @@ def state_of(row: Mapping[str, Any]) -> str:
         word = f"exit {code}"
     elif row.get("cancel_requested") and not row.get("ended_at"):
         word = "cancelling"
-    elif state in SLOT_STATES and row.get("progress") is not None:
+    elif state in QUEUED_STATES and row.get("stashed"):
+        word = "stashed"
+    elif state in QUEUED_STATES and row.get("retried"):
+        word = f"retry {row['retried']}/{row['retries']}"
+    elif state in SLOT_STATES and state != PAUSED and row.get("progress") is not None:
         word = f"{row['progress']:.0%}"
     return f"{mark} {word}"
 
 
 def _when(row: Mapping[str, Any], now: datetime) -> str:
+    if row.get("not_before") and row["state"] in QUEUED_STATES:
+        moment = datetime.fromisoformat(row["not_before"])
+        if moment > now:
+            return f"in {soon(moment - now)}"
     if row.get("ended_at") is None and row.get("started_at") is not None:
         return "now"
     moment = datetime.fromisoformat(row.get("ended_at") or row["created_at"])

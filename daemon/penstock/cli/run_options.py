@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
@@ -11,15 +12,19 @@ import click
 from penstock.cli.offers import offer_groups, offer_runs
 from penstock.cli.options import (
     NAME_LABEL,
+    DurationText,
     Finite,
     JsonText,
+    at_option,
+    in_option,
+    moment_said,
     quiet_option,
 )
 from penstock.cli.session import session_of
 from penstock.words.errors import Refused
 from penstock.words.run_id import LONGEST_RUN_ID, check_new_run_id
 
-_PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
+PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "BACKGROUND"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class RunOptions:
     labels: tuple[str, ...]
     group: str | None
     on_restart: str | None
+    delay: float | None
+    not_before: datetime | None
+    stash: bool
+    retries: int
+    backoff: float | None
     env: tuple[str, ...]
     env_file: tuple[str, ...]
     cwd: str | None
@@ -57,6 +67,10 @@ class RunOptions:
             "labels": labels,
             "group": self.group,
             "on_restart": self.on_restart,
+            **moment_said(self.delay, self.not_before),
+            "stashed": self.stash or None,
+            "retries": self.retries or None,
+            "backoff": self.backoff,
         }
         return {
             "kind": kind,
@@ -99,7 +113,7 @@ def _named(
 _OPTIONS: list[Callable[..., Any]] = [
     click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
                  help="Inputs as one JSON object; flags go before it."),
-    click.option("--priority", type=click.Choice(_PRIORITIES, case_sensitive=False),
+    click.option("--priority", type=click.Choice(PRIORITIES, case_sensitive=False),
                  default="MEDIUM", show_default=True),
     click.option("--id", "run_id", metavar="ID", help="The same id and inputs are the same run. No slash, no number alone."),
     click.option("--new", is_flag=True, help="Run anew what has this --id, under one made of it."),
@@ -112,6 +126,13 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--group", metavar="NAME", shell_complete=offer_groups, help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
                  help="What becomes of it when the daemon restarts."),
+    in_option,
+    at_option,
+    click.option("--stash", is_flag=True, help="Put it aside until `penstock enqueue`."),
+    click.option("--retries", type=click.IntRange(0), default=0, metavar="N",
+                 help="If it fails, execute it again, so often at most."),
+    click.option("--backoff", type=DurationText(), metavar="DURATION",
+                 help="Before the first of these; doubled each time, up to an hour.  [default: 10s]"),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
     click.option("--env-file", multiple=True, type=click.Path(), metavar="FILE", help="The same for each line of this file."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),

@@ -153,6 +153,22 @@ class Calls(Generic[R]):
     def retry(self, run_id: str) -> R:
         return self.request("POST", "runs", run_id, "retry")
 
+    def pause_run(self, run_id: str) -> R:
+        """Stop the processes of a running program; the run."""
+        return self.request("POST", "runs", run_id, "pause")
+
+    def resume_run(self, run_id: str) -> R:
+        """Let them go on; the run."""
+        return self.request("POST", "runs", run_id, "resume")
+
+    def rearrange(self, run_id: str, **wanted: object) -> R:
+        """Another `priority`, `move`, `stashed`, `not_before` or `delay` for a run in line; the run."""
+        return self.request("POST", "runs", run_id, "rearrange", body=wanted)
+
+    def edit(self, run_id: str, inputs: dict[str, Any]) -> R:
+        """Other inputs for a run that has not begun; the run."""
+        return self.request("POST", "runs", run_id, "edit", body={"inputs": inputs})
+
     def dismiss(self, run_ids: Sequence[str]) -> R:
         """Say that these failures need nobody any more: {"runs": […]}, all of which that is said."""
         return self.request("POST", "dismissals", body={"runs": list(run_ids)})
@@ -206,6 +222,20 @@ class Calls(Generic[R]):
     def resume(self, group: str | None) -> R:
         """Start and take in runs again."""
         return self.request("POST", "queue", "resume", body={"group": group})
+
+    def slots(self, group: str | None, slots: int | None) -> R:
+        """Let so many runs execute at once; None: as the configuration has it."""
+        return self.request(
+            "POST", "queue", "slots", body={"group": group, "slots": slots}
+        )
+
+    def set_schedule(self, wanted: dict[str, Any]) -> R:
+        """Run something again and again; the schedule."""
+        return self.request("POST", "schedules", body=wanted)
+
+    def remove_schedule(self, name: str) -> R:
+        """Make no more runs of it; the schedules that are left."""
+        return self.request("POST", "schedules", name, "remove")
 
     def drain(self, group: str | None, *, wait: bool) -> R:
         """Take no new runs in; with `wait` this waits until none is left."""

@@ -58,6 +58,8 @@ _TABLES = {
     "pauses": "name",
     "windows": "run",
     "callers": "run",
+    "plans": "run",
+    "slots": "name",
 }
 
 

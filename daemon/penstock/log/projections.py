@@ -82,6 +82,17 @@ class RunView:
     timeout: float | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    #: It starts no earlier; it is put aside until somebody enqueues it.
+    not_before: datetime | None = None
+    stashed: bool = False
+    #: Its place among runs of its priority, where somebody changed it.
+    turn: int | None = None
+    #: How often it is executed again after a failure, the seconds before the first time, how often
+    #: it was, and why it last had to be.
+    retries: int = 0
+    backoff: float = 0.0
+    retried: int = 0
+    last_error: str = ""
     traceparent: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
@@ -165,6 +176,13 @@ class RunView:
             "timeout": self.timeout,
             "parent_id": self.parent_id,
             "retry_of": self.retry_of,
+            "not_before": _time(self.not_before),
+            "stashed": self.stashed,
+            "turn": self.turn,
+            "retries": self.retries,
+            "backoff": self.backoff,
+            "retried": self.retried,
+            "last_error": self.last_error,
             "inputs": dict(self.inputs),
             "cancel_requested": self.cancel_requested,
             "asks": [_ask_json(ask) for ask in self.asks.values()],
@@ -187,7 +205,7 @@ class RunView:
         Recorded step results are not part of it: only the run itself needs them. A daemon of another
         version may tell more than is known here, which is left out, or less.
         """
-        times = ("created_at", "started_at", "ended_at", "last_at")
+        times = ("created_at", "started_at", "ended_at", "last_at", "not_before")
         plain = {
             name: data[name]
             for name in cls.__dataclass_fields__
@@ -236,9 +254,11 @@ class QueueView:
 
     def apply(self, fact: Recorded, priority: int) -> None:
         """Take the next fact of any run, and the run's priority."""
+        state, known = self.states.get(fact.run_id, (None, 0))
         if fact.type not in MOVING_TYPES:
+            if state is not None and known != priority:
+                self._place(fact.run_id, state, priority)
             return
-        state, _ = self.states.get(fact.run_id, (None, 0))
         try:
             after = next_state(state, fact.type)
         except IllegalTransition:
@@ -346,6 +366,10 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.timeout = event.timeout
     view.parent_id = event.parent_id
     view.retry_of = event.retry_of
+    view.not_before = event.not_before
+    view.stashed = event.stashed
+    view.retries = event.retries
+    view.backoff = event.backoff
     view.traceparent = event.traceparent
     view.created_at = fact.at
     view.place = fact.position
@@ -355,11 +379,13 @@ def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
     view.started_at = fact.at
     view.reason = ""
+    view.not_before = None
 
 
 def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
     view.attempt = event.attempt
     view.reason = ""
+    view.not_before = None
 
 
 def _waiting(view: RunView, _fact: Recorded, event: e.RunWaiting) -> None:
@@ -374,6 +400,25 @@ def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
 
 def _requeued(view: RunView, _fact: Recorded, event: e.RunRequeued) -> None:
     view.reason = event.reason
+    view.stashed = event.stashed
+    if event.not_before is not None:
+        view.not_before = event.not_before
+        view.retried += 1
+        view.last_error = event.error
+
+
+def _rearranged(view: RunView, _fact: Recorded, event: e.RunRearranged) -> None:
+    if event.priority is not None:
+        view.priority = event.priority
+    if event.turn is not None:
+        view.turn = event.turn
+    if event.stashed is not None:
+        view.stashed = event.stashed
+        view.not_before = event.not_before
+
+
+def _edited(view: RunView, _fact: Recorded, event: e.RunEdited) -> None:
+    view.inputs = event.inputs
 
 
 def _cancel_requested(
@@ -509,6 +554,8 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "run.waiting": _waiting,
     "run.preempted": _preempted,
     "run.requeued": _requeued,
+    "run.rearranged": _rearranged,
+    "run.edited": _edited,
     "run.cancel_requested": _cancel_requested,
     "run.completed": _completed,
     "run.failed": _failed,

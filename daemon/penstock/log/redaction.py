@@ -21,6 +21,7 @@ from penstock.log.writes import (
     Answer,
     Append,
     Complete,
+    Edit,
     Enqueue,
     NewEvent,
     Park,
@@ -28,6 +29,7 @@ from penstock.log.writes import (
     RequestCancel,
     Result,
     SetPause,
+    SetSchedule,
     Write,
 )
 from penstock.words.errors import StartRefused
@@ -144,6 +146,11 @@ def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
             return replace(write, answer=_clean(text, wanted))
         case RequestCancel(reason=text) | SetPause(reason=text):
             return replace(write, reason=_clean(text, wanted))
+        case Edit(shown=shown):
+            return replace(write, shown=_clean(shown, wanted))
+        case SetSchedule(row=row):
+            clean = replace(row, shown=_clean(row.shown, wanted))
+            return replace(write, row=clean)
         case Park(waiting=waiting):
             subject = _clean(waiting.subject, wanted)
             return replace(write, waiting=replace(waiting, subject=subject))

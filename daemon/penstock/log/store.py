@@ -15,6 +15,7 @@ from penstock.log.writes import (
     Result,
     RunFilter,
     RunRow,
+    ScheduleRow,
     TreeRun,
     Write,
 )
@@ -106,6 +107,14 @@ class Store(Protocol):
 
     async def paused(self) -> Mapping[str | None, str]:
         """Paused groups and why; the key None is the whole queue."""
+        ...
+
+    async def slots(self) -> Mapping[str | None, int]:
+        """Slots that were given at run time; the key None is the whole queue."""
+        ...
+
+    async def schedules(self) -> list[ScheduleRow]:
+        """All schedules, by name."""
         ...
 
     async def bounds(self) -> Bounds: ...

@@ -74,6 +74,12 @@ class RunSpec:
     retry_of: str | None = None
     on_restart: OnRestart = "fail"
     preemptible: bool = False
+    #: It starts no earlier; it is put aside until somebody enqueues it.
+    not_before: datetime | None = None
+    stashed: bool = False
+    #: How often it is executed again after a failure, and the seconds before the first time.
+    retries: int = 0
+    backoff: float = 0.0
     #: None: those of the run that it retries or is a child of, if that has any. In no digest.
     surroundings: Surroundings | None = None
     #: Where it was asked for in somebody's trace. In no digest.
@@ -466,6 +472,114 @@ class RequestPreempt(Write[Appended]):
     run_id: str
     by: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rearrange(Write[Appended]):
+    """Change how a run waits in line: Appended (`run.rearranged`), empty if it is so already.
+
+    What is None stays. `move`: to the first or last place among runs of its priority. `stashed`
+    given, `not_before` is what holds from now on. Terminal once it ended; Conflict unless it is in line.
+    """
+
+    run_id: str
+    at: datetime
+    priority: int | None = None
+    move: Literal["first", "last"] | None = None
+    stashed: bool | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend(Write[Appended]):
+    """The run's program stands still from now on: Appended (`run.paused`), empty if it does already.
+
+    Terminal; Conflict unless it executes.
+    """
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Continue(Write[Appended]):
+    """The run's program goes on: Appended (`run.continued`), empty if it does already. As `Suspend`."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Write[Appended]):
+    """Give a run that has not begun other inputs: Appended (`run.edited`). Terminal, Conflict."""
+
+    run_id: str
+    at: datetime
+    inputs: bytes
+    digest: bytes
+    shown: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """Something that is run again and again, as the store keeps it."""
+
+    name: str
+    #: A span, or a line of cron in this zone.
+    timing: str
+    zone: str
+    #: What each run is asked for, as JSON, without its id; and as events and surfaces show its inputs.
+    request: str
+    shown: Mapping[str, Any]
+    made_at: datetime
+    #: The next due time that has made no run.
+    due: datetime
+    last_run: str | None = None
+    #: How many due times made none.
+    skipped: int = 0
+    #: What the caller gave to its runs; told by nothing.
+    surroundings: Surroundings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSchedule(Write[Appended]):
+    """Make a schedule, or change it as a whole: Appended (`schedule.set`)."""
+
+    row: ScheduleRow
+    at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSchedule(Write[Appended]):
+    """Forget a schedule: Appended (`schedule.removed`); ScheduleNotFound."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceSchedule(Write[Appended]):
+    """The due time `due` has made the run `run_id`, or was skipped: Appended (`schedule.skipped`).
+
+    Nothing if the schedule is at another one, or gone.
+    """
+
+    name: str
+    at: datetime
+    due: datetime
+    following: datetime
+    run_id: str
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSlots(Write[Appended]):
+    """Give the queue (None) or a group other slots; None: those of the configuration: Appended."""
+
+    slots: int | None
+    at: datetime
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pydantic_core
 import trio
 
 from penstock.log.projections import RunView
@@ -16,19 +17,28 @@ from penstock.log.writes import (
     Answer,
     Append,
     CancelAnswer,
+    Edit,
+    Rearrange,
     RequestCancel,
     SetPause,
+    SetSlots,
     TreeRun,
     new_event,
 )
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution
-from penstock.runs.kind import Kind, check_whole
+from penstock.runs.kind import Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
 from penstock.runs.selection import no_group
+from penstock.runs.submit import moment_of
 from penstock.runs.table import RunTable
-from penstock.words.api import BugReportRequest, CancelReceipt
+from penstock.words.api import (
+    BugReportRequest,
+    CancelReceipt,
+    EditRequest,
+    RearrangeRequest,
+)
 from penstock.words.errors import (
     Conflict,
     Refused,
@@ -51,7 +61,6 @@ class QueueControl:
 
     table: RunTable
     recorder: Recorder
-    groups: Collection[str]
     now: Callable[[], datetime]
     #: What is drained: new runs of it are refused.
     draining: set[str | None] = field(default_factory=set)
@@ -73,6 +82,20 @@ class QueueControl:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
 
+    async def set_slots(self, group: str | None, slots: int | None) -> None:
+        """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.
+
+        A group that is not there is made. What executes goes on. Conflict if a group goes that open
+        runs are of, Refused if there is none that could.
+        """
+        if slots is None:
+            self._check(group)
+            if not self.table.configures(group) and self._open(group):
+                raise Conflict(f"runs of the group {group!r} are open")
+        await self.recorder.record(SetSlots(slots, self.now(), group))
+        # The claim of that batch went by the old number.
+        self.recorder.kick()
+
     async def drain(self, group: str | None = None) -> None:
         """Take nothing new in, and wait until none of its runs is open.
 
@@ -90,6 +113,9 @@ class QueueControl:
             raise Conflict(
                 f"{name_of(held[0])} is paused, and runs are queued: resume it first"
             )
+        for view in self._open(group):
+            if view.stashed:
+                raise Conflict(f"the run {view.run_id!r} is stashed: enqueue it first")
         self.draining.add(group)
 
     async def _wait_drained(self, group: str | None) -> None:
@@ -117,13 +143,56 @@ class QueueControl:
         return [v for v in views if group is None or v.group == group]
 
     def _check(self, group: str | None) -> None:
-        if group is not None and group not in self.groups:
-            raise no_group(group, self.groups)
+        groups = self.table.group_slots
+        if group is not None and group not in groups:
+            raise no_group(group, groups)
 
 
 def name_of(group: str | None) -> str:
     """What is meant, in a sentence."""
     return "the queue" if group is None else f"the group {group!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class LineControl:
+    """Changes how runs wait in line, and what they are to do when they come out of it."""
+
+    recorder: Recorder
+    reader: Reader
+    now: Callable[[], datetime]
+    kinds: Mapping[str, Kind]
+
+    async def rearrange(self, run_id: str, request: RearrangeRequest) -> None:
+        """Another priority, place or moment. RunNotFound, Terminal; Conflict unless it is in line.
+
+        A moment alone means that it is in line from now on. What is so already changes nothing.
+        """
+        now = self.now()
+        moment = moment_of(request, now)
+        stashed = False if moment is not None else request.stashed
+        priority = None if request.priority is None else int(request.priority)
+        await self.recorder.record(
+            Rearrange(run_id, now, priority, request.move, stashed, moment)
+        )
+
+    async def edit(self, run_id: str, request: EditRequest) -> None:
+        """Other inputs, before its first execution. RunNotFound, Refused, Terminal, Conflict."""
+        row = await self.reader.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        if self.reader.is_open(run_id) and row.attempt:
+            raise Conflict(f"the run {run_id!r} has begun already", run_id=run_id)
+        check_whole(row.inputs)
+        kind = self.kinds.get(row.kind)
+        if kind is None:
+            raise Refused("kind", f"{row.kind!r} is not installed any more")
+        merged = {**pydantic_core.from_json(row.inputs), **request.inputs}
+        inputs = kind.parse({n: v for n, v in merged.items() if v is not None})
+        encoded = encode_inputs(inputs)
+        digest = digest_inputs(kind.name, encoded, inputs.manner)
+        await self.recorder.record(
+            Edit(run_id, self.now(), encoded, digest, inputs.shown())
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
-from penstock.runs.control import Control, QueueControl
+from penstock.runs.alarm import Alarm
+from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
@@ -45,9 +46,11 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.schedules import Schedules
 from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
+from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
 from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
@@ -60,6 +63,7 @@ from penstock.words.events import (
     AnyEvent,
     DaemonStarted,
     DaemonStopping,
+    ProcessStarted,
     SubscriberLagged,
 )
 
@@ -78,6 +82,8 @@ class Environment:
     remove_folder: Callable[[Path], Awaitable[None]]
     free_bytes: Callable[[], Awaitable[int]]
     end_orphans: EndOrphans
+    #: Stops the processes of a program (True), or lets them go on; False if it has ended.
+    suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
     #: Which processes of an earlier life are proven to be gone, with all that came of them.
     proven_gone: ProvenGone = none_proven
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
@@ -111,8 +117,11 @@ class Core:
     queue: QueueControl
     submitter: Submitter
     control: Control
+    line: LineControl
+    suspension: Suspension
     selection: Selection
     live_outputs: LiveOutputs
+    schedules: Schedules
     dismissals: Dismissals
     version: str = penstock.__version__
 
@@ -133,6 +142,11 @@ class Core:
 
     def now(self) -> datetime:
         return self.environment.now()
+
+    def ring(self) -> None:
+        """The moment has come that some run waited for."""
+        self.table.moved = True
+        self.recorder.kick()
 
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
@@ -189,7 +203,8 @@ async def open_core(
     core = _make_core(
         config, store, kinds, life, environment, stop, await store.bounds()
     )
-    gauges = _make_gauges(core)
+    alarm = Alarm(core.table.moments, core.now, core.ring)
+    gauges = _make_gauges(core, alarm)
     # It has seen what there is before repair: what that ends is worth a call too.
     hooks = Hooks(config, core.bus, caller(environment.executor))
     watchers = {
@@ -197,6 +212,8 @@ async def open_core(
         "watching the disk": core.retention.watch_disk,
         "forgetting old runs": core.retention.prune_regularly,
         "calling hooks": hooks.watch,
+        "waiting for moments": alarm.watch,
+        "making scheduled runs": core.schedules.watch,
     }
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)
@@ -221,7 +238,7 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    queue = QueueControl(table, recorder, config.groups, now)
+    queue = QueueControl(table, recorder, now)
     submitter = Submitter(
         config,
         kinds,
@@ -231,6 +248,7 @@ def _make_core(
         stop,
         now=now,
         new_run_id=environment.new_run_id,
+        groups=table.group_slots,
         obstacle=retention.obstacle,
         drained=queue.drained,
         has_models=environment.models is not None,
@@ -250,8 +268,11 @@ def _make_core(
         queue=queue,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
+        line=LineControl(recorder, reader, now, kinds),
+        suspension=Suspension(recorder, store, table, now, environment.suspend),
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
+        schedules=Schedules(recorder, store, submitter, reader.is_open, now),
         dismissals=Dismissals(),
     )
 
@@ -345,7 +366,7 @@ def _make_bus(
     )
 
 
-def _make_gauges(core: Core) -> Gauges:
+def _make_gauges(core: Core, alarm: Alarm) -> Gauges:
     """The gauges, read after each commit; so is who may come in then, and who is to give way."""
     config, table, recorder = core.config, core.table, core.recorder
     admission = core.submitter.admission
@@ -362,6 +383,7 @@ def _make_gauges(core: Core) -> Gauges:
     def after_commit() -> None:
         admission.let_in()
         preemptor.look()
+        alarm.touch()
         gauges.touch()
 
     table.after_commit = after_commit
@@ -382,6 +404,8 @@ async def _repair(core: Core) -> Repaired:
         core.table.seed(row, view)
         rows.append(row)
     core.table.paused.update(await core.store.paused())
+    for group, slots in (await core.store.slots()).items():
+        core.table.give_slots(group, slots)
     return await repair(
         rows,
         store=core.store,

@@ -45,6 +45,8 @@ class Execution:
     cancel_requested: str | None = None
     stopping: OnRestart | None = None
     preempted_by: str | None = None
+    #: When the run is executed again if this fails at such a moment; None: not any more.
+    next_try: Callable[[datetime], datetime | None] = lambda _failed_at: None
     returned: bool = False
     result: Any = None
     finish_reason: str | None = None
@@ -187,6 +189,7 @@ def _conclusion(
         timed_out=execution.limit.cancel_called,
         stopping=execution.stopping,
         preempted_by=execution.preempted_by,
+        again_at=execution.next_try(at),
     )
     event = conclude(ending)
     made = new_event(execution.run_id, event, now=at)

@@ -44,18 +44,27 @@ class Candidate:
     parked: bool = False
     #: What it comes after and has not ended.
     prerequisites: tuple[str, ...] = ()
+    #: It starts no earlier; it is put aside.
+    not_before: datetime | None = None
+    stashed: bool = False
+
+    def delayed(self, now: datetime) -> bool:
+        """Whether its time has not come."""
+        return self.not_before is not None and self.not_before > now
 
 
 Rank = tuple[int, bool, int]
 
 
-def startable(candidate: Candidate, rules: ClaimRules) -> bool:
+def startable(candidate: Candidate, rules: ClaimRules, now: datetime) -> bool:
     """Whether it may have a slot at all, if there is one. A parked run has passed all this."""
     return candidate.parked or (
         None not in rules.paused
         and candidate.group not in rules.paused
         and candidate.kind in rules.kinds
         and not candidate.prerequisites
+        and not candidate.stashed
+        and not candidate.delayed(now)
     )
 
 
@@ -72,7 +81,7 @@ def in_order(
     candidates: Iterable[Candidate], rules: ClaimRules, now: datetime
 ) -> list[Candidate]:
     """Those that may have a slot, first to last."""
-    ready = [candidate for candidate in candidates if startable(candidate, rules)]
+    ready = [candidate for candidate in candidates if startable(candidate, rules, now)]
     return sorted(ready, key=lambda candidate: rank(candidate, rules, now))
 
 

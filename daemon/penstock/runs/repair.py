@@ -90,7 +90,7 @@ async def repair(
     broken = [row for row in rows if verdict_on(row, life, max_attempts) != "leave"]
     if not broken:
         return done
-    started = {row.run_id: await _processes(store, row) for row in broken}
+    started = {row.run_id: await processes_of(store, row) for row in broken}
     every = list(chain.from_iterable(started.values()))
     done.ended_pids.extend(await end_orphans(every, list(started)))
     gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
@@ -117,7 +117,7 @@ async def end_all(
     if not rows:
         return
     held = [row for row in rows if row.life is not None]
-    started = {row.run_id: await _processes(store, row) for row in held}
+    started = {row.run_id: await processes_of(store, row) for row in held}
     every = list(chain.from_iterable(started.values()))
     await end_orphans(every, [row.run_id for row in rows])
     gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
@@ -137,8 +137,8 @@ async def end_all(
     )
 
 
-async def _processes(store: Store, row: RunRow) -> list[ProcessStarted]:
-    """The run's processes that were not seen to end."""
+async def processes_of(store: Store, row: RunRow) -> list[ProcessStarted]:
+    """The run's programs that were not seen to end."""
     wanted = frozenset({"process.started", "process.exited"})
     running: dict[int, ProcessStarted] = {}
     after = 0

@@ -168,9 +168,9 @@ def named_run(row: RunRow) -> NamedRun:
 
 
 def no_group(group: str, known: Iterable[str]) -> Refused:
-    """What to raise for a group that the configuration does not have."""
+    """What to raise for a group that there is not."""
     hint = did_you_mean(group, known)
-    return Refused("group", f"the configuration has no group {group[:200]!r}{hint}")
+    return Refused("group", f"there is no group {group[:200]!r}{hint}")
 
 
 def _none(word: str, hint: str = "") -> RunNotFound:

@@ -5,10 +5,10 @@ Admission is where submitters wait in front of a full queue: first come, first s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic_core
@@ -22,7 +22,7 @@ from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.selection import no_group
 from penstock.runs.stop import Stop
-from penstock.words.api import RunReply, SubmitRequest, refused
+from penstock.words.api import RearrangeRequest, RunReply, SubmitRequest, refused
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
@@ -135,6 +135,8 @@ class Submitter:
     stop: Stop
     now: Callable[[], datetime]
     new_run_id: Callable[[], str]
+    #: The groups there are now.
+    groups: Collection[str]
     #: Why new work is refused now (the disk, say); None: it is not.
     obstacle: Callable[[], str | None]
     #: Why a new run of this group is refused now, though the daemon works.
@@ -174,6 +176,12 @@ class Submitter:
                     if not wait:
                         raise
 
+    def check(
+        self, request: SubmitRequest, surroundings: Surroundings | None
+    ) -> RunSpec:
+        """The run that this asks for, which is submitted later. Raises what `submit` does at once."""
+        return self._spec(request, surroundings)
+
     async def submit_child(self, request: SubmitRequest, parent_id: str) -> None:
         """Accept a child run, or find it; whatever the queue holds. Raises what `submit` does."""
         await self._record(
@@ -191,6 +199,7 @@ class Submitter:
         if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         check_whole(row.inputs)
+        view = await self.reader.view(run_id)
         try:
             request = SubmitRequest(
                 kind=row.kind,
@@ -200,6 +209,8 @@ class Submitter:
                 timeout=row.timeout,
                 labels=dict(row.labels),
                 on_restart=row.on_restart,
+                retries=view.retries,
+                backoff=view.backoff,
             )
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
@@ -216,10 +227,13 @@ class Submitter:
     ) -> RunSpec:
         self._check_open(child=parent_id is not None)
         kind = self.kind(request.kind)
-        if request.group is not None and request.group not in self.config.groups:
-            raise no_group(request.group, self.config.groups)
-        inputs = kind.parse(_placed(kind, request.inputs, surroundings))
+        if request.group is not None and request.group not in self.groups:
+            raise no_group(request.group, self.groups)
+        inputs = kind.parse(placed_inputs(kind, request.inputs, surroundings))
         self._check_model(kind, inputs)
+        if request.retries and inputs.takes_input():
+            why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
+            raise Refused("retries", why)
         encoded = encode_inputs(inputs)
         return RunSpec(
             run_id=request.run_id or self.new_run_id(),
@@ -237,6 +251,10 @@ class Submitter:
             retry_of=retry_of,
             on_restart=request.on_restart or kind.on_restart,
             preemptible=kind.preemptible,
+            not_before=moment_of(request, self.now()),
+            stashed=request.stashed,
+            retries=request.retries,
+            backoff=request.backoff,
             surroundings=self._kept(surroundings),
             traceparent=request.traceparent,
             minted=request.run_id is None,
@@ -311,7 +329,16 @@ class Submitter:
         )
 
 
-def _placed(
+def moment_of(
+    request: SubmitRequest | RearrangeRequest, now: datetime
+) -> datetime | None:
+    """When a run is wanted at the earliest; None: at once."""
+    if request.delay is not None:
+        return now + timedelta(seconds=request.delay)
+    return request.not_before
+
+
+def placed_inputs(
     kind: Kind, inputs: Mapping[str, Any], surroundings: Surroundings | None
 ) -> Mapping[str, Any]:
     """The inputs, in the caller's folder where the kind works in one and they name none."""

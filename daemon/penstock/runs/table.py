@@ -16,13 +16,16 @@ from penstock.log.writes import (
     Claimed,
     Complete,
     Concluded,
+    Continue,
     Enqueue,
     Park,
+    Rearrange,
     Release,
     RequestPreempt,
     Result,
     RunRow,
     SetPause,
+    Suspend,
     Unpark,
     Write,
 )
@@ -40,14 +43,15 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     QueuePaused,
     QueueResumed,
+    SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
-_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause)
+_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
-_MOVES = MOVING_TYPES | {"run.cancel_requested"}
+_MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
 
 @dataclass(eq=False, slots=True)
@@ -81,11 +85,35 @@ class RunTable:
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
     paused: dict[str | None, str] = field(default_factory=dict)
+    #: When runs may start that wait for a moment, by id; some of these moments may be over.
+    moments: dict[str, datetime] = field(default_factory=dict)
     #: The queue or the slots have changed since somebody last looked.
     moved: bool = True
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
     late_outcomes: int = 0
     _start: Callable[[Execution], None] | None = None
+    #: Slots as the configuration has them; None is the whole queue.
+    _configured: dict[str | None, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._configured = {None: self.slots}
+        self._configured.update(self.group_slots)
+
+    def give_slots(self, group: str | None, slots: int | None) -> None:
+        """Let the queue (None) or a group have so many slots from now on; None: as configured."""
+        given = self._configured.get(group) if slots is None else slots
+        if group is None:
+            assert given is not None
+            self.slots = given
+        elif given is None:
+            self.group_slots.pop(group, None)
+        else:
+            self.group_slots[group] = given
+        self.moved = True
+
+    def configures(self, group: str | None) -> bool:
+        """Whether the configuration has this group."""
+        return group in self._configured
 
     def begin_claiming(self, start: Callable[[Execution], None]) -> None:
         """Claim runs from now on; `start` begins an execution in the step of its claim."""
@@ -97,6 +125,7 @@ class RunTable:
         self.views[row.run_id] = view
         self.terms[row.run_id] = terms_of(row)
         self.queue.seed(row.run_id, row.state, row.priority)
+        self._note_moment(view)
 
     def rules(self) -> ClaimRules:
         """What a claim goes by now."""
@@ -132,13 +161,15 @@ class RunTable:
             run_id=view.run_id,
             kind=view.kind,
             priority=view.priority,
-            place=view.place,
+            place=view.place if view.turn is None else view.turn,
             since=view.created_at,
             group=view.group,
             parked=view.run_id in self.unparking,
             prerequisites=tuple(
                 run_id for run_id in view.after if run_id in self.views
             ),
+            not_before=view.not_before,
+            stashed=view.stashed,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -205,12 +236,26 @@ class RunTable:
         elif isinstance(result, CancelAnswer):
             for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
+        elif isinstance(write, Suspend | Continue):
+            self._move_clock(write, result)
         elif isinstance(write, RequestPreempt):
             self.interrupting.discard(write.run_id)
             self.moved = True
             execution = self.executions.get(write.run_id)
             if execution is not None and not isinstance(result, Exception):
                 execution.preempt(write.by)
+
+    def _move_clock(
+        self, write: Suspend | Continue, result: Result | PenstockError
+    ) -> None:
+        """The time of a run counts while its program goes on."""
+        execution = self.executions.get(write.run_id)
+        if execution is None or isinstance(result, Exception) or not result.recorded:
+            return
+        if isinstance(write, Suspend):
+            execution.stop_clock()
+        else:
+            execution.run_clock()
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold and publish; then see to who waits for room."""
@@ -228,11 +273,18 @@ class RunTable:
                 continue
             self.queue.apply(fact, view.priority)
             self.moved = True
+            self._note_moment(view)
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
                 self.terms.pop(fact.run_id, None)
         self.bus.publish(facts)
         self.after_commit()
+
+    def _note_moment(self, view: RunView) -> None:
+        if view.not_before is not None and not view.ended:
+            self.moments[view.run_id] = view.not_before
+        else:
+            self.moments.pop(view.run_id, None)
 
     def _fold_own(self, fact: Recorded) -> None:
         event = fact.event
@@ -241,6 +293,8 @@ class RunTable:
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
             self.moved = True
+        elif isinstance(event, SlotsChanged):
+            self.give_slots(event.group, event.slots)
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"

@@ -24,18 +24,21 @@ from penstock.runs.queue import (
 )
 from penstock.words.lifecycle import (
     FIRST_STATE,
+    PAUSED,
     SLOT_STATES,
 )
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
-    "ended", "cancelling", "running", "ask", "child", "waiting", "preempted", "stopping",
-    "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "ended", "cancelling", "running", "program_paused", "ask", "child", "waiting", "preempted", "retry", "stopping",
+    "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible",
 ]  # fmt: skip
 
 _ALL = {1: "The only slot is", 2: "Both slots are"}
+#: Why a run that failed is in line again.
+RETRY = "retry"
 #: Runs named in one sentence.
 MOST_NAMED = 5
 
@@ -97,6 +100,9 @@ def _ended(view: RunView) -> Reason:
 
 
 def _running(view: RunView, now: datetime) -> Reason:
+    if view.state == PAUSED:
+        why = f"Its program is stopped and holds its slot: `penstock resume {view.run_id}`."
+        return Reason("program_paused", why)
     since = view.started_at or view.created_at or now
     times = (
         "" if view.attempt <= 1 else f" This is its execution number {view.attempt}."
@@ -125,6 +131,11 @@ def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
 
 
 def _history(view: RunView) -> list[Reason]:
+    if view.reason == RETRY and view.retried:
+        left = view.retries - view.retried
+        more = "no more" if left <= 0 else f"{left} more"
+        failed = f"It failed and is tried again ({view.retried} of {view.retries}, {more} after it)"
+        return [Reason("retry", f"{failed}: {view.last_error}.")]
     if view.preempted_by is None:
         return []
     by = view.preempted_by
@@ -133,7 +144,7 @@ def _history(view: RunView) -> list[Reason]:
 
 def _queued(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
     hindrances = _hindrances(candidate, queue)
-    if not startable(candidate, queue.rules):
+    if not startable(candidate, queue.rules, queue.now):
         return hindrances
     ordered = in_order(queue.candidates, queue.rules, queue.now)
     held = Counter(holder.candidate.group for holder in queue.slot_holders)
@@ -156,6 +167,14 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("stopping", "The daemon is stopping and starts nothing."))
     if candidate.parked:
         return found
+    if candidate.stashed:
+        why = f"It is stashed: `penstock enqueue {candidate.run_id}` puts it in line."
+        found.append(Reason("stashed", why))
+    elif candidate.delayed(queue.now):
+        assert candidate.not_before is not None
+        left = _left(candidate.not_before - queue.now)
+        moment = candidate.not_before.strftime("%Y-%m-%d %H:%M:%S UTC")
+        found.append(Reason("not_before", f"It starts in {left}, at {moment}."))
     if None in rules.paused:
         why = f"The queue is paused{_because(rules.paused[None])}."
         found.append(Reason("paused", why))
@@ -253,6 +272,15 @@ def _because(reason: str) -> str:
 
 def _slots(count: int) -> str:
     return "one slot" if count == 1 else f"{count} slots"
+
+
+def _left(span: timedelta) -> str:
+    """How long it still is: never less than it is by half a unit."""
+    seconds = max(1, round(span.total_seconds()))
+    for below, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < below:
+            return f"{round(seconds / unit)} {name}"
+    return f"{round(seconds / 86_400)} days"
 
 
 def _ago(span: timedelta) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from penstock.log.projections import RunView
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.kind import Kind, check_whole
 from penstock.runs.parking import open_parking
@@ -17,6 +19,18 @@ from penstock.runs.run import Run, Tools
 from penstock.words.errors import Refused
 
 log = logging.getLogger("penstock.run")
+
+#: Seconds to which the pauses between two executions of a failing run grow, unless the first was longer.
+LONGEST_BACKOFF = 3600.0
+
+
+def next_try(view: RunView, at: datetime) -> datetime | None:
+    """When a run that fails at this moment is executed again; None: it is not."""
+    if view.retried >= view.retries:
+        return None
+    # Beyond so many doublings the limit holds anyway, and the number would have no float.
+    seconds = view.backoff * 2.0 ** min(view.retried, 64)
+    return at + timedelta(seconds=min(seconds, max(view.backoff, LONGEST_BACKOFF)))
 
 
 @dataclass(eq=False, slots=True)
@@ -37,9 +51,12 @@ class Worker:
 
     async def _execute(self, execution: Execution) -> None:
         recorder, now = self.tools.recorder, self.tools.now
+        execution.next_try = lambda at: self._next_try(execution.run_id, at)
         try:
             async with open_execution(
-                execution, conclude_with=recorder.conclude, now=now
+                execution,
+                conclude_with=recorder.conclude,
+                now=now,
             ):
                 async with open_parking(execution, recorder, now) as parking:
                     kind, inputs = self._read_inputs(execution)
@@ -56,6 +73,12 @@ class Worker:
         may_have_one = execution.made_folder or execution.row.attempt > 1
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
+
+    def _next_try(self, run_id: str, at: datetime) -> datetime | None:
+        # Whatever is wrong with the run: its execution must be concluded.
+        if not self.tools.is_open(run_id):
+            return None
+        return next_try(self.tools.view_of(run_id), at)
 
     def _read_inputs(self, execution: Execution) -> tuple[Kind, Any]:
         kind = self.tools.kinds.get(execution.row.kind)

@@ -38,6 +38,7 @@ from penstock.server.rest.daemon import (
     dismissal_handlers,
     no_metrics,
     queue_handlers,
+    schedule_handlers,
 )
 from penstock.server.rest.events import event_handlers
 from penstock.server.rest.output import output_handlers
@@ -101,6 +102,7 @@ def rest_handlers(
         **output_handlers(core, shutdown),
         **task_handlers(core),
         **queue_handlers(core),
+        **schedule_handlers(core),
         **dismissal_handlers(core),
         **daemon_handlers(core, health_of),
         "metrics": metrics or no_metrics,

@@ -48,6 +48,7 @@ TAG_ABOUT: Mapping[str, str] = {
     "questions": "What runs ask people.",
     "events": "What happened, as pages and as streams.",
     "queue": "How full it is, and what of it stands still.",
+    "schedules": "What is run again and again.",
     "coding tasks": "Runs of the kind `coding`, by the names of the original interface.",
     "the page": "How a browser is let in to the page of the daemon's own.",
     "daemon": "Its health, its kinds, its models, its readers and its numbers.",

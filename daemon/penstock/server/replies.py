@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic_core import from_json
+
 from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.projections import AskView, RunView
-from penstock.log.writes import AskRow
+from penstock.log.writes import AskRow, ScheduleRow
 from penstock.runs.kind import Kind
+from penstock.runs.schedules import run_id_of
 from penstock.runs.submit import Submitted
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
+from penstock.words.daemon_replies import ScheduleReply
 from penstock.words.lifecycle import FIRST_STATE
 from penstock.words.priority import Priority
 from penstock.words.values import format_time
@@ -71,6 +75,22 @@ def task_reply(run: RunReply, base: str) -> TaskReply:
         task_id=run.run_id,
         status=status,
         websocket_url=websocket_url(base, run.run_id),
+    )
+
+
+def schedule_reply(row: ScheduleRow) -> ScheduleReply:
+    """A schedule as surfaces show it."""
+    return ScheduleReply(
+        name=row.name,
+        timing=row.timing,
+        zone=row.zone,
+        kind=from_json(row.request)["kind"],
+        inputs=dict(row.shown),
+        made_at=row.made_at,
+        due=row.due,
+        next_run=run_id_of(row.name, row.due),
+        last_run=row.last_run,
+        skipped=row.skipped,
     )
 
 

@@ -114,6 +114,7 @@ TAGS: Mapping[str, str] = {
     "dismissals": "runs",
     "events": "events",
     "queue": "queue",
+    "schedules": "schedules",
     "tasks": "coding tasks",
     "web": "the page",
 }
@@ -184,6 +185,23 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
+        "POST", f"{_RUN}/pause", "pause_run", "Stop the processes of a running program; it keeps its slot",
+        reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/resume", "resume_run", "Let a paused program go on",
+        reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/rearrange", "rearrange",
+        "Change the priority, place or moment of a run that waits in line; stash or enqueue it",
+        body=wire.RearrangeRequest, reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
+        "POST", f"{_RUN}/edit", "edit", "Change the inputs of a run that has not begun",
+        body=wire.EditRequest, reply=wire.RunReply, errors=(404, 409, 503),
+    ),
+    Route(
         "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply="QuestionReply", errors=(404,)
     ),
     Route(
@@ -234,6 +252,19 @@ ROUTES: tuple[Route, ...] = (
         reply="QueueReply", without_body="All of the queue",
         body=wire.GroupRequest, status=202, errors=(409, 503),
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
+    ),
+    Route(
+        "POST", "/queue/slots", "slots", "Let more or fewer runs execute at once, of all or of a group",
+        reply="QueueReply", body=wire.SlotsRequest, errors=(409, 503),
+    ),
+    Route("GET", "/schedules", "list_schedules", "What is run again and again", reply="SchedulesReply"),
+    Route(
+        "POST", "/schedules", "set_schedule", "Run something again and again",
+        body=wire.ScheduleRequest, reply="ScheduleReply", status=201, errors=(409, 503),
+    ),
+    Route(
+        "POST", "/schedules/{name}/remove", "remove_schedule", "Make no more runs of a schedule",
+        reply="SchedulesReply", errors=(404, 503),
     ),
     Route(
         "GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs",

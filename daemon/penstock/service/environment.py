@@ -32,6 +32,7 @@ from penstock.processes.launching import Launcher
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
+from penstock.processes.suspension import go_on, suspend
 from penstock.processes.testimony import name_of, wait_testimonies
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
@@ -91,6 +92,7 @@ def real_environment(
         remove_folder=remove_folder,
         free_bytes=partial(free_bytes, paths.state),
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
+        suspend=suspend_program,
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=os.uname().nodename,
         models=models,
@@ -98,6 +100,11 @@ def real_environment(
         held_back=held_back,
         tell_span=tell_span,
     )
+
+
+async def suspend_program(program: ProcessStarted, stop: bool) -> bool:
+    """Stop a program's processes, or let them go on; False if it has ended."""
+    return await run_in_thread(suspend if stop else go_on, program)
 
 
 async def free_bytes(folder: Path) -> int:

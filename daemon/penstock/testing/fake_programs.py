@@ -99,6 +99,8 @@ class FakeProcesses:
     #: The run of every process that is alive, by its pid.
     alive: dict[int, str] = field(default_factory=dict)
     orphans: dict[int, str] = field(default_factory=dict)
+    #: Pids of those that were stopped and do not go on yet.
+    stopped: set[int] = field(default_factory=set)
     proofs: list[Proof] = field(default_factory=list)
     _pids: Any = field(default_factory=lambda: count(1001))
 
@@ -166,6 +168,12 @@ class FakeProcesses:
     def crash(self) -> None:
         """The daemon is gone at once; its processes are not."""
         self.orphans.update(self.alive)
+
+    async def suspend(self, program: ProcessStarted, stop: bool) -> bool:
+        """Note that a program is stopped, or goes on; it does in its story what it did."""
+        await trio.lowlevel.checkpoint()
+        (self.stopped.add if stop else self.stopped.discard)(program.pid)
+        return program.pid in self.alive
 
     async def end_orphans(
         self, started: Iterable[ProcessStarted], run_ids: Collection[str]

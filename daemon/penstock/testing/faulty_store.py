@@ -17,6 +17,7 @@ from penstock.log.writes import (
     Result,
     RunFilter,
     RunRow,
+    ScheduleRow,
     TreeRun,
     Write,
 )
@@ -156,6 +157,12 @@ class FaultyStore:
 
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)
+
+    async def slots(self) -> Mapping[str | None, int]:
+        return await self._call(self.store.slots)
+
+    async def schedules(self) -> list[ScheduleRow]:
+        return await self._call(self.store.schedules)
 
     async def bounds(self) -> Bounds:
         return await self._call(self.store.bounds)

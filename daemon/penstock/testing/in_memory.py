@@ -74,6 +74,7 @@ def memory_environment(
         remove_folder=_leave,
         free_bytes=_plenty,
         end_orphans=processes.end_orphans,
+        suspend=processes.suspend,
         models=models,
     )
 

@@ -101,6 +101,12 @@ class RunSummary(Received):
     group: str | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    #: It starts no earlier; it is put aside until it is enqueued.
+    not_before: Moment | None = None
+    stashed: bool = False
+    #: How often an open run is executed again after failures, and how often it was.
+    retries: int = 0
+    retried: int = 0
     timeout: float | None = None
     #: Executing seconds of its executions that are over.
     used_seconds: float = 0.0
@@ -169,6 +175,11 @@ class RunReply(RunSummary):
     tokens_out: int = 0
     cost: float = 0.0
     model_seconds: float = 0.0
+    #: Its place among runs of its priority, where somebody changed it.
+    turn: int | None = None
+    #: Seconds before the first time it is executed again, and why it last had to be.
+    backoff: float = 0.0
+    last_error: str = ""
     #: Stale reports, and events that its state did not allow.
     stale: int = 0
     anomalies: int = 0
@@ -365,6 +376,10 @@ MOST_PREREQUISITES = 100
 MOST_DISMISSED_AT_ONCE = 500
 #: A name that appears in lists and logs.
 LONGEST_NAME = 200
+#: It is a part of run ids, beside a due time.
+LONGEST_SCHEDULE_NAME = 150
+#: More would be a mistake: every one is a process, and a task.
+MOST_SLOTS = 10_000
 #: A sentence that is kept with the run.
 LONGEST_REASON = 2000
 
@@ -438,6 +453,13 @@ NewRunId = Annotated[
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+#: Ten years: more is a mistake, and no calendar has the moment.
+LONGEST_DELAY = 10 * 366 * 86_400
+Delay = Annotated[
+    float, Field(ge=0, le=LONGEST_DELAY, allow_inf_nan=False, strict=True)
+]
+#: More is no patience but a loop, which `penstock every` is for.
+MOST_RETRIES = 1000
 
 
 class Sent(BaseModel):
@@ -472,6 +494,22 @@ class SubmitRequest(Sent):
     labels: Annotated[dict[str, str], AfterValidator(_labels)] = {}
     #: None: as the kind has it.
     on_restart: Literal["requeue", "fail", "ask"] | None = None
+    #: It starts no earlier: a moment, or so many seconds from now by the daemon's clock.
+    not_before: Moment | None = None
+    delay: Delay | None = None
+    #: It is put aside until it is enqueued.
+    stashed: bool = False
+    #: How often it is executed again after a failure, and the seconds before the first time: each
+    #: later one waits twice as long as the one before it, up to an hour.
+    retries: Annotated[int, Field(ge=0, le=MOST_RETRIES, strict=True)] = 0
+    backoff: Delay = 10.0
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> Self:
+        if self.not_before is not None and self.delay is not None:
+            raise ValueError("delay and not_before say the same: give one")
+        return self
+
     #: Where this is asked for in a trace, as W3C Trace Context writes it: `00-TRACE-SPAN-01`.
     traceparent: Annotated[str, AfterValidator(_traceparent)] | None = None
 
@@ -527,6 +565,59 @@ class RunRequest(SubmitRequest):
     """`POST /runs`. Without `caller` programs get a few of the daemon's own variables."""
 
     caller: CallerFields | None = None
+
+
+class RearrangeRequest(Sent):
+    """How a run is to wait in line from now on; what is not said stays as it is."""
+
+    priority: PriorityName | None = None
+    move: Literal["first", "last"] | None = None
+    #: Put aside, or put in line: then at once, or at the moment that is said with it.
+    stashed: bool | None = None
+    not_before: Moment | None = None
+    delay: Delay | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.not_before is not None and self.delay is not None:
+            raise ValueError("delay and not_before say the same: give one")
+        if self.stashed and (self.not_before is not None or self.delay is not None):
+            raise ValueError("a stashed run waits for no moment")
+        return self
+
+
+class EditRequest(Sent):
+    """The inputs that change; those set to null are taken out."""
+
+    inputs: JsonObject
+
+
+class SlotsRequest(Sent):
+    """How many runs may execute at once from now on; null: as the configuration has it."""
+
+    group: Name | None = None
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS, strict=True)] | None = None
+
+
+def _schedule_name(name: str) -> str:
+    name = check_new_run_id(name)
+    if len(name) > LONGEST_SCHEDULE_NAME:
+        raise ValueError(f"must have at most {LONGEST_SCHEDULE_NAME} characters")
+    return name
+
+
+class ScheduleRequest(Sent):
+    """A run that is wanted again and again."""
+
+    #: Ids of its runs begin with it.
+    name: Annotated[str, BeforeValidator(_schedule_name)]
+    #: A span (`90m`, `1d`), or a line of cron (`30 2 * * *`).
+    timing: Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
+    #: By whose clock a line of cron is read.
+    zone: Name = "UTC"
+    run: RunRequest
+    #: One of this name is changed, and begins anew.
+    replace: bool = False
 
 
 class CancelRequest(Sent):

@@ -100,6 +100,29 @@ class QueueReply(Received):
     groups: dict[str, dict[str, int]]
 
 
+class ScheduleReply(Received):
+    """Something that is run again and again."""
+
+    name: str
+    timing: str
+    zone: str
+    kind: str
+    inputs: dict[str, Any]
+    made_at: Moment
+    #: Its next run, and the id that this will have.
+    due: Moment
+    next_run: str
+    last_run: str | None = None
+    #: How many due times made no run.
+    skipped: int = 0
+
+
+class SchedulesReply(Received):
+    """All schedules, by name."""
+
+    schedules: tuple[ScheduleReply, ...]
+
+
 class KindReply(Received):
     """A kind of run, with the JSON schemas of its inputs and its output."""
 

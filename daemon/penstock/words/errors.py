@@ -38,6 +38,10 @@ class AskNotFound(NotFound):
     """The run has asked no question of this name."""
 
 
+class ScheduleNotFound(NotFound):
+    """There is no schedule of this name."""
+
+
 class Conflict(PenstockError):
     """The fact this decision rests on has changed; read again and decide again."""
 

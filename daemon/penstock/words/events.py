@@ -64,6 +64,24 @@ class RunQueued(Fact):
     retry_of: str | None = None
     #: Where it was asked for in somebody's trace, by W3C Trace Context.
     traceparent: str | None = None
+    #: It starts no earlier; it is put aside until somebody enqueues it.
+    not_before: Moment | None = None
+    stashed: bool = False
+    #: How often it is executed again after a failure, and the seconds before the first time.
+    retries: Annotated[int, Field(ge=0)] = 0
+    backoff: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most runs have none of these, and a reader of an older version knows none of them."""
+        data: dict[str, Any] = serialize(self)
+        for name in _SELDOM:
+            if not data.get(name):
+                data.pop(name, None)
+        return data
+
+
+_SELDOM = ("not_before", "stashed", "retries", "backoff")
 
 
 class RunStarted(Fact):
@@ -120,8 +138,53 @@ class RunPreempted(Fact):
 
 
 class RunRequeued(Fact):
+    """The run stands in line again. After a failure (`retry`): not before that moment, and why."""
+
     type: Literal["run.requeued"] = "run.requeued"
-    reason: Literal["shutdown", "crash", "preempted"]
+    reason: Literal["shutdown", "crash", "preempted", "retry"]
+    not_before: Moment | None = None
+    error: str = ""
+    #: It was paused, and is put aside now.
+    stashed: bool = False
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        if self.not_before is None:
+            data.pop("not_before", None)
+            data.pop("error", None)
+        if not self.stashed:
+            data.pop("stashed", None)
+        return data
+
+
+class RunPaused(Fact):
+    """Its program stands still until `run.continued`; its slot stays its own, its time does not count."""
+
+    type: Literal["run.paused"] = "run.paused"
+
+
+class RunContinued(Fact):
+    type: Literal["run.continued"] = "run.continued"
+
+
+class RunRearranged(Fact):
+    """Somebody changed how a run waits in line; what is null stays as it was."""
+
+    type: Literal["run.rearranged"] = "run.rearranged"
+    priority: int | None = None
+    #: Its place among runs of its priority from now on: lower goes first.
+    turn: int | None = None
+    #: Whether it is put aside; where this is told, `not_before` is what holds from now on.
+    stashed: bool | None = None
+    not_before: Moment | None = None
+
+
+class RunEdited(Fact):
+    """Somebody changed what a run is to do, before it began. Secret values are left out."""
+
+    type: Literal["run.edited"] = "run.edited"
+    inputs: JsonObject
 
 
 class RunCancelRequested(Fact):
@@ -411,6 +474,40 @@ class QueueResumed(Fact):
     group: str | None = None
 
 
+class SlotsChanged(Fact):
+    """The queue (null) or a group has other slots; null: those of the configuration again."""
+
+    type: Literal["slots.changed"] = "slots.changed"
+    group: str | None = None
+    slots: int | None = None
+
+
+class ScheduleSet(Fact):
+    """Something is to be run again and again, first at `due`. Secret values are left out."""
+
+    type: Literal["schedule.set"] = "schedule.set"
+    name: str
+    timing: str
+    zone: str = "UTC"
+    kind: str
+    inputs: JsonObject = {}
+    due: Moment | None = None
+
+
+class ScheduleRemoved(Fact):
+    type: Literal["schedule.removed"] = "schedule.removed"
+    name: str
+
+
+class ScheduleSkipped(Fact):
+    """A due time made no run."""
+
+    type: Literal["schedule.skipped"] = "schedule.skipped"
+    name: str
+    due: Moment
+    reason: str
+
+
 class DaemonStarted(Fact):
     """A start of the daemon, and what boot repair found and did."""
 
@@ -456,13 +553,14 @@ Terminal = RunCompleted | RunFailed | RunCancelled
 
 KnownEvent = (
     RunQueued | RunStarted | RunResumed | RunWaiting | RunPreempted | RunRequeued
-    | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
+    | RunPaused | RunContinued | RunRearranged | RunEdited | RunCancelRequested | Terminal | PlanCompleted | ModuleStarted | ModuleIterated
     | CodeGenerated | TestStarted | TestPassed | TestFailed | BugReported | CorrectionStarted
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited
     | ModelUsed
     | AskRaised | AskAnswered | InterventionReceived | BackpressureRaised | BackpressureCleared
-    | SubscriberLagged | QueuePaused | QueueResumed | DaemonStarted | DaemonStopping
+    | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
 AnyEvent = KnownEvent | UnknownEvent

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.words.errors import PenstockError
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     Conclusion = Terminal | RunPreempted | RunRequeued | RunWaiting
 
 State = Literal[
-    "queued", "running", "waiting", "preempted", "completed", "failed", "cancelled"
+    "queued",
+    "running",
+    "paused",
+    "waiting",
+    "preempted",
+    "completed",
+    "failed",
+    "cancelled",
 ]
 #: What a run in a state has to do with slots: it stands in line for one, holds one, gave its own
 #: back until something happens, or needs none any more.
@@ -36,6 +44,8 @@ OnRestart = Literal["requeue", "fail", "ask"]
 ROLES: Mapping[State, Role] = {
     "queued": "in line",
     "running": "slot",
+    # Its program stands still, and holds what it has.
+    "paused": "slot",
     "waiting": "parked",
     "preempted": "in line",
     "completed": "ended",
@@ -62,6 +72,7 @@ EXECUTING_STATES = _states_of("slot", "parked")
 TERMINAL_STATES = _states_of("ended")
 
 #: The states that some place must know from others of their role.
+PAUSED: Final = "paused"
 PREEMPTED: Final = "preempted"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
@@ -86,6 +97,14 @@ TRANSITIONS: dict[State | None, dict[str, State]] = {
     "running": {
         "run.waiting": "waiting",
         "run.preempted": "preempted",
+        "run.requeued": "queued",
+        "run.paused": "paused",
+        **ENDS,
+    },
+    "paused": {
+        "run.continued": "running",
+        # A stop that asks what is to become of it.
+        "run.waiting": "waiting",
         "run.requeued": "queued",
         **ENDS,
     },
@@ -148,6 +167,8 @@ class Ending:
     #: How often it did.
     crashes: int = 1
     preempted_by: str | None = None
+    #: When the run is executed again if this execution failed; None: not any more.
+    again_at: datetime | None = None
 
 
 #: What a model's provider may say of its own end, and what it means for a run that said nothing.
@@ -158,8 +179,9 @@ CUT_SHORT = frozenset({"length", "max_tokens", "content_filter"})
 def conclude(ending: Ending) -> Conclusion:
     """The one conclusion of an execution (design, law 2).
 
-    Order: cancel requested > failure > completion > provider's finish reason > deadline > stop >
-    crash > preemption > nothing said.
+    A failure after which the run is executed again is a release, and no terminal. Order: cancel
+    requested > failure > completion > provider's finish reason > deadline > stop > crash >
+    preemption > nothing said.
     """
     e = ending
     kept = {} if e.receipt is None else {"receipt": e.receipt}
@@ -167,12 +189,16 @@ def conclude(ending: Ending) -> Conclusion:
         details = {**(e.error_details or {}), **kept}
         return terminal("cancelled", reason=e.cancel_requested, details=details)
     if e.error is not None:
+        if e.again_at is not None:
+            return _again(e.again_at, e.error)
         details = {**(e.error_details or {}), **kept}
         return terminal("failed", reason="error", error=e.error, details=details)
     if e.returned or e.finish_reason in FINISHED:
         return terminal("completed", result=e.result, details=kept)
     if e.finish_reason in CUT_SHORT:
         error = f"the model stopped early ({e.finish_reason})"
+        if e.again_at is not None:
+            return _again(e.again_at, error)
         return terminal("failed", reason="finish_reason", error=error, details=kept)
     if e.timed_out:
         error = "the run used up its time"
@@ -188,6 +214,13 @@ def conclude(ending: Ending) -> Conclusion:
 
         return RunPreempted(by=e.preempted_by)
     return terminal("cancelled", reason="abandoned", details=kept)
+
+
+def _again(at: datetime, error: str) -> Conclusion:
+    """The run is not over: it is executed again, under its own id, and only the last failure ends it."""
+    from penstock.words.events import RunRequeued
+
+    return RunRequeued(reason="retry", not_before=at, error=error)
 
 
 def _interrupted(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.words.display import plain_text
@@ -179,6 +180,42 @@ def _queue(event: e.QueuePaused | e.QueueResumed) -> str:
     return "queue" if event.group is None else f"group {event.group}"
 
 
+def _requeued(event: e.RunRequeued) -> str:
+    # On plain dicts it is there only where there is one.
+    if getattr(event, "not_before", None) is None:
+        aside = ", stashed" if getattr(event, "stashed", False) else ""
+        return f"back in the queue ({event.reason}{aside})"
+    return f"failed, and is tried again at {_clock(event.not_before)}: {event.error}"
+
+
+def _rearranged(event: e.RunRearranged) -> str:
+    said = []
+    if event.priority is not None:
+        said.append(f"priority {event.priority}")
+    if event.turn is not None:
+        said.append("moved in the line")
+    if event.stashed:
+        said.append("stashed")
+    elif event.not_before is not None:
+        said.append(f"not before {_clock(event.not_before)}")
+    elif event.stashed is not None:
+        said.append("enqueued")
+    return ", ".join(said)
+
+
+def _clock(moment: Any) -> str:
+    """A time of day here, of a moment as a model or as plain JSON has it."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return str(moment.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def _slots(event: e.SlotsChanged) -> str:
+    whose = "" if event.group is None else f" of the group {event.group}"
+    count = "as configured" if event.slots is None else str(event.slots)
+    return f"slots{whose}: {count}"
+
+
 def _daemon_started(event: e.DaemonStarted) -> str:
     found = {
         "requeued": event.requeued,
@@ -198,7 +235,13 @@ SENTENCES: Mapping[str, Sentence] = {
     # Its kind and subject say the same, for programs.
     "run.waiting": Sentence(lambda e: e.reason, lambda e: f"waiting: {e.reason}"),
     "run.preempted": Sentence(_pairs, lambda e: f"preempted by {e.by}"),
-    "run.requeued": Sentence(_pairs, lambda e: f"back in the queue ({e.reason})"),
+    "run.requeued": Sentence(_pairs, _requeued),
+    "run.paused": Sentence(_pairs, lambda e: "paused"),
+    "run.continued": Sentence(_pairs, lambda e: "goes on"),
+    "run.rearranged": Sentence(_pairs, _rearranged),
+    "run.edited": Sentence(
+        lambda e: about(e.inputs), lambda e: f"edited: {about(e.inputs)}"
+    ),
     "run.cancel_requested": Sentence(
         lambda e: e.reason, lambda e: f"cancel requested: {e.reason}"
     ),
@@ -260,6 +303,16 @@ SENTENCES: Mapping[str, Sentence] = {
         _pairs, lambda e: f"{_queue(e)} paused {e.reason}".rstrip()
     ),
     "queue.resumed": Sentence(_pairs, lambda e: f"{_queue(e)} resumed"),
+    "slots.changed": Sentence(_pairs, _slots),
+    "schedule.set": Sentence(
+        lambda e: f"{e.name}  {e.timing}  {e.kind}  {about(e.inputs)}".rstrip(),
+        lambda e: f"schedule {e.name}: {e.timing} ({e.zone})",
+    ),
+    "schedule.removed": Sentence(_pairs, lambda e: f"schedule {e.name} removed"),
+    "schedule.skipped": Sentence(
+        _pairs,
+        lambda e: f"schedule {e.name} passed over at {_clock(e.due)}: {e.reason}",
+    ),
     "daemon.started": Sentence(_pairs, _daemon_started),
     "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),
 }

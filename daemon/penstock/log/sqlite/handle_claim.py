@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
+from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
@@ -75,9 +76,11 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
     paused = transaction.paused
     if "" in paused:
         return
+    now = to_micros(d.at)
     for head in transaction.open.within(QUEUED_STATES):
         if (
-            head.open_prerequisites == 0
+            (head.plan is None or head.plan.allows_start(now))
+            and head.open_prerequisites == 0
             and head.kind in d.kinds
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or f"group:{head.group}" not in paused)
@@ -110,6 +113,9 @@ def _start(
         changes["started_at"] = to_micros(d.at)
     changes["state"] = check_move(head, event.type)
     transaction.update(head, **changes)
+    if head.plan is not None:
+        # Its time has come; its place stays its own, should it come back.
+        transaction.arrange(head, WaitPlan(head.plan.turn))
     fact = transaction.make(head, event, d.at)
     return fact, transaction.made_row(head, columns | changes)
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.sqlite.asks import close_asks, open_ask
+from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
@@ -34,10 +35,12 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     AskRaised,
     RunCancelRequested,
+    RunRequeued,
     Terminal,
     encode_event,
+    parse_event,
 )
-from penstock.words.lifecycle import COMPLETED, PARKED_STATES, State, terminal
+from penstock.words.lifecycle import COMPLETED, PARKED_STATES, PAUSED, State, terminal
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import RESTART_ASK
 
@@ -77,6 +80,8 @@ def close(
         outcome=to_json(outcome),
     )
     close_asks(transaction, head)
+    if head.plan is not None:
+        transaction.arrange(head, None)
     cascade.facts.append(fact)
     cascade.ended.append(head.run_id)
 
@@ -277,6 +282,8 @@ def release(transaction: Transaction, write: Release) -> Concluded:
     if head.cancel_requested is not None:
         return _conclude(transaction, head, _cancelled(head, write), write.used_seconds)
     state = check_move(head, new_event.type)
+    if head.state == PAUSED:
+        new_event = _put_aside(new_event)
     facts = [transaction.record(head, new_event)]
     drop_owner(
         transaction,
@@ -286,9 +293,29 @@ def release(transaction: Transaction, write: Release) -> Concluded:
         reason=_reason(facts[0]),
         outcome=_left_by(write),
     )
+    _put_off(transaction, head, facts[0])
     if state in PARKED_STATES:
         facts.append(_ask_restart(transaction, head, facts[0]))
     return Concluded(tuple(facts))
+
+
+def _put_off(transaction: Transaction, head: RunHead, fact: Recorded) -> None:
+    """A run that failed and is executed again waits until then, at its own place."""
+    event = fact.event
+    if isinstance(event, RunRequeued) and event.not_before is not None:
+        moment = to_micros(event.not_before)
+        transaction.arrange(head, WaitPlan(head.place, not_before=moment))
+    elif isinstance(event, RunRequeued) and event.stashed:
+        transaction.arrange(head, WaitPlan(head.place, stashed=True))
+
+
+def _put_aside(new_event: NewEvent) -> NewEvent:
+    """The same release of a run that was paused: a restart is no reason to go on."""
+    event = parse_event(from_json(new_event.body))
+    if not isinstance(event, RunRequeued) or event.not_before is not None:
+        return new_event
+    aside = event.model_copy(update={"stashed": True})
+    return new_event._replace(body=encode_event(aside))
 
 
 def _left_by(write: Release) -> str | None:

@@ -38,6 +38,7 @@ _FORGET = (
     "DELETE FROM specs WHERE key = ?",
     "DELETE FROM windows WHERE run = ?",
     "DELETE FROM callers WHERE run = ?",
+    "DELETE FROM plans WHERE run = ?",
     "DELETE FROM runs WHERE key = ?",
 )
 

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.new_run import FRESH, NewRun
+from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, new_head
 from penstock.log.sqlite.transaction import Transaction
@@ -180,6 +181,8 @@ def _queued(write: Enqueue) -> NewEvent:
     event = RunQueued(
         kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels),
         after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
+        not_before=s.not_before, stashed=s.stashed, retries=s.retries,
+        backoff=s.backoff if s.retries else 0.0,
         traceparent=s.traceparent,
     )  # fmt: skip
     body = encode_event(event)
@@ -221,6 +224,9 @@ def _insert(
         # What it inherits may have come in this very transaction.
         transaction.flush()
         keep_surroundings(db, key, s)
+    if s.stashed or s.not_before is not None:
+        moment = None if s.not_before is None else to_micros(s.not_before)
+        transaction.arrange(head, WaitPlan(head.place, moment, s.stashed))
     if unmet:
         pairs = [(other, key) for other in unmet]
         db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from pydantic_core import from_json
+
 from penstock.log.sqlite.asks import (
     check_answer,
     check_ask,
@@ -23,25 +25,40 @@ from penstock.log.sqlite.handle_end import (
 )
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
-from penstock.log.sqlite.rows import to_micros
+from penstock.log.sqlite.plans import WaitPlan
+from penstock.log.sqlite.rows import to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
+from penstock.log.sqlite.schedules import (
+    advance_schedule,
+    remove_schedule,
+    set_schedule,
+    set_slots,
+)
 from penstock.log.sqlite.transaction import Transaction, same_fact
 from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
+    AdvanceSchedule,
     Answer,
     Append,
     Appended,
     Claim,
     Complete,
+    Continue,
+    Edit,
     Enqueue,
     NewEvent,
     Park,
     Prune,
+    Rearrange,
     Release,
+    RemoveSchedule,
     RequestCancel,
     RequestPreempt,
     Result,
     SetPause,
+    SetSchedule,
+    SetSlots,
+    Suspend,
     Unpark,
     Write,
 )
@@ -57,10 +74,21 @@ from penstock.words.events import (
     AskAnswered,
     QueuePaused,
     QueueResumed,
+    RunContinued,
+    RunEdited,
+    RunPaused,
+    RunRearranged,
     RunRequeued,
     RunWaiting,
 )
-from penstock.words.lifecycle import MOVING_TYPES, PARKED_STATES, SLOT_STATES, terminal
+from penstock.words.lifecycle import (
+    MOVING_TYPES,
+    PARKED_STATES,
+    PAUSED,
+    QUEUED_STATES,
+    SLOT_STATES,
+    terminal,
+)
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import RESTART_ASK
 
@@ -274,6 +302,92 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     return Appended((transaction.make(transaction.daemon(), event, write.at),))
 
 
+def rearrange(transaction: Transaction, write: Rearrange) -> Appended:
+    """Change how a run waits in line."""
+    head = _in_line(transaction, write.run_id)
+    old = head.plan or WaitPlan(head.place)
+    priority = None if write.priority == head.priority else write.priority
+    turn = _turn(transaction, head, write)
+    stashed, moment = old.stashed, old.not_before
+    if write.stashed is not None:
+        stashed = write.stashed
+        moment = None if write.not_before is None else to_micros(write.not_before)
+    new = WaitPlan(old.turn if turn is None else turn, moment, stashed)
+    if new == old and priority is None:
+        return Appended()
+    put = (new.stashed, new.not_before) != (old.stashed, old.not_before)
+    if priority is not None:
+        transaction.update(head, priority=priority)
+    if new != old:
+        transaction.arrange(head, new)
+    event = RunRearranged(
+        priority=priority,
+        turn=turn,
+        stashed=stashed if put else None,
+        not_before=write.not_before if put else None,
+    )
+    return Appended((transaction.make(head, event, write.at),))
+
+
+def _in_line(transaction: Transaction, run_id: str) -> RunHead:
+    """A run that stands in line. RunNotFound; Terminal; Conflict if it does not."""
+    head = transaction.get(run_id)
+    if head.ended:
+        raise Terminal(f"the run {run_id} has ended", run_id=run_id)
+    if head.state not in QUEUED_STATES:
+        raise Conflict(
+            f"the run {run_id} is {head.state}, and not in line", run_id=run_id
+        )
+    return head
+
+
+def _turn(transaction: Transaction, head: RunHead, write: Rearrange) -> int | None:
+    """Its new place; None if it has it already. No two open runs have the same."""
+    if write.move is None:
+        return None
+    wanted = head.priority if write.priority is None else write.priority
+    others = [
+        other.place
+        for other in transaction.open.within(QUEUED_STATES)
+        if other.priority == wanted and other is not head
+    ]
+    if write.move == "first":
+        if head.place < min(others, default=head.place + 1):
+            return None
+        return min(other.place for other in transaction.open.all()) - 1
+    if head.place > max(others, default=head.place - 1):
+        return None
+    return transaction.next_position
+
+
+def suspend(transaction: Transaction, write: Suspend | Continue) -> Appended:
+    """Note that the run's program is stopped, or goes on; it keeps its slot."""
+    head, pauses = transaction.get(write.run_id), isinstance(write, Suspend)
+    if head.ended:
+        raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
+    if head.state not in SLOT_STATES or head.cancel_requested is not None:
+        state = head.state if head.cancel_requested is None else "being cancelled"
+        raise Conflict(f"the run {head.run_id} is {state}", run_id=head.run_id)
+    if (head.state == PAUSED) == pauses:
+        return Appended()
+    event = RunPaused() if pauses else RunContinued()
+    transaction.update(head, state=check_move(head, event.type))
+    return Appended((transaction.make(head, event, write.at),))
+
+
+def edit(transaction: Transaction, write: Edit) -> Appended:
+    """Give a run other inputs, before its first execution."""
+    head = _in_line(transaction, write.run_id)
+    if head.attempt:
+        why = f"the run {write.run_id} has begun already: `retry` runs it anew"
+        raise Conflict(why, run_id=write.run_id)
+    event = RunEdited(inputs=dict(write.shown))
+    whole = from_json(write.inputs) == write.shown
+    shown = "" if whole else to_json(dict(write.shown))
+    transaction.respecify(head, write.digest, write.inputs, shown)
+    return Appended((transaction.make(head, event, write.at),))
+
+
 HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict(
     (
         Enqueue.handled_by(enqueue),
@@ -286,7 +400,15 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         Complete.handled_by(complete),
         RequestCancel.handled_by(request_cancel),
         RequestPreempt.handled_by(request_preempt),
+        Rearrange.handled_by(rearrange),
+        Edit.handled_by(edit),
+        Suspend.handled_by(suspend),
+        Continue.handled_by(suspend),
         SetPause.handled_by(set_pause),
+        SetSlots.handled_by(set_slots),
+        SetSchedule.handled_by(set_schedule),
+        RemoveSchedule.handled_by(remove_schedule),
+        AdvanceSchedule.handled_by(advance_schedule),
         Prune.handled_by(prune),
     )
 )

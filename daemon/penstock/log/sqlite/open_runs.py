@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from penstock.log.sqlite.db import Statements
+from penstock.log.sqlite.plans import load_plans
 from penstock.log.sqlite.run_head import RunHead, load_open
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, State
 
@@ -84,4 +85,8 @@ def load_open_runs(db: Statements, lost: set[str]) -> OpenRuns:
     """As the tables have them, without those that are `lost`, to which damaged ones are added."""
     asking = [run for (run,) in db.execute(_ASKING)]
     awaited = [run for (run,) in db.execute(_AWAITED)]
-    return OpenRuns(load_open(db, lost), asking, awaited)
+    heads, plans = load_open(db, lost), load_plans(db)
+    for head in heads:
+        if (plan := plans.get(head.key)) is not None:
+            head.plan, head.place = plan, plan.turn
+    return OpenRuns(heads, asking, awaited)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.log.sqlite.db import Statements
+from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.window import Window
 from penstock.log.writes import Fence, RunSpec
 from penstock.words.clocks import Clock
@@ -30,7 +31,7 @@ LARGEST_CLOCK = 256
 KEPT = frozenset(
     {
         "state", "life", "token", "attempt", "cancel_requested", "wants_slot", "open_prerequisites",
-        "used_seconds",
+        "used_seconds", "priority",
     }
 )  # fmt: skip
 
@@ -81,6 +82,8 @@ class RunHead:
     clock: dict[str, int]
     #: What is kept of the run's output; None until a piece of it is recorded in this life.
     window: Window | None = None
+    #: How it waits in line, of an open run; None: by its place alone.
+    plan: WaitPlan | None = None
 
     @property
     def ended(self) -> bool:

@@ -113,11 +113,28 @@ _NEW_IN_4 = _WINDOWS + _ENVIRONMENTS
 # It holds the labels whole, so that who looks for some reads no page of the large columns beside
 # them. Runs without labels, which most are, cost it nothing.
 _LABELS = "CREATE INDEX specs_labels ON specs(labels) WHERE labels <> '{}';"
-TABLES += _NEW_IN_4 + _LABELS
+# Of runs that do not simply wait in line, of slots that were given at run time, and of what is to be
+# run again and again. The environment of a schedule is told by nothing, as that of a run.
+_NEW_IN_7 = """
+CREATE TABLE plans (
+    run INTEGER PRIMARY KEY, turn INTEGER NOT NULL, not_before INTEGER, stashed INTEGER NOT NULL
+);
+CREATE TABLE slots (name TEXT PRIMARY KEY, slots INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY, timing TEXT NOT NULL, zone TEXT NOT NULL, request TEXT NOT NULL,
+    shown TEXT NOT NULL, made_at INTEGER NOT NULL, due INTEGER NOT NULL, last_run TEXT,
+    skipped INTEGER NOT NULL DEFAULT 0, umask INTEGER, environ BLOB
+);
+"""
+TABLES += _NEW_IN_4 + _LABELS + _NEW_IN_7
 
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 #: What files of older versions, which only readers leave as they are, do not have yet.
-_SINCE_4 = frozenset(re.findall(r"CREATE TABLE (\w+)", _NEW_IN_4))
+_SINCE = {
+    table: version
+    for version, tables in ((4, _NEW_IN_4), (7, _NEW_IN_7))
+    for table in re.findall(r"CREATE TABLE (\w+)", tables)
+}
 
 _DAEMON = (
     "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"
@@ -158,6 +175,12 @@ def _number_runs(db: sqlite3.Connection) -> None:
     )
 
 
+def _add_plans(db: sqlite3.Connection) -> None:
+    """Version 7: delays, places, slots and schedules, of which older logs have none."""
+    for statement in _NEW_IN_7.split(";"):
+        db.execute(statement)
+
+
 #: version → the step that makes the next one of it.
 MIGRATIONS: Migrations = {
     1: _index_fewer,
@@ -165,6 +188,7 @@ MIGRATIONS: Migrations = {
     3: _add_windows_and_environments,
     4: _index_labels,
     5: _number_runs,
+    6: _add_plans,
 }
 
 #: The version of the tables above; PRAGMA user_version of the file.
@@ -193,7 +217,7 @@ def create(db: sqlite3.Connection) -> None:
 def tables_of(db: sqlite3.Connection) -> tuple[str, ...]:
     """The tables that a database of its version has."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    return tuple(t for t in _TABLE_NAMES if version >= 4 or t not in _SINCE_4)
+    return tuple(t for t in _TABLE_NAMES if version >= _SINCE.get(t, 1))
 
 
 def check_tables(db: sqlite3.Connection) -> None:

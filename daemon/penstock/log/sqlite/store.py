@@ -48,6 +48,7 @@ from penstock.log.sqlite.rows import (
     to_json,
 )
 from penstock.log.sqlite.run_head import damaged_row, load_open
+from penstock.log.sqlite.schedules import find_schedules, find_slots
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
@@ -56,6 +57,7 @@ from penstock.log.writes import (
     Result,
     RunFilter,
     RunRow,
+    ScheduleRow,
     TreeRun,
     Write,
     size_of_batch,
@@ -422,6 +424,12 @@ class SqliteStore:
 
     async def paused(self) -> Mapping[str | None, str]:
         return await self._read(_paused)
+
+    async def slots(self) -> Mapping[str | None, int]:
+        return await self._read(find_slots)
+
+    async def schedules(self) -> list[ScheduleRow]:
+        return await self._read(find_schedules)
 
     async def bounds(self) -> Bounds:
         return await self._read(_bounds)

@@ -22,6 +22,7 @@ from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.db import Db, Rows
 from penstock.log.sqlite.new_run import INSERT_RUN, NEW_RUN, NewRun, whole_row
 from penstock.log.sqlite.open_runs import OpenRuns, load_open_runs
+from penstock.log.sqlite.plans import WaitPlan, drop_plan, save_plan
 from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.rows import (
     INSERT_EVENT,
@@ -63,7 +64,7 @@ MOST_WHOLE, LARGEST_WHOLE = 256, 8 * 1024
 #: The fields of a row that its head has.
 _OF_HEAD = (
     "sequence", "last_position", "code_version", "state", "life", "token", "attempt",
-    "cancel_requested", "open_prerequisites", "used_seconds",
+    "cancel_requested", "open_prerequisites", "used_seconds", "priority",
 )  # fmt: skip
 
 
@@ -344,6 +345,26 @@ class Transaction:
                 setattr(head, name, value)
         self._touched[head.key] = self._changed[head.key] = head
         self._columns.setdefault(head.key, {}).update(columns)
+
+    def arrange(self, head: RunHead, plan: WaitPlan | None) -> None:
+        """Change how an open run waits in line; None: it waits no more."""
+        self.writes += 1
+        if plan is None:
+            drop_plan(self.db, head.key)
+        else:
+            save_plan(self.db, head.key, plan)
+            head.place = plan.turn
+        head.plan = plan
+
+    def respecify(
+        self, head: RunHead, digest: bytes, inputs: bytes, shown: str
+    ) -> None:
+        """Give a run that has not begun other inputs."""
+        self.flush()
+        self.writes += 1
+        self._whole.pop(head.key, None)
+        sql = "UPDATE specs SET digest = ?, inputs = ?, shown = ? WHERE key = ?"
+        self.db.execute(sql, (digest, inputs, shown, head.key))
 
     # -- facts
 

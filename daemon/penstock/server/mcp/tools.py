@@ -24,14 +24,19 @@ from penstock.words.api import SubmitRequest
 FIELDS: Mapping[str, str] = {
     "inputs": "What the kind takes; list_pipelines with its name tells.",
     "priority": "Who goes first.",
-    "run_id": "An id of your choice: the same id and inputs are the same run, so a repeated call starts"
+    "run_id": "Your own id: the same id and inputs are the same run, so a repeated call starts"
     " nothing twice.",
     "after": "Runs that must complete first.",
-    "group": "A configured group whose runs share slots.",
+    "group": "Runs of a group share slots.",
     "timeout": "Seconds it may execute.",
-    "labels": "Names and values by which list_runs finds it.",
-    "on_restart": "If the daemon restarts meanwhile.",
+    "labels": "By these list_runs finds it.",
+    "on_restart": "If the daemon restarts.",
+    "delay": "Seconds to wait first.",
+    "retries": "Tries after a failure.",
 }
+
+#: What `start_run` takes as `POST /runs` does, and no model is told: each costs it room.
+UNTOLD = ("not_before", "stashed", "backoff")
 
 
 def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) -> Schema:
@@ -40,6 +45,8 @@ def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) ->
     told = {TASK_KIND, *(tool.kind.name for tool in by_kind)}
     schema = _schema_of(SubmitRequest)
     properties = schema["properties"]
+    for name in UNTOLD:
+        del properties[name]
     # A model can only make one up: what its host knows of a trace comes beside the arguments.
     del properties["traceparent"]
     others = [
@@ -88,7 +95,7 @@ class Tool:
 
 
 _STATE = (
-    "`state` is queued, running, waiting, preempted, completed, failed or cancelled; the last three"
+    "`state` is queued, running, paused, waiting, preempted, completed, failed or cancelled; the last three"
     " are final. `result` is what a completed run gave, `error` why one failed, `output_tail` what it"
     " printed last."
 )
@@ -100,7 +107,7 @@ TOOLS: dict[str, Tool] = {
             "start_run",
             "Start a run",
             "Start a run of any kind and return its run_id at once; call wait_run next. If the queue"
-            " is full nothing was started: try again later.",
+            " is full nothing was started.",
             SubmitRequest,
             destroys=True,
             repeatable=False,
@@ -147,7 +154,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "retry_run",
             "Retry a run",
-            "Start a new run with the kind and inputs of one that has ended; returns its run_id.",
+            "Start an ended run anew, as a new run; returns its run_id.",
             a.OneRun,
             destroys=True,
             repeatable=False,
@@ -196,7 +203,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "get_task_status",
             "Look at a coding task",
-            "The task as it stands now; `status` is `created` while it is queued, else the run's state.",
+            "The task as it is now; `status` is `created` while queued, else the run's state.",
             a.OneTask,
             reads_only=True,
         ),

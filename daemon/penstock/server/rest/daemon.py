@@ -13,14 +13,17 @@ from penstock.server.health import HealthOf
 from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
-from penstock.server.replies import clients_json, kinds_json
+from penstock.server.replies import clients_json, kinds_json, schedule_reply
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     DismissalsRequest,
     GroupRequest,
     PauseRequest,
+    ScheduleRequest,
+    SlotsRequest,
     read_json,
 )
+from penstock.words.daemon_replies import SchedulesReply
 from penstock.words.errors import NotAvailable
 
 
@@ -50,7 +53,45 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
             core.queue.start_drain(request.group)
         return json_answer(core.statistics().to_json(), 200 if wait else 202)
 
-    return {"queue": queue, "pause": pause, "resume": resume, "drain": drain}
+    async def slots(call: Call) -> HttpAnswer:
+        request = read_json(SlotsRequest, call.body)
+        await core.queue.set_slots(request.group, request.slots)
+        return queue(call)
+
+    return {
+        "queue": queue,
+        "pause": pause,
+        "resume": resume,
+        "drain": drain,
+        "slots": slots,
+    }
+
+
+def schedule_handlers(core: Core) -> dict[str, Handler]:
+    """The handlers of `/schedules`, by the name of their route."""
+
+    async def list_schedules(_call: Call) -> HttpAnswer:
+        rows = await core.schedules.rows()
+        replies = tuple(schedule_reply(row) for row in rows)
+        return json_answer(SchedulesReply(schedules=replies))
+
+    async def set_schedule(call: Call) -> HttpAnswer:
+        request = read_json(ScheduleRequest, call.body)
+        caller = request.run.caller
+        row = await core.schedules.set(
+            request, None if caller is None else caller.surroundings()
+        )
+        return json_answer(schedule_reply(row), 201)
+
+    async def remove_schedule(call: Call) -> HttpAnswer:
+        await core.schedules.remove(call.path["name"])
+        return await list_schedules(call)
+
+    return {
+        "list_schedules": list_schedules,
+        "set_schedule": set_schedule,
+        "remove_schedule": remove_schedule,
+    }
 
 
 def dismissal_handlers(core: Core) -> dict[str, Handler]:

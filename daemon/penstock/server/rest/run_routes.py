@@ -18,7 +18,9 @@ from penstock.words.api import (
     AnswerRequest,
     BugReportRequest,
     CancelRequest,
+    EditRequest,
     InterventionRequest,
+    RearrangeRequest,
     RunRequest,
     SelectionReply,
     TaskRequest,
@@ -130,6 +132,24 @@ def control_handlers(core: Core) -> dict[str, Handler]:
         receipt = await core.control.cancel(call.run_id, request.reason, wait=wait)
         return json_answer(receipt, 202 if receipt.under_way and not wait else 200)
 
+    async def pause_run(call: Call) -> HttpAnswer:
+        await core.suspension.pause(call.run_id)
+        return json_answer(await core.reader.reply(call.run_id))
+
+    async def resume_run(call: Call) -> HttpAnswer:
+        await core.suspension.resume(call.run_id)
+        return json_answer(await core.reader.reply(call.run_id))
+
+    async def rearrange(call: Call) -> HttpAnswer:
+        request = read_json(RearrangeRequest, call.body)
+        await core.line.rearrange(call.run_id, request)
+        return json_answer(await core.reader.reply(call.run_id))
+
+    async def edit(call: Call) -> HttpAnswer:
+        request = read_json(EditRequest, call.body)
+        await core.line.edit(call.run_id, request)
+        return json_answer(await core.reader.reply(call.run_id))
+
     async def intervene(call: Call) -> HttpAnswer:
         request = read_json(InterventionRequest, call.body)
         recorded = await core.control.intervene(call.run_id, request.text)
@@ -140,7 +160,15 @@ def control_handlers(core: Core) -> dict[str, Handler]:
         recorded, judgement = await core.control.report_bug(call.run_id, request)
         return json_answer({**judgement.shown(), "position": recorded.position})
 
-    return {"cancel": cancel, "intervene": intervene, "report_bug": report_bug}
+    return {
+        "cancel": cancel,
+        "pause_run": pause_run,
+        "resume_run": resume_run,
+        "rearrange": rearrange,
+        "edit": edit,
+        "intervene": intervene,
+        "report_bug": report_bug,
+    }
 
 
 def ask_handlers(core: Core) -> dict[str, Handler]:

@@ -1,0 +1,89 @@
+"""`penstock every`: run something again and again."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import click
+
+from penstock.cli.kind_commands import Kinds
+from penstock.cli.output import emit
+from penstock.cli.run_options import RunOptions
+from penstock.cli.schedule_lines import show_schedules
+from penstock.cli.session import Session, pass_session
+from penstock.client.surroundings import with_caller
+from penstock.client.sync import SyncClient
+from penstock.words.durations import local_zone_name
+from penstock.words.exit_codes import Exit
+from penstock.words.run_id import NAME_LABEL
+from penstock.words.sentences import about
+
+#: Characters of a name that is made of a command line.
+LONGEST_MADE_NAME = 40
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+@click.option(
+    "--zone", metavar="ZONE", help="Whose clock a line of cron is of.  [default: yours]"
+)
+@click.option("--replace", is_flag=True, help="Change the schedule of this name.")
+@click.argument("timing")
+@click.argument(
+    "rest", metavar="[KIND] [OPTIONS] [--] PROGRAM...", nargs=-1, required=True,
+    type=click.UNPROCESSED,
+)  # fmt: skip
+@pass_session
+@click.pass_context
+def every(
+    ctx: click.Context,
+    session: Session,
+    zone: str | None,
+    replace: bool,
+    timing: str,
+    rest: tuple[str, ...],
+) -> None:
+    """Run something every so often (`90m`, `1d`), or as a line of cron says ('30 2 * * *').
+
+    What follows is as for `penstock submit`; its `--name` is the name of the schedule, else it is made of
+    the command. Due times that nobody was there for are made up for by one run; one at which the last
+    run is still open is passed over.
+
+    \b
+    Examples: penstock every 1d -- make backup
+              penstock every --zone Europe/Vienna '30 2 * * mon-fri' --name nightly make test
+              penstock schedules --remove nightly
+    """
+    said = {"timing": timing, "zone": zone or local_zone_name(), "replace": replace}
+    kinds = Kinds(partial(_set, said), name="every")
+    with kinds.make_context(str(ctx.info_name), list(rest), parent=ctx) as inner:
+        kinds.invoke(inner)
+
+
+def _set(
+    said: dict[str, Any], session: Session, request: dict[str, Any], options: RunOptions
+) -> int:
+    """Make the schedule of runs that are asked for so."""
+    name = options.run_name or _name_of(request)
+    request.get("labels", {}).pop(NAME_LABEL, None)
+
+    def work(client: SyncClient) -> dict[str, Any]:
+        run = with_caller(request, session.environ, client.address)
+        return client.set_schedule({**said, "name": name, "run": run})
+
+    told = session.call(work)
+    if options.as_json:
+        emit(told)
+    else:
+        show_schedules([told])
+    return int(Exit.OK)
+
+
+def _name_of(request: dict[str, Any]) -> str:
+    """A name that tells what is run: `make-backup`."""
+    words = re.findall(r"\w+", about(request["inputs"])) or [request["kind"]]
+    name = "-".join(words)[:LONGEST_MADE_NAME].strip("-")
+    return f"{name}-" if name.isdecimal() else name

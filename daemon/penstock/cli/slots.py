@@ -1,0 +1,35 @@
+"""`penstock slots`: how many runs may execute at once, from now on."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.output import emit, say
+from penstock.cli.session import Session, json_option, pass_session
+
+
+@click.command()
+@click.argument("count", metavar="[N]", required=False, type=click.IntRange(1))
+@click.option("--group", "-g", help="Of this group; one that is not there is made.")
+@click.option("--reset", is_flag=True, help="As the configuration has it.")
+@json_option
+@pass_session
+def slots(
+    session: Session, count: int | None, group: str | None, reset: bool, as_json: bool
+) -> None:
+    """Let N runs execute at once; what executes goes on. Without N: how many there are.
+
+    It is kept over restarts of the daemon, until `--reset`.
+    """
+    if reset and count is not None:
+        raise click.UsageError("give N or --reset")
+    if count is None and not reset:
+        told = session.call(lambda client: client.get("queue"))
+    else:
+        told = session.call(lambda client: client.slots(group, count))
+    if as_json:
+        emit(told)
+        return
+    say(f"{told['running']} of {told['slots']} slots are taken")
+    for name, row in told["groups"].items():
+        say(f"group {name}: {row['running']} of {row['slots']}")

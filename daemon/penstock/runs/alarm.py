@@ -1,0 +1,58 @@
+"""Waking the recorder when a run's time has come: a claim is made by a batch, and none may come.
+
+The time of day is looked at again and again, since it may be set forwards or back, and stands on while
+the machine sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import trio
+
+#: Seconds between two looks at the time of day while something is to come: so late it is at most
+#: where the time was set forwards, or the machine slept.
+LOOK_SECONDS = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class Alarm:
+    """Calls `ring` whenever the moment of something in `moments` has passed."""
+
+    #: What is to come, by name. Some may be over.
+    moments: Mapping[str, datetime]
+    now: Callable[[], datetime]
+    ring: Callable[[], None]
+    _to_come: frozenset[str] = frozenset()
+    _changed: trio.Event = field(default_factory=trio.Event)
+
+    def touch(self) -> None:
+        """The moments may have changed; never waits."""
+        if self.moments:
+            self._changed.set()
+
+    async def watch(self) -> None:
+        """The task that rings; until cancelled."""
+        while True:
+            self._changed = trio.Event()
+            left = self._look()
+            with trio.CancelScope() as scope:
+                if left is not None:
+                    scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)
+                await self._changed.wait()
+
+    def _look(self) -> float | None:
+        """Ring if a moment has passed; the seconds to the next one, None without any."""
+        now = self.now()
+        ahead = {name: at for name, at in self.moments.items() if at > now}
+        # Once set back, the time passes a moment once more.
+        if self._to_come - ahead.keys():
+            self.ring()
+        self._to_come = frozenset(ahead)
+        if not self.moments:
+            return None
+        return min(
+            ((at - now).total_seconds() for at in ahead.values()), default=LOOK_SECONDS
+        )

@@ -1,0 +1,126 @@
+"""Pausing one running program: told as a state, kept in its slot, and no reason for a timeout."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from fakes.cores import open_fake_core, request, types_of, wait_ended
+from penstock.kinds.command import KIND
+from penstock.runs.core import Core
+from penstock.testing import (
+    FakeProcesses,
+    FakeProgram,
+    memory_environment,
+    open_memory_store,
+)
+from penstock.words.errors import Conflict, Refused, RunNotFound, Terminal
+
+
+def sleeping(seconds: float) -> FakeProcesses:
+    """A box on which every program takes so long."""
+    return FakeProcesses({"work": FakeProgram(seconds=seconds)})
+
+
+@asynccontextmanager
+async def open_box(processes: FakeProcesses, **settings: Any) -> AsyncIterator[Core]:
+    world = memory_environment(processes)
+    async with open_fake_core(KIND, environment=world, **settings) as core:
+        yield core
+
+
+async def begin(core: Core, run_id: str = "r", **others: Any) -> None:
+    await core.submitter.submit(
+        request("command", run_id=run_id, argv=["work"], cwd="/", **others)
+    )
+    await trio.sleep(1)
+
+
+async def test_a_paused_program_keeps_its_slot_and_is_told(autojump_clock: Any) -> None:
+    """DU-05: by its state, by `why`, and to who wants its slot."""
+    processes = sleeping(100.0)
+    async with open_box(processes, max_concurrent=1) as core:
+        await begin(core)
+        await core.suspension.pause("r")
+        assert core.reader.open_view("r").state == "paused"
+        assert len(processes.stopped) == 1
+        await begin(core, "next")
+        assert [r.code for r in (await core.why("r")).reasons] == ["program_paused"]
+        assert "slots" in [r.code for r in (await core.why("next")).reasons]
+        await core.suspension.pause("r")
+        await core.suspension.resume("r")
+        await core.suspension.resume("r")
+        assert processes.stopped == set()
+        await wait_ended(core, "r", "next")
+        moves = [
+            t for t in await types_of(core, "r") if t in ("run.paused", "run.continued")
+        ]
+        assert moves == ["run.paused", "run.continued"]
+
+
+async def test_the_time_of_a_paused_program_stands_still(autojump_clock: Any) -> None:
+    """DU-05, SC-06: its timeout counts what it executes."""
+    async with open_box(sleeping(1000.0)) as core:
+        await begin(core, timeout=100.0)
+        await core.suspension.pause("r")
+        await trio.sleep(500)
+        assert core.reader.is_open("r")
+        await core.suspension.resume("r")
+        began = trio.current_time()
+        await wait_ended(core, "r")
+        assert 98 <= trio.current_time() - began <= 100
+        view, terms = await core.reader.look("r")
+        assert view.reason == "timeout"
+        assert 100 <= terms.used_seconds < 102
+
+
+async def test_a_paused_program_is_cancelled_with_proof(autojump_clock: Any) -> None:
+    """DU-05, CN-01"""
+    async with open_box(sleeping(1000.0)) as core:
+        await begin(core)
+        await core.suspension.pause("r")
+        receipt = await core.control.cancel("r", "enough", wait=True)
+        assert receipt.proves_end
+        assert (await types_of(core, "r"))[-1] == "run.cancelled"
+
+
+@pytest.mark.parametrize("on_restart", ["requeue", "fail", "ask"])
+async def test_a_restart_does_not_forget_it(
+    autojump_clock: Any, on_restart: str
+) -> None:
+    """DU-05: what would be executed again is put aside until somebody enqueues it."""
+    async with open_memory_store() as store:
+        async with open_box(sleeping(1000.0), store=store) as core:
+            await begin(core, on_restart=on_restart)
+            await core.suspension.pause("r")
+        async with open_box(sleeping(5.0), store=store, life="life-2") as core:
+            await trio.sleep(100)
+            view = await core.reader.view("r")
+            expected = {"requeue": "queued", "fail": "failed", "ask": "waiting"}
+            assert view.state == expected[on_restart]
+            if on_restart == "requeue":
+                assert view.stashed
+                assert "stashed" in [r.code for r in (await core.why("r")).reasons]
+
+
+async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
+    """DU-05"""
+    async with open_box(sleeping(10.0), max_concurrent=2) as core:
+        with pytest.raises(RunNotFound):
+            await core.suspension.pause("none")
+        await core.submitter.submit(request(run_id="no", seconds=10.0))
+        await trio.sleep(1)
+        with pytest.raises(Refused, match="kind sleep"):
+            await core.suspension.pause("no")
+        await begin(core)
+        await begin(core, "queued", stashed=True)
+        with pytest.raises(Conflict, match="queued"):
+            await core.suspension.pause("queued")
+        await wait_ended(core, "r")
+        for ask in (core.suspension.pause, core.suspension.resume):
+            with pytest.raises(Terminal):
+                await ask("r")
