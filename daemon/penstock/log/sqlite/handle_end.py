@@ -315,7 +315,7 @@ def _put_aside(new_event: NewEvent) -> NewEvent:
     if not isinstance(event, RunRequeued) or event.not_before is not None:
         return new_event
     aside = event.model_copy(update={"stashed": True})
-    return new_event._replace(body=encode_event(aside))
+    return new_event._replace(body=encode_event(aside), event=aside)
 
 
 def _left_by(write: Release) -> str | None:
