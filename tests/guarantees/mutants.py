@@ -636,13 +636,6 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
-        "a program that is made at once stays in the session of its supervisor",
-        "Supervisor.spawn",
-        "self.main = os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=CATCHABLE)",
-        "self.main = os.posix_spawn(path, argv, env, setsigmask=(), setsigdef=CATCHABLE)",
-        "processes/test_processes.py::test_a_program_begins_as_from_a_shell_and_in_its_folder",
-    ),
-    TestedMutant(
         "the late answer of a template is the next one's",
         "WarmLauncher._fork",
         """

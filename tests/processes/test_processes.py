@@ -717,7 +717,7 @@ fork, template = os.fork, os.getpid() if {template} else 0
 def refuse(*_, **__):
     if os.getpid() == template: return fork()
     raise BlockingIOError(11, '')
-os.fork = os.posix_spawn = refuse
+os.fork = refuse
 """
 
 
