@@ -312,7 +312,7 @@ def _newest(world: World) -> None:
     world.record(
         "r-1bc7",
         e.Log(
-            text="tests/test_door.py \x1b[32m....\x1b[31mF\x1b[32m.....\x1b[0m \x1b[36m[ 96%]\x1b[0m\n",
+            text="tests/test_door.py \x1b[32m..........\x1b[0m \x1b[36m[ 96%]\x1b[0m\n",
             stream="stdout",
         ),
         3,

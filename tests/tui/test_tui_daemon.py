@@ -180,6 +180,9 @@ async def test_a_filter_finds_what_is_not_loaded_and_the_cursor_keeps_its_run(
             await shows(app, "Runs 3/3")
             overview = app.screen
             assert isinstance(overview, Overview)
+            # The list was read, and would not be read again over what follows.
+            await shows(app, "● live")
+            await until(lambda: app.model.health and not app.model.broken, app)
             # As after a day of many: it is not among those that are loaded.
             del app.model.runs["old"]
             await until(lambda: "Runs 2/2" in text_of(app), app)
