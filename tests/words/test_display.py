@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fakes.few_numbers import some_fast
@@ -205,6 +205,7 @@ def test_a_terminal_shows_the_lines_however_they_came(pieces: list[str], cuts: l
 
 
 @given(PIECES, CUTS)
+@example(["\x1b[31mred"], [])
 def test_after_each_piece_the_terminal_has_its_own_colours(pieces: list[str], cuts: list[int]) -> None:  # fmt: skip
     """PT-06: whoever else writes to it then, or whatever ends us."""
     shown = TerminalText(lambda: 80, colour=True, redraw=True)
