@@ -63,6 +63,25 @@ def test_a_verb_that_changes_something_names_the_candidates_instead(
     assert daemon.view("alpha").state == "running"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel", ""), ("cancel", "alpha", ""), ("retry", ""), ("stash", ""), ("enqueue", ""), ("pause", ""),
+        ("resume", ""), ("priority", "", "high"), ("submit", "--after", "", "true"),
+    ],
+)  # fmt: skip
+def test_an_empty_word_means_no_run_to_a_verb_that_changes_something(
+    penstock: Penstock, daemon: HouseBeside, words: tuple[str, ...]
+) -> None:
+    """DU-01: `cancel "$ID"` where nothing has set it ends nobody's run."""
+    daemon.start("alpha")
+    position = daemon.view("alpha").position
+    result = penstock(*words)
+    assert result.exit_code == 2
+    assert "say which run: " in result.stderr or "an ID is empty" in result.stderr
+    assert daemon.view("alpha").position == position
+
+
 def test_the_beginning_of_several_ids_lists_them(
     penstock: Penstock, daemon: HouseBeside
 ) -> None:

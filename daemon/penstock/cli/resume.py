@@ -7,7 +7,7 @@ import click
 from penstock.cli.options import group_option, runs_argument
 from penstock.cli.rearranging import ask_each
 from penstock.cli.replies import show_queue_change
-from penstock.cli.selecting import select
+from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
 
@@ -26,9 +26,8 @@ def resume(
     if words:
         if group is not None:
             raise click.UsageError("name runs or a group")
-        ask_each(
-            session, select(session, words), SyncClient.resume_run, as_json=as_json
-        )
+        run_ids = select_named(session, words, "resume")
+        ask_each(session, run_ids, SyncClient.resume_run, as_json=as_json)
         return
     told = session.call(lambda client: client.resume(group))
     show_queue_change(told, as_json)

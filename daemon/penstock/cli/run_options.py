@@ -105,6 +105,9 @@ def _named(
     """The ids of the runs that these words mean, each of which means one."""
     if not words or ctx.resilient_parsing:
         return words
+    if not all(words):
+        # Without a word another run would be meant, of which nobody has spoken.
+        raise click.BadParameter("an ID is empty")
     from penstock.cli.selecting import select_one
 
     return tuple(select_one(session_of(ctx), word) for word in words)

@@ -62,8 +62,12 @@ def select(session: Session, words: Iterable[str]) -> dict[str, int]:
 
 
 def select_named(session: Session, words: tuple[str, ...], verb: str) -> dict[str, int]:
-    """The same for a verb that changes runs: whoever names none is told, or asked on a terminal, which."""
-    return select(session, words or (ask_for_run(session, verb),))
+    """The same for a verb that changes runs: whoever names none is told, or asked on a terminal, which.
+
+    An empty word names none: a shell makes it of a variable that is not set.
+    """
+    named = bool(words) and all(words)
+    return select(session, words if named else (ask_for_run(session, verb),))
 
 
 def select_named_one(session: Session, word: str | None, verb: str) -> str:
