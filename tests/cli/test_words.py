@@ -76,7 +76,7 @@ def test_a_preset_is_found_upwards_and_works_where_it_is_written(
         programs.parent,
         '[presets.test]\nrun = "make test"\npriority = "high"\ntimeout = 60\n'
         'name = "tests"\nlabels = {suite = "unit"}\n'
-        '[presets.words]\nrun = ["make", "a b"]\ncwd = "bin"\n',
+        '[presets.words]\nrun = ["make", "a b"]\ncwd = "bin"\ntimeout = "5m"\n',
     )
     below = programs.parent / "a" / "b"
     below.mkdir(parents=True)
@@ -89,9 +89,11 @@ def test_a_preset_is_found_upwards_and_works_where_it_is_written(
     more = submitted(penstock, "--timeout", "5", "--label", "a=b", "test", "it's", "-v")
     assert more["inputs"]["shell"] == "make test 'it'\"'\"'s' -v"
     assert (more["timeout"], more["labels"]["a"]) == (5.0, "b")
+    assert submitted(penstock, "--timeout", "1h30m", "test")["timeout"] == 5400.0
     words = submitted(penstock, "words", "c")
     assert words["inputs"]["argv"] == ["make", "a b", "c"]
     assert words["inputs"]["cwd"] == str(programs)
+    assert words["timeout"] == 300.0
 
 
 def test_both_streams_of_a_program_can_be_had_as_one(
@@ -117,7 +119,18 @@ def test_a_preset_that_hides_a_program_says_so(
     [
         ("[presets.test]\nrn = 'x'", "presets.test.rn: is no key of a preset"),
         ("[presets.test]\ncwd = '.'", "presets.test.run: must be a line"),
-        ("[presets.test]\nrun = 'x'\ntimeout = true", "presets.test.timeout: must be"),
+        (
+            "[presets.test]\nrun = 'x'\ntimeout = true",
+            "presets.test.timeout: 'true' is no duration",
+        ),
+        (
+            "[presets.test]\nrun = 'x'\ntimeout = '5 ages'",
+            "presets.test.timeout: '5 ages' is no duration",
+        ),
+        (
+            "[presets.test]\nrun = 'x'\ntimeout = nan",
+            "presets.test.timeout: 'nan' is no duration",
+        ),
         ("presets = 3", "has no tables"),
         ("[presets", "cannot be read"),
     ],

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from penstock.cli.output import say
+from penstock.words.durations import parse_span
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import PROGRAM_KIND, Exit
 from penstock.words.near_words import did_you_mean
@@ -60,9 +61,10 @@ class Preset:
                     raise self._refused(key, "must be a text")
                 flags["run_name" if key == "name" else key] = value
         if (timeout := self.values.get("timeout")) is not None:
-            if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-                raise self._refused("timeout", "must be a number of seconds")
-            flags["timeout"] = float(timeout)
+            try:
+                flags["timeout"] = parse_span(str(timeout))
+            except ValueError as error:
+                raise self._refused("timeout", str(error)) from None
         flags["env_file"] = self._env_files()
         for key in ("labels", "env"):
             table = self.values.get(key, {})

@@ -13,7 +13,6 @@ from penstock.cli.offers import offer_groups, offer_runs
 from penstock.cli.options import (
     NAME_LABEL,
     DurationText,
-    Finite,
     JsonText,
     at_option,
     in_option,
@@ -124,7 +123,7 @@ _OPTIONS: list[Callable[..., Any]] = [
                  help="What to call it; not unique. Kept as the label `name`."),
     click.option("--after", multiple=True, metavar="ID", callback=_named, shell_complete=offer_runs,
                  help="Start when this run has completed."),
-    click.option("--timeout", type=Finite(), metavar="SECONDS", help="Executing time at most."),
+    click.option("--timeout", type=DurationText(), metavar="DURATION", help="Executing time at most: 600, 90s, 5m."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE"),
     click.option("--group", metavar="NAME", shell_complete=offer_groups, help="Share the slots of this group."),
     click.option("--on-restart", type=click.Choice(["requeue", "fail", "ask"]),
