@@ -14,6 +14,8 @@ from fakes.penstock_command import Penstock
 from penstock.cli.reasons import by_number, short_reason
 from penstock.cli.run_card import card_of
 from penstock.cli.run_lines import long_span
+from penstock.client.requests import Request
+from penstock.client.sync import SyncClient
 
 
 def card(penstock: Penstock, *words: str) -> dict[str, str]:
@@ -79,6 +81,16 @@ def test_what_keeps_a_run_is_said_in_a_word_or_two(
     assert short_reason(told, "disk") == said
 
 
+def test_a_run_that_is_stashed_is_told_by_its_number_how_to_go_on(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """DU-03: its own id is none that anybody types either."""
+    daemon.submit("sleep", run_id="r-0123456789ab", stashed=True)
+    said = "It is stashed: `penstock enqueue 1` puts it in line."
+    assert card(penstock, "1")["why"] == said
+    assert penstock("why", "1").stdout.splitlines()[1] == said
+
+
 def test_a_chosen_id_stays_as_it_is() -> None:
     """DU-03: whatever it is; a word of the sentence may be an id too."""
     runs = [{"run_id": "It", "number": 3}, {"run_id": "r-0123456789ab", "number": 4}]
@@ -98,6 +110,45 @@ def test_the_queue_shows_who_would_start_first(
     assert [line.split()[:3] for line in lines[head + 1 :]] == [["2", "first", "high"], ["1", "second", "medium"]]  # fmt: skip
     assert lines[head + 1].endswith("paused")
     assert "the queue is paused: lunch" in said.stderr
+
+
+def test_the_queue_heeds_who_was_moved_and_who_stands_aside(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """DU-03: else it names one as the first that is the last, or is in no line."""
+    daemon.beside.do(daemon.house.core.queue.pause, None, "lunch")
+    for run_id in ("one", "two", "moved"):
+        daemon.submit("sleep", run_id=run_id)
+    daemon.submit("sleep", run_id="aside", priority="HIGH", stashed=True)
+    daemon.submit("sleep", run_id="later", priority="HIGH", delay=3600.0)
+    assert penstock("move", "moved", "--first").exit_code == 0
+    lines = penstock("queue").stdout.splitlines()
+    head = next(n for n, line in enumerate(lines) if line.startswith("#"))
+    assert [line.split()[1] for line in lines[head + 1 :]] == ["moved", "one", "two"]
+    assert "aside        2 stashed or for later" in lines
+    row = next(line for line in penstock("list").stdout.splitlines() if "aside" in line)
+    assert row.split()[-1] == "sleep"
+
+
+def test_runs_that_a_list_shows_are_not_asked_for_again(
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DU-03: a list that explains its lines asks why for each, and no more."""
+    first = daemon.submit("sleep", run_id="r-0123456789ab", stashed=True)
+    for n in range(3):
+        daemon.submit("sleep", run_id=f"later-{n}", after=(first,))
+    asked: list[tuple[str, ...]] = []
+    send = SyncClient.send
+
+    def heard(client: SyncClient, request: Request) -> dict[str, Any]:
+        asked.append(request.parts)
+        return send(client, request)
+
+    monkeypatch.setattr(SyncClient, "send", heard)
+    assert penstock("list").stdout.count("(after 1)") == 3
+    whys = [parts for parts in asked if parts[-1] == "why"]
+    assert len(whys) == 4
+    assert ("runs", first) not in asked
 
 
 def test_health_is_told_in_words(

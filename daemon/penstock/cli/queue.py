@@ -11,7 +11,7 @@ import click
 from penstock.cli.output import Column, emit, fields, show_line, show_table, table
 from penstock.cli.reasons import MOST_EXPLAINED, explained
 from penstock.cli.replies import PAGE, say_held
-from penstock.cli.run_lines import ago, command_of, folder_of, name_of
+from penstock.cli.run_lines import ago, command_of, folder_of, name_of, time_left
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
 from penstock.words.priority import parse_priority
@@ -25,11 +25,11 @@ Told = Mapping[str, Any]
 def queue(session: Session, as_json: bool) -> None:
     """How many runs queue and execute, what is paused, and who stands first in line."""
 
-    def ask(client: SyncClient) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def ask(client: SyncClient) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
         told = client.get("queue")
-        return told, [] if as_json else _first_in_line(client, told)
+        return (told, [], 0) if as_json else (told, *_first_in_line(client, told))
 
-    told, line = session.call(ask)
+    told, line, aside = session.call(ask)
     if as_json:
         emit(told)
         return
@@ -38,6 +38,7 @@ def queue(session: Session, as_json: bool) -> None:
         "running": f"{told['running']} of {told['slots']} slots",
         "queued": f"{told['queued']} of {told['capacity']}",
         "by priority": ", ".join(f"{n} {name.lower()}" for name, n in by_priority if n),
+        "aside": f"{aside} stashed or for later" if aside else "",
         "waiting": f"{told['parked']} without a slot" if told["parked"] else "",
         "submits": f"{told['waiting_submits']} in line" if told["waiting_submits"] else "",
     })  # fmt: skip
@@ -50,16 +51,23 @@ def queue(session: Session, as_json: bool) -> None:
     say_held(told)
 
 
-def _first_in_line(client: SyncClient, told: Told) -> list[dict[str, Any]]:
-    """Those that would start first, each with what keeps it. None where the line is longer than a page.
+def _first_in_line(client: SyncClient, told: Told) -> tuple[list[dict[str, Any]], int]:
+    """Those that would start first, each with what keeps it, and how many stand aside.
 
-    Aging is left out: who has gained by it says so in `why`.
+    None where the line is longer than a page. Aging is left out: who has gained by it says so in `why`.
     """
     if not 0 < told["queued"] <= PAGE:
-        return []
-    rows = client.runs("state:queued", limit=PAGE)["runs"]
-    rows.sort(key=lambda row: (parse_priority(row["priority"]), row["place"]))
-    return explained(client, rows[:MOST_EXPLAINED])
+        return [], 0
+    rows, now = client.runs("state:queued", limit=PAGE)["runs"], datetime.now(UTC)
+    line = [row for row in rows if not (row.get("stashed") or time_left(row, now))]
+    line.sort(key=_rank)
+    return explained(client, line[:MOST_EXPLAINED]), len(rows) - len(line)
+
+
+def _rank(row: Told) -> tuple[int, int]:
+    """Lower goes first: importance, then the place that somebody gave it, or its own."""
+    turn = row.get("turn")
+    return parse_priority(row["priority"]), row["place"] if turn is None else turn
 
 
 def _show_groups(told: Told) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
-from penstock.words.errors import PenstockError
+from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.run_id import GENERATED
 from penstock.words.sentences import ordinal
@@ -32,18 +32,25 @@ def rows_explained(session: Session, rows: Sequence[Told]) -> Sequence[Told]:
 
 
 def explained(client: SyncClient, rows: Iterable[Told]) -> list[dict[str, Any]]:
-    """The rows, the first of those that stand in line with what keeps them there as their `reason`."""
-    found, left = [], MOST_EXPLAINED
-    for row in rows:
-        shown = dict(row)
-        if row["state"] in QUEUED_STATES and left:
-            left -= 1
-            with suppress(PenstockError):
-                told = client.why(row["run_id"])
-                said = short_reason(told["reasons"], row.get("group"))
-                named = GENERATED.search(said) and named_runs(client, told["reasons"])
-                shown["reason"] = by_number(said, named or ())
-        found.append(shown)
+    """The rows, the first of those that stand in line with what keeps them there as their `reason`.
+
+    A daemon that answers no more is not asked again: what was read before is shown.
+    """
+    found = list(map(dict, rows))
+    known = {row["run_id"]: row for row in found}
+    waiting = [row for row in found if row["state"] in QUEUED_STATES]
+    for row in waiting[:MOST_EXPLAINED]:
+        try:
+            told = client.why(row["run_id"])
+        except DaemonUnreachable:
+            break
+        except PenstockError:
+            # It may be forgotten by now.
+            continue
+        said = short_reason(told["reasons"], row.get("group"))
+        unknown = [name for name in GENERATED.findall(said) if name not in known]
+        known |= {run["run_id"]: run for run in known_runs(client, unknown)}
+        row["reason"] = by_number(said, known.values())
     return found
 
 
@@ -55,6 +62,9 @@ def short_reason(reasons: Sequence[Told], group: str | None) -> str:
     runs = ", ".join(reason.get("runs", ())[:MOST_SHOWN])
     short: Mapping[str, Callable[[], str]] = {
         "stopping": lambda: "the daemon stops",
+        # Its state says so, or when it starts.
+        "stashed": lambda: "",
+        "not_before": lambda: "",
         "paused": lambda: "paused",
         "group_paused": lambda: f"group {group} paused",
         "kind": lambda: "its kind is not installed",

@@ -114,11 +114,16 @@ def state_of(row: Mapping[str, Any]) -> str:
     return f"{mark} {word}"
 
 
+def time_left(row: Mapping[str, Any], now: datetime) -> timedelta:
+    """How long it is to the moment before which the run may not start; nothing if there is none."""
+    if not (moment := row.get("not_before")):
+        return timedelta()
+    return max(timedelta(), datetime.fromisoformat(moment) - now)
+
+
 def _when(row: Mapping[str, Any], now: datetime) -> str:
-    if row.get("not_before") and row["state"] in QUEUED_STATES:
-        moment = datetime.fromisoformat(row["not_before"])
-        if moment > now:
-            return f"in {soon(moment - now)}"
+    if row["state"] in QUEUED_STATES and (left := time_left(row, now)):
+        return f"in {soon(left)}"
     if row.get("ended_at") is None and row.get("started_at") is not None:
         return "now"
     moment = datetime.fromisoformat(row.get("ended_at") or row["created_at"])

@@ -56,7 +56,7 @@ def show(session: Session, run_id: str, as_json: bool) -> None:
         return
     for name, value in (card := card_of(view, told)).items():
         if name in NAMING and isinstance(value, str):
-            card[name] = by_number(value, others)
+            card[name] = by_number(value, [view, *others])
     fields(card)
     if tail := view.get("output_tail"):
         show_line("its last words")

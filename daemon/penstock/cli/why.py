@@ -49,7 +49,7 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
     command = f": {said}{folder}" if (said := command_of(run)) else "."
     show_line(f"{name} is {told['state']}{command}")
     for reason in told["reasons"]:
-        show_line(by_number(reason["text"], others))
+        show_line(by_number(reason["text"], [run, *others]))
     if others:
         show_line("")
         show_runs(others)
