@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from penstock.server import listeners
 from penstock.server.listeners import listening, listening_unix
 from penstock.words.errors import StartRefused
 
@@ -47,6 +50,35 @@ async def test_a_socket_on_which_somebody_answers_is_not_taken(path: Path) -> No
                 pass
         assert answers(path)
     assert not there(path)
+
+
+@pytest.mark.parametrize("bytes_more", [0, 1])
+async def test_a_path_that_is_too_long_for_a_socket_says_what_to_shorten(
+    path: Path, monkeypatch: pytest.MonkeyPatch, bytes_more: int
+) -> None:
+    """CL-02: a home may be deep; the kernel says no more than that it is too long."""
+    monkeypatch.setattr(listeners, "LONGEST_SOCKET_PATH", len(str(path)) - bytes_more)
+    with (
+        pytest.raises(StartRefused, match="XDG_RUNTIME_DIR")
+        if bytes_more
+        else nullcontext()
+    ):
+        with listening_unix(path):
+            assert answers(path)
+    assert not there(path)
+
+
+async def test_the_longest_path_of_a_socket_is_that_of_the_kernel(path: Path) -> None:
+    """CL-02: one byte less, and who could listen may not."""
+    path.parent.mkdir()
+    folder = os.open(path.parent, os.O_RDONLY)
+    short = f"/proc/self/fd/{folder}/"
+    name = "s" * (listeners.LONGEST_SOCKET_PATH - len(short))
+    with socket.socket(socket.AF_UNIX) as fits, socket.socket(socket.AF_UNIX) as other:
+        fits.bind(short + name)
+        with pytest.raises(OSError, match="too long"):
+            other.bind(short + name + "s")
+    os.close(folder)
 
 
 async def test_a_socket_that_waits_for_a_busy_daemon_is_not_taken(path: Path) -> None:

@@ -17,6 +17,8 @@ from penstock.words.errors import StartRefused
 
 #: Connections that wait while the daemon starts or is busy; early clients wait here.
 BACKLOG = 512
+#: Bytes of the path of a Unix socket: one more ends it, for the kernel.
+LONGEST_SOCKET_PATH = 107
 
 
 async def open_listeners(
@@ -87,6 +89,11 @@ def open_unix(path: Path) -> trio.SocketListener:
     A socket on which nobody answers is replaced: a dead daemon left it. StartRefused if somebody
     does: our lock keeps away daemons of our state folder, and others may share the runtime folder.
     """
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise StartRefused(
+            f"cannot listen on {path}: the path of a socket has at most {LONGEST_SOCKET_PATH} bytes; let"
+            " XDG_RUNTIME_DIR, or the setting runtime_dir, name a folder with a shorter one"
+        )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _private_folder(path.parent)
