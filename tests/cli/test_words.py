@@ -253,7 +253,7 @@ def test_variables_come_from_a_file_and_the_command_line_goes_before(
     """CL-01: `--env-file`, as docker reads it; a preset's is looked for beside the preset."""
     monkeypatch.setenv("HERE", "here")
     (programs.parent / "one.env").write_text(
-        "# of the tests\n\nA=1\nexport B = 'two words' # said\nC=a#b\nHERE\nNOT_HERE\nD=x\n"
+        "# of the tests\n\nA=1\nexport B = 'two words' # said, 'so'\nC=a#b\nHERE\nNOT_HERE\nD=x\n"
     )
     (programs.parent / "two.env").write_text('D="of two"\n')
     preset(programs.parent, '[presets.test]\nrun = "make"\nenv_file = "two.env"\n')

@@ -11,7 +11,7 @@ from penstock.words.plain_files import read_plain, reason_of
 
 _LINE = re.compile(r"(?:export\s+)?(?P<name>[^\s=#'\"]+)(?:\s*=\s*(?P<value>.*))?")
 #: What stands in quotes, and perhaps a comment behind it.
-_QUOTED = re.compile(r"(?P<quote>['\"])(?P<text>.*)(?P=quote)\s*(?:#.*)?")
+_QUOTED = re.compile(r"(?P<quote>['\"])(?P<text>.*?)(?P=quote)\s*(?:#.*)?")
 
 
 def wanted_variables(
