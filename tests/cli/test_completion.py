@@ -66,6 +66,24 @@ def test_a_verb_offers_only_runs_that_it_can_do_something_with(
     assert offered("penstock show ", monkeypatch) == ["open", "ended"]
     assert offered("penstock add --after ", monkeypatch) == ["open"]
     assert offered("penstock show 2", monkeypatch) == ["2"]
+    assert offered("penstock pause ", monkeypatch) == ["open"]
+    assert offered("penstock resume ", monkeypatch) == []
+    daemon.submit("echo", run_id="aside", stashed=True)
+    assert offered("penstock priority ", monkeypatch) == ["aside"]
+    assert offered("penstock priority aside h", monkeypatch) == ["high"]
+
+
+def test_schedules_are_offered_by_name(
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CL-03: and one that rings is refused, for nobody would hear each of its runs."""
+    told = penstock("every", "1d", "--name", "nightly", "--", "true")
+    assert told.exit_code == 0, told.stderr
+    assert offered("penstock schedules --remove n", monkeypatch) == ["nightly"]
+    told = penstock("every", "1d", "--notify", "--name", "loud", "--", "true")
+    assert told.exit_code == 2
+    assert "--notify: is for one run" in told.stderr
+    assert offered("penstock schedules --remove ", monkeypatch) == ["nightly"]
 
 
 def test_a_run_that_nobody_has_named_is_offered_by_its_number(
@@ -88,6 +106,7 @@ def test_a_run_that_nobody_has_named_is_offered_by_its_number(
         ("penstock submit --group ", ["disk"]),
         ("penstock submit --group=d", ["--group=disk"]),
         ("penstock pause -g ", ["disk"]),
+        ("penstock slots 2 --group ", ["disk"]),
         ("penstock run --prio", ["--priority"]),
         ("penstock add te", ["test"]),
         ("penstock run make --j", ["make"]),

@@ -16,6 +16,7 @@ from penstock.cli.session import Session, pass_session
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.durations import local_zone_name
+from penstock.words.errors import Refused
 from penstock.words.exit_codes import Exit
 from penstock.words.run_id import NAME_LABEL
 from penstock.words.sentences import about
@@ -67,6 +68,9 @@ def _set(
     said: dict[str, Any], session: Session, request: dict[str, Any], options: RunOptions
 ) -> int:
     """Make the schedule of runs that are asked for so."""
+    if options.notify:
+        why = "is for one run; a hook tells you of each that comes"
+        raise Refused("--notify", why)
     name = options.run_name or _name_of(request)
     request.get("labels", {}).pop(NAME_LABEL, None)
 

@@ -13,6 +13,7 @@ import click
 
 from penstock.cli.session import Session, session_of
 from penstock.words.errors import PenstockError
+from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.words.priority import Priority
 from penstock.words.run_id import GENERATED, NAME_LABEL
@@ -32,6 +33,8 @@ WANTED: Mapping[str, str] = {
     "wait": "state:open",
     "intervene": "state:open",
     "attach": "state:running",
+    "pause": "state:running",
+    "resume": "state:paused",
     "send": "state:running",
     "retry": "state:ended",
     "stash": "state:queued",
@@ -93,6 +96,26 @@ def offer_groups(
 ) -> list[CompletionItem[str]]:
     """The groups of the configuration that the daemon has."""
     return _items(dict.fromkeys(_groups(session_of(ctx)), ""), begun)
+
+
+def offer_runs_or_priorities(
+    ctx: click.Context, param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """Runs, or the priority that comes last: where the runs end is not known before it is there."""
+    levels = _values(session_of(ctx), "prio") if begun else ()
+    found = _items(dict.fromkeys(levels, ""), begun)
+    return [*found, *offer_runs(ctx, param, begun)]
+
+
+def offer_schedules(
+    ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """The schedules that there are, by what they run."""
+    try:
+        rows = session_of(ctx).call(lambda client: client.get("schedules"))["schedules"]
+    except PenstockError:
+        return []
+    return _items({row["name"]: about(row["inputs"]) for row in rows}, begun)
 
 
 def offer_artifacts(
@@ -223,7 +246,7 @@ def _values(session: Session, key: str) -> Iterable[str]:
         case "kind":
             from penstock.cli.first_word import kind_names
 
-            return sorted({"command", *kind_names()})
+            return sorted({PROGRAM_KIND, *kind_names()})
         case "label":
             runs = _runs(session, "")
             labels = (label for run in runs for label in run["labels"].items())

@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from penstock.cli.offers import offer_groups
-from penstock.cli.offers import offer_runs as complete_run
+from penstock.cli.offers import offer_groups, offer_runs
 from penstock.cli.session import session_of
 from penstock.words.durations import local_zone, parse_moment, parse_span
 from penstock.words.plain_files import read_plain, reason_of
@@ -46,7 +45,7 @@ run_argument = click.argument(
     "run_id",
     metavar="[ID]",
     required=False,
-    shell_complete=complete_run,
+    shell_complete=offer_runs,
     callback=_one_run,
 )
 #: A run, for verbs that change it.
@@ -54,12 +53,12 @@ named_run_argument = click.argument(
     "run_id",
     metavar="ID",
     required=False,
-    shell_complete=complete_run,
+    shell_complete=offer_runs,
     callback=_named_run,
 )
 #: Runs, as they were written: see `selecting.select`.
 runs_argument = click.argument(
-    "words", metavar="[ID]...", nargs=-1, shell_complete=complete_run
+    "words", metavar="[ID]...", nargs=-1, shell_complete=offer_runs
 )
 after_option = click.option(
     "--after",

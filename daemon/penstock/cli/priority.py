@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.offers import offer_runs_or_priorities
 from penstock.cli.rearranging import rearrange
 from penstock.cli.run_options import PRIORITIES
 from penstock.cli.selecting import select_named
@@ -11,7 +12,13 @@ from penstock.cli.session import Session, json_option, pass_session
 
 
 @click.command()
-@click.argument("words", metavar="ID...", nargs=-1, required=True)
+@click.argument(
+    "words",
+    metavar="ID...",
+    nargs=-1,
+    required=True,
+    shell_complete=offer_runs_or_priorities,
+)
 @click.argument("level", type=click.Choice(PRIORITIES, case_sensitive=False))
 @json_option
 @pass_session

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.offers import offer_schedules
 from penstock.cli.output import emit, say
 from penstock.cli.schedule_lines import show_schedules
 from penstock.cli.session import Session, json_option, pass_session
 
 
 @click.command()
-@click.option("--remove", metavar="NAME", help="Make no more runs of this one.")
+@click.option(
+    "--remove",
+    metavar="NAME",
+    shell_complete=offer_schedules,
+    help="Make no more runs of this one.",
+)
 @json_option
 @pass_session
 def schedules(session: Session, remove: str | None, as_json: bool) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.offers import offer_groups
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
 
 
 @click.command()
 @click.argument("count", metavar="[N]", required=False, type=click.IntRange(1))
-@click.option("--group", "-g", help="Of this group; one that is not there is made.")
+@click.option(
+    "--group",
+    "-g",
+    shell_complete=offer_groups,
+    help="Of this group; one that is not there is made.",
+)
 @click.option("--reset", is_flag=True, help="As the configuration has it.")
 @json_option
 @pass_session
