@@ -62,7 +62,8 @@ def short_reason(reasons: Sequence[Told], group: str | None) -> str:
     runs = ", ".join(reason.get("runs", ())[:MOST_SHOWN])
     short: Mapping[str, Callable[[], str]] = {
         "stopping": lambda: "the daemon stops",
-        # Its state says so, or when it starts.
+        # The line says so, by its state or when it starts.
+        "retry": lambda: short_reason(reasons[1:], group),
         "stashed": lambda: "",
         "not_before": lambda: "",
         "paused": lambda: "paused",
