@@ -1715,10 +1715,18 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a verb that changes runs takes the one of interest where none is named",
         "select_named",
-        "return select(session, words or (ask_for_run(session, verb),))",
+        "return select(session, words if named else (ask_for_run(session, verb),))",
         "return select(session, words or ('',))",
         "cli/test_selecting.py::"
         "test_a_verb_that_changes_something_names_the_candidates_instead",
+    ),
+    TestedMutant(
+        "a verb that changes runs takes an empty word for the one of interest",
+        "select_named",
+        "named = bool(words) and all(words)",
+        "named = bool(words)",
+        "cli/test_selecting.py::"
+        "test_an_empty_word_means_no_run_to_a_verb_that_changes_something",
     ),
     TestedMutant(
         "a verb that changes one run takes the one of interest where none is named",
