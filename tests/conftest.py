@@ -293,11 +293,14 @@ def free_port(free_ports: Iterator[int]) -> int:
 def start_daemon(
     home: Path, free_ports: Iterator[int]
 ) -> Iterator[Callable[..., RealDaemon]]:
-    """Starts daemons in this test's home: `start_daemon("--no-auth", PENSTOCK_…="…")`."""
+    """Starts daemons in this test's home: `start_daemon("--no-auth", PENSTOCK_…="…")`.
+
+    `port` is that of one that was stopped, to begin again in its place.
+    """
     daemons: list[RealDaemon] = []
 
-    def start(*flags: str, **environ: str) -> RealDaemon:
-        port = next(free_ports)
+    def start(*flags: str, port: int | None = None, **environ: str) -> RealDaemon:
+        port = port or next(free_ports)
         log = home / f"daemon-{port}.log"
         environment = {**os.environ, **environ}
         argv = [

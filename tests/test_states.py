@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from penstock.words.config import Hook
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import (
     ENDS,
+    OPEN_STATES,
     ROLES,
     STATES,
     TERMINAL_STATES,
@@ -119,6 +121,18 @@ def test_no_state_is_spelled_but_where_it_is_said() -> None:
 def test_every_table_has_a_row_for_each_state(name: str) -> None:
     """CC-06: no state is shown without its glyph, its colour and its place."""
     assert set(TABLES[name]) == set(STATES)
+
+
+def test_the_page_shows_each_state_and_asks_for_all_that_is_open() -> None:
+    """CC-06: of an open run it shows the row, however many newer ones there are."""
+    page = files("penstock.server.web") / "static"
+    table = re.search(r"const GLYPHS = {([^}]*)}", (page / "words.js").read_text())
+    assert table is not None
+    assert set(re.findall(r"(\w+): \"", table[1])) == {*STATES, "asks"}
+    coloured = re.findall(r"\.state-(\w+)", (page / "page.css").read_text())
+    assert set(coloured) == {*STATES, "asks"}
+    asked = re.findall(r"state:(\w+)", (page / "list.js").read_text())
+    assert sorted(asked) == sorted(OPEN_STATES)
 
 
 def test_every_state_has_its_role_and_its_moves() -> None:

@@ -104,22 +104,21 @@ class SlowClientDrill:
                 break
             await self._measure_pair()
         told.broken += [f"healthy: {word}" for word in self.crowd.broken]
-        if told.beside and not told.broken:
+        if told.beside:
             told.judge()
         return told
 
     async def _measure_pair(self) -> None:
         """A slice of each sort; which of them comes first alternates. Half a pair tells nothing."""
         told = self.measured
-        if len(told.beside) % 2:
-            beside = await self._beside()
-            without = await self._alone() if beside else None
-        else:
-            without = await self._alone()
-            beside = await self._beside() if without else None
-        if without and beside:
-            told.without.append(without)
-            told.beside.append(beside)
+        order = [(told.without, self._alone), (told.beside, self._beside)]
+        pair = []
+        for slices, measure in reversed(order) if len(told.beside) % 2 else order:
+            if (measured := await measure()) is None:
+                return
+            pair.append((slices, measured))
+        for slices, measured in pair:
+            slices.append(measured)
 
     async def _alone(self) -> Slice | None:
         return await self._publish(self.size.seconds)

@@ -16,6 +16,7 @@ from penstock.client.messages import name_caller
 from penstock.client.surroundings import caller_of, shell_environ, with_caller
 from penstock.words.address import Address
 from penstock.words.surroundings import CALLER_IN_META, unpack_environ
+from penstock.words.trace_context import TRACEPARENT
 
 SOCKET = Address("http://localhost", socket=Path("/run/daemon.sock"))
 BODY: dict[str, Any] = {"kind": "command", "inputs": {"argv": ["true"]}}
@@ -60,6 +61,16 @@ def test_a_daemon_of_another_box_is_sent_nothing_of_this_one(
     asked = with_caller(BODY, {"SECRET": "x"}, address)
     assert ("caller" in asked) is sends
     assert {k: v for k, v in asked.items() if k != "caller"} == BODY
+
+
+@pytest.mark.parametrize("address", [SOCKET, Address("https://box.example:9876")])
+def test_the_trace_of_the_shell_is_sent_to_every_daemon(address: Address) -> None:
+    """HO-05: `TRACEPARENT` of `penstock run` and `submit`; what is none is no reason to be refused."""
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    asked = with_caller(BODY, {TRACEPARENT: given}, address)
+    assert asked["traceparent"] == given
+    for wrong in ("", "of the shell", given + "\n"):
+        assert "traceparent" not in with_caller(BODY, {TRACEPARENT: wrong}, address)
 
 
 def test_a_folder_that_was_removed_is_left_out(

@@ -1708,8 +1708,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a stranger's body is read",
         "Guard._judge_size",
-        "stranger = not self.has_shown_token(request_head)",
-        "stranger = False",
+        "if has_body and not self.has_shown_token(request_head): return body_too_large(0)",
+        "",
         "server/test_page.py::test_a_stranger_has_no_body_read",
     ),
     TestedMutant(

@@ -51,6 +51,17 @@ def test_the_key_of_a_page_ends_by_itself_and_with_the_token() -> None:
     assert not keys.admits(key, "GET", "/runs")
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1e9, 1e13])
+def test_a_key_is_good_however_short_or_long_its_time_is(seconds: float) -> None:
+    """API-08: of every time that the setting `web_key_seconds` takes."""
+    times = [1000.1]
+    keys = PageKeys("secret", seconds, now=lambda: times[0])
+    key = keys.make()
+    assert keys.admits(key, "GET", "/runs")
+    times[0] += seconds + 1
+    assert not keys.admits(key, "GET", "/runs")
+
+
 async def test_a_code_is_good_once_and_for_a_moment(autojump_clock: MockClock) -> None:
     """API-08: and there are never more than a few of them."""
     codes = PageCodes(seconds=60.0, most=2)

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import pytest
 import trio
 
@@ -40,6 +41,8 @@ async def asking(run: Run, wish: Wish) -> Done:
 
 KIND = Kind("asking", "Ask a person", Wish, Done, asking, on_restart="fail")
 """
+#: Newest runs that the page asks for.
+MOST_ENDED = 100
 LINK_STANDS = "document.getElementById('link').className === 'well'"
 
 
@@ -151,10 +154,33 @@ async def test_a_question_is_answered(
     assert browser.complaints == []
 
 
+async def test_a_question_stands_above_all_however_many_runs_are_newer(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """The newest runs alone would not have it."""
+    site = install_asking(tmp_path / "site")
+    daemon = start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "asking", "--id", "a")
+    token = (await penstock("token", "show", "--show")).strip()
+    shown = {"Authorization": f"Bearer {token}"}
+    aside = {"kind": "asking", "stashed": True}
+    async with httpx.AsyncClient(base_url=daemon.url, headers=shown) as owner:
+        for _ in range(MOST_ENDED):
+            assert (await owner.post("/runs", json=aside)).status_code == 202
+    page = await browser.open(await address())
+    await page.shows("NEEDS YOU")
+    await page.shows("Which branch?")
+    await page.until(
+        f"document.querySelectorAll('.rows a').length === {MOST_ENDED + 1}"
+    )
+    assert browser.complaints == []
+
+
 async def test_a_list_follows_what_happens(
-    real_daemon: RealDaemon, browser: Browser
+    start_daemon: Callable[..., RealDaemon], browser: Browser
 ) -> None:
     """Runs come, and go to where they belong, while it is looked at; after the daemon came again, too."""
+    daemon = start_daemon()
     page = await browser.open(await address())
     await page.shows("No runs yet")
     await page.until(LINK_STANDS)
@@ -162,6 +188,12 @@ async def test_a_list_follows_what_happens(
     await page.shows("exit 3")
     await page.shows("NEEDS YOU")
     assert browser.complaints == []
+    daemon.stop()
+    await page.until(f"!({LINK_STANDS})")
+    start_daemon(port=daemon.port)
+    await page.until(LINK_STANDS)
+    await submit("--name", "later", "bash", "-c", "exit 4")
+    await page.shows("exit 4")
 
 
 async def test_a_code_is_good_once(real_daemon: RealDaemon, browser: Browser) -> None:

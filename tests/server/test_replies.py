@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from typing import Any
 
@@ -19,6 +21,7 @@ from penstock.server.mcp.resources import read_resource
 from penstock.server.mcp.tasks import RunTasks
 from penstock.server.mcp.tools import TOOLS
 from penstock.server.openapi import describe
+from penstock.server.rest.daemon import schedule_handlers
 from penstock.server.rest.run_routes import look_handlers, run_handlers, task_handlers
 from penstock.server.routes import ROUTES, Call
 from penstock.server.shutdown import Shutdown
@@ -75,6 +78,7 @@ async def ask(core: Core, name: str, body: Any = None, **fields: Any) -> Any:
     query |= fields.pop("query", {})
     call = Call(route, fields, query, {}, json.dumps(body or {}).encode(), BASE)
     handlers = run_handlers(core) | look_handlers(core) | task_handlers(core)
+    handlers |= schedule_handlers(core)
     handler: Any = handlers[name]
     return json.loads((await handler(call)).body)
 
@@ -143,6 +147,19 @@ async def test_a_submit_says_whether_the_run_was_there_before(
         assert first["created_at"] == again["created_at"] == by_agent["created_at"]
 
 
+async def test_a_schedule_is_sent_with_every_field(autojump_clock: Clock) -> None:
+    """DU-05 API-03: before its first run and after it, alone and among all."""
+    async with open_fake_core(WORK) as core:
+        run = {"kind": "work", "inputs": {}}
+        made = {"name": "s", "timing": "60s", "run": run}
+        check(core, "ScheduleReply", await ask(core, "set_schedule", made))
+        await trio.sleep(90)
+        told = await ask(core, "list_schedules")
+        check(core, "SchedulesReply", told)
+        check(core, "ScheduleReply", told["schedules"][0])
+        assert told["schedules"][0]["last_run"] is not None
+
+
 @pytest.mark.parametrize("ended", [False, True])
 async def test_every_surface_sends_every_field_of_a_run(
     ended: bool, autojump_clock: Clock
@@ -206,3 +223,17 @@ async def test_what_no_event_tells_is_told_at_every_time_of_a_run(
         assert row is not None
         assert done.used_seconds == row.used_seconds > between.used_seconds
         assert core.table.terms == {}
+
+
+@pytest.mark.processes
+def test_what_only_describes_the_interface_costs_no_start() -> None:
+    """Models of replies that nobody reads here are made for who asks for a description."""
+    code = "import sys, penstock.server.app; print('penstock.words.daemon_replies' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "False\n"

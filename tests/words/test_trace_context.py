@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from penstock.words.api import SubmitRequest
 from penstock.words.trace_context import (
+    MOST_ADDED,
     TraceContext,
     context_of_run,
     execution_context,
@@ -49,6 +50,9 @@ def test_a_later_version_may_say_more() -> None:
         f"00-{'0' * 32}-b7ad6b7169203331-01",
         f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
         GIVEN.replace("-", " "),
+        "cc" + GIVEN[2:] + "-nul\0",
+        "cc" + GIVEN[2:] + "-über",
+        "cc" + GIVEN[2:] + "-" + "x" * (MOST_ADDED + 1),
     ],
 )
 def test_what_is_no_traceparent_is_overlooked(text: str) -> None:

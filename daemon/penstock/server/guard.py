@@ -176,8 +176,8 @@ class Guard:
             return None
         length = request_head.one(b"content-length") or "0"
         # Whoever need not show who he is has nothing to say that takes a body.
-        stranger = not self.has_shown_token(request_head)
-        if stranger and (length != "0" or request_head.all(b"transfer-encoding")):
+        has_body = length != "0" or request_head.all(b"transfer-encoding")
+        if has_body and not self.has_shown_token(request_head):
             return body_too_large(0)
         # A length of a thousand digits is refused for its length, before int() chews on it.
         if length.isdecimal() and (

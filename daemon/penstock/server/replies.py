@@ -15,7 +15,6 @@ from penstock.runs.schedules import run_id_of
 from penstock.runs.submit import Submitted
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
-from penstock.words.daemon_replies import ScheduleReply
 from penstock.words.lifecycle import FIRST_STATE
 from penstock.words.priority import Priority
 from penstock.words.values import format_time
@@ -78,20 +77,20 @@ def task_reply(run: RunReply, base: str) -> TaskReply:
     )
 
 
-def schedule_reply(row: ScheduleRow) -> ScheduleReply:
+def schedule_json(row: ScheduleRow) -> dict[str, Any]:
     """A schedule as surfaces show it."""
-    return ScheduleReply(
-        name=row.name,
-        timing=row.timing,
-        zone=row.zone,
-        kind=from_json(row.request)["kind"],
-        inputs=dict(row.shown),
-        made_at=row.made_at,
-        due=row.due,
-        next_run=run_id_of(row.name, row.due),
-        last_run=row.last_run,
-        skipped=row.skipped,
-    )
+    return {
+        "name": row.name,
+        "timing": row.timing,
+        "zone": row.zone,
+        "kind": from_json(row.request)["kind"],
+        "inputs": dict(row.shown),
+        "made_at": format_time(row.made_at),
+        "due": format_time(row.due),
+        "next_run": run_id_of(row.name, row.due),
+        "last_run": row.last_run,
+        "skipped": row.skipped,
+    }
 
 
 def ask_json(row: AskRow) -> dict[str, Any]:

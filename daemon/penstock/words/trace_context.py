@@ -12,7 +12,13 @@ from datetime import datetime
 #: The variable in which programs find it, and with small letters the header and the field of a request.
 TRACEPARENT = "TRACEPARENT"
 
-_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+#: Characters of what a later version may add: it is recorded with each run, and goes into the
+#: environment of programs, which takes no NUL and not everything in any length.
+MOST_ADDED = 456
+_FORM = re.compile(
+    r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
+    rf"(-[!-~]{{0,{MOST_ADDED}}})?"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from fakes.agents import (
     refusal,
     run,
     start,
+    told_by,
 )
 from penstock.kinds.registry import load_kinds
 from penstock.server.mcp.kind_tools import kind_tools
@@ -27,6 +28,7 @@ from penstock.server.mcp.tools import TOOLS, listed_tools
 
 pytestmark = agent_marks
 
+GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAMES = [
     "start_run", "wait_run", "get_run", "read_output", "list_runs", "cancel_run", "retry_run", "answer",
     "read_events", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
@@ -296,6 +298,34 @@ def test_what_cannot_be_done_is_an_error_that_says_so(agents: Agents, era: str) 
             ]
             for tool, arguments, sentence in cases:
                 assert sentence in await refusal(client, tool, arguments), tool
+
+    run(scenario)
+
+
+@every_era
+def test_a_run_is_in_the_trace_of_the_call_that_started_it(
+    agents: Agents, era: str
+) -> None:
+    """HO-05: `_meta` says it, beside the arguments; what is no traceparent is overlooked."""
+    argv = {"argv": ["sh", "-c", "echo =$TRACEPARENT"]}
+    by_kind = {"kind": "command", "inputs": argv}
+    other = GIVEN.replace("b7ad", "aaaa")
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            for tool, arguments, said, kept in (
+                ("start_run", by_kind, GIVEN, GIVEN),
+                ("run_command", argv, other, other),
+                ("start_run", by_kind, "of mine", ""),
+                ("start_run", by_kind, 7, ""),
+            ):
+                meta: Any = {"traceparent": said}
+                started = await client.call_tool(tool, arguments, meta=meta)
+                assert not started.is_error, started.content
+                run_id = told_by(started)["run_id"]
+                await call(client, "wait_run", run_id=run_id, until="ended")
+                printed = await call(client, "read_output", run_id=run_id)
+                assert printed["text"] == f"={kept}\n"
 
     run(scenario)
 

@@ -13,7 +13,7 @@ from penstock.server.health import HealthOf
 from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
-from penstock.server.replies import clients_json, kinds_json, schedule_reply
+from penstock.server.replies import clients_json, kinds_json, schedule_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     DismissalsRequest,
@@ -23,7 +23,6 @@ from penstock.words.api import (
     SlotsRequest,
     read_json,
 )
-from penstock.words.daemon_replies import SchedulesReply
 from penstock.words.errors import NotAvailable
 
 
@@ -72,8 +71,7 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
 
     async def list_schedules(_call: Call) -> HttpAnswer:
         rows = await core.schedules.rows()
-        replies = tuple(schedule_reply(row) for row in rows)
-        return json_answer(SchedulesReply(schedules=replies))
+        return json_answer({"schedules": [schedule_json(row) for row in rows]})
 
     async def set_schedule(call: Call) -> HttpAnswer:
         request = read_json(ScheduleRequest, call.body)
@@ -81,7 +79,7 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
         row = await core.schedules.set(
             request, None if caller is None else caller.surroundings()
         )
-        return json_answer(schedule_reply(row), 201)
+        return json_answer(schedule_json(row), 201)
 
     async def remove_schedule(call: Call) -> HttpAnswer:
         await core.schedules.remove(call.path["name"])

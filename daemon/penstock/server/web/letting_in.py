@@ -7,7 +7,6 @@ from penstock.server.routes import Call, Handler
 from penstock.server.web.page_codes import PageCodes
 from penstock.server.web.page_files import PAGE_PATH
 from penstock.server.web.page_keys import PageKeys
-from penstock.words.daemon_replies import PageCodeReply, PageKeyReply
 from penstock.words.errors import NotFound, Unauthorised
 
 #: Where the page shows its code: no part of an address, so nobody on the way keeps it.
@@ -29,14 +28,13 @@ def letting_in_handlers(codes: PageCodes, keys: PageKeys | None) -> dict[str, Ha
     def page_code(call: Call) -> HttpAnswer:
         # What stands after # stays in the browser.
         url = f"{call.base}{PAGE_PATH}#code={codes.make()}"
-        return json_answer(PageCodeReply(url=url, seconds=codes.seconds), 201)
+        return json_answer({"url": url, "seconds": codes.seconds}, 201)
 
     def page_key(call: Call) -> HttpAnswer:
         code = call.headers.get(CODE_HEADER)
         if code is None:
             raise Unauthorised(f"the header {CODE_HEADER} is missing")
         codes.use(code)
-        key = None if keys is None else keys.make()
-        return json_answer(PageKeyReply(key=key), 201)
+        return json_answer({"key": None if keys is None else keys.make()}, 201)
 
     return {"page_code": page_code, "page_key": page_key}

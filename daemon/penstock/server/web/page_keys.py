@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ _ALLOWED = {
     "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/dismissals|/queue|/ws(/[^/]+)?"),
     "POST": re.compile(r"/runs/[^/]+/(cancel|asks/[^/]+)"),
 }  # fmt: skip
+#: The last second that a key can name, some thirty thousand years from now.
+LATEST = 10**12 - 1
 _KEY = re.compile(r"page\.([0-9]{1,12})\.[0-9a-f]{64}")
 
 
@@ -40,7 +43,8 @@ class PageKeys:
 
     def make(self) -> str:
         """A key that holds from now on."""
-        return self._sign(int(self.now() + self.seconds))
+        until = math.ceil(self.now() + self.seconds)
+        return self._sign(min(until, LATEST))
 
     def admits(self, key: str, method: str, path: str) -> bool:
         """Whether this key is good for this request; takes the same time however much of it is right."""

@@ -9,6 +9,9 @@ const LOOK_PAUSE = 700;
 const QUIET = /^(log|artifact\.|token)/;
 // Rows of the end, and failures that are told above all else: those of the last quarter of an hour.
 const MOST_ENDED = 100;
+// What is open and not among the newest: what has begun, and what stands in line.
+const BEGUN = "state:running state:waiting state:paused";
+const IN_LINE = "state:queued state:preempted";
 const FAILED_LATELY = 15 * 60 * 1000;
 
 export function showList(main, tellLink) {
@@ -30,12 +33,12 @@ class List {
     }
     this.looking = true;
     try {
-      const [newest, open, queued, questions, queue, dismissed] = await Promise.all([
-        ask(`runs?limit=${MOST_ENDED}`), ask("runs?q=state:running&limit=200"),
-        ask("runs?q=state:queued&limit=200"), ask("asks"), ask("queue"), ask("dismissals"),
+      const runs = (limit, q = "") => ask(`runs?limit=${limit}&q=${encodeURIComponent(q)}`);
+      const [newest, begun, queued, questions, queue, dismissed] = await Promise.all([
+        runs(MOST_ENDED), runs(200, BEGUN), runs(200, IN_LINE), ask("asks"), ask("queue"), ask("dismissals"),
       ]);
       if (this.over) return;
-      const rows = new Map([...newest.runs, ...open.runs, ...queued.runs].map((run) => [run.run_id, run]));
+      const rows = new Map([...newest.runs, ...begun.runs, ...queued.runs].map((run) => [run.run_id, run]));
       this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs));
       const last = Math.max(0, ...[...rows.values()].map((run) => run.position));
       this.stream ??= new Stream(null, last, (facts, gap) => this.heed(facts, gap), this.tellLink);

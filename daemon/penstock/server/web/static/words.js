@@ -1,7 +1,7 @@
 // How things are said, and the elements that say them. Values in, text and elements out.
 
 const GLYPHS = {
-  asks: "?", running: "▶", waiting: "…", queued: "…", preempted: "‖",
+  asks: "?", running: "▶", paused: "□", waiting: "…", queued: "…", preempted: "‖",
   completed: "✓", failed: "✗", cancelled: "■",
 };
 
