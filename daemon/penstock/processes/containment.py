@@ -113,6 +113,14 @@ def descendants(root: int, *, stop: bool = False) -> dict[int, int]:
     return found
 
 
+def own_line() -> list[int]:
+    """This process and those it descends from: a daemon may have been started inside a run."""
+    line = [os.getpid()]
+    while (stat := read_stat(line[-1])) and stat.parent:
+        line.append(stat.parent)
+    return line
+
+
 @cache
 def find_prctl() -> Callable[..., int]:
     """The C library's prctl. OSError, ImportError or AttributeError where there is none."""

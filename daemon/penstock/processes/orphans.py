@@ -13,10 +13,11 @@ from penstock.processes.containment import (
     descendants,
     group_members,
     kill_group,
+    own_line,
     remove_group,
     send,
 )
-from penstock.processes.liveness import living_since, read_stat
+from penstock.processes.liveness import living_since
 from penstock.processes.termination import terminate, wait_unseen
 from penstock.words.events import ProcessStarted
 
@@ -73,7 +74,7 @@ class _Remnants:
                     found[pid] = start_time
         for pid in list(found):
             found.update(descendants(pid))
-        for pid in _own_line():
+        for pid in own_line():
             found.pop(pid, None)
         return found
 
@@ -88,11 +89,3 @@ class _Remnants:
 
     def wait_empty(self, until: float) -> bool:
         return wait_unseen(self.members, until)
-
-
-def _own_line() -> list[int]:
-    """This process and those it descends from: a daemon may have been started inside a run."""
-    line = [os.getpid()]
-    while (stat := read_stat(line[-1])) and stat.parent:
-        line.append(stat.parent)
-    return line
