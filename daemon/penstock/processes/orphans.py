@@ -59,9 +59,13 @@ class _Remnants:
         self.old = old
         self.markers = markers
         self.mark = mark
+        #: What the last look found: it may have forgotten its run since, or lost its parent.
+        self.known: dict[int, int] = {}
 
     def members(self) -> dict[int, int]:
-        found: dict[int, int] = {}
+        found = {
+            p: since for p, since in self.known.items() if living_since(p) == since
+        }
         for process in self.old:
             if living_since(process.pid) == process.start_time:
                 found[process.pid] = process.start_time
@@ -76,6 +80,7 @@ class _Remnants:
             found.update(descendants(pid))
         for pid in own_line():
             found.pop(pid, None)
+        self.known = found
         return found
 
     def kill(self) -> None:
