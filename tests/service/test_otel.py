@@ -196,7 +196,7 @@ async def test_what_the_sdk_cannot_take_is_refused_in_a_sentence(
     """HO-05: its own variables are many, and it ends of some values."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
-    with pytest.raises(StartRefused, match="OTEL_.*max_queue_size must be"):
+    with pytest.raises(StartRefused, match=r"OTEL_.*max_queue_size must be"):
         async with open_tracing(environ, close_seconds=1):
             raise AssertionError
 
