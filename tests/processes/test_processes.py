@@ -141,7 +141,6 @@ async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
     )
     assert started.start_time > 0
     assert watched.proof.survivors == ()
-    assert watched.proof.survivors == ()
 
 
 async def test_a_signal_is_told(watched: Watched) -> None:
@@ -318,7 +317,6 @@ async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> Non
             await watched.said.wait()
             scope.cancel(reason="test")
     assert scope.cancelled_caught
-    assert watched.proof.survivors == ()
     assert watched.proof.survivors == ()
     assert not alive(int(watched.output["stdout"]))
     assert not alive(watched.starts[0].pid)
