@@ -1653,6 +1653,22 @@ TESTED_MUTANTS = (
         "runs/test_slots.py::test_more_slots_are_used_at_once",
     ),
     TestedMutant(
+        "who adopted the program of a lost supervisor is stopped with all that is his",
+        "processes/suspension:_members",
+        "if stat.parent in {0, 1, *own_line()}: return None",
+        "if stat.parent in {0, 1}: return None",
+        """
+            processes/test_suspension.py::test_who_has_adopted_the_program_of_a_lost_supervisor_is_left_alone
+        """,
+    ),
+    TestedMutant(
+        "who forgot his run since he was seen is forgotten too",
+        "_Remnants.members",
+        "self.known = found",
+        "",
+        "processes/test_processes.py::test_who_was_seen_is_ended_though_he_forgets_his_run_then",
+    ),
+    TestedMutant(
         "only the first process is stopped",
         "processes/suspension:suspend",
         """

@@ -14,9 +14,16 @@ import trio
 import trio.testing
 
 from penstock.processes import forking
-from penstock.processes.containment import Containment, children, read_stat
+from penstock.processes.containment import (
+    SUBREAPER,
+    Containment,
+    Subreaper,
+    children,
+    find_prctl,
+    read_stat,
+)
 from penstock.processes.forking import WarmLauncher, open_launcher
-from penstock.processes.launching import Launched, Streams
+from penstock.processes.launching import Launched, Launcher, Streams
 from penstock.processes.liveness import living_since, read_of_threads
 from penstock.processes.process import Proof, run_process
 from penstock.processes.spec import Program
@@ -40,20 +47,20 @@ class Launches:
         self.proofs: list[Proof] = []
         self.said = trio.Event()
 
-    async def run(self, script: str) -> ProcessExited:
+    async def run(self, script: str, launcher: Launcher | None = None) -> ProcessExited:
         """A shell's script, which says something first and then reads a line."""
         return await run_process(
             Program(("sh", "-c", script), Path("/"), {"PATH": "/usr/bin:/bin"}),
             run_id=RUN_ID,
             containment=Containment("subreaper"),
             grace=0.5,
-            launcher=self._launch,
+            launcher=launcher or self.launch,
             on_started=self._on_started,
             on_output=self._on_output,
             on_proof=self.proofs.append,
         )
 
-    async def _launch(self, streams: Streams) -> Launched:
+    async def launch(self, streams: Streams) -> Launched:
         launched = await self.launcher(streams)
         self.launched.append(launched.process.pid)
         return launched
@@ -194,6 +201,39 @@ async def test_a_supervisor_heeds_a_term_though_its_template_does_not(
             os.kill(launches.supervisors[0], signal.SIGTERM)
     assert launches.proofs[0].survivors == ()
     assert living_since(launches.mains[0]) is None
+
+
+async def test_a_supervisor_heeds_a_term_that_comes_before_its_table(
+    launches: Launches,
+) -> None:
+    """SY-03: in its first moment it has nothing to be woken by."""
+
+    async def term(streams: Streams) -> Launched:
+        launched = await launches.launch(streams)
+        os.kill(launched.process.pid, signal.SIGTERM)
+        return launched
+
+    with deadline():
+        exited = await launches.run("sleep 1000", term)
+    assert exited.signal == signal.SIGTERM
+    assert launches.proofs[0].survivors == ()
+
+
+async def test_a_supervisor_that_lost_its_template_is_no_zombie_of_who_adopts_it(
+    launches: Launches,
+) -> None:
+    """SY-03: the daemon itself does where it is the first process, as in a container."""
+    Subreaper()
+    try:
+        with deadline(), trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(launches.run, "echo up; sleep 1000")
+                await launches.said.wait()
+                await launches.launcher.close()
+                scope.cancel(reason="its template is gone")
+        assert launches.supervisors[0] not in children(os.getpid())
+    finally:
+        find_prctl()(SUBREAPER, 0, 0, 0, 0)
 
 
 async def test_a_template_that_is_stopped_is_given_up(launches: Launches) -> None:

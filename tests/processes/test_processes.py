@@ -141,7 +141,6 @@ async def test_output_exit_code_and_proof_are_told(watched: Watched) -> None:
     )
     assert started.start_time > 0
     assert watched.proof.survivors == ()
-    assert watched.proof.survivors == ()
 
 
 async def test_a_signal_is_told(watched: Watched) -> None:
@@ -319,7 +318,6 @@ async def test_a_cancel_ends_the_tree_before_it_goes_on(watched: Watched) -> Non
             scope.cancel(reason="test")
     assert scope.cancelled_caught
     assert watched.proof.survivors == ()
-    assert watched.proof.survivors == ()
     assert not alive(int(watched.output["stdout"]))
     assert not alive(watched.starts[0].pid)
 
@@ -388,6 +386,38 @@ async def test_a_callback_that_never_returns_holds_a_cancel_only_for_the_bound(
             await watched.said.wait()
             scope.cancel(reason="test")
     assert watched.proof.survivors == ()
+
+
+#: Leaves its session, and at a TERM its environment, and goes on.
+FORGETS = "setsid sh -c 'trap \"exec env -i sleep 1000\" TERM; echo $$; while :; do sleep 0.01; done'"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["session", "lost"])
+async def test_who_was_seen_is_ended_though_he_forgets_his_run_then(
+    watched: Watched, lost: bool
+) -> None:
+    """CN-06 SY-03: by neither session nor environment is it found again, when the grace is over."""
+    method: Any = "subreaper" if lost else "session"
+    with deadline(), trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            argv = ("sh", "-c", f"{FORGETS} & sleep 1000")
+            run = partial(watched.run, *argv, containment=Containment(method))
+            nursery.start_soon(run)
+            await watched.said.wait()
+            if lost:
+                stat = read_stat(watched.starts[0].pid)
+                assert stat is not None
+                os.kill(stat.parent, signal.SIGKILL)
+            else:
+                scope.cancel(reason="test")
+    pid = int(watched.output["stdout"])
+    try:
+        assert living_since(pid) is None
+        assert pid in watched.proof.pids
+        assert watched.proof.survivors == "unknown"
+    finally:
+        if living_since(pid) is not None:
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,31 @@ sh -c 'echo c $$; while :; do sleep 0.05; done' &
 trap 'echo bye; exit 0' TERM
 echo m $$
 while :; do sleep 0.05; done
+"""
+
+
+#: Adopts what loses its parent, and has a child that suspends such a program: a supervisor that was killed
+#: was its parent. Tells whether that was done, and ends if nobody stopped it meanwhile.
+ADOPTED = """
+import os, subprocess, sys, time
+from penstock.processes.containment import Subreaper, read_stat
+from penstock.processes.suspension import suspend
+from penstock.words.events import ProcessStarted
+
+Subreaper()
+lost = subprocess.run(["sh", "-c", "sleep 77 >&2 & echo $!"], stdout=subprocess.PIPE, check=True)
+pid = int(lost.stdout)
+stat = read_stat(pid)
+assert stat.parent == os.getpid()
+started = ProcessStarted(pid=pid, start_time=stat.start_time, boot_id="boot", method="subreaper")
+bystander = subprocess.Popen(["sleep", "77"])
+daemon = os.fork()
+if not daemon:
+    print(suspend(started), flush=True)
+    os._exit(0)
+stopped = os.WIFSTOPPED(os.waitpid(daemon, os.WUNTRACED)[1])
+print(stopped, read_stat(bystander.pid).state, flush=True)
+os.kill(pid, 9), bystander.kill(), stopped and os.kill(daemon, 9)
 """
 
 
@@ -111,6 +138,18 @@ async def test_a_stopped_tree_hears_the_word_to_end() -> None:
         assert b"bye" in program.output
         [proof] = program.proofs
         assert proof.survivors == ()
+
+
+def test_who_has_adopted_the_program_of_a_lost_supervisor_is_left_alone() -> None:
+    """DU-05: a session's manager adopts it, or the run that a daemon is in; all else there is a stranger's."""
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPTED],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "False\nFalse S\n"
 
 
 def state_of(pid: int) -> str | None:

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fakes.cores import wait_ended
 from penstock.service.daemon import open_daemon
-from penstock.service.tracing import is_wanted
+from penstock.service.tracing import is_wanted, open_tracing
 from penstock.words.address import read_token
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused
@@ -188,6 +188,17 @@ def test_what_we_do_not_speak_is_refused_in_a_sentence(name: str, value: str) ->
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", name: value}
     with pytest.raises(StartRefused, match=f"{name} is '{value}'"):
         is_wanted(environ)
+
+
+async def test_what_the_sdk_cannot_take_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """HO-05: its own variables are many, and it ends of some values."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
+    with pytest.raises(StartRefused, match=r"OTEL_.*max_queue_size must be"):
+        async with open_tracing(environ, close_seconds=1):
+            raise AssertionError
 
 
 @pytest.mark.processes

@@ -113,6 +113,14 @@ def descendants(root: int, *, stop: bool = False) -> dict[int, int]:
     return found
 
 
+def own_line() -> list[int]:
+    """This process and those it descends from: a daemon may have been started inside a run."""
+    line = [os.getpid()]
+    while (stat := read_stat(line[-1])) and stat.parent:
+        line.append(stat.parent)
+    return line
+
+
 @cache
 def find_prctl() -> Callable[..., int]:
     """The C library's prctl. OSError, ImportError or AttributeError where there is none."""
@@ -229,6 +237,8 @@ class ProcessSession:
         self.markers = {marker}
         self.epoch = epoch
         self.session = 0
+        #: What the last look found: it may forget its run, or be seen without a word of it, as while it executes.
+        self.known: dict[int, int] = {}
 
     def enter(self, pid: int) -> None:
         self.session = pid
@@ -239,13 +249,16 @@ class ProcessSession:
             stat = read_stat(pid)
             if stat is None or pid == os.getpid():
                 continue
-            ours = stat.session == self.session
+            ours = stat.session == self.session or (
+                self.known.get(pid) == stat.start_time
+            )
             if not ours and not carries(pid, self.markers, self.epoch):
                 continue
             if (start_time := living_since(pid)) is not None:
                 if stop:
                     send(pid, start_time, signal.SIGSTOP)
                 found[pid] = start_time
+        self.known = found
         return found
 
     def kill(self) -> None:

@@ -69,6 +69,9 @@ class ForkedSupervisor:
             return
         try:
             await trio.lowlevel.wait_readable(self._handle)
+            # Where the template is gone and we are who adopts, nobody else reaps it.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._handle, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 (it does not wait)
         finally:
             handle, self._handle = self._handle, -1
             os.close(handle)

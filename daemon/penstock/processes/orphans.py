@@ -13,10 +13,11 @@ from penstock.processes.containment import (
     descendants,
     group_members,
     kill_group,
+    own_line,
     remove_group,
     send,
 )
-from penstock.processes.liveness import living_since, read_stat
+from penstock.processes.liveness import living_since
 from penstock.processes.termination import terminate, wait_unseen
 from penstock.words.events import ProcessStarted
 
@@ -58,9 +59,13 @@ class _Remnants:
         self.old = old
         self.markers = markers
         self.mark = mark
+        #: What the last look found: it may have forgotten its run since, or lost its parent.
+        self.known: dict[int, int] = {}
 
     def members(self) -> dict[int, int]:
-        found: dict[int, int] = {}
+        found = {
+            p: since for p, since in self.known.items() if living_since(p) == since
+        }
         for process in self.old:
             if living_since(process.pid) == process.start_time:
                 found[process.pid] = process.start_time
@@ -73,8 +78,9 @@ class _Remnants:
                     found[pid] = start_time
         for pid in list(found):
             found.update(descendants(pid))
-        for pid in _own_line():
+        for pid in own_line():
             found.pop(pid, None)
+        self.known = found
         return found
 
     def kill(self) -> None:
@@ -88,11 +94,3 @@ class _Remnants:
 
     def wait_empty(self, until: float) -> bool:
         return wait_unseen(self.members, until)
-
-
-def _own_line() -> list[int]:
-    """This process and those it descends from: a daemon may have been started inside a run."""
-    line = [os.getpid()]
-    while (stat := read_stat(line[-1])) and stat.parent:
-        line.append(stat.parent)
-    return line

@@ -30,6 +30,8 @@ from penstock.processes.testimony import keep_proof
 
 #: Every signal that a program can ignore or handle.
 CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+#: What a supervisor and its template are woken by.
+HEEDED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
 
@@ -54,6 +56,8 @@ class Supervisor:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         self.poll.register(self.wake, select.POLLIN)
+        # Those that came before are heard now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
 
     def run(self) -> None:
         """Start the main process, wait for its end or the word to end, and end the tree."""
@@ -291,8 +295,9 @@ def read_spec(control: int) -> dict[str, object]:
 
 
 def heed_signals() -> None:
-    """Have the signals that matter here heard by whoever set a descriptor to be woken by."""
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    """Have the signals that matter here heard by whoever sets a descriptor to be woken by, and unblocks them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+    for number in HEEDED:
         signal.signal(number, lambda *_: None)
 
 

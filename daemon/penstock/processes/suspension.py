@@ -6,10 +6,9 @@ it has started, and what its supervisor adopted, descends from the supervisor, i
 
 from __future__ import annotations
 
-import os
 import signal
 
-from penstock.processes.containment import descendants, group_members, send
+from penstock.processes.containment import descendants, group_members, own_line, send
 from penstock.processes.liveness import read_stat
 from penstock.words.events import ProcessStarted
 
@@ -46,8 +45,8 @@ def _members(program: ProcessStarted) -> dict[int, int] | None:
     stat = read_stat(program.pid)
     if stat is None or stat.start_time != program.start_time:
         return None
-    # Where the supervisor is lost, somebody else's children would be meant.
-    if stat.parent in (0, 1, os.getpid()):
+    # Where the supervisor is lost, an ancestor of ours has adopted it, and strangers' children would be meant.
+    if stat.parent in {0, 1, *own_line()}:
         return None
     found = descendants(stat.parent)
     if program.cgroup is not None:

@@ -23,7 +23,7 @@ import sys
 # Imported for those supervisors that make a terminal: they import nothing more.
 import penstock.processes.pseudoterminal  # noqa: F401
 from penstock.processes.containment import find_prctl
-from penstock.processes.supervisor import heed_signals, serve
+from penstock.processes.supervisor import HEEDED, heed_signals, serve
 
 #: Said once, before the first answer: it is ready to fork.
 READY = b"r"
@@ -50,8 +50,9 @@ class Template:
         for fd in (self._wake, self._wake_end):
             os.set_blocking(fd, False)
         self._poll.register(self._wake, select.POLLIN)
-        signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
         heed_signals()
+        signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
 
     def run(self) -> None:
         """Answer until the daemon closed its end, or died."""
@@ -102,9 +103,14 @@ class Template:
         """A supervisor's pid and handle; the handle is had before anybody could reap the pid."""
         if len(fds) != 1 + len(streams):
             raise OSError(errno.EMFILE, "descriptors were lost on the way")
-        pid = os.fork()
-        if not pid:
-            self._become_supervisor(streams, fds)
+        # In a supervisor until it has its own descriptor to be woken by.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become_supervisor(streams, fds)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         try:
             return pid, os.pidfd_open(pid)
         except OSError:

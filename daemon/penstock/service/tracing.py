@@ -73,5 +73,9 @@ async def _load() -> Exporter:
     except ImportError as error:
         why = f"OTEL_* asks for spans, but their SDK is not there: pip install 'penstock[otel]' ({error})"
         raise StartRefused(why) from None
-    exporter: Exporter = await run_in_thread(module.Exporter)
+    try:
+        exporter: Exporter = await run_in_thread(module.Exporter)
+    except ValueError as error:
+        why = f"the SDK of OTEL_* cannot take one of its variables: {error}"
+        raise StartRefused(why) from None
     return exporter
