@@ -9,10 +9,18 @@ import trio.testing
 from fakes.cores import open_fake_core, request, wait_ended
 from fakes.stores import append, claim, crashed, enqueue, inline_store, start
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Appended, CancelAnswer, Claimed, RequestCancel
+from penstock.log.writes import (
+    Appended,
+    CancelAnswer,
+    Claimed,
+    Park,
+    RequestCancel,
+    Unpark,
+)
 from penstock.words.errors import LogDamaged
 from penstock.words.events import Log
 from penstock.words.values import utc_now
+from penstock.words.wait_reason import Waiting
 
 #: What a row may hold that nobody wrote, and where; `{}` is the key of the run.
 DAMAGE = [
@@ -56,6 +64,22 @@ async def test_a_damaged_row_of_a_queued_run_fails_that_run_alone(sql: str) -> N
         [every] = await store.commit([RequestCancel("", "", utc_now(), all_open=True)])
         assert isinstance(every, CancelAnswer)
         assert set(every.signalled) == {"runs", "good"}
+        assert "'bad'" in (store.damage or "")
+
+
+@pytest.mark.parametrize("sql", DAMAGE)
+async def test_a_damaged_row_of_a_run_that_waits_fails_that_run_alone(sql: str) -> None:
+    """ST-08: its slot goes to the next one."""
+    async with inline_store() as store:
+        row = await start(store, "bad", priority=0)
+        parked = Park(row.fence, Waiting("ask", "x"), utc_now())
+        await store.commit([parked, enqueue("good")])
+        await store.commit([Unpark(row.fence)])
+        harm(store, "bad", sql)
+        [claimed] = await store.commit([claim(slots=1)])
+        assert isinstance(claimed, Claimed)
+        assert [row.run_id for row in claimed.started] == ["good"]
+        assert claimed.unparked == ()
         assert "'bad'" in (store.damage or "")
 
 
