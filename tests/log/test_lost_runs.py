@@ -13,9 +13,16 @@ from penstock.log.writes import (
     Appended,
     CancelAnswer,
     Claimed,
+    Continue,
+    Edit,
     Park,
+    Rearrange,
     RequestCancel,
+    RequestPreempt,
+    Result,
+    Suspend,
     Unpark,
+    Write,
 )
 from penstock.words.errors import LogDamaged
 from penstock.words.events import Log
@@ -116,6 +123,27 @@ async def test_a_daemon_starts_and_works_beside_a_damaged_row(
             with pytest.raises(LogDamaged):
                 await core.control.cancel("r0", "it is of no use")
             assert "'r0'" in (store.damage or "")
+
+
+async def test_whoever_changes_a_damaged_run_hears_of_it_and_ends_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08: none of the writes about one run is the end of the daemon."""
+    async with crashed({"on_restart": "requeue"}, {"on_restart": "requeue"}) as store:
+        harm(store, "r0", DAMAGE[0])
+        now = utc_now()
+        async with open_fake_core(store=store, life="life-2") as core:
+            writes: list[Write[Result]] = [
+                Rearrange("r0", now, move="first"),
+                Edit("r0", now, b"{}", b"", {}),
+                Suspend("r0", now),
+                Continue("r0", now),
+                RequestPreempt("r0", "r1", now),
+            ]
+            for write in writes:
+                with pytest.raises(LogDamaged):
+                    await core.recorder.record(write)
+            await wait_ended(core, "r1")
 
 
 async def test_a_daemon_starts_beside_a_damaged_fact_of_an_open_run(
