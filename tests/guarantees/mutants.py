@@ -1629,10 +1629,19 @@ TESTED_MUTANTS = (
         "a schedule moves on before its run is in the log",
         "Schedules._make_up",
         """
-            log.warning('the schedule %s waits: %s', row.name, error)
-            return False
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
         """,
-        "skipped = str(error)",
+        """
+            try:
+                await self._submit(row, run_id)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
         "runs/test_schedules.py::test_a_full_queue_makes_a_due_time_wait",
     ),
     TestedMutant(

@@ -139,6 +139,30 @@ async def test_a_full_queue_makes_a_due_time_wait(autojump_clock: Any) -> None:
         assert len(await made(core)) == 3
 
 
+async def test_a_schedule_that_cannot_be_holds_up_no_other(
+    autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DU-04: one whose zone the box has lost waits, and says so once; one of an older daemon is passed over."""
+    async with open_memory_store() as store:
+        async with open_fake_core(store=store) as core:
+            for name in ("a-zone", "b-request", "c"):
+                await core.schedules.set(wanted(name, "0 * * * *"), None)
+        for column, name in (("zone", "a-zone"), ("request", "b-request")):
+            sql = f"UPDATE schedules SET {column} = 'gone' WHERE name = ?"
+            store._db.execute(sql, (name,))
+            store._db.commit()
+        async with open_fake_core(store=store, life="life-2") as core:
+            await trio.sleep(2.5 * 3600)
+            assert {run_id.partition("@")[0] for run_id in await made(core)} == {"c"}
+            assert len(await made(core)) == 2
+            zone, request, _ = await core.schedules.rows()
+            assert (zone.skipped, request.skipped) == (0, 2)
+    told = [r.getMessage() for r in caplog.records if "a-zone" in r.getMessage()]
+    assert told == [
+        "the schedule a-zone waits: zone: there is no time zone 'gone' here"
+    ]
+
+
 async def test_a_schedule_is_changed_only_if_that_is_wanted(
     autojump_clock: Any,
 ) -> None:

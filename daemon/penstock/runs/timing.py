@@ -24,15 +24,12 @@ LONGEST_SPAN = 10 * 366 * 86_400.0
 
 def check_timing(timing: str, zone: str) -> None:
     """Refused, by the name of the field, for what is no timing or no zone."""
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Refused("zone", f"there is no time zone {zone[:80]!r} here") from None
+    _zone_of(zone)
     next_due(timing, zone, made_at=datetime.now(UTC), after=datetime.now(UTC))
 
 
 def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> datetime:
-    """The first due time after a moment, in UTC. Refused for what is no timing."""
+    """The first due time after a moment, in UTC. Refused for what is no timing, or no zone here."""
     if len(timing.split()) == 1:
         return _next_of_span(_span_of(timing), made_at, after)
     if len(timing.split()) != FIELDS:
@@ -44,7 +41,7 @@ def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> d
 
     try:
         # Lists of cron have whole minutes: the moment itself is not after it.
-        found = next(CronSim(timing, after.astimezone(ZoneInfo(zone))))
+        found = next(CronSim(timing, after.astimezone(_zone_of(zone))))
     except CronSimError as error:
         raise Refused(
             "timing", f"{timing[:80]!r} is no line of cron: {error}"
@@ -52,6 +49,13 @@ def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> d
     except StopIteration:
         raise Refused("timing", f"{timing[:80]!r} is never") from None
     return found.astimezone(UTC)
+
+
+def _zone_of(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Refused("zone", f"there is no time zone {name[:80]!r} here") from None
 
 
 def _span_of(timing: str) -> float:
