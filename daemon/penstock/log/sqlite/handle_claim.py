@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import to_micros
+from penstock.log.sqlite.rows import group_key, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
@@ -82,7 +82,7 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             and head.open_prerequisites == 0
             and head.kind in d.kinds
             # A group may be called "None": a run without one is asked for first.
-            and (head.group is None or f"group:{head.group}" not in paused)
+            and (head.group is None or group_key(head.group) not in paused)
         ):
             yield rank(head), 1, head.place, head
 
