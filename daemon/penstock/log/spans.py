@@ -89,12 +89,9 @@ class SpanMaker:
         if fact.type not in _TOLD or view.created_at is None:
             return []
         event = fact.event
-        begins = isinstance(event, RunStarted | RunResumed)
         run = self._open.get(fact.run_id)
         if run is None:
             run = self._open[fact.run_id] = _open_of(view, view.created_at)
-            if begins:
-                run.began = None
         if fact.type in TERMINAL_TYPES:
             del self._open[fact.run_id]
             return _end_run(run, fact)

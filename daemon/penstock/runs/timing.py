@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from penstock.words.api import LONGEST_DELAY
 from penstock.words.durations import parse_span
 from penstock.words.errors import Refused
 
@@ -18,8 +19,6 @@ from penstock.words.errors import Refused
 SHORTEST_SPAN = 10.0
 #: Minute, hour, day of the month, month, day of the week. The library takes one for seconds too.
 FIELDS = 5
-#: Seconds at most: ten years, as for a delay.
-LONGEST_SPAN = 10 * 366 * 86_400.0
 
 
 def check_timing(timing: str, zone: str) -> None:
@@ -64,7 +63,7 @@ def _span_of(timing: str) -> float:
     except ValueError as error:
         why = f"{error}, and no line of cron, as '30 2 * * *' is"
         raise Refused("timing", why) from None
-    if not SHORTEST_SPAN <= seconds <= LONGEST_SPAN:
+    if not SHORTEST_SPAN <= seconds <= LONGEST_DELAY:
         raise Refused(
             "timing",
             f"must be {SHORTEST_SPAN:.0f} s or longer, and less than ten years",
