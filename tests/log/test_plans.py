@@ -92,7 +92,7 @@ async def test_no_fact_is_larger_than_one_may_be() -> None:
         writes: list[Write[Result]] = [
             enqueue("s", inputs=long),
             Edit("r", at(), b"{}", b"", long),
-            SetSchedule(row, at(), "command"),
+            SetSchedule(row, at(), "command", 9),
         ]
         for write in writes:
             with pytest.raises(TooLarge, match="inputs"):

@@ -148,6 +148,7 @@ async def test_what_an_open_run_asks_is_shown_redacted(
             ScheduleRow("n", "1h", "UTC", "{}", {"a": SECRET}, START, START),
             START,
             "k",
+            9,
         ),
         AdvanceSchedule("n", START, START, START, "n@1", f"a: {SECRET} is no number"),
     ],

@@ -184,6 +184,29 @@ async def test_a_schedule_is_changed_only_if_that_is_wanted(
         assert told.count("schedule.removed") == 1
 
 
+async def test_of_two_of_one_name_the_second_is_told(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DU-04: however near each other they are; and of more than there may be the last one."""
+    monkeypatch.setattr("penstock.runs.schedules.MOST_SCHEDULES", 2)
+    refused: list[str] = []
+    async with open_fake_core() as core:
+
+        async def ask(name: str, timing: str) -> None:
+            try:
+                await core.schedules.set(wanted(name, timing), None)
+            except Conflict as error:
+                refused.append(str(error))
+
+        async with trio.open_nursery() as nursery:
+            for asked in ("a", "1h"), ("a", "2h"), ("b", "1h"), ("c", "1h"):
+                nursery.start_soon(ask, *asked)
+        assert len(await core.schedules.rows()) == 2
+        assert len(refused) == 2
+        told = await types_of(core, "daemon")
+        assert told.count("schedule.set") == 2
+
+
 @pytest.mark.parametrize(
     ("run", "field"),
     [

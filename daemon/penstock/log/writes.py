@@ -549,11 +549,16 @@ class ScheduleRow:
 
 @dataclass(frozen=True, slots=True)
 class SetSchedule(Write[Appended]):
-    """Make a schedule, or change it as a whole: Appended (`schedule.set`). TooLarge."""
+    """Make a schedule, one of `capacity` at most: Appended (`schedule.set`). TooLarge.
+
+    One of its name is a Conflict, unless it is to be changed as a whole (`replace`).
+    """
 
     row: ScheduleRow
     at: datetime
     kind: str
+    capacity: int
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from penstock.runs.submit import Submitter, placed_inputs
 from penstock.runs.timing import check_timing, next_due
 from penstock.words.api import ScheduleRequest, SubmitRequest, refused
 from penstock.words.errors import (
-    Conflict,
     NotAvailable,
     PenstockError,
     QueueFull,
@@ -83,13 +82,6 @@ class Schedules:
         placed = dict(placed_inputs(kind, wanted.inputs, surroundings))
         wanted = wanted.model_copy(update={"inputs": placed})
         spec = self.submitter.check(wanted, surroundings)
-        rows = await self.store.schedules()
-        known = next((row for row in rows if row.name == request.name), None)
-        if known is not None and not request.replace:
-            why = f"there is a schedule {request.name!r} already; `replace` changes it"
-            raise Conflict(why)
-        if known is None and len(rows) >= MOST_SCHEDULES:
-            raise Conflict(f"there are {MOST_SCHEDULES} schedules already")
         row = ScheduleRow(
             name=request.name,
             timing=request.timing,
@@ -100,7 +92,9 @@ class Schedules:
             due=due,
             surroundings=spec.surroundings,
         )
-        await self.recorder.record(SetSchedule(row, now, spec.kind))
+        await self.recorder.record(
+            SetSchedule(row, now, spec.kind, MOST_SCHEDULES, request.replace)
+        )
         self._changed.set()
         return row
 

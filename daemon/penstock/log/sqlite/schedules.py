@@ -17,7 +17,7 @@ from penstock.log.writes import (
     SetSlots,
     encode_within,
 )
-from penstock.words.errors import ScheduleNotFound
+from penstock.words.errors import Conflict, ScheduleNotFound
 from penstock.words.events import (
     AnyEvent,
     ScheduleRemoved,
@@ -60,6 +60,12 @@ def find_slots(db: sqlite3.Connection) -> Mapping[str | None, int]:
 def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     """Make a schedule, or change it as a whole."""
     row, given = write.row, write.row.surroundings
+    names = {name for (name,) in transaction.db.execute("SELECT name FROM schedules")}
+    if row.name in names and not write.replace:
+        why = f"there is a schedule {row.name!r} already; `replace` changes it"
+        raise Conflict(why)
+    if row.name not in names and len(names) >= write.capacity:
+        raise Conflict(f"there are {len(names)} schedules already")
     event = ScheduleSet(
         name=row.name,
         timing=row.timing,
