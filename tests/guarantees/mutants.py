@@ -1004,6 +1004,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1029,6 +1031,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1059,6 +1063,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1084,6 +1090,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1114,6 +1122,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1139,6 +1149,8 @@ TESTED_MUTANTS = (
                     return write
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1169,6 +1181,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1194,6 +1208,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return write
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1224,6 +1240,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1249,6 +1267,8 @@ TESTED_MUTANTS = (
                     return replace(write, answer=_clean(text, wanted))
                 case RequestCancel(reason=text) | SetPause(reason=text):
                     return replace(write, reason=_clean(text, wanted))
+                case AdvanceSchedule(skipped=text):
+                    return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
                     return replace(write, shown=_clean(shown, wanted))
                 case SetSchedule(row=row):
@@ -1629,10 +1649,19 @@ TESTED_MUTANTS = (
         "a schedule moves on before its run is in the log",
         "Schedules._make_up",
         """
-            log.warning('the schedule %s waits: %s', row.name, error)
-            return False
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
         """,
-        "skipped = str(error)",
+        """
+            try:
+                await self._submit(row, run_id)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
         "runs/test_schedules.py::test_a_full_queue_makes_a_due_time_wait",
     ),
     TestedMutant(

@@ -9,10 +9,25 @@ import trio.testing
 from fakes.cores import open_fake_core, request, wait_ended
 from fakes.stores import append, claim, crashed, enqueue, inline_store, start
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Appended, CancelAnswer, Claimed, RequestCancel
+from penstock.log.writes import (
+    Appended,
+    CancelAnswer,
+    Claimed,
+    Continue,
+    Edit,
+    Park,
+    Rearrange,
+    RequestCancel,
+    RequestPreempt,
+    Result,
+    Suspend,
+    Unpark,
+    Write,
+)
 from penstock.words.errors import LogDamaged
 from penstock.words.events import Log
 from penstock.words.values import utc_now
+from penstock.words.wait_reason import Waiting
 
 #: What a row may hold that nobody wrote, and where; `{}` is the key of the run.
 DAMAGE = [
@@ -59,6 +74,22 @@ async def test_a_damaged_row_of_a_queued_run_fails_that_run_alone(sql: str) -> N
         assert "'bad'" in (store.damage or "")
 
 
+@pytest.mark.parametrize("sql", DAMAGE)
+async def test_a_damaged_row_of_a_run_that_waits_fails_that_run_alone(sql: str) -> None:
+    """ST-08: its slot goes to the next one."""
+    async with inline_store() as store:
+        row = await start(store, "bad", priority=0)
+        parked = Park(row.fence, Waiting("ask", "x"), utc_now())
+        await store.commit([parked, enqueue("good")])
+        await store.commit([Unpark(row.fence)])
+        harm(store, "bad", sql)
+        [claimed] = await store.commit([claim(slots=1)])
+        assert isinstance(claimed, Claimed)
+        assert [row.run_id for row in claimed.started] == ["good"]
+        assert claimed.unparked == ()
+        assert "'bad'" in (store.damage or "")
+
+
 async def test_a_damaged_row_is_passed_over_where_another_run_ends(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -92,6 +123,27 @@ async def test_a_daemon_starts_and_works_beside_a_damaged_row(
             with pytest.raises(LogDamaged):
                 await core.control.cancel("r0", "it is of no use")
             assert "'r0'" in (store.damage or "")
+
+
+async def test_whoever_changes_a_damaged_run_hears_of_it_and_ends_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08: none of the writes about one run is the end of the daemon."""
+    async with crashed({"on_restart": "requeue"}, {"on_restart": "requeue"}) as store:
+        harm(store, "r0", DAMAGE[0])
+        now = utc_now()
+        async with open_fake_core(store=store, life="life-2") as core:
+            writes: list[Write[Result]] = [
+                Rearrange("r0", now, move="first"),
+                Edit("r0", now, b"{}", b"", {}),
+                Suspend("r0", now),
+                Continue("r0", now),
+                RequestPreempt("r0", "r1", now),
+            ]
+            for write in writes:
+                with pytest.raises(LogDamaged):
+                    await core.recorder.record(write)
+            await wait_ended(core, "r1")
 
 
 async def test_a_daemon_starts_beside_a_damaged_fact_of_an_open_run(

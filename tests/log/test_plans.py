@@ -12,12 +12,21 @@ from random import Random
 import pytest
 
 from fakes.contract import get, one, types
-from fakes.stores import LIFE, at, claim, enqueue, fact
+from fakes.stores import LIFE, at, claim, enqueue, fact, inline_store
 from penstock.log.export import export_file, import_file
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Edit, Rearrange, Release, RequestCancel
-from penstock.words.errors import Conflict, RunNotFound, Terminal
-from penstock.words.events import RunRequeued
+from penstock.log.writes import (
+    Edit,
+    Rearrange,
+    Release,
+    RequestCancel,
+    Result,
+    ScheduleRow,
+    SetSchedule,
+    Write,
+)
+from penstock.words.errors import Conflict, RunNotFound, Terminal, TooLarge
+from penstock.words.events import LARGEST_EVENT_BYTES, RunRequeued
 
 
 @asynccontextmanager
@@ -72,6 +81,22 @@ async def test_an_ended_run_leaves_no_plan(tmp_path: Path) -> None:
         await one(store, RequestCancel("aside", "no", at()))
     with closing(sqlite3.connect(log)) as db:
         assert db.execute("SELECT count(*) FROM plans").fetchone() == (0,)
+
+
+async def test_no_fact_is_larger_than_one_may_be() -> None:
+    """DU-04: other inputs, and those of a schedule, are refused as those of a submit are."""
+    long = {"argv": ["x" * LARGEST_EVENT_BYTES]}
+    row = ScheduleRow("n", "1h", "UTC", "{}", long, at(), at(3600))
+    async with inline_store() as store:
+        await one(store, enqueue("r", stashed=True))
+        writes: list[Write[Result]] = [
+            enqueue("s", inputs=long),
+            Edit("r", at(), b"{}", b"", long),
+            SetSchedule(row, at(), "command", 9),
+        ]
+        for write in writes:
+            with pytest.raises(TooLarge, match="inputs"):
+                await one(store, write)
 
 
 async def test_an_export_has_the_plans(tmp_path: Path) -> None:

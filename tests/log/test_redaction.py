@@ -19,8 +19,19 @@ from fakes.cores import (
     whole_log,
 )
 from penstock.log.redaction import REDACTED, make_redaction
-from penstock.log.writes import Append, RequestCancel, new_event
+from penstock.log.writes import (
+    AdvanceSchedule,
+    Append,
+    Edit,
+    RequestCancel,
+    Result,
+    ScheduleRow,
+    SetSchedule,
+    Write,
+    new_event,
+)
 from penstock.pipeline import Inputs, Kind, Run
+from penstock.testing import START
 from penstock.words.api import BugReportRequest
 from penstock.words.errors import PenstockError, StartRefused
 from penstock.words.events import Log, Milestone
@@ -127,6 +138,27 @@ async def test_what_an_open_run_asks_is_shown_redacted(
         asked = core.table.views["a"].asks["word"]
         assert asked.question == f"is it {REDACTED}?"
         await core.control.cancel("a", "it was shown", wait=True)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        Edit("r", START, b"{}", b"", {"seconds": SECRET}),
+        SetSchedule(
+            ScheduleRow("n", "1h", "UTC", "{}", {"a": SECRET}, START, START),
+            START,
+            "k",
+            9,
+        ),
+        AdvanceSchedule("n", START, START, START, "n@1", f"a: {SECRET} is no number"),
+    ],
+    ids=lambda write: type(write).__name__,
+)
+def test_what_is_told_of_a_change_is_redacted(write: Write[Result]) -> None:
+    """API-07, DU-04: other inputs, those of a schedule, and why a due time was passed over."""
+    clean = repr(make_redaction([], [SECRET])(write))
+    assert SECRET not in clean
+    assert REDACTED in clean
 
 
 async def test_inputs_are_shown_redacted_and_kept_whole(

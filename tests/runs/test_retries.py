@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from fakes.contract import one
 from fakes.cores import (
     Nothing,
     Seconds,
@@ -17,13 +18,16 @@ from fakes.cores import (
     types_of,
     wait_ended,
 )
+from fakes.stores import at, claim, enqueue, fact
 from penstock.kinds.command import KIND as COMMAND
 from penstock.log.projections import RunView
+from penstock.log.writes import Release
 from penstock.pipeline import Output, Run
 from penstock.runs.worker import LONGEST_BACKOFF, next_try
 from penstock.testing import open_memory_store
 from penstock.testing.virtual_time import START
 from penstock.words.errors import Refused
+from penstock.words.events import RunRequeued
 
 
 class Fails:
@@ -133,6 +137,24 @@ async def test_the_next_execution_is_kept_over_a_restart(autojump_clock: Any) ->
     first, second, third = fails.began
     assert 100 <= second - first < 101
     assert 200 <= third - second < 201
+
+
+async def test_a_failure_that_is_tried_again_is_no_crash(autojump_clock: Any) -> None:
+    """DU-04, law 5: nor is a stop of the daemon; only crashes fail a run that is put in line again."""
+    async with open_memory_store() as store:
+        await one(
+            store,
+            enqueue("r", kind="sleep", inputs={"seconds": 1.0}, on_restart="requeue"),
+        )
+        retried = RunRequeued(reason="retry", not_before=at())
+        stopped, crashed = (RunRequeued(reason=r) for r in ("shutdown", "crash"))
+        for again in (retried, retried, stopped, crashed):
+            [row] = (await one(store, claim(kinds=("sleep",), seconds=1))).started
+            await one(store, Release(row.fence, fact("r", again)))
+        await one(store, claim(kinds=("sleep",), seconds=1))
+        async with open_fake_core(store=store, life="life-2") as core:
+            await wait_ended(core, "r")
+            assert (await core.reader.view("r")).state == "completed"
 
 
 async def test_a_run_that_used_its_time_up_is_not_repeated(autojump_clock: Any) -> None:

@@ -139,6 +139,30 @@ async def test_a_full_queue_makes_a_due_time_wait(autojump_clock: Any) -> None:
         assert len(await made(core)) == 3
 
 
+async def test_a_schedule_that_cannot_be_holds_up_no_other(
+    autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DU-04: one whose zone the box has lost waits, and says so once; one of an older daemon is passed over."""
+    async with open_memory_store() as store:
+        async with open_fake_core(store=store) as core:
+            for name in ("a-zone", "b-request", "c"):
+                await core.schedules.set(wanted(name, "0 * * * *"), None)
+        for column, name in (("zone", "a-zone"), ("request", "b-request")):
+            sql = f"UPDATE schedules SET {column} = 'gone' WHERE name = ?"
+            store._db.execute(sql, (name,))
+            store._db.commit()
+        async with open_fake_core(store=store, life="life-2") as core:
+            await trio.sleep(2.5 * 3600)
+            assert {run_id.partition("@")[0] for run_id in await made(core)} == {"c"}
+            assert len(await made(core)) == 2
+            zone, request, _ = await core.schedules.rows()
+            assert (zone.skipped, request.skipped) == (0, 2)
+    told = [r.getMessage() for r in caplog.records if "a-zone" in r.getMessage()]
+    assert told == [
+        "the schedule a-zone waits: zone: there is no time zone 'gone' here"
+    ]
+
+
 async def test_a_schedule_is_changed_only_if_that_is_wanted(
     autojump_clock: Any,
 ) -> None:
@@ -158,6 +182,29 @@ async def test_a_schedule_is_changed_only_if_that_is_wanted(
         told = await types_of(core, "daemon")
         assert told.count("schedule.set") == 2
         assert told.count("schedule.removed") == 1
+
+
+async def test_of_two_of_one_name_the_second_is_told(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DU-04: however near each other they are; and of more than there may be the last one."""
+    monkeypatch.setattr("penstock.runs.schedules.MOST_SCHEDULES", 2)
+    refused: list[str] = []
+    async with open_fake_core() as core:
+
+        async def ask(name: str, timing: str) -> None:
+            try:
+                await core.schedules.set(wanted(name, timing), None)
+            except Conflict as error:
+                refused.append(str(error))
+
+        async with trio.open_nursery() as nursery:
+            for asked in ("a", "1h"), ("a", "2h"), ("b", "1h"), ("c", "1h"):
+                nursery.start_soon(ask, *asked)
+        assert len(await core.schedules.rows()) == 2
+        assert len(refused) == 2
+        told = await types_of(core, "daemon")
+        assert told.count("schedule.set") == 2
 
 
 @pytest.mark.parametrize(

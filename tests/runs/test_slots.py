@@ -105,3 +105,17 @@ async def test_slots_are_kept_over_a_restart_until_they_are_reset(
             assert (core.table.slots, core.table.group_slots) == (2, {"gpu": 1})
         types = [fact.type for fact in await store.read("daemon")]
         assert types.count("slots.changed") == 6
+
+
+async def test_groups_are_not_made_without_end(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DU-05, QA-08: those there are may be given other slots all the same."""
+    monkeypatch.setattr("penstock.runs.control.MOST_GROUPS", 2)
+    async with open_fake_core(groups={"a": Group(slots=1)}) as core:
+        await core.queue.set_slots("b", 1)
+        with pytest.raises(Conflict, match="2 groups"):
+            await core.queue.set_slots("c", 1)
+        await core.queue.set_slots("b", 2)
+        await core.queue.set_slots(None, 3)
+        assert core.table.group_slots == {"a": 1, "b": 2}

@@ -90,6 +90,8 @@ async def test_a_run_is_told_with_all_that_was_done_in_it(
     [execution] = [s for s in told if s.name == "execute work"]
     assert execution.context == execution_context(run.context, 1)
     assert execution.parent == run.context
+    # It waited for its child, and that is a part of it.
+    assert execution.began == run.began
     [step] = [s for s in told if s.name == "step think"]
     assert step.parent == execution.context
     assert step.ended - step.began == pytest.approx(
@@ -198,6 +200,36 @@ async def test_programs_are_told_where_they_stand(
         assert given[TRACEPARENT] == called[TRACEPARENT] == GIVEN
     assert called["A"] == "b"
     assert [run.traceparent for run in runs] == [None, GIVEN]
+
+
+async def test_each_execution_of_a_run_is_told(autojump_clock: Clock) -> None:
+    """HO-05: one that gave its slot to another, and one that failed and was tried again."""
+    told: list[TraceSpan] = []
+    left = [1]
+
+    async def flaky(_run: Run, inputs: Seconds) -> Nothing:
+        await trio.sleep(inputs.seconds)
+        if left:
+            left.pop()
+            raise ValueError("not yet")
+        return Nothing()
+
+    kinds = kind("flaky", flaky, preemptible=True)
+    async with open_fake_core(
+        kinds, environment=tracing(told), max_concurrent=1
+    ) as core:
+        low = request("flaky", "low", seconds=5.0, priority="background", retries=1)
+        await core.submitter.submit(low)
+        await trio.sleep(1)
+        await core.submitter.submit(request(run_id="high", priority="critical"))
+        await wait_ended(core, "low", "high")
+    executions = [s for s in told if s.name == "execute flaky"]
+    assert [s.error for s in executions] == [
+        "preempted by high",
+        "ValueError: not yet",
+        None,
+    ]
+    assert len({s.context for s in executions}) == 3
 
 
 async def test_a_restart_keeps_the_trace(autojump_clock: Clock) -> None:

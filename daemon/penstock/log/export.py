@@ -1,7 +1,8 @@
 """The whole log as lines of JSON, and back: a copy that any tool can read.
 
-First a header; then the rows of every table but the events, so that an import brings back queues,
-inputs and questions too; then the events, each in its wire form.
+First a header; then the rows of other tables than that of events, so that an import brings back queues,
+inputs and questions too; then the events, each in its wire form. Left out is what holds environments:
+theirs, and the schedules.
 """
 
 from __future__ import annotations

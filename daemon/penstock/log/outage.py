@@ -107,11 +107,15 @@ def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
 
     All others go on; so nothing that was promised of them is broken.
     """
-    fence = getattr(write, "fence", None)
-    about = {new.run_id for new in write.new_events} if isinstance(write, Append) else set()  # fmt: skip
-    if fence is not None:
-        about.add(fence.run_id)
-    return about == {error.facts.get("run_id")}
+    about: set[str | None] = {
+        getattr(whose, "run_id", None)
+        for whose in (
+            write,
+            getattr(write, "fence", None),
+            *getattr(write, "new_events", ()),
+        )
+    }
+    return about - {None} == {error.facts.get("run_id")}
 
 
 @dataclass(eq=False, slots=True)

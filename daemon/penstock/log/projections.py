@@ -93,6 +93,8 @@ class RunView:
     backoff: float = 0.0
     retried: int = 0
     last_error: str = ""
+    #: How often a crash of the daemon cut it off, and it was put in line again.
+    crashes: int = 0
     traceparent: str | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
@@ -401,6 +403,7 @@ def _preempted(view: RunView, _fact: Recorded, event: e.RunPreempted) -> None:
 def _requeued(view: RunView, _fact: Recorded, event: e.RunRequeued) -> None:
     view.reason = event.reason
     view.stashed = event.stashed
+    view.crashes += event.reason == "crash"
     if event.not_before is not None:
         view.not_before = event.not_before
         view.retried += 1

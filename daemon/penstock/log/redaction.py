@@ -18,6 +18,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from penstock.log.writes import (
+    AdvanceSchedule,
     Answer,
     Append,
     Complete,
@@ -146,6 +147,8 @@ def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
             return replace(write, answer=_clean(text, wanted))
         case RequestCancel(reason=text) | SetPause(reason=text):
             return replace(write, reason=_clean(text, wanted))
+        case AdvanceSchedule(skipped=text):
+            return replace(write, skipped=_clean(text, wanted))
         case Edit(shown=shown):
             return replace(write, shown=_clean(shown, wanted))
         case SetSchedule(row=row):

@@ -17,6 +17,7 @@ from penstock.words.events import (
     ProcessExited,
     ProcessStarted,
     RunFailed,
+    RunPreempted,
     RunRequeued,
     RunResumed,
     RunStarted,
@@ -36,8 +37,8 @@ Attributes: TypeAlias = Mapping[str, Attribute]
 
 #: The types of facts that spans are made of; the bodies of all others are left alone.
 _TOLD = frozenset({
-    "run.queued", "run.started", "run.resumed", "run.requeued", "model.used", "process.started",
-    "process.exited", "step.completed", "step.failed",
+    "run.queued", "run.started", "run.resumed", "run.requeued", "run.preempted", "model.used",
+    "process.started", "process.exited", "step.completed", "step.failed",
 }) | TERMINAL_TYPES  # fmt: skip
 
 
@@ -87,18 +88,23 @@ class SpanMaker:
         """The spans that end with this fact of a run; the view has the fact in it."""
         if fact.type not in _TOLD or view.created_at is None:
             return []
+        event = fact.event
         run = self._open.get(fact.run_id)
         if run is None:
             run = self._open[fact.run_id] = _open_of(view, view.created_at)
-        event = fact.event
         if fact.type in TERMINAL_TYPES:
             del self._open[fact.run_id]
             return _end_run(run, fact)
         if isinstance(event, RunStarted | RunResumed):
-            run.attempt, run.began, run.stepped = event.attempt, fact.at, None
+            # One that waited has its slot again: its execution went on all the time.
+            if run.began is None:
+                run.attempt, run.began, run.stepped = event.attempt, fact.at, None
             return []
         if isinstance(event, RunRequeued):
-            return _end_execution(run, fact.at, f"requeued: {event.reason}")
+            why = event.error or f"requeued: {event.reason}"
+            return _end_execution(run, fact.at, why)
+        if isinstance(event, RunPreempted):
+            return _end_execution(run, fact.at, f"preempted by {event.by}")
         return _part_of(run, fact)
 
 

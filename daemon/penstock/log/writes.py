@@ -226,6 +226,15 @@ class NewEvent(NamedTuple):
         return self._replace(body=body, event=None)
 
 
+def encode_within(event: AnyEvent, field: str) -> bytes:
+    """The fact as JSON. TooLarge, by the name of what it was made of, above `LARGEST_EVENT_BYTES`."""
+    body = encode_event(event)
+    if len(body) > LARGEST_EVENT_BYTES:
+        why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
+        raise TooLarge(field, why, limit=LARGEST_EVENT_BYTES)
+    return body
+
+
 def new_event(
     run_id: str,
     event: AnyEvent,
@@ -241,10 +250,7 @@ def new_event(
 
     TooLarge above `LARGEST_EVENT_BYTES`; Refused for a time more than `LARGEST_SKEW` after `now`.
     """
-    body = encode_event(event)
-    if len(body) > LARGEST_EVENT_BYTES:
-        why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
-        raise TooLarge("event", why, limit=LARGEST_EVENT_BYTES)
+    body = encode_within(event, "event")
     if at is not None and at > now + LARGEST_SKEW:
         raise Refused("at", "lies in the future")
     return NewEvent(
@@ -511,7 +517,7 @@ class Continue(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class Edit(Write[Appended]):
-    """Give a run that has not begun other inputs: Appended (`run.edited`). Terminal, Conflict."""
+    """Give a run that has not begun other inputs: Appended (`run.edited`). Terminal, Conflict, TooLarge."""
 
     run_id: str
     at: datetime
@@ -543,11 +549,16 @@ class ScheduleRow:
 
 @dataclass(frozen=True, slots=True)
 class SetSchedule(Write[Appended]):
-    """Make a schedule, or change it as a whole: Appended (`schedule.set`)."""
+    """Make a schedule, one of `capacity` at most: Appended (`schedule.set`). TooLarge.
+
+    One of its name is a Conflict, unless it is to be changed as a whole (`replace`).
+    """
 
     row: ScheduleRow
     at: datetime
     kind: str
+    capacity: int
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ from penstock.words.run_id import check_run_id
 from penstock.words.staleness import CodeMark, Judgement, judge
 from penstock.words.values import new_event_id
 
+#: Groups at most: every claim is given their slots, and every start reads them.
+MOST_GROUPS = 1000
+
 
 @dataclass(eq=False, slots=True)
 class QueueControl:
@@ -86,12 +89,15 @@ class QueueControl:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.
 
         A group that is not there is made. What executes goes on. Conflict if a group goes that open
-        runs are of, Refused if there is none that could.
+        runs are of, or if there are enough of them; Refused if there is none that could go.
         """
+        groups = self.table.group_slots
         if slots is None:
             self._check(group)
             if not self.table.configures(group) and self._open(group):
                 raise Conflict(f"runs of the group {group!r} are open")
+        elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
+            raise Conflict(f"there are {MOST_GROUPS} groups already")
         await self.recorder.record(SetSlots(slots, self.now(), group))
         # The claim of that batch went by the old number.
         self.recorder.kick()

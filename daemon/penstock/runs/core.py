@@ -408,6 +408,7 @@ async def _repair(core: Core) -> Repaired:
         core.table.give_slots(group, slots)
     return await repair(
         rows,
+        core.table.views,
         store=core.store,
         recorder=core.recorder,
         life=core.life,

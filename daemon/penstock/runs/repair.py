@@ -7,7 +7,14 @@ decisions as everybody else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -15,6 +22,7 @@ from typing import Any, Literal, cast
 
 import trio
 
+from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import (
@@ -63,19 +71,22 @@ class Repaired:
     ended_pids: list[int] = field(default_factory=list)
 
 
-def verdict_on(row: RunRow, life: str, max_attempts: int) -> Verdict:
-    """What becomes of one open run (design, law 5)."""
+def verdict_on(
+    row: RunRow, life: str, max_attempts: int, *, crashes: int = 0
+) -> Verdict:
+    """What becomes of one open run (design, law 5), which crashes have cut off before."""
     if row.state not in EXECUTING_STATES or row.life is None or row.life == life:
         return "leave"
     if row.cancel_requested is not None:
         return "cancel"
-    if row.on_restart == "requeue" and row.attempt >= max_attempts:
+    if row.on_restart == "requeue" and crashes + 1 >= max_attempts:
         return "crashed"
     return row.on_restart
 
 
 async def repair(
-    rows: Iterable[RunRow],
+    rows: Collection[RunRow],
+    views: Mapping[str, RunView],
     *,
     store: Store,
     recorder: Recorder,
@@ -87,16 +98,21 @@ async def repair(
 ) -> Repaired:
     """End the processes of the previous life, then give every interrupted run what it gets."""
     done = Repaired()
-    broken = [row for row in rows if verdict_on(row, life, max_attempts) != "leave"]
+    crashes = {row.run_id: views[row.run_id].crashes for row in rows}
+    verdicts = [
+        (row, verdict_on(row, life, max_attempts, crashes=crashes[row.run_id]))
+        for row in rows
+    ]
+    broken = [(row, verdict) for row, verdict in verdicts if verdict != "leave"]
     if not broken:
         return done
-    started = {row.run_id: await processes_of(store, row) for row in broken}
+    started = {row.run_id: await processes_of(store, row) for row, _ in broken}
     every = list(chain.from_iterable(started.values()))
     done.ended_pids.extend(await end_orphans(every, list(started)))
     gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
-    for row in broken:
-        verdict = verdict_on(row, life, max_attempts)
-        await recorder.record(_decision(row, verdict, now(), started[row.run_id], gone))
+    for row, verdict in broken:
+        programs, times = started[row.run_id], crashes[row.run_id] + 1
+        await recorder.record(_decision(row, verdict, now(), programs, gone, times))
         _told_as(done, verdict).append(row.run_id)
     return done
 
@@ -159,13 +175,14 @@ def _decision(
     now: datetime,
     started: Sequence[ProcessStarted],
     gone: Collection[ProcessStarted],
+    crashes: int = 1,
 ) -> Complete | Release:
     receipt = receipt_after(row, started, gone)
     on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
     ending = Ending(
         cancel_requested=row.cancel_requested,
         crashed=cast("OnRestart", on_restart),
-        crashes=row.attempt if verdict == "crashed" else 1,
+        crashes=crashes if verdict == "crashed" else 1,
         receipt=receipt,
     )
     made = new_event(row.run_id, conclude(ending), now=now)

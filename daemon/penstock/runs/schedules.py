@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import trio
+from pydantic import ValidationError
 
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
@@ -26,9 +27,8 @@ from penstock.log.writes import (
 from penstock.runs.alarm import LOOK_SECONDS
 from penstock.runs.submit import Submitter, placed_inputs
 from penstock.runs.timing import check_timing, next_due
-from penstock.words.api import ScheduleRequest, SubmitRequest
+from penstock.words.api import ScheduleRequest, SubmitRequest, refused
 from penstock.words.errors import (
-    Conflict,
     NotAvailable,
     PenstockError,
     QueueFull,
@@ -64,6 +64,8 @@ class Schedules:
     is_open: Callable[[str], bool]
     now: Callable[[], datetime]
     _changed: trio.Event = field(default_factory=trio.Event)
+    #: Why schedules wait whose time has come, by name; each is tried every few seconds, and told once.
+    _waiting: dict[str, str] = field(default_factory=dict)
 
     async def set(
         self, request: ScheduleRequest, surroundings: Surroundings | None
@@ -80,13 +82,6 @@ class Schedules:
         placed = dict(placed_inputs(kind, wanted.inputs, surroundings))
         wanted = wanted.model_copy(update={"inputs": placed})
         spec = self.submitter.check(wanted, surroundings)
-        rows = await self.store.schedules()
-        known = next((row for row in rows if row.name == request.name), None)
-        if known is not None and not request.replace:
-            why = f"there is a schedule {request.name!r} already; `replace` changes it"
-            raise Conflict(why)
-        if known is None and len(rows) >= MOST_SCHEDULES:
-            raise Conflict(f"there are {MOST_SCHEDULES} schedules already")
         row = ScheduleRow(
             name=request.name,
             timing=request.timing,
@@ -97,13 +92,16 @@ class Schedules:
             due=due,
             surroundings=spec.surroundings,
         )
-        await self.recorder.record(SetSchedule(row, now, spec.kind))
+        await self.recorder.record(
+            SetSchedule(row, now, spec.kind, MOST_SCHEDULES, request.replace)
+        )
         self._changed.set()
         return row
 
     async def remove(self, name: str) -> None:
         """Make no more runs of it; those there are go on. ScheduleNotFound."""
         await self.recorder.record(RemoveSchedule(name, self.now()))
+        self._waiting.pop(name, None)
         self._changed.set()
 
     async def rows(self) -> list[ScheduleRow]:
@@ -136,28 +134,42 @@ class Schedules:
 
     async def _make_up(self, row: ScheduleRow) -> bool:
         """Submit the run of a due time and go on to the next one; False if that must wait."""
-        run_id, skipped = run_id_of(row.name, row.due), ""
+        run_id, skipped, now = run_id_of(row.name, row.due), "", self.now()
+        try:
+            following = next_due(row.timing, row.zone, made_at=row.made_at, after=now)
+        except Refused as error:
+            # The box has lost its zone, say; the other schedules are due all the same.
+            return self._wait_with(row.name, error)
         if row.last_run is not None and self.is_open(row.last_run):
             skipped = f"its last run {row.last_run} is open"
         else:
             try:
                 await self._submit(row, run_id)
             except _PASSING as error:
-                log.warning("the schedule %s waits: %s", row.name, error)
-                return False
+                return self._wait_with(row.name, error)
             except PenstockError as error:
                 skipped = str(error)
         if skipped:
             log.warning("the schedule %s is passed over: %s", row.name, skipped)
-        now = self.now()
-        following = next_due(row.timing, row.zone, made_at=row.made_at, after=now)
         await self.recorder.record(
             AdvanceSchedule(row.name, now, row.due, following, run_id, skipped)
         )
+        self._waiting.pop(row.name, None)
         return True
 
+    def _wait_with(self, name: str, error: PenstockError) -> bool:
+        """Say why the due time must wait; False, as it does."""
+        if self._waiting.get(name) != str(error):
+            self._waiting[name] = str(error)
+            log.warning("the schedule %s waits: %s", name, error)
+        return False
+
     async def _submit(self, row: ScheduleRow, run_id: str) -> None:
-        request = SubmitRequest.model_validate_json(row.request)
+        try:
+            request = SubmitRequest.model_validate_json(row.request)
+        except ValidationError as error:
+            # It was accepted by an older daemon, which asked for less.
+            raise refused(error, at="run") from None
         request = request.model_copy(update={"run_id": run_id})
         await self.submitter.submit(request, surroundings=row.surroundings)
 

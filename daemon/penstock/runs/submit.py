@@ -22,7 +22,7 @@ from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.selection import no_group
 from penstock.runs.stop import Stop
-from penstock.words.api import RearrangeRequest, RunReply, SubmitRequest, refused
+from penstock.words.api import RunReply, SubmitRequest, Timed, refused
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
@@ -329,9 +329,7 @@ class Submitter:
         )
 
 
-def moment_of(
-    request: SubmitRequest | RearrangeRequest, now: datetime
-) -> datetime | None:
+def moment_of(request: Timed, now: datetime) -> datetime | None:
     """When a run is wanted at the earliest; None: at once."""
     if request.delay is not None:
         return now + timedelta(seconds=request.delay)

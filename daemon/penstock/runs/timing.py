@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from penstock.words.api import LONGEST_DELAY
 from penstock.words.durations import parse_span
 from penstock.words.errors import Refused
 
@@ -18,21 +19,16 @@ from penstock.words.errors import Refused
 SHORTEST_SPAN = 10.0
 #: Minute, hour, day of the month, month, day of the week. The library takes one for seconds too.
 FIELDS = 5
-#: Seconds at most: ten years, as for a delay.
-LONGEST_SPAN = 10 * 366 * 86_400.0
 
 
 def check_timing(timing: str, zone: str) -> None:
     """Refused, by the name of the field, for what is no timing or no zone."""
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Refused("zone", f"there is no time zone {zone[:80]!r} here") from None
+    _zone_of(zone)
     next_due(timing, zone, made_at=datetime.now(UTC), after=datetime.now(UTC))
 
 
 def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> datetime:
-    """The first due time after a moment, in UTC. Refused for what is no timing."""
+    """The first due time after a moment, in UTC. Refused for what is no timing, or no zone here."""
     if len(timing.split()) == 1:
         return _next_of_span(_span_of(timing), made_at, after)
     if len(timing.split()) != FIELDS:
@@ -44,7 +40,7 @@ def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> d
 
     try:
         # Lists of cron have whole minutes: the moment itself is not after it.
-        found = next(CronSim(timing, after.astimezone(ZoneInfo(zone))))
+        found = next(CronSim(timing, after.astimezone(_zone_of(zone))))
     except CronSimError as error:
         raise Refused(
             "timing", f"{timing[:80]!r} is no line of cron: {error}"
@@ -54,13 +50,20 @@ def next_due(timing: str, zone: str, *, made_at: datetime, after: datetime) -> d
     return found.astimezone(UTC)
 
 
+def _zone_of(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Refused("zone", f"there is no time zone {name[:80]!r} here") from None
+
+
 def _span_of(timing: str) -> float:
     try:
         seconds = parse_span(timing)
     except ValueError as error:
         why = f"{error}, and no line of cron, as '30 2 * * *' is"
         raise Refused("timing", why) from None
-    if not SHORTEST_SPAN <= seconds <= LONGEST_SPAN:
+    if not SHORTEST_SPAN <= seconds <= LONGEST_DELAY:
         raise Refused(
             "timing",
             f"must be {SHORTEST_SPAN:.0f} s or longer, and less than ten years",

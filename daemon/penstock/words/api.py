@@ -479,7 +479,21 @@ class Sent(BaseModel):
 # -- what clients send
 
 
-class SubmitRequest(Sent):
+class Timed(Sent):
+    """What may be wanted no earlier than at a moment."""
+
+    #: It starts no earlier: a moment, or so many seconds from now by the daemon's clock.
+    not_before: Moment | None = None
+    delay: Delay | None = None
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> Self:
+        if self.not_before is not None and self.delay is not None:
+            raise ValueError("delay and not_before say the same: give one")
+        return self
+
+
+class SubmitRequest(Timed):
     """A run that is wanted, as every surface takes it."""
 
     kind: Name
@@ -494,21 +508,12 @@ class SubmitRequest(Sent):
     labels: Annotated[dict[str, str], AfterValidator(_labels)] = {}
     #: None: as the kind has it.
     on_restart: Literal["requeue", "fail", "ask"] | None = None
-    #: It starts no earlier: a moment, or so many seconds from now by the daemon's clock.
-    not_before: Moment | None = None
-    delay: Delay | None = None
     #: It is put aside until it is enqueued.
     stashed: bool = False
     #: How often it is executed again after a failure, and the seconds before the first time: each
     #: later one waits twice as long as the one before it, up to an hour.
     retries: Annotated[int, Field(ge=0, le=MOST_RETRIES, strict=True)] = 0
     backoff: Delay = 10.0
-
-    @model_validator(mode="after")
-    def _one_moment(self) -> Self:
-        if self.not_before is not None and self.delay is not None:
-            raise ValueError("delay and not_before say the same: give one")
-        return self
 
     #: Where this is asked for in a trace, as W3C Trace Context writes it: `00-TRACE-SPAN-01`.
     traceparent: Annotated[str, AfterValidator(_traceparent)] | None = None
@@ -567,20 +572,16 @@ class RunRequest(SubmitRequest):
     caller: CallerFields | None = None
 
 
-class RearrangeRequest(Sent):
+class RearrangeRequest(Timed):
     """How a run is to wait in line from now on; what is not said stays as it is."""
 
     priority: PriorityName | None = None
     move: Literal["first", "last"] | None = None
     #: Put aside, or put in line: then at once, or at the moment that is said with it.
     stashed: bool | None = None
-    not_before: Moment | None = None
-    delay: Delay | None = None
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
-        if self.not_before is not None and self.delay is not None:
-            raise ValueError("delay and not_before say the same: give one")
+    def _waits_for_one_thing(self) -> Self:
         if self.stashed and (self.not_before is not None or self.delay is not None):
             raise ValueError("a stashed run waits for no moment")
         return self

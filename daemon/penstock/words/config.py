@@ -238,7 +238,7 @@ class Config(Section):
         8, "Levels of such a tree: a run that spawns itself must end."
     )
     max_attempts: Count = setting(
-        3, "Executions a run may have before crashes count against it."
+        3, "Executions of a run that crashes may cut off: the last of them fails it."
     )
     max_parked_asks: Count = setting(
         100, "Runs that may wait for an answer without holding a slot."

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import to_micros
+from penstock.log.sqlite.rows import group_key, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_move
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
@@ -24,9 +24,8 @@ def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
     while True:
         chosen = _choose(transaction, d)
-        queued = [head for head in chosen if head.state in QUEUED_STATES]
-        columns = transaction.columns(queued)
-        if len(columns) == len(queued):
+        columns = transaction.columns(chosen)
+        if len(columns) == len(chosen):
             return _grant(transaction, d, chosen, columns)
         # A run was lost: another may have its slot.
 
@@ -58,11 +57,11 @@ def _grant(
     started: list[RunRow] = []
     unparked: list[RunRow] = []
     for head in chosen:
-        if head in columns:
+        if head.state in QUEUED_STATES:
             fact, row = _start(transaction, head, columns[head], d)
             started.append(row)
         else:
-            fact, row = _unpark(transaction, head, d)
+            fact, row = _unpark(transaction, head, columns[head], d)
             unparked.append(row)
         facts.append(fact)
     return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
@@ -83,7 +82,7 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             and head.open_prerequisites == 0
             and head.kind in d.kinds
             # A group may be called "None": a run without one is asked for first.
-            and (head.group is None or f"group:{head.group}" not in paused)
+            and (head.group is None or group_key(head.group) not in paused)
         ):
             yield rank(head), 1, head.place, head
 
@@ -121,11 +120,11 @@ def _start(
 
 
 def _unpark(
-    transaction: Transaction, head: RunHead, d: Claim
+    transaction: Transaction, head: RunHead, columns: dict[str, Any], d: Claim
 ) -> tuple[Recorded, RunRow]:
     event = RunResumed(attempt=head.attempt)
     transaction.update(
         head, state=check_move(head, event.type), reason="", wants_slot=0
     )
     fact = transaction.make(head, event, d.at)
-    return fact, transaction.row(head)
+    return fact, transaction.made_row(head, columns | {"reason": ""})

@@ -11,7 +11,7 @@ from penstock.log.sqlite.callers import keep_surroundings
 from penstock.log.sqlite.handle_end import end
 from penstock.log.sqlite.new_run import FRESH, NewRun
 from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import shown_beside, to_json, to_micros
 from penstock.log.sqlite.run_head import RunHead, new_head
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import (
@@ -20,22 +20,20 @@ from penstock.log.writes import (
     Existing,
     NewEvent,
     RunSpec,
+    encode_within,
     without_manner,
 )
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,
     Refused,
-    TooLarge,
     TreeTooLarge,
     UnknownPrerequisite,
 )
 from penstock.words.events import (
     DAEMON_STREAM,
-    LARGEST_EVENT_BYTES,
     RunQueued,
     Terminal,
-    encode_event,
 )
 from penstock.words.lifecycle import COMPLETED, terminal
 
@@ -185,10 +183,7 @@ def _queued(write: Enqueue) -> NewEvent:
         backoff=s.backoff if s.retries else 0.0,
         traceparent=s.traceparent,
     )  # fmt: skip
-    body = encode_event(event)
-    if len(body) > LARGEST_EVENT_BYTES:
-        why = f"{len(body)} bytes; the limit is {LARGEST_EVENT_BYTES}"
-        raise TooLarge("inputs", why, limit=LARGEST_EVENT_BYTES)
+    body = encode_within(event, "inputs")
     return NewEvent(s.run_id, event.type, body, write.at, write.event_id, event=event)
 
 
@@ -215,10 +210,7 @@ def _insert(
         "timeout": s.timeout, "on_restart": s.on_restart, "preemptible": s.preemptible,
         "created_at": created_at,
     }  # fmt: skip
-    # Stored once: what surfaces show stands beside the inputs only where it differs from them.
-    whole = from_json(s.inputs) == s.shown
-    shown = "" if whole else to_json(dict(s.shown))
-    texts = (shown, to_json(dict(s.labels)), to_json(s.after))
+    texts = (shown_beside(s.inputs, s.shown), to_json(dict(s.labels)), to_json(s.after))
     transaction.insert(head, NewRun(row, (key, s.digest, s.inputs, *texts)))
     if s.surroundings is not None or s.retry_of or s.parent_id:
         # What it inherits may have come in this very transaction.

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic_core import from_json
-
 from penstock.log.sqlite.asks import (
     check_answer,
     check_ask,
@@ -26,7 +24,7 @@ from penstock.log.sqlite.handle_end import (
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
 from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import group_key, shown_beside, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
 from penstock.log.sqlite.schedules import (
     advance_schedule,
@@ -61,6 +59,7 @@ from penstock.log.writes import (
     Suspend,
     Unpark,
     Write,
+    encode_within,
 )
 from penstock.words.errors import (
     Conflict,
@@ -68,7 +67,6 @@ from penstock.words.errors import (
     LogDamaged,
     PenstockError,
     Refused,
-    Terminal,
 )
 from penstock.words.events import (
     AskAnswered,
@@ -144,8 +142,8 @@ def append(transaction: Transaction, write: Append) -> Appended:
     head = transaction.get(write.new_events[0].run_id)
     if write.fence is not None:
         head.check(write.fence)
-    elif head.ended:
-        raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
+    else:
+        head.check_open()
     version = head.code_version
     prints = PIECE in [new_event.type for new_event in write.new_events]
     asks = []
@@ -273,8 +271,7 @@ def unpark(transaction: Transaction, write: Unpark) -> Appended:
 def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended:
     """Only a run that executes can be interrupted; the release records that it was."""
     head = transaction.get(write.run_id)
-    if head.ended:
-        raise Terminal(f"the run {write.run_id} has ended", run_id=write.run_id)
+    head.check_open()
     if head.state not in SLOT_STATES:
         raise Fenced(f"the run {write.run_id} is {head.state}", run_id=write.run_id)
     return Appended()
@@ -282,8 +279,7 @@ def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended
 
 def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     """Pause or resume the queue or one group; what is so already is no new fact."""
-    # A group's name may be anything, so the whole queue is the name without a prefix.
-    name = "" if write.group is None else f"group:{write.group}"
+    name = group_key(write.group)
     if (name in transaction.paused) == write.paused:
         return Appended()
     transaction.writes += 1
@@ -332,8 +328,7 @@ def rearrange(transaction: Transaction, write: Rearrange) -> Appended:
 def _in_line(transaction: Transaction, run_id: str) -> RunHead:
     """A run that stands in line. RunNotFound; Terminal; Conflict if it does not."""
     head = transaction.get(run_id)
-    if head.ended:
-        raise Terminal(f"the run {run_id} has ended", run_id=run_id)
+    head.check_open()
     if head.state not in QUEUED_STATES:
         raise Conflict(
             f"the run {run_id} is {head.state}, and not in line", run_id=run_id
@@ -363,8 +358,7 @@ def _turn(transaction: Transaction, head: RunHead, write: Rearrange) -> int | No
 def suspend(transaction: Transaction, write: Suspend | Continue) -> Appended:
     """Note that the run's program is stopped, or goes on; it keeps its slot."""
     head, pauses = transaction.get(write.run_id), isinstance(write, Suspend)
-    if head.ended:
-        raise Terminal(f"the run {head.run_id} has ended", run_id=head.run_id)
+    head.check_open()
     if head.state not in SLOT_STATES or head.cancel_requested is not None:
         state = head.state if head.cancel_requested is None else "being cancelled"
         raise Conflict(f"the run {head.run_id} is {state}", run_id=head.run_id)
@@ -382,8 +376,8 @@ def edit(transaction: Transaction, write: Edit) -> Appended:
         why = f"the run {write.run_id} has begun already: `retry` runs it anew"
         raise Conflict(why, run_id=write.run_id)
     event = RunEdited(inputs=dict(write.shown))
-    whole = from_json(write.inputs) == write.shown
-    shown = "" if whole else to_json(dict(write.shown))
+    encode_within(event, "inputs")
+    shown = shown_beside(write.inputs, write.shown)
     transaction.respecify(head, write.digest, write.inputs, shown)
     return Appended((transaction.make(head, event, write.at),))
 

@@ -101,6 +101,24 @@ def to_json(value: Any) -> str:
     return pydantic_core.to_json(value).decode()
 
 
+def shown_beside(inputs: bytes, shown: Mapping[str, Any]) -> str:
+    """What surfaces show, as it stands beside the inputs: only where it differs from them."""
+    return "" if from_json(inputs) == shown else to_json(dict(shown))
+
+
+def group_key(group: str | None) -> str:
+    """The name of a group, or of the whole queue, in the tables of pauses and slots.
+
+    A group's name may be anything, so the whole queue is the name without a prefix.
+    """
+    return "" if group is None else f"group:{group}"
+
+
+def group_of_key(key: str) -> str | None:
+    """The group, None for the whole queue."""
+    return key.removeprefix("group:") if key else None
+
+
 def run_columns(columns: tuple[Any, ...]) -> dict[str, Any]:
     """One row of SELECT_RUNS by the names of RunRow, still as the table has it."""
     return dict(zip(RunRow.__dataclass_fields__, columns, strict=True))

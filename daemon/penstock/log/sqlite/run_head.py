@@ -94,10 +94,14 @@ class RunHead:
         """Whether a task holds the run; one that waits for a person after a restart has no life."""
         return self.life is not None and self.state in EXECUTING_STATES
 
-    def check(self, fence: Fence) -> None:
-        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
+    def check_open(self) -> None:
+        """Terminal once the run has ended."""
         if self.ended:
             raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
+
+    def check(self, fence: Fence) -> None:
+        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
+        self.check_open()
         if not self.executing or (self.life, self.token) != (fence.life, fence.token):
             raise Fenced(run_id=self.run_id)
 

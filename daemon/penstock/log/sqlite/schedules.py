@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from penstock.log.sqlite.rows import to_json, to_micros
+from penstock.log.sqlite.rows import group_key, group_of_key, to_json, to_micros
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import (
     AdvanceSchedule,
@@ -15,8 +15,9 @@ from penstock.log.writes import (
     ScheduleRow,
     SetSchedule,
     SetSlots,
+    encode_within,
 )
-from penstock.words.errors import ScheduleNotFound
+from penstock.words.errors import Conflict, ScheduleNotFound
 from penstock.words.events import (
     AnyEvent,
     ScheduleRemoved,
@@ -53,12 +54,27 @@ def find_schedules(db: sqlite3.Connection) -> list[ScheduleRow]:
 def find_slots(db: sqlite3.Connection) -> Mapping[str | None, int]:
     """The slots that were given, by group; None is the whole queue."""
     rows = db.execute("SELECT name, slots FROM slots").fetchall()
-    return {name.removeprefix("group:") if name else None: n for name, n in rows}
+    return {group_of_key(name): slots for name, slots in rows}
 
 
 def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     """Make a schedule, or change it as a whole."""
     row, given = write.row, write.row.surroundings
+    names = {name for (name,) in transaction.db.execute("SELECT name FROM schedules")}
+    if row.name in names and not write.replace:
+        why = f"there is a schedule {row.name!r} already; `replace` changes it"
+        raise Conflict(why)
+    if row.name not in names and len(names) >= write.capacity:
+        raise Conflict(f"there are {len(names)} schedules already")
+    event = ScheduleSet(
+        name=row.name,
+        timing=row.timing,
+        zone=row.zone,
+        kind=write.kind,
+        inputs=dict(row.shown),
+        due=row.due,
+    )
+    encode_within(event, "run.inputs")
     transaction.writes += 1
     transaction.db.execute(
         f"INSERT OR REPLACE INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -68,14 +84,6 @@ def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
             None if given is None else given.umask, None if given is None else given.environ,
         ),
     )  # fmt: skip
-    event = ScheduleSet(
-        name=row.name,
-        timing=row.timing,
-        zone=row.zone,
-        kind=write.kind,
-        inputs=dict(row.shown),
-        due=row.due,
-    )
     return _told(transaction, event, write)
 
 
@@ -109,8 +117,7 @@ def advance_schedule(transaction: Transaction, write: AdvanceSchedule) -> Append
 
 def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     """Give other slots to the queue or to a group; what is so already is no new fact."""
-    # A group's name may be anything, so the whole queue is the name without a prefix.
-    name = "" if write.group is None else f"group:{write.group}"
+    name = group_key(write.group)
     sql = "SELECT slots FROM slots WHERE name = ?"
     found = transaction.db.execute(sql, (name,)).fetchone()
     if (None if found is None else found[0]) == write.slots:

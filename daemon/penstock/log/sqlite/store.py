@@ -43,6 +43,7 @@ from penstock.log.sqlite.rows import (
     find_place,
     find_runs,
     find_tree,
+    group_of_key,
     page,
     run_row,
     to_json,
@@ -506,9 +507,7 @@ def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[Run
 
 def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
-    return {
-        name.removeprefix("group:") if name else None: reason for name, reason in rows
-    }
+    return {group_of_key(name): reason for name, reason in rows}
 
 
 def _log_id(db: sqlite3.Connection) -> str | None:

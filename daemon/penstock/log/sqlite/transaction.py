@@ -303,13 +303,6 @@ class Transaction:
             raise RunNotFound(f"no run has the id {run_id!r}", run_id=run_id)
         return head
 
-    def row(self, head: RunHead) -> RunRow:
-        """The whole row as it stands in this transaction."""
-        columns = self.columns([head]).get(head)
-        if columns is None:
-            raise damaged_row(head.run_id)
-        return self.made_row(head, columns)
-
     def columns(self, heads: Sequence[RunHead]) -> dict[RunHead, dict[str, Any]]:
         """Whole rows as the tables have them; those of runs that were put in line are at hand.
 
@@ -319,9 +312,10 @@ class Transaction:
         if missing := [head.key for head in heads if head.key not in found]:
             sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
             for columns in self.query(sql, (to_json(missing),)):
+                named = run_columns(columns)
                 with suppress(LogDamaged):
-                    row_of(run_columns(columns))
-                    found[columns[0]] = run_columns(columns)
+                    row_of(named)
+                    found[columns[0]] = named
         for head in heads:
             if head.key not in found:
                 self.lost.add(head.run_id)
