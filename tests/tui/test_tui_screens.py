@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.command import CommandList
-from textual.widgets import Input, Select, TabbedContent
+from textual.widgets import Input, Select, Static, TabbedContent
 
 from fakes.aio import aio
 from fakes.tui_pilot import dashboard, shows, stands_first, text_of, until
@@ -502,7 +502,8 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
         await shows(app, "Runs 92/92")
         await pilot.press("r")
         await until(lambda: isinstance(app.focused, Input), app)
-        await shows(app, f"in {tmp_path}, with the")
+        where = app.screen.query_one("#where", Static)
+        assert str(where.content).startswith(f"in {tmp_path}, with the")
         app.screen.query_one("#kind", Select).value = "unit (preset)"
         await shows(app, "the preset of")
         form = app.screen
