@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
 import signal
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
@@ -24,6 +21,7 @@ from penstock_tui.actions import Actions
 from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
 from penstock_tui.monitor import Monitor, utc_now
+from penstock_tui.pager import show_in_pager
 from penstock_tui.palette import PALETTE_256
 from penstock_tui.replay import Replay
 from penstock_tui.screens.dialog import HelpDialog, TooSmall, too_small
@@ -211,18 +209,14 @@ class Dashboard(Actions):
 
     def page(self, lines: Sequence[str]) -> None:
         """Show lines in the user's pager; the dashboard waits for it."""
-        words = shlex.split(os.environ.get("PAGER", "")) or ["less", "-R"]
         text = "\n".join([*lines, ""]).encode(errors="replace")
         try:
             with self.suspend():
-                subprocess.run(words, input=text, check=False)
-        except (SuspendNotSupported, OSError) as error:
-            why = (
-                "this terminal has no pager"
-                if isinstance(error, SuspendNotSupported)
-                else str(error)
-            )
-            self.announce(why, severity="error")
+                problem = show_in_pager(text)
+        except SuspendNotSupported:
+            problem = "this terminal has no pager"
+        if problem:
+            self.announce(problem, severity="error")
 
     def current_run(self) -> str | None:
         """The run the screen is about, or the one under the cursor."""
