@@ -546,6 +546,18 @@ async def test_the_next_run_is_one_key_away(busy: DaemonProcess) -> None:
 
 
 @aio
+async def test_lines_are_copied_from_every_panel(busy: DaemonProcess) -> None:
+    """TU-03: of alerts and events too, not of a run's screen alone."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        await pilot.press("2")
+        await until(lambda: getattr(app.focused, "lines", None), app)
+        await pilot.press("v", "y")
+        await shows(app, "copied 1 line")
+        assert app.clipboard
+
+
+@aio
 async def test_copy_export_theme_help_and_palette(
     busy: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,8 @@ from penstock_tui.screens.run import RunScreen
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.theme import DARK, LIGHT
 from penstock_tui.widgets.run_table import RunList
-from penstock_tui.wording import HARMLESS, plain
+from penstock_tui.widgets.tail import Tail
+from penstock_tui.wording import HARMLESS, counted, plain
 
 #: A TERM, or a closed terminal.
 QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -217,6 +218,11 @@ class Dashboard(Actions):
             problem = "this terminal has no pager"
         if problem:
             self.announce(problem, severity="error")
+
+    @on(Tail.Copied)
+    def _lines_copied(self, event: Tail.Copied) -> None:
+        self.copy_to_clipboard(event.text)
+        self.announce(f"copied {counted(event.count, 'line')}")
 
     def current_run(self) -> str | None:
         """The run the screen is about, or the one under the cursor."""
