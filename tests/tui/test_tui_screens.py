@@ -496,7 +496,8 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
 ) -> None:
     """TU-03, PT-08: the folder and the environment of where the dashboard was started are told."""
     preset = '[presets.unit]\nrun = "make unit"\npriority = "high"\n'
-    (tmp_path / ".penstock.toml").write_text(preset)
+    more = 'tty = true\nenv_file = "secrets"\nenv = {"B" = "ours"}\n'
+    (tmp_path / ".penstock.toml").write_text(preset + more)
     monkeypatch.chdir(tmp_path)
     async with dashboard(fresh.address, size=(200, 50)) as (app, pilot):
         await shows(app, "Runs 92/92")
@@ -518,9 +519,15 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
         await until(lambda: form.query("#option-labels"), app)
         await until(lambda: app.focused is form.query_one("#input-argv"), app)
         await pilot.press("ctrl+s")
+        problem = form.query_one("#problem", Static)
+        await until(lambda: "secrets: No such file" in str(problem.content), app)
+        (tmp_path / "secrets").write_text("A=1\nB=2\n")
+        await pilot.press("ctrl+s")
         await shows(app, "Runs 93/93")
         view = list(app.model.runs.values())[-1].view
         assert view.inputs["shell"] == "make unit"
+        assert view.inputs["env"].keys() == {"A", "B"}
+        assert view.inputs["stdin"] == "tty"
         assert view.labels == {"name": "unit"}
         assert Priority(view.priority) is Priority.HIGH
 
