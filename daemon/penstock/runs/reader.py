@@ -183,6 +183,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         sequence=row.sequence,
         position=row.last_position,
         place=row.place,
+        turn=None if view is None else view.turn,
         attempt=row.attempt,
         inputs=dict(row.shown),
         labels=dict(row.labels),

@@ -94,6 +94,8 @@ class RunSummary(Received):
     position: int = 0
     #: Place in the line; the next page of a list is `before` the smallest place.
     place: int = 0
+    #: The place that counts among runs of its priority, where somebody changed it.
+    turn: int | None = None
     attempt: int = 0
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
@@ -175,8 +177,6 @@ class RunReply(RunSummary):
     tokens_out: int = 0
     cost: float = 0.0
     model_seconds: float = 0.0
-    #: Its place among runs of its priority, where somebody changed it.
-    turn: int | None = None
     #: Seconds before the first time it is executed again, and why it last had to be.
     backoff: float = 0.0
     last_error: str = ""
