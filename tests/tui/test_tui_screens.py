@@ -467,6 +467,39 @@ async def test_retry_makes_the_run_again(fresh: DaemonProcess) -> None:
 
 
 @aio
+async def test_a_run_in_line_is_given_another_place(fresh: DaemonProcess) -> None:
+    """TU-03: keys that are quick are each counted; a run that has a slot is in no line."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        overview = app.screen
+        assert isinstance(overview, Overview)
+
+        def priority() -> Priority:
+            return Priority(app.model.runs["r-1e3c"].view.priority)
+
+        def is_before_the_others() -> bool:
+            keys = overview.table.run_keys()
+            return keys.index("r-1e3c") < keys.index("r-1df2")
+
+        assert (priority(), is_before_the_others()) == (Priority.MEDIUM, False)
+        overview.table.select("r-1e3c")
+        await pilot.press("plus", "plus", "plus")
+        await until(lambda: priority() is Priority.CRITICAL, app)
+        await shows(app, "penstock priority r-1e3c critical")
+        overview.table.select("r-1e3c")
+        await pilot.press("minus", "minus")
+        await until(lambda: priority() is Priority.MEDIUM, app)
+        await until(lambda: not is_before_the_others(), app)
+        overview.table.select("r-1e3c")
+        await pilot.press("u")
+        await shows(app, "penstock move r-1e3c --first")
+        await until(is_before_the_others, app)
+        overview.table.select("r-1bc7")
+        await pilot.press("u")
+        await shows(app, "it is not in line")
+
+
+@aio
 async def test_a_run_is_edited_and_run_again(fresh: DaemonProcess) -> None:
     """TU-03: the form as it was filled for this one; the new run gets an id of its own."""
     async with dashboard(fresh.address) as (app, pilot):

@@ -93,6 +93,7 @@ class Dashboard(Actions):
         )
         self.model, self.session = self.monitor.model, self.monitor.session
         self.given = []
+        self.line = asyncio.Lock()
         self._drawn = -1
         self._second = -1
         #: The runs of the list as they stood when the one that is open was opened.
