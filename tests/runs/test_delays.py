@@ -49,6 +49,21 @@ async def test_a_delayed_run_holds_up_nobody(autojump_clock: Any) -> None:
         assert await started_after(core, "later") >= 60
 
 
+async def test_who_waits_costs_no_commit_of_others(autojump_clock: Any) -> None:
+    """DU-04: moments are looked through when one of them changes, and not with each fact of any run."""
+    looks: list[str] = []
+    async with open_fake_core() as core:
+        core.table.on_moment = lambda: looks.append("moment")
+        await core.submitter.submit(request(run_id="later", delay=60.0))
+        assert looks == ["moment"]
+        await core.submitter.submit(request(run_id="now", seconds=1))
+        await wait_ended(core, "now")
+        assert looks == ["moment"]
+        await core.line.rearrange("later", RearrangeRequest(delay=90.0))
+        await core.control.cancel("later", "no")
+        assert looks == ["moment"] * 3
+
+
 async def test_a_moment_survives_the_daemon(autojump_clock: Any) -> None:
     """DU-04: it is neither forgotten nor counted anew; one that passed meanwhile starts at once."""
     async with open_memory_store() as store:

@@ -131,6 +131,23 @@ async def test_a_run_that_never_began_has_one_span(autojump_clock: Clock) -> Non
     assert of[0].attributes["penstock.run.state"] == "cancelled"
 
 
+async def test_no_execution_is_made_up_for_a_run_of_an_earlier_life(
+    autojump_clock: Clock,
+) -> None:
+    """HO-05: it was executed, waits in line again, and is cancelled there by a daemon that saw none of it."""
+    told: list[TraceSpan] = []
+    async with open_memory_store(life="one") as store:
+        async with open_fake_core(WORK, store=store, life="one") as core:
+            await core.submitter.submit(request("work", "r"))
+            await trio.sleep(1)
+            await core.queue.pause()
+        async with open_fake_core(
+            WORK, store=store, life="two", environment=tracing(told)
+        ) as core:
+            await core.control.cancel("r", "no")
+    assert [span.name for span in told] == ["run work"]
+
+
 async def test_whoever_fails_to_take_a_span_ends_nothing(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

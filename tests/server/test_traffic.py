@@ -10,6 +10,7 @@ import trio
 from penstock.server.meter import Meter
 from penstock.server.routes import ROUTES
 from penstock.server.traffic import OTHER, counted, make_route_of
+from penstock.server.web.page_files import PAGE_ROUTES
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_a_path_is_counted_as_its_route(path: str, route: str) -> None:
 def test_every_route_is_its_own() -> None:
     """HO-05: none is taken for another that comes before it."""
     route_of = make_route_of()
-    for route in ROUTES:
+    for route in (*ROUTES, *PAGE_ROUTES):
         literal = route_of(route.path.replace("{", "").replace("}", ""))
         assert literal == route.path
 

@@ -103,15 +103,13 @@ class SpanMaker:
 
 
 def _open_of(view: RunView, created_at: datetime) -> _Open:
-    """A run as it is first seen; of an execution that goes on since before, the run's start is known."""
+    """A run as it is first seen. None of its executions goes on: those of an earlier life ended with it."""
     return _Open(
         view.kind,
         created_at,
         read_traceparent(view.traceparent or ""),
         context_of_run(view.run_id, created_at, view.traceparent),
         _about(view),
-        attempt=view.attempt,
-        began=view.started_at,
     )
 
 

@@ -29,9 +29,8 @@ class Alarm:
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def touch(self) -> None:
-        """The moments may have changed; never waits."""
-        if self.moments:
-            self._changed.set()
+        """The moments have changed; never waits."""
+        self._changed.set()
 
     async def watch(self) -> None:
         """The task that rings; until cancelled."""

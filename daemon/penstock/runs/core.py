@@ -204,7 +204,8 @@ async def open_core(
         config, store, kinds, life, environment, stop, await store.bounds()
     )
     alarm = Alarm(core.table.moments, core.now, core.ring)
-    gauges = _make_gauges(core, alarm)
+    core.table.on_moment = alarm.touch
+    gauges = _make_gauges(core)
     # It has seen what there is before repair: what that ends is worth a call too.
     hooks = Hooks(config, core.bus, caller(environment.executor))
     watchers = {
@@ -366,7 +367,7 @@ def _make_bus(
     )
 
 
-def _make_gauges(core: Core, alarm: Alarm) -> Gauges:
+def _make_gauges(core: Core) -> Gauges:
     """The gauges, read after each commit; so is who may come in then, and who is to give way."""
     config, table, recorder = core.config, core.table, core.recorder
     admission = core.submitter.admission
@@ -383,7 +384,6 @@ def _make_gauges(core: Core, alarm: Alarm) -> Gauges:
     def after_commit() -> None:
         admission.let_in()
         preemptor.look()
-        alarm.touch()
         gauges.touch()
 
     table.after_commit = after_commit

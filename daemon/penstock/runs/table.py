@@ -87,6 +87,8 @@ class RunTable:
     paused: dict[str | None, str] = field(default_factory=dict)
     #: When runs may start that wait for a moment, by id; some of these moments may be over.
     moments: dict[str, datetime] = field(default_factory=dict)
+    #: Called when one of them is new, another, or none any more.
+    on_moment: Callable[[], None] = lambda: None
     #: The queue or the slots have changed since somebody last looked.
     moved: bool = True
     #: Outcomes that came for runs which had ended, or had another owner (CC-04).
@@ -281,10 +283,14 @@ class RunTable:
         self.after_commit()
 
     def _note_moment(self, view: RunView) -> None:
-        if view.not_before is not None and not view.ended:
-            self.moments[view.run_id] = view.not_before
+        moment = None if view.ended else view.not_before
+        if moment == self.moments.get(view.run_id):
+            return
+        if moment is None:
+            del self.moments[view.run_id]
         else:
-            self.moments.pop(view.run_id, None)
+            self.moments[view.run_id] = moment
+        self.on_moment()
 
     def _fold_own(self, fact: Recorded) -> None:
         event = fact.event

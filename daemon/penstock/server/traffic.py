@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.routes import ROUTES
+from penstock.server.web.page_files import PAGE_ROUTES
 
 #: What asks for no route of ours has one name, so that nobody can make names without end.
 OTHER = "other"
@@ -29,7 +30,7 @@ def count_nothing(_method: str, _route: str, _status: int, _seconds: float) -> N
 
 def make_route_of() -> Callable[[str], str]:
     """A function from a path, as it was sent, to the path of its route with its `{names}`."""
-    paths = ["/mcp", *dict.fromkeys(route.path for route in ROUTES)]
+    paths = ["/mcp", *dict.fromkeys(route.path for route in (*ROUTES, *PAGE_ROUTES))]
     forms = (re.sub(r"{\w+}", "[^/]+", path) for path in paths)
     known = re.compile("|".join(f"({form}/?)" for form in forms))
 
