@@ -22,7 +22,7 @@ RUN_KEYS: list[Binding] = [
     Binding(
         "plus",
         "app.raise_run(1)",
-        "More important",
+        "More or less important",
         show=False,
         key_display="+",
         id="run.raise",
@@ -30,7 +30,7 @@ RUN_KEYS: list[Binding] = [
     Binding(
         "minus",
         "app.raise_run(-1)",
-        "Less important",
+        "More or less important",
         show=False,
         key_display="-",
         id="run.lower",
