@@ -287,10 +287,12 @@ def test_a_run_is_the_program(
         pytest.skip(f"{' and '.join(missing)} is not on this box")
     environ = request.getfixturevalue(where)
     argv = ["bash", "-c", program.line]
+    # What pytest ignores, as a script's `&` has it ignore, the program itself would ignore too.
+    bare = ["env", "--default-signal", *argv]
     run = partial(ended, environ=environ, folder=tmp_path / "here")
     varies = re.compile(program.varies.encode() or rb"(?!)")
     for streams in (APART, TOGETHER) if program.ordered else (APART,):
-        itself = without(run(argv, streams=streams), varies)
+        itself = without(run(bare, streams=streams), varies)
         whole = run([*PENSTOCK, "run", "command", "--", *argv], streams=streams)
         # Only who ends by a signal is told in words besides.
         told = without(whole, OURS) if itself[0] > 128 else whole

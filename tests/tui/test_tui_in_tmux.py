@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,12 +31,10 @@ NAVY = re.compile(r"[34]8;5;1[78]m")
 class Window:
     """A dashboard in a tmux of its own."""
 
-    def __init__(self, folder: Path, daemon: DaemonProcess) -> None:
+    def __init__(self, folder: Path, daemon: DaemonProcess, pager: str) -> None:
         self._words = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
-        pager = folder / "pager"
-        pager.write_text("cat\necho 'that was all'\nhead -1 </dev/tty\n")
         command = (
-            f"env -u COLORTERM PAGER='sh {pager}'"
+            f"env -u COLORTERM PAGER={shlex.quote(pager)}"
             f" TERM=screen-256color {sys.executable}"
             f" -m penstock_tui.main --url {daemon.address.base}; echo left with $?; cat"
         )
@@ -66,8 +65,16 @@ class Window:
 
 
 @pytest.fixture
-def window(tmp_path: Path, busy: DaemonProcess) -> Iterator[Window]:
-    window = Window(tmp_path, busy)
+def pager(tmp_path: Path) -> str:
+    """One that says when it has shown all, and waits for a line."""
+    script = tmp_path / "pager"
+    script.write_text("cat\necho 'that was all'\nhead -1 </dev/tty\n")
+    return f"sh {script}"
+
+
+@pytest.fixture
+def window(tmp_path: Path, busy: DaemonProcess, pager: str) -> Iterator[Window]:
+    window = Window(tmp_path, busy, pager)
     try:
         yield window
     finally:
@@ -85,13 +92,38 @@ def test_every_size_shows_what_runs_and_how_to_quit(window: Window) -> None:
     assert "8;5;" in drawn
     assert "8;2;" not in drawn
     assert not NAVY.search(drawn)
-    # The output of a run in the user's own pager, and back.
-    window.do("resize-window", "-x", "120", "-y", "40")
+    window.do("send-keys", "q")
+    window.shows("left with 0")
+
+
+@pytest.mark.parametrize("leave", ["Enter", "C-c"])
+def test_the_output_of_a_run_in_the_users_own_pager_and_back(
+    window: Window, leave: str
+) -> None:
+    """TU-03: Ctrl-C is the pager's."""
+    window.shows("RUNNING")
     window.do("send-keys", "Enter")
     window.shows("Details")
     window.do("send-keys", "|")
     window.shows("that was all")
+    window.do("send-keys", leave)
+    window.shows("Details")
+    window.do("send-keys", "q")
+    window.shows("left with 0")
+
+
+@pytest.mark.parametrize(
+    ("pager", "why"),
+    [("no-such-pager", "No such file"), ("less '", "No closing quotation")],
+)
+def test_of_a_pager_that_cannot_be_started_is_told_why(
+    window: Window, why: str
+) -> None:
+    """TU-03: and the dashboard goes on."""
+    window.shows("RUNNING")
     window.do("send-keys", "Enter")
     window.shows("Details")
+    window.do("send-keys", "|")
+    window.shows("Details", why)
     window.do("send-keys", "q")
     window.shows("left with 0")

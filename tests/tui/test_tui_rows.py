@@ -237,13 +237,17 @@ def test_a_queued_row_says_what_keeps_it() -> None:
     run = model_of(world).runs["deploy"].view
     runs = model_of(world).runs
     full = {"groups": {"disk": {"slots": 1, "running": 1}}}
-    assert hindrance(run, {}, runs) == "after build"
-    assert hindrance(run, full, {}) == "group disk is full"
-    assert hindrance(run, {"paused": [{"group": None}]}, runs) == "the queue is paused"
+    assert hindrance(run, {}, runs, FROZEN) == "after build"
+    assert hindrance(run, full, {}, FROZEN) == "group disk is full"
     assert (
-        hindrance(run, {"paused": [{"group": "disk"}]}, runs) == "group disk is paused"
+        hindrance(run, {"paused": [{"group": None}]}, runs, FROZEN)
+        == "the queue is paused"
     )
-    assert hindrance(run, {"paused": [{"group": "net"}]}, {}) == ""
+    assert (
+        hindrance(run, {"paused": [{"group": "disk"}]}, runs, FROZEN)
+        == "group disk is paused"
+    )
+    assert hindrance(run, {"paused": [{"group": "net"}]}, {}, FROZEN) == ""
     model, listing = model_of(world), Listing()
     listing.take(model, FROZEN, whole=True)
     row = listing.rows(model, FROZEN)[-1]
@@ -282,3 +286,39 @@ def test_markup_and_escape_sequences_in_a_title_are_text() -> None:
     [row] = [row_of(run, FROZEN) for run in runs_of(world)]
     assert "[b]x[/b]" in row.cells[-1]
     assert all(char.isprintable() for cell in row.cells for char in cell)
+
+
+def test_the_line_is_the_one_that_the_daemon_has() -> None:
+    """TU-02: what was moved stands where it was moved to; what is put aside, or starts later, has no place."""
+    world = World()
+    for number, run_id in enumerate(("later", "a", "aside", "b", "moved")):
+        world.submit(run_id, "command", {"argv": [run_id]}, 20, 600 - number)
+    starts = FROZEN + timedelta(hours=3)
+    world.record("moved", e.RunRearranged(turn=0))
+    world.record("aside", e.RunRearranged(stashed=True))
+    world.record("later", e.RunRearranged(stashed=False, not_before=starts))
+    model, listing = model_of(world), Listing()
+    state, title = (columns().index(name) for name in ("state", "title"))
+
+    def told(now: datetime) -> list[tuple[str, str]]:
+        listing.take(model, now, whole=True)
+        rows = [row for row in listing.rows(model, now) if not row.heading]
+        return [(row.key, f"{row.cells[state]} {row.cells[title]}") for row in rows]
+
+    seen = told(FROZEN)
+    assert [key for key, _ in seen] == ["moved", "a", "b", "later", "aside"]
+    assert [said.split()[0] for _, said in seen] == [
+        "1st",
+        "2nd",
+        "3rd",
+        "queued",
+        "queued",
+    ]
+    assert "(starts at " in seen[3][1]
+    assert "(stashed)" in seen[4][1]
+    later = dict(told(starts + timedelta(seconds=1)))
+    assert later["later"].startswith("2nd")
+
+
+def columns() -> list[str]:
+    return [column.title for column in COLUMNS]

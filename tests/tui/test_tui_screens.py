@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.command import CommandList
-from textual.widgets import Input, Select, TabbedContent
+from textual.widgets import Input, Select, Static, TabbedContent
 
 from fakes.aio import aio
 from fakes.tui_pilot import dashboard, shows, stands_first, text_of, until
@@ -467,6 +467,39 @@ async def test_retry_makes_the_run_again(fresh: DaemonProcess) -> None:
 
 
 @aio
+async def test_a_run_in_line_is_given_another_place(fresh: DaemonProcess) -> None:
+    """TU-03: keys that are quick are each counted; a run that has a slot is in no line."""
+    async with dashboard(fresh.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        overview = app.screen
+        assert isinstance(overview, Overview)
+
+        def priority() -> Priority:
+            return Priority(app.model.runs["r-1e3c"].view.priority)
+
+        def is_before_the_others() -> bool:
+            keys = overview.table.run_keys()
+            return keys.index("r-1e3c") < keys.index("r-1df2")
+
+        assert (priority(), is_before_the_others()) == (Priority.MEDIUM, False)
+        overview.table.select("r-1e3c")
+        await pilot.press("plus", "plus", "plus")
+        await until(lambda: priority() is Priority.CRITICAL, app)
+        await shows(app, "penstock priority r-1e3c critical")
+        overview.table.select("r-1e3c")
+        await pilot.press("minus", "minus")
+        await until(lambda: priority() is Priority.MEDIUM, app)
+        await until(lambda: not is_before_the_others(), app)
+        overview.table.select("r-1e3c")
+        await pilot.press("u")
+        await shows(app, "penstock move r-1e3c --first")
+        await until(is_before_the_others, app)
+        overview.table.select("r-1bc7")
+        await pilot.press("u")
+        await shows(app, "it is not in line")
+
+
+@aio
 async def test_a_run_is_edited_and_run_again(fresh: DaemonProcess) -> None:
     """TU-03: the form as it was filled for this one; the new run gets an id of its own."""
     async with dashboard(fresh.address) as (app, pilot):
@@ -496,13 +529,15 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
 ) -> None:
     """TU-03, PT-08: the folder and the environment of where the dashboard was started are told."""
     preset = '[presets.unit]\nrun = "make unit"\npriority = "high"\n'
-    (tmp_path / ".penstock.toml").write_text(preset)
+    more = 'tty = true\nenv_file = "secrets"\nenv = {"B" = "ours"}\n'
+    (tmp_path / ".penstock.toml").write_text(preset + more)
     monkeypatch.chdir(tmp_path)
     async with dashboard(fresh.address, size=(200, 50)) as (app, pilot):
         await shows(app, "Runs 92/92")
         await pilot.press("r")
         await until(lambda: isinstance(app.focused, Input), app)
-        await shows(app, f"in {tmp_path}, with the")
+        where = app.screen.query_one("#where", Static)
+        assert str(where.content).startswith(f"in {tmp_path}, with the")
         app.screen.query_one("#kind", Select).value = "unit (preset)"
         await shows(app, "the preset of")
         form = app.screen
@@ -517,9 +552,15 @@ async def test_presets_stand_in_the_form_and_where_a_run_would_be(
         await until(lambda: form.query("#option-labels"), app)
         await until(lambda: app.focused is form.query_one("#input-argv"), app)
         await pilot.press("ctrl+s")
+        problem = form.query_one("#problem", Static)
+        await until(lambda: "secrets: No such file" in str(problem.content), app)
+        (tmp_path / "secrets").write_text("A=1\nB=2\n")
+        await pilot.press("ctrl+s")
         await shows(app, "Runs 93/93")
         view = list(app.model.runs.values())[-1].view
         assert view.inputs["shell"] == "make unit"
+        assert view.inputs["env"].keys() == {"A", "B"}
+        assert view.inputs["stdin"] == "tty"
         assert view.labels == {"name": "unit"}
         assert Priority(view.priority) is Priority.HIGH
 
@@ -542,6 +583,18 @@ async def test_the_next_run_is_one_key_away(busy: DaemonProcess) -> None:
         await until(lambda: isinstance(app.screen, Overview), app)
         assert app.current_run() == second
         assert len(app.screen_stack) == 2
+
+
+@aio
+async def test_lines_are_copied_from_every_panel(busy: DaemonProcess) -> None:
+    """TU-03: of alerts and events too, not of a run's screen alone."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        await pilot.press("2")
+        await until(lambda: getattr(app.focused, "lines", None), app)
+        await pilot.press("v", "y")
+        await shows(app, "copied 1 line")
+        assert app.clipboard
 
 
 @aio

@@ -111,6 +111,24 @@ def test_the_list_at_the_start_and_the_stream_do_not_count_twice() -> None:
     assert not model.broken
 
 
+def test_a_list_that_is_newer_than_the_stream_hides_no_question_for_good() -> None:
+    """TU-02: as one that answers a filter; what a list leaves out is asked for."""
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    world.start("a", 0)
+    world.record("a", e.AskRaised(name="go", question="go on?"))
+    model = followed(world)
+    assert model.runs["a"].asks
+    world.record("a", e.Progress(step="x", fraction=0.5))
+    left_out = {"last_at", "asks", "steps", "artifacts", "milestones"}
+    row = {k: v for k, v in world.views["a"].to_json().items() if k not in left_out}
+    model.seed([row])
+    assert model.broken == {"a"}
+    model.seed([world.views["a"].to_json()])
+    assert model.runs["a"].asks
+    assert model.broken == set()
+
+
 def test_a_fact_from_a_newer_daemon_changes_nothing_but_the_cursor() -> None:
     """EV-13 an unknown type crashes no dashboard."""
     world = World()

@@ -44,6 +44,17 @@ class Holder(App[None]):
         self.widget.focus()
 
 
+class Listening(Holder):
+    """Keeps what is to be copied."""
+
+    def __init__(self, widget: Widget, copied: list[tuple[str, int]]) -> None:
+        super().__init__(widget)
+        self._copied = copied
+
+    def on_tail_copied(self, event: Tail.Copied) -> None:
+        self._copied.append((event.text, event.count))
+
+
 @asynccontextmanager
 async def shown(
     widget: Widget, size: tuple[int, int] = (60, 10)
@@ -444,13 +455,9 @@ async def test_times_and_one_stream_are_shown_on_demand() -> None:
 async def test_lines_are_marked_and_copied() -> None:
     """TU-03: from the last line that is seen, upwards as far as one goes; what stands still stays marked."""
 
-    class Listening(Holder):
-        def on_tail_copied(self, event: Tail.Copied) -> None:
-            copied.append((event.text, event.count))
-
     copied: list[tuple[str, int]] = []
     tail = Tail()
-    async with Listening(tail).run_test(size=(40, 5)) as pilot:
+    async with Listening(tail, copied).run_test(size=(40, 5)) as pilot:
         tail.focus()
         tail.extend(Line(f"line {number}") for number in range(20))
         await pilot.pause()
@@ -467,3 +474,62 @@ async def test_lines_are_marked_and_copied() -> None:
         assert tail.marked is None
         await pilot.press("y")
         assert len(copied) == 1
+
+
+@aio
+async def test_a_mark_on_a_line_that_went_away_is_on_the_last_that_is_there() -> None:
+    """TU-03: what grows may be emptied by the program that prints it."""
+    copied: list[tuple[str, int]] = []
+    tail = Tail()
+    async with Listening(tail, copied).run_test(size=(40, 5)) as pilot:
+        tail.focus()
+        tail.extend([Line("whole")], [Line("12 %"), Line("13 %")])
+        await pilot.press("v", "k")
+        tail.extend([], [Line("14 %")])
+        await pilot.press("y")
+        assert copied == [("14 %", 1)]
+        tail.replace([])
+        tail.extend([], [Line("15 %")])
+        await pilot.press("v")
+        tail.extend([], [])
+        await pilot.press("y")
+        assert len(copied) == 1
+
+
+@aio
+async def test_a_wrapped_line_is_copied_as_the_line_that_it_is() -> None:
+    """TU-03: where it was wrapped is the screen's affair."""
+    copied: list[tuple[str, int]] = []
+    tail = Tail()
+    async with Listening(tail, copied).run_test(size=(20, 10)) as pilot:
+        tail.focus()
+        long = "penstock run command -- make -j2 all check"
+        tail.extend([Line("before"), Line(long), Line("after")])
+        await pilot.press("w", "v", "k", "k", "k", "k", "y")
+        assert copied == [(f"before\n{long}\nafter", 3)]
+
+
+@aio
+async def test_escape_takes_a_mark_away_and_else_is_not_the_tails() -> None:
+    """TU-03"""
+    tail = Tail()
+    async with Holder(tail).run_test(size=(40, 5)) as pilot:
+        tail.focus()
+        tail.extend([Line("a")])
+        assert "escape" not in pilot.app.screen.active_bindings
+        await pilot.press("v")
+        assert "escape" in pilot.app.screen.active_bindings
+        await pilot.press("escape")
+        assert tail.marked is None
+
+
+@aio
+async def test_keys_that_would_do_nothing_here_are_not_told() -> None:
+    """TU-03: of lines that no program printed there is no stream and no time."""
+    tail = Tail()
+    async with Holder(tail).run_test(size=(40, 5)) as pilot:
+        tail.focus()
+        tail.extend([Line("a step")])
+        assert not {"t", "o"} & pilot.app.screen.active_bindings.keys()
+        tail.extend([Line("printed", stream="stdout", at="17:00:01")])
+        assert {"t", "o"} <= pilot.app.screen.active_bindings.keys()

@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 from textual.app import App
 
+from penstock.log.projections import RunView
 from penstock.words.address import file_stem
 from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock_tui.drafts import Draft, draft_of
 from penstock_tui.figures import is_paused
@@ -35,6 +38,8 @@ class Actions(App[None]):
     monitor: Monitor
     #: What was typed as a command, oldest first.
     given: list[str]
+    #: Held while runs in line are given other places.
+    line: asyncio.Lock
 
     def current_run(self) -> str | None:
         """The run that the keys are about."""
@@ -152,6 +157,44 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.announce(f"penstock retry {run_id}: {reply['run_id']}")
+
+    def action_raise_run(self, by: int) -> None:
+        """A priority more important, or less, for those that stand in line."""
+
+        def raised(view: RunView) -> tuple[dict[str, str], str]:
+            name = raised_priority(view.priority, by).name
+            return {"priority": name}, f"priority {view.run_id} {name.lower()}"
+
+        self.run_worker(self._rearrange(raised))
+
+    def action_move_first(self) -> None:
+        """Before all others of its priority."""
+        self.run_worker(
+            self._rearrange(
+                lambda view: ({"move": "first"}, f"move {view.run_id} --first")
+            )
+        )
+
+    async def _rearrange(
+        self, wanted: Callable[[RunView], tuple[dict[str, str], str]]
+    ) -> None:
+        """Have runs wait otherwise; `wanted`: what to ask for, and the words of the command line for it."""
+        if self.monitor.session is None:
+            return
+        calls, model, said = self.monitor.session.calls, self.monitor.model, ""
+        # One key after the other: the next goes by what the one before has made of it.
+        async with self.line:
+            try:
+                # The last one first, so that those that go before all others keep their order.
+                for run_id in reversed(self.current_runs()):
+                    run = model.runs.get(run_id)
+                    if run is not None and run.view.state in QUEUED_STATES:
+                        asked, said = wanted(run.view)
+                        model.seed([await calls.rearrange(run_id, **asked)])
+            except PenstockError as error:
+                self.announce(str(error), severity="error")
+            else:
+                self.announce(f"penstock {said}" if said else "it is not in line")
 
     def action_dismiss(self) -> None:
         """These failures need nobody any more."""
@@ -293,6 +336,13 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.monitor.model.version += 1
+
+
+def raised_priority(priority: int, by: int) -> Priority:
+    """The priority that is so many more important, as far as there is one."""
+    names = list(Priority)
+    at = names.index(Priority(priority)) - by
+    return names[max(0, min(at, len(names) - 1))]
 
 
 async def export_facts(

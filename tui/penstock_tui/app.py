@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
 import signal
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
@@ -24,6 +21,7 @@ from penstock_tui.actions import Actions
 from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
 from penstock_tui.monitor import Monitor, utc_now
+from penstock_tui.pager import show_in_pager
 from penstock_tui.palette import PALETTE_256
 from penstock_tui.replay import Replay
 from penstock_tui.screens.dialog import HelpDialog, TooSmall, too_small
@@ -32,7 +30,8 @@ from penstock_tui.screens.run import RunScreen
 from penstock_tui.settings import DEFAULT_THEME, Settings
 from penstock_tui.theme import DARK, LIGHT
 from penstock_tui.widgets.run_table import RunList
-from penstock_tui.wording import HARMLESS, plain
+from penstock_tui.widgets.tail import Tail
+from penstock_tui.wording import HARMLESS, counted, plain
 
 #: A TERM, or a closed terminal.
 QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -94,6 +93,7 @@ class Dashboard(Actions):
         )
         self.model, self.session = self.monitor.model, self.monitor.session
         self.given = []
+        self.line = asyncio.Lock()
         self._drawn = -1
         self._second = -1
         #: The runs of the list as they stood when the one that is open was opened.
@@ -211,18 +211,19 @@ class Dashboard(Actions):
 
     def page(self, lines: Sequence[str]) -> None:
         """Show lines in the user's pager; the dashboard waits for it."""
-        words = shlex.split(os.environ.get("PAGER", "")) or ["less", "-R"]
         text = "\n".join([*lines, ""]).encode(errors="replace")
         try:
             with self.suspend():
-                subprocess.run(words, input=text, check=False)
-        except (SuspendNotSupported, OSError) as error:
-            why = (
-                "this terminal has no pager"
-                if isinstance(error, SuspendNotSupported)
-                else str(error)
-            )
-            self.announce(why, severity="error")
+                problem = show_in_pager(text)
+        except SuspendNotSupported:
+            problem = "this terminal has no pager"
+        if problem:
+            self.announce(problem, severity="error")
+
+    @on(Tail.Copied)
+    def _lines_copied(self, event: Tail.Copied) -> None:
+        self.copy_to_clipboard(event.text)
+        self.announce(f"copied {counted(event.count, 'line')}")
 
     def current_run(self) -> str | None:
         """The run the screen is about, or the one under the cursor."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from penstock.cli.first_word import find_presets
+from penstock.cli.first_word import Preset, find_presets
+from penstock.cli.variables import wanted_variables
 from penstock.log.projections import RunView
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import PROGRAM_KIND
@@ -27,6 +27,15 @@ class Draft:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
+    #: Files of variables. They are read when it is sent, and what stands in them is not shown.
+    env_files: tuple[str, ...] = ()
+
+    def with_variables(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What was typed, and the variables of the files below it. Refused if one cannot be read."""
+        if not self.env_files:
+            return dict(inputs)
+        found = wanted_variables(os.environ, (), self.env_files)
+        return {**inputs, "env": {**found, **inputs.get("env", {})}}
 
 
 def draft_of(view: RunView) -> Draft:
@@ -54,27 +63,29 @@ def preset_drafts() -> dict[str, Draft]:
     drafts = {}
     for name, preset in presets.items():
         try:
-            drafts[name] = _draft_of_preset(
-                name, preset.cwd, preset.inputs(()), preset.flags(), preset.file
-            )
+            drafts[name] = _draft_of_preset(preset)
         except Refused:
             continue
     return drafts
 
 
-def _draft_of_preset(
-    name: str, cwd: str, inputs: Mapping[str, Any], flags: Mapping[str, Any], file: Path
-) -> Draft:
+def _draft_of_preset(preset: Preset) -> Draft:
+    flags = preset.flags()
     labels = dict(pair.split("=", 1) for pair in flags["labels"])
-    labels[NAME_LABEL] = flags.get("run_name", name)
+    labels[NAME_LABEL] = flags.get("run_name", preset.name)
     env = dict(pair.split("=", 1) for pair in flags["env"])
-    options = {key: flags[key] for key in ("group", "timeout") if key in flags}
+    options: dict[str, Any] = {
+        key: flags[key] for key in ("group", "timeout") if key in flags
+    }
     if "priority" in flags:
         options["priority"] = str(flags["priority"]).upper()
-    given = {**inputs, "cwd": cwd, **({"env": env} if env else {})}
-    return Draft(
-        PROGRAM_KIND, given, {**options, "labels": labels}, f"the preset of {file}"
-    )
+    inputs = {**preset.inputs(()), "cwd": preset.cwd, "env": env}
+    if preset.values.get("tty") is True:
+        inputs["stdin"] = "tty"
+    about = f"the preset of {preset.file}"
+    if files := flags["env_file"]:
+        about += f", with the variables of {' '.join(map(os.path.basename, files))}"
+    return Draft(PROGRAM_KIND, inputs, {**options, "labels": labels}, about, files)
 
 
 def surroundings_told() -> str:

@@ -111,7 +111,11 @@ class Listing:
         if self.sort == "elapsed" or today != self._today:
             self._today = today
             return set(self._standings)
-        return {key for key, placed in self._standings.items() if placed.news}
+        return {
+            key
+            for key, placed in self._standings.items()
+            if placed.news or placed.aside
+        }
 
     def _look_at(self, run: ShownRun, now: datetime) -> None:
         run_id = run.view.run_id
@@ -162,7 +166,10 @@ class Listing:
         self._depths.clear()
         self._headings.clear()
         sections = self._sections()
-        in_line = self._first(sections.get(standing.QUEUED, ()), MOST_PLACES)
+        queued = sections.get(standing.QUEUED, ())
+        in_line = self._first(
+            [key for key in queued if not self._standings[key].aside], MOST_PLACES
+        )
         self._places = {key: n for n, key in enumerate(in_line, 1)}
         self._order = []
         for section, keys in sorted(sections.items()):
@@ -286,9 +293,9 @@ class Listing:
         run = model.runs.get(key)
         if run is None:
             return Row(key, ("",) * len(COLUMNS))
-        return row_of(run, now, self._around(model, key))
+        return row_of(run, now, self._around(model, now, key))
 
-    def _around(self, model: DashboardState, key: str) -> Around:
+    def _around(self, model: DashboardState, now: datetime, key: str) -> Around:
         placed = self._standings.get(key)
         if placed is None:
             return ALONE
@@ -298,7 +305,7 @@ class Listing:
             folded = sum(1 for _ in self._folded(key))
         return Around(
             place=self._places.get(key, 0) if queued else 0,
-            hindrance=hindrance(model.runs[key].view, model.queue, model.runs)
+            hindrance=hindrance(model.runs[key].view, model.queue, model.runs, now)
             if queued
             else "",
             children=folded,

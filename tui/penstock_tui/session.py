@@ -14,7 +14,6 @@ from penstock.client.rest import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
 from penstock.words.errors import NotFound, PenstockError
-from penstock.words.lifecycle import EXECUTING_STATES
 from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
@@ -136,11 +135,7 @@ class LiveSession:
 
     async def _list_runs(self) -> None:
         """All open runs and the newest ended ones; those that do something, with all details."""
-        rows = await self.calls.shown_runs()
-        self.model.seed(rows)
-        for row in rows:
-            if row["state"] in EXECUTING_STATES:
-                self.model.broken.add(row["run_id"])
+        self.model.seed(await self.calls.shown_runs())
         await self._ask_for_dismissals()
         await self._ask_for_broken()
 

@@ -11,6 +11,7 @@ from penstock.log.projections import RunView
 from penstock.words.lifecycle import (
     FAILED,
     FIRST_STATE,
+    QUEUED_STATES,
     ROLES,
     SLOT_STATES,
     Role,
@@ -18,6 +19,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock_tui.state import ShownRun
+from penstock_tui.wording import clock_time
 
 #: A running run that said nothing for this long is said to be quiet; most have nothing to say.
 QUIET_AFTER = timedelta(seconds=60)
@@ -46,6 +48,8 @@ class Standing:
     priority: int
     asks: bool
     news: bool
+    #: In no line yet: it is stashed, or starts later.
+    aside: bool
     parent: str | None
     #: Columns that this run has something for, of those that are left out where nobody has.
     columns: frozenset[str]
@@ -61,6 +65,7 @@ def standing_of(run: ShownRun, order: str, now: datetime) -> Standing:
         view.priority,
         run.asks,
         is_news(run, now),
+        is_aside(view, now),
         view.parent_id,
         frozenset(_columns(view)),
     )
@@ -86,6 +91,13 @@ def is_news(run: ShownRun, now: datetime) -> bool:
     )
 
 
+def is_aside(view: RunView, now: datetime) -> bool:
+    """Whether it is queued and in no line: somebody has stashed it, or it starts later."""
+    return (view.state or FIRST_STATE) in QUEUED_STATES and (
+        view.stashed or (view.not_before is not None and view.not_before > now)
+    )
+
+
 def elapsed(view: RunView, now: datetime) -> float:
     """Seconds of the run's life: executing if it has begun, else waiting."""
     begin = view.started_at or view.created_at
@@ -93,9 +105,16 @@ def elapsed(view: RunView, now: datetime) -> float:
 
 
 def hindrance(
-    view: RunView, queue: Mapping[str, Any], runs: Mapping[str, ShownRun]
+    view: RunView,
+    queue: Mapping[str, Any],
+    runs: Mapping[str, ShownRun],
+    now: datetime,
 ) -> str:
     """What keeps a queued run from a slot though there may be one, in few words; "" for nothing."""
+    if view.stashed:
+        return "stashed"
+    if view.not_before is not None and view.not_before > now:
+        return f"starts at {clock_time(view.not_before)}"
     paused = {row.get("group") for row in queue.get("paused") or ()}
     if None in paused:
         return "the queue is paused"
@@ -126,7 +145,7 @@ def _key(run: ShownRun, order: str, now: datetime) -> tuple[float, ...]:
     if order == "newest":
         return (-_born(view), -view.place)
     if order == "priority":
-        return (view.ended, view.priority, _born(view), view.place)
+        return (view.ended, view.priority, *_turn(view))
     if order == "elapsed":
         return (-elapsed(view, now),)
     if view.ended:
@@ -138,10 +157,17 @@ def _key(run: ShownRun, order: str, now: datetime) -> tuple[float, ...]:
         not run.asks,
         not run.failing,
         parked,
+        is_aside(view, now),
         view.priority,
-        _born(view),
-        view.place,
+        *_turn(view),
     )
+
+
+def _turn(view: RunView) -> tuple[float, float]:
+    """Its turn among those of its priority; the daemon's own, where somebody changed it."""
+    if (view.state or FIRST_STATE) in QUEUED_STATES:
+        return (view.place if view.turn is None else view.turn, _born(view))
+    return (_born(view), view.place)
 
 
 def _born(view: RunView) -> float:

@@ -25,6 +25,7 @@ from penstock.client.log_reader import (
 )
 from penstock.log.projections import RunView
 from penstock.words.events import DAEMON_STREAM
+from penstock.words.lifecycle import EXECUTING_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.alerts import Alert, alert_of
 
@@ -207,7 +208,10 @@ class DashboardState:
         self.dirty.add(fact.run_id)
 
     def seed(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take runs as GET /runs or GET /runs/ID tell them, unless more is known already."""
+        """Take runs as GET /runs or GET /runs/ID tell them, unless more is known already.
+
+        A list does not tell all of a run, so those that do something are to be asked for.
+        """
         for row in rows:
             known = self.runs.get(row["run_id"])
             if known and known.view.sequence >= row["sequence"] and known.view.last_at:
@@ -218,7 +222,10 @@ class DashboardState:
                 self.runs[view.run_id] = ShownRun(view)
             else:
                 known.view = view
-            self.broken.discard(view.run_id)
+            if view.last_at is None and view.state in EXECUTING_STATES:
+                self.broken.add(view.run_id)
+            else:
+                self.broken.discard(view.run_id)
             self.dirty.add(view.run_id)
         self.version += 1
 

@@ -185,9 +185,8 @@ class RunScreen(Screen[None]):
             self.tabs.leave_output()
         run = model.runs.get(self.run_id)
         if run is not None:
-            if run.view.ended and not run.seen:
-                # Who looks on elsewhere has not seen it: only who dismisses it says so to all.
-                model.dismiss([self.run_id])
+            # Who looks on elsewhere has not seen how it ended: only who dismisses it says so to all.
+            model.dismiss([self.run_id])
             self._show_head(model)
             if whole:
                 now = self.monitor.now()
@@ -251,9 +250,7 @@ class RunScreen(Screen[None]):
     def action_back(self) -> None:
         """Escape: leave the search, then the screen."""
         tail = self.tabs.tail()
-        if tail is not None and tail.marked is not None:
-            tail.unmark()
-        elif self.entry.has_class("-on") or (tail and tail.search):
+        if self.entry.has_class("-on") or (tail and tail.search):
             self.entry.value = ""
             if tail:
                 tail.look_for("")
@@ -276,11 +273,6 @@ class RunScreen(Screen[None]):
         """All lines of the open tab, in the pager of the terminal that this was started in."""
         if (tail := self.tabs.tail()) is not None:
             self.app.page([line.text for line in tail.lines])  # type: ignore[attr-defined]
-
-    @on(Tail.Copied)
-    def _copied(self, event: Tail.Copied) -> None:
-        self.app.copy_to_clipboard(event.text)
-        self.notify(f"copied {counted(event.count, 'line')}", markup=False)
 
     def action_search(self) -> None:
         self.entry.add_class("-on")

@@ -154,10 +154,10 @@ class SubmitDialog(Dialog):
         options = {f.name: read(f, self._typed("option", f)) for f in OPTIONS}
         given = {name: value for name, value in options.items() if value is not None}
         chosen = str(self.query_one("#kind", Select).value)
-        preset = self._drafts.get(chosen)
+        preset = self._drafts.get(chosen) or Draft(chosen)
         return {
-            "kind": chosen if preset is None else preset.kind,
-            "inputs": inputs,
+            "kind": preset.kind,
+            "inputs": preset.with_variables(inputs),
             **given,
         }
 

@@ -50,6 +50,7 @@ class Tail(ScrollView, can_focus=True):
             id="tail.only",
         ),
         Binding("y", "copy", "Copy", show=False, id="tail.copy"),
+        Binding("escape", "unmark", "Unmark", show=False, id="tail.unmark"),
         Binding("t", "stamps", "Times", show=False, id="tail.stamps"),
         Binding("o", "one_stream", "Only stderr", show=False, id="tail.stream"),
     ]
@@ -200,7 +201,7 @@ class Tail(ScrollView, can_focus=True):
             if len(self._strips) > MOST_STRIPS:
                 self._strips.clear()
             strip = self._strips[line] = self._draw(line, width, tones)
-        if self.marked is not None and index in self._marked_rows():
+        if index in self._marked_rows():
             return strip.apply_style(Style(reverse=True))
         return strip
 
@@ -245,6 +246,16 @@ class Tail(ScrollView, can_focus=True):
 
     # -- moving
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing are left to the screen, and not told."""
+        if action == "unmark":
+            return self.marked is not None
+        if action == "stamps":
+            return any(line.at for line in self.lines)
+        if action == "one_stream":
+            return any(line.stream for line in self.lines)
+        return super().check_action(action, parameters)
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if self._own_scroll:
@@ -275,7 +286,7 @@ class Tail(ScrollView, can_focus=True):
             self.only = not self.only
             self._show()
         elif self.marked is not None:
-            self.unmark()
+            self.action_unmark()
         elif self.shown:
             self.follow = False
             last = min(len(self.shown), int(self.scroll_y) + self.size.height) - 1
@@ -306,10 +317,14 @@ class Tail(ScrollView, can_focus=True):
         return True
 
     def _marked_rows(self) -> range:
-        begin, end = sorted(self.marked or (0, -1))
+        """Of those that are there still: a line that grows may be emptied again."""
+        if self.marked is None or not self.shown:
+            return range(0)
+        last = len(self.shown) - 1
+        begin, end = sorted(min(row, last) for row in self.marked)
         return range(begin, end + 1)
 
-    def unmark(self) -> None:
+    def action_unmark(self) -> None:
         """Nothing is to be copied."""
         self.marked = None
         self.refresh()
@@ -317,11 +332,13 @@ class Tail(ScrollView, can_focus=True):
 
     def action_copy(self) -> None:
         """What is marked to the clipboard; where nothing is, what the screen copies by this key."""
-        if self.marked is None:
+        rows = [self.shown[row] for row in self._marked_rows()]
+        if not rows:
             raise SkipAction
-        rows = [self.shown[row].text for row in self._marked_rows()]
-        self.post_message(self.Copied("\n".join(rows), len(rows)))
-        self.unmark()
+        text = "".join(row.text if row.goes_on else f"{row.text}\n" for row in rows)
+        text = text.removesuffix("\n")
+        self.post_message(self.Copied(text, text.count("\n") + 1))
+        self.action_unmark()
 
     def action_stamps(self) -> None:
         """The times of lines before them, or not."""
@@ -332,8 +349,6 @@ class Tail(ScrollView, can_focus=True):
 
     def action_one_stream(self) -> None:
         """Only what was printed as complaints, or all."""
-        if not any(line.stream for line in self.lines):
-            return
         self.stream = "" if self.stream else "stderr"
         self._show()
         self.post_message(self.Changed())

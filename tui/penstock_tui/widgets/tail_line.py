@@ -17,7 +17,7 @@ class Line(NamedTuple):
     """A harmless line of text and the name of its colour.
 
     `spans`: the same text in the colours that a program printed it in, if it did. `stream` printed
-    it, and it was whole `at` this time of day.
+    it, and it was whole `at` this time of day. `goes_on`: it is a row of a line that the next one is of too.
     """
 
     text: str
@@ -25,6 +25,7 @@ class Line(NamedTuple):
     spans: tuple[Span, ...] = ()
     stream: str = ""
     at: str = ""
+    goes_on: bool = False
 
     def stamped(self) -> Line:
         """With its time before it."""
@@ -39,7 +40,8 @@ class Line(NamedTuple):
         rows, begin = [], 0
         for text in chop_cells(self.text, width):
             end = begin + len(text)
-            rows.append(Line(text, self.tone, tuple(_part(self.spans, begin, end))))
+            spans = tuple(_part(self.spans, begin, end))
+            rows.append(Line(text, self.tone, spans, goes_on=end < len(self.text)))
             begin = end
         return rows
 
