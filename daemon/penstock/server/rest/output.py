@@ -91,7 +91,8 @@ class _WantedOutput:
     after: int
     head: int
     survey: _Survey
-    tail: NewestOutput | None = None
+    tail: NewestOutput | None
+    until: float
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -127,7 +128,7 @@ async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
         async for pieces in _Pages(core, view.run_id, stream, after, head):
             for piece in pieces:
                 survey.add(piece)
-    return _WantedOutput(view.run_id, stream, after, head, survey, tail)
+    return _WantedOutput(view.run_id, stream, after, head, survey, tail, call.until)
 
 
 async def _check_place(core: Core, after: int) -> None:
@@ -213,7 +214,7 @@ def _open_live(
 ) -> Iterator[AsyncIterator[bytes]]:
     tail = b"" if wanted.tail is None else wanted.tail.data
     after = wanted.after if wanted.tail is None else wanted.head
-    request = SubscribeRequest(wanted.run_id, after, None, overflow)
+    request = SubscribeRequest(wanted.run_id, after, None, overflow, wanted.until)
     encoder = OUTPUTS[wanted.stream]
     name = f"{encoder.name}-{number}"
     with open_stream(core, shutdown, request, encoder, name) as live:
