@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import COLOURS, Word, emit, say, show_line
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import RUN_VERBS, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, FAILED

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from penstock.words.api import Problem, problem_of
-from penstock.words.error_codes import headers_of
+from penstock.words.error_status import headers_of
 from penstock.words.errors import PenstockError
 
 JSON = "application/json"
