@@ -29,7 +29,7 @@ from penstock.server.stream_writer import (
     SubscribeRequest,
     open_stream,
 )
-from penstock.words.error_codes import detail_of
+from penstock.words.error_status import detail_of
 from penstock.words.errors import PenstockError, Refused, put_back
 from penstock.words.events import Log
 from penstock.words.printed import Piece, bytes_of, size_of
