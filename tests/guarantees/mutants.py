@@ -1468,10 +1468,17 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what is no longer kept is told among the bytes",
-        "server/encoders:_printed",
-        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
-        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/rest/output:_PageBytes._bytes_of",
+        "return b''",
+        "return b'?'",
         "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "what went before it was sent is left out of a live output",
+        "server/encoders:_kept_bytes",
+        "if data is None: raise Unfinished(f'{size_of(piece)} bytes of the output are no longer kept')",
+        "if data is None: return b''",
+        "server/test_output.py::test_what_was_emptied_before_it_was_sent_breaks_the_answer_off",
     ),
     TestedMutant(
         "a caller's environment is told with its run",
