@@ -79,7 +79,10 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
-        submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
+        request = read_json(EditRequest, call.body, empty=b'{"inputs":{}}')
+        submitted = await core.submitter.retry(
+            call.run_id, wait=call.query["wait"], changes=request.inputs
+        )
         return accepted(call, submitted)
 
     return {"submit": submit, "retry": retry}
