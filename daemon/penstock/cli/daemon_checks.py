@@ -64,16 +64,18 @@ def check_port(box: Box) -> Findings:
         yield CheckResult("port", "failure", f"{where}: {error.strerror}", fix)
 
 
-def _judge_url(
-    url: str, config: Config
-) -> tuple[Literal["ok"], str, str]:
+def _judge_url(url: str, config: Config) -> tuple[Literal["ok"], str, str]:
     """Where the running daemon listens, and whether its next life would."""
     parts = urlsplit(url)
     found = f"{parts.hostname}, port {parts.port} is the daemon's"
     if config.port in (0, parts.port):
         return "ok", found, ""
     more = f"{found}; `port` is set to {config.port}"
-    return "ok", more, "it was started with --port; without it the next one has the other"
+    return (
+        "ok",
+        more,
+        "it was started with --port; without it the next one has the other",
+    )
 
 
 def check_service(box: Box) -> Findings:

@@ -31,7 +31,7 @@ LONGEST_SOCKET_PATH = 107
 #: The longest name that a socket of ours has in the runtime folder: of an embedded daemon.
 _LONGEST_SOCKET = f"/embedded/{'0' * 16}.sock"
 #: Where sockets are whose own folder lies too deep: short, and there on every box.
-SHALLOW = Path("/tmp")  # noqa: S108  (a folder of ours alone is made in it, or nothing is)
+SHALLOW = Path("/tmp")
 #: `st` of a listening socket in /proc/net/tcp.
 _LISTENING = "0A"
 
