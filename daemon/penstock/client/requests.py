@@ -150,6 +150,10 @@ class Calls(Generic[R]):
         """Why the run is where it is: {"reasons": […], "text": …}."""
         return self.get("runs", run_id, "why")
 
+    def whys(self, run_ids: Sequence[str]) -> R:
+        """The same of several: {"runs": […], "numbers": {id: number}}, of those that there are."""
+        return self.request("POST", "why", body={"runs": list(run_ids)})
+
     def retry(self, run_id: str, changes: Mapping[str, Any] | None = None) -> R:
         """Run it again, as a new run; `changes` are inputs that are others this time."""
         body = {"inputs": changes} if changes else None

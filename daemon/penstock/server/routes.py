@@ -112,6 +112,7 @@ TAGS: Mapping[str, str] = {
     "runs": "runs",
     "asks": "questions",
     "dismissals": "runs",
+    "why": "runs",
     "events": "events",
     "queue": "queue",
     "schedules": "schedules",
@@ -173,6 +174,9 @@ ROUTES: tuple[Route, ...] = (
         errors=(409,), live=True,
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
+    Route(
+        "POST", "/why", "whys", "Why each of these runs is where it is", body=wire.WhyRequest, reply=wire.WhysReply
+    ),
     Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
         without_body="Requested, for no other reason",
