@@ -1795,4 +1795,12 @@ TESTED_MUTANTS = (
         "",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
+    TestedMutant(
+        "a limit of a kind's own runs out while the run is paused",
+        "Execution.stop_clock",
+        "for scope in self._limits: scope.deadline = _NEVER",
+        "",
+        "runs/test_suspension.py::"
+        "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
 )

@@ -16,9 +16,8 @@ from penstock.log.store import Store
 from penstock.log.writes import Continue, Suspend
 from penstock.runs.repair import processes_of
 from penstock.runs.table import RunTable
-from penstock.words.errors import Conflict, Refused, RunNotFound, Terminal
+from penstock.words.errors import Conflict, RunNotFound, Terminal
 from penstock.words.events import ProcessStarted
-from penstock.words.exit_codes import PROGRAM_KIND
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +34,7 @@ class Suspension:
     async def pause(self, run_id: str) -> None:
         """Stop the run's program. Twice is once.
 
-        RunNotFound, Terminal; Refused for a run that is no program, Conflict for one without one now.
+        Limits of its time stand still. RunNotFound, Terminal; Conflict for a run that has no program now.
         """
         async with self._turn:
             programs = await self._programs(run_id)
@@ -48,7 +47,12 @@ class Suspension:
         """Let it go on. Raises as `pause`; what goes on already is left alone."""
         async with self._turn:
             programs = await self._programs(run_id)
-            await self.recorder.record(Continue(run_id, self.now()))
+            try:
+                await self.recorder.record(Continue(run_id, self.now()))
+            except Conflict:
+                # It waits for something else meanwhile; its program must not stand for that.
+                await self._signal(programs, stop=False)
+                raise
             await self._signal(programs, stop=False)
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
@@ -57,9 +61,6 @@ class Suspension:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         if row.ended_at is not None:
             raise Terminal(f"the run {run_id!r} has ended", run_id=run_id)
-        if row.kind != PROGRAM_KIND:
-            why = f"only a program can be paused, and {run_id!r} is a run of the kind {row.kind}"
-            raise Refused("run_id", why)
         if run_id not in self.table.executions:
             raise Conflict(f"the run {run_id!r} is {row.state}", run_id=run_id)
         return await processes_of(self.store, row)
