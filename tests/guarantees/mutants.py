@@ -716,6 +716,13 @@ TESTED_MUTANTS = (
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
+        "a run that is to be repeated waits in line for something else to happen",
+        "RunTable.claim",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, Enqueue) for d in batch)",
+        "runs/test_repair.py::test_a_run_that_is_to_be_repeated_begins_at_once",
+    ),
+    TestedMutant(
         "who waited for room wakes nobody",
         "Recorder.record",
         """
