@@ -636,6 +636,50 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "a program that was spawned stays in the session of its supervisor",
+        "processes/supervisor:spawn",
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, True, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, False, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program ignores what the daemon was started to ignore",
+        "processes/supervisor:heed_signals",
+        """
+            for number in CATCHABLE - PYTHONS_OWN:
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+        """,
+        "",
+        """
+            processes/test_processes.py::test_what_the_daemon_ignores_and_blocks_is_not_its_programs_business
+        """,
+    ),
+    TestedMutant(
+        "the end of the main process is taken for that of all",
+        "Supervisor.members",
+        """
+            if self.childless and self.tree.proves and self.tree.empty(self.childless):
+                return {}
+        """,
+        "if self.exited: return {}",
+        "processes/test_processes.py::test_what_outlives_the_main_process_is_ended_and_counted",
+    ),
+    TestedMutant(
         "the late answer of a template is the next one's",
         "WarmLauncher._fork",
         """
