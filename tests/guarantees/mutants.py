@@ -1854,4 +1854,26 @@ TESTED_MUTANTS = (
         "runs/test_suspension.py::"
         "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
     ),
+    TestedMutant(
+        "a run keeps its slot while its model server is away",
+        "Run.without_slot",
+        "if self._tools.parked() >= self.config.max_parked_asks:\n    yield\n    return",
+        "yield\nreturn",
+        "llm/test_away.py::test_a_run_waits_without_a_slot_until_its_server_is_back",
+    ),
+    TestedMutant(
+        "each broken answer has a whole patience of its own",
+        "Patience.left",
+        "if self.since is None:\n    self.since = now",
+        "self.since = now",
+        "llm/test_away.py::test_patience_has_an_end",
+    ),
+    TestedMutant(
+        "a key is believed to be good while the list of models is open",
+        "OpenAIEngine.probe",
+        "if props is None and (refused or self._api.has_key) and (not self._let_in):\n"
+        "    await self._try_key(names)",
+        "",
+        "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
+    ),
 )
