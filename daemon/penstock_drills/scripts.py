@@ -14,6 +14,7 @@ import trio
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.errors import AskExpired, ChildNotCompleted
 from penstock.words.events import Log
+from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.recorded import Recorded
 
@@ -154,6 +155,12 @@ class Player:
         await trio.lowlevel.checkpoint()
         raise ValueError("asked to fail")
 
+    async def op_fail_until(self, run: Run, attempt: int) -> None:
+        """Fails in executions before this one."""
+        await trio.lowlevel.checkpoint()
+        if run.attempt < attempt:
+            raise ValueError("asked to fail")
+
     async def op_spoil(self, _run: Run, seconds: float) -> None:
         """Fails in its clean-up, so that a cancel and a failure arrive in one group."""
         try:
@@ -167,11 +174,12 @@ class Player:
 
 
 def drill_kinds(notes: Notes) -> Mapping[str, Kind]:
-    """The kinds `script`, `victim` (preemptible) and `probe`."""
+    """The kinds `script`, `victim` (preemptible), `probe`, and one that may be paused."""
     player = Player(notes)
     kinds = (
         Kind("script", "plays a script", Script, Done, player.play),
         Kind("victim", "gives way", Script, Done, player.play, preemptible=True),
         Kind("probe", "needs every slot", Script, Done, player.probe),
+        Kind(PROGRAM_KIND, "is a program", Script, Done, player.play),
     )
     return {kind.name: kind for kind in kinds}

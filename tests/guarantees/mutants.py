@@ -516,6 +516,186 @@ MUTANTS = (
         "doubts",
         "none",
     ),
+    Mutant(
+        "a failing run is executed for ever",
+        "next_try",
+        """
+            if view.retried >= view.retries:
+                return None
+        """,
+        "",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "the next try comes at once",
+        "log/sqlite/handle_end:_put_off",
+        "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
+        "pass",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "a run that was cancelled as it failed is tried again",
+        "words/lifecycle:conclude",
+        """
+            if e.cancel_requested is not None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        """
+            if e.cancel_requested is not None and e.again_at is None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        "retries",
+        "cancel a run",
+    ),
+    Mutant(
+        "what is put aside may start",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return self.not_before is None or self.not_before <= now",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a moment is for nobody",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return not self.stashed",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "another moment is not looked at",
+        "Alarm.touch",
+        "self._changed.set()",
+        "pass",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a restart forgets the moments of runs",
+        "RunTable.seed",
+        "self._note_moment(view)",
+        "pass",
+        "kept moments",
+        "none",
+    ),
+    Mutant(
+        "a due time is over before its run is in the log",
+        "Schedules._make_up",
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        """
+            try:
+                await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "kill the daemon",
+    ),
+    Mutant(
+        "a schedule does not wait for its last run",
+        "Schedules._make_up",
+        """
+            if row.last_run is not None and self.is_open(row.last_run):
+                skipped = f"its last run {row.last_run} is open"
+            else:
+                try:
+                    await self._submit(row, run_id)
+                except _PASSING as error:
+                    return self._wait_with(row.name, error)
+                except PenstockError as error:
+                    skipped = str(error)
+        """,
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "a schedule is heeded if who set it is there to say so",
+        "Schedules.follow",
+        "self._changed.set()",
+        "pass",
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "who asks for a pause takes it along",
+        "Suspension._ask",
+        """
+            await self._asks[0].send(ask)
+            await ask.done.wait()
+        """,
+        """
+            with ask.failed:
+                await self._do(ask)
+        """,
+        "pauses",
+        "cut off the submitter",
+    ),
+    Mutant(
+        "a program is stopped before that is on record",
+        "Suspension._do",
+        """
+            await self.recorder.record(write(ask.run_id, self.now()))
+            for program in programs:
+                await self.suspend(program, ask.stop)
+        """,
+        """
+            for program in programs:
+                await self.suspend(program, ask.stop)
+            await self.recorder.record(write(ask.run_id, self.now()))
+        """,
+        "pauses",
+        "store fails for long",
+    ),
+    Mutant(
+        "a stop lets what was paused go on",
+        "log/sqlite/handle_end:release",
+        "new_event = _put_aside(new_event)",
+        "pass",
+        "pauses",
+        "stop the daemon",
+    ),
+    Mutant(
+        "a paused queue starts runs",
+        "log/sqlite/handle_claim:_candidates",
+        """
+            if "" in paused:
+                return
+        """,
+        "",
+        "pauses",
+        "none",
+    ),
+    Mutant(
+        "a paused run is no longer counted among those that have a slot",
+        "log/sqlite/handle_claim:_choose",
+        "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
+        "held = Counter([head.group for head in transaction.open.within(('running',))])",
+        "pauses",
+        "none",
+    ),
 )
 
 TESTED_MUTANTS = (
@@ -1734,7 +1914,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "new slots wait for something to happen",
-        "QueueControl.set_slots",
+        "QueueControl.follow",
         "self.recorder.kick()",
         "pass",
         "runs/test_slots.py::test_more_slots_are_used_at_once",

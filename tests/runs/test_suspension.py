@@ -164,3 +164,26 @@ async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
         for ask in (core.suspension.pause, core.suspension.resume):
             with pytest.raises(Terminal):
                 await ask("r")
+
+
+@pytest.mark.parametrize("stop", [True, False])
+async def test_who_asked_may_go_at_any_moment(autojump_clock: Any, stop: bool) -> None:
+    """DU-05: a program stands if its run is paused, and else goes on, whenever the caller is cut off."""
+    for steps in range(1, 40, 3):
+        processes = sleeping(1000.0)
+        async with open_memory_store(delay=lambda: 0.02) as store:
+            async with open_box(processes, store=store) as core:
+                await begin(core)
+                if not stop:
+                    await core.suspension.pause("r")
+                ask = core.suspension.pause if stop else core.suspension.resume
+                with trio.move_on_after(steps * 0.005):
+                    await ask("r")
+                await trio.sleep(1)
+                paused = core.reader.open_view("r").state == "paused"
+                assert paused == bool(processes.stopped), f"cut off after {steps} steps"
+
+
+def test_what_may_be_paused_gives_way_to_nobody() -> None:
+    """DU-05, law 2: a paused run has no move to `preempted`."""
+    assert not KIND.preemptible

@@ -42,6 +42,7 @@ from penstock.words.errors import LogDamaged, PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
+    AnyEvent,
     QueuePaused,
     QueueResumed,
     SlotsChanged,
@@ -68,6 +69,9 @@ class RunTable:
     now: Callable[[], datetime]
     #: Told of every fact of a run, with the view after it, in the step of its commit.
     followers: list[Callable[[Recorded, RunView], None]] = field(default_factory=list)
+    #: Told of every fact about the daemon itself, likewise: what follows from one does not hang on
+    #: whether its caller is still there.
+    own_followers: list[Callable[[AnyEvent], None]] = field(default_factory=list)
     #: Called after each commit, when there may be room. What it lets in and interrupts is recorded,
     #: and the recorder was given this table: the one knot of the core, so it is set afterwards.
     after_commit: Callable[[], None] = lambda: None
@@ -303,6 +307,8 @@ class RunTable:
             self.moved = True
         elif isinstance(event, SlotsChanged):
             self.give_slots(event.group, event.slots)
+        for follow in self.own_followers:
+            follow(event)
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"
