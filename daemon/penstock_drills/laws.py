@@ -8,6 +8,7 @@ import trio
 
 from penstock.log.audit import audit_log
 from penstock.log.projections import fold
+from penstock.log.sqlite.output_window import find_windows
 from penstock.log.sqlite.rows import (
     IN_LINE,
     SELECT_EVENTS,
@@ -16,7 +17,6 @@ from penstock.log.sqlite.rows import (
     run_row,
     state_in,
 )
-from penstock.log.sqlite.window import find_windows
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, Log, RunCancelled, RunFailed
 from penstock.words.lifecycle import (

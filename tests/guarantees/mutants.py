@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "a piece that leaves the window loses its size",
-        "log/sqlite/window:_empty",
+        "log/sqlite/output_window:_empty",
         "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
         "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
         "rolling output",
@@ -947,7 +947,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an emptied piece is emptied again, and holds nothing",
-        "log/sqlite/window:_empty",
+        "log/sqlite/output_window:_empty",
         """
             if not isinstance(piece, Log) or piece.emptied:
                 return
@@ -958,7 +958,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "damage is emptied with the rest",
-        "roll",
+        "empty_oldest",
         """
             if damage_of(row) is None:
                 _empty(db, row)
@@ -1429,7 +1429,7 @@ TESTED_MUTANTS = (
         "submit_json",
         "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
-        "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
+        "server/test_json_bodies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),
     TestedMutant(
         "Python's buffering is ours to say",

@@ -34,10 +34,10 @@ from penstock.processes.output import OutputPieces, RunOutput, open_output
 from penstock.processes.process import ProcessTree, Proof, run_process
 from penstock.processes.reading import READ_BYTES
 from penstock.processes.spec import Program, child_environment
+from penstock.words.batching import Pace
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
 from penstock.words.printed import bytes_of, size_of
-from penstock.words.throttle import Pace
 
 pytestmark = pytest.mark.processes
 

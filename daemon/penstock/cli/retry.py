@@ -15,7 +15,7 @@ from penstock.cli.replies import show_started
 from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
 from penstock.words.exit_codes import Exit
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from penstock.client.versions import not_known
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 from penstock.words.errors import DaemonUnreachable, put_back
 from penstock.words.live_frames import PREFERENCE
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from penstock.words.error_codes import OWN_MEMBERS, detail_of, row_of, type_of
+from penstock.words.error_status import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority

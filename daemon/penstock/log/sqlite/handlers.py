@@ -23,6 +23,7 @@ from penstock.log.sqlite.handle_end import (
 )
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
+from penstock.log.sqlite.output_window import PIECE
 from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import group_key, shown_beside, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
@@ -33,7 +34,6 @@ from penstock.log.sqlite.schedules import (
     set_slots,
 )
 from penstock.log.sqlite.transaction import Transaction, same_fact
-from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
     AdvanceSchedule,
     Answer,

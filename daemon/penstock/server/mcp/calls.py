@@ -20,16 +20,16 @@ from penstock.runs.reader import LOG_TYPES
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
-from penstock.server.mcp import arguments as a
-from penstock.server.mcp.kind_tools import misfits_of_inputs
-from penstock.server.mcp.misfits import Misfits, taken
-from penstock.server.replies import (
+from penstock.server.json_bodies import (
     kinds_json,
     open_asks,
     schedule_json,
     status_line,
     submit_json,
 )
+from penstock.server.mcp import arguments as a
+from penstock.server.mcp.kind_tools import misfits_of_inputs
+from penstock.server.mcp.misfits import Misfits, taken
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import (
     RearrangeRequest,

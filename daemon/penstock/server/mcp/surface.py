@@ -33,7 +33,7 @@ from penstock.server.public_address import BASE_STATE
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
-from penstock.words.error_codes import row_of
+from penstock.words.error_status import row_of
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.surroundings import CALLER_IN_META, Surroundings
 

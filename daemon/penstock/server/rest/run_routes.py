@@ -12,7 +12,7 @@ from penstock.runs.live_output import COMING_SECONDS, LiveOutput
 from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
-from penstock.server.replies import ask_json, submit_json
+from penstock.server.json_bodies import ask_json, submit_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
