@@ -35,8 +35,8 @@ HEAD, LINES = "Say what a project is for", "Say in one line each"
 PURPOSE = {
     "match": HEAD,
     "fields": {
-        "purpose": "Things, done by a model.",
-        "concepts": '["work: what is done.", "thing: who does it"]',
+        "purpose": "Things, done by the guide.",
+        "concepts": '["guide: how to do things.", "thing: who does it"]',
     },
 }
 NOTES = {
@@ -90,8 +90,8 @@ async def test_the_model_fills_fields_and_the_links_stay_those_of_the_tree(
     async with open_model_core(model_server.url, KIND) as core:
         view, text, facts = await describe(core, tree)
     read = parse_llms_file(text)
-    assert (read.title, read.summary) == ("thing", "Things, done by a model.")
-    assert "Key concepts: work: what is done; thing: who does it." in text
+    assert (read.title, read.summary) == ("thing", "Things, done by the guide.")
+    assert "Key concepts: guide: how to do things; thing: who does it." in text
 
     def links(found: Any) -> list[str]:
         return [link.url for links in found.sections.values() for link in links]
@@ -124,6 +124,49 @@ async def test_the_same_answers_give_the_same_facts(
             view, text, facts = await describe(core, tree)
         told.append((text, view.milestones, [f.type for f in facts]))
     assert told[0] == told[1]
+
+
+async def test_what_a_model_makes_up_is_not_told(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04: words that the file does not have leave its own; so with a concept of elsewhere."""
+    notes = {
+        "src/thing/core.py": "Parses XML feeds with `FeedReader`.",
+        "docs/guide.md": "A guide to things. It also sells turtles.",
+    }
+    head = {
+        "match": HEAD,
+        "fields": {
+            "purpose": "Does things.",
+            "concepts": '["thing: does them", "turtles: reptiles with shells"]',
+        },
+    }
+    described = {"match": LINES, "fields": {"descriptions": json.dumps(notes)}}
+    model_server.script(head, described)
+    async with open_model_core(model_server.url, KIND) as core:
+        _, text, _ = await describe(core, tree)
+    assert "(src/thing/core.py): Defines work\n" in text
+    assert "(docs/guide.md): A guide to things.\n" in text
+    assert "Key concepts: thing: does them.\n" in text
+    assert "turtles" not in text
+
+
+async def test_a_purpose_in_other_words_is_asked_again_and_then_not_told(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04, DS-05"""
+    before = await static(tree)
+    made_up = {"purpose": "Sells turtles to zoos.", "concepts": "[]"}
+    model_server.script({"match": HEAD, "fields": made_up})
+    async with open_model_core(model_server.url, KIND, retries=0) as core:
+        _, text, facts = await describe(core, tree, model=True)
+    assert text == before
+    (failed,) = [
+        e
+        for f in facts
+        if isinstance(e := f.event, Milestone) and e.name == "model_failed"
+    ]
+    assert "is not in the words" in str(failed.model_dump())
 
 
 @pytest.mark.parametrize(

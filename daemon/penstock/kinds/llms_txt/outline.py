@@ -178,10 +178,15 @@ def _pick(
     spare = room - len(telling)
     chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
     links = [
-        Link(described[one.path].title, one.path, described[one.path].note)
-        for one in sorted(chosen, key=lambda one: one.rank)
+        Link(_title(one, described[one.path]), one.path, described[one.path].note)
+        for one in sorted(chosen, key=lambda one: one.order)
     ]
     return tuple(_told_apart(links))
+
+
+def _title(one: Placed, said: Described) -> str:
+    """A file of a package is told by that, unless it has a better name than its path."""
+    return one.title if one.title and said.title == one.path else said.title
 
 
 def _tells(one: Placed, said: Described) -> bool:

@@ -1,7 +1,8 @@
 """Better words for an outline, by a model: purpose, key concepts, a line for each file.
 
 The model fills fields; which files are listed, and where they lie, stays as the tree has it, so no
-link can be invented. Without a usable answer the static words stay.
+link can be invented. What it says is judged by the words of what it was told of, and dropped if they are
+its own: see `grounded`. Without a usable answer the static words stay.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.kinds.llms_txt.classify import find_readme
+from penstock.kinds.llms_txt.grounded import LOOKED_THROUGH, is_grounded
+from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
 from penstock.pipeline import (
@@ -58,7 +61,7 @@ async def word_outline(
         for start in range(0, len(links), FILES_AT_ONCE):
             await run.progress("describe", start / len(links))
             batch = links[start : start + FILES_AT_ONCE]
-            notes |= await _describe(run, signatures, worded, tree, batch)
+            notes |= await _describe(run, signatures, outline, tree, batch)
     except (ModelFailed, ContextTooLarge, BudgetSpent) as error:
         why = str(error)
     else:
@@ -75,6 +78,13 @@ async def _word_head(
     readme = find_readme(paths)
     text = await _beginning(tree, readme, README_BYTES) if readme else ""
     told = [link.path for links in outline.sections.values() for link in links]
+    words = [text, outline.title, outline.summary, *outline.info, *told]
+
+    def check(fields: Mapping[str, Any]) -> None:
+        if not fields["purpose"].strip():
+            raise Refused("purpose", "is empty")
+        if not is_grounded(fields["purpose"], words):
+            raise Refused("purpose", "is not in the words of the README and the files")
 
     async def ask() -> dict[str, Any]:
         answer = await run.lm.ask(
@@ -85,25 +95,21 @@ async def _word_head(
                 "files": "\n".join(told[:PATHS_TOLD]),
             },
             layers=await read_layers(run),
-            check=_check_head,
+            check=check,
         )
         return dict(answer.fields)
 
     said = await run.step("model: purpose", ask)
-    concepts = "; ".join(one.strip(" .;") for one in said["concepts"][:CONCEPTS])
+    grounded = [one for one in said["concepts"] if is_grounded(one, words)]
+    concepts = "; ".join(one.strip(" .;") for one in grounded[:CONCEPTS])
     info = (f"Key concepts: {concepts}.", *outline.info) if concepts else outline.info
     return replace(outline, summary=said["purpose"], info=info)
-
-
-def _check_head(fields: Mapping[str, Any]) -> None:
-    if not fields["purpose"].strip():
-        raise Refused("purpose", "is empty")
 
 
 async def _describe(
     run: Run, signatures: Any, outline: Outline, tree: SourceTree, batch: Sequence[Link]
 ) -> dict[str, str]:
-    """Path to line, of those files the model knew something about."""
+    """Path to line, of those files the model knew something about, in their own words."""
 
     async def ask() -> dict[str, str]:
         texts = [
@@ -122,7 +128,14 @@ async def _describe(
         return {k: v for k, v in answer["descriptions"].items() if k in ours and v}
 
     found: dict[str, str] = await run.step(f"model: {batch[0].path}", ask)
-    return found
+    about = (outline.title, outline.summary)
+    return {
+        path: first_sentence(said)
+        for path, said in found.items()
+        if is_grounded(
+            said, (path, await _beginning(tree, path, LOOKED_THROUGH), *about)
+        )
+    }
 
 
 async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
