@@ -16,7 +16,9 @@ from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.words.recorded import Recorded
 
 #: Facts that a model is told of; those of older and newer daemons are not among them.
-TOLD_TYPES = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
+TOLD_TYPES = (
+    frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used", "model.answered"}
+)
 
 # Facts read at once.
 _PAGE = 500

@@ -174,6 +174,7 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
+        question.name = question.name or signature.__name__
         correction = ""
         kept: dict[str, Any] = {}
         if question.form == "json":
@@ -189,13 +190,19 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                 found = await self._attempt(
                     TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
                 )
+                await question.settle(inputs=inputs, fields=found)
                 return [found]
-            except AnswerCut:
+            except AnswerCut as error:
+                await question.settle(str(error))
                 # It was not the answer's fault; what was heard of it is dropped.
                 continue
             except Unusable as error:
                 problem = error
                 unusable += 1
+                await question.settle(str(error), inputs=inputs)
+            except ModelFailed as error:
+                await question.settle(str(error))
+                raise
             kept |= problem.kept
             for name in problem.kept:
                 signature = signature.delete(name)
@@ -208,7 +215,8 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                     f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
                 )
         raise MalformedAnswer(
-            f"{problem.name}: {problem.why} (after {question.attempts} attempts)",
+            f"{problem.name}: {problem.why} (after {question.attempts} attempts;"
+            f" `penstock context {question.models.run_id} --sent` shows them)",
             field=problem.name,
             attempts=question.attempts,
         )

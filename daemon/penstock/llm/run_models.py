@@ -12,6 +12,7 @@ from uuid import UUID
 import trio
 
 from penstock.concurrency.late import import_late
+from penstock.llm.activity import Activity, OnProgress, open_telling
 from penstock.llm.away import (
     LONGEST_REASON,
     Patience,
@@ -29,6 +30,8 @@ from penstock.llm.chat import (
     RequestRefused,
 )
 from penstock.llm.context import Layers, append, arrange
+from penstock.llm.exchanges import Exchange
+from penstock.llm.token_estimate import estimate_messages
 from penstock.words.errors import (
     BudgetSpent,
     ModelFailed,
@@ -36,6 +39,7 @@ from penstock.words.errors import (
     ModelUnreachable,
     PenstockError,
 )
+from penstock.words.events import ModelAnswered
 from penstock.words.values import new_event_id
 from penstock.words.wait_reason import Waiting
 
@@ -94,6 +98,8 @@ class Question:
     form: AnswerForm = "sections"
     #: What the answer must be, where the form is JSON.
     schema: Mapping[str, Any] | None = None
+    #: What it is called in the record.
+    name: str = ""
     #: What the last answer was, and the model that repeated itself: a larger one is asked then.
     text: str = ""
     above: str = ""
@@ -105,6 +111,8 @@ class Question:
     finish_reason: str = ""
     #: How long its server is waited for; None: an answer that breaks off is not asked for again.
     patience: Patience | None = None
+    #: The last exchange, until it is known whether its answer can be used.
+    exchange: Exchange | None = None
 
     async def complete(
         self,
@@ -121,8 +129,10 @@ class Question:
         before. That itself is not shown: small models repeat it. ModelTruncated unless a cut answer
         is allowed.
         """
+        sent = append(arrange(self.layers, messages), correction)
+        self.exchange = Exchange(self.name, self.asked, sent)
         completion = await self.models.complete(
-            append(arrange(self.layers, messages), correction),
+            sent,
             on_text,
             max_tokens=max_tokens or self.max_tokens,
             temperature=self.temperature if temperature is None else temperature,
@@ -130,6 +140,10 @@ class Question:
             above=self.above,
             patience=self.patience,
         )
+        self.exchange.model = completion.model
+        self.exchange.said = completion.reply.text
+        self.exchange.thoughts = completion.reply.thoughts
+        self.exchange.finish_reason = completion.reply.finish_reason
         if completion.reply.text == self.text:
             self.above = completion.model
         self.text = completion.reply.text
@@ -137,6 +151,19 @@ class Question:
         self.finish_reason = completion.reply.finish_reason
         check_ending(completion, allow_truncated=self.allow_truncated)
         return completion.reply.text
+
+    async def settle(
+        self,
+        refused: str = "",
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the last exchange, now that it is known whether its answer was used."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.inputs, exchange.fields = inputs or {}, fields or {}
+            await self.models.tell_answer(exchange, refused)
 
 
 class RunModels:
@@ -149,6 +176,7 @@ class RunModels:
     reached; without it the run goes on.
     `parked(what for)` is a block in which the run waits without its slot; without it a server that is
     away is not waited for.
+    `on_progress` is told now and then what the model does, `on_answered` each exchange of `ask`.
     """
 
     def __init__(
@@ -162,11 +190,15 @@ class RunModels:
         on_spent: OnSpent | None = None,
         on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
         parked: Callable[[Waiting], AbstractAsyncContextManager[None]] | None = None,
+        on_progress: OnProgress | None = None,
+        on_answered: Callable[[ModelAnswered], Awaitable[None]] | None = None,
     ) -> None:
+        self._on_progress = on_progress
+        self._on_answered = on_answered
         self._parked = parked
         self._chain = chain
         self._ledger = ledger
-        self._run_id = run_id
+        self.run_id = run_id
         self._root_id = root_id
         self._restore = restore
         self._on_spent = on_spent
@@ -187,12 +219,14 @@ class RunModels:
         temperature: float | None = None,
         allow_truncated: bool = False,
         form: AnswerForm = "sections",
+        name: str = "",
     ) -> ModelAnswer:
         """Have a model fill the output fields of a signature, or run a DSPy program.
 
         With `think` the model reasons first, in a field `reasoning`. `form` is how the answer is asked
         for: sections under headers, one JSON object (with its schema, where the server takes it), or
-        fenced blocks in the order of the fields, which is how models write code best. An answer without the form that
+        fenced blocks in the order of the fields, which is how models write code best. `name` is what the
+        question is called in the record; without one it is that of the signature. An answer without the form that
         was asked for, or that fails `check` (signatures only), is asked for again with the reason;
         MalformedAnswer names the field when all attempts are used up. ModelTruncated if the answer
         was cut and `allow_truncated` is not set, BudgetSpent before a request beyond a limit,
@@ -208,6 +242,7 @@ class RunModels:
             temperature=temperature,
             allow_truncated=allow_truncated,
             form=form,
+            name=name,
             patience=Patience(self._chain.config.patience),
         )
         programs = await load_programs()
@@ -236,21 +271,25 @@ class RunModels:
         """
         waits = patience or Patience(self._chain.config.patience)
 
-        async def hear(heard: Heard) -> None:
-            if heard.text:
-                await on_text(heard.text)
-
         while True:
             await self._pass_budget()
+            activity = Activity(estimate_messages(messages))
+
+            async def hear(heard: Heard, activity: Activity = activity) -> None:
+                activity.hear(heard)
+                if heard.text:
+                    await on_text(heard.text)
+
             try:
-                completion = await self._request(
-                    messages,
-                    hear,
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    schema=schema,
-                    above=above,
-                )
+                async with open_telling(activity, self._on_progress):
+                    completion = await self._request(
+                        messages,
+                        hear,
+                        max_tokens=max_tokens,
+                        temperature=temperature,
+                        schema=schema,
+                        above=above,
+                    )
             except ModelFailed as error:
                 cut = error.facts.get("heard", False)
                 # What was handed over cannot be taken back, so it must not be said twice.
@@ -298,7 +337,7 @@ class RunModels:
         tries: list[tuple[str, Spent, UUID]] = []
 
         def account(model: str, spent: Spent) -> None:
-            self._ledger.add(self._run_id, self._root_id, spent)
+            self._ledger.add(self.run_id, self._root_id, spent)
             tries.append((model, spent, new_event_id()))
 
         try:
@@ -322,6 +361,11 @@ class RunModels:
             raise
         return completion
 
+    async def tell_answer(self, exchange: Exchange, refused: str = "") -> None:
+        """Record an exchange; `refused` says why its answer was not used."""
+        if self._on_answered is not None:
+            await self._on_answered(exchange.fact(refused))
+
     async def _tell(self, tries: Sequence[tuple[str, Spent, UUID]]) -> None:
         if self._on_spent is not None:
             for one in tries:
@@ -332,7 +376,7 @@ class RunModels:
             await self._restore()
         # Tasks of one run that reach the soft line together ask one question.
         async with self._soft_line:
-            verdict, why = self._ledger.judge(self._run_id, self._root_id)
+            verdict, why = self._ledger.judge(self.run_id, self._root_id)
             if (
                 verdict == "ask"
                 and not self._may_pass_soft_line
@@ -349,7 +393,10 @@ def check_ending(completion: Completion, *, allow_truncated: bool) -> None:
     """Refuse an answer that the provider itself calls incomplete."""
     reason = completion.reply.finish_reason
     if reason in ("length", "max_tokens") and not allow_truncated:
-        why = f"{completion.model} reached its limit of tokens before the answer was complete"
+        why = (
+            f"{completion.model} reached its limit of tokens before the answer was complete"
+            " (models.answer_tokens, or the window)"
+        )
         raise ModelTruncated(why, finish_reason=reason)
     if reason == "content_filter":
         raise ModelFailed(

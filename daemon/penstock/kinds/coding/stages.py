@@ -35,7 +35,7 @@ from penstock.pipeline import (
 
 #: Facts that no model is shown: whole files, which questions quote, and the noise of work.
 _NOT_SHOWN = frozenset({
-    "run.queued", "step.completed", "process.started", "process.exited", "model.used",
+    "run.queued", "step.completed", "process.started", "process.exited", "model.used", "model.answered",
     "run.waiting", "run.resumed", "artifact.completed",
 })  # fmt: skip
 
