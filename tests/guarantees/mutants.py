@@ -1637,7 +1637,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = min(2 * self._pause, longest)",
         "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
