@@ -9,6 +9,7 @@ import trio
 
 from penstock.words.api import RearrangeRequest, RunRequest, ScheduleRequest
 from penstock.words.exit_codes import PROGRAM_KIND
+from penstock.words.lifecycle import COMPLETED, FIRST_STATE
 from penstock_drills.scripts import Op
 from penstock_drills.simulator import Stage
 
@@ -99,7 +100,7 @@ async def kept_moments(stage: Stage) -> None:
         await _check_prompt(stage, "a", 1.5)
         views = [await stage.core.reader.view(run_id) for run_id in ("b", "c", "d")]
         states = [(view.state, view.stashed) for view in views]
-        if states != [("completed", False), ("queued", True), ("queued", True)]:
+        if states != [(COMPLETED, False), (FIRST_STATE, True), (FIRST_STATE, True)]:
             stage.broken.append(f"after the kill the runs are {states}")
     with stage.person("submitter"):
         await _rearrange(stage, "c", stashed=False)

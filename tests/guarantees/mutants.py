@@ -656,14 +656,9 @@ MUTANTS = (
     Mutant(
         "a program is stopped before that is on record",
         "Suspension._do",
+        "await self.recorder.record(write(ask.run_id, self.now()))",
         """
-            await self.recorder.record(write(ask.run_id, self.now()))
-            for program in programs:
-                await self.suspend(program, ask.stop)
-        """,
-        """
-            for program in programs:
-                await self.suspend(program, ask.stop)
+            await self._signal(programs, ask)
             await self.recorder.record(write(ask.run_id, self.now()))
         """,
         "pauses",
