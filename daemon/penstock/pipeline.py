@@ -12,6 +12,7 @@ from penstock.llm.context import Layers, build_layers, read_layers
 from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
 from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
+from penstock.llm.token_estimate import estimate as estimate_tokens
 from penstock.log.projections import AskView, RunView
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
@@ -128,6 +129,7 @@ __all__ = [
     "bytes_of",
     "carry_code",
     "end_in_words",
+    "estimate_tokens",
     "import_late",
     "judge_budget",
     "judge_staleness",

@@ -657,14 +657,18 @@ MUTANTS = (
         "a program is stopped before that is on record",
         "Suspension._do",
         """
-            await self.recorder.record(write(ask.run_id, self.now()))
+            refused = DeferredFailure(unless=lambda: ask.stop)
+            with refused:
+                await self.recorder.record(write(ask.run_id, self.now()))
             for program in programs:
                 await self.suspend(program, ask.stop)
         """,
         """
             for program in programs:
                 await self.suspend(program, ask.stop)
-            await self.recorder.record(write(ask.run_id, self.now()))
+            refused = DeferredFailure(unless=lambda: ask.stop)
+            with refused:
+                await self.recorder.record(write(ask.run_id, self.now()))
         """,
         "pauses",
         "store fails for long",
@@ -676,6 +680,17 @@ MUTANTS = (
         "pass",
         "pauses",
         "stop the daemon",
+    ),
+    Mutant(
+        "what is paused as it gives way is lost",
+        "log/sqlite/handle_end:_put_aside",
+        """
+            if isinstance(event, RunPreempted):
+                event = RunRequeued(reason="preempted")
+        """,
+        "",
+        "pauses",
+        "preempt a run",
     ),
     Mutant(
         "a paused queue starts runs",
@@ -816,6 +831,50 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "a program that was spawned stays in the session of its supervisor",
+        "processes/supervisor:spawn",
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, True, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, False, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program ignores what the daemon was started to ignore",
+        "processes/supervisor:heed_signals",
+        """
+            for number in CATCHABLE - PYTHONS_OWN:
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+        """,
+        "",
+        """
+            processes/test_processes.py::test_what_the_daemon_ignores_and_blocks_is_not_its_programs_business
+        """,
+    ),
+    TestedMutant(
+        "the end of the main process is taken for that of all",
+        "Supervisor.members",
+        """
+            if self.childless and self.tree.proves and self.tree.empty(self.childless):
+                return {}
+        """,
+        "if self.exited: return {}",
+        "processes/test_processes.py::test_what_outlives_the_main_process_is_ended_and_counted",
+    ),
+    TestedMutant(
         "the late answer of a template is the next one's",
         "WarmLauncher._fork",
         """
@@ -894,6 +953,13 @@ TESTED_MUTANTS = (
         "if inputs.takes_input() and run.attempt > 1 and run.on_restart == 'requeue': raise Refused('inputs.stdin', 'what was sent to the run before the restart is not kept, so it is not repeated without; submit it anew')",
         "",
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
+    ),
+    TestedMutant(
+        "a run that is to be repeated waits in line for something else to happen",
+        "RunTable.claim",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, Enqueue) for d in batch)",
+        "runs/test_repair.py::test_a_run_that_is_to_be_repeated_begins_at_once",
     ),
     TestedMutant(
         "who waited for room wakes nobody",
@@ -1648,10 +1714,17 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what is no longer kept is told among the bytes",
-        "server/encoders:_printed",
-        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
-        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/rest/output:_PageBytes._bytes_of",
+        "return b''",
+        "return b'?'",
         "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "what went before it was sent is left out of a live output",
+        "server/encoders:_kept_bytes",
+        "if data is None: raise Unfinished(f'{size_of(piece)} bytes of the output are no longer kept')",
+        "if data is None: return b''",
+        "server/test_output.py::test_what_was_emptied_before_it_was_sent_breaks_the_answer_off",
     ),
     TestedMutant(
         "a caller's environment is told with its run",
@@ -1967,5 +2040,35 @@ TESTED_MUTANTS = (
         "db.execute(_KEEP_NUMBER)",
         "",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
+    ),
+    TestedMutant(
+        "a limit of a kind's own runs out while the run is paused",
+        "Execution.stop_clock",
+        "for scope in self._limits: scope.deadline = _NEVER",
+        "",
+        "runs/test_suspension.py::"
+        "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
+    TestedMutant(
+        "a run keeps its slot while its model server is away",
+        "Run.without_slot",
+        "if self._tools.parked() >= self.config.max_parked_asks:\n    yield\n    return",
+        "yield\nreturn",
+        "llm/test_away.py::test_a_run_waits_without_a_slot_until_its_server_is_back",
+    ),
+    TestedMutant(
+        "each broken answer has a whole patience of its own",
+        "Patience.left",
+        "if self.since is None:\n    self.since = now",
+        "self.since = now",
+        "llm/test_away.py::test_patience_has_an_end",
+    ),
+    TestedMutant(
+        "a key is believed to be good while the list of models is open",
+        "OpenAIEngine.probe",
+        "if props is None and (refused or self._api.has_key) and (not self._let_in):\n"
+        "    await self._try_key(names)",
+        "",
+        "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
     ),
 )

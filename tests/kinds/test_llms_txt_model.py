@@ -142,7 +142,7 @@ async def test_a_model_that_fails_leaves_the_static_text(
     """ML-04, DS-05: the run completes, the text is that without a model, and a fact says why."""
     before = await static(tree)
     model_server.script(rule, PURPOSE)
-    async with open_model_core(model_server.url, KIND, retries=0) as core:
+    async with open_model_core(model_server.url, KIND, retries=0, patience=0.0) as core:
         _, text, facts = await describe(core, tree, model=True)
     assert text == before
     (failed,) = [
@@ -158,7 +158,7 @@ async def test_an_unreachable_model_leaves_the_static_text(
 ) -> None:
     """ML-04"""
     before = await static(tree)
-    async with open_model_core(unused_tcp_url, KIND, retries=0) as core:
+    async with open_model_core(unused_tcp_url, KIND, retries=0, patience=0.0) as core:
         view, text, _ = await describe(core, tree)
     assert text == before
     assert "model_failed" in view.milestones

@@ -75,7 +75,9 @@ def _draft_of_preset(preset: Preset) -> Draft:
     labels[NAME_LABEL] = flags.get("run_name", preset.name)
     env = dict(pair.split("=", 1) for pair in flags["env"])
     options: dict[str, Any] = {
-        key: flags[key] for key in ("group", "timeout") if key in flags
+        key: flags[key]
+        for key in ("group", "timeout", "retries", "backoff")
+        if key in flags
     }
     if "priority" in flags:
         options["priority"] = str(flags["priority"]).upper()

@@ -150,8 +150,14 @@ class Calls(Generic[R]):
         """Why the run is where it is: {"reasons": […], "text": …}."""
         return self.get("runs", run_id, "why")
 
-    def retry(self, run_id: str) -> R:
-        return self.request("POST", "runs", run_id, "retry")
+    def whys(self, run_ids: Sequence[str]) -> R:
+        """The same of several: {"runs": […], "numbers": {id: number}}, of those that there are."""
+        return self.request("POST", "why", body={"runs": list(run_ids)})
+
+    def retry(self, run_id: str, changes: Mapping[str, Any] | None = None) -> R:
+        """Run it again, as a new run; `changes` are inputs that are others this time."""
+        body = {"inputs": changes} if changes else None
+        return self.request("POST", "runs", run_id, "retry", body=body)
 
     def pause_run(self, run_id: str) -> R:
         """Stop the processes of a running program; the run."""

@@ -23,7 +23,7 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter, ValidationError, create_model
 
-from penstock.llm.chat import Message
+from penstock.llm.chat import AnswerCut, Message
 from penstock.llm.fields import FieldSplitter
 from penstock.llm.grammar_schema import plain_schema
 from penstock.llm.http import quote
@@ -178,7 +178,9 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         kept: dict[str, Any] = {}
         if question.form == "json":
             question.schema = make_schema(signature)
-        for number in range(1, question.attempts + 1):
+        number = unusable = 0
+        while unusable < question.attempts:
+            number += 1
             attempt = AnswerAttempt(
                 number, _splitter(question.form, signature), correction
             )
@@ -188,8 +190,12 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                     TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
                 )
                 return [found]
+            except AnswerCut:
+                # It was not the answer's fault; what was heard of it is dropped.
+                continue
             except Unusable as error:
                 problem = error
+                unusable += 1
             kept |= problem.kept
             for name in problem.kept:
                 signature = signature.delete(name)

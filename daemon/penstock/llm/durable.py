@@ -75,6 +75,7 @@ class DurableModels:
             restore=restore,
             on_spent=on_spent,
             on_soft_line=on_soft_line,
+            parked=run.without_slot,
         )
 
     async def _restore(self, reads: PatientReads, root_id: str) -> None:

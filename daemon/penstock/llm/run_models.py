@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -12,17 +12,32 @@ from uuid import UUID
 import trio
 
 from penstock.concurrency.late import import_late
+from penstock.llm.away import (
+    LONGEST_REASON,
+    Patience,
+    is_away,
+    pause_before_look,
+)
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain, Completion
-from penstock.llm.chat import Message, OnText
+from penstock.llm.chat import (
+    AnswerCut,
+    Heard,
+    Message,
+    OnHeard,
+    OnText,
+    RequestRefused,
+)
 from penstock.llm.context import Layers, append, arrange
 from penstock.words.errors import (
     BudgetSpent,
     ModelFailed,
     ModelTruncated,
+    ModelUnreachable,
     PenstockError,
 )
 from penstock.words.values import new_event_id
+from penstock.words.wait_reason import Waiting
 
 if TYPE_CHECKING:
     import dspy  # type: ignore[import-untyped]
@@ -88,6 +103,8 @@ class Question:
     #: How often an answer began anew in its own text: pieces before that do not count.
     restarts: int = 0
     finish_reason: str = ""
+    #: How long its server is waited for; None: an answer that breaks off is not asked for again.
+    patience: Patience | None = None
 
     async def complete(
         self,
@@ -111,6 +128,7 @@ class Question:
             temperature=self.temperature if temperature is None else temperature,
             schema=self.schema,
             above=self.above,
+            patience=self.patience,
         )
         if completion.reply.text == self.text:
             self.above = completion.model
@@ -129,6 +147,8 @@ class RunModels:
     be told twice, under the same id.
     `on_soft_line(sentence)` asks a person whether to go on, once, when a budget's soft line is
     reached; without it the run goes on.
+    `parked(what for)` is a block in which the run waits without its slot; without it a server that is
+    away is not waited for.
     """
 
     def __init__(
@@ -141,7 +161,9 @@ class RunModels:
         restore: Callable[[], Awaitable[None]] | None = None,
         on_spent: OnSpent | None = None,
         on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
+        parked: Callable[[Waiting], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
+        self._parked = parked
         self._chain = chain
         self._ledger = ledger
         self._run_id = run_id
@@ -186,6 +208,7 @@ class RunModels:
             temperature=temperature,
             allow_truncated=allow_truncated,
             form=form,
+            patience=Patience(self._chain.config.patience),
         )
         programs = await load_programs()
         fields: dict[str, Any] = await programs.execute(
@@ -204,9 +227,74 @@ class RunModels:
         temperature: float | None = None,
         schema: Mapping[str, Any] | None = None,
         above: str = "",
+        patience: Patience | None = None,
     ) -> Completion:
-        """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
-        await self._pass_budget()
+        """One answer within the budgets; errors as in `Chain.complete`, and BudgetSpent.
+
+        A server that is away is waited for, if the run can wait. With `patience`, which goes on over
+        several calls, AnswerCut says that an answer broke off and that its server is back.
+        """
+        waits = patience or Patience(self._chain.config.patience)
+
+        async def hear(heard: Heard) -> None:
+            if heard.text:
+                await on_text(heard.text)
+
+        while True:
+            await self._pass_budget()
+            try:
+                completion = await self._request(
+                    messages,
+                    hear,
+                    max_tokens=max_tokens,
+                    temperature=temperature,
+                    schema=schema,
+                    above=above,
+                )
+            except ModelFailed as error:
+                cut = error.facts.get("heard", False)
+                # What was handed over cannot be taken back, so it must not be said twice.
+                if cut and patience is None:
+                    raise
+                await self._wait_server(error, waits)
+                if cut:
+                    raise AnswerCut(str(error)) from None
+            else:
+                waits.restore()
+                return completion
+
+    async def _wait_server(self, error: ModelFailed, patience: Patience) -> None:
+        """Wait, without a slot, until the server can be asked again; the error if that does not help."""
+        config = self._chain.config
+        if self._parked is None or not is_away(error, config.longest_pause):
+            raise error
+        if not config.patience:
+            raise error
+        if patience.left(trio.current_time()) > 0:
+            async with self._parked(Waiting("model", str(error)[:LONGEST_REASON])):
+                while (left := patience.left(trio.current_time())) > 0:
+                    pause = pause_before_look(patience.looked)
+                    if isinstance(error, RequestRefused):
+                        pause = max(pause, error.retry_after or 0.0)
+                    await trio.sleep(min(pause, left))
+                    patience.looked += 1
+                    if await self._chain.is_back(error.facts["server"]):
+                        return
+        raise ModelUnreachable(
+            f"{error}; it was waited for {config.patience:g} s (models.patience)",
+            **error.facts,
+        )
+
+    async def _request(
+        self,
+        messages: Sequence[Message],
+        on_heard: OnHeard,
+        *,
+        max_tokens: int | None,
+        temperature: float | None,
+        schema: Mapping[str, Any] | None,
+        above: str,
+    ) -> Completion:
         tries: list[tuple[str, Spent, UUID]] = []
 
         def account(model: str, spent: Spent) -> None:
@@ -216,7 +304,7 @@ class RunModels:
         try:
             completion = await self._chain.complete(
                 messages,
-                on_text,
+                on_heard,
                 account=account,
                 max_tokens=max_tokens,
                 temperature=temperature,

@@ -20,7 +20,6 @@ from penstock.concurrency.threads import retry_threadless
 
 #: The code comes to the program before all else: it is that of this very daemon, and compiled.
 SUPERVISOR_MODULES = (
-    "penstock.words.errors",
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",

@@ -8,7 +8,7 @@ one process share nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,7 @@ from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import LogDamaged, StoreBroken
+from penstock.words.errors import LogDamaged, RunNotFound, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -152,6 +152,14 @@ class Core:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
         return explain(view, self.table.snapshot())
+
+    async def whys(self, run_ids: Iterable[str]) -> list[Why]:
+        """The same of several runs; those that there are not are left out."""
+        found = []
+        for run_id in run_ids:
+            with suppress(RunNotFound):
+                found.append(await self.why(run_id))
+        return found
 
     def statistics(self) -> QueueStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""

@@ -17,9 +17,8 @@ from penstock.log.store import Store
 from penstock.log.writes import Continue, Suspend
 from penstock.runs.repair import processes_of
 from penstock.runs.table import RunTable
-from penstock.words.errors import Conflict, Refused, RunNotFound, Terminal
+from penstock.words.errors import Conflict, RunNotFound, Terminal
 from penstock.words.events import ProcessStarted
-from penstock.words.exit_codes import PROGRAM_KIND
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +49,7 @@ class Suspension:
     async def pause(self, run_id: str) -> None:
         """Stop the run's program. Twice is once.
 
-        RunNotFound, Terminal; Refused for a run that is no program, Conflict for one without one now.
+        Limits of its time stand still. RunNotFound, Terminal; Conflict for a run that has no program now.
         """
         await self._ask(_Ask(run_id, stop=True))
 
@@ -83,9 +82,13 @@ class Suspension:
                 f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
             )
         write = Suspend if ask.stop else Continue
-        await self.recorder.record(write(ask.run_id, self.now()))
+        refused = DeferredFailure(unless=lambda: ask.stop)
+        with refused:
+            await self.recorder.record(write(ask.run_id, self.now()))
+        # One that waits for something else meanwhile is told so; its program must not stand for that.
         for program in programs:
             await self.suspend(program, ask.stop)
+        refused.reraise()
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
         row = await self.store.run(run_id)
@@ -93,9 +96,6 @@ class Suspension:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         if row.ended_at is not None:
             raise Terminal(f"the run {run_id!r} has ended", run_id=run_id)
-        if row.kind != PROGRAM_KIND:
-            why = f"only a program can be paused, and {run_id!r} is a run of the kind {row.kind}"
-            raise Refused("run_id", why)
         if run_id not in self.table.executions:
             raise Conflict(f"the run {run_id!r} is {row.state}", run_id=run_id)
         return await processes_of(self.store, row)

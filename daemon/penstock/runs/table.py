@@ -10,6 +10,7 @@ from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
 from penstock.log.writes import (
     Accepted,
+    Answer,
     Append,
     CancelAnswer,
     Claim,
@@ -46,11 +47,12 @@ from penstock.words.events import (
     QueueResumed,
     SlotsChanged,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
+from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
-_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause, Rearrange)
+# An answer may have a run that a restart interrupted repeated.
+_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
 _MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
@@ -190,7 +192,9 @@ class RunTable:
         )
         return SlotHolder(
             candidate,
-            preemptible=execution.row.preemptible and view.run_id not in parents,
+            preemptible=execution.row.preemptible
+            and view.state != PAUSED
+            and view.run_id not in parents,
             leaving=ending or interrupted or execution.stopping is not None,
             returning=interrupted and not ending,
         )

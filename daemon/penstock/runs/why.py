@@ -31,7 +31,7 @@ from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
-    "ended", "cancelling", "running", "program_paused", "ask", "child", "waiting", "preempted", "retry", "stopping",
+    "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "waiting", "preempted", "retry", "stopping",
     "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible",
 ]  # fmt: skip
@@ -127,6 +127,9 @@ def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
             state = queue.states.get(child, "ended")
             why = f"It waits, without a slot, for its child {child} ({state})."
             return Reason("child", why, (child,))
+        case Waiting("model", problem):
+            why = f"It waits, without a slot, until its model can be asked: {problem}."
+            return Reason("model", why)
     return Reason("waiting", f"It waits, without a slot: {view.reason}.")
 
 

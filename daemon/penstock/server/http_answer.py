@@ -34,6 +34,13 @@ class HttpRefused(PenstockError):
         self.headers = dict(headers or {})
 
 
+class Unfinished(Exception):
+    """What was begun cannot be told whole, and there is no place left to say so.
+
+    The connection is closed before the body's end, which every client of HTTP/1.1 takes for a failure.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """A whole response."""

@@ -124,16 +124,27 @@ class Models(Section):
     connect_timeout: Seconds = setting(
         5.0, "How long a connection may take before the server counts as absent."
     )
-    request_timeout: Seconds = setting(
-        600.0, "How long one request may take, first byte to last."
+    first_word_timeout: Seconds = setting(
+        3600.0,
+        "How long a server may take until the first word of an answer: other requests may be before it"
+        " there, and a long prompt takes minutes to read.",
     )
-    concurrency: Count = setting(
-        4,
-        "Requests to one model at a time; small local servers answer one after the other anyway.",
+    request_timeout: Seconds = setting(
+        600.0, "How long one answer may take, from its first word to its last."
+    )
+    patience: Seconds = setting(
+        600.0,
+        "How long a run waits, without a slot, for a model server that is absent, loads its model or"
+        " broke off; then it fails.",
+    )
+    concurrency: Count | None = setting(
+        None,
+        "Requests to one model at a time; none: as many as its server says it has slots, or 4.",
     )
     retries: Annotated[int, Field(ge=0), Unit("count")] = setting(
         2,
-        "Further tries of a request that was refused or broke off before its first word.",
+        "Further tries, within seconds, of a request that was refused or broke off before its first"
+        " word; after them the run waits for the server.",
     )
     longest_pause: Seconds = setting(
         60.0,

@@ -12,12 +12,17 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import Glance, Placed, glance
 from penstock.kinds.llms_txt.describe import Described, describe
-from penstock.kinds.llms_txt.formats import Room, quote_file
+from penstock.kinds.llms_txt.formats import (
+    Room,
+    linked_text,
+    quote_element,
+    quote_file,
+)
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.mentions import MENTION_BYTES, Index, is_made
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.navigation import read_order
-from penstock.kinds.llms_txt.outline import Readme, read_readme
+from penstock.kinds.llms_txt.outline import Link, Readme, read_readme
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
 from penstock.kinds.llms_txt.source_tree import File, read_text
 
@@ -105,15 +110,17 @@ class _Answers:
         text = None
         if self._room.fits(request["size"]):
             text = read_text(self._root, request["path"], request["limit"])
-        piece = (
-            ""
-            if text is None
-            else quote_file(request["path"], request["language"], text)
-        )
+        piece = "" if text is None else _quoted(request, text)
         if not self._room.fits(len(piece.encode())):
             piece = ""
         self._room = self._room.less(piece)
         return piece
+
+
+def _quoted(request: Request, text: str) -> str:
+    if "title" in request:
+        return quote_element(request["title"], request["note"], text)
+    return quote_file(request["path"], request["language"], text)
 
 
 def _digest(text: str | None) -> str:
@@ -185,3 +192,9 @@ def ask_quote(one: Placed, limit: int) -> Request:
         "size": one.file.size,
         "limit": limit,
     }
+
+
+def ask_element(one: Placed, link: Link, limit: int) -> Request:
+    """The same for llms-ctx.txt, which tells a file by its link."""
+    title, note = linked_text(link)
+    return {**ask_quote(one, limit), "title": title, "note": note}

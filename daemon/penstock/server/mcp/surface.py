@@ -121,7 +121,7 @@ class Handlers:
         else:
             arguments = taken(TOOLS[name].takes, sent)
         given = await self._calls[name](arguments, caller)
-        if name in _STARTERS and declared(ctx):
+        if name in _STARTERS and "run_id" in given and declared(ctx):
             return created(await self._tasks.look(given["run_id"]))
         asked = await questions_for(ctx, self._core, params, arguments)
         return asked or text_result(given)
