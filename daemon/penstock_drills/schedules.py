@@ -21,7 +21,6 @@ import trio.testing
 from penstock.testing.faulty_store import FaultMode, StoreFault
 from penstock.testing.virtual_time import deterministic
 from penstock.words.api import RearrangeRequest, RunRequest, ScheduleRequest
-from penstock.words.exit_codes import PROGRAM_KIND
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
 from penstock_drills.laws import check_log, check_stopped, settle
 from penstock_drills.scripts import Op
@@ -135,7 +134,7 @@ def with_waits(story: Story, rng: Random) -> Story:
 
 def _waiter(rng: Random, run_id: str) -> Any:
     options: dict[str, Any] = {
-        "kind": rng.choice((PROGRAM_KIND, PROGRAM_KIND, "script")),
+        "kind": rng.choice(("script", "victim")),
         "priority": rng.choice(("CRITICAL", "MEDIUM", "BACKGROUND")),
         "on_restart": rng.choice((None, "fail", "ask")),
     }

@@ -14,7 +14,6 @@ import trio
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.errors import AskExpired, ChildNotCompleted
 from penstock.words.events import Log
-from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.recorded import Recorded
 
@@ -174,12 +173,11 @@ class Player:
 
 
 def drill_kinds(notes: Notes) -> Mapping[str, Kind]:
-    """The kinds `script`, `victim` (preemptible), `probe`, and one that may be paused."""
+    """The kinds `script`, `victim` (preemptible) and `probe`."""
     player = Player(notes)
     kinds = (
         Kind("script", "plays a script", Script, Done, player.play),
         Kind("victim", "gives way", Script, Done, player.play, preemptible=True),
         Kind("probe", "needs every slot", Script, Done, player.probe),
-        Kind(PROGRAM_KIND, "is a program", Script, Done, player.play),
     )
     return {kind.name: kind for kind in kinds}

@@ -31,7 +31,6 @@ from penstock.words.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import PAUSED
 from penstock.words.values import new_event_id
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
@@ -190,9 +189,8 @@ class Stage:
             self._people[name].cancel(reason="a drill")
 
     def preempt(self, number: int) -> None:
-        """Interrupt one of the runs that execute now, if its kind could be; programs never give way."""
-        execution = self.choose_execution(number)
-        if execution is not None and execution.row.kind != PROGRAM_KIND:
+        """Interrupt one of the runs that execute now."""
+        if execution := self.choose_execution(number):
             execution.preempt("a drill")
 
     def choose_execution(self, number: int) -> Any:

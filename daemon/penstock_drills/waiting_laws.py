@@ -136,7 +136,8 @@ def check_calm(stage: Stage) -> None:
             )
     full = core.table.queue.queued >= stage.config.queue_capacity
     # A task that failed with its store is begun again after a pause of its own.
-    if full or not (stage.undisturbed or stage.lives > 1):
+    faulty = stage.store is not None and stage.store.fault is not None
+    if full or faulty or not (stage.undisturbed or stage.lives > 1):
         return
     late = core.now() - timedelta(seconds=LATE_SECONDS)
     for row in find_schedules(stage.db):

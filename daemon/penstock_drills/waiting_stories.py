@@ -8,8 +8,6 @@ from typing import Any
 import trio
 
 from penstock.words.api import RearrangeRequest, RunRequest, ScheduleRequest
-from penstock.words.exit_codes import PROGRAM_KIND
-from penstock.words.lifecycle import COMPLETED, FIRST_STATE
 from penstock_drills.scripts import Op
 from penstock_drills.simulator import Stage
 
@@ -85,7 +83,7 @@ async def cut_short(stage: Stage) -> None:
     await stage.submit(["sleep", 1], run_id="a", delay=2)
     await stage.submit(["fail_until", 2], run_id="b", retries=1, backoff=3.0)
     await stage.submit(["sleep", 1], run_id="c", stashed=True)
-    await _program(stage, "d", 9)
+    await stage.submit(["exec", 9], run_id="d")
     await _set(stage, "tick", "10s", ["sleep", 1])
     await trio.sleep(0.5)
     await stage.core.suspension.pause("d")
@@ -98,10 +96,14 @@ async def kept_moments(stage: Stage) -> None:
     await stage.until_ended("a", "b")
     if stage.undisturbed:
         await _check_prompt(stage, "a", 1.5)
-        views = [await stage.core.reader.view(run_id) for run_id in ("b", "c", "d")]
-        states = [(view.state, view.stashed) for view in views]
-        if states != [(COMPLETED, False), (FIRST_STATE, True), (FIRST_STATE, True)]:
-            stage.broken.append(f"after the kill the runs are {states}")
+        for run_id, ended, stashed in (
+            ("b", True, False),
+            ("c", False, True),
+            ("d", False, True),
+        ):
+            view = await stage.core.reader.view(run_id)
+            if (view.ended, view.stashed) != (ended, stashed):
+                stage.broken.append(f"after the kill {run_id} is {view.state}")
     with stage.person("submitter"):
         await _rearrange(stage, "c", stashed=False)
         await _rearrange(stage, "d", delay=1)
@@ -152,8 +154,8 @@ async def _check_due_times(stage: Stage) -> None:
 async def pauses(stage: Stage) -> None:
     """Programs are paused; they go on, are cancelled, are left so. Meanwhile the queue is paused."""
     with stage.person("submitter"):
-        await _program(stage, "a", 2, timeout=4)
-        await _program(stage, "b", 90)
+        await stage.submit(["exec", 2], run_id="a", timeout=4)
+        await stage.submit(["exec", 90], run_id="b")
         await trio.sleep(0.5)
         await stage.core.suspension.pause("a")
         await stage.core.suspension.pause("b")
@@ -169,7 +171,7 @@ async def pauses(stage: Stage) -> None:
         await stage.core.suspension.resume("a")
         await stage.core.queue.resume()
     with stage.person("second"):
-        await _program(stage, "d", 3)
+        await stage.submit(["exec", 3], run_id="d", kind="victim")
         await trio.sleep(1)
         await stage.core.suspension.pause("d")
     await stage.until_ended("a", "b", "c", "e", "f")
@@ -178,7 +180,3 @@ async def pauses(stage: Stage) -> None:
             view = await stage.core.reader.view(run_id)
             if view.state != state:
                 stage.broken.append(f"{run_id} is {view.state}: {view.error}")
-
-
-async def _program(stage: Stage, run_id: str, seconds: float, **others: Any) -> None:
-    await stage.submit(["exec", seconds], run_id=run_id, kind=PROGRAM_KIND, **others)

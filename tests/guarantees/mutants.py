@@ -673,6 +673,17 @@ MUTANTS = (
         "stop the daemon",
     ),
     Mutant(
+        "what is paused as it gives way is lost",
+        "log/sqlite/handle_end:_put_aside",
+        """
+            if isinstance(event, RunPreempted):
+                event = RunRequeued(reason="preempted")
+        """,
+        "",
+        "pauses",
+        "preempt a run",
+    ),
+    Mutant(
         "a paused queue starts runs",
         "log/sqlite/handle_claim:_candidates",
         """

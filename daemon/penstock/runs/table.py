@@ -47,7 +47,7 @@ from penstock.words.events import (
     QueueResumed,
     SlotsChanged,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
+from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
@@ -192,7 +192,9 @@ class RunTable:
         )
         return SlotHolder(
             candidate,
-            preemptible=execution.row.preemptible and view.run_id not in parents,
+            preemptible=execution.row.preemptible
+            and view.state != PAUSED
+            and view.run_id not in parents,
             leaving=ending or interrupted or execution.stopping is not None,
             returning=interrupted and not ending,
         )
