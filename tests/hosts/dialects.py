@@ -78,7 +78,7 @@ class AnthropicMessages:
     def events(self, action: Say | Call) -> Iterator[Event]:
         number = next(_numbers)
         usage = {"input_tokens": 10, "output_tokens": 5}
-        begun = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "scripted",
+        begun: Json = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "scripted",
                  "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}  # fmt: skip
         if isinstance(action, Call):
             block = {"type": "tool_use", "id": f"toolu_{number}", "name": action.tool, "input": {}}  # fmt: skip

@@ -12,6 +12,7 @@ from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
 from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.surroundings import trace_of
 from penstock.client.sync import SyncClient
 from penstock.words.error_codes import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
@@ -35,7 +36,9 @@ def retry(session: Session, words: tuple[str, ...], as_json: bool) -> None:
     for run_id in run_ids:
         try:
             _check_kept(session, run_id)
-            reply = session.call(partial(SyncClient.retry, run_id=run_id))
+            trace = trace_of(session.environ)
+            asked = partial(SyncClient.retry, run_id=run_id, traceparent=trace)
+            reply = session.call(asked)
         except DaemonUnreachable:
             raise
         except PenstockError as error:

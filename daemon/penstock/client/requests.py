@@ -150,8 +150,10 @@ class Calls(Generic[R]):
         """Why the run is where it is: {"reasons": […], "text": …}."""
         return self.get("runs", run_id, "why")
 
-    def retry(self, run_id: str) -> R:
-        return self.request("POST", "runs", run_id, "retry")
+    def retry(self, run_id: str, traceparent: str | None = None) -> R:
+        """Its inputs as a new run, where the caller is in its trace, if it is in any."""
+        besides = {} if traceparent is None else {"traceparent": traceparent}
+        return self.send(Request("POST", ("runs", run_id, "retry"), besides=besides))
 
     def pause_run(self, run_id: str) -> R:
         """Stop the processes of a running program; the run."""

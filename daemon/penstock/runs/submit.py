@@ -188,9 +188,12 @@ class Submitter:
             self._spec(request, None, parent_id=parent_id), capacity=None
         )
 
-    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
+    async def retry(
+        self, run_id: str, *, wait: bool = False, traceparent: str | None = None
+    ) -> Submitted:
         """A new run with the kind, inputs and surroundings of an ended one.
 
+        `traceparent` is where the caller is in its trace: that of the ended run is its own caller's.
         RunNotFound; Refused while open.
         """
         row = await self.reader.store.run(run_id)
@@ -215,7 +218,8 @@ class Submitter:
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error) from None
-        return await self.submit(request, wait=wait, retry_of=run_id)
+        traced = request.in_trace(traceparent)
+        return await self.submit(traced, wait=wait, retry_of=run_id)
 
     def _spec(
         self,

@@ -79,7 +79,11 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
-        submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
+        submitted = await core.submitter.retry(
+            call.run_id,
+            wait=call.query["wait"],
+            traceparent=call.headers.get("traceparent"),
+        )
         return accepted(call, submitted)
 
     return {"submit": submit, "retry": retry}
