@@ -24,7 +24,7 @@ from penstock.server.mcp.lasting import (
 pytestmark = agent_marks
 
 ELICITS: dict[str, Any] = {"elicitation": {"form": {}}}
-FIRST = {**INITIALIZE, "params": {**INITIALIZE["params"], "capabilities": ELICITS}}
+FIRST = {**INITIALIZE, "params": {**INITIALIZE["params"], "capabilities": ELICITS}}  # type: ignore[dict-item]
 LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
