@@ -193,7 +193,8 @@ async def test_every_request_has_the_layers_and_fits_the_window(
         text = "\n".join(message["content"] for message in seen["messages"])
         assert text.index(GENERIC) < text.index("State of the run")
         assert "milestone" in text
-        assert seen["model"] == "mistral:7b"
+        # The larger one is asked after two answers that could not be used, and not for size.
+        assert seen["model"] in ("mistral:7b", "qwen3:8b")
         assert len(text) / 4 <= 8192 * 0.8
 
 

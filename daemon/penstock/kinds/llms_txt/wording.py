@@ -86,6 +86,8 @@ async def _word_head(
             },
             layers=await read_layers(run),
             check=_check_head,
+            name="llms-txt.project",
+            role="describe",
         )
         return dict(answer.fields)
 
@@ -117,6 +119,8 @@ async def _describe(
                 "files": "\n\n".join(texts),
             },
             layers=await read_layers(run),
+            name="llms-txt.files",
+            role="describe",
         )
         ours = {link.path for link in batch}
         return {k: v for k, v in answer["descriptions"].items() if k in ours and v}
