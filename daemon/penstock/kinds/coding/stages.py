@@ -37,7 +37,7 @@ from penstock.pipeline import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _QuestionForm:
     """What a question is called in the record, whose it is, and how its answer is asked for."""
 
     name: str
@@ -46,15 +46,15 @@ class _Asked:
     form: AnswerForm = "blocks"
 
 
-_ASKED: Mapping[str, _Asked] = {
-    "MakePlan": _Asked("coding.plan", "plan", "json"),
-    "MakePlanAsking": _Asked("coding.plan", "plan", "json"),
-    "WriteModule": _Asked("coding.write", "write"),
-    "WriteTestedModule": _Asked("coding.write", "write"),
-    "CorrectModule": _Asked("coding.correct", "write"),
-    "RewriteTests": _Asked("coding.tests", "write"),
-    "ChooseModule": _Asked("coding.choose", "judge", "json"),
-    "ReviewCode": _Asked("coding.review", "judge", "json"),
+_ASKED: Mapping[str, _QuestionForm] = {
+    "MakePlan": _QuestionForm("coding.plan", "plan", "json"),
+    "MakePlanAsking": _QuestionForm("coding.plan", "plan", "json"),
+    "WriteModule": _QuestionForm("coding.write", "write"),
+    "WriteTestedModule": _QuestionForm("coding.write", "write"),
+    "CorrectModule": _QuestionForm("coding.correct", "write"),
+    "RewriteTests": _QuestionForm("coding.tests", "write"),
+    "ChooseModule": _QuestionForm("coding.choose", "judge", "json"),
+    "ReviewCode": _QuestionForm("coding.review", "judge", "json"),
 }
 
 
