@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import trio
-
 from bench._shared import scratch
 from bench.main_job import PENSTOCK, daemon, environ_in
+
 from penstock.kinds.coding.modules import make_plan, name_files
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.models import open_models
