@@ -32,6 +32,7 @@ from penstock.llm.chat import (
 from penstock.llm.context import Layers, append, arrange
 from penstock.llm.exchanges import Exchange
 from penstock.llm.token_estimate import estimate_messages
+from penstock.words.config import ModelRole, Role
 from penstock.words.errors import (
     BudgetSpent,
     ModelFailed,
@@ -59,6 +60,14 @@ AnswerForm = Literal["sections", "json", "blocks"]
 
 #: Takes what one try cost: model, cost, id of the try. May block.
 OnSpent = Callable[[str, Spent, UUID], Awaitable[None]]
+
+#: How freely models answer at first, by role: what is right is seldom what is original.
+FIRST_TEMPERATURES: Mapping[ModelRole, float] = {
+    "plan": 0.2,
+    "write": 0.2,
+    "judge": 0.0,
+    "describe": 0.2,
+}
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
 _PROGRAMS = "penstock.llm.dspy_programs"
@@ -98,8 +107,9 @@ class Question:
     form: AnswerForm = "sections"
     #: What the answer must be, where the form is JSON.
     schema: Mapping[str, Any] | None = None
-    #: What it is called in the record.
+    #: What it is called in the record, and as what the model is asked.
     name: str = ""
+    role: ModelRole | None = None
     #: What the last answer was, and the model that repeated itself: a larger one is asked then.
     text: str = ""
     above: str = ""
@@ -135,10 +145,11 @@ class Question:
             sent,
             on_text,
             max_tokens=max_tokens or self.max_tokens,
-            temperature=self.temperature if temperature is None else temperature,
+            temperature=self.first_temperature if temperature is None else temperature,
             schema=self.schema,
             above=self.above,
             patience=self.patience,
+            role=self.role,
         )
         self.exchange.model = completion.model
         self.exchange.said = completion.reply.text
@@ -151,6 +162,21 @@ class Question:
         self.finish_reason = completion.reply.finish_reason
         check_ending(completion, allow_truncated=self.allow_truncated)
         return completion.reply.text
+
+    @property
+    def first_temperature(self) -> float | None:
+        """How freely it is answered at first."""
+        if self.temperature is not None or self.role is None:
+            return self.temperature
+        wanted = self.models.role_of(self.role).temperature
+        return FIRST_TEMPERATURES[self.role] if wanted is None else wanted
+
+    def escalate(self) -> bool:
+        """Ask the next larger model from now on; False if there is none."""
+        larger = self.models.has_above(self.model, self.role)
+        if larger:
+            self.above = self.model
+        return larger
 
     async def settle(
         self,
@@ -220,13 +246,15 @@ class RunModels:
         allow_truncated: bool = False,
         form: AnswerForm = "sections",
         name: str = "",
+        role: ModelRole | None = None,
     ) -> ModelAnswer:
         """Have a model fill the output fields of a signature, or run a DSPy program.
 
         With `think` the model reasons first, in a field `reasoning`. `form` is how the answer is asked
         for: sections under headers, one JSON object (with its schema, where the server takes it), or
         fenced blocks in the order of the fields, which is how models write code best. `name` is what the
-        question is called in the record; without one it is that of the signature. An answer without the form that
+        question is called in the record; without one it is that of the signature. `role`: as what the model
+        is asked, by the configuration. An answer without the form that
         was asked for, or that fails `check` (signatures only), is asked for again with the reason;
         MalformedAnswer names the field when all attempts are used up. ModelTruncated if the answer
         was cut and `allow_truncated` is not set, BudgetSpent before a request beyond a limit,
@@ -243,6 +271,7 @@ class RunModels:
             allow_truncated=allow_truncated,
             form=form,
             name=name,
+            role=role,
             patience=Patience(self._chain.config.patience),
         )
         programs = await load_programs()
@@ -263,6 +292,7 @@ class RunModels:
         schema: Mapping[str, Any] | None = None,
         above: str = "",
         patience: Patience | None = None,
+        role: ModelRole | None = None,
     ) -> Completion:
         """One answer within the budgets; errors as in `Chain.complete`, and BudgetSpent.
 
@@ -289,6 +319,7 @@ class RunModels:
                         temperature=temperature,
                         schema=schema,
                         above=above,
+                        role=self.role_of(role),
                     )
             except ModelFailed as error:
                 cut = error.facts.get("heard", False)
@@ -333,6 +364,7 @@ class RunModels:
         temperature: float | None,
         schema: Mapping[str, Any] | None,
         above: str,
+        role: Role,
     ) -> Completion:
         tries: list[tuple[str, Spent, UUID]] = []
 
@@ -349,6 +381,7 @@ class RunModels:
                 temperature=temperature,
                 schema=schema,
                 above=above,
+                role=role,
             )
             await self._tell(tries)
         except BaseException:
@@ -360,6 +393,15 @@ class RunModels:
                 await self._tell(tries)
             raise
         return completion
+
+    def role_of(self, role: ModelRole | None) -> Role:
+        """How models are asked in a role."""
+        settings = self._chain.config.roles
+        return settings[role] if role in settings else Role()
+
+    def has_above(self, model: str, role: ModelRole | None) -> bool:
+        """Whether there is a larger model to ask, in this role."""
+        return self._chain.has_above(model, self.role_of(role))
 
     async def tell_answer(self, exchange: Exchange, refused: str = "") -> None:
         """Record an exchange; `refused` says why its answer was not used."""

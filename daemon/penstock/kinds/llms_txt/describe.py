@@ -21,6 +21,9 @@ from penstock.kinds.llms_txt.python import module_name, public_first, read_modul
 TITLE_LENGTH = 80
 NOTE_LENGTH = 160
 
+#: With what a note begins that only names what a file defines.
+DEFINES = "Defines "
+
 # Names told of a module without a docstring.
 _NAMES_TOLD = 6
 
@@ -121,7 +124,7 @@ def _defines(names: Sequence[str]) -> str:
         return ""
     more = len(names) - _NAMES_TOLD
     return (
-        "Defines "
+        DEFINES
         + ", ".join(names[:_NAMES_TOLD])
         + (f" and {more} more" if more > 0 else "")
     )

@@ -266,6 +266,8 @@ async def decide(
         layers=await read_layers(run, at="step.completed"),
         check=lambda fields: _check(run, inputs, fields),
         form="json",
+        name="loop.choose" if inputs.kinds else "loop.judge",
+        role="judge",
     )
     return dict(answer.fields)
 
