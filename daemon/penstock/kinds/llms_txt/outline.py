@@ -14,8 +14,10 @@ from itertools import islice
 
 from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
 from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
+from penstock.kinds.llms_txt.languages import Language
 from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.metadata import Metadata
+from penstock.kinds.llms_txt.written import as_markdown
 
 #: Files described per link that is listed: the better ones of these are taken.
 CANDIDATES_PER_LINK = 2
@@ -78,8 +80,9 @@ class Readme:
     prose: str = ""
 
 
-def read_readme(text: str) -> Readme:
+def read_readme(text: str, language: Language = "markdown") -> Readme:
     """The README in `text`, which is its beginning."""
+    text = as_markdown(text, language)
     prose = islice(paragraphs(text), _PARAGRAPHS)
     telling = (one for one in prose if not _APPEAL.search(first_sentence(one)))
     return Readme(heading_of(text, markdown=True), next(telling, ""))
