@@ -228,7 +228,7 @@ _UNNAMED = 1_000_000
 def _placed(one: Glance, section: Section, known: Known) -> Placed:
     path = one.file.path
     weight, place = one.weight, 0
-    if section == "Code" and path in known.made:
+    if section == "Code" and path in known.made and not _is_entry(path, known):
         section, weight = "Optional", 3
     elif section == "Code":
         weight = 0 if _is_entry(path, known) else 1 + one.weight

@@ -57,6 +57,14 @@ _DEFINITION = re.compile(
     r"(?:\([^()\n]{0,80}\) *)?([A-Za-z]\w{1,80})",
     re.MULTILINE,
 )
+#: Headings of a part of a README, which name no project.
+PART = re.compile(
+    r"(about|abstract|badges?|build status|changelog|contents|contributing|description|documentation"
+    r"|examples?|features?( highlights)?|getting started|highlights|installation|installing|introduction"
+    r"|key features|licen[cs]e|motivation|news|notes?|overview|quick ?start( guide)?|readme|requirements"
+    r"|sponsors?|status|summary|synopsis|table of contents|the basics|usage|what is (this|it)|why)[ ?!:.]*",
+    re.IGNORECASE,
+)
 # Files that every project has, by what they are for and not by their first words.
 _STANDING = [
     (re.compile(pattern, re.IGNORECASE), note)
@@ -167,6 +175,8 @@ def _describe_document(path: str, text: str, *, markdown: bool) -> Described:
     telling = [sentence for sentence in found if not sentence.endswith((":", "?"))]
     page = README.fullmatch(name_of(path)) is None
     title = heading_of(text, markdown=markdown, page=page)
+    if not page and PART.fullmatch(title):
+        title = ""
     return Described(title or _from_name(path), (telling or [""])[0])
 
 
