@@ -190,7 +190,8 @@ async def _survey(
         frozenset(metadata.entries),
         mentions,
         order,
-        frozenset(made),
+        # Where most is made, what it is made from is not here, or nobody reads that.
+        frozenset(made if 2 * len(made) < len(code) else ()),
         Packages.of(packages, mentions),
     )
 

@@ -174,11 +174,11 @@ def arrange(glances: Sequence[Glance], known: Known | None = None) -> list[Place
     """
     known = known or Known()
     paths = {one.file.path for one in glances}
-    single = [one for one in glances if not is_double(one.file.path, paths)]
+    single = _without_built_pages(
+        [one for one in glances if not is_double(one.file.path, paths)]
+    )
     placed = [_placed(one, one.section, known) for one in single if one.section]
-    if not any(
-        one.language == "python" or one.language in WRITTEN - {"text"} for one in placed
-    ):
+    if not any(one.language == "python" or one.language in _TOLD_BY for one in placed):
         placed = [
             Placed(one.file, "Files", one.language, (0, 0, one.file.path.count("/"), 0, one.file.path))
             for one in single
@@ -202,6 +202,25 @@ def _in_turns(placed: Sequence[Placed], packages: Packages) -> list[Placed]:
     return sorted(found, key=lambda one: (SECTIONS.index(one.section), one.order))
 
 
+def _without_built_pages(glances: list[Glance]) -> list[Glance]:
+    """Pages of HTML beside documents of another form were mostly made of these."""
+    written = {_doc_folder(one.file.path) for one in glances if one.language in WRITTEN}
+    return [
+        one
+        for one in glances
+        if one.language != "html" or _doc_folder(one.file.path) not in written
+    ]
+
+
+def _doc_folder(path: str) -> str:
+    found = _DOC_FOLDER.search(path)
+    return path[: found.end()] if found else ""
+
+
+#: What tells of a tree; where there is none of it, nothing better than names is known.
+_TOLD_BY = WRITTEN - {"text"} | {"html"}
+
+
 #: Behind all documents that a navigation names.
 _UNNAMED = 1_000_000
 
@@ -209,7 +228,7 @@ _UNNAMED = 1_000_000
 def _placed(one: Glance, section: Section, known: Known) -> Placed:
     path = one.file.path
     weight, place = one.weight, 0
-    if section == "Code" and path in known.made:
+    if section == "Code" and path in known.made and not _is_entry(path, known):
         section, weight = "Optional", 3
     elif section == "Code":
         weight = 0 if _is_entry(path, known) else 1 + one.weight
@@ -260,6 +279,9 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional" if _is_housekeeping(path) else None
     if README.fullmatch(path):
         return "Docs"
+    if language == "html":
+        hidden = _NOISE.search(path) or _TESTS.search(path) or _is_housekeeping(path)
+        return "Docs" if _DOC_FOLDER.search(path) and not hidden else None
     if language == "text" and not _is_document(path):
         return "Optional" if _is_housekeeping(path) and "/" not in path else None
     if any(pattern.search(path) for pattern in (_TESTS, _NOISE, _SET_UP, _MADE)):

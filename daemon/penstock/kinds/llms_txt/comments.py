@@ -31,6 +31,7 @@ LEGAL = re.compile(
     r"|gnu (lesser |library )?general public|mozilla public|public domain",
     re.IGNORECASE,
 )  # fmt: skip
+_SEE_TERMS = re.compile(r"see (the )?(accompanying |file )?(copyright|licen[cs]e|notice|copying)", re.IGNORECASE)  # fmt: skip
 #: Words to a tool, and lines that only name who and when.
 _MAGIC = re.compile(
     r"-\*-|\bvi(m|): ?set?\b|\bvim?:|(es|ts|js|css|style|swift)(lint|hint)\b|@ts-|go:(build|generate|embed)|^\+build\b|coding[:=]"
@@ -163,7 +164,7 @@ def _paragraphs(lines: list[str]) -> list[str]:
         if not words:
             found.append([])
             continue
-        if words[0] in "@\\" or _MAGIC.search(words[:200]):
+        if words[0] in "@\\" or _MAGIC.search(words[:200]) or _SEE_TERMS.match(words):
             found.append([])
         found[-1].append(words)
         if _MAGIC.search(words[:200]):

@@ -18,6 +18,7 @@ from penstock.kinds.llms_txt.formats import (
     quote_element,
     quote_file,
 )
+from penstock.kinds.llms_txt.languages import language_of
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.mentions import MENTION_BYTES, Index, is_made
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
@@ -85,7 +86,7 @@ class _Answers:
 
     def readme(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
-        found = read_readme(text or "")
+        found = read_readme(text or "", language_of(request["path"]))
         return [found.heading, found.prose]
 
     def mentions(self, request: Request) -> Any:
