@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from penstock.processes.containment import (
+from penstock.processes.detection import (
     Containment,
     detect_containment,
     is_delegated,
