@@ -30,7 +30,7 @@ from penstock.client.messages import (
 )
 from penstock.client.requests import OnServer, Request, is_success, unheard
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 
 Send = Callable[[bytes], Awaitable[None]]
 
