@@ -18,6 +18,7 @@ from penstock.llm.run_models import (
     OnDelta,
     load_programs,
 )
+from penstock.llm.token_estimate import estimate as estimate_tokens
 from penstock.log.projections import AskView, RunView
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
@@ -138,6 +139,7 @@ __all__ = [
     "bytes_of",
     "carry_code",
     "end_in_words",
+    "estimate_tokens",
     "import_late",
     "judge_budget",
     "judge_staleness",

@@ -17,7 +17,7 @@ from penstock.kinds.coding import dead_code, pipeline
 from penstock.llm.models import make_daemon_models, open_models
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
-from penstock.processes.containment import detect_containment
+from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
 from penstock.service.environment import real_environment

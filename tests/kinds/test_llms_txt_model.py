@@ -34,8 +34,8 @@ HEAD, LINE = "Say what a project is for", "Say in one line what a file"
 PURPOSE = {
     "match": HEAD,
     "fields": {
-        "purpose": "Things, done by a model.",
-        "concepts": '["work: what is done.", "thing: who does it"]',
+        "purpose": "Things, done by the guide.",
+        "concepts": '["guide: how to do things.", "thing: who does it"]',
     },
 }
 CORE = {"match": "File:\nsrc/thing/core.py", "fields": {"description": "The heart of things."}}  # fmt: skip
@@ -84,8 +84,8 @@ async def test_the_model_fills_fields_and_the_links_stay_those_of_the_tree(
     async with open_model_core(model_server.url, KIND) as core:
         view, text, facts = await describe(core, tree)
     read = parse_llms_file(text)
-    assert (read.title, read.summary) == ("thing", "Things, done by a model.")
-    assert "Key concepts: work: what is done; thing: who does it." in text
+    assert (read.title, read.summary) == ("thing", "Things, done by the guide.")
+    assert "Key concepts: guide: how to do things; thing: who does it." in text
 
     def links(found: Any) -> list[str]:
         return [link.url for links in found.sections.values() for link in links]
@@ -118,6 +118,48 @@ async def test_the_same_answers_give_the_same_facts(
             view, text, facts = await describe(core, tree)
         told.append((text, view.milestones, [f.type for f in facts]))
     assert told[0] == told[1]
+
+
+async def test_what_a_model_makes_up_is_not_told(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04: words that the file does not have leave its own; so with a concept of elsewhere."""
+    (tree / "src/thing/more.py").write_text("def more(): ...\n")
+    head = {
+        "match": HEAD,
+        "fields": {
+            "purpose": "Does things.",
+            "concepts": '["thing: does them", "turtles: reptiles with shells"]',
+        },
+    }
+    made_up = {"description": "Parses XML feeds with `FeedReader`."}
+    half = {"description": "More of the thing in parts. It also sells."}
+    model_server.script(
+        head,
+        {"match": "File:\nsrc/thing/core.py", "fields": made_up},
+        {"match": "File:\nsrc/thing/more.py", "fields": half},
+    )
+    async with open_model_core(model_server.url, KIND) as core:
+        _, text, _ = await describe(core, tree)
+    assert "(src/thing/core.py): Defines work\n" in text
+    assert "(src/thing/more.py): More of the thing in parts.\n" in text
+    assert "Key concepts: thing: does them.\n" in text
+    assert "turtles" not in text
+
+
+async def test_a_purpose_in_other_words_is_asked_again_and_then_not_told(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04, DS-05"""
+    before = parse_llms_file(await static(tree))
+    made_up = {"purpose": "Sells turtles to zoos.", "concepts": "[]"}
+    model_server.script({"match": HEAD, "fields": made_up}, CORE)
+    async with open_model_core(model_server.url, KIND) as core:
+        _, text, facts = await describe(core, tree)
+    assert parse_llms_file(text).summary == before.summary
+    assert "(src/thing/core.py): The heart of things." in text
+    said = "".join(text_of(e) for f in facts if isinstance(e := f.event, Log))
+    assert "is not in the words of the README" in said
 
 
 @pytest.mark.parametrize(
@@ -173,7 +215,7 @@ async def test_what_was_described_stays_when_the_server_fails(
     model_server.script(PURPOSE, {"match": LINE, "status": 400, "error": "no"})
     async with open_model_core(model_server.url, KIND, patience=0.0) as core:
         view, text, _ = await describe(core, tree)
-    assert parse_llms_file(text).summary == "Things, done by a model."
+    assert parse_llms_file(text).summary == "Things, done by the guide."
     assert "model_failed" in view.milestones
 
 

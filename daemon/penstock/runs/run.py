@@ -12,6 +12,7 @@ from collections.abc import (
 )
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     asynccontextmanager,
     contextmanager,
 )
@@ -597,6 +598,13 @@ class Run:
                 child=child_id,
             )
         return child
+
+    def limited(self, seconds: float) -> AbstractContextManager[trio.CancelScope]:
+        """`with run.limited(60) as limit:` is left after so many seconds of executing.
+
+        As `trio.move_on_after`, but while the run is paused, or waits without a slot, it stands still.
+        """
+        return self._execution.limited(seconds)
 
     def _use_name(self, what: str, name: str) -> None:
         if f"{what} {name}" in self._names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -100,6 +101,8 @@ class Call:
     body: bytes
     #: How this client addresses the daemon: `http://127.0.0.1:9876`.
     base: str = field(default="http://localhost")
+    #: Trio's time at which ends what let this client in; infinite for most.
+    until: float = math.inf
 
     @property
     def run_id(self) -> str:
@@ -112,6 +115,7 @@ TAGS: Mapping[str, str] = {
     "runs": "runs",
     "asks": "questions",
     "dismissals": "runs",
+    "why": "runs",
     "events": "events",
     "queue": "queue",
     "schedules": "schedules",
@@ -174,14 +178,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(
+        "POST", "/why", "whys", "Why each of these runs is where it is", body=wire.WhyRequest, reply=wire.WhysReply
+    ),
+    Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
         without_body="Requested, for no other reason",
         body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
     Route(
-        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run", reply=wire.SubmitReply,
-        status=202, errors=(404, 409, 429, 503),
+        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs",
+        reply=wire.SubmitReply, body=wire.EditRequest, without_body="The same inputs", status=202, errors=(404, 409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(

@@ -537,7 +537,11 @@ class Config(Section):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "The least important lines that the daemon's own log has."
     )
-    log_json: bool = setting(False, "Whether those lines are JSON.")
+    log_format: Literal["text", "json"] = setting(
+        "text",
+        "What those lines are: text, which under systemd goes to the journal with its fields, or JSON"
+        " objects.",
+    )
     log_lines: Count = setting(
         4096,
         "Lines of the log that wait while nobody reads them; more are lost, counted and told.",

@@ -8,6 +8,7 @@ harmless.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: Items of a list, and characters of a value that is no text, that a line has room for.
 MOST_ITEMS = 8
 LONGEST_VALUE = 200
+#: Characters of a name that is made of a command line.
+LONGEST_MADE_NAME = 40
 
 
 def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
@@ -65,6 +68,13 @@ def about(inputs: Mapping[str, Any]) -> str:
         if isinstance(inputs.get(key), str) and inputs[key]:
             return str(inputs[key])
     return next((str(value) for value in inputs.values() if isinstance(value, str)), "")
+
+
+def made_name(kind: str, inputs: Mapping[str, Any]) -> str:
+    """A name that tells what is run: `make-backup`. It is no number alone, which would be a run's."""
+    words = re.findall(r"\w+", about(inputs)) or [kind]
+    name = "-".join(words)[:LONGEST_MADE_NAME].strip("-")
+    return f"{name}-" if name.isdecimal() else name
 
 
 def number(count: float) -> str:

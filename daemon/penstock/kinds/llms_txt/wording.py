@@ -12,6 +12,8 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import find_readme
 from penstock.kinds.llms_txt.describe import DEFINES
+from penstock.kinds.llms_txt.grounded import LOOKED_THROUGH, is_grounded
+from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
 from penstock.pipeline import (
@@ -31,7 +33,7 @@ from penstock.pipeline import (
 
 _SIGNATURES = "penstock.kinds.llms_txt.signatures"
 
-#: Bytes of one file's beginning that the model reads: what it is for stands there, and a small window
+#: Characters of one file's beginning that the model reads: what it is for stands there, and a small window
 #: has room.
 FILE_BYTES = 2400
 #: Words of a line: one that is longer describes nothing.
@@ -104,47 +106,51 @@ async def _word_head(
     readme = find_readme(paths)
     text = await _beginning(tree, readme, README_BYTES) if readme else ""
     told = [link.path for links in outline.sections.values() for link in links]
+    words = [text, outline.title, outline.summary, *outline.info, *told]
+
+    def check(fields: Mapping[str, Any]) -> None:
+        if not fields["purpose"].strip():
+            raise Refused("purpose", "is empty")
+        if not is_grounded(fields["purpose"], words):
+            raise Refused("purpose", "is not in the words of the README and the files")
 
     inputs = {
         "title": outline.title,
         "readme": text or "(there is none)",
         "files": "\n".join(told[:PATHS_TOLD]),
     }
-    said = await _ask(
-        run, "model: purpose", signatures.DescribeProject, inputs, _check_head
-    )
+    said = await _ask(run, "model: purpose", signatures.DescribeProject, inputs, check)
     if said is None:
         return outline
-    concepts = "; ".join(one.strip(" .;") for one in said["concepts"][:CONCEPTS])
+    grounded = [one for one in said["concepts"] if is_grounded(one, words)]
+    concepts = "; ".join(one.strip(" .;") for one in grounded[:CONCEPTS])
     info = (f"Key concepts: {concepts}.", *outline.info) if concepts else outline.info
     return replace(outline, summary=said["purpose"], info=info)
-
-
-def _check_head(fields: Mapping[str, Any]) -> None:
-    if not fields["purpose"].strip():
-        raise Refused("purpose", "is empty")
 
 
 async def _describe(
     run: Run, signatures: Any, outline: Outline, tree: SourceTree, link: Link
 ) -> str:
-    """What the model says a file is for, in one line; "" for nothing that can be used."""
-    text = await _beginning(tree, link.path, FILE_BYTES)
+    """What the model says a file is for, in one line of the file's own words; "" for nothing of use."""
+    text = await _beginning(tree, link.path, LOOKED_THROUGH)
     if not text.strip():
         return ""
+    words = (link.path, text, outline.title, outline.summary)
+
+    def check(fields: Mapping[str, Any]) -> None:
+        count = len(fields["description"].split())
+        if not 2 <= count <= MOST_WORDS:
+            raise Refused("description", f"has {count} words, not 2 to {MOST_WORDS}")
+        if not is_grounded(fields["description"], words):
+            raise Refused("description", "is not in the words of the file")
+
     inputs = {
         "project": f"{outline.title}: {outline.summary}",
-        "file": f"{link.path}\n{text}",
+        "file": f"{link.path}\n{text[:FILE_BYTES]}",
     }
     name = f"model: {link.path}"
-    said = await _ask(run, name, signatures.DescribeFile, inputs, _check_line)
-    return "" if said is None else " ".join(said["description"].split())
-
-
-def _check_line(fields: Mapping[str, Any]) -> None:
-    words = len(fields["description"].split())
-    if not 2 <= words <= MOST_WORDS:
-        raise Refused("description", f"has {words} words, not 2 to {MOST_WORDS}")
+    said = await _ask(run, name, signatures.DescribeFile, inputs, check)
+    return "" if said is None else first_sentence(said["description"])
 
 
 async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
