@@ -26,7 +26,7 @@ import sys
 from functools import partial
 from pathlib import Path
 import trio
-from penstock.processes.containment import Containment
+from penstock.processes.detection import Containment
 from penstock.processes.process import run_process
 from penstock.processes.spec import Program
 

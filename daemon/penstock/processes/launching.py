@@ -22,7 +22,6 @@ from penstock.processes.supervisor import HEEDED
 
 #: The code comes to the program before all else: it is that of this very daemon, and compiled.
 SUPERVISOR_MODULES = (
-    "penstock.words.errors",
     "penstock.processes.liveness",
     "penstock.processes.containment",
     "penstock.processes.termination",

@@ -19,9 +19,9 @@ import trio
 
 from penstock.concurrency.shielding import shield_until
 from penstock.concurrency.threads import run_in_thread
-from penstock.processes.containment import Containment as Containment
 from penstock.processes.containment import boot_id, group_populated
-from penstock.processes.containment import detect_containment as detect_containment
+from penstock.processes.detection import Containment as Containment
+from penstock.processes.detection import detect_containment as detect_containment
 from penstock.processes.feeding import Feed, PipeInput, ProgramInput, TerminalInput
 from penstock.processes.launching import (
     Launcher,

@@ -43,11 +43,12 @@ from penstock.words.errors import LogDamaged, PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
+    AnyEvent,
     QueuePaused,
     QueueResumed,
     SlotsChanged,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
+from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
@@ -69,6 +70,9 @@ class RunTable:
     now: Callable[[], datetime]
     #: Told of every fact of a run, with the view after it, in the step of its commit.
     followers: list[Callable[[Recorded, RunView], None]] = field(default_factory=list)
+    #: Told of every fact about the daemon itself, likewise: what follows from one does not hang on
+    #: whether its caller is still there.
+    own_followers: list[Callable[[AnyEvent], None]] = field(default_factory=list)
     #: Called after each commit, when there may be room. What it lets in and interrupts is recorded,
     #: and the recorder was given this table: the one knot of the core, so it is set afterwards.
     after_commit: Callable[[], None] = lambda: None
@@ -189,7 +193,9 @@ class RunTable:
         )
         return SlotHolder(
             candidate,
-            preemptible=execution.row.preemptible and view.run_id not in parents,
+            preemptible=execution.row.preemptible
+            and view.state != PAUSED
+            and view.run_id not in parents,
             leaving=ending or interrupted or execution.stopping is not None,
             returning=interrupted and not ending,
         )
@@ -307,6 +313,8 @@ class RunTable:
             self.moved = True
         elif isinstance(event, SlotsChanged):
             self.give_slots(event.group, event.slots)
+        for follow in self.own_followers:
+            follow(event)
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"

@@ -56,7 +56,7 @@ from penstock.server.web.letting_in import letting_in_handlers, no_page_handlers
 from penstock.server.web.page_codes import PageCodes
 from penstock.server.web.page_files import PAGE_ROUTES, page_file_handlers
 from penstock.words.config import Config
-from penstock.words.error_codes import PROBLEMS, row_of
+from penstock.words.error_status import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -10,15 +10,22 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
+from penstock.concurrency.deferred import only
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
-from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
+from penstock.server.http_answer import (
+    HttpAnswer,
+    HttpRefused,
+    Unfinished,
+    problem_answer,
+)
 from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
+_log = logging.getLogger("penstock.http")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -110,15 +117,28 @@ def guarded(
                 return
             await app(scope, _replay(body, receive), _whole_ending(send))
 
-    return entrance
+    return _breaking_off(entrance)
+
+
+def _breaking_off(app: ASGI) -> ASGI:
+    """`app` where an answer may end unfinished: Hypercorn closes what its application left open."""
+
+    async def breaking_off(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except* Unfinished as unfinished:
+            path, why = scope["raw_path"].decode("ascii"), only(unfinished)
+            _log.info("the answer to %s was broken off: %s", path, why)
+
+    return breaking_off
 
 
 def admitted_until(
     guard: Guard, request_head: RequestHead, shown: str | None = None
-) -> float:
-    """Trio's time at which ends what let this peer in; infinite unless it is the key of a page."""
+) -> float | None:
+    """Trio's time at which ends what let this peer in; None unless it is the key of a page."""
     left = guard.seconds_left(request_head, shown)
-    return math.inf if left is None else trio.current_time() + left
+    return None if left is None else trio.current_time() + left
 
 
 async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:

@@ -33,6 +33,7 @@ from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
+from penstock.log.sqlite.output_window import LIMITS, WindowLimits
 from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
@@ -52,7 +53,6 @@ from penstock.log.sqlite.rows import (
 from penstock.log.sqlite.run_head import damaged_row, load_open
 from penstock.log.sqlite.schedules import find_schedules, find_slots
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
