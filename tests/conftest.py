@@ -38,6 +38,12 @@ SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# readline, which pytest loads, sets these for whatever is started, and so for each worker. Where they
+# are set, curses and Textual do not ask the terminal how large it is.
+for size in ("LINES", "COLUMNS"):
+    os.environ.pop(size, None)
+    os.unsetenv(size)
+
 # What is made by chance is tried a few times by `make fast`, and as often as always by `make test`.
 settings.register_profile("fast", max_examples=20)
 

@@ -116,6 +116,15 @@ def test_one_with_the_mark_is() -> None:
     assert subprocess.run(["true"], check=False).returncode == 0
 
 
+@pytest.mark.processes
+def test_no_size_of_a_terminal_is_handed_on() -> None:
+    """Else a program asks these variables and not the terminal that a test gives it."""
+    asked = "echo ${LINES-none} ${COLUMNS-none}"
+    for environ in (None, dict(os.environ)):
+        told = subprocess.run(["sh", "-c", asked], env=environ, capture_output=True, check=True)  # fmt: skip
+        assert told.stdout == b"none none\n"
+
+
 RECORDING = """
 import os, time, pytest
 from pathlib import Path
