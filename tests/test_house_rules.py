@@ -7,11 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+
+from fakes.free_ports import free_ports
 
 TESTS = Path(__file__).parent
 
@@ -123,6 +126,15 @@ def test_no_size_of_a_terminal_is_handed_on() -> None:
     for environ in (None, dict(os.environ)):
         told = subprocess.run(["sh", "-c", asked], env=environ, capture_output=True, check=True)  # fmt: skip
         assert told.stdout == b"none none\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_each_worker_has_ports_of_its_own(workers: int) -> None:
+    """Also one that takes the place of another; Linux gives odd ones alone."""
+    for worker in range(workers + 2):
+        ports = list(islice(free_ports(worker, workers), 5))
+        assert len(set(ports)) == 5
+        assert {port // 2 % workers for port in ports} == {worker % workers}
 
 
 RECORDING = """
