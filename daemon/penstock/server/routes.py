@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -108,8 +107,8 @@ class Call:
     body: bytes
     #: How this client addresses the daemon: `http://127.0.0.1:9876`.
     base: str = field(default="http://localhost")
-    #: Trio's time at which ends what let this client in; infinite for most.
-    until: float = math.inf
+    #: Trio's time at which ends what let this client in; None for most.
+    until: float | None = None
 
     @property
     def run_id(self) -> str:
