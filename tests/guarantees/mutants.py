@@ -2062,4 +2062,18 @@ TESTED_MUTANTS = (
         "",
         "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
     ),
+    TestedMutant(
+        "what is known of sessions that clients ended has no bound",
+        "LastingSessions._end",
+        "_trim(self._ended, self._most)",
+        "",
+        "server/mcp/test_mcp_lasting.py::test_what_is_kept_of_sessions_is_bounded",
+    ),
+    TestedMutant(
+        "a retry is in no trace",
+        "Submitter.retry",
+        "traced = request.in_trace(traceparent)",
+        "traced = request",
+        "cli/test_runs.py::test_a_retry_is_in_the_trace_of_who_asks_for_it",
+    ),
 )
