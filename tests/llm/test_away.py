@@ -29,6 +29,7 @@ from penstock.llm.chat import (
     ChatRequest,
     Heard,
     Message,
+    ModelStopped,
     OnHeard,
     Reply,
     RequestRefused,
@@ -191,8 +192,9 @@ async def test_a_cancel_ends_the_wait(autojump_clock: Clock) -> None:
         RequestRefused("no such model", status=404),
         RequestRefused("wrong key", status=401),
         RequestRefused("come in an hour", status=429, retry_after=3600.0),
+        ModelStopped("the model stopped: its output does not match"),
     ],
-    ids=["unknown", "key", "an hour"],
+    ids=["unknown", "key", "an hour", "says why"],
 )
 async def test_what_waiting_does_not_mend_fails_at_once(
     autojump_clock: Clock, error: ModelFailed

@@ -269,6 +269,7 @@ def test_a_stub_has_the_names_of_the_code_and_does_nothing() -> None:
 PYTEST_STYLE = "from f import *\n\n\ndef test_one():\n    assert f() == 1\n"
 
 
+@pytest.mark.processes
 def test_functions_as_pytest_has_them_are_tests_of_unittest_too(tmp_path: Path) -> None:
     """WF-06: small models write what most examples look like."""
     (tmp_path / "f.py").write_text("def f():\n    return 1\n")
