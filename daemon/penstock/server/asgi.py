@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -136,10 +135,10 @@ def _breaking_off(app: ASGI) -> ASGI:
 
 def admitted_until(
     guard: Guard, request_head: RequestHead, shown: str | None = None
-) -> float:
-    """Trio's time at which ends what let this peer in; infinite unless it is the key of a page."""
+) -> float | None:
+    """Trio's time at which ends what let this peer in; None unless it is the key of a page."""
     left = guard.seconds_left(request_head, shown)
-    return math.inf if left is None else trio.current_time() + left
+    return None if left is None else trio.current_time() + left
 
 
 async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:

@@ -7,7 +7,6 @@ has not taken lies in the ring or in the store, once for all clients, and costs 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class SubscribeRequest:
     after_id: UUID | None
     overflow: Overflow
     #: Trio's time at which ends what let the client in, and the stream with it.
-    until: float = math.inf
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class StreamWriter:
         encoder: Encoder,
         *,
         known: bool = True,
-        until: float = math.inf,
+        until: float | None = None,
     ) -> None:
         self._until = until
         self._bus = core.bus
@@ -123,9 +122,10 @@ class StreamWriter:
 
     def _quiet_seconds(self) -> float | None:
         """How long nothing need be said; None: for ever."""
-        left = self._until - trio.current_time()
-        least = min(left, self._heartbeat_seconds or math.inf)
-        return None if least == math.inf else max(0.0, least)
+        spans = [] if self._heartbeat_seconds is None else [self._heartbeat_seconds]
+        if self._until is not None:
+            spans.append(max(0.0, self._until - trio.current_time()))
+        return min(spans, default=None)
 
     async def _write_batches(self, write: Callable[[bytes], bool]) -> bool:
         """Write what comes, to the end of the stream; false if `write` was full before."""
@@ -146,7 +146,7 @@ class StreamWriter:
     async def _write_sign(self, write: Callable[[bytes], bool]) -> bool:
         """Write what is due when a wait was cut short: the last frames, or a sign of life."""
         if not self._shutdown.streams_ending:
-            if trio.current_time() >= self._until:
+            if self._until is not None and trio.current_time() >= self._until:
                 return self._end(write, KEY_ENDED)
             return write(self._encoder.heartbeat)
         batch = await last_look(self._subscription)

@@ -94,7 +94,7 @@ class _WantedOutput:
     head: int
     survey: _Survey
     tail: NewestOutput | None
-    until: float
+    until: float | None
 
     @property
     def headers(self) -> Mapping[str, str]:
