@@ -2076,4 +2076,32 @@ TESTED_MUTANTS = (
         "traced = request",
         "cli/test_runs.py::test_a_retry_is_in_the_trace_of_who_asks_for_it",
     ),
+    TestedMutant(
+        "a receipt forgets that a model server still works",
+        "Execution.end",
+        "own = replace(end_of_proofs(self.proofs, over_at), model_slot=slot)",
+        "own = end_of_proofs(self.proofs, over_at)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "a request that was cut off before its first word costs nothing",
+        "Attempt._cost",
+        "if reply is None and (not self._sent):\n    return Spent(seconds=seconds)",
+        "if reply is None and (not self._parts):\n    return Spent(seconds=seconds)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "models are told of everything that was recorded",
+        "is_told",
+        "return fact.type in TOLD_TYPES or (steps and fact.type == STEPS)",
+        "return True",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "the history of a run stands before what never changes",
+        "_with_layers",
+        "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
+        "return _before(message, told)",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
 )

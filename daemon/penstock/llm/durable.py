@@ -92,6 +92,7 @@ class DurableModels:
             on_soft_line=on_soft_line,
             parked=run.without_slot,
             programs=self.programs,
+            on_cut=run.note_slot,
             on_progress=on_progress,
             on_answered=on_answered,
         )

@@ -228,6 +228,9 @@ class CancelReceipt(Received):
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
+    #: Of a request to a model that was cut off: whether its server works on it no more. null: there was
+    #: none, or the server does not tell.
+    model_slot: Literal["free", "busy"] | None = None
 
     @property
     def proves_end(self) -> bool:
