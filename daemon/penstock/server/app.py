@@ -20,7 +20,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
-from penstock.server.asgi import ASGI, asgi_mux, guarded
+from penstock.server.asgi import ASGI, UNTIL_STATE, asgi_mux, guarded
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
 from penstock.server.http_answer import (
@@ -56,7 +56,7 @@ from penstock.server.web.letting_in import letting_in_handlers, no_page_handlers
 from penstock.server.web.page_codes import PageCodes
 from penstock.server.web.page_files import PAGE_ROUTES, page_file_handlers
 from penstock.words.config import Config
-from penstock.words.error_codes import PROBLEMS, row_of
+from penstock.words.error_status import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")
@@ -184,6 +184,7 @@ async def _call(route: Route, path: Mapping[str, str]) -> Call:
         headers=headers,
         body=body,
         base=request.scope["state"][BASE_STATE],
+        until=request.scope["state"][UNTIL_STATE],
     )
 
 

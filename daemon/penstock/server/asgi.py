@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,15 +10,22 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
+from penstock.concurrency.deferred import only
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
 from penstock.server.http1 import CONTINUE_STATE
-from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
+from penstock.server.http_answer import (
+    HttpAnswer,
+    HttpRefused,
+    Unfinished,
+    problem_answer,
+)
 from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
+_log = logging.getLogger("penstock.http")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -27,6 +35,8 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 UNIX_STATE = "penstock.unix"
 #: And where it keeps what is to be called once a connection's client has shown the token.
 KNOWN_STATE = "penstock.known"
+#: Trio's time until which the client is let in by what it has shown.
+UNTIL_STATE = "penstock.until"
 #: And what waits for ever, while it is entered, for a client that takes nothing.
 PATIENT_STATE = "penstock.patient"
 
@@ -89,7 +99,11 @@ def guarded(
         else:
             await _let_in(scope, guard, request_head)
             peer = (scope["client"] or (None,))[0]
-            state = {**scope["state"], BASE_STATE: address.base_of(request_head, peer)}
+            state = {
+                **scope["state"],
+                BASE_STATE: address.base_of(request_head, peer),
+                UNTIL_STATE: admitted_until(guard, request_head),
+            }
             scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
             if is_streamed(request_head.method, request_head.path):
                 await app(scope, receive, _whole_ending(send))
@@ -103,7 +117,28 @@ def guarded(
                 return
             await app(scope, _replay(body, receive), _whole_ending(send))
 
-    return entrance
+    return _breaking_off(entrance)
+
+
+def _breaking_off(app: ASGI) -> ASGI:
+    """`app` where an answer may end unfinished: Hypercorn closes what its application left open."""
+
+    async def breaking_off(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except* Unfinished as unfinished:
+            path, why = scope["raw_path"].decode("ascii"), only(unfinished)
+            _log.info("the answer to %s was broken off: %s", path, why)
+
+    return breaking_off
+
+
+def admitted_until(
+    guard: Guard, request_head: RequestHead, shown: str | None = None
+) -> float | None:
+    """Trio's time at which ends what let this peer in; None unless it is the key of a page."""
+    left = guard.seconds_left(request_head, shown)
+    return None if left is None else trio.current_time() + left
 
 
 async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:

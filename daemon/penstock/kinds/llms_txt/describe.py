@@ -23,6 +23,9 @@ from penstock.kinds.llms_txt.written import as_markdown
 TITLE_LENGTH = 80
 NOTE_LENGTH = 160
 
+#: With what a note begins that only names what a file defines.
+DEFINES = "Defines "
+
 # Names told of a module without a docstring.
 _NAMES_TOLD = 6
 
@@ -145,7 +148,7 @@ def _defines(names: Sequence[str]) -> str:
         return ""
     more = len(names) - _NAMES_TOLD
     return (
-        "Defines "
+        DEFINES
         + ", ".join(names[:_NAMES_TOLD])
         + (f" and {more} more" if more > 0 else "")
     )

@@ -66,7 +66,7 @@ def compare(
     text: str, outline: Outline, tree: Collection[str], base_url: str
 ) -> Difference:
     """What `text` needs to be the llms.txt of a tree of these paths, whose best is in `outline`."""
-    pages = _Pages(tree, base_url)
+    pages = _Addresses(tree, base_url)
     lines = text.split("\n")
     meant = [[pages.meant(url) for url in _LINK.findall(line)] for line in lines]
     listed = {path for found in meant for path in found if path in pages.paths}
@@ -105,7 +105,7 @@ def _left_out(path: str, text: str) -> bool:
     )
 
 
-class _Pages:
+class _Addresses:
     """Which file of the tree an address means."""
 
     def __init__(self, tree: Collection[str], base_url: str) -> None:
