@@ -1652,8 +1652,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
-        "self._pause = TOLD_AFTER_SECONDS",
+        "pause = backoff(self._looks + 1, TOLD_AFTER_SECONDS, LONGEST_PAUSE_SECONDS)",
+        "pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
     TestedMutant(
@@ -1838,7 +1838,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of day is read once",
-        "Alarm.watch",
+        "wait_moment",
         "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
         "scope.deadline = trio.current_time() + left",
         "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",

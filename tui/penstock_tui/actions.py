@@ -16,6 +16,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
+from penstock.words.text import shortened
 from penstock_tui.drafts import Draft, draft_of
 from penstock_tui.figures import is_paused
 from penstock_tui.monitor import Monitor
@@ -24,7 +25,7 @@ from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.command import CommandDialog
 from penstock_tui.screens.dialog import ConfirmDialog, SayDialog
 from penstock_tui.screens.submit import SubmitDialog
-from penstock_tui.wording import counted, plain, shortened, title_of
+from penstock_tui.wording import counted, plain, title_of
 
 #: Runs that a question names.
 MOST_NAMED = 5

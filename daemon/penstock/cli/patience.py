@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
+from penstock.words.backoff import backoff
 from penstock.words.errors import PenstockError
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class Telling:
         self._notes, self._prefix = notes, prefix
         self._told = ""
         self._moves = notes.moves
-        self._pause = TOLD_AFTER_SECONDS
+        self._looks = 0
         self._next: float | None = None
 
     def due(self, now: float) -> float | None:
@@ -51,8 +52,8 @@ class Telling:
         if self._client is None or not self._notes.waits:
             self._next = None
         elif self._next is None or self._moves != self._notes.moves:
-            self._pause = TOLD_AFTER_SECONDS
-            self._next = now + self._pause
+            self._looks = 0
+            self._next = now + TOLD_AFTER_SECONDS
         self._moves = self._notes.moves
         return self._next
 
@@ -61,8 +62,9 @@ class Telling:
         due = self.due(now)
         if self._client is None or due is None or now < due:
             return
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        self._next = now + self._pause
+        self._looks += 1
+        pause = backoff(self._looks + 1, TOLD_AFTER_SECONDS, LONGEST_PAUSE_SECONDS)
+        self._next = now + pause
         why = _ask(self._client, self._notes.run_id)
         if why not in {"", self._told}:
             self._told = why

@@ -14,6 +14,7 @@ from penstock.words.events import Log
 from penstock.words.lifecycle import FIRST_STATE, TRANSITIONS, State
 from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
+from penstock.words.text import shortened
 
 #: Events at the end that a model sees whole.
 KEEP = 5
@@ -85,7 +86,7 @@ def one_line(event: Recorded) -> str:
     for key, value in body_of(event).items():
         if key != "type" and value not in (None, "", [], {}):
             words.append(f"{key}={_short(value)}")
-    return _cut(" ".join(words), LONGEST_LINE)
+    return shortened(" ".join(words), LONGEST_LINE)
 
 
 def whole(event: Recorded) -> str:
@@ -137,8 +138,4 @@ def _short(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"[{len(value)}]" if isinstance(value, list) else f"{{{len(value)}}}"
     # Only the beginning is looked at: a value may be megabytes.
-    return _cut(" ".join(str(value)[: 4 * LONGEST_VALUE].split()), LONGEST_VALUE)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(" ".join(str(value)[: 4 * LONGEST_VALUE].split()), LONGEST_VALUE)

@@ -17,6 +17,17 @@ import trio
 LOOK_SECONDS = 10.0
 
 
+async def wait_moment(left: float | None, changed: trio.Event) -> None:
+    """Until a moment so many seconds ahead, the next look at the time of day, or a change.
+
+    None: until a change.
+    """
+    with trio.CancelScope() as scope:
+        if left is not None:
+            scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)
+        await changed.wait()
+
+
 @dataclass(eq=False, slots=True)
 class Alarm:
     """Calls `ring` whenever the moment of something in `moments` has passed."""
@@ -36,11 +47,7 @@ class Alarm:
         """The task that rings; until cancelled."""
         while True:
             self._changed = trio.Event()
-            left = self._look()
-            with trio.CancelScope() as scope:
-                if left is not None:
-                    scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)
-                await self._changed.wait()
+            await wait_moment(self._look(), self._changed)
 
     def _look(self) -> float | None:
         """Ring if a moment has passed; the seconds to the next one, None without any."""
