@@ -11,7 +11,13 @@ from penstock.llm.budget import judge as judge_budget
 from penstock.llm.context import Layers, build_layers, read_layers
 from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
-from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
+from penstock.llm.run_models import (
+    AnswerForm,
+    Check,
+    ModelAnswer,
+    OnDelta,
+    load_programs,
+)
 from penstock.llm.token_estimate import estimate as estimate_tokens
 from penstock.log.projections import AskView, RunView
 from penstock.processes.pseudoterminal import WindowSize
@@ -20,7 +26,7 @@ from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
 from penstock.runs.running_program import NobodyReads, RunningProcess
-from penstock.words.config import Budget, Config
+from penstock.words.config import Budget, Config, ModelRole
 from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
@@ -30,6 +36,7 @@ from penstock.words.errors import (
     GoalNotReached,
     MalformedAnswer,
     ModelFailed,
+    ModelTruncated,
     NotAvailable,
     PenstockError,
     ProcessFailed,
@@ -70,6 +77,7 @@ __all__ = [
     "COMPLETED",
     "DROPPABLE_TYPES",
     "AnalysisCompleted",
+    "AnswerForm",
     "AnyEvent",
     "Artifact",
     "AskExpired",
@@ -97,6 +105,8 @@ __all__ = [
     "Milestone",
     "ModelAnswer",
     "ModelFailed",
+    "ModelRole",
+    "ModelTruncated",
     "ModuleIterated",
     "ModuleStarted",
     "NobodyReads",

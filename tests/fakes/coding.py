@@ -282,7 +282,7 @@ async def wait_fact(
 
 
 QUIET = frozenset({"log", "progress", "artifact.partial", "artifact.completed", "step.completed",
-                   "process.started", "process.exited", "run.waiting", "run.resumed", "model.used"})  # fmt: skip
+                   "process.started", "process.exited", "run.waiting", "run.resumed", "model.used", "model.answered"})  # fmt: skip
 
 
 def story(facts: list[Recorded]) -> list[str]:

@@ -139,6 +139,7 @@ class Server:
                 "options", {k: v for k, v in body.items() if k != "messages"}
             ),
             "schema": schema_in(body),
+            "body": {k: v for k, v in body.items() if k != "messages"},
             "sent": 0,
             "state": "generating",
         }

@@ -656,19 +656,10 @@ MUTANTS = (
     Mutant(
         "a program is stopped before that is on record",
         "Suspension._do",
+        "await self.recorder.record(write(ask.run_id, self.now()))",
         """
-            refused = DeferredFailure(unless=lambda: ask.stop)
-            with refused:
-                await self.recorder.record(write(ask.run_id, self.now()))
-            for program in programs:
-                await self.suspend(program, ask.stop)
-        """,
-        """
-            for program in programs:
-                await self.suspend(program, ask.stop)
-            refused = DeferredFailure(unless=lambda: ask.stop)
-            with refused:
-                await self.recorder.record(write(ask.run_id, self.now()))
+            await self._signal(programs, ask)
+            await self.recorder.record(write(ask.run_id, self.now()))
         """,
         "pauses",
         "store fails for long",
@@ -1652,7 +1643,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "pause = backoff(self._looks + 1, TOLD_AFTER_SECONDS, LONGEST_PAUSE_SECONDS)",
+        "pause = backoff(self._looks + 1, self._first, longest)",
         "pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),

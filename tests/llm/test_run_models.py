@@ -30,7 +30,7 @@ from penstock.words.errors import (
     ModelUnreachable,
     Refused,
 )
-from penstock.words.events import Log, RunStarted
+from penstock.words.events import Milestone, RunStarted
 from penstock.words.wait_reason import Waiting
 
 QUESTION = {"question": "What is a penstock?"}
@@ -253,7 +253,7 @@ async def test_every_request_has_the_layers_in_order(
     """CX-11: the fake server sees the layers, in the corrections too."""
     history = [
         recorded(RunStarted(kind="coding"), 1),
-        recorded(Log(text="it rains"), 2),
+        recorded(Milestone(name="weather", metadata={"now": "it rains"}), 2),
     ]
     layers = build_layers(PromptCache(), history)
     model_server.script({"text": "nonsense", "times": 1})

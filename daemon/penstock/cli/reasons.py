@@ -90,6 +90,14 @@ def named_runs(client: SyncClient, reasons: Iterable[Told]) -> list[dict[str, An
     return known_runs(client, (run for r in reasons for run in r.get("runs", ())))
 
 
+def named_numbers(client: SyncClient, run_id: str) -> dict[str, int | None]:
+    """Numbers of the runs that the reasons of this one speak of; none where an older daemon is asked."""
+    try:
+        return dict(client.whys([run_id])["numbers"])
+    except PenstockError:
+        return {}
+
+
 def known_runs(client: SyncClient, run_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The first of these runs, each once, as far as they are still there."""
     found = []

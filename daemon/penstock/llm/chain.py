@@ -30,8 +30,11 @@ from penstock.llm.probing import look_at
 from penstock.llm.routing import ContextWindow, choose
 from penstock.llm.token_estimate import estimate_messages
 from penstock.words.backoff import backoff
-from penstock.words.config import Models
+from penstock.words.config import Models, Role
 from penstock.words.errors import ContextTooLarge, ModelFailed
+
+#: As all are asked who say nothing of a role.
+ANY_ROLE = Role()
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5
@@ -134,15 +137,18 @@ class Chain:
         temperature: float | None = None,
         schema: Mapping[str, Any] | None = None,
         above: str = "",
+        role: Role = ANY_ROLE,
     ) -> Completion:
         """Ask the smallest model that has room for the prompt; one larger than `above`, if there is one.
+
+        Only models of the `role` are asked, and as it says.
 
         `account` is told what each try cost, an unfinished one by our estimate. ContextTooLarge if
         no model has room; ModelUnreachable, RequestRefused, StreamBroken, ModelFailed when the
         tries are used up.
         """
         await self._get_acquainted()
-        windows = self._above(above)
+        windows = self._above(above, role)
         estimated = estimate_messages(messages)
         while True:
             window = choose(
@@ -157,6 +163,7 @@ class Chain:
                 max_tokens or self.config.answer_tokens,
                 temperature,
                 schema,
+                role,
             )
             try:
                 return await self._persist(
@@ -174,8 +181,13 @@ class Chain:
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
 
-    def _above(self, model: str) -> tuple[ContextWindow, ...]:
-        windows = self.windows()
+    def has_above(self, model: str, role: Role = ANY_ROLE) -> bool:
+        """Whether there is a larger model than this one, for a role."""
+        return self._above(model, role) != self._above("", role)
+
+    def _above(self, model: str, role: Role) -> tuple[ContextWindow, ...]:
+        wanted = set(role.chain) or set(self.model_clients)
+        windows = tuple(one for one in self.windows() if one.model in wanted)
         names = [window.model for window in windows]
         larger = windows[names.index(model) + 1 :] if model in names else windows
         return larger or windows
@@ -226,6 +238,7 @@ def _request(
     max_tokens: int,
     temperature: float | None,
     schema: Mapping[str, Any] | None,
+    role: Role,
 ) -> ChatRequest:
     room = max(1, model_client.window - model_client.calibration.apply(estimated))
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
@@ -237,5 +250,7 @@ def _request(
         temperature,
         schema,
         model_client.dialects[0],
+        thinking=role.thinking,
+        extra=role.extra,
         progress=model_client.facts.llama_cpp,
     )

@@ -23,8 +23,9 @@ class Heard:
 
     text: str = ""
     thought: str = ""
-    #: Tokens of the prompt that the server has read.
+    #: Tokens of the prompt that the server has read, and how many they are in all.
     read: int | None = None
+    of: int | None = None
 
 
 NOTHING_HEARD = Heard()

@@ -115,8 +115,13 @@ def _entries(config: Models) -> list[Model]:
             raise StartRefused("models.chain: name the models to use, small to large")
         return []
     entries = [_entry(item, config) for item in config.chain]
-    if len({entry.name for entry in entries}) < len(entries):
+    names = {entry.name for entry in entries}
+    if len(names) < len(entries):
         raise StartRefused("models.chain: a model stands in it twice")
+    for role, settings in config.roles.items():
+        if unknown := sorted(set(settings.chain) - names):
+            where = f"models.roles.{role}.chain"
+            raise StartRefused(f"{where}: {unknown[0]!r} is not in models.chain")
     return entries
 
 

@@ -165,7 +165,8 @@ class _OpenAIAnswer:
         if isinstance(timings := chunk.get("timings"), dict):
             self._usage = replace(self._usage, seconds=_generated_in(timings))
         if isinstance(progress := chunk.get("prompt_progress"), dict):
-            return Heard(read=count(progress.get("processed")) or 0)
+            read, total = (count(progress.get(n)) for n in ("processed", "total"))
+            return Heard(read=read or 0, of=total)
         choices = chunk.get("choices")
         # The chunk that tells the usage has no choice.
         choice = choices[0] if isinstance(choices, list) and choices else None

@@ -151,7 +151,8 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return explain(view, self.table.snapshot())
+        away = self.recorder.unavailable
+        return explain(view, self.table.snapshot(), log_away=away)
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""

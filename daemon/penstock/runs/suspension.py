@@ -5,7 +5,7 @@ The log has the word first: a program that is stopped and not known to be would 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from penstock.log.store import Store
 from penstock.log.writes import Continue, Suspend
 from penstock.runs.repair import processes_of
 from penstock.runs.table import RunTable
-from penstock.words.errors import Conflict, RunNotFound, Terminal
+from penstock.words.errors import Conflict, RunNotFound, ShuttingDown, Terminal
 from penstock.words.events import ProcessStarted
 
 
@@ -64,9 +64,12 @@ class Suspension:
         the signal must follow it.
         """
         async for ask in self._asks[1]:
+            # So it is if the daemon stops meanwhile.
+            ask.failed.error = ShuttingDown()
             try:
                 with ask.failed:
                     await self._do(ask)
+                    ask.failed.error = None
             finally:
                 ask.done.set()
 
@@ -82,13 +85,18 @@ class Suspension:
                 f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
             )
         write = Suspend if ask.stop else Continue
-        refused = DeferredFailure(unless=lambda: ask.stop)
-        with refused:
+        try:
             await self.recorder.record(write(ask.run_id, self.now()))
-        # One that waits for something else meanwhile is told so; its program must not stand for that.
+        except Conflict:
+            # It waits for something else meanwhile; its program must not stand for that.
+            if not ask.stop:
+                await self._signal(programs, ask)
+            raise
+        await self._signal(programs, ask)
+
+    async def _signal(self, programs: Iterable[ProcessStarted], ask: _Ask) -> None:
         for program in programs:
             await self.suspend(program, ask.stop)
-        refused.reraise()
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
         row = await self.store.run(run_id)

@@ -22,6 +22,7 @@ from penstock.log.writes import (
     Park,
     Rearrange,
     Release,
+    RequestCancel,
     RequestPreempt,
     Result,
     RunRow,
@@ -246,6 +247,9 @@ class RunTable:
         elif isinstance(result, CancelAnswer):
             for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
+        elif isinstance(write, RequestCancel) and isinstance(result, LogDamaged):
+            # It cannot be recorded, and is done all the same.
+            self.cancel(write.run_id, write.reason)
         elif isinstance(write, Suspend | Continue):
             self._move_clock(write, result)
         elif isinstance(write, RequestPreempt):
@@ -314,6 +318,8 @@ class RunTable:
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"
+        for run_id in result.lost:
+            self._give_up(run_id)
         for row in result.unparked:
             self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
@@ -344,6 +350,13 @@ class RunTable:
         if isinstance(result, LogDamaged):
             # Its row cannot be read, so no fact will tell the end: the slot must be given back here.
             self._lose(write.fence.run_id)
+
+    def _give_up(self, run_id: str) -> None:
+        """End what is executed of a run that is lost: it would wait for a slot or an answer for ever."""
+        if (execution := self.executions.get(run_id)) is None:
+            self._lose(run_id)
+        elif execution.cancel_requested is None:
+            execution.cancel("its row in the log is damaged")
 
     def _lose(self, run_id: str) -> None:
         self.views.pop(run_id, None)

@@ -80,6 +80,8 @@ class RunSummary(Received):
     reason: str = ""
     progress: float | None = None
     step: str | None = None
+    #: What its model does now, in words; "" while none is asked.
+    model_doing: str = ""
     result: Any = None
     error: str | None = None
     #: What `penstock run` exits with, and who gave it; null until the run has ended.

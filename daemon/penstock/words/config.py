@@ -91,6 +91,28 @@ class Model(Section):
     )
 
 
+#: What models are asked for: to plan, to write code, to judge and choose, to describe.
+ModelRole = Literal["plan", "write", "judge", "describe"]
+
+
+class Role(Section):
+    """How models are asked in one role; what is unset is as for all."""
+
+    chain: tuple[str, ...] = setting(
+        (), "Names of `models.chain` that are asked in this role; none: all of them."
+    )
+    temperature: Annotated[float, Field(ge=0, le=2), Unit("share")] | None = setting(
+        None,
+        "How freely it answers at first; none: 0 to judge, else 0.2. A second answer is freer.",
+    )
+    thinking: bool | None = setting(
+        None, "Whether it thinks before it answers; none: as the server has it."
+    )
+    extra: dict[str, Any] = setting(
+        {}, "Further fields of each request, as the server knows them."
+    )
+
+
 class Budget(Section):
     """What may be spent on models; None: no limit."""
 
@@ -165,6 +187,9 @@ class Models(Section):
         "auto",
         "Whether servers are given the JSON schema of an answer, where it has one: `auto` asks"
         " without it once a server has refused it, `on` fails then, `off` never sends it.",
+    )
+    roles: dict[ModelRole, Role] = setting(
+        {}, "How models are asked to `plan`, `write`, `judge` or `describe`."
     )
     run_budget: Budget = setting(Budget(), "What one run may spend.")
     tree_budget: Budget = setting(
@@ -512,7 +537,11 @@ class Config(Section):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "The least important lines that the daemon's own log has."
     )
-    log_json: bool = setting(False, "Whether those lines are JSON.")
+    log_format: Literal["text", "json"] = setting(
+        "text",
+        "What those lines are: text, which under systemd goes to the journal with its fields, or JSON"
+        " objects.",
+    )
     log_lines: Count = setting(
         4096,
         "Lines of the log that wait while nobody reads them; more are lost, counted and told.",

@@ -18,11 +18,13 @@ from penstock.kinds.llms_txt.formats import (
     quote_element,
     quote_file,
 )
+from penstock.kinds.llms_txt.languages import language_of
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.mentions import MENTION_BYTES, Index, is_made
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.navigation import read_order
 from penstock.kinds.llms_txt.outline import Link, Readme, read_readme
+from penstock.kinds.llms_txt.packages import Package, read_package
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
 from penstock.kinds.llms_txt.source_tree import File, read_text
 
@@ -46,12 +48,13 @@ def make_answer(common: Mapping[str, Any]) -> Callable[[Request], Any]:
     answers = _Answers(
         common["root"],
         Room(*common.get("room", (0, 0))),
-        Index(common.get("code", ())),
+        Index(common.get("code", ()), common.get("packages")),
     )
     verbs = {
         "glance": answers.glance,
         "metadata": answers.metadata,
         "readme": answers.readme,
+        "package": answers.package,
         "describe": answers.describe,
         "quote": answers.quote,
         "mentions": answers.mentions,
@@ -76,9 +79,14 @@ class _Answers:
         fields = (said.name, said.summary, said.requires, said.homepage, said.entries)
         return [fields, strip_markup(said.summary)]
 
+    def package(self, request: Request) -> Any:
+        """The name of the package that a build file is of, and its entries."""
+        text = read_text(self._root, request["path"], HEAD_BYTES)
+        return ("", []) if text is None else read_package(request["path"], text)
+
     def readme(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
-        found = read_readme(text or "")
+        found = read_readme(text or "", language_of(request["path"]))
         return [found.heading, found.prose]
 
     def mentions(self, request: Request) -> Any:
@@ -158,6 +166,12 @@ def read_said(reply: Any) -> tuple[Metadata, str]:
 def read_heading(reply: Any) -> Readme:
     """What is taken of the README."""
     return Readme(*reply)
+
+
+def read_found_package(path: str, reply: Any) -> Package:
+    """The package that a build file is of."""
+    name, entries = reply
+    return Package(path[: path.rfind("/") + 1], name, tuple(entries))
 
 
 def ask_mentions(paths: Sequence[str]) -> list[Request]:
