@@ -54,8 +54,8 @@ def test_a_seed_tells_every_story_again_in_the_same_order() -> None:
     def points(seed: int) -> int:
         return Sweep(story, "kill the daemon", seed).run().points
 
-    once = [points(seed) for seed in range(1, 6)]
-    assert [points(seed) for seed in range(1, 6)] == once
+    once = [points(seed) for seed in (1, 2, 3)]
+    assert [points(seed) for seed in (1, 2, 3)] == once
     assert len(set(once)) > 1, "the seed decides nothing"
 
 

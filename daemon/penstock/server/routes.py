@@ -100,6 +100,8 @@ class Call:
     body: bytes
     #: How this client addresses the daemon: `http://127.0.0.1:9876`.
     base: str = field(default="http://localhost")
+    #: Trio's time at which ends what let this client in; None for most.
+    until: float | None = None
 
     @property
     def run_id(self) -> str:
