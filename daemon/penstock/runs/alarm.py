@@ -36,7 +36,8 @@ class Alarm:
     moments: Mapping[str, datetime]
     now: Callable[[], datetime]
     ring: Callable[[], None]
-    _to_come: frozenset[str] = frozenset()
+    #: What was over at the last look.
+    _over: frozenset[tuple[str, datetime]] = frozenset()
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def touch(self) -> None:
@@ -52,13 +53,13 @@ class Alarm:
     def _look(self) -> float | None:
         """Ring if a moment has passed; the seconds to the next one, None without any."""
         now = self.now()
-        ahead = {name: at for name, at in self.moments.items() if at > now}
-        # Once set back, the time passes a moment once more.
-        if self._to_come - ahead.keys():
+        over = frozenset((n, at) for n, at in self.moments.items() if at <= now)
+        # One may be over when it is first heard of: its commit took longer. Once set back, the time
+        # passes a moment once more.
+        if over - self._over:
             self.ring()
-        self._to_come = frozenset(ahead)
+        self._over = over
         if not self.moments:
             return None
-        return min(
-            ((at - now).total_seconds() for at in ahead.values()), default=LOOK_SECONDS
-        )
+        ahead = [at for at in self.moments.values() if at > now]
+        return min(((at - now).total_seconds() for at in ahead), default=LOOK_SECONDS)
