@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Containers often set it; then every Python that is started compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv run fast test serial test-others lint check bench
+.PHONY: help venv run fast test serial test-long test-others lint check bench
 
 PYTHON ?= python3
 # Half of the time a test that starts programs waits for them, and another one can work.
@@ -28,6 +28,7 @@ help:
 	@echo "make fast    the tests that start no program and open no socket, in a minute"
 	@echo "make test    all tests, on all processors; modules that watch the clock come last, alone"
 	@echo "make serial  the same, one after the other"
+	@echo "make test-long   all tests in their long forms: every fault point, logs of the largest size"
 	@echo "make test-others  the fast ones, with each other Python that is found here"
 	@echo "make check   format, linters, types, import rules, then all tests"
 	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
@@ -52,6 +53,9 @@ test: venv
 
 serial: venv
 	$(BIN)/pytest
+
+test-long: venv
+	PENSTOCK_TEST_LONG=1 $(MAKE) test
 
 test-others:
 	.ci/other-pythons
