@@ -40,7 +40,8 @@ from penstock_tui.rows import COLUMNS, row_of
 from penstock_tui.session import LiveSession
 from penstock_tui.state import DashboardState
 from penstock_tui.theme import DARK
-from penstock_tui.widgets.run_table import Row, RunList
+from penstock_tui.widgets.lazy_rows import Row
+from penstock_tui.widgets.run_table import RunList
 
 RUNS = 1000
 RATE = 1000

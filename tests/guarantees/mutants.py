@@ -1643,8 +1643,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, longest)",
-        "self._pause = TOLD_AFTER_SECONDS",
+        "pause = backoff(self._looks + 1, self._first, longest)",
+        "pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
     TestedMutant(
@@ -1829,7 +1829,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of day is read once",
-        "Alarm.watch",
+        "wait_moment",
         "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
         "scope.deadline = trio.current_time() + left",
         "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",

@@ -66,7 +66,7 @@ ELISP = """;;; vertico.el --- VERTical Interactive COmpletion -*- lexical-bindin
 def test_the_build_files_of_each_language_name_the_package(
     texts: Mapping[str, str], expected: Metadata
 ) -> None:
-    """ML-04 Read as text; names that any root has are no names."""
+    """LT-01 ML-04 Read as text; names that any root has are no names."""
     assert read_metadata(texts) == expected
 
 
@@ -98,7 +98,7 @@ def _title_and_summary(readme: str) -> tuple[str, str]:
 def test_a_readme_names_and_sums_up_its_project(
     readme: str, expected: tuple[str, str]
 ) -> None:
-    """ML-04 No heading of a part, no appeal, no badge and no attribute stands for the project."""
+    """LT-01 ML-04 No heading of a part, no appeal, no badge and no attribute stands for the project."""
     assert _title_and_summary(readme) == expected
 
 

@@ -43,5 +43,5 @@ LICENCE = "Copyright 2020 X.\n * Licensed under the Apache License."
     ],
 )  # fmt: skip
 def test_a_file_says_what_it_is_for(ending: str, text: str, expected: str) -> None:
-    """ML-04 Licences, magic comments, authors, lint excuses and commented code are passed over."""
+    """LT-04 ML-04 Licences, magic comments, authors, lint excuses and commented code are passed over."""
     assert purpose(text, ending) == expected

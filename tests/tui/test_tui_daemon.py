@@ -151,7 +151,7 @@ async def test_a_name_that_the_daemon_does_not_answer_to_is_not_taken_for_a_toke
 async def test_a_dismissed_failure_is_so_on_every_screen_and_the_next_one(
     tmp_path: Path,
 ) -> None:
-    """TU-03: the daemon keeps it, so that a dashboard that begins anew does not call it news."""
+    """DU-06 TU-03: the daemon keeps it, so that a dashboard that begins anew does not call it news."""
     with open_house_beside(tmp_path / "s", kind("doomed", sleep)) as house:
         address = socket_address(tmp_path / "s")
         house.submit("doomed", {"seconds": 0, "fail": True}, run_id="broken")
@@ -171,7 +171,7 @@ async def test_a_dismissed_failure_is_so_on_every_screen_and_the_next_one(
 async def test_a_filter_finds_what_is_not_loaded_and_the_cursor_keeps_its_run(
     tmp_path: Path,
 ) -> None:
-    """TU-02: the daemon is asked; whoever stood on a run that fits stands on it still."""
+    """DU-06 TU-02: the daemon is asked; whoever stood on a run that fits stands on it still."""
     with open_house_beside(tmp_path / "s") as house:
         address = socket_address(tmp_path / "s")
         for run_id in ("old", "other", "kept"):

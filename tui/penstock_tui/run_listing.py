@@ -20,7 +20,7 @@ from penstock_tui import standing
 from penstock_tui.rows import ALONE, COLUMNS, Around, heading_row, row_of, tally
 from penstock_tui.standing import SORTS, Standing, hindrance, standing_of
 from penstock_tui.state import DashboardState, ShownRun
-from penstock_tui.widgets.run_table import HEADING, LazyRows, Row
+from penstock_tui.widgets.lazy_rows import HEADING, LazyRows, Row
 
 #: Pictures between two orderings of the runs: a table that jumps cannot be read.
 PICTURES_PER_ORDER = 3

@@ -85,11 +85,6 @@ def plain(text: str) -> str:
     )
 
 
-def shortened(text: str, most: int) -> str:
-    """At most so many characters; a cut is told by an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def lines_of(text: str) -> list[str]:
     """The lines of a text, each harmless."""
     return [plain(line.removesuffix("\r")) for line in text.split("\n")]
