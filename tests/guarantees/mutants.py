@@ -946,6 +946,36 @@ TESTED_MUTANTS = (
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
+        "a last word that nobody read counts as heard",
+        "Supervisor.run",
+        """
+            if proven and folder and not (said and self.wait_heard()):
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        """
+            if proven and folder and not said:
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        "processes/test_testimony.py::test_a_last_word_that_was_left_unread_is_kept_as_a_proof",
+    ),
+    TestedMutant(
+        "a run that is lost waits for what cannot come",
+        "RunTable._claimed",
+        """
+            for run_id in result.lost:
+                self._give_up(run_id)
+        """,
+        "",
+        "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
+    ),
+    TestedMutant(
+        "the write-ahead log may fill the disk",
+        "log/sqlite/room:must_fold",
+        "return log > max(free, SMALL_LOG)",
+        "return False",
+        "log/test_sqlite.py::test_a_log_never_takes_more_room_than_it_leaves_free",
+    ),
+    TestedMutant(
         "a run that is to be repeated waits in line for something else to happen",
         "RunTable.claim",
         "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
