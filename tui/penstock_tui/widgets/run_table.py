@@ -21,6 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
+from penstock_tui.wording import wrapped_line
 
 #: What the keys of headings begin with; no id of a run does.
 HEADING = "\N{NULL}"
@@ -224,7 +225,9 @@ class RunList(ScrollView, can_focus=True):
             return _line(f" {title}", width, tones.header)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
-            said = f"  {self.empty}" if y == 2 and not self.rows else ""
+            said = (
+                "" if self.rows else f"  {wrapped_line(self.empty, y - 2, width - 4)}"
+            )
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         row = self.rows[index]
         if row.heading:
