@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from penstock.concurrency.threads import open_threads
 from penstock.log.sqlite.store import READERS, open_sqlite
 from penstock.pipeline import Kind
-from penstock.processes.containment import detect_containment
+from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.processes.launching import Launcher
 from penstock.runs.core import Core, open_core

@@ -16,7 +16,7 @@ from signal import SIGKILL
 
 from penstock.processes.containment import all_pids, send
 from penstock.processes.liveness import living_since, read_of_threads
-from penstock.processes.termination import terminate, wait_unseen
+from penstock.processes.termination import Terminable, terminate, wait_unseen
 
 #: Seconds between TERM and KILL: enough to remove a cgroup, and for no run to go on.
 GRACE_SECONDS = 2.0
@@ -26,7 +26,7 @@ QUIET_SECONDS = 3.0
 LOOK_SECONDS = 0.05
 
 
-class AtHome:
+class AtHome(Terminable):
     """The processes whose home is this folder or lies in it."""
 
     def __init__(self, folder: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import trio
 
-from penstock.processes.containment import Containment, children, detect_containment
+from penstock.processes.containment import children
+from penstock.processes.detection import Containment, detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.processes.launching import launch_executed
 from penstock.processes.process import Proof, run_process

@@ -14,7 +14,7 @@ import trio
 
 from penstock.log.projections import RunView
 from penstock.pipeline import Kind, Output, Run
-from penstock.processes.containment import detect_containment
+from penstock.processes.detection import detect_containment
 from penstock.processes.process import Containment, run_process
 from penstock.processes.spec import Program
 from penstock.runs.program import Executor

@@ -516,6 +516,192 @@ MUTANTS = (
         "doubts",
         "none",
     ),
+    Mutant(
+        "a failing run is executed for ever",
+        "next_try",
+        """
+            if view.retried >= view.retries:
+                return None
+        """,
+        "",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "the next try comes at once",
+        "log/sqlite/handle_end:_put_off",
+        "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
+        "pass",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "a run that was cancelled as it failed is tried again",
+        "words/lifecycle:conclude",
+        """
+            if e.cancel_requested is not None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        """
+            if e.cancel_requested is not None and e.again_at is None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        "retries",
+        "cancel a run",
+    ),
+    Mutant(
+        "what is put aside may start",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return self.not_before is None or self.not_before <= now",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a moment is for nobody",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return not self.stashed",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "another moment is not looked at",
+        "Alarm.touch",
+        "self._changed.set()",
+        "pass",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a restart forgets the moments of runs",
+        "RunTable.seed",
+        "self._note_moment(view)",
+        "pass",
+        "kept moments",
+        "none",
+    ),
+    Mutant(
+        "a due time is over before its run is in the log",
+        "Schedules._make_up",
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        """
+            try:
+                await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "kill the daemon",
+    ),
+    Mutant(
+        "a schedule does not wait for its last run",
+        "Schedules._make_up",
+        """
+            if row.last_run is not None and self.is_open(row.last_run):
+                skipped = f"its last run {row.last_run} is open"
+            else:
+                try:
+                    await self._submit(row, run_id)
+                except _PASSING as error:
+                    return self._wait_with(row.name, error)
+                except PenstockError as error:
+                    skipped = str(error)
+        """,
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "a schedule is heeded if who set it is there to say so",
+        "Schedules.follow",
+        "self._changed.set()",
+        "pass",
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "who asks for a pause takes it along",
+        "Suspension._ask",
+        """
+            await self._asks[0].send(ask)
+            await ask.done.wait()
+        """,
+        """
+            with ask.failed:
+                await self._do(ask)
+        """,
+        "pauses",
+        "cut off the submitter",
+    ),
+    Mutant(
+        "a program is stopped before that is on record",
+        "Suspension._do",
+        "await self.recorder.record(write(ask.run_id, self.now()))",
+        """
+            await self._signal(programs, ask)
+            await self.recorder.record(write(ask.run_id, self.now()))
+        """,
+        "pauses",
+        "store fails for long",
+    ),
+    Mutant(
+        "a stop lets what was paused go on",
+        "log/sqlite/handle_end:release",
+        "new_event = _put_aside(new_event)",
+        "pass",
+        "pauses",
+        "stop the daemon",
+    ),
+    Mutant(
+        "what is paused as it gives way is lost",
+        "log/sqlite/handle_end:_put_aside",
+        """
+            if isinstance(event, RunPreempted):
+                event = RunRequeued(reason="preempted")
+        """,
+        "",
+        "pauses",
+        "preempt a run",
+    ),
+    Mutant(
+        "a paused queue starts runs",
+        "log/sqlite/handle_claim:_candidates",
+        """
+            if "" in paused:
+                return
+        """,
+        "",
+        "pauses",
+        "none",
+    ),
+    Mutant(
+        "a paused run is no longer counted among those that have a slot",
+        "log/sqlite/handle_claim:_choose",
+        "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
+        "held = Counter([head.group for head in transaction.open.within(('running',))])",
+        "pauses",
+        "none",
+    ),
 )
 
 TESTED_MUTANTS = (
@@ -636,6 +822,50 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "a program that was spawned stays in the session of its supervisor",
+        "processes/supervisor:spawn",
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, True, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            main = fork_exec(
+                argv, (path,), False, (), cwd, [b"%s=%s" % pair for pair in env.items()],
+                -1, -1, -1, -1, -1, -1, errors, errors_end, True, False, -1, None, None, None,
+                -1 if umask is None else umask, None, True,
+            )
+        """,
+        """
+            processes/test_terminals.py::test_a_session_is_the_programs_own_and_not_that_of_its_supervisor
+        """,
+    ),
+    TestedMutant(
+        "a program ignores what the daemon was started to ignore",
+        "processes/supervisor:heed_signals",
+        """
+            for number in CATCHABLE - PYTHONS_OWN:
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+        """,
+        "",
+        """
+            processes/test_processes.py::test_what_the_daemon_ignores_and_blocks_is_not_its_programs_business
+        """,
+    ),
+    TestedMutant(
+        "the end of the main process is taken for that of all",
+        "Supervisor.members",
+        """
+            if self.childless and self.tree.proves and self.tree.empty(self.childless):
+                return {}
+        """,
+        "if self.exited: return {}",
+        "processes/test_processes.py::test_what_outlives_the_main_process_is_ended_and_counted",
+    ),
+    TestedMutant(
         "the late answer of a template is the next one's",
         "WarmLauncher._fork",
         """
@@ -714,6 +944,13 @@ TESTED_MUTANTS = (
         "if inputs.takes_input() and run.attempt > 1 and run.on_restart == 'requeue': raise Refused('inputs.stdin', 'what was sent to the run before the restart is not kept, so it is not repeated without; submit it anew')",
         "",
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
+    ),
+    TestedMutant(
+        "a run that is to be repeated waits in line for something else to happen",
+        "RunTable.claim",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, Enqueue) for d in batch)",
+        "runs/test_repair.py::test_a_run_that_is_to_be_repeated_begins_at_once",
     ),
     TestedMutant(
         "who waited for room wakes nobody",
@@ -1406,7 +1643,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = min(2 * self._pause, longest)",
         "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
@@ -1468,10 +1705,17 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what is no longer kept is told among the bytes",
-        "server/encoders:_printed",
-        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
-        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/rest/output:_PageBytes._bytes_of",
+        "return b''",
+        "return b'?'",
         "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "what went before it was sent is left out of a live output",
+        "server/encoders:_kept_bytes",
+        "if data is None: raise Unfinished(f'{size_of(piece)} bytes of the output are no longer kept')",
+        "if data is None: return b''",
+        "server/test_output.py::test_what_was_emptied_before_it_was_sent_breaks_the_answer_off",
     ),
     TestedMutant(
         "a caller's environment is told with its run",
@@ -1676,7 +1920,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "new slots wait for something to happen",
-        "QueueControl.set_slots",
+        "QueueControl.follow",
         "self.recorder.kick()",
         "pass",
         "runs/test_slots.py::test_more_slots_are_used_at_once",
@@ -1795,5 +2039,27 @@ TESTED_MUTANTS = (
         "",
         "runs/test_suspension.py::"
         "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
+    TestedMutant(
+        "a run keeps its slot while its model server is away",
+        "Run.without_slot",
+        "if self._tools.parked() >= self.config.max_parked_asks:\n    yield\n    return",
+        "yield\nreturn",
+        "llm/test_away.py::test_a_run_waits_without_a_slot_until_its_server_is_back",
+    ),
+    TestedMutant(
+        "each broken answer has a whole patience of its own",
+        "Patience.left",
+        "if self.since is None:\n    self.since = now",
+        "self.since = now",
+        "llm/test_away.py::test_patience_has_an_end",
+    ),
+    TestedMutant(
+        "a key is believed to be good while the list of models is open",
+        "OpenAIEngine.probe",
+        "if props is None and (refused or self._api.has_key) and (not self._let_in):\n"
+        "    await self._try_key(names)",
+        "",
+        "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
     ),
 )

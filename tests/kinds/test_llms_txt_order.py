@@ -77,6 +77,24 @@ def test_what_says_that_a_program_made_it_is_optional() -> None:
     assert _code("a.go", "b.go", known=Known(made=frozenset({"a.go"}))) == ["b.go"]
 
 
+def test_an_entry_that_a_program_made_is_an_entry() -> None:
+    """ML-02 Many a list of public names is written by a tool."""
+    files = [File("README.md", 9), File("thing/__init__.py", 9), File("thing/tables.py", 9)]  # fmt: skip
+    made = frozenset({"thing/__init__.py", "thing/tables.py"})
+    sections = {one.path: one.section for one in arrange([glance(one) for one in files], Known(made=made))}  # fmt: skip
+    assert sections["thing/__init__.py"] == "Code"
+    assert sections["thing/tables.py"] == "Optional"
+
+
+def test_exceptions_stand_behind_what_raises_them() -> None:
+    """ML-02 All code speaks of them, and nobody begins with them."""
+    paths = ["README.md", "src/Exception/Base.php", "src/LogicException.php", "src/Zoo.php"]  # fmt: skip
+    mentions = {"src/Exception/Base.php": 90, "src/LogicException.php": 80, "src/Zoo.php": 1}  # fmt: skip
+    glances = [glance(File(path, 9)) for path in paths]
+    placed = arrange(glances, Known(mentions=mentions))
+    assert [one.path for one in placed][1] == "src/Zoo.php"
+
+
 def test_a_file_that_is_made_from_another_is_not_listed_beside_it() -> None:
     """ML-04 Declarations and translations say the same again."""
     paths = [
@@ -162,6 +180,61 @@ def test_documents_come_in_the_order_of_their_own_navigation() -> None:
         "docs/api/x.rst",
         "docs/a.rst",
     ]
+
+
+@pytest.mark.parametrize(
+    ("site", "text", "folder"),
+    [
+        ("mkdocs.yml", "plugins:\n  - redirects:\n      bb.md: cc.md\nnav:\n  - A: aa.md\n  - More:\n    - bb.md\n    - cc.md\n", "docs"),
+        ("website/sidebars.json", '{"docs": {"X": ["aa", "bb", "cc"]}}', "docs"),
+        ("website/sidebars.js", "module.exports = {docs: ['aa', 'bb', {items: ['cc']}]}", "website/docs"),
+        ("book/src/SUMMARY.md", "# Summary\n\n[A](aa.md)\n- [B](bb.md)\n  - [C](cc.md)\n", "book/src"),
+        ("site/docs/.vitepress/config.mts", "{ link: '/aa' }, { link: '/bb' }, { link: '/cc/' }", "site/docs"),
+        ("site/docs/.vitepress/config/en.ts", "{ link: '/aa.html' }, { link: '/bb' }, { link: '/cc' }", "site/docs"),
+        ("docs/_sidebar.md", "* [A](aa.md)\n* [B](/bb.md)\n* [C](cc)\n", "docs"),
+        ("docs/source/index.rst", ".. toctree::\n   :maxdepth: 2\n\n   aa\n   Title of it <bb>\n   cc\n", "docs/source"),
+    ],
+)  # fmt: skip
+def test_the_navigation_of_each_site_is_found_from_where_it_stands(
+    site: str, text: str, folder: str
+) -> None:
+    """ML-02 MkDocs, Docusaurus, mdBook, VitePress, docsify and Sphinx, as real trees have them."""
+    documents = [f"{folder}/{name}.md" for name in ("cc", "bb", "aa")]
+    asked = navigations([site, *documents], [site] if site.endswith(".rst") else [])
+    assert asked == [site]
+    order = reading_order(asked, {site: read_order(site, text)}, documents)
+    assert sorted(order, key=order.__getitem__) == documents[::-1]
+
+
+def test_what_is_for_users_comes_before_what_is_for_makers() -> None:
+    """ML-02 A project may have a book for each."""
+    books = ["doc/contrib/SUMMARY.md", "doc/user/SUMMARY.md"]
+    documents = ["doc/contrib/a.md", "doc/user/a.md"]
+    said = {book: ["a.md"] for book in books}
+    assert list(reading_order(books, said, documents)) == documents[::-1]
+
+
+def test_a_translation_is_left_out_beside_what_it_is_of() -> None:
+    """ML-02 In a folder of its language, or with it in its name; alone, it is the document."""
+    paths = ["README.md", "README.zh-CN.md", "docs/a.md", "docs/zh/a.md", "doc/en/b.en.adoc", "doc/fr/b.fr.adoc", "docs/ja/alone.md"]  # fmt: skip
+    assert {one.path for one in place([File(path, 9) for path in paths])} == {
+        "README.md",
+        "docs/a.md",
+        "doc/en/b.en.adoc",
+        "docs/ja/alone.md",
+    }
+
+
+def test_tutorials_of_the_documentation_are_documents() -> None:
+    """ML-02 And the code that documents quote is an example."""
+    paths = ["README.md", "docs/tutorial/one.md", "docs_src/one.py", "tutorial/one.md"]
+    sections = {one.path: one.section for one in place([File(path, 9) for path in paths])}  # fmt: skip
+    assert sections == {
+        "README.md": "Docs",
+        "docs/tutorial/one.md": "Docs",
+        "docs_src/one.py": "Examples",
+        "tutorial/one.md": "Examples",
+    }
 
 
 def test_a_navigation_in_a_circle_has_an_end() -> None:

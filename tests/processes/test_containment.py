@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from penstock.processes.containment import (
+from penstock.processes.detection import (
     Containment,
     detect_containment,
     is_delegated,
@@ -23,7 +23,8 @@ from penstock.processes.containment import (
 )
 from penstock.words.errors import StartRefused
 
-pytestmark = pytest.mark.alone
+# Each of them in namespaces of its own, so that others may run beside it.
+pytestmark = pytest.mark.processes
 
 CONTAINED = Path(__file__).parents[1] / "contained"
 KINDS = [

@@ -13,17 +13,22 @@ import pytest
 import trio
 import trio.testing
 
-from penstock.processes import forking
+from penstock.processes import forking, launching
 from penstock.processes.containment import (
     SUBREAPER,
-    Containment,
     Subreaper,
     children,
     find_prctl,
     read_stat,
 )
+from penstock.processes.detection import Containment
 from penstock.processes.forking import WarmLauncher, open_launcher
-from penstock.processes.launching import Launched, Launcher, Streams
+from penstock.processes.launching import (
+    Launched,
+    Launcher,
+    Streams,
+    launch_executed,
+)
 from penstock.processes.liveness import living_since, read_of_threads
 from penstock.processes.process import Proof, run_process
 from penstock.processes.spec import Program
@@ -291,6 +296,28 @@ async def test_a_template_that_cannot_fork_leaves_it_to_the_daemon(
             assert launches.templates() == [template]
             await launches.launcher.close()
         assert os.strerror(number) in caplog.text
+
+
+async def test_supervisors_have_nothing_in_memory_that_they_can_do_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PF-03: every run pays for copies of it, and `typing` alone would be a third of it all."""
+    told = tmp_path / "told"
+    list_them = (
+        f"import main\nopen({str(told)!r}, 'w').write(' '.join(sys.modules))\nmain()"
+    )
+    for module in (launching, forking):
+        launch = module.LAUNCH.replace("import main; main()", list_them)
+        monkeypatch.setattr(module, "LAUNCH", launch)
+        with deadline():
+            async with open_launcher() as launcher:
+                launches = Launches(launcher)
+                by = launch_executed if module is launching else launcher
+                await launches.run("echo", by)
+        imported = set(told.read_text().split())
+        assert "penstock.processes.supervisor" in imported
+        heavy = {"typing", "dataclasses", "re", "pathlib", "inspect", "subprocess"}
+        assert not heavy & imported
 
 
 async def test_a_template_that_does_not_start_is_left_alone_for_a_while(

@@ -19,15 +19,11 @@ import trio
 import trio.testing
 
 from penstock.processes import forking, launching
-from penstock.processes.containment import (
-    Containment,
-    boot_id,
-    group_populated,
-    read_stat,
-)
+from penstock.processes.containment import boot_id, group_populated, read_stat
+from penstock.processes.detection import Containment
 from penstock.processes.feeding import sends
 from penstock.processes.forking import open_launcher
-from penstock.processes.launching import Launcher, launch_executed
+from penstock.processes.launching import Launched, Launcher, Streams, launch_executed
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
@@ -420,6 +416,21 @@ async def test_who_was_seen_is_ended_though_he_forgets_his_run_then(
             os.kill(pid, signal.SIGKILL)
 
 
+async def test_a_word_to_end_before_the_supervisor_could_hear_is_heard() -> None:
+    """CN-06: a TERM in the moment in which its interpreter starts; it proves the end all the same."""
+
+    async def launch(streams: Streams) -> Launched:
+        launched = await launch_executed(streams)
+        os.kill(launched.process.pid, signal.SIGTERM)
+        return launched
+
+    watched = Watched(launch)
+    with deadline():
+        await watched.run("sleep", "1000")
+    assert watched.proof.survivors == ()
+    assert watched.starts
+
+
 async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:
     """CN-06: its death is no proof; the processes are looked for all the same."""
     exits: list[ProcessExited] = []
@@ -749,15 +760,62 @@ def refuse(*_, **__):
     raise BlockingIOError(11, '')
 os.fork = refuse
 """
+#: The same, by the other way to a child as well.
+REFUSE_ALL = REFUSE + "import _posixsubprocess\n_posixsubprocess.fork_exec = refuse\n"
+#: That other way takes other arguments, as that of another Python may.
+OTHER_PYTHON = "import _posixsubprocess\n_posixsubprocess.fork_exec = lambda: 0\n"
+
+
+def before_supervisors(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Have this done where supervisors come from, before they import anything."""
+    for module, template in ((launching, 0), (forking, 1)):
+        launch = code.format(template=template) + module.LAUNCH
+        monkeypatch.setattr(module, "LAUNCH", launch)
+
+
+async def test_a_program_is_made_without_a_copy_of_its_supervisor(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PF-03: what a fork costs is for those that need it; `true` is none of them."""
+    before_supervisors(monkeypatch, REFUSE)
+    with deadline():
+        assert (await watched.run("true")).exit_code == 0
+
+
+async def test_where_that_is_not_to_be_had_it_is_made_all_the_same(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CN-01: what is Python's own may be another one in another Python."""
+    before_supervisors(monkeypatch, OTHER_PYTHON)
+    with deadline():
+        await watched.run("sh", "-c", "echo made", umask=0o022)
+    assert watched.output["stdout"] == b"made\n"
+
+
+async def test_what_the_daemon_ignores_and_blocks_is_not_its_programs_business(
+    watched: Watched,
+) -> None:
+    """CN-06: a daemon that `nohup` started, or a background job of a shell, hands on neither."""
+    ignored, blocked = (signal.SIGQUIT, signal.SIGUSR2), {signal.SIGUSR1}
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        with deadline():
+            await watched.run("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        for number, handler in zip(ignored, before, strict=True):
+            signal.signal(number, handler)
+    told = watched.output["stdout"].split()
+    of_glibc = 0b11 << 31
+    assert [int(mask, 16) & ~of_glibc for mask in told[1::2]] == [0, 0]
 
 
 async def test_a_program_that_cannot_be_forked_fails_in_a_sentence(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RS-01: the limit on processes is reached between the supervisor and its child."""
-    for module, template in ((launching, 0), (forking, 1)):
-        code = REFUSE.format(template=template) + module.LAUNCH
-        monkeypatch.setattr(module, "LAUNCH", code)
+    before_supervisors(monkeypatch, REFUSE_ALL)
     with deadline():
         with pytest.raises(NoProcess, match=r"for 'true': Resource temporarily"):
             await watched.run("true")

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from penstock.concurrency.threads import run_in_thread
-from penstock.processes.containment import Containment, read_stat
+from penstock.processes.containment import read_stat
+from penstock.processes.detection import Containment
 from penstock.processes.process import Proof, run_process
 from penstock.processes.spec import Program
 from penstock.processes.suspension import go_on, suspend

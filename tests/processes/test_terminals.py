@@ -15,7 +15,8 @@ import trio
 
 from penstock.processes import forking, launching
 from penstock.processes import process as tree
-from penstock.processes.containment import Containment, read_stat
+from penstock.processes.containment import read_stat
+from penstock.processes.detection import Containment
 from penstock.processes.feeding import ProgramInput
 from penstock.processes.forking import open_launcher
 from penstock.processes.launching import Launcher, launch_executed

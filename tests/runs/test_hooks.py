@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
-from penstock.processes.containment import Containment
+from penstock.processes.detection import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core
 from penstock.runs.hooks import HookFailed, Hooks, caller, execute, post

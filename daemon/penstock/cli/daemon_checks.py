@@ -19,7 +19,7 @@ from penstock.cli.units import (
 )
 from penstock.log.sqlite.migrations import log_version
 from penstock.log.sqlite.schema import VERSION
-from penstock.processes.containment import DAEMON_LEAF
+from penstock.processes.detection import DAEMON_LEAF
 from penstock.words.address import read_token
 from penstock.words.config import MIB, Config
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised

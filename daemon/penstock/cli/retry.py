@@ -14,6 +14,7 @@ from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
 from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.surroundings import trace_of
 from penstock.client.sync import SyncClient
 from penstock.words.error_status import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
@@ -54,7 +55,10 @@ def retry(
     for run_id in run_ids:
         try:
             _check_kept(session, run_id)
-            again = partial(SyncClient.retry, run_id=run_id, changes=changes)
+            trace = trace_of(session.environ)
+            again = partial(
+                SyncClient.retry, run_id=run_id, changes=changes, traceparent=trace
+            )
             reply = session.call(again)
         except DaemonUnreachable:
             raise

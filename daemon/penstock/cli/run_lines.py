@@ -154,13 +154,19 @@ def _told_command(row: Mapping[str, Any]) -> str:
     command = command_of(row)
     if row["state"] == COMPLETED:
         return command
-    if said := row.get("step"):
+    if said := step_of(row):
         return f"{command}  «{said}»"
     why = row.get("error") or row.get("reason")
     if row["state"] == FAILED and row.get("exit_from") == "program":
         # Its code is told already.
         why = ""
     return f"{command}  ({why})" if why else command
+
+
+def step_of(row: Mapping[str, Any]) -> str:
+    """What it does now, and what its model does; "" if nothing is known."""
+    said = (row.get("step"), row.get("model_doing"))
+    return ": ".join(str(word) for word in said if word)
 
 
 def folder_of(row: Mapping[str, Any]) -> str:

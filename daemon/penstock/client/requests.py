@@ -154,10 +154,20 @@ class Calls(Generic[R]):
         """The same of several: {"runs": […], "numbers": {id: number}}, of those that there are."""
         return self.request("POST", "why", body={"runs": list(run_ids)})
 
-    def retry(self, run_id: str, changes: Mapping[str, Any] | None = None) -> R:
-        """Run it again, as a new run; `changes` are inputs that are others this time."""
+    def retry(
+        self,
+        run_id: str,
+        changes: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+    ) -> R:
+        """Run it again, as a new run; `changes` are inputs that are others this time.
+
+        `traceparent`: where the caller is in its trace, if it is in any.
+        """
         body = {"inputs": changes} if changes else None
-        return self.request("POST", "runs", run_id, "retry", body=body)
+        besides = {} if traceparent is None else {"traceparent": traceparent}
+        path = ("runs", run_id, "retry")
+        return self.send(Request("POST", path, body=body, besides=besides))
 
     def pause_run(self, run_id: str) -> R:
         """Stop the processes of a running program; the run."""

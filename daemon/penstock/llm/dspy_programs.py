@@ -10,11 +10,13 @@ Importing this module imports DSPy, which takes seconds: only `run_models.load_p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, get_origin
 
 import dspy  # type: ignore[import-untyped]
+import trio
 from dspy.adapters.utils import (  # type: ignore[import-untyped]
     apply_output_field_defaults,
     parse_value,
@@ -23,7 +25,9 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter, ValidationError, create_model
 
-from penstock.llm.chat import Message
+from penstock.concurrency.threads import run_in_thread
+from penstock.llm.chat import AnswerCut, Message
+from penstock.llm.context import LAYERS_HERE
 from penstock.llm.fields import FieldSplitter
 from penstock.llm.grammar_schema import plain_schema
 from penstock.llm.http import quote
@@ -36,7 +40,12 @@ from penstock.llm.reading import (
     without_thoughts,
 )
 from penstock.llm.run_models import AnswerForm, Check, Question
-from penstock.words.errors import MalformedAnswer, ModelFailed, Refused
+from penstock.words.errors import (
+    MalformedAnswer,
+    ModelFailed,
+    ModelTruncated,
+    Refused,
+)
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.
 _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
@@ -44,6 +53,9 @@ _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
 #: How freely a model is to answer again after an answer that could not be used: of ten corrected
 #: answers six were the same to the byte.
 SECOND_TEMPERATURE = 0.8
+
+#: Unusable answers of one model to a question; then the next of the chain is asked.
+TRIES_OF_ONE = 2
 
 #: Words of JSON schema by which a signature bounds its fields.
 _BOUNDS = ("maxItems", "maxLength", "minItems", "pattern")
@@ -75,8 +87,9 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
         self.question = question
         self.attempt = attempt or AnswerAttempt(1, FieldSplitter(()))
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise RuntimeError("a synchronous DSPy call would block the loop: use `acall`")
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `acall`, for the thread of a program that knows no other way. RuntimeError on the loop."""
+        return _from_thread(partial(self.acall, *args, **kwargs))
 
     async def acall(
         self,
@@ -86,6 +99,8 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
         **options: Any,
     ) -> list[str]:
         """The text of one answer, in a list as DSPy wants it."""
+        # A copy with settings of its own, which asks for one of several answers.
+        options = {**self.kwargs, **options}
         if unknown := sorted(options.keys() - _OPTIONS):
             raise Refused(unknown[0], "is not an option that models are asked with")
         if options.get("n") not in (None, 1):
@@ -114,7 +129,7 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
 
     def _temperature(self, wanted: float | None) -> float | None:
         """The caller's, unless a second answer is to be another one than the first."""
-        if self.attempt.number > 1 and wanted is None and not self.question.temperature:
+        if self.attempt.correction and wanted is None and not self.question.temperature:
             return SECOND_TEMPERATURE
         return wanted
 
@@ -164,6 +179,10 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         super().__init__(use_json_adapter_fallback=False)
         self._form = form
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `acall`, for the thread of a program that knows no other way."""
+        return _from_thread(partial(self.acall, *args, **kwargs))
+
     async def acall(
         self,
         lm: TrioLM,
@@ -174,22 +193,46 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
+        question.name = question.name or signature.__name__
         correction = ""
         kept: dict[str, Any] = {}
         if question.form == "json":
             question.schema = make_schema(signature)
-        for number in range(1, question.attempts + 1):
+        number = unusable = 0
+        while unusable < question.attempts:
+            number += 1
             attempt = AnswerAttempt(
                 number, _splitter(question.form, signature), correction
             )
             question.asked += 1
             try:
+                asking = TrioLM(question, attempt)
+                asking.kwargs = dict(lm.kwargs)
                 found = await self._attempt(
-                    TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
+                    asking, lm_kwargs, signature, demos, inputs, kept
                 )
+                await question.settle(inputs=inputs, fields=found)
                 return [found]
+            except AnswerCut as error:
+                await question.settle(str(error))
+                # It was not the answer's fault; what was heard of it is dropped.
+                continue
             except Unusable as error:
                 problem = error
+                unusable += 1
+                await question.settle(str(error), inputs=inputs)
+                if unusable >= TRIES_OF_ONE:
+                    question.escalate()
+            except ModelTruncated as error:
+                await question.settle(str(error))
+                # A larger model may say it in fewer words, or has a larger window.
+                if not question.escalate():
+                    raise
+                problem = Unusable(next(iter(signature.output_fields)), str(error))
+                unusable += 1
+            except ModelFailed as error:
+                await question.settle(str(error))
+                raise
             kept |= problem.kept
             for name in problem.kept:
                 signature = signature.delete(name)
@@ -202,7 +245,8 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                     f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
                 )
         raise MalformedAnswer(
-            f"{problem.name}: {problem.why} (after {question.attempts} attempts)",
+            f"{problem.name}: {problem.why} (after {question.attempts} attempts;"
+            f" `penstock context {question.models.run_id} --sent` shows them)",
             field=problem.name,
             attempts=question.attempts,
         )
@@ -375,11 +419,13 @@ def _describe_blocks(signature: type[dspy.Signature]) -> str:
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:
     """What is known, in the order of the signature, what does not change first; nothing of nothing."""
-    return "\n\n".join(
+    parts = [
         f"{name.replace('_', ' ').capitalize()}:\n{inputs[name]}"
         for name in signature.input_fields
         if inputs.get(name) not in (None, "", "(none)")
-    )
+    ]
+    # What the question is about stands last, and the run's history just before it.
+    return "\n\n".join([*parts[:-1], *(LAYERS_HERE + part for part in parts[-1:])])
 
 
 def _as_blocks(fields: Mapping[str, Any]) -> str:
@@ -415,6 +461,45 @@ def _check_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) ->
         raise Refused(f"inputs.{unknown[0]}", "is not an input of this signature")
 
 
+def _load_state(program: Any, state: Mapping[str, Any], name: str) -> None:
+    """Have a predictor be as it was compiled. Refused if it was compiled for another question."""
+    own = {key: value for key, value in state.items() if key != "metadata"}
+    told = own.get("signature", own.get("predict", {}).get("signature", {}))
+    wanted = next(iter(program.predictors())).signature.fields
+    try:
+        if len(told["fields"]) != len(wanted):
+            raise ValueError(f"it has {len(told['fields'])} fields, not {len(wanted)}")
+        program.load_state(own)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"is not the saved state of a predictor for it: {quote(str(error))}"
+        raise Refused(f"programs.{name}", why) from None
+
+
+def _run(program: Any, question: Question, inputs: Mapping[str, Any]) -> Any:
+    """Run a program that has only `forward`, in a thread: it may wait there without holding the loop."""
+    with dspy.context(
+        lm=TrioLM(question), adapter=FieldAdapter(question.form), trace=[]
+    ):
+        return program(**inputs)
+
+
+def _from_thread(fn: Callable[[], Awaitable[Any]]) -> Any:
+    """Have the loop do it, from the thread of a synchronous program."""
+    begun = False
+
+    async def call() -> Any:
+        nonlocal begun
+        begun = True
+        return await fn()
+
+    try:
+        return trio.from_thread.run(call)
+    except RuntimeError:
+        if begun:
+            raise
+    raise RuntimeError("a synchronous DSPy call would block the loop: use `acall`")
+
+
 # The last name of this module: who finds it finds the module complete.
 async def execute(
     question: Question, task: Any, inputs: dict[str, Any], *, think: bool
@@ -429,6 +514,11 @@ async def execute(
     else:
         _check_inputs(dspy.Predict(task).signature, inputs)
         program = (dspy.ChainOfThought if think else dspy.Predict)(task)
+        if question.state is not None:
+            _load_state(program, question.state, question.name)
+    if not hasattr(program, "aforward"):
+        prediction = await run_in_thread(partial(_run, program, question, inputs))
+        return dict(prediction.items())
     # Without `trace=None` DSPy would keep every prompt and answer for as long as the daemon lives.
     with dspy.context(
         lm=TrioLM(question), adapter=FieldAdapter(question.form), trace=None

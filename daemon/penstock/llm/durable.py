@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from uuid import UUID
 
 import trio
@@ -13,7 +15,12 @@ from penstock.llm.run_models import RunModels
 from penstock.log.writes import RunFilter
 from penstock.runs.reader import PatientReads
 from penstock.runs.run import Run
-from penstock.words.events import AskAnswered, ModelUsed
+from penstock.words.events import (
+    AskAnswered,
+    ModelAnswered,
+    ModelProgress,
+    ModelUsed,
+)
 
 #: The question at a budget's soft line, and the answers a person may give.
 ASK = "model-budget"
@@ -34,6 +41,8 @@ class DurableModels:
     """
 
     chain: Chain
+    #: Files of compiled predictors, by the names of questions.
+    programs: Mapping[str, Path] = field(default_factory=dict)
     ledger: Spending = field(init=False)
     #: Roots of trees whose spending is in the ledger.
     _known: set[str] = field(default_factory=set)
@@ -67,6 +76,12 @@ class DurableModels:
                 self._going_on.add(root_id)
             return True
 
+        async def on_progress(told: ModelProgress) -> None:
+            await run.emit(told)
+
+        async def on_answered(answered: ModelAnswered) -> None:
+            await run.emit(answered)
+
         return RunModels(
             self.chain,
             self.ledger,
@@ -75,6 +90,10 @@ class DurableModels:
             restore=restore,
             on_spent=on_spent,
             on_soft_line=on_soft_line,
+            parked=run.without_slot,
+            programs=self.programs,
+            on_progress=on_progress,
+            on_answered=on_answered,
         )
 
     async def _restore(self, reads: PatientReads, root_id: str) -> None:

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import os
 import select
-from typing import NamedTuple
 
 #: The start time of a process that lives and that /proc hides from us.
 UNSEEN = -1
 
 
-class Stat(NamedTuple):
+class Stat:
     """What `/proc/PID/stat` says; pid and start time together name a process for good."""
 
-    state: str
-    parent: int
-    session: int
-    start_time: int
+    __slots__ = ("parent", "session", "start_time", "state")
+
+    def __init__(self, state: str, parent: int, session: int, start_time: int) -> None:
+        self.state = state
+        self.parent = parent
+        self.session = session
+        self.start_time = start_time
 
 
 def read_whole(path: str) -> bytes:

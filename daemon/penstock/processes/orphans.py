@@ -18,7 +18,7 @@ from penstock.processes.containment import (
     send,
 )
 from penstock.processes.liveness import living_since
-from penstock.processes.termination import terminate, wait_unseen
+from penstock.processes.termination import Terminable, terminate, wait_unseen
 from penstock.words.events import ProcessStarted
 
 #: Seconds between TERM and KILL; supervisors have had the same since the daemon died.
@@ -50,7 +50,7 @@ def end_orphans(
     return tuple(sorted(seen)), tuple(sorted(left))
 
 
-class _Remnants:
+class _Remnants(Terminable):
     """What is found of processes that have no supervisor any more."""
 
     def __init__(

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import termios
-from typing import NamedTuple
+from collections import namedtuple
 
 #: The size of a terminal that says nothing of its own.
 USUAL_ROWS, USUAL_COLS = 24, 80
@@ -19,11 +19,14 @@ USUAL_ROWS, USUAL_COLS = 24, 80
 IUTF8 = 0o40000
 
 
-class WindowSize(NamedTuple):
-    """Characters of a terminal."""
+# Not a class of `typing`, which would then be in the memory of every supervisor.
+_Size = namedtuple("_Size", ("rows", "cols"), defaults=(USUAL_ROWS, USUAL_COLS))  # noqa: PYI024
 
-    rows: int = USUAL_ROWS
-    cols: int = USUAL_COLS
+
+class WindowSize(_Size):
+    """Characters of a terminal, as whole numbers."""
+
+    __slots__ = ()
 
     def usable(self) -> WindowSize:
         """The same, where there is something of it: programs divide by it."""

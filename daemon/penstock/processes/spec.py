@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.processes.containment import Containment
+from penstock.processes.detection import Containment
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.words.errors import NoProcess, PenstockError, Refused
 from penstock.words.exit_codes import Exit

@@ -1,12 +1,13 @@
 """The program that owns the process tree of one run.
 
 It is a small process of its own so that the tree ends even when the daemon is killed: its argument is
-the number of a socket to the daemon, and end-of-file there is the word to end, whether the daemon
-closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
+the number of a socket to the daemon, and anything there is the word to end: a byte, or end-of-file, because
+the daemon closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
 `cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
 `terminal`, `testimonies`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+It says `HEARD` to that one; a daemon that died without has left its proof to a file, see `testimony`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
@@ -23,20 +24,25 @@ import select
 import signal
 import sys
 import time
+from _posixsubprocess import fork_exec
 
 from penstock.processes.containment import boot_id, choose, read_stat
-from penstock.processes.termination import LOOK_SECONDS, terminate
+from penstock.processes.termination import LOOK_SECONDS, Terminable, terminate
 from penstock.processes.testimony import keep_proof
 
 #: Every signal that a program can ignore or handle.
 CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+#: Ignored by Python, so that a write to who is gone is an error.
+PYTHONS_OWN = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 #: What a supervisor and its template are woken by.
 HEEDED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: What the daemon says: the word to end, and that it has the last answer.
+END, HEARD = b"e", b"h"
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
 
 
-class Supervisor:
+class Supervisor(Terminable):
     """One run's tree from its first process to the proof that none is left."""
 
     def __init__(self, control: int, spec: dict[str, object]) -> None:
@@ -51,9 +57,7 @@ class Supervisor:
         self.held = b""
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
-        self.wake, write_end = os.pipe()
-        for fd in (self.wake, write_end):
-            os.set_blocking(fd, False)
+        self.wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         self.poll.register(self.wake, select.POLLIN)
         # Those that came before are heard now.
@@ -69,12 +73,24 @@ class Supervisor:
         self.tree.close()
         # That nothing is seen is no proof; that no child is left to wait for is one.
         proven = self.tree.proves and over
-        heard = self.say(
+        said = self.say(
             f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
             f'"left":{sorted(left)[:MOST_LISTED]},"proven":{str(proven).lower()}'
         )
-        if proven and not heard and (folder := str(self.spec["testimonies"])):
+        folder = str(self.spec["testimonies"])
+        if proven and folder and not (said and self.wait_heard()):
             keep_proof(folder, boot_id(), self.main, self.start_time)
+
+    def wait_heard(self) -> bool:
+        """Whether the daemon has heard the last word; it may die with the word unread."""
+        try:
+            while word := os.read(self.control, 16):
+                if HEARD in word:
+                    return True
+        except OSError:
+            # A reset: so the kernel says that something was left unread.
+            return False
+        return False
 
     def start(self) -> bool:
         """Start the program, contained; False, and said so, when that cannot be."""
@@ -83,7 +99,7 @@ class Supervisor:
         except OSError as error:
             self.fail("terminal", error.errno)
             return False
-        if not self.fork():
+        if not self.begin():
             return False
         # Only the tree may hold the ends of its pipes, or its output would never end.
         nothing = os.open("/dev/null", os.O_RDWR)
@@ -97,12 +113,19 @@ class Supervisor:
         )
         return True
 
-    def fork(self) -> bool:
-        """Fork, contain and execute; False, and said so, when that cannot be.
+    def begin(self) -> bool:
+        """Make the main process, contained; False, and said so, when that cannot be."""
+        # A terminal and a cgroup need a child of our own, which does something before it executes.
+        if self.slave < 0 and self.tree.method != "cgroup":
+            self.main = spawn(self.spec)
+            if self.main:
+                self.contain()
+                return True
+        # What cannot be executed fails here, and the step and errno of it are known.
+        return self.fork()
 
-        Not by posix_spawn, which took 1 ms less: glibc's has the signals 32 and 33 ignored in the
-        program, as no shell does.
-        """
+    def fork(self) -> bool:
+        """Fork, contain and execute; False, and said so, when that cannot be."""
         errors, errors_end = os.pipe()
         gate, gate_end = os.pipe()
         try:
@@ -157,31 +180,37 @@ class Supervisor:
             if fd == self.wake:
                 self.told |= signal.SIGTERM in os.read(self.wake, 4096)
                 continue
-            # Nothing but end-of-file comes here; an unread answer turns it into a reset.
+            # The word to end, end-of-file, or a reset, which an unread answer makes of it.
             self.told = True
             self.poll.unregister(self.control)
         self.reap()
 
     def reap(self) -> None:
-        """Take the dead. Without a subreaper the main one stays, so that its session's id stays ours."""
+        """Take the dead, then tell the main one's end, if it is among them.
+
+        Without a subreaper the main one stays, so that its session's id stays ours.
+        """
+        main = None
         while True:
             try:
                 dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 self.childless = True
-                return
+                break
             if dead is None:
-                return
+                break
             if dead.si_pid == self.main and not self.exited:
-                self.note_exit(dead.si_status, by_signal=dead.si_code != os.CLD_EXITED)
+                main = dead
             if not self.tree.proves:
-                return
+                break
             os.waitpid(dead.si_pid, 0)
+        if main is not None:
+            self.note_exit(main.si_status, by_signal=main.si_code != os.CLD_EXITED)
 
     def note_exit(self, status: int, *, by_signal: bool) -> None:
         self.exited = True
         code, number = ("null", str(status)) if by_signal else (str(status), "null")
-        left = 0 if self.told else len(self.tree.members())
+        left = 0 if self.told else len(self.members())
         self.say(
             f'"exited","exit_code":{code},"signal":{number},"leftover":{left}',
             # The end follows at once, and both are heard in one.
@@ -189,6 +218,9 @@ class Supervisor:
         )
 
     def members(self) -> dict[int, int]:
+        # A proof of there being none spares the look.
+        if self.childless and self.tree.proves and self.tree.empty(self.childless):
+            return {}
         return self.tree.members()
 
     def kill(self) -> None:
@@ -223,6 +255,47 @@ class Supervisor:
             self.told = True
             return False
         return True
+
+
+def spawn(spec: dict[str, object]) -> int:
+    """The pid of a child that has become the program; 0 if there is none, and nothing was executed.
+
+    By vfork, which spares the copies of all pages that a forked child and then its parent touch: a third
+    of what a run costs besides its program. Of Python only subprocess has it. Not by posix_spawn: glibc's
+    has the signals 32 and 33 ignored in the program, as no shell does.
+    """
+    argv, env, cwd, umask = spec["argv"], spec["env"], spec["cwd"], spec["umask"]
+    assert isinstance(argv, list)
+    assert isinstance(env, dict)
+    assert isinstance(cwd, bytes)
+    for path in paths_of(argv[0], env):
+        if os.access(os.path.join(cwd, path), os.X_OK):
+            break
+    else:
+        return 0
+    errors, errors_end = os.pipe()
+    try:
+        main = fork_exec(
+            argv, (path,), False, (),
+            cwd,  # type: ignore[arg-type]  # bytes will do
+            [b"%s=%s" % pair for pair in env.items()],
+            -1, -1, -1, -1, -1, -1, errors, errors_end, True, True, -1, None, None, None,
+            -1 if umask is None else umask,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]  # nothing of ours is done in it
+            True,
+        )  # fmt: skip
+    except (OSError, TypeError):
+        # No process is to be had, or this Python's takes other arguments.
+        os.close(errors)
+        return 0
+    finally:
+        os.close(errors_end)
+    failed = os.read(errors, 1)
+    os.close(errors)
+    if failed:
+        os.waitpid(main, 0)
+        return 0
+    return main
 
 
 def execute(spec: dict[str, object], gate: int, errors: int, terminal: int) -> None:
@@ -262,10 +335,8 @@ def become(argv: list[bytes], env: dict[bytes, bytes]) -> None:
     name = argv[0]
     if not name:  # of which Python would tell no errno
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    folders = env.get(b"PATH", os.fsencode(os.defpath)).split(b":")
-    paths = [name] if b"/" in name else [os.path.join(f, name) for f in folders]
     refused: OSError | None = None
-    for path in paths:
+    for path in paths_of(name, env):
         try:
             os.execve(path, argv, env)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -275,6 +346,14 @@ def become(argv: list[bytes], env: dict[bytes, bytes]) -> None:
                 os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], env)
             refused = refused or error
     raise refused or missing
+
+
+def paths_of(name: bytes, env: dict[bytes, bytes]) -> list[bytes]:
+    """Where a program of this name may be, in order, as seen from the folder that it begins in."""
+    if b"/" in name:
+        return [name]
+    folders = env.get(b"PATH", os.fsencode(os.defpath)).split(b":")
+    return [os.path.join(folder, name) for folder in folders]
 
 
 def read_spec(control: int) -> dict[str, object]:
@@ -295,8 +374,15 @@ def read_spec(control: int) -> dict[str, object]:
 
 
 def heed_signals() -> None:
-    """Have the signals that matter here heard by whoever sets a descriptor to be woken by, and unblocks them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+    """Have the signals that matter here heard by whoever sets a descriptor to be woken by, and unblocks them.
+
+    What the daemon ignores or blocks is none of the programs' business, so it is not ours either; Python
+    itself keeps the program from what Python ignores.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, HEEDED)
+    for number in CATCHABLE - PYTHONS_OWN:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     for number in HEEDED:
         signal.signal(number, lambda *_: None)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from penstock.processes.containment import send, unseen
 
@@ -18,31 +18,27 @@ KILL_SECONDS = 1.5
 LOOK_SECONDS = 0.02
 
 
-class Terminable(Protocol):
+class Terminable(ABC):
     """Processes that are to end; numbers are pids, and their start times as `living_since` tells them."""
 
+    @abstractmethod
     def members(self) -> dict[int, int]:
         """Those that are seen alive now; that there are none proves nothing."""
 
+    @abstractmethod
     def kill(self) -> None:
         """KILL all that are there now."""
 
+    @abstractmethod
     def wait_empty(self, until: float) -> bool:
         """Whether it was over at some moment before `until`, on the monotonic clock."""
 
 
-class Terminated(NamedTuple):
-    """The pids that were seen, those that are still seen, and whether it was over."""
-
-    seen: set[int]
-    left: set[int]
-    over: bool
-
-
-def terminate(tree: Terminable, grace: float) -> Terminated:
+def terminate(tree: Terminable, grace: float) -> tuple[set[int], set[int], bool]:
     """End it: TERM, and KILL after `grace` seconds; blocks for at most `grace` + `KILL_SECONDS`.
 
-    What was not over by then may still have nothing `left` to be seen: that is no proof.
+    The pids that were seen, those that are still seen, and whether it was over. What was not over may
+    still have nothing left to be seen: that is no proof.
     """
     members = tree.members()
     seen = set(members)
@@ -50,14 +46,14 @@ def terminate(tree: Terminable, grace: float) -> Terminated:
         send(pid, start_time, signal.SIGTERM)
         send(pid, start_time, signal.SIGCONT)
     if tree.wait_empty(time.monotonic() + grace):
-        return Terminated(seen, set(), over=True)
+        return seen, set(), True
     limit = time.monotonic() + KILL_SECONDS
     while time.monotonic() < limit:
         seen.update(tree.members())
         tree.kill()
         if tree.wait_empty(time.monotonic() + LOOK_SECONDS):
-            return Terminated(seen, set(), over=True)
-    return Terminated(seen, set(tree.members()), over=False)
+            return seen, set(), True
+    return seen, set(tree.members()), False
 
 
 def wait_unseen(members: Callable[[], dict[int, int]], until: float) -> bool:

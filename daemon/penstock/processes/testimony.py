@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from penstock.processes.termination import LOOK_SECONDS
 
@@ -40,8 +39,10 @@ def find_testimonies(folder: str, boot: str) -> set[str]:
         return set()
     for name in names:
         if not name.startswith(f"{boot}."):
-            with suppress(OSError):
+            try:
                 os.unlink(os.path.join(folder, name))
+            except OSError:
+                continue
     return {name for name in names if name.startswith(f"{boot}.")}
 
 

@@ -46,7 +46,12 @@ from penstock.words.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.words.events import BugReported, InterventionReceived
+from penstock.words.events import (
+    AnyEvent,
+    BugReported,
+    InterventionReceived,
+    SlotsChanged,
+)
 from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
@@ -98,8 +103,12 @@ class QueueControl:
         elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
             raise Conflict(f"there are {MOST_GROUPS} groups already")
         await self.recorder.record(SetSlots(slots, self.now(), group))
-        # The claim of that batch went by the old number.
-        self.recorder.kick()
+
+    def follow(self, event: AnyEvent) -> None:
+        """Told of each fact about the daemon as it is committed."""
+        if isinstance(event, SlotsChanged):
+            # The claim of that batch went by the old number.
+            self.recorder.kick()
 
     async def drain(self, group: str | None = None) -> None:
         """Take nothing new in, and wait until none of its runs is open.

@@ -151,7 +151,8 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return explain(view, self.table.snapshot())
+        away = self.recorder.unavailable
+        return explain(view, self.table.snapshot(), log_away=away)
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""
@@ -213,6 +214,7 @@ async def open_core(
     )
     alarm = Alarm(core.table.moments, core.now, core.ring)
     core.table.on_moment = alarm.touch
+    core.table.own_followers += [core.queue.follow, core.schedules.follow]
     gauges = _make_gauges(core)
     # It has seen what there is before repair: what that ends is worth a call too.
     hooks = Hooks(config, core.bus, caller(environment.executor))
@@ -223,6 +225,7 @@ async def open_core(
         "calling hooks": hooks.watch,
         "waiting for moments": alarm.watch,
         "making scheduled runs": core.schedules.watch,
+        "pausing programs": core.suspension.watch,
     }
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)

@@ -191,6 +191,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         reason=row.reason if view is None else view.reason,
         progress=done if view is None else view.progress,
         step=None if view is None else view.step,
+        model_doing="" if view is None else view.model_doing,
         result=outcome.get("result"),
         error=outcome.get("error"),
         **exit_json(exit_of_row(row)),

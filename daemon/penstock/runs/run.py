@@ -541,6 +541,15 @@ class Run:
             answer = await questions.wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
 
+    @asynccontextmanager
+    async def without_slot(self, waiting: Waiting) -> AsyncIterator[None]:
+        """Be without the slot inside the block, unless as many runs wait so as may; see `open_parked`."""
+        if self._tools.parked() >= self.config.max_parked_asks:
+            yield
+            return
+        async with self._parking.open_parked(waiting):
+            yield
+
     @property
     def _questions(self) -> Questions:
         tools = self._tools

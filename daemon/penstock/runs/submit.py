@@ -194,10 +194,12 @@ class Submitter:
         *,
         wait: bool = False,
         changes: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
     ) -> Submitted:
         """A new run with the kind, inputs and surroundings of an ended one.
 
-        `changes`: inputs that are others this time; None as a value takes one out. RunNotFound;
+        `changes`: inputs that are others this time; None as a value takes one out. `traceparent` is
+        where the caller is in its trace: that of the ended run is its own caller's. RunNotFound;
         Refused while open.
         """
         row = await self.reader.store.run(run_id)
@@ -222,7 +224,8 @@ class Submitter:
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error) from None
-        return await self.submit(request, wait=wait, retry_of=run_id)
+        traced = request.in_trace(traceparent)
+        return await self.submit(traced, wait=wait, retry_of=run_id)
 
     def _spec(
         self,

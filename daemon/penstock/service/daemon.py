@@ -28,7 +28,7 @@ from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.output_window import WindowLimits
 from penstock.log.sqlite.store import READERS, SqliteStore, open_sqlite
-from penstock.processes.containment import detect_containment
+from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
 from penstock.runs.stop import Stop

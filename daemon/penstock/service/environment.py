@@ -39,6 +39,7 @@ from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
+from penstock.words.errors import Refused, StartRefused
 from penstock.words.events import ProcessStarted
 from penstock.words.surroundings import passed_on
 from penstock.words.values import new_run_id, utc_now
@@ -120,7 +121,7 @@ async def open_daemon_models(
     """The configured models, None if there are none.
 
     StartRefused says what is wrong with the configuration and, if they `must_answer`, which server
-    does not.
+    is not there; one that loads its model is waited for by the runs that need it.
     """
     if config.models == Models():
         yield None
@@ -130,8 +131,16 @@ async def open_daemon_models(
 
     async with open_models(config.models, environ) as chain:
         if chain is not None and must_answer:
-            await check(chain)
-        yield None if chain is None else make_daemon_models(chain)
+            for problem in await check(chain):
+                log.warning("runs that ask a model will wait: %s", problem)
+        if chain is None:
+            yield None
+            return
+        try:
+            made = make_daemon_models(chain, config.programs)
+        except Refused as error:
+            raise StartRefused(str(error)) from None
+        yield made
 
 
 async def make_folder(folder: Path) -> None:

@@ -172,6 +172,21 @@ def _model_used(event: e.ModelUsed) -> str:
     return f"{event.model}  {given} tokens in  {came} out  {event.seconds:.1f} s"
 
 
+def model_doing(event: e.ModelProgress) -> str:
+    """What a model does now, in a few words."""
+    tokens = f"{event.tokens:,}"
+    if event.phase == "reading":
+        read = "" if event.read is None else f"{event.read:,} of "
+        return f"reading {read}{tokens} tokens"
+    speed = "" if event.per_second is None else f" at {event.per_second:.1f}/s"
+    return f"{event.phase} {tokens}{speed}"
+
+
+def _model_answered(event: e.ModelAnswered) -> str:
+    said = f"not usable: {event.refused}" if event.refused else "used"
+    return f"{event.question or 'a question'}  {event.model}  answer {event.attempt}  {said}"
+
+
 def _log(event: e.Log) -> str:
     return plain_text(text_of(event)).rstrip("\n")
 
@@ -293,6 +308,13 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     "process.exited": Sentence(_exited),
     "model.used": Sentence(_model_used),
+    "model.answered": Sentence(
+        _model_answered,
+        lambda e: (
+            f"{e.model}: an answer could not be used: {e.refused}" if e.refused else ""
+        ),
+    ),
+    "model.progress": Sentence(model_doing),
     "ask.raised": Sentence(
         lambda e: f"{e.name}: {e.question}", lambda e: f"asks {e.name}: {e.question}"
     ),

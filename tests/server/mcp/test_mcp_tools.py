@@ -404,6 +404,13 @@ def test_a_run_is_in_the_trace_of_the_call_that_started_it(
                 await call(client, "wait_run", run_id=run_id, until="ended")
                 printed = await call(client, "read_output", run_id=run_id)
                 assert printed["text"] == f"={kept}\n"
+            # The caller of the ended run is not who has it run again.
+            meta = {"traceparent": GIVEN}
+            again = await client.call_tool("retry_run", {"run_id": run_id}, meta=meta)
+            run_id = told_by(again)["run_id"]
+            await call(client, "wait_run", run_id=run_id, until="ended")
+            printed = await call(client, "read_output", run_id=run_id)
+            assert printed["text"] == f"={GIVEN}\n"
 
     run(scenario)
 

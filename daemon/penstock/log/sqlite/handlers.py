@@ -269,10 +269,10 @@ def unpark(transaction: Transaction, write: Unpark) -> Appended:
 
 
 def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended:
-    """Only a run that executes can be interrupted; the release records that it was."""
+    """Only a run that computes can be interrupted; the release records that it was."""
     head = transaction.get(write.run_id)
     head.check_open()
-    if head.state not in SLOT_STATES:
+    if head.state not in SLOT_STATES or head.state == PAUSED:
         raise Fenced(f"the run {write.run_id} is {head.state}", run_id=write.run_id)
     return Appended()
 

@@ -97,7 +97,9 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         return schedule_json(row)
 
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
-        submitted = await core.submitter.retry(args.run_id)
+        submitted = await core.submitter.retry(
+            args.run_id, traceparent=caller.traceparent
+        )
         return submit_json(submitted, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:

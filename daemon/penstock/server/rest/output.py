@@ -93,7 +93,8 @@ class _WantedOutput:
     after: int
     head: int
     survey: _Survey
-    tail: NewestOutput | None = None
+    tail: NewestOutput | None
+    until: float | None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -126,10 +127,10 @@ async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
         for piece in tail.pieces:
             survey.add(piece)
     else:
-        async for pieces in _Pages(core, view.run_id, stream, after, head):
+        async for pieces in _RecordedPages(core, view.run_id, stream, after, head):
             for piece in pieces:
                 survey.add(piece)
-    return _WantedOutput(view.run_id, stream, after, head, survey, tail)
+    return _WantedOutput(view.run_id, stream, after, head, survey, tail, call.until)
 
 
 async def _check_place(core: Core, after: int) -> None:
@@ -140,7 +141,7 @@ async def _check_place(core: Core, after: int) -> None:
 
 
 @dataclass(slots=True)
-class _Pages:
+class _RecordedPages:
     """The pieces of an output that is recorded, page by page."""
 
     _core: Core
@@ -149,7 +150,7 @@ class _Pages:
     _after: int
     _head: int
 
-    def __aiter__(self) -> _Pages:
+    def __aiter__(self) -> _RecordedPages:
         return self
 
     async def __anext__(self) -> list[Log]:
@@ -167,7 +168,7 @@ class _Pages:
 class _PageBytes:
     """The same as bytes. Unfinished where more of it is no longer kept than its head told."""
 
-    _pages: _Pages
+    _pages: _RecordedPages
     _told: int
 
     def __aiter__(self) -> _PageBytes:
@@ -194,7 +195,7 @@ class _PageBytes:
 
 def _recorded(core: Core, wanted: _WantedOutput) -> _PageBytes:
     after, head = wanted.after, wanted.head
-    pages = _Pages(core, wanted.run_id, wanted.stream, after, head)
+    pages = _RecordedPages(core, wanted.run_id, wanted.stream, after, head)
     return _PageBytes(pages, wanted.survey.missing)
 
 
@@ -213,7 +214,8 @@ def _open_live(
     number: int,
 ) -> Iterator[AsyncIterator[bytes]]:
     """What is recorded by now, or the end of it, and then what is printed."""
-    request = SubscribeRequest(wanted.run_id, wanted.head, None, overflow)
+    until = wanted.until
+    request = SubscribeRequest(wanted.run_id, wanted.head, None, overflow, until)
     encoder = OUTPUTS[wanted.stream]
     name = f"{encoder.name}-{number}"
     with open_stream(core, shutdown, request, encoder, name) as live:

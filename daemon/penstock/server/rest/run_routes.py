@@ -85,7 +85,10 @@ def run_handlers(core: Core) -> dict[str, Handler]:
     async def retry(call: Call) -> HttpAnswer:
         request = read_json(EditRequest, call.body, empty=b'{"inputs":{}}')
         submitted = await core.submitter.retry(
-            call.run_id, wait=call.query["wait"], changes=request.inputs
+            call.run_id,
+            wait=call.query["wait"],
+            changes=request.inputs,
+            traceparent=call.headers.get("traceparent"),
         )
         return accepted(call, submitted)
 
