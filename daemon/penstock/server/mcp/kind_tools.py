@@ -30,7 +30,9 @@ LONGEST_TOOL_NAME = 40
 #: streams apart later; others are fine as they are, and are taken here too where somebody knows of them.
 HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
-    "llms-txt": frozenset({"section_links", "max_files", "max_file_bytes", "model_files"}),
+    "llms-txt": frozenset(
+        {"section_links", "max_files", "max_file_bytes", "model_files"}
+    ),
     "loop": frozenset({"turn_timeout", "max_cost"}),
 }
 
