@@ -131,6 +131,7 @@ def show(
         replay=open_replay(asked.log) if asked.log else None,
         settings=settings,
         read_only=asked.read_only,
+        opens=None if asked.screenshot else asked.run,
     )
     if asked.screenshot:
         take_picture(app, asked.screenshot, size_of(asked.size), run_id=asked.run)

@@ -21,6 +21,7 @@ from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
 from penstock_tui.widgets.lazy_rows import HEADING, LazyRows, Row, TableColumn
+from penstock_tui.wording import wrapped_line
 
 #: Strips kept beyond the screen, so that scrolling back is cheap.
 MOST_STRIPS = 1000
@@ -163,7 +164,9 @@ class RunList(ScrollView, can_focus=True):
             return _line(f" {title}", width, tones.header)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
-            said = f"  {self.empty}" if y == 2 and not self.rows else ""
+            said = (
+                "" if self.rows else f"  {wrapped_line(self.empty, y - 2, width - 4)}"
+            )
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         row = self.rows[index]
         if row.heading:
