@@ -11,7 +11,6 @@ import trio
 
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
-from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
 from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
@@ -27,6 +26,8 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 UNIX_STATE = "penstock.unix"
 #: And where it keeps what is to be called once a connection's client has shown the token.
 KNOWN_STATE = "penstock.known"
+#: And what sends `100 Continue`, if the client waits for it.
+CONTINUE_STATE = "penstock.continue"
 #: And what waits for ever, while it is entered, for a client that takes nothing.
 PATIENT_STATE = "penstock.patient"
 
