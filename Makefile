@@ -66,3 +66,7 @@ check: lint test
 
 bench: venv
 	$(BIN)/python -m bench
+
+# What a model gets done: make bench-models URL=http://127.0.0.1:8080/v1 [MODEL=local] [RECORD=file]
+bench-models: venv
+	$(BIN)/python -m bench.models $(URL) --model $(or $(MODEL),local) --record $(or $(RECORD),bench-models.jsonl)

@@ -24,8 +24,8 @@ from penstock.log.writes import Append, Claim, Enqueue, RunSpec, new_event
 from penstock.processes.output import OutputPieces
 from penstock.testing.faulty_store import inline
 from penstock.words.api import SubmitRequest
+from penstock.words.batching import Pace
 from penstock.words.config import Config
-from penstock.words.throttle import Pace
 from penstock.words.values import new_event_id
 
 MIB = 1024 * 1024

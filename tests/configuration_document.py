@@ -44,6 +44,7 @@ TABLES = {
     "groups": "`[groups.NAME]`",
     "models": "`[models]`",
     "models.chain": "An entry of `models.chain` that is a table",
+    "models.roles": "`[models.roles.plan]`, and so for `write`, `judge` and `describe`",
     "models.run_budget": "`[models.run_budget]`",
     "models.tree_budget": "`[models.tree_budget]`",
     "hooks": "`[[hooks]]`",

@@ -43,6 +43,8 @@ MAY_SLEEP = {
     ("cli/raw_terminal.py", "_attach_again"): "the pause before attaching again",
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
+    ("llm/activity.py", "_tell"): "between two facts of what a model does",
+    ("llm/run_models.py", "_wait_server"): "between two looks at a server that is away",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",
     ("log/put_back.py", "_watch_files"): "between two looks at the files of the log",
     (

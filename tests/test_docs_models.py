@@ -33,6 +33,6 @@ async def test_an_example_is_a_valid_configuration(tmp_path: Path, text: str) ->
 
 def test_there_is_one_example_for_each_server() -> None:
     text = "\n".join(EXAMPLES)
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     for word in ("ollama", ":8080/v1", ":8000/v1", "openrouter.ai"):
         assert word in text

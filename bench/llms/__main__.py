@@ -1,4 +1,4 @@
-"""Score llms.txt against what maintainers would list: `python -m bench.llms ARCHIVES [--held-out]`.
+"""Score llms.txt against what maintainers would list: `python -m bench.llms ARCHIVES [--held-out ROUND]`.
 
 ARCHIVES is a folder with the archives that `trees/*.toml` name (a Debian orig tarball, an sdist, an
 npm tarball), found by their sums; those that are not there are named and left out. Each is unpacked and
@@ -103,8 +103,8 @@ def packed(repomix: str, tree: Path, environ: Mapping[str, str]) -> list[str]:
     return [mark.split('"')[1] for mark in marks]
 
 
-def scores(archives: Path, *, held_out: bool) -> Iterator[Score]:
-    """A score for each tree whose archive is there."""
+def scores(archives: Path, *, held_out: int) -> Iterator[Score]:
+    """A score for each tree of that round whose archive is there; the trees of round 0 are not held out."""
     sums = {
         hashlib.sha256(file.read_bytes()).hexdigest(): file
         for file in sorted(archives.iterdir())
@@ -117,7 +117,7 @@ def scores(archives: Path, *, held_out: bool) -> Iterator[Score]:
             for listed in sorted(TREES.glob("*.toml")):
                 wanted = tomllib.loads(listed.read_text(encoding="utf-8"))
                 archive = sums.get(wanted["sha256"])
-                if wanted["held_out"] != held_out:
+                if wanted["held_out"] * wanted.get("round", 1) != held_out:
                     continue
                 if archive is None:
                     print(f"{listed.stem}: its archive is not there", file=sys.stderr)
@@ -135,7 +135,7 @@ def main(args: list[str]) -> None:
     """Print the table, and with --verbose what is missing and what is wrong."""
     parser = argparse.ArgumentParser("python -m bench.llms", description=__doc__)
     parser.add_argument("archives", type=Path)
-    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--held-out", type=int, default=0, metavar="ROUND")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args(args)
     found: list[Score] = []

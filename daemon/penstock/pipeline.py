@@ -11,7 +11,14 @@ from penstock.llm.budget import judge as judge_budget
 from penstock.llm.context import Layers, build_layers, read_layers
 from penstock.llm.durable import spent_below
 from penstock.llm.prompts import PromptCache
-from penstock.llm.run_models import Check, ModelAnswer, OnDelta, load_programs
+from penstock.llm.run_models import (
+    AnswerForm,
+    Check,
+    ModelAnswer,
+    OnDelta,
+    load_programs,
+)
+from penstock.llm.token_estimate import estimate as estimate_tokens
 from penstock.log.projections import AskView, RunView
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
@@ -19,7 +26,7 @@ from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
 from penstock.runs.run import Run
 from penstock.runs.running_program import NobodyReads, RunningProcess
-from penstock.words.config import Budget, Config
+from penstock.words.config import Budget, Config, ModelRole
 from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
@@ -29,6 +36,7 @@ from penstock.words.errors import (
     GoalNotReached,
     MalformedAnswer,
     ModelFailed,
+    ModelTruncated,
     NotAvailable,
     PenstockError,
     ProcessFailed,
@@ -69,6 +77,7 @@ __all__ = [
     "COMPLETED",
     "DROPPABLE_TYPES",
     "AnalysisCompleted",
+    "AnswerForm",
     "AnyEvent",
     "Artifact",
     "AskExpired",
@@ -96,6 +105,8 @@ __all__ = [
     "Milestone",
     "ModelAnswer",
     "ModelFailed",
+    "ModelRole",
+    "ModelTruncated",
     "ModuleIterated",
     "ModuleStarted",
     "NobodyReads",
@@ -128,6 +139,7 @@ __all__ = [
     "bytes_of",
     "carry_code",
     "end_in_words",
+    "estimate_tokens",
     "import_late",
     "judge_budget",
     "judge_staleness",

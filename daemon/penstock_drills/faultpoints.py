@@ -35,16 +35,11 @@ def _abandon_run(stage: Stage, number: int) -> None:
         execution.scope.cancel(reason="a drill")
 
 
-def _preempt_run(stage: Stage, number: int) -> None:
-    if execution := stage.choose_execution(number):
-        execution.preempt("a drill")
-
-
 #: What may happen at a checkpoint.
 POINT_FAULTS: Mapping[str, Callable[[Stage, int], None]] = {
     "cancel a run": _cancel_run,
     "abandon a run": _abandon_run,
-    "preempt a run": _preempt_run,
+    "preempt a run": lambda stage, number: stage.preempt(number),
     "cut off the submitter": lambda stage, _: stage.cut_off("submitter"),
     "cut off the subscriber": lambda stage, _: stage.cut_off("subscriber"),
     "stop the daemon": lambda stage, _: stage.stop(),

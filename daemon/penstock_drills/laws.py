@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import trio
 
 from penstock.log.audit import audit_log
 from penstock.log.projections import fold
+from penstock.log.sqlite.output_window import find_windows
 from penstock.log.sqlite.rows import (
     IN_LINE,
     SELECT_EVENTS,
@@ -15,8 +17,8 @@ from penstock.log.sqlite.rows import (
     recorded,
     run_row,
     state_in,
+    to_micros,
 )
-from penstock.log.sqlite.window import find_windows
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import ArtifactPartial, Log, RunCancelled, RunFailed
 from penstock.words.lifecycle import (
@@ -25,17 +27,21 @@ from penstock.words.lifecycle import (
     PARKED_STATES,
     SLOT_STATES,
     TERMINAL_STATES,
+    State,
+    next_state,
 )
 from penstock.words.printed import size_of
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
+from penstock_drills.waiting_laws import check_calm, check_waits
 
 # How many runs hold a slot, and how many could take one.
 _SLOTS = (
     f"SELECT coalesce(sum({state_in(SLOT_STATES)}), 0),"
     f" coalesce(sum({state_in(PARKED_STATES)} AND wants_slot"
-    f" OR {IN_LINE} AND NOT open_prerequisites), 0)"
+    f" OR {IN_LINE} AND NOT open_prerequisites AND NOT ? AND key NOT IN"
+    " (SELECT run FROM plans WHERE stashed OR not_before > ?)), 0)"
     " FROM runs WHERE ended_at IS NULL AND key > 0"
 )
 
@@ -48,6 +54,8 @@ _EXPECTED_OF_OUTAGE = re.compile("^a piece of .* could not be recorded")
 
 #: Virtual seconds for a new life to begin what it can.
 CALM_SECONDS = 1.0
+#: What has come due since then has not been claimed yet.
+JUST_NOW = timedelta(seconds=0.1)
 #: Virtual seconds in which free slots must be given to runs that want them.
 SETTLING_SECONDS = 400.0
 
@@ -73,6 +81,7 @@ def check_log(stage: Stage) -> None:
     stage.broken += map(str, audit.findings)
     _check_slots_taken(stage, log)
     check_errors(stage, log)
+    check_waits(stage, log, [row.run_id for row in all_rows])
     facts = {fact.event_id: fact for fact in log}
     for told in stage.notes.acknowledged:
         kept = facts.get(told.event_id)
@@ -104,14 +113,15 @@ def _is_left(told: Recorded, kept: Recorded) -> bool:
 
 def _check_slots_taken(stage: Stage, log: list[Recorded]) -> None:
     """At no moment more runs compute than there are slots."""
-    computing: set[str] = set()
-    most = 0
+    states: dict[str, State | None] = {}
+    computing, most = 0, 0
     for fact in log:
-        if fact.type in {"run.started", "run.resumed"}:
-            computing.add(fact.run_id)
-        elif fact.type in MOVING_TYPES:
-            computing.discard(fact.run_id)
-        most = max(most, len(computing))
+        if fact.type not in MOVING_TYPES:
+            continue
+        before = states.get(fact.run_id)
+        after = states[fact.run_id] = next_state(before, fact.type)
+        computing += (after in SLOT_STATES) - (before in SLOT_STATES)
+        most = max(most, computing)
     if most > stage.config.max_concurrent:
         stage.broken.append(f"{most} runs computed at once")
 
@@ -180,7 +190,9 @@ async def settle(stage: Stage) -> None:
     """All slots can still be used at once; then everything open is ended, and nothing is left."""
     await trio.sleep(CALM_SECONDS)
     check_views(stage)
+    check_calm(stage)
     _check_slots(stage)
+    await stage.release_surely()
     await _answer_restarts(stage)
     notes, slots = stage.notes, stage.config.max_concurrent
     with trio.move_on_after(SETTLING_SECONDS) as waiting:
@@ -213,7 +225,10 @@ async def _answer_restarts(stage: Stage) -> None:
 
 def _check_slots(stage: Stage) -> None:
     """No slot is free while a run that could compute waits for it."""
-    busy, wanting = stage.db.execute(_SLOTS).fetchone()
+    held_back = bool(stage.core.table.paused)
+    # What has come due in this very moment is on its way.
+    now = to_micros(stage.core.now() - JUST_NOW)
+    busy, wanting = stage.db.execute(_SLOTS, (held_back, now)).fetchone()
     if wanting and busy < stage.config.max_concurrent and not stage.doubtful:
         stage.broken.append(f"{busy} runs compute while {wanting} wait for a slot")
 

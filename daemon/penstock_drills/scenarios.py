@@ -10,6 +10,14 @@ import trio
 
 from penstock.words.wait_reason import RESTART_ASK
 from penstock_drills.simulator import Stage
+from penstock_drills.waiting_stories import (
+    cut_short,
+    kept_moments,
+    moments,
+    pauses,
+    recurring,
+    retries,
+)
 
 
 async def nested(stage: Stage) -> None:
@@ -397,5 +405,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("stalled readers", stalled_readers, {**_TIGHT, "ring_events": 8}),
         Scenario("timeouts", timeouts, {"max_concurrent": 3}),
         Scenario("repair", repaired, _TIGHT, interrupted),
+        Scenario("retries", retries, _TIGHT),
+        Scenario("moments", moments, _TIGHT),
+        Scenario("recurring", recurring, _TIGHT),
+        Scenario("pauses", pauses, _TIGHT),
+        Scenario("kept moments", kept_moments, _TIGHT, cut_short),
     )
 }

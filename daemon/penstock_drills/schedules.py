@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ import trio.testing
 
 from penstock.testing.faulty_store import FaultMode, StoreFault
 from penstock.testing.virtual_time import deterministic
+from penstock.words.api import RearrangeRequest, RunRequest, ScheduleRequest
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
 from penstock_drills.laws import check_log, check_stopped, settle
 from penstock_drills.scripts import Op
@@ -27,8 +28,11 @@ from penstock_drills.simulator import Stage, open_stage
 
 #: Virtual seconds at which things happen; several at once are what races are made of.
 MOMENTS = (0.0, 0.0, 0.001, 0.01, 0.01, 0.1, 0.5, 1.0)
-#: Virtual seconds after which a story is ended, whatever still runs.
 STORY_ENDS = 8.0
+#: The same where there are schedules, whose shortest span is ten seconds.
+RECURRING_ENDS = 25.0
+#: Of how many stories one has runs that wait: for a moment, another try, a schedule, a person.
+WAITING_SHARE = 0.4
 #: The last call of the store at which a story may have its fault.
 LAST_FAULTY_CALL = 40
 
@@ -65,10 +69,12 @@ class Story:
     fault: StoreFault | None
     end: str
     end_at: float
+    #: Virtual seconds after which it is ended, whatever still runs.
+    lasts: float = STORY_ENDS
 
     async def play(self, stage: Stage) -> None:
         """Everybody acts at once; then the life ends, or every law is checked in it."""
-        with trio.move_on_after(STORY_ENDS):
+        with trio.move_on_after(self.lasts):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end, stage)
                 for actor in self.actors:
@@ -103,6 +109,51 @@ def draw_story(rng: Random) -> Story:
         fault = StoreFault(mode, rng.randint(3, LAST_FAULTY_CALL))
     end = rng.choice(("", "", "", "stop", "kill"))
     return Story(_settings(rng), tuple(actors), fault, end, rng.choice(MOMENTS))
+
+
+def with_waits(story: Story, rng: Random) -> Story:
+    """The story with runs that wait, and people who make them. Nothing that it had is otherwise."""
+    if rng.random() > WAITING_SHARE:
+        return story
+    actors: list[Callable[[Stage], Awaitable[None]]] = []
+    for number in range(rng.randint(1, 3)):
+        run_id = f"w{number}"
+        actors.append(_waiter(rng, run_id))
+        actors += [
+            partial(act, run_id=run_id, at=rng.choice(MOMENTS))
+            for act in (_pause, _go_on, _enqueue, _cancel, _pause_queue)
+            if rng.random() < 0.3
+        ]
+    lasts = story.lasts
+    if rng.random() < 0.3:
+        lasts = RECURRING_ENDS
+        at = rng.choice(MOMENTS)
+        actors.append(partial(_recur, seconds=rng.choice((1.0, 15.0)), at=at))
+    return replace(story, actors=(*story.actors, *actors), lasts=lasts)
+
+
+def _waiter(rng: Random, run_id: str) -> Any:
+    options: dict[str, Any] = {
+        "kind": rng.choice(("script", "victim")),
+        "priority": rng.choice(("CRITICAL", "MEDIUM", "BACKGROUND")),
+        "on_restart": rng.choice((None, "fail", "ask")),
+    }
+    if rng.random() < 0.3:
+        options["stashed"] = True
+    elif rng.random() < 0.4:
+        options["delay"] = rng.choice(MOMENTS)
+    if rng.random() < 0.5:
+        options |= {"retries": rng.randint(1, 2), "backoff": rng.choice(MOMENTS)}
+    if rng.random() < 0.2:
+        options["timeout"] = rng.choice((0.01, 0.5))
+    end = rng.choice((["fail"], ["fail_until", 2], ["log", "x"]))
+    return partial(
+        _submit,
+        ops=[["exec", rng.choice(MOMENTS)], end],
+        run_id=run_id,
+        at=rng.choice(MOMENTS),
+        options=options,
+    )
 
 
 def _settings(rng: Random) -> dict[str, Any]:
@@ -201,8 +252,46 @@ async def _answer(stage: Stage, *, run_id: str, at: float) -> None:
 
 async def _preempt(stage: Stage, *, number: int, at: float) -> None:
     await trio.sleep(at)
-    if execution := stage.choose_execution(number):
-        execution.preempt("a drill")
+    stage.preempt(number)
+
+
+async def _pause(stage: Stage, *, run_id: str, at: float) -> None:
+    await trio.sleep(at)
+    with stage.person(f"pauses {run_id}"):
+        await stage.core.suspension.pause(run_id)
+
+
+async def _go_on(stage: Stage, *, run_id: str, at: float) -> None:
+    await trio.sleep(2 * at)
+    with stage.person(f"resumes {run_id}"):
+        await stage.core.suspension.resume(run_id)
+
+
+async def _enqueue(stage: Stage, *, run_id: str, at: float) -> None:
+    await trio.sleep(2 * at)
+    request = RearrangeRequest(stashed=False, move="first")
+    with stage.person(f"enqueues {run_id}"):
+        await stage.core.line.rearrange(run_id, request)
+
+
+async def _pause_queue(stage: Stage, *, run_id: str, at: float) -> None:
+    """Pause the queue for as long as it was left alone."""
+    await trio.sleep(at)
+    with stage.person(f"pauses the queue for {run_id}"):
+        await stage.core.queue.pause()
+        await trio.sleep(at)
+        await stage.core.queue.resume()
+
+
+async def _recur(stage: Stage, *, seconds: float, at: float) -> None:
+    """Set a schedule whose runs take so long, and remove it before the story's end."""
+    await trio.sleep(at)
+    run = RunRequest(kind="script", inputs={"ops": [["sleep", seconds]]})
+    with stage.person("sets a schedule"):
+        request = ScheduleRequest(name="tick", timing="10s", run=run)
+        await stage.core.schedules.set(request, None)
+        await trio.sleep(22)
+        await stage.core.schedules.remove("tick")
 
 
 async def _read(
@@ -249,7 +338,7 @@ async def _tell_all(number: int, stories: int, blank: BlankLogs) -> Schedule:
         async with trio.open_nursery() as nursery:
             for index in range(stories):
                 rng = Random(f"{number}.{index}")
-                nursery.start_soon(_tell, index, rng, broken, logs, blank)
+                nursery.start_soon(_tell, number, index, rng, broken, logs, blank)
     if limit.cancelled_caught:
         broken.append("something hangs")
     for index in sorted(logs):
@@ -259,13 +348,15 @@ async def _tell_all(number: int, stories: int, blank: BlankLogs) -> Schedule:
 
 
 async def _tell(
+    number: int,
     index: int,
     rng: Random,
     broken: list[str],
     logs: dict[int, list[Any]],
     blank: BlankLogs,
 ) -> None:
-    story = draw_story(rng)
+    # Of a generator of its own: what a number tells of all else is as it always was.
+    story = with_waits(draw_story(rng), Random(f"{number}.{index}.waits"))
     slow = rng.random() < 0.5
     delays = MOMENTS[:6] if slow else (0.0,)
     with open_stage(blank, delay=lambda: rng.choice(delays), **story.settings) as stage:

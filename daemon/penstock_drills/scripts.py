@@ -154,6 +154,12 @@ class Player:
         await trio.lowlevel.checkpoint()
         raise ValueError("asked to fail")
 
+    async def op_fail_until(self, run: Run, attempt: int) -> None:
+        """Fails in executions before this one."""
+        await trio.lowlevel.checkpoint()
+        if run.attempt < attempt:
+            raise ValueError("asked to fail")
+
     async def op_spoil(self, _run: Run, seconds: float) -> None:
         """Fails in its clean-up, so that a cancel and a failure arrive in one group."""
         try:

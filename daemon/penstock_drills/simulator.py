@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -15,16 +15,23 @@ import trio
 
 from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
+from penstock.log.sqlite.output_window import WindowLimits
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.sqlite.window import WindowLimits
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
 from penstock.testing.fake_programs import FakeProcesses
 from penstock.testing.faulty_store import FaultyStore, StoreFault, inline
 from penstock.testing.in_memory import memory_environment
-from penstock.words.api import SubmitRequest
+from penstock.words.api import RearrangeRequest, SubmitRequest
 from penstock.words.config import Config
-from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
+from penstock.words.errors import (
+    Conflict,
+    PenstockError,
+    StoreBroken,
+    StoreUnavailable,
+    Terminal,
+)
+from penstock.words.lifecycle import PAUSED
 from penstock.words.values import new_event_id
 from penstock_drills.blank_logs import BlankLogs, open_blank_logs
 from penstock_drills.scripts import Notes, Op, drill_kinds
@@ -34,6 +41,9 @@ TRY_AGAIN = 1.0
 
 #: Virtual seconds for a hanging core to end once its waits are over.
 LAST_HANG_SECONDS = 600.0
+
+#: What a person says who puts a run in line again.
+ENQUEUE = RearrangeRequest(stashed=False)
 
 Play = Callable[["Stage"], Awaitable[None]]
 
@@ -178,6 +188,11 @@ class Stage:
         if name in self._people:
             self._people[name].cancel(reason="a drill")
 
+    def preempt(self, number: int) -> None:
+        """Interrupt one of the runs that execute now."""
+        if execution := self.choose_execution(number):
+            execution.preempt("a drill")
+
     def choose_execution(self, number: int) -> Any:
         """One of the runs that execute now; None if there is none."""
         if not self.up:
@@ -208,6 +223,27 @@ class Stage:
         while True:
             try:
                 await self.submit(*ops, run_id=run_id, **others)
+            except StoreUnavailable:
+                await trio.sleep(TRY_AGAIN)
+            else:
+                return
+
+    async def release_surely(self) -> None:
+        """Let all go on that was paused or put aside, through an outage of the store."""
+        core = self.core
+        while True:
+            views = list(core.table.views.values())
+            held = [view.run_id for view in views if view.state == PAUSED]
+            aside = [view.run_id for view in views if view.stashed]
+            try:
+                for group in list(core.table.paused):
+                    await core.queue.resume(group)
+                for run_id in held:
+                    with suppress(Conflict, Terminal):
+                        await core.suspension.resume(run_id)
+                for run_id in aside:
+                    with suppress(Conflict, Terminal):
+                        await core.line.rearrange(run_id, ENQUEUE)
             except StoreUnavailable:
                 await trio.sleep(TRY_AGAIN)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -260,3 +261,29 @@ def wait_for(path: Path) -> bytes:
             return path.read_bytes()
         time.sleep(0.05)
     raise AssertionError(f"{path} did not come")
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_command_that_was_stopped_goes_on_where_it_was() -> None:
+    """PT-04 PT-06: as after Ctrl-Z and `fg`; embedded, the daemon was stopped with it."""
+    lines = 300_000
+    with subprocess.Popen(
+        [*PENSTOCK, "run", "command", "--", "sh", "-c", f"seq {lines}; exit 4"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        wait_stopped(process.pid)
+        # What was on its way is read; the program waits for whoever goes on.
+        process.send_signal(signal.SIGCONT)
+        rest = process.stdout.read()
+        assert process.wait(PATIENCE) == 4
+    assert first + rest == b"".join(b"%d\n" % n for n in range(1, lines + 1))
+
+
+def wait_stopped(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

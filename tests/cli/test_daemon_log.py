@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -41,11 +42,11 @@ def test_a_person_gets_time_and_level_and_no_escape_sequences() -> None:
     assert text.splitlines()[1].startswith("  forged")
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_what_is_redacted_stands_in_no_line(as_json: bool) -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_redacted_stands_in_no_line(form: Literal["text", "json"]) -> None:
     """API-07: the message, what it quotes, and a traceback."""
     stream = io.StringIO()
-    config = Config(log_json=as_json, redact=("hunter[0-9]",))
+    config = Config(log_format=form, redact=("hunter[0-9]",))
     set_up_logging(config, {}, stream)
     log = logging.getLogger("penstock.x")
     log.warning("the hook said %s", "hunter1")
@@ -82,7 +83,7 @@ def test_a_terminal_that_systemd_started_is_no_journal() -> None:
 
 
 def test_a_program_gets_json_in_utc() -> None:
-    [line] = logged(Config(log_json=True), {}).splitlines()
+    [line] = logged(Config(log_format="json"), {}).splitlines()
     told = json.loads(line)
     assert (told["level"], told["logger"]) == ("warning", "penstock.x")
     assert told["at"].endswith("Z")
@@ -105,7 +106,7 @@ def test_connections_that_cannot_be_accepted_are_told_once_and_in_a_line() -> No
 def test_a_program_is_told_what_a_line_is_about() -> None:
     """HO-05: the run, its kind and the position in the log, each a field where it is known."""
     stream = io.StringIO()
-    set_up_logging(Config(log_json=True), {}, stream)
+    set_up_logging(Config(log_format="json"), {}, stream)
     about = {"run_id": "r", "kind": "loop", "position": 7}
     logging.getLogger("penstock.x").warning("late", extra=about)
     logging.getLogger("penstock.x").warning("early", extra={"run_id": "q"})

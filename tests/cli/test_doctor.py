@@ -208,6 +208,20 @@ def test_a_running_daemon_is_recognised(
     assert found["containment"]["found"].startswith(("cgroup", "subreaper"))
 
 
+def test_the_port_that_is_told_is_that_of_the_daemon_that_runs(
+    penstock: Penstock, real_daemon: RealDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ER-01: `serve --port` goes before a setting, and what is free says nothing of it."""
+    own = str(real_daemon.port)
+    rows = [json.loads(x) for x in penstock("doctor", "--json").stdout.splitlines()]
+    assert f"port {own} is the daemon's" in next(r["found"] for r in rows if r["check"] == "port")  # fmt: skip
+    monkeypatch.setenv("PENSTOCK_PORT", "1234")
+    rows = [json.loads(x) for x in penstock("doctor", "--json").stdout.splitlines()]
+    found = next(row for row in rows if row["check"] == "port")
+    assert f"port {own} is the daemon's; `port` is set to 1234" in found["found"]
+    assert "--port" in found["fix"]
+
+
 def test_releases_are_compared_as_numbers() -> None:
     assert kernel_of("5.10.0-28-amd64") > (5, 3)
     assert kernel_of("6.1") == (6, 1)

@@ -163,6 +163,18 @@ def test_run_ends_as_the_run_did(
     assert result.stderr.splitlines()[-1].startswith("penstock: ")
 
 
+def test_what_is_said_of_the_end_begins_a_line(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """PT-01: whoever looks for `penstock:` looks at the starts of lines; where nothing is said nothing is added."""
+    programs = daemon.processes.programs
+    programs["killed"] = FakeProgram(stderr=b"half", exit_code=None, signal=9)
+    programs["exits"] = FakeProgram(stderr=b"half", exit_code=3)
+    said = penstock("run", "command", "--id", "r", "--", "killed").stderr
+    assert said == "half\npenstock: r failed: killed by SIGKILL\n"
+    assert penstock("run", "command", "--", "exits").stderr == "half"
+
+
 @pytest.mark.parametrize(
     ("program", "code", "whose", "said"),
     [

@@ -59,6 +59,12 @@ def test_codex_does_not_go_on_without_the_tools(penstock: Penstock) -> None:
     assert Path(entry["command"]).is_absolute()
 
 
+@every_way
+def test_claude_does_not_ask_its_model_without_the_tools(way: str) -> None:
+    """APP-09: it asks at once, but for a server that is to be there always."""
+    assert parsed("claude", snippet(HOSTS["claude"], WAYS[way]))["alwaysLoad"] is True
+
+
 def test_claude_asks_for_the_header_when_it_connects(
     penstock: Penstock, home: Path
 ) -> None:

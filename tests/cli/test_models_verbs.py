@@ -13,12 +13,14 @@ from typing import Any, NoReturn
 import pytest
 import trio
 
+from fakes.cores import Nothing, Seconds, kind
 from fakes.house_beside import open_house_beside
 from fakes.model_server import start_model_server
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
 from penstock.llm.prompts import GENERIC
 from penstock.pipeline import Run
+from penstock.words.events import ModelAnswered, SentMessage
 
 ROW = {
     "model": "mistral:7b",
@@ -80,6 +82,42 @@ def test_without_a_daemon_the_configuration_is_asked(
     assert "ollama pull absent:1b" in rows[0]["problem"]
 
 
+async def answers(run: Run, _inputs: Seconds) -> Nothing:
+    """As after an answer that could not be used, and one that could."""
+    sent = (SentMessage(role="user", content="Task:\na tool"),)
+    first = ModelAnswered(
+        question="coding.plan", model="small", sent=sent, said="No.", refused="modules: none"
+    )  # fmt: skip
+    await run.emit(first)
+    second = {"attempt": 2, "said": '{"a": 1}', "thoughts": "Hm.", "refused": ""}
+    await run.emit(first.model_copy(update=second))
+    return Nothing()
+
+
+@pytest.mark.sockets
+def test_what_models_were_sent_is_shown(penstock: Penstock, socket: Path) -> None:
+    """A line each, one whole, and all as JSON."""
+    with open_house_beside(socket, kind("answers", answers)):
+        ran = penstock("run", "answers", "--id", "r")
+        listed = penstock("context", "r", "--sent")
+        whole = penstock("context", "r", "--sent", "last")
+        told = penstock("context", "r", "--sent", "--json")
+        wrong = penstock("context", "r", "--sent", "3")
+    assert ran.exit_code == 0, ran.stderr
+    assert listed.exit_code == 0, listed.stderr
+    assert [line.split() for line in listed.stdout.splitlines()] == [
+        ["1", "coding.plan", "small", "not", "usable:", "modules:", "none"],
+        ["2", "coding.plan", "(2)", "small", '{"a":', "1}"],
+    ]
+    assert whole.stdout.splitlines() == [
+        "--- sent, user", "Task:", "a tool", "--- thought", "Hm.",
+        "--- said by small, answer 2", '{"a": 1}',
+    ]  # fmt: skip
+    assert [json.loads(x)["attempt"] for x in told.stdout.splitlines()] == [1, 2]
+    assert wrong.exit_code == 2
+    assert "there are 2 exchanges" in wrong.stderr
+
+
 def test_a_daemon_that_was_named_is_not_stood_in_for(penstock: Penstock) -> None:
     assert penstock("--url", "http://127.0.0.1:9", "models").exit_code == 69
 
@@ -112,7 +150,6 @@ def test_a_daemon_that_used_a_model_tells_of_it(
         )
         server.script(
             {"match": "a project is for", "fields": {"purpose": "P.", "concepts": "[]"}},
-            {"match": "one line each", "fields": {"descriptions": "{}"}},
         )  # fmt: skip
         environ = {**os.environ, **daemon.environ}
         call(environ, tmp_path, "run", "llms-txt", "tree", "--out", "out", "--id", "d")
@@ -121,7 +158,7 @@ def test_a_daemon_that_used_a_model_tells_of_it(
         told = json.loads(call(environ, tmp_path, "context", "d", "--json"))
         text = call(environ, tmp_path, "context", "d")
     assert "> P." in (tmp_path / "out" / "llms.txt").read_text()
-    assert row["requests"] == 2
+    assert row["requests"] == 1
     assert row["tokens_per_second"] > 0
     assert view["tokens_in"] > 0
     layers = {layer["name"]: layer for layer in told["layers"]}

@@ -14,6 +14,7 @@ from fakes.foreign_daemon import story
 from penstock.cli.notes import RunNotes
 from penstock.cli.patience import (
     LONGEST_PAUSE_SECONDS,
+    LONGEST_QUIET_SECONDS,
     TOLD_AFTER_SECONDS,
     Telling,
     tell_submitting,
@@ -34,8 +35,8 @@ class ExplainingDaemon:
     asked: list[float] = field(default_factory=list)
     now: float = 0.0
 
-    def says(self, run_id: str, state: str, *reasons: str, child: str = "") -> None:
-        told = [{"code": "child" if child else "x", "text": r, "runs": [child] if child else []}
+    def says(self, run_id: str, state: str, *reasons: str, child: str = "", code: str = "x") -> None:  # fmt: skip
+        told = [{"code": "child" if child else code, "text": r, "runs": [child] if child else []}
                 for r in reasons]  # fmt: skip
         self.answers[run_id] = {"run_id": run_id, "state": state, "reasons": told}
 
@@ -118,17 +119,39 @@ def test_a_wait_of_hours_asks_a_bounded_number_of_times() -> None:
     assert pauses == sorted(pauses)
 
 
-def test_a_run_that_starts_is_asked_about_no_more(
+def test_of_a_run_that_executes_nothing_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """PT-08"""
+    """PT-08: and it is asked about seldom."""
     daemon, noted = ExplainingDaemon(), notes()
     daemon.says("r", "queued", PAUSED)
     telling = Telling(daemon, noted, quiet=False)
     daemon.wait(telling, TOLD_AFTER_SECONDS / 2)
     noted.write(facts_of(0, 1))
+    daemon.says("r", "running", "It has a slot and executes.")
+    daemon.wait(telling, LONGEST_PAUSE_SECONDS - 1)
+    assert daemon.asked == []
+    daemon.wait(telling, 3600)
+    assert said(capsys) == []
+    assert len(daemon.asked) < 3600 / LONGEST_QUIET_SECONDS + 3
+
+
+def test_a_run_whose_end_cannot_be_recorded_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PT-08 ST-05 Bad: a full disk; the program may be over for long."""
+    daemon, noted = ExplainingDaemon(), notes("running")
+    daemon.says("r", "running", "It has a slot and executes.")
+    telling = Telling(daemon, noted, quiet=False)
     daemon.wait(telling, 100)
-    assert (said(capsys), daemon.asked) == ([], [])
+    assert said(capsys) == []
+    daemon.says("r", "running", "The log takes nothing (disk full).", code="log")
+    daemon.wait(telling, LONGEST_QUIET_SECONDS)
+    told = "penstock: running: the log takes nothing (disk full)"
+    assert said(capsys) == [told]
+    # Once it has ended nobody is asked any more.
+    noted.write(facts_of(0, 1, -1))
+    assert telling.due(daemon.now) is None
 
 
 def test_a_state_that_is_new_is_waited_out_for_a_second_too(

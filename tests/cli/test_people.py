@@ -11,6 +11,7 @@ import pytest
 from fakes.foreign_daemon import ForeignDaemon
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
+from penstock.cli.output import Column, with_room
 from penstock.cli.reasons import by_number, short_reason
 from penstock.cli.run_card import card_of
 from penstock.cli.run_lines import long_span
@@ -137,7 +138,7 @@ def test_the_queue_heeds_who_was_moved_and_who_stands_aside(
 def test_runs_that_a_list_shows_are_not_asked_for_again(
     penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DU-03: a list that explains its lines asks why for each, and no more."""
+    """DU-03: a list that explains its lines asks once for all of them."""
     first = daemon.submit("sleep", run_id="r-0123456789ab", stashed=True)
     for n in range(3):
         daemon.submit("sleep", run_id=f"later-{n}", after=(first,))
@@ -150,9 +151,25 @@ def test_runs_that_a_list_shows_are_not_asked_for_again(
 
     monkeypatch.setattr(SyncClient, "send", heard)
     assert penstock("list").stdout.count("(after 1)") == 3
-    whys = [parts for parts in asked if parts[-1] == "why"]
-    assert len(whys) == 4
-    assert ("runs", first) not in asked
+    assert asked == [("runs",), ("why",)]
+
+
+def test_a_narrow_terminal_is_shown_what_tells_runs_apart() -> None:
+    """DU-03: columns are left out in their order, and the command line stays readable."""
+    columns = [
+        Column("#", ["12"]),
+        Column("WHEN", ["3 s ago"], spare=1),
+        Column("COMMAND", ["make test " * 9], shrinks=True),
+        Column("WHERE", ["~/src/application"], spare=2),
+    ]
+
+    def heads(most: int) -> list[str]:
+        return [column.head for column in with_room(columns, most)]
+
+    assert heads(52) == ["#", "WHEN", "COMMAND", "WHERE"]
+    assert heads(51) == ["#", "WHEN", "COMMAND"]
+    assert heads(32) == ["#", "COMMAND"]
+    assert heads(5) == ["#", "COMMAND"]
 
 
 def test_health_is_told_in_words(

@@ -46,6 +46,20 @@ def json_of(*args: str, **environ: Any) -> list[dict[str, object]]:
     ]
 
 
+def test_a_home_that_lies_deep_has_runs_too(tmp_path: Path) -> None:
+    """CL-02: with a daemon made for the run, whose socket has to lie somewhere else."""
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    bare = {**os.environ, "HOME": str(deep)}
+    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        bare.pop(name, None)
+    done = subprocess.run(
+        [*PENSTOCK, "run", "--", "echo", "there"], capture_output=True, text=True,
+        timeout=PATIENCE, env=bare, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "there\n"), done.stderr
+
+
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts commands that go on by themselves; none outlives its test."""

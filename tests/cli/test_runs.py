@@ -152,6 +152,19 @@ def test_one_failed_retry_does_not_hide_the_others(
     assert "bad" in result.stderr
 
 
+def test_a_retry_is_in_the_trace_of_who_asks_for_it(
+    penstock: Penstock, daemon: HouseBeside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HO-05: and not in that of the run's first caller."""
+    first = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    daemon.submit("sleep", run_id="r", traceparent=first)
+    daemon.wait_ended("r")
+    for said, kept in (("", None), (first.replace("b7", "c7"),) * 2, ("none", None)):
+        monkeypatch.setenv("TRACEPARENT", said)
+        again = penstock("retry", "r").stdout.strip()
+        assert daemon.view(again).traceparent == kept
+
+
 @pytest.mark.parametrize("verb", ["submit", "run"])
 @pytest.mark.parametrize(
     ("run_id", "why"),

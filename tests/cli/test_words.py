@@ -104,6 +104,20 @@ def test_both_streams_of_a_program_can_be_had_as_one(
     assert "stderr" not in submitted(penstock, "make")["inputs"]
 
 
+def test_a_preset_says_how_often_it_is_tried_again(
+    penstock: Penstock, daemon: HouseBeside, programs: Path
+) -> None:
+    """DU-04: as `--retries` and `--backoff` do, which go before it."""
+    preset(
+        programs.parent,
+        '[presets.test]\nrun = "make"\nretries = 3\nbackoff = "2m"\n',
+    )
+    run = submitted(penstock, "test")
+    assert (run["retries"], run["backoff"]) == (3, 120.0)
+    run = submitted(penstock, "--retries", "1", "test")
+    assert (run["retries"], run["backoff"]) == (1, 120.0)
+
+
 def test_a_preset_that_hides_a_program_says_so(
     penstock: Penstock, daemon: HouseBeside, programs: Path
 ) -> None:
@@ -131,6 +145,8 @@ def test_a_preset_that_hides_a_program_says_so(
             "[presets.test]\nrun = 'x'\ntimeout = nan",
             "presets.test.timeout: 'nan' is no duration",
         ),
+        ("[presets.test]\nrun = 'x'\nretries = 'no'", "presets.test.retries: must be"),
+        ("[presets.test]\nrun = 'x'\nretries = true", "presets.test.retries: must be"),
         ("presets = 3", "has no tables"),
         ("[presets", "cannot be read"),
     ],

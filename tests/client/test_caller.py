@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from penstock.client.messages import name_caller
+from penstock.client.messages import name_caller, name_trace
 from penstock.client.surroundings import caller_of, shell_environ, with_caller
 from penstock.words.address import Address
 from penstock.words.surroundings import CALLER_IN_META, unpack_environ
@@ -90,6 +90,19 @@ def test_what_the_shell_did_not_say_is_not_of_its_environment() -> None:
     said = any(piece.startswith(b"LC_CTYPE=") for piece in started_with)
     assert ("LC_CTYPE" in shell_environ({"LC_CTYPE": "C.UTF-8"})) is said
     assert shell_environ({"FOO": "1"}) == {"FOO": "1"}
+
+
+def test_a_call_of_a_tool_says_in_which_trace_the_agent_was_started() -> None:
+    """HO-05: of any tool, since any may start a run; what the agent says itself goes first."""
+    asked = {"method": "tools/call", "params": {"name": "retry_run", "_meta": {"a": 1}}}
+    before = repr(asked)
+    told = name_trace(asked, "00-…")
+    assert told["params"] == {"name": "retry_run", "_meta": {"a": 1, "traceparent": "00-…"}}  # fmt: skip
+    assert repr(asked) == before
+    assert name_trace(told, "01-…") is told
+    assert name_trace(asked, None) is asked
+    for message in ({"method": "tools/list", "params": {}}, {"method": "tools/call"}):
+        assert name_trace(message, "00-…") is message
 
 
 @pytest.mark.parametrize("tool", ["start_run", "start_coding_task", "run_command"])

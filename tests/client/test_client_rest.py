@@ -14,7 +14,7 @@ from penstock.client import open_client, rest
 from penstock.words import errors
 from penstock.words.address import Address
 from penstock.words.api import problem_of
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 
 
 @pytest.mark.sockets

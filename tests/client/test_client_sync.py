@@ -144,7 +144,7 @@ async def test_an_odd_address_is_asked_as_by_the_client_on_trio(tmp_path: Path) 
 HEAVY = {"pydantic", "pydantic_core", "trio", "asyncio", "httpx", "rich", "quart_trio"}
 LIGHT = [
     "penstock.words.errors",
-    "penstock.words.error_codes",
+    "penstock.words.error_status",
     "penstock.words.terminal_types",
     "penstock.words.address",
     "penstock.words.config_sources",

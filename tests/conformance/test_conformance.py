@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 SUITE = HERE / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 SDK_V1 = HERE / "sdk_v1.mjs"
 INSPECTOR = HERE / "node_modules/.bin/mcp-inspector"
+PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 #: Seconds for one call of a judge; the whole suite takes twenty.
 JUDGE_SECONDS = 180
 
@@ -149,13 +150,56 @@ def test_the_inspector_sees_tools_and_resources(
 
 
 @pytest.mark.parametrize("way", ["http", "stdio"])
+def test_the_inspector_drives_a_run_past_a_restart(
+    node: str, start_mcp_daemon: Callable[..., RealDaemon], tmp_path: Path, way: str
+) -> None:
+    """HO-01, HO-03: each of its calls is a session; without a daemon it says so, or has its own."""
+    daemon = start_mcp_daemon()
+    agents = Agents(daemon)
+    target = target_of(daemon, tmp_path) if way == "stdio" else None
+
+    def call_tool(name: str, **arguments: str) -> Any:
+        pairs = [f"{field}={value}" for field, value in arguments.items()]
+        more = ["--tool-name", name, "--tool-arg", *pairs] if pairs else ["--tool-name", name]  # fmt: skip
+        return inspect(node, agents, "auto", "tools/call", *more, target=target)
+
+    # It knows tasks, and waits for the run's end by them.
+    done = call_tool("run_command", shell="echo hello")["content"][0]["text"]
+    assert json.loads(done)["state"] == "completed"
+    run_id = json.loads(done)["run_id"]
+    daemon.stop()
+    if target is None:
+        away = run_inspector(node, agents, "auto", "tools/list", token=agents.token)
+        assert away.returncode != 0
+        assert "Traceback" not in away.stderr
+    else:
+        alone = call_tool("run_command", shell="echo alone")["content"][0]["text"]
+        assert json.loads(alone)["number"] == 1
+    argv = [*PENSTOCK, "serve", "--port", str(daemon.port)]
+    again = start_server(argv, daemon.port, dict(daemon.environ), tmp_path / "log")
+    try:
+        [_, printed] = call_tool("read_output", run_id=run_id)["content"]
+        assert printed["text"] == "hello\n"
+    finally:
+        again.stop()
+
+
+def target_of(daemon: RealDaemon, folder: Path) -> list[str]:
+    """How the Inspector is told of the bridge: by what is printed for hosts that have no name."""
+    argv = [*PENSTOCK, "mcp", "config", "json"]
+    file = folder / "servers.json"
+    file.write_text(run(argv, **dict(daemon.environ)).stdout)
+    return ["--config", str(file), "--server", "penstock"]
+
+
+@pytest.mark.parametrize("way", ["http", "stdio"])
 def test_hosts_of_the_first_sdk_can_read_what_goes_wrong(
     node: str, start_mcp_daemon: Callable[..., RealDaemon], way: str
 ) -> None:
     """MCP-06: it checks results against what tools said that they give, errors too."""
     agents = Agents(start_mcp_daemon())
     socket = Path(agents.daemon.environ["XDG_RUNTIME_DIR"]) / "penstock/daemon.sock"
-    penstock = [sys.executable, "-m", "penstock.cli.main", "--url", f"unix:{socket}", "mcp"]  # fmt: skip
+    penstock = [*PENSTOCK, "--url", f"unix:{socket}", "mcp"]
     chosen = [agents.url, agents.token] if way == "http" else penstock
     told = run([node, str(SDK_V1), way, *chosen], **dict(agents.daemon.environ))
     assert told.returncode == 0, told.stdout + told.stderr
@@ -186,20 +230,25 @@ def judge(node: str, server: RealDaemon, results: Path, chosen: list[str]) -> st
     return told.stdout
 
 
-def inspect(node: str, agents: Agents, era: str, method: str, *more: str) -> Any:
+def inspect(
+    node: str, agents: Agents, era: str, method: str, *more: str, target: list[str] | None = None
+) -> Any:  # fmt: skip
     """What the Inspector's command line printed."""
-    told = run_inspector(node, agents, era, method, *more, token=agents.token)
+    told = run_inspector(
+        node, agents, era, method, *more, token=agents.token, target=target
+    )
     assert told.returncode == 0, told.stdout + told.stderr
     return json.loads(told.stdout)
 
 
 def run_inspector(
-    node: str, agents: Agents, era: str, method: str, *more: str, token: str
-) -> subprocess.CompletedProcess[str]:
+    node: str, agents: Agents, era: str, method: str, *more: str, token: str, target: list[str] | None = None
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     header = f"Authorization: Bearer {token}"
+    port = [agents.url, "--transport", "http", "--header", header]
     return run(
-        [node, str(INSPECTOR), "--cli", agents.url, "--transport", "http", "--header", header,
-         "--protocol-era", era, "--method", method, *more]
+        [node, str(INSPECTOR), "--cli", *(target or port), "--protocol-era", era, "--method", method, *more],
+        **dict(agents.daemon.environ),
     )  # fmt: skip
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import trio
 
-from penstock.llm.chain import Chain, ModelClient
-from penstock.llm.chat import ChatRequest, OnText, Reply, Usage
+from penstock.llm.chain import Chain
+from penstock.llm.chat import (
+    ChatRequest,
+    Heard,
+    OnHeard,
+    Reply,
+    ServerFacts,
+    Usage,
+)
+from penstock.llm.model_client import ModelClient
 from penstock.words.config import Budget, Models
 
 
@@ -21,16 +30,22 @@ class CountingEngine:
     #: Set when a request has begun.
     begun: trio.Event = field(default_factory=trio.Event)
 
-    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+    async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
         self.asked += 1
-        await on_text("ok")
+        await on_heard(Heard("ok"))
         self.begun.set()
         await trio.sleep(self.seconds)
         return Reply("ok", "stop", Usage(90, 10, self.seconds))
 
-    async def models(self) -> frozenset[str]:
+    async def probe(self, _names: Sequence[str]) -> ServerFacts:
         await trio.lowlevel.checkpoint()
-        return frozenset({"small"})
+        return ServerFacts(frozenset({"small"}))
+
+    async def busy_slots(self) -> int | None:
+        return None
+
+    async def count_tokens(self, _text: str) -> int | None:
+        return None
 
 
 def chain_of(

@@ -210,7 +210,12 @@ async def open_coding_core(
 ) -> AsyncIterator[Core]:
     """A core with real processes, real files and models over real HTTP, and no surface at all."""
     models = Models(
-        provider="ollama", url=where.url, chain=("mistral:7b", "qwen3:8b"), retries=0
+        provider="ollama",
+        url=where.url,
+        chain=("mistral:7b", "qwen3:8b"),
+        retries=0,
+        # A server that fails on purpose does not come back.
+        patience=0.0,
     )
     config = Config(models=models, throttle_seconds=0.02, **settings)
     environ = {"HOME": str(where.folder), "PATH": os.environ["PATH"]}
@@ -277,7 +282,7 @@ async def wait_fact(
 
 
 QUIET = frozenset({"log", "progress", "artifact.partial", "artifact.completed", "step.completed",
-                   "process.started", "process.exited", "run.waiting", "run.resumed", "model.used"})  # fmt: skip
+                   "process.started", "process.exited", "run.waiting", "run.resumed", "model.used", "model.answered"})  # fmt: skip
 
 
 def story(facts: list[Recorded]) -> list[str]:

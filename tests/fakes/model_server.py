@@ -1,7 +1,8 @@
 """A model server in a process of its own: Ollama's and the OpenAI-compatible protocol over HTTP.
 
-It answers from a script. `POST /__script` takes a list of rules (see `Rule`), `GET /__log` tells
-every request it got and how it ended, `POST /__reset` forgets both. Without a rule that fits it
+It answers from a script. `POST /__script` takes a list of rules (see `Rule`), `POST /__nature` says
+what kind of server it is (see `Nature`), `GET /__log` tells
+every request it got and how it ended, `POST /__reset` forgets all. Without a rule that fits it
 fills each field the prompt asks for with a few words. It ends when its standard input does.
 """
 
@@ -22,6 +23,48 @@ import trio
 MODELS = ("mistral:7b", "qwen3:8b", "large:latest")
 
 
+class Nature:
+    """What kind of server it is.
+
+    loading: all but lists of models is answered 503
+    key: what `Authorization` must show, but for lists of models, as llama.cpp has it
+    props: what llama.cpp tells at `/props`     slots: what it tells at `/slots`
+    max_model_len: the window of each model, as vLLM lists it
+    shows: what Ollama tells of its models at `/api/show`
+    tokens: tokens that a character is, for `/tokenize`
+    """
+
+    def __init__(self, **spec: Any) -> None:
+        self.spec = spec
+
+    def answer(
+        self, path: str, headers: dict[str, str], body: Any
+    ) -> tuple[int, Any] | None:
+        """Status and body for what is no question to a model; None: it is one."""
+        spec = self.spec
+        if path == "/api/tags":
+            return 200, {"models": [{"name": name} for name in MODELS]}
+        if path == "/v1/models":
+            extra = {k: spec[k] for k in ("max_model_len",) if k in spec}
+            return 200, {"data": [{"id": name, **extra} for name in MODELS]}
+        if spec.get("loading"):
+            return 503, {"error": {"message": "Loading model", "code": 503}}
+        if "key" in spec and headers.get("authorization") != f"Bearer {spec['key']}":
+            return 401, {"error": {"message": "Invalid API Key"}}
+        if path in ("/props", "/slots") and path[1:] in spec:
+            return 200, spec[path[1:]]
+        if path == "/tokenize" and "tokens" in spec:
+            count = int(len(body["content"]) * spec["tokens"])
+            return 200, {"tokens": [0] * count}
+        if path == "/api/show" and body["model"] in spec.get("shows", {}):
+            return 200, spec["shows"][body["model"]]
+        if path not in ("/api/chat", "/v1/chat/completions"):
+            return 404, {"error": {"message": "not found"}}
+        if not body.get("messages"):
+            return 400, {"error": {"message": "no messages"}}
+        return None
+
+
 class Rule:
     """What to answer to a request that fits.
 
@@ -36,6 +79,8 @@ class Rule:
     wrong: send this line in the middle  bytes: cut the stream into pieces of so many bytes
     refuses: names of fields for a schema, with which a request is answered 400
     usage: tokens of the prompt as told  silent_usage: tell no usage
+    thinking: what is thought first, beside the answer
+    timings: what llama.cpp tells of its speed   reads: numbers of tokens read, told before
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -51,6 +96,7 @@ class Rule:
 class Server:
     def __init__(self) -> None:
         self.rules: list[Rule] = []
+        self.nature = Nature()
         self.log: list[dict[str, Any]] = []
 
     async def handle(self, stream: trio.SocketStream) -> None:
@@ -77,16 +123,13 @@ class Server:
             self.rules += [Rule(spec) for spec in body]
             return await send_json(stream, 200, {})
         if path == "/__reset":
-            self.rules, self.log = [], []
+            self.rules, self.log, self.nature = [], [], Nature()
             return await send_json(stream, 200, {})
-        if path == "/api/tags":
-            return await send_json(
-                stream, 200, {"models": [{"name": name} for name in MODELS]}
-            )
-        if path == "/v1/models":
-            return await send_json(
-                stream, 200, {"data": [{"id": name} for name in MODELS]}
-            )
+        if path == "/__nature":
+            self.nature = Nature(**body)
+            return await send_json(stream, 200, {})
+        if (told := self.nature.answer(path, headers, body)) is not None:
+            return await send_json(stream, *told)
         record = {
             "path": path,
             "model": body["model"],
@@ -96,6 +139,7 @@ class Server:
                 "options", {k: v for k, v in body.items() if k != "messages"}
             ),
             "schema": schema_in(body),
+            "body": {k: v for k, v in body.items() if k != "messages"},
             "sent": 0,
             "state": "generating",
         }
@@ -186,6 +230,14 @@ async def stream_answer(
     text = rule.get("text", fill(record["messages"], rule.get("fields", {})))
     tokens = tokens_of(text)
     make = ollama_line if ollama else sse_line
+    for read in rule.get("reads", ()):
+        await send(progress_line(read))
+    for thought in tokens_of(rule.get("thinking", "")):
+        await send(
+            make(
+                record["model"], thought, "thinking" if ollama else "reasoning_content"
+            )
+        )
     for token in tokens:
         if record["sent"] == rule.get("drop"):
             return "dropped"
@@ -225,14 +277,20 @@ class Pieces:
             await self.send(self.pending)
 
 
-def ollama_line(model: str, text: str) -> bytes:
-    message = {"role": "assistant", "content": text}
+def progress_line(read: int) -> bytes:
+    progress = {"total": 100, "cache": 0, "processed": read}
+    chunk = {"choices": [{"index": 0, "delta": {}}], "prompt_progress": progress}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def ollama_line(model: str, text: str, name: str = "content") -> bytes:
+    message = {"role": "assistant", "content": "", name: text}
     line = {"model": model, "message": message, "done": False}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
-def sse_line(model: str, text: str) -> bytes:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+def sse_line(model: str, text: str, name: str = "content") -> bytes:
+    choice = {"index": 0, "delta": {name: text}, "finish_reason": None}
     chunk = {"object": "chat.completion.chunk", "model": model, "choices": [choice]}
     return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
 
@@ -267,9 +325,10 @@ def closing_lines(
             "completion_tokens": count,
             "total_tokens": prompt + count,
         }
-        lines.append(
-            b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
-        )
+        last: dict[str, Any] = {"choices": [], "usage": usage}
+        if "timings" in rule:
+            last["timings"] = rule["timings"]
+        lines.append(b"data: " + json.dumps(last).encode() + b"\n\n")
     return [*lines, b": goodbye\n\n", b"data: [DONE]\n\n"]
 
 
@@ -366,6 +425,10 @@ class ModelServer:
 
     def script(self, *rules: dict[str, Any]) -> None:
         self._client.post("/__script", json=rules).raise_for_status()
+
+    def be(self, **nature: Any) -> None:
+        """From now on a server of this nature."""
+        self._client.post("/__nature", json=nature).raise_for_status()
 
     def reset(self) -> None:
         self._client.post("/__reset").raise_for_status()

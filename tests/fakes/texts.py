@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import json
 import json.decoder
+from itertools import takewhile
 
 PLAIN = (
     "A penstock is the gate that meters water into a turbine. Every run ends with exactly one "
@@ -44,3 +45,9 @@ SAMPLES: dict[str, str] = {
     "german": "Das Schütz regelt das Wasser für die Turbine. Größere Läufe lassen sich jederzeit abbrechen. " * 12,
     "emoji": "🚰🌊🔧🎉😀🚀🔥✅❌ ok " * 30,
 }  # fmt: skip
+
+
+def common_beginning(one: str, two: str) -> str:
+    """What two texts begin with."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))
+    return "".join(pair[0] for pair in same)

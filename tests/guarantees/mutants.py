@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "a piece that leaves the window loses its size",
-        "log/sqlite/window:_empty",
+        "log/sqlite/output_window:_empty",
         "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
         "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
         "rolling output",
@@ -516,6 +516,192 @@ MUTANTS = (
         "doubts",
         "none",
     ),
+    Mutant(
+        "a failing run is executed for ever",
+        "next_try",
+        """
+            if view.retried >= view.retries:
+                return None
+        """,
+        "",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "the next try comes at once",
+        "log/sqlite/handle_end:_put_off",
+        "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
+        "pass",
+        "retries",
+        "none",
+    ),
+    Mutant(
+        "a run that was cancelled as it failed is tried again",
+        "words/lifecycle:conclude",
+        """
+            if e.cancel_requested is not None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        """
+            if e.cancel_requested is not None and e.again_at is None:
+                details = {**(e.error_details or {}), **kept}
+                return terminal("cancelled", reason=e.cancel_requested, details=details)
+        """,
+        "retries",
+        "cancel a run",
+    ),
+    Mutant(
+        "what is put aside may start",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return self.not_before is None or self.not_before <= now",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a moment is for nobody",
+        "WaitPlan.allows_start",
+        "return not self.stashed and (self.not_before is None or self.not_before <= now)",
+        "return not self.stashed",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "another moment is not looked at",
+        "Alarm.touch",
+        "self._changed.set()",
+        "pass",
+        "moments",
+        "none",
+    ),
+    Mutant(
+        "a restart forgets the moments of runs",
+        "RunTable.seed",
+        "self._note_moment(view)",
+        "pass",
+        "kept moments",
+        "none",
+    ),
+    Mutant(
+        "a due time is over before its run is in the log",
+        "Schedules._make_up",
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        """
+            try:
+                await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "kill the daemon",
+    ),
+    Mutant(
+        "a schedule does not wait for its last run",
+        "Schedules._make_up",
+        """
+            if row.last_run is not None and self.is_open(row.last_run):
+                skipped = f"its last run {row.last_run} is open"
+            else:
+                try:
+                    await self._submit(row, run_id)
+                except _PASSING as error:
+                    return self._wait_with(row.name, error)
+                except PenstockError as error:
+                    skipped = str(error)
+        """,
+        """
+            try:
+                await self._submit(row, run_id)
+            except _PASSING as error:
+                return self._wait_with(row.name, error)
+            except PenstockError as error:
+                skipped = str(error)
+        """,
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "a schedule is heeded if who set it is there to say so",
+        "Schedules.follow",
+        "self._changed.set()",
+        "pass",
+        "recurring",
+        "none",
+    ),
+    Mutant(
+        "who asks for a pause takes it along",
+        "Suspension._ask",
+        """
+            await self._asks[0].send(ask)
+            await ask.done.wait()
+        """,
+        """
+            with ask.failed:
+                await self._do(ask)
+        """,
+        "pauses",
+        "cut off the submitter",
+    ),
+    Mutant(
+        "a program is stopped before that is on record",
+        "Suspension._do",
+        "await self.recorder.record(write(ask.run_id, self.now()))",
+        """
+            await self._signal(programs, ask)
+            await self.recorder.record(write(ask.run_id, self.now()))
+        """,
+        "pauses",
+        "store fails for long",
+    ),
+    Mutant(
+        "a stop lets what was paused go on",
+        "log/sqlite/handle_end:release",
+        "new_event = _put_aside(new_event)",
+        "pass",
+        "pauses",
+        "stop the daemon",
+    ),
+    Mutant(
+        "what is paused as it gives way is lost",
+        "log/sqlite/handle_end:_put_aside",
+        """
+            if isinstance(event, RunPreempted):
+                event = RunRequeued(reason="preempted")
+        """,
+        "",
+        "pauses",
+        "preempt a run",
+    ),
+    Mutant(
+        "a paused queue starts runs",
+        "log/sqlite/handle_claim:_candidates",
+        """
+            if "" in paused:
+                return
+        """,
+        "",
+        "pauses",
+        "none",
+    ),
+    Mutant(
+        "a paused run is no longer counted among those that have a slot",
+        "log/sqlite/handle_claim:_choose",
+        "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
+        "held = Counter([head.group for head in transaction.open.within(('running',))])",
+        "pauses",
+        "none",
+    ),
 )
 
 TESTED_MUTANTS = (
@@ -760,6 +946,13 @@ TESTED_MUTANTS = (
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
+        "a run that is to be repeated waits in line for something else to happen",
+        "RunTable.claim",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
+        "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, Enqueue) for d in batch)",
+        "runs/test_repair.py::test_a_run_that_is_to_be_repeated_begins_at_once",
+    ),
+    TestedMutant(
         "who waited for room wakes nobody",
         "Recorder.record",
         """
@@ -991,7 +1184,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an emptied piece is emptied again, and holds nothing",
-        "log/sqlite/window:_empty",
+        "log/sqlite/output_window:_empty",
         """
             if not isinstance(piece, Log) or piece.emptied:
                 return
@@ -1002,7 +1195,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "damage is emptied with the rest",
-        "roll",
+        "empty_oldest",
         """
             if damage_of(row) is None:
                 _empty(db, row)
@@ -1450,7 +1643,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)",
+        "self._pause = min(2 * self._pause, longest)",
         "self._pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
@@ -1473,7 +1666,7 @@ TESTED_MUTANTS = (
         "submit_json",
         "return reply.model_dump(mode='json', exclude=None if live else {'live'})",
         "return {**reply.model_dump(mode='json'), 'created': True}",
-        "server/test_replies.py::test_a_submit_says_whether_the_run_was_there_before",
+        "server/test_json_bodies.py::test_a_submit_says_whether_the_run_was_there_before",
     ),
     TestedMutant(
         "Python's buffering is ours to say",
@@ -1512,10 +1705,17 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what is no longer kept is told among the bytes",
-        "server/encoders:_printed",
-        "return b''.join([bytes_of(piece) or b'' for piece in pieces])",
-        "return b''.join([bytes_of(piece) or b'?' for piece in pieces])",
+        "server/rest/output:_PageBytes._bytes_of",
+        "return b''",
+        "return b'?'",
         "server/test_output.py::test_what_is_no_longer_kept_is_told_in_the_head",
+    ),
+    TestedMutant(
+        "what went before it was sent is left out of a live output",
+        "server/encoders:_kept_bytes",
+        "if data is None: raise Unfinished(f'{size_of(piece)} bytes of the output are no longer kept')",
+        "if data is None: return b''",
+        "server/test_output.py::test_what_was_emptied_before_it_was_sent_breaks_the_answer_off",
     ),
     TestedMutant(
         "a caller's environment is told with its run",
@@ -1720,7 +1920,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "new slots wait for something to happen",
-        "QueueControl.set_slots",
+        "QueueControl.follow",
         "self.recorder.kick()",
         "pass",
         "runs/test_slots.py::test_more_slots_are_used_at_once",
@@ -1831,5 +2031,35 @@ TESTED_MUTANTS = (
         "db.execute(_KEEP_NUMBER)",
         "",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
+    ),
+    TestedMutant(
+        "a limit of a kind's own runs out while the run is paused",
+        "Execution.stop_clock",
+        "for scope in self._limits: scope.deadline = _NEVER",
+        "",
+        "runs/test_suspension.py::"
+        "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
+    TestedMutant(
+        "a run keeps its slot while its model server is away",
+        "Run.without_slot",
+        "if self._tools.parked() >= self.config.max_parked_asks:\n    yield\n    return",
+        "yield\nreturn",
+        "llm/test_away.py::test_a_run_waits_without_a_slot_until_its_server_is_back",
+    ),
+    TestedMutant(
+        "each broken answer has a whole patience of its own",
+        "Patience.left",
+        "if self.since is None:\n    self.since = now",
+        "self.since = now",
+        "llm/test_away.py::test_patience_has_an_end",
+    ),
+    TestedMutant(
+        "a key is believed to be good while the list of models is open",
+        "OpenAIEngine.probe",
+        "if props is None and (refused or self._api.has_key) and (not self._let_in):\n"
+        "    await self._try_key(names)",
+        "",
+        "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
     ),
 )

@@ -117,3 +117,14 @@ def test_an_unpacked_archive_is_called_without_its_version(
 ) -> None:
     """ML-04 The version is the archive's, and no part of the name."""
     assert parse_source(where).name == name
+
+
+def test_settings_of_an_editor_do_not_hide_the_package() -> None:
+    """ML-02 `.dir-locals.el` is no library."""
+    assert metadata_paths(["evil.el", "evil-core.el", ".dir-locals.el"]) == ["evil.el"]
+
+
+def test_words_that_only_send_elsewhere_sum_up_nothing() -> None:
+    """ML-02 Nor does the day of a release."""
+    text = "This is Lua 5.4, released on 13 Jan.\n\nFor details and more, see the manual.\n\nA language for scripts of all kinds.\n"
+    assert read_readme(text).prose == "A language for scripts of all kinds."

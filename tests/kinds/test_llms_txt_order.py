@@ -77,6 +77,24 @@ def test_what_says_that_a_program_made_it_is_optional() -> None:
     assert _code("a.go", "b.go", known=Known(made=frozenset({"a.go"}))) == ["b.go"]
 
 
+def test_an_entry_that_a_program_made_is_an_entry() -> None:
+    """ML-02 Many a list of public names is written by a tool."""
+    files = [File("README.md", 9), File("thing/__init__.py", 9), File("thing/tables.py", 9)]  # fmt: skip
+    made = frozenset({"thing/__init__.py", "thing/tables.py"})
+    sections = {one.path: one.section for one in arrange([glance(one) for one in files], Known(made=made))}  # fmt: skip
+    assert sections["thing/__init__.py"] == "Code"
+    assert sections["thing/tables.py"] == "Optional"
+
+
+def test_exceptions_stand_behind_what_raises_them() -> None:
+    """ML-02 All code speaks of them, and nobody begins with them."""
+    paths = ["README.md", "src/Exception/Base.php", "src/LogicException.php", "src/Zoo.php"]  # fmt: skip
+    mentions = {"src/Exception/Base.php": 90, "src/LogicException.php": 80, "src/Zoo.php": 1}  # fmt: skip
+    glances = [glance(File(path, 9)) for path in paths]
+    placed = arrange(glances, Known(mentions=mentions))
+    assert [one.path for one in placed][1] == "src/Zoo.php"
+
+
 def test_a_file_that_is_made_from_another_is_not_listed_beside_it() -> None:
     """ML-04 Declarations and translations say the same again."""
     paths = [

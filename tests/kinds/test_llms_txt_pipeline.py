@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from fakes.kind_runs import (
     with_fault,
 )
 from penstock.kinds.llms_txt.pipeline import KIND
-from penstock.words.events import Milestone, Progress
+from penstock.pipeline import estimate_tokens
+from penstock.words.events import Log, Milestone, Progress
 
 MILESTONES = [
     "repo_fetched",
@@ -88,16 +90,27 @@ async def test_a_tree_becomes_two_files(tree: Path, tmp_path: Path) -> None:
         "docs/guide%20%28old%29.md",
     ]
     assert read.sections["Code"][0].desc == "Do things, ümlauts too."
+    full = (out / "llms-full.txt").read_text()
     assert output == {
         "title": "thing",
         "llms_txt": str(out / "llms.txt"),
         "llms_txt_bytes": (out / "llms.txt").stat().st_size,
+        "llms_txt_tokens": estimate_tokens(text),
         "llms_full": str(out / "llms-full.txt"),
         "llms_full_bytes": (out / "llms-full.txt").stat().st_size,
+        "llms_full_tokens": pytest.approx(estimate_tokens(full), abs=5),
+        "llms_ctx": None,
+        "llms_ctx_bytes": 0,
+        "llms_ctx_tokens": 0,
         "links": 6,
         "files": 7,
         "quoted": 4,
+        "not_quoted": 0,
+        "added": 0,
+        "removed": 0,
     }
+    told = run.of(Log)[-1].text or ""
+    assert f"about {output['llms_full_tokens']:,} tokens, 4 files whole" in told
     assert sorted(os.listdir(out)) == ["llms-full.txt", "llms.txt"]
 
 
@@ -139,12 +152,49 @@ async def test_nothing_is_written_but_in_the_output_folder(
     assert sorted(os.listdir(tmp_path)) == ["out", "tree"]
 
 
-async def test_without_an_output_folder_the_workspace_is_used(
+async def test_without_an_output_folder_the_command_that_prints_is_told(
     tree: Path, tmp_path: Path
 ) -> None:
-    """ML-04 `out` null."""
-    output = _result(await _run(tmp_path, tree))
-    assert output["llms_txt"] == str(tmp_path / "runs" / "run-1" / "llms.txt")
+    """ML-04 A path in the workspace would be gone with the run."""
+    run = await _run(tmp_path, tree)
+    output = _result(run)
+    assert output["llms_txt"] == "penstock artifacts run-1 llms.txt"
+    assert output["llms_full"] == "penstock artifacts run-1 llms-full.txt"
+    (completed,) = run.completed("llms.txt")
+    assert (completed.size, completed.path) == (output["llms_txt_bytes"], None)
+    assert run.text_of("llms.txt").startswith("# thing\n")
+    assert not (tmp_path / "runs" / "run-1" / "llms.txt").exists()
+
+
+async def test_the_context_has_the_listed_files_whole(
+    tree: Path, tmp_path: Path
+) -> None:
+    """ML-04 In the form of llms_txt2ctx: a project, its sections, a doc a file; nothing optional."""
+    output = _result(await _run(tmp_path, tree, out=str(tmp_path), ctx=True))
+    text = (tmp_path / "llms-ctx.txt").read_text()
+    assert output["llms_ctx"] == str(tmp_path / "llms-ctx.txt")
+    assert output["llms_ctx_bytes"] == len(text.encode())
+    assert text.startswith('<project title="thing" summary="Do things">\n')
+    assert re.findall(r"^</?\w+", text, re.MULTILINE) == [
+        "<project",
+        *("<docs", "<doc", "</doc", "<doc", "</doc", "</docs"),
+        *("<code", "<doc", "</doc", "<doc", "</doc", "</code"),
+        "</project",
+    ]
+    assert FILES["src/thing/core.py"] in text
+
+
+async def test_documents_are_quoted_before_code_up_to_the_tokens(
+    tree: Path, tmp_path: Path
+) -> None:
+    """ML-04 What is cut is told, and counted in the result."""
+    run = await _run(tmp_path, tree, out=str(tmp_path), max_tokens=250)
+    output = _result(run)
+    text = (tmp_path / "llms-full.txt").read_text()
+    assert output["llms_full_tokens"] <= 250
+    assert (output["quoted"], output["not_quoted"]) == (3, 1)
+    assert text.endswith("## Not quoted\n\n- src/thing/core.py\n")
+    assert "1 for which there is no room" in (run.of(Log)[-1].text or "")
 
 
 async def test_links_stand_behind_a_base_url(tree: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fakes.cores import FakeProcesses, request, wait_ended
 from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
+from fakes.texts import common_beginning
 from penstock.kinds.command import KIND as COMMAND
 from penstock.kinds.loop.pipeline import KIND as LOOP
 from penstock.kinds.loop.pipeline import OBSERVED_CHARACTERS
@@ -78,17 +80,33 @@ async def test_the_model_sees_the_goal_the_layers_and_what_was_observed(
     first, second = texts(model_server)
     words = [
         BY_TYPE["step.completed"],
+        "Goal:\nit is warm",
         "State of the run",
         "Earlier events",
-        "it is warm",
+        "Observation:",
         "it is cold\n",
     ]
     places = [second.rindex(word) for word in words]
-    assert places[:3] == sorted(places[:3])
-    assert places[2] < second.index("Goal:\nit is warm")
-    assert "r.turn-1" in second
+    assert places == sorted(places)
+    assert 'step.completed {"name":"act 1","result":{"state":"completed"' in second
+    assert "r.turn-1" not in second
     assert '"seconds"' in first
     assert first.count("noise") <= OBSERVED_CHARACTERS / 6 + 1
+
+
+async def test_successive_prompts_begin_alike(model_server: ModelServer) -> None:
+    """CX-11: what does not change stands first, so that a server reads it once; no ids, no nulls."""
+    model_server.script(choice("sleep", "{}"), choice("sleep", "{}"), DONE)
+    async with open_model_core(model_server.url, LOOP, processes=Thermometer()) as core:
+        await take(core, kinds=["sleep"], observe="thermometer")
+    prompts = texts(model_server)
+    assert len(prompts) == 3
+    for before, after in pairwise(prompts):
+        alike = common_beginning(before, after)
+        assert "Goal:\nit is warm" in alike
+        assert "Kinds:\nsleep" in alike
+    for noise in ("null", "boot_id", "pid", "_id", "process."):
+        assert noise not in prompts[-1].partition("State of the run")[2]
 
 
 async def test_the_model_sees_what_the_last_turn_printed(

@@ -16,7 +16,12 @@ from penstock.llm.budget import Spending
 from penstock.llm.models import open_models
 from penstock.llm.run_models import RunModels
 from penstock.words.config import Budget, Models
-from penstock.words.errors import MalformedAnswer, ModelFailed
+from penstock.words.errors import (
+    MalformedAnswer,
+    ModelFailed,
+    ModelTruncated,
+    StartRefused,
+)
 
 TASK = {"task": "a tool"}
 
@@ -142,6 +147,73 @@ async def test_a_second_try_is_another_one(model_server: ModelServer) -> None:
     assert "turtles" not in said
     roles = [message["role"] for message in second["messages"]]
     assert roles == ["system", "user"]
+
+
+async def test_a_cut_answer_goes_to_a_larger_model(model_server: ModelServer) -> None:
+    """DS-04, DS-05: not only size escalates; without a larger model it stays a failure."""
+    model_server.script(
+        {"model": "mistral:7b", "finish": "length"}, {"fields": {"modules": '["a"]'}}
+    )
+    async with open_asking(model_server) as models:
+        answer = await models.ask(Plan, inputs=TASK, form="json")
+    assert (answer.model, answer["modules"]) == ("qwen3:8b", ["a"])
+    async with open_asking(model_server, chain=("mistral:7b",)) as models:
+        with pytest.raises(ModelTruncated, match=r"models\.answer_tokens"):
+            await models.ask(Plan, inputs=TASK, form="json")
+
+
+async def test_two_unusable_answers_are_enough_of_one_model(
+    model_server: ModelServer,
+) -> None:
+    """DS-05: they need not be the same."""
+    model_server.script(
+        {"text": "turtles", "times": 1},
+        {"text": "elephants", "times": 1},
+        {"fields": {"modules": '["a"]'}},
+    )
+    async with open_asking(model_server) as models:
+        assert (await models.ask(Plan, inputs=TASK, form="json")).model == "qwen3:8b"
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+async def test_a_role_has_its_own_models_and_settings(
+    model_server: ModelServer, provider: str
+) -> None:
+    """Chain, temperature, thinking and further fields; without a role nothing is sent."""
+    ours = {"top_k": 5}
+    extra: dict[str, Any] = {"options": ours} if provider == "ollama" else ours
+    roles = {
+        "judge": {
+            "chain": ["qwen3:8b"], "temperature": 0.5, "thinking": False, "extra": extra,
+        }
+    }  # fmt: skip
+    model_server.script({"fields": {"modules": '["a"]'}})
+    async with open_asking(model_server, provider, roles=roles) as models:
+        for role in (None, "judge", "plan"):
+            await models.ask(Plan, inputs=TASK, form="json", role=role)
+    anyone, judge, planner = model_server.log()
+    assert [r["model"] for r in (anyone, judge, planner)] == [
+        "mistral:7b",
+        "qwen3:8b",
+        "mistral:7b",
+    ]
+    assert "temperature" not in anyone["options"]
+    assert (judge["options"]["temperature"], judge["options"]["top_k"]) == (0.5, 5)
+    assert planner["options"]["temperature"] == 0.2
+    body = judge["body"]
+    if provider == "ollama":
+        assert body["think"] is False
+        assert body["options"]["num_ctx"] > 0
+    else:
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+async def test_a_role_of_unknown_models_is_refused(model_server: ModelServer) -> None:
+    """APP-02"""
+    roles = {"judge": {"chain": ["ghost"]}}
+    with pytest.raises(StartRefused, match=r"models\.roles\.judge\.chain: 'ghost'"):
+        async with open_asking(model_server, roles=roles):
+            pass
 
 
 async def test_only_the_block_that_is_missing_is_asked_for_again(

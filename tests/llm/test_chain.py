@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
 import trio.testing
 
 from penstock.llm.budget import Spent
-from penstock.llm.chain import Chain, ModelClient
+from penstock.llm.chain import Chain
 from penstock.llm.chat import (
     ChatRequest,
+    Heard,
     Message,
+    OnHeard,
     OnText,
     Reply,
     RequestRefused,
+    ServerFacts,
     StreamBroken,
     Usage,
 )
+from penstock.llm.model_client import ModelClient
 from penstock.words.config import Models
 from penstock.words.errors import ContextTooLarge, ModelFailed, ModelUnreachable
 
@@ -35,7 +39,10 @@ class ScriptedEngine:
         self.times: list[float] = []
         self.active = self.most_active = 0
 
-    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+    async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
+        async def on_text(text: str) -> None:
+            await on_heard(Heard(text))
+
         self.requests.append(request)
         self.times.append(trio.current_time())
         self.active += 1
@@ -47,9 +54,15 @@ class ScriptedEngine:
         finally:
             self.active -= 1
 
-    async def models(self) -> frozenset[str]:
+    async def probe(self, _names: Sequence[str]) -> ServerFacts:
         await trio.lowlevel.checkpoint()
-        return frozenset()
+        return ServerFacts()
+
+    async def busy_slots(self) -> int | None:
+        return None
+
+    async def count_tokens(self, _text: str) -> int | None:
+        return None
 
 
 async def answers(on_text: OnText) -> Reply:
@@ -95,7 +108,7 @@ async def is_absent(_: OnText) -> Reply:
     raise ModelUnreachable("nobody there", address="http://models.test")
 
 
-async def ignore(_: str) -> None:
+async def ignore(_: Heard) -> None:
     await trio.lowlevel.checkpoint()
 
 

@@ -64,6 +64,6 @@ def test_they_are_built_from_what_matters_to_the_current_event() -> None:
     assert "modules: 2" in layers.state
     assert layers.events == ""
     later = build_layers(PromptCache(), history, history[3])
-    assert later.events == history[1].body.decode()
-    assert later.current == history[3].body.decode()
+    assert later.events == 'module.started {"module":"auth"}'
+    assert later.current == 'code.generated {"module":"auth"}'
     assert later.counts()["current event"] > 0

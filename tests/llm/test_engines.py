@@ -13,7 +13,14 @@ import pytest
 import trio
 
 from fakes.model_server import ModelServer
-from penstock.llm.chat import ChatRequest, Engine, Message, RequestRefused, StreamBroken
+from penstock.llm.chat import (
+    ChatRequest,
+    Engine,
+    Heard,
+    Message,
+    RequestRefused,
+    StreamBroken,
+)
 from penstock.llm.http import Api, LineSplitter, seconds_until
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
@@ -47,15 +54,19 @@ def question(text: str = "What is a penstock?", **more: Any) -> ChatRequest:
     return ChatRequest("mistral:7b", messages, window=8192, **more)
 
 
-class Heard:
+class Ear:
     """Collects the pieces of an answer."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
+        self.all: list[Heard] = []
 
-    async def __call__(self, text: str) -> None:
+    @property
+    def pieces(self) -> list[str]:
+        return [heard.text for heard in self.all if heard.text]
+
+    async def __call__(self, heard: Heard) -> None:
         await trio.lowlevel.checkpoint()
-        self.pieces.append(text)
+        self.all.append(heard)
 
 
 async def test_an_answer_arrives_in_pieces_and_whole(
@@ -63,7 +74,7 @@ async def test_an_answer_arrives_in_pieces_and_whole(
 ) -> None:
     """DS-01: text, finish reason and usage over both protocols."""
     model_server.script({"text": "A gate that meters water.", "usage": 321})
-    heard = Heard()
+    heard = Ear()
     with trio.fail_after(30):
         reply = await engine.chat(question(), heard)
     assert len(heard.pieces) == 6
@@ -84,7 +95,7 @@ async def test_no_character_is_lost_when_the_stream_is_cut_anywhere(
     """DS-03: split UTF-8 included."""
     text = "水門 Schleuse шлюз 🚰, \u2028 and an end."
     model_server.script({"text": text, "bytes": size})
-    heard = Heard()
+    heard = Ear()
     with trio.fail_after(30):
         reply = await engine.chat(question(), heard)
     assert "".join(heard.pieces) == reply.text == text
@@ -100,7 +111,7 @@ async def test_half_a_surrogate_pair_becomes_a_replacement_character(
         line = "data: " + json.dumps({"choices": [{"delta": {"content": text}}]})
     model_server.script({"text": "one two three", "wrong": line})
     with trio.fail_after(30):
-        reply = await engine.chat(question(), Heard())
+        reply = await engine.chat(question(), Ear())
     assert reply.text == "one twoa \ufffd b three"
 
 
@@ -110,7 +121,7 @@ async def test_the_finish_reason_is_the_providers_word(
     """DT-03: Ollama `done_reason`, OpenAI-style `finish_reason`."""
     model_server.script({"text": "cut off here", "finish": "length"})
     with trio.fail_after(30):
-        reply = await engine.chat(question(), Heard())
+        reply = await engine.chat(question(), Ear())
     assert reply.finish_reason == "length"
 
 
@@ -119,7 +130,7 @@ async def test_usage_is_unknown_when_the_provider_does_not_tell(
 ) -> None:
     model_server.script({"text": "free of charge", "silent_usage": True})
     with trio.fail_after(30):
-        reply = await engine.chat(question(), Heard())
+        reply = await engine.chat(question(), Ear())
     assert reply.usage.tokens_in is None
     assert reply.usage.tokens_out is None
 
@@ -143,7 +154,7 @@ async def test_a_stream_that_dies_is_no_answer(
 ) -> None:
     """DS-04: the stream dies or ends without marker."""
     model_server.script({"text": "one two three four five", **rule})
-    heard = Heard()
+    heard = Ear()
     if isinstance(engine, OpenAIEngine) and "html" in str(rule):
         # Server-sent events allow lines that are no data; they carry nothing.
         with trio.fail_after(30):
@@ -164,7 +175,7 @@ async def test_a_refusal_tells_status_pause_and_reason(
         trio.fail_after(30),
         pytest.raises(RequestRefused, match="429: slow down") as caught,
     ):
-        await engine.chat(question(), Heard())
+        await engine.chat(question(), Ear())
     assert caught.value.status == 429
     assert caught.value.retry_after == 7.0
 
@@ -175,7 +186,7 @@ async def test_an_absent_server_is_told_with_its_address(
 ) -> None:
     """ER-01: the sentence names the address."""
     engine = make(client, f"http://127.0.0.1:{unused_port}")
-    for ask in (lambda: engine.chat(question(), Heard()), engine.models):
+    for ask in (lambda: engine.chat(question(), Ear()), lambda: engine.probe([])):
         with (
             trio.fail_after(30),
             pytest.raises(ModelUnreachable, match=f"127.0.0.1:{unused_port}"),
@@ -189,7 +200,7 @@ async def test_cancelling_closes_the_socket_and_the_server_stops(
     """DS-06: the fake server sees the disconnect and stops."""
     model_server.script({"text": "word " * 10_000, "delay": 0.005})
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(engine.chat, question(), Heard())
+        nursery.start_soon(engine.chat, question(), Ear())
         await model_server.wait_log(1, "generating", sent=3)
         nursery.cancel_scope.cancel()
     (seen,) = await model_server.wait_log(1, "closed by client")
@@ -204,7 +215,7 @@ async def test_of_a_hundred_cancelled_requests_none_goes_on(
     with trio.fail_after(60):
         for number in range(100):
             with trio.move_on_after(number % 10 * 0.002):
-                await engine.chat(question(), Heard())
+                await engine.chat(question(), Ear())
         seen = len(model_server.log())
         log = await model_server.wait_log(seen, "closed by client")
     assert len(log) > 20
@@ -217,7 +228,7 @@ async def test_a_hanging_server_can_be_cancelled(
 ) -> None:
     model_server.script({"text": "one two three", "hang": 0})
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(engine.chat, question(), Heard())
+        nursery.start_soon(engine.chat, question(), Ear())
         await model_server.wait_log(1, "generating")
         nursery.cancel_scope.cancel()
     await model_server.wait_log(1, "closed by client")
@@ -230,7 +241,7 @@ async def test_a_listener_that_waits_makes_the_server_wait(
     model_server.script({"text": " ".join("y" * 10_000 for _ in range(2000))})
     blocked = trio.Event()
 
-    async def wait(_: str) -> None:
+    async def wait(_: Heard) -> None:
         await blocked.wait()
 
     with trio.fail_after(30):
@@ -252,7 +263,7 @@ async def test_the_window_is_told_to_ollama(
     """CX-04: without it Ollama cuts the prompt without a word."""
     with trio.fail_after(30):
         await OllamaEngine(Api(client, model_server.url)).chat(
-            question(max_tokens=77), Heard()
+            question(max_tokens=77), Ear()
         )
     assert model_server.log()[0]["options"] == {"num_ctx": 8192, "num_predict": 77}
 
@@ -270,14 +281,14 @@ async def test_the_key_is_sent_and_never_shown(
         trio.fail_after(30),
         pytest.raises(RequestRefused, match="who are you") as caught,
     ):
-        await engine.chat(question(), Heard())
+        await engine.chat(question(), Ear())
     assert model_server.log()[0]["authorization"] == "Bearer sesame"
     assert "sesame" not in f"{engine!r} {caught.value!r} {caught.value.facts}"
 
 
 async def test_both_list_the_models_of_the_server(engine: Engine) -> None:
     with trio.fail_after(30):
-        assert {"mistral:7b", "qwen3:8b"} <= await engine.models()
+        assert {"mistral:7b", "qwen3:8b"} <= (await engine.probe([])).models
 
 
 async def test_connections_are_used_again(
@@ -285,7 +296,7 @@ async def test_connections_are_used_again(
 ) -> None:
     with trio.fail_after(30):
         for _ in range(3):
-            await engine.chat(question(), Heard())
+            await engine.chat(question(), Ear())
     assert len(client._transport._pool.connections) == 1  # type: ignore[attr-defined]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,18 +10,18 @@ import trio
 import trio.testing
 
 from fakes.model_server import ModelServer
-from penstock.llm.chain import Chain, ModelClient
-from penstock.llm.chat import ChatRequest, OnText, Reply
+from penstock.llm.chain import Chain
+from penstock.llm.chat import ChatRequest, OnHeard, Reply, ServerFacts
+from penstock.llm.model_client import ModelClient
 from penstock.llm.models import (
     ASSUMED_WINDOW,
-    PROBE_LASTS,
-    ModelHealth,
     check,
     open_models,
     probe,
 )
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.llm.probing import PROBE_LASTS, ModelHealth
 from penstock.words.config import Models
 from penstock.words.errors import StartRefused
 
@@ -218,12 +219,18 @@ class CountingEngine:
         self.url = "http://models.test"
         self.asked = 0
 
-    async def models(self) -> frozenset[str]:
+    async def probe(self, _names: Sequence[str]) -> ServerFacts:
         self.asked += 1
         await trio.sleep(1)
-        return frozenset()
+        return ServerFacts()
 
-    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+    async def busy_slots(self) -> int | None:
+        return None
+
+    async def count_tokens(self, _text: str) -> int | None:
+        return None
+
+    async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
         raise NotImplementedError
 
 
@@ -232,9 +239,8 @@ async def test_a_flood_of_probes_reaches_the_server_once(
 ) -> None:
     """API-06: whoever asks meanwhile shares the answer; later ones get a new one."""
     engine = CountingEngine()
-    health = ModelHealth(
-        Chain([ModelClient("a", engine, 8192, trio.CapacityLimiter(1))], Models())
-    )
+    model_client = ModelClient("a", engine, 8192, trio.CapacityLimiter(1))
+    health = ModelHealth([model_client], 5.0)
     async with trio.open_nursery() as nursery:
         for _ in range(50):
             nursery.start_soon(health.problems)

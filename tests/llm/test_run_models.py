@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,8 @@ from penstock.words.errors import (
     ModelUnreachable,
     Refused,
 )
-from penstock.words.events import Log, RunStarted
+from penstock.words.events import Milestone, RunStarted
+from penstock.words.wait_reason import Waiting
 
 QUESTION = {"question": "What is a penstock?"}
 
@@ -251,7 +253,7 @@ async def test_every_request_has_the_layers_in_order(
     """CX-11: the fake server sees the layers, in the corrections too."""
     history = [
         recorded(RunStarted(kind="coding"), 1),
-        recorded(Log(text="it rains"), 2),
+        recorded(Milestone(name="weather", metadata={"now": "it rains"}), 2),
     ]
     layers = build_layers(PromptCache(), history)
     model_server.script({"text": "nonsense", "times": 1})
@@ -363,6 +365,29 @@ async def test_an_absent_server_fails_the_question_with_its_address(
         assert chain is not None
         with trio.fail_after(5), pytest.raises(ModelUnreachable, match=url):
             await models_of(chain).ask("question -> answer", inputs=QUESTION)
+
+
+async def test_a_cut_answer_is_asked_again_with_a_higher_number(
+    chain: Chain, model_server: ModelServer
+) -> None:
+    """DS-04, DS-05: what was heard of it is dropped, and it costs no attempt of the model's."""
+    waits: list[str] = []
+
+    @asynccontextmanager
+    async def parked(waiting: Waiting) -> AsyncIterator[None]:
+        waits.append(waiting.reason)
+        yield
+
+    cut = {"fields": {"modules": '["a"]', "summary": "It is."}, "drop": 20}
+    model_server.script(*[{**cut, "times": 1}] * 3, {"fields": cut["fields"]})
+    deltas = Deltas()
+    with trio.fail_after(40):
+        answer = await models_of(chain, parked=parked).ask(
+            Plan, inputs={"task": "a tool"}, on_delta=deltas
+        )
+    assert answer.attempts == 4
+    assert deltas.joined("summary", 4) == answer["summary"] == "It is."
+    assert [reason[:7] for reason in waits] == ["model: "] * 3
 
 
 async def test_what_is_spent_is_told_and_bounds_what_follows(

@@ -22,7 +22,14 @@ from penstock.log.export import export_file, import_file
 from penstock.log.filters import RunFilter
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Appended, Complete, Prune, Pruned, new_event
+from penstock.log.writes import (
+    Appended,
+    Claimed,
+    Complete,
+    Prune,
+    Pruned,
+    new_event,
+)
 from penstock.runs.retention import newest_fact_at
 from penstock.server.health import make_health
 from penstock.words.errors import LogDamaged, Refused, StartRefused, StoreBroken
@@ -321,6 +328,45 @@ async def test_a_lost_page_under_what_is_open_ends_the_daemon(log: Path) -> None
             await store.commit([append("open", Log(text="z" * 3000))])
         with pytest.raises(StoreBroken):
             await store.commit([enqueue("later"), claim()])
+
+
+async def test_a_lost_page_of_what_open_runs_are_to_do_costs_those_runs_alone(
+    tmp_path: Path,
+) -> None:
+    """ST-08: those that share it; a daemon starts, does all others, and health tells of it."""
+    path, runs = tmp_path / "p.db", [f"r{number}" for number in range(40)]
+    inputs = {"seconds": 0.0, "fail": False}
+    async with opened(path) as store:
+        for run_id in runs:
+            made = enqueue(
+                run_id, kind="sleep", inputs=inputs, labels={"is": "x" * 500}
+            )
+            await store.commit([made])
+    zero_leaf_of(path, "specs")
+    async with opened(path) as store, open_fake_core(store=store) as core:
+        left = [run_id for run_id in runs if core.reader.is_open(run_id)]
+        await wait_ended(core, *left)
+        for run_id in sorted({*runs} - {*left}):
+            with pytest.raises(LogDamaged, match=run_id):
+                await core.control.cancel(run_id, "it is of no use")
+        assert len(left) > len(runs) / 2
+        assert (await make_health(core)()).status == "degraded"
+
+
+async def test_a_claim_that_meets_a_lost_page_takes_other_runs(tmp_path: Path) -> None:
+    """ST-08: in the midst of a life; what was recorded before is kept, and nothing ends."""
+    path = tmp_path / "p.db"
+    async with opened(path) as store:
+        for number in range(40):
+            await store.commit([enqueue(f"r{number}", labels={"is": "x" * 500})])
+    zero_leaf_of(path, "specs")
+    async with opened(path) as store:
+        _, claimed = await store.commit([enqueue("newest"), claim(100)])
+        assert isinstance(claimed, Claimed)
+        assert 20 < len(claimed.started) < 41
+        assert "damaged" in (store.damage or "")
+        [said] = await store.commit([append("newest", Log(text="x"))])
+        assert isinstance(said, Appended)
 
 
 async def test_a_damaged_row_does_not_hide_the_others_in_a_list(log: Path) -> None:

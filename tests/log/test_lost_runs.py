@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.cores import open_fake_core, request, wait_ended
+from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
 from fakes.stores import append, claim, crashed, enqueue, inline_store, start
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
@@ -24,6 +24,8 @@ from penstock.log.writes import (
     Unpark,
     Write,
 )
+from penstock.pipeline import Run
+from penstock.runs.core import Core
 from penstock.words.errors import LogDamaged
 from penstock.words.events import Log
 from penstock.words.values import utc_now
@@ -174,3 +176,68 @@ async def test_the_end_of_a_run_whose_row_is_damaged_frees_its_slot(
                 await wait_ended(core, "later")
             assert core.table.queue.running == 0
             assert "bad" not in core.table.views
+
+
+async def ask(run: Run, inputs: Seconds) -> Nothing:
+    """Wait for an answer; with `seconds`, for that long, and then go on."""
+    await run.ask("q", "?", default="no", expires=inputs.seconds or None)
+    return Nothing()
+
+
+async def is_over(core: Core, run_id: str) -> None:
+    """Until nothing of the run is executed any more."""
+    with trio.fail_after(60):
+        while run_id in core.table.executions:
+            await trio.sleep(1)
+
+
+async def test_a_run_that_is_lost_when_it_wants_its_slot_back_does_not_wait_for_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08: nobody would ever give it one."""
+    async with inline_store() as store:
+        async with open_fake_core(
+            kind("ask", ask), store=store, max_concurrent=1
+        ) as core:
+            await core.submitter.submit(request("ask", "bad", seconds=5.0))
+            await core.submitter.submit(request(run_id="first", seconds=9.0))
+            await trio.sleep(7)
+            assert core.table.unparking == {"bad"}
+            harm(store, "bad", DAMAGE[6])
+            await wait_ended(core, "first")
+            await core.submitter.submit(request(run_id="later"))
+            await wait_ended(core, "later")
+            await is_over(core, "bad")
+            assert "bad" not in core.table.views
+
+
+async def test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08: by the next claim, since no answer can be recorded; and one in line leaves the line."""
+    async with inline_store() as store:
+        async with open_fake_core(kind("ask", ask), store=store) as core:
+            await core.submitter.submit(request("ask", "bad"))
+            await core.submitter.submit(request(run_id="held", stashed=True))
+            await trio.sleep(1)
+            for run_id in ("bad", "held"):
+                harm(store, run_id, DAMAGE[0])
+            await core.submitter.submit(request(run_id="later"))
+            await wait_ended(core, "later")
+            await is_over(core, "bad")
+            assert core.table.views == {}
+            assert core.table.queue.queued == 0
+
+
+async def test_a_cancel_of_a_lost_run_ends_it_though_it_is_not_recorded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-08 CN-01: before anything else has found it out."""
+    async with inline_store() as store:
+        async with open_fake_core(store=store) as core:
+            await core.submitter.submit(request(run_id="bad", seconds=1000.0))
+            await trio.sleep(1)
+            harm(store, "bad", DAMAGE[0])
+            with pytest.raises(LogDamaged):
+                await core.control.cancel("bad", "enough")
+            await is_over(core, "bad")

@@ -23,9 +23,9 @@ from penstock.processes.output import (
     nothing_secret,
     open_output,
 )
+from penstock.words.batching import Pace
 from penstock.words.events import Log
 from penstock.words.printed import bytes_of, size_of
-from penstock.words.throttle import Pace
 from penstock.words.values import utc_now
 
 PACE = Pace(shortest=0.1, smallest_bytes=1000, largest_bytes=4000)

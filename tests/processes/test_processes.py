@@ -23,17 +23,17 @@ from penstock.processes.containment import boot_id, group_populated, read_stat
 from penstock.processes.detection import Containment
 from penstock.processes.feeding import sends
 from penstock.processes.forking import open_launcher
-from penstock.processes.launching import Launcher, launch_executed
+from penstock.processes.launching import Launched, Launcher, Streams, launch_executed
 from penstock.processes.liveness import lives, living_since
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import OutputPieces, RunOutput, open_output
 from penstock.processes.process import ProcessTree, Proof, run_process
 from penstock.processes.reading import READ_BYTES
 from penstock.processes.spec import Program, child_environment
+from penstock.words.batching import Pace
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
 from penstock.words.printed import bytes_of, size_of
-from penstock.words.throttle import Pace
 
 pytestmark = pytest.mark.processes
 
@@ -414,6 +414,21 @@ async def test_who_was_seen_is_ended_though_he_forgets_his_run_then(
     finally:
         if living_since(pid) is not None:
             os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_word_to_end_before_the_supervisor_could_hear_is_heard() -> None:
+    """CN-06: a TERM in the moment in which its interpreter starts; it proves the end all the same."""
+
+    async def launch(streams: Streams) -> Launched:
+        launched = await launch_executed(streams)
+        os.kill(launched.process.pid, signal.SIGTERM)
+        return launched
+
+    watched = Watched(launch)
+    with deadline():
+        await watched.run("sleep", "1000")
+    assert watched.proof.survivors == ()
+    assert watched.starts
 
 
 async def test_a_lost_supervisor_is_told_as_unknown(watched: Watched) -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from penstock.processes.containment import boot_id, children
+from penstock.processes.containment import boot_id, children, read_stat
 from penstock.processes.testimony import keep_proof, name_of, wait_testimonies
 from penstock.service.environment import proven_gone
 from penstock.words.events import ProcessStarted
@@ -72,6 +73,28 @@ def test_a_supervisor_whose_daemon_was_killed_keeps_its_proof(tmp_path: Path) ->
         assert wait_testimonies(str(tmp_path / "kept"), boot_id(), wanted, 30) == wanted
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_last_word_that_was_left_unread_is_kept_as_a_proof(tmp_path: Path) -> None:
+    """CN-06: the daemon was killed with it in its socket."""
+    with daemon(tmp_path / "kept", "sleep 77") as (process, pid, start_time):
+        os.kill(process.pid, signal.SIGSTOP)
+        [supervisor] = children(process.pid)
+        os.kill(pid, signal.SIGKILL)
+        # It reaps its program, and says the last word before it waits for anything again.
+        give_up = time.monotonic() + 30
+        while read_stat(pid) or not rests(supervisor):
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        process.kill()
+        kept = {name_of(boot_id(), pid, start_time)}
+        assert wait_testimonies(str(tmp_path / "kept"), boot_id(), kept, 30) == kept
+
+
+def rests(pid: int) -> bool:
+    """Whether it waits for something, or has ended."""
+    stat = read_stat(pid)
+    return stat is None or stat.state in "SZ"
 
 
 def test_what_the_daemon_heard_itself_is_kept_nowhere_else(tmp_path: Path) -> None:

@@ -83,6 +83,20 @@ async def test_the_answer_about_a_restart_is_acted_on(
             assert (await core.reader.view("r0")).state == end
 
 
+async def test_a_run_that_is_to_be_repeated_begins_at_once(
+    autojump_clock: Clock,
+) -> None:
+    """Law 5 SC-03: and not with the next thing that happens, which may be a minute away."""
+    async with crashed({"on_restart": "ask"}) as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            # What the start itself looks for is over.
+            await trio.testing.wait_all_tasks_blocked()
+            await core.control.answer("r0", RESTART_ASK, "requeue", "me")
+            # Of virtual time; retention records something each minute.
+            with trio.fail_after(30):
+                await wait_ended(core, "r0")
+
+
 async def test_a_run_whose_cancel_was_requested_ends_cancelled(
     autojump_clock: Clock,
 ) -> None:

@@ -263,3 +263,17 @@ async def test_nothing_is_made_while_the_daemon_has_no_schedule(
         core.store.schedules = counted  # type: ignore[method-assign]
         await trio.sleep(10_000)
         assert asked == []
+
+
+async def test_a_schedule_is_due_though_who_set_it_has_gone(
+    autojump_clock: Any,
+) -> None:
+    """DU-04: it is in the log, so it is heeded, whenever the caller was cut off."""
+    for steps in range(1, 12, 3):
+        async with open_memory_store(delay=lambda: 0.02) as store:
+            async with open_fake_core(store=store) as core:
+                with trio.move_on_after(steps * 0.005):
+                    await core.schedules.set(wanted(), None)
+                await trio.sleep(3700)
+                rows = await core.schedules.rows()
+                assert len(await made(core)) == len(rows), f"after {steps} steps"

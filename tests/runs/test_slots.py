@@ -119,3 +119,18 @@ async def test_groups_are_not_made_without_end(
         await core.queue.set_slots("b", 2)
         await core.queue.set_slots(None, 3)
         assert core.table.group_slots == {"a": 1, "b": 2}
+
+
+async def test_slots_are_used_though_who_gave_them_has_gone(
+    autojump_clock: Any,
+) -> None:
+    """DU-05: what is in the log is heeded, whenever the caller was cut off."""
+    for steps in range(1, 12, 2):
+        async with open_memory_store(delay=lambda: 0.02) as store:
+            async with open_fake_core(store=store, max_concurrent=1) as core:
+                await submit(core, 3)
+                with trio.move_on_after(steps * 0.005):
+                    await core.queue.set_slots(None, 3)
+                await trio.sleep(1)
+                given = core.table.slots
+                assert core.table.queue.running == given, f"after {steps} steps"

@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 import trio
 
-from fakes.cores import open_fake_core, request, types_of, wait_ended
+from fakes.cores import (
+    Nothing,
+    Seconds,
+    kind,
+    open_fake_core,
+    request,
+    types_of,
+    wait_ended,
+)
 from penstock.kinds.command import KIND
+from penstock.log.writes import RequestPreempt
+from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core
 from penstock.testing import (
     FakeProcesses,
@@ -18,7 +28,8 @@ from penstock.testing import (
     memory_environment,
     open_memory_store,
 )
-from penstock.words.errors import Conflict, Refused, RunNotFound, Terminal
+from penstock.words.api import RearrangeRequest
+from penstock.words.errors import Conflict, Fenced, RunNotFound, Terminal
 
 
 def sleeping(seconds: float) -> FakeProcesses:
@@ -27,9 +38,11 @@ def sleeping(seconds: float) -> FakeProcesses:
 
 
 @asynccontextmanager
-async def open_box(processes: FakeProcesses, **settings: Any) -> AsyncIterator[Core]:
+async def open_box(
+    processes: FakeProcesses, others: tuple[Kind, ...] = (), **settings: Any
+) -> AsyncIterator[Core]:
     world = memory_environment(processes)
-    async with open_fake_core(KIND, environment=world, **settings) as core:
+    async with open_fake_core(KIND, *others, environment=world, **settings) as core:
         yield core
 
 
@@ -107,6 +120,35 @@ async def test_a_restart_does_not_forget_it(
                 assert "stashed" in [r.code for r in (await core.why("r")).reasons]
 
 
+async def test_the_program_of_any_kind_is_paused_and_its_limits_stand_still(
+    autojump_clock: Any,
+) -> None:
+    """DU-05: `run.limited` goes by the run's own clock, in a pause and behind it."""
+    spans: list[tuple[str, float]] = []
+
+    async def tested(run: Run, inputs: Seconds) -> Nothing:
+        for name in ("paused", "not paused"):
+            began = trio.current_time()
+            with run.limited(100) as limit:
+                await run.exec(["work"])
+            assert limit.cancelled_caught
+            spans.append((name, trio.current_time() - began))
+        return Nothing()
+
+    async with open_box(sleeping(1000.0), others=(kind("tested", tested),)) as core:
+        await core.submitter.submit(request("tested", run_id="r"))
+        await trio.sleep(10)
+        await core.suspension.pause("r")
+        assert core.reader.open_view("r").state == "paused"
+        await trio.sleep(500)
+        await core.suspension.resume("r")
+        await wait_ended(core, "r")
+        assert (await types_of(core, "r"))[-1] == "run.completed"
+    (_, paused), (_, straight) = spans
+    assert 599 <= paused <= 601
+    assert 99 <= straight <= 101
+
+
 async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
     """DU-05"""
     async with open_box(sleeping(10.0), max_concurrent=2) as core:
@@ -114,7 +156,7 @@ async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
             await core.suspension.pause("none")
         await core.submitter.submit(request(run_id="no", seconds=10.0))
         await trio.sleep(1)
-        with pytest.raises(Refused, match="kind sleep"):
+        with pytest.raises(Conflict, match="no program"):
             await core.suspension.pause("no")
         await begin(core)
         await begin(core, "queued", stashed=True)
@@ -124,3 +166,61 @@ async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
         for ask in (core.suspension.pause, core.suspension.resume):
             with pytest.raises(Terminal):
                 await ask("r")
+
+
+@pytest.mark.parametrize("stop", [True, False])
+async def test_who_asked_may_go_at_any_moment(autojump_clock: Any, stop: bool) -> None:
+    """DU-05: a program stands if its run is paused, and else goes on, whenever the caller is cut off."""
+    for steps in range(1, 40, 3):
+        processes = sleeping(1000.0)
+        async with open_memory_store(delay=lambda: 0.02) as store:
+            async with open_box(processes, store=store) as core:
+                await begin(core)
+                if not stop:
+                    await core.suspension.pause("r")
+                ask = core.suspension.pause if stop else core.suspension.resume
+                with trio.move_on_after(steps * 0.005):
+                    await ask("r")
+                await trio.sleep(1)
+                paused = core.reader.open_view("r").state == "paused"
+                assert paused == bool(processes.stopped), f"cut off after {steps} steps"
+
+
+async def _tested(run: Run, _inputs: Seconds) -> Nothing:
+    await run.exec(["work"])
+    return Nothing()
+
+
+async def test_a_paused_run_gives_way_to_nobody(autojump_clock: Any) -> None:
+    """DU-05, SC-05: it keeps what it has until somebody lets it go on."""
+    victim = kind("victim", _tested, preemptible=True)
+    async with open_box(sleeping(100.0), others=(victim,), max_concurrent=1) as core:
+        await core.submitter.submit(request("victim", run_id="r", priority="LOW"))
+        await trio.sleep(1)
+        await core.suspension.pause("r")
+        await core.submitter.submit(request(run_id="urgent", priority="CRITICAL"))
+        await trio.sleep(50)
+        assert core.reader.open_view("r").state == "paused"
+        with pytest.raises(Fenced, match="paused"):
+            await core.recorder.record(RequestPreempt("r", "urgent", core.now()))
+        await core.suspension.resume("r")
+        await wait_ended(core, "urgent", "r")
+        assert "run.preempted" in await types_of(core, "r")
+
+
+async def test_a_run_that_is_paused_as_it_gives_way_is_put_aside(
+    autojump_clock: Any,
+) -> None:
+    """DU-05, law 2: it ends its execution once, and goes on when somebody enqueues it."""
+    async with open_box(sleeping(100.0), others=(kind("tested", _tested),)) as core:
+        await core.submitter.submit(request("tested", run_id="r"))
+        await trio.sleep(1)
+        await core.suspension.pause("r")
+        core.table.executions["r"].preempt("urgent")
+        await trio.sleep(1)
+        view = core.reader.open_view("r")
+        assert (view.state, view.stashed, view.reason) == ("queued", True, "preempted")
+        assert "r" not in core.table.executions
+        await core.line.rearrange("r", RearrangeRequest(stashed=False))
+        await wait_ended(core, "r")
+        assert (await core.reader.view("r")).state == "completed"

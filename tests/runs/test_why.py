@@ -253,6 +253,19 @@ def test_a_stop_and_a_free_slot_are_told() -> None:
     assert [reason.code for reason in why.reasons] == ["stopping"]
 
 
+def test_a_log_that_takes_nothing_is_told_first() -> None:
+    """SC-14 ST-05: of every run that is open, whatever else it waits for."""
+    candidate = Candidate("r", "k", 20, 1, at())
+    view = RunView("r", kind="k", state="queued")
+    why = explain(view, line([candidate], []), log_away="disk full")
+    assert [reason.code for reason in why.reasons] == ["log", "next"]
+    assert "(disk full)" in why.reasons[0].text
+    ended = RunView("r", kind="k", state="completed")
+    assert [r.code for r in explain(ended, line([], []), log_away="x").reasons] == [
+        "ended"
+    ]
+
+
 def test_long_lists_are_cut() -> None:
     candidates = [Candidate(f"r{n}", "k", 20, n, at()) for n in range(9)]
     slot_holders = [SlotHolder(Candidate("h", "k", 20, 0, at()))]

@@ -11,6 +11,7 @@ import pytest
 
 from penstock.server import listeners
 from penstock.server.listeners import listening, listening_unix
+from penstock.words.address import LONGEST_SOCKET_PATH
 from penstock.words.errors import StartRefused
 
 pytestmark = pytest.mark.sockets
@@ -73,7 +74,7 @@ async def test_the_longest_path_of_a_socket_is_that_of_the_kernel(path: Path) ->
     path.parent.mkdir()
     folder = os.open(path.parent, os.O_RDONLY)
     short = f"/proc/self/fd/{folder}/"
-    name = "s" * (listeners.LONGEST_SOCKET_PATH - len(short))
+    name = "s" * (LONGEST_SOCKET_PATH - len(short))
     with socket.socket(socket.AF_UNIX) as fits, socket.socket(socket.AF_UNIX) as other:
         fits.bind(short + name)
         with pytest.raises(OSError, match="too long"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import trio
 
 from fakes.house import House, open_house
+from penstock.words.errors import StoreUnavailable
 from penstock.words.events import Log
 from penstock.words.printed import Stream, piece_of
 from penstock.words.recorded import Recorded
@@ -117,8 +119,8 @@ async def test_it_is_live_until_the_run_has_ended(query: dict[str, str]) -> None
         assert answer.content == (ALL + b"live\nlast" if not query else b"last")
 
 
-async def test_it_ends_when_the_daemon_stops() -> None:
-    """SY-02: as every stream does."""
+async def test_a_stop_of_the_daemon_is_not_taken_for_the_end() -> None:
+    """SY-02 PT-04: it ends as every stream does, and not as if the run had ended."""
     async with open_house() as house, house.http() as client:
         await printed(house)
         async with client.stream("GET", "/runs/a/output?follow=1") as answer:
@@ -126,7 +128,48 @@ async def test_it_ends_when_the_daemon_stops() -> None:
             with trio.fail_after(10):
                 assert await anext(body)
                 house.shutdown.end_streams()
-                assert b"".join([piece async for piece in body]) == b""
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await anext(body)
+
+
+@pytest.mark.parametrize("query", [{}, {"tail": "1"}])
+async def test_what_was_emptied_before_it_was_sent_breaks_the_answer_off(
+    query: dict[str, str],
+) -> None:
+    """PT-04: there is no place among bytes to tell how many are not there."""
+    async with open_house() as house, house.http() as client:
+        await printed(house)
+        wanted = {"follow": "1", **query}
+        async with client.stream("GET", "/runs/a/output", params=wanted) as answer:
+            body = answer.aiter_raw()
+            with trio.fail_after(10):
+                assert await anext(body)
+                lost = Log(stream="stdout", bytes=700, emptied=True)
+                await house.record("a", lost, piece_of("stdout", b"later"))
+                with pytest.raises(httpx.RemoteProtocolError):
+                    async for piece in body:
+                        assert b"later" not in piece
+        # Whoever comes again is told of it in the head, and has an end.
+        answer = await client.get("/runs/a/output")
+        assert answer.headers["Penstock-Missing-Bytes"] == "700"
+        assert answer.content == ALL + b"later"
+
+
+async def test_a_log_that_does_not_answer_breaks_the_answer_off() -> None:
+    """PT-04 ST-05: what was sent by then is no whole output."""
+    async with open_house() as house, house.http() as client:
+        await house.start("a")
+        # More than lies between two ends of a connection.
+        for _ in range(24):
+            await house.record("a", piece_of("stdout", b"x" * 1024 * 1024))
+        async with client.stream("GET", "/runs/a/output") as answer:
+            body = answer.aiter_raw()
+            with trio.fail_after(30):
+                assert await anext(body)
+                house.store.fail_reads(StoreUnavailable("the disk is away"))
+                with pytest.raises(httpx.RemoteProtocolError):
+                    async for _ in body:
+                        pass
 
 
 async def test_what_cannot_be_asked_for_is_refused() -> None:

@@ -14,7 +14,7 @@ import trio
 from penstock.client.rest import Client, open_client
 from penstock.service.daemon import open_daemon
 from penstock.words.address import Address, read_token
-from penstock.words.api import WhyReply
+from penstock.words.api import WhyReply, WhysReply
 from penstock.words.config import Config, Group
 from penstock.words.errors import Conflict, NotAvailable, NotFound, Refused
 
@@ -51,6 +51,25 @@ async def test_why_answers_and_knows_no_strangers(tmp_path: Path) -> None:
         assert told.text.startswith("The only slot is taken, by first (MEDIUM).")
         with pytest.raises(NotFound):
             await client.why("nobody")
+
+
+async def test_several_are_explained_at_once(tmp_path: Path) -> None:
+    """SC-14, DU-03: in the order in which they are asked for, with the numbers of who is named."""
+    async with open_daemon_client(tmp_path, max_concurrent=1) as client:
+        first = await client.submit(sleeper("first"))
+        for n in range(3):
+            await client.submit(sleeper(f"later-{n}", after=["first"]))
+        asked = ["later-2", "nobody", "later-0", "first"]
+        told = WhysReply.model_validate(await client.whys(asked))
+        assert [why.run_id for why in told.runs] == ["later-2", "later-0", "first"]
+        assert [why.reasons[0].code for why in told.runs] == [
+            "prerequisites",
+            "prerequisites",
+            "running",
+        ]
+        assert told.numbers["first"] == first["number"]
+        with pytest.raises(Refused, match="runs"):
+            await client.whys([f"r-{n}" for n in range(21)])
 
 
 async def test_a_pause_is_told_and_outlives_the_daemon(tmp_path: Path) -> None:

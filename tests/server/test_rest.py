@@ -613,7 +613,7 @@ def test_every_operation_says_what_it_takes_and_gives() -> None:
                         assert "$ref" in told["schema"], path
             if operation.get("requestBody", {}).get("required") is False:
                 optional.add(operation["operationId"])
-    assert optional == {"cancel", "pause", "resume", "drain"}
+    assert optional == {"cancel", "retry", "pause", "resume", "drain"}
 
 
 def test_what_kinds_take_is_part_of_the_description() -> None:

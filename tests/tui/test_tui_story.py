@@ -46,6 +46,31 @@ def test_a_new_attempt_starts_the_text_anew() -> None:
     assert story_of(world, "a").texts["x"] == [None, "old", " text", None, "new"]
 
 
+def test_exchanges_with_models_are_shown_with_why_they_were_refused() -> None:
+    """The tab Model; what a model does at the moment is no step, and stands beside the state."""
+    world = World()
+    world.submit("a", "coding", {}, 20, 0)
+    world.record("a", e.ModelProgress(phase="writing", tokens=57, per_second=1.5))
+    sent = (e.SentMessage(role="user", content="Task:\n\x1b[2Ja tool"),)
+    world.record(
+        "a",
+        e.ModelAnswered(
+            question="coding.plan", model="small", sent=sent, said="No.", refused="none"
+        ),
+    )
+    story = story_of(world, "a")
+    assert [line.text for line in story.exchanges] == [
+        "── sent, user",
+        "Task:",
+        "␛[2Ja tool",
+        "── coding.plan small, answer 1",
+        "No.",
+        "── not usable: none",
+    ]
+    assert not [line for line in story.timeline if "model.progress" in line.text]
+    assert model_of(world).runs["a"].view.model_doing == "writing 57 at 1.5/s"
+
+
 def test_causes_are_named_and_stale_facts_say_why() -> None:
     """TU and OR-02: the causality tab tells why a report does not count."""
     lines = [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.words.address import (
+    SHALLOW,
     Address,
     base_url,
     file_stem,
@@ -47,6 +48,20 @@ def write_token(
     path.write_text(text + "\n")
     path.chmod(mode)
     return path
+
+
+def test_sockets_of_a_home_that_lies_deep_have_a_short_place() -> None:
+    """CL-02: their paths fit, each state folder has its own, and one that fits stays where it is."""
+    deep = find_paths({"HOME": f"/{'h' * 80}"})
+    other = find_paths({"HOME": f"/{'g' * 80}"})
+    for paths in (deep, find_paths({"HOME": "/h"}, state_dir=Path(f"/{'s' * 90}"))):
+        for path in (paths.socket, paths.embedded_socket(paths.database)):
+            assert len(str(path)) <= LONGEST_SOCKET_PATH
+        assert paths.runtime.parent == SHALLOW
+    assert deep.runtime != other.runtime
+    assert deep.state == Path(f"/{'h' * 80}/.local/state/penstock")
+    near = find_paths({"HOME": "/h"})
+    assert near.runtime == near.state / "run"
 
 
 def test_the_folders_are_those_of_xdg() -> None:

@@ -68,6 +68,7 @@ GOT: dict[type[Received], dict[str, Any]] = {
     StdinReply: {"run_id": "r", "bytes": 3, "open": True},
     HealthReply: {"status": "ok", "version": "1", "epoch": "e", "uptime": 1.5},
     replies.WhyReason: {"code": "slots", "text": "All slots are busy."},
+    replies.WhysReply: {"runs": [], "numbers": {}},
     replies.WhyReply: {
         "run_id": "r", "state": "queued", "reasons": [{"code": "slots", "text": "x", "runs": []}],
         "text": "x",

@@ -257,3 +257,25 @@ def test_a_key_that_an_older_version_knew_is_no_mistake(tmp_path: Path) -> None:
     path.write_text("output_line_bytes = 4096\nport = 7777\n")
     config, _ = load_config({}, None, path)
     assert config.port == 7777
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("true", "json"), ("false", "text"), ('"yes"', "json"), ("1", "json")],
+)
+def test_the_older_name_of_the_logs_form_is_understood(
+    tmp_path: Path, said: str, meant: str
+) -> None:
+    """CL-01: a file of before starts the daemon of today; what is said by today's name goes first."""
+    path = tmp_path / "config.toml"
+    path.write_text(f"log_json = {said}\n")
+    config, sources = load_config({}, None, path)
+    assert config.log_format == meant
+    assert sources == {"log_format": str(path)}
+    config, _ = load_config({"PENSTOCK_LOG_JSON": "off"}, None, path)
+    assert config.log_format == "text"
+    config, _ = load_config({}, {"log_format": "json"}, path)
+    assert config.log_format == "json"
+    path.write_text('log_json = "perhaps"\n')
+    with pytest.raises(StartRefused, match='log_json is now log_format = "json" or'):
+        load_config({}, None, path)

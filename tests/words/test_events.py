@@ -72,7 +72,7 @@ OUR_OWN = {
     "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
-    "model.used",
+    "model.used", "model.answered", "model.progress",
 }  # fmt: skip
 
 #: One of each fact, with every field that has no default.
@@ -109,6 +109,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     },
     "process.exited": {"pid": 1},
     "model.used": {"model": "m"},
+    "model.progress": {"phase": "writing"},
     "ask.raised": {"name": "q", "question": "?"},
     "ask.answered": {"name": "q", "answer": "y", "by": "cli"},
     "intervention.received": {"text": "stop that"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.words.throttle import LARGEST_PIECE, Pace
+from penstock.words.batching import LARGEST_PIECE, Pace
 
 PACE = Pace(shortest=0.1, smallest_bytes=64 * 1024)
 AGES = st.floats(0, 30 * 86400.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.words.throttle import Throttle
+from penstock.words.batching import Throttle
 
 INTERVAL = 0.1
 

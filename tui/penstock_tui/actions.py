@@ -1,82 +1,104 @@
-"""What the user can do to runs and to the queue; each key and each offer of the palette ends here."""
+"""What the user can do to runs; each key and each offer of the palette ends here, or in what this is built on."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
-from textual.app import App
-
 from penstock.log.projections import RunView
 from penstock.words.address import file_stem
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, Refused
 from penstock.words.lifecycle import QUEUED_STATES
-from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
-from penstock_tui.drafts import Draft, draft_of
-from penstock_tui.figures import is_paused
-from penstock_tui.monitor import Monitor
+from penstock_tui.drafts import Draft, changes_of, draft_of
+from penstock_tui.equivalents import command_of
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.command import CommandDialog
 from penstock_tui.screens.dialog import ConfirmDialog, SayDialog
 from penstock_tui.screens.submit import SubmitDialog
-from penstock_tui.wording import counted, plain, shortened, title_of
+from penstock_tui.steering import Steering
+from penstock_tui.wording import counted, plain, title_of
 
 #: Runs that a question names.
 MOST_NAMED = 5
 
-Change = Callable[[], Awaitable[dict[str, Any]]]
 
-
-class Actions(App[None]):
+class Actions(Steering):
     """What the app can do at the daemon. The app itself says to which run."""
 
-    monitor: Monitor
     #: What was typed as a command, oldest first.
     given: list[str]
-    #: Held while runs in line are given other places.
-    line: asyncio.Lock
-
-    def current_run(self) -> str | None:
-        """The run that the keys are about."""
-        raise NotImplementedError
-
-    def current_runs(self) -> list[str]:
-        """The marked runs, or else the one that the keys are about."""
-        raise NotImplementedError
-
-    def announce(self, text: str, *, severity: str = "information") -> None:
-        """A note in the corner; never read as markup."""
-        self.notify(plain(text), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def action_submit(self) -> None:
         self.run_worker(self._submit(), group="dialog", exclusive=True)
 
     def action_edit_run(self) -> None:
-        """A new run, by the form as it was filled for this one."""
+        """Before it begins, what it is to do; afterwards a new run, by the form as it was filled for this one."""
         run_id = self.current_run()
         run = self.monitor.model.runs.get(run_id) if run_id else None
-        if run is not None:
-            draft = draft_of(run.view)
-            self.run_worker(self._submit(draft), group="dialog", exclusive=True)
-
-    async def _submit(self, draft: Draft | None = None) -> None:
-        if self.monitor.session is None:
+        if run is None:
             return
+        view = run.view
+        begun = view.attempt > 0 or view.state not in QUEUED_STATES
+        work = self._submit(draft_of(view)) if begun else self._edit(view)
+        self.run_worker(work, group="dialog", exclusive=True)
+
+    def new_schedule(self) -> None:
+        self.run_worker(self._submit(), group="dialog", exclusive=True)
+
+    async def _kinds(self) -> list[Mapping[str, Any]]:
+        """What can be run; nothing where nobody answers, which is said."""
+        if self.monitor.session is None:
+            return []
         try:
-            kinds = (await self.monitor.session.calls.get("pipelines"))["pipelines"]
+            told = await self.monitor.session.calls.get("pipelines")
         except PenstockError as error:
             self.announce(str(error), severity="error")
+            return []
+        return list(told["pipelines"])
+
+    async def _submit(self, draft: Draft | None = None) -> None:
+        kinds = await self._kinds()
+        if not kinds or self.monitor.session is None:
             return
-        reply = await self.push_screen_wait(
-            SubmitDialog(kinds, self.monitor.session.calls.submit_here, draft)
-        )
+        told = ""
+
+        async def send(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            nonlocal told
+            assert self.monitor.session is not None
+            told, reply = await self.monitor.session.calls.ask_for(request)
+            return reply
+
+        reply = await self.push_screen_wait(SubmitDialog(kinds, send, draft))
         if isinstance(reply, Mapping):
-            self.announce(f"{reply['run_id']} {reply['state']}")
+            became = reply.get("run_id") or f"the schedule {reply['name']}"
+            self.announce(f"{told}: {became}")
+
+    async def _edit(self, view: RunView) -> None:
+        """Change what a run in line is to do."""
+        kinds = [kind for kind in await self._kinds() if kind["name"] == view.kind]
+        if not kinds or self.monitor.session is None:
+            return
+        draft, calls = draft_of(view), self.monitor.session.calls
+
+        async def send(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            changes = changes_of(draft.inputs, request["inputs"])
+            if not changes:
+                raise Refused("inputs", "nothing was changed")
+            said.append(command_of("edit", view.run_id, "--inputs", dumps(changes)))
+            return await calls.edit(view.run_id, changes)
+
+        said: list[str] = []
+        dialog = SubmitDialog(kinds, send, draft, options=(), heading="Edit")
+        reply = await self.push_screen_wait(dialog)
+        if isinstance(reply, Mapping):
+            self.monitor.model.seed([reply])
+            self.announce(said[-1])
 
     def action_cancel_run(self) -> None:
         run_ids, session = self.current_runs(), self.monitor.session
@@ -93,13 +115,13 @@ class Actions(App[None]):
             self.announce(f"{run_id} has ended already: {run.view.state}")
             return
         about = title_of(run.view) if run else ""
-        self.push_screen(
-            CancelDialog(
-                run_id,
-                about,
-                lambda: session.calls.cancel(run_id, "dashboard", wait=True),
-            )
-        )
+
+        async def cancel() -> Mapping[str, Any]:
+            receipt = await session.calls.cancel(run_id, "dashboard", wait=True)
+            self.announce(command_of("cancel", run_id, "--wait"))
+            return receipt
+
+        self.push_screen(CancelDialog(run_id, about, cancel))
 
     def _open(self, run_ids: list[str]) -> list[str]:
         runs = self.monitor.model.runs
@@ -141,7 +163,7 @@ class Actions(App[None]):
         except PenstockError as error:
             self.announce(f"{done} of {named}: {error}", severity="error")
         else:
-            self.announce(f"penstock {verb} {shortened(' '.join(run_ids), 60)}")
+            self.announce(command_of(verb, *run_ids))
         self.forget_marks()
 
     def forget_marks(self) -> None:
@@ -156,45 +178,7 @@ class Actions(App[None]):
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
-            self.announce(f"penstock retry {run_id}: {reply['run_id']}")
-
-    def action_raise_run(self, by: int) -> None:
-        """A priority more important, or less, for those that stand in line."""
-
-        def raised(view: RunView) -> tuple[dict[str, str], str]:
-            name = raised_priority(view.priority, by).name
-            return {"priority": name}, f"priority {view.run_id} {name.lower()}"
-
-        self.run_worker(self._rearrange(raised))
-
-    def action_move_first(self) -> None:
-        """Before all others of its priority."""
-        self.run_worker(
-            self._rearrange(
-                lambda view: ({"move": "first"}, f"move {view.run_id} --first")
-            )
-        )
-
-    async def _rearrange(
-        self, wanted: Callable[[RunView], tuple[dict[str, str], str]]
-    ) -> None:
-        """Have runs wait otherwise; `wanted`: what to ask for, and the words of the command line for it."""
-        if self.monitor.session is None:
-            return
-        calls, model, said = self.monitor.session.calls, self.monitor.model, ""
-        # One key after the other: the next goes by what the one before has made of it.
-        async with self.line:
-            try:
-                # The last one first, so that those that go before all others keep their order.
-                for run_id in reversed(self.current_runs()):
-                    run = model.runs.get(run_id)
-                    if run is not None and run.view.state in QUEUED_STATES:
-                        asked, said = wanted(run.view)
-                        model.seed([await calls.rearrange(run_id, **asked)])
-            except PenstockError as error:
-                self.announce(str(error), severity="error")
-            else:
-                self.announce(f"penstock {said}" if said else "it is not in line")
+            self.announce(f"{command_of('retry', run_id)}: {reply['run_id']}")
 
     def action_dismiss(self) -> None:
         """These failures need nobody any more."""
@@ -245,7 +229,7 @@ class Actions(App[None]):
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
-            self.announce(f"{run_id}: {answer}")
+            self.announce(command_of("answer", run_id, ask.name, answer))
 
     def action_say(self) -> None:
         """Say something to the run, if it still listens."""
@@ -268,7 +252,7 @@ class Actions(App[None]):
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
-            self.announce(f"said to {run_id}: {text}")
+            self.announce(command_of("intervene", run_id, text))
 
     def action_copy_id(self) -> None:
         if (run_id := self.current_run()) is not None:
@@ -286,63 +270,6 @@ class Actions(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.announce(f"{count} facts in {path}")
-
-    # -- the queue: everybody who submits would notice, so it is asked before it is done
-
-    def action_toggle_queue(self) -> None:
-        """Pause the queue, or let it go on."""
-        if is_paused(self.monitor.model.queue):
-            self.action_resume_queue()
-        else:
-            self.action_pause_queue()
-
-    def action_pause_queue(self) -> None:
-        if self.monitor.session is None:
-            return
-        if is_paused(self.monitor.model.queue):
-            self.announce("the queue is paused already")
-            return
-        calls = self.monitor.session.calls
-        dialog = ConfirmDialog(
-            "Pause the queue",
-            "Start no more runs?\nThose that execute go on; new ones may still be submitted.",
-            "Pause the queue",
-        )
-        self._change_queue(dialog, lambda: calls.pause(None, "dashboard"))
-
-    def action_resume_queue(self) -> None:
-        if self.monitor.session is None:
-            return
-        if not is_paused(self.monitor.model.queue) and not self.monitor.model.queue.get(
-            "draining"
-        ):
-            self.announce("the queue is not paused")
-            return
-        dialog = ConfirmDialog(
-            "Resume the queue", "Start runs again?", "Resume the queue"
-        )
-        calls = self.monitor.session.calls
-        self._change_queue(dialog, lambda: calls.resume(None))
-
-    def _change_queue(self, dialog: ConfirmDialog, change: Change) -> None:
-        self.run_worker(self._ask_and_change(dialog, change), group="dialog")
-
-    async def _ask_and_change(self, dialog: ConfirmDialog, change: Change) -> None:
-        if await self.push_screen_wait(dialog) is not True:
-            return
-        try:
-            self.monitor.model.queue = await change()
-        except PenstockError as error:
-            self.announce(str(error), severity="error")
-        else:
-            self.monitor.model.version += 1
-
-
-def raised_priority(priority: int, by: int) -> Priority:
-    """The priority that is so many more important, as far as there is one."""
-    names = list(Priority)
-    at = names.index(Priority(priority)) - by
-    return names[max(0, min(at, len(names) - 1))]
 
 
 async def export_facts(

@@ -50,7 +50,7 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
     if not view.ended and view.progress is not None:
         text.append(f"  {bar(view.progress, 8)}", style=tones.colour(tone))
     said = [
-        plain(view.step or "") if not view.ended else "",
+        plain(step_of(view)) if not view.ended else "",
         "" if view.priority == Priority.MEDIUM else priority_word(view.priority),
     ]
     said += [
@@ -60,6 +60,11 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
     said += [plain(view.kind), f"v{view.code_version}" if view.code_version else ""]
     text.append("".join(f"  {word}" for word in said if word))
     return text.append(f"  {title_of(view)}", style=tones.colour("dim"))
+
+
+def step_of(view: RunView) -> str:
+    """What it does now, and what its model does."""
+    return ": ".join(word for word in (view.step, view.model_doing) if word)
 
 
 def particulars(view: RunView) -> list[Line]:

@@ -54,8 +54,20 @@ def draft_of(view: RunView) -> Draft:
         "group": view.group,
         "timeout": view.timeout,
         "labels": dict(view.labels),
+        "retries": view.retries or None,
     }
     return Draft(view.kind, inputs, options, about)
+
+
+def changes_of(before: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that were changed; None for one that was emptied. What was never shown stays."""
+    gone: dict[str, Any] = {
+        name: None
+        for name, value in before.items()
+        if name not in typed and value not in (None, "", [], {}, ())
+    }
+    new = {name: value for name, value in typed.items() if before.get(name) != value}
+    return {**gone, **new}
 
 
 def preset_drafts() -> dict[str, Draft]:
@@ -81,7 +93,9 @@ def _draft_of_preset(preset: Preset) -> Draft:
     labels[NAME_LABEL] = flags.get("run_name", preset.name)
     env = dict(pair.split("=", 1) for pair in flags["env"])
     options: dict[str, Any] = {
-        key: flags[key] for key in ("group", "timeout") if key in flags
+        key: flags[key]
+        for key in ("group", "timeout", "retries", "backoff")
+        if key in flags
     }
     if "priority" in flags:
         options["priority"] = str(flags["priority"]).upper()

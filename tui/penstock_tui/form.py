@@ -8,10 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from penstock.words.durations import parse_span, span_in_words
 from penstock.words.errors import Refused
 
 FieldKind = Literal[
-    "text", "words", "pairs", "integers", "integer", "number", "flag", "choice", "json"
+    "text",
+    "words",
+    "pairs",
+    "integers",
+    "integer",
+    "number",
+    "span",
+    "flag",
+    "choice",
+    "json",
 ]
 
 
@@ -132,6 +142,8 @@ def written(kind: FieldKind, value: Any) -> str:
         return shlex.join(value)
     if kind == "pairs":
         return shlex.join(f"{name}={said}" for name, said in value.items())
+    if kind == "span":
+        return span_in_words(float(value))
     if kind == "integers":
         return " ".join(str(number) for number in value)
     return value if isinstance(value, str) else json.dumps(value)
@@ -160,6 +172,7 @@ _READERS: dict[FieldKind, Any] = {
     "integers": lambda text: [int(word) for word in text.split()],
     "integer": int,
     "number": float,
+    "span": parse_span,
     "flag": _flag,
     "choice": str,
     "json": json.loads,
@@ -171,6 +184,7 @@ HINTS: dict[FieldKind, str] = {
     "integers": "whole numbers",
     "integer": "a whole number",
     "number": "a number",
+    "span": "90s, 5m, 3h",
     "flag": "",
     "choice": "",
     "json": "JSON",

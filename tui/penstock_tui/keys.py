@@ -18,7 +18,8 @@ RUN_KEYS: list[Binding] = [
     Binding("a", "app.answer_run", "Answer", id="run.answer"),
     Binding("i", "app.say", "Say", id="run.say"),
     Binding("y", "app.copy_id", "Copy id", show=False, id="run.copy"),
-    Binding("e", "app.edit_run", "Edit and run again", show=False, id="run.edit"),
+    Binding("e", "app.edit_run", "Edit, or run edited", show=False, id="run.edit"),
+    Binding("h", "app.toggle_run", "Hold or go on", show=False, id="run.hold"),
     Binding(
         "plus",
         "app.raise_run(1)",
@@ -38,6 +39,8 @@ RUN_KEYS: list[Binding] = [
     Binding("u", "app.move_first", "First in line", show=False, id="run.first"),
     Binding("E", "app.export_run", "Export", show=False, id="run.export"),
     Binding("P", "app.toggle_queue", "Pause the queue", show=False, id="queue.pause"),
+    Binding("S", "app.slots", "Slots", show=False, id="queue.slots"),
+    Binding("5", "app.schedules", "Schedules", show=False, id="queue.schedules"),
     Binding("colon", "app.command", "Command", key_display=":", id="app.command"),
 ]
 #: What only a list can do.
@@ -70,6 +73,8 @@ CHANGING = frozenset(
         "pause_queue",
         "resume_queue",
         "toggle_queue",
+        "toggle_run",
+        "slots",
         "command",
     }
 )
@@ -80,7 +85,7 @@ OFFERS = (
     ("New run", "Submit a run", "submit"),
     ("Cancel run", "Cancel the run under the cursor", "cancel_run"),
     ("Retry run", "The same again", "retry_run"),
-    ("Edit and run again", "A new run, made from this one", "edit_run"),
+    ("Edit", "What it is to do, or of one that has begun a new run", "edit_run"),
     ("Answer", "Answer what a run asks", "answer_run"),
     ("Say something", "Tell the run under the cursor something", "say"),
     ("Copy id", "Copy the id of the run", "copy_id"),
@@ -88,6 +93,9 @@ OFFERS = (
     ("Pause the view", "Freeze the picture, or go on", "pause"),
     ("Pause the queue", "Start no more runs", "pause_queue"),
     ("Resume the queue", "Start runs again", "resume_queue"),
+    ("Hold or go on", "Stop the program of this run, or let it go on", "toggle_run"),
+    ("Slots", "How many runs may execute at once", "slots"),
+    ("Schedules", "What is run again and again", "schedules"),
     ("Command", "The words of the command line", "command"),
     ("Dismiss all failures", "They need nobody any more", "dismiss_all"),
 )

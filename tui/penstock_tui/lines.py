@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from penstock.words.display import Span
-from penstock.words.events import DAEMON_STREAM
+from penstock.words.events import DAEMON_STREAM, ModelAnswered
 from penstock.words.output_lines import OutputLine
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import detail_of
 from penstock.words.sgr import PLAIN
 from penstock_tui.alerts import Alert
 from penstock_tui.widgets.tail_line import Line
-from penstock_tui.wording import clock_time, plain, shortened
+from penstock_tui.wording import clock_time, lines_of, plain, shortened
 
 _TONES = {
     "run.failed": "error",
@@ -32,6 +32,7 @@ _TONES = {
     "log": "dim",
     "artifact.partial": "dim",
     "progress": "dim",
+    "model.progress": "dim",
 }
 _STREAM_TONES = {"stderr": "warning", "pipeline": "", "stdout": ""}
 
@@ -65,6 +66,23 @@ def log_line(printed: OutputLine, at: datetime | None = None) -> Line:
     coloured = any(span.style != PLAIN for span in spans)
     time = "" if at is None else clock_time(at)
     return Line(text, tone, spans if coloured else (), printed.stream, time)
+
+
+def exchange_lines(exchange: ModelAnswered) -> list[Line]:
+    """What a model was sent and said, and whether that could be used."""
+    lines = []
+    for message in exchange.sent:
+        cut = f", {message.left_out} characters left out" if message.left_out else ""
+        lines.append(Line(f"── sent, {plain(message.role)}{cut}", "dim"))
+        lines += [Line(line, "dim") for line in lines_of(message.content)]
+    if exchange.thoughts:
+        lines.append(Line("── thought", "dim"))
+        lines += [Line(line, "dim") for line in lines_of(exchange.thoughts)]
+    who = f"── {exchange.question} {exchange.model}, answer {exchange.attempt}"
+    lines += [Line(plain(who)), *(Line(line) for line in lines_of(exchange.said))]
+    if exchange.refused:
+        lines.append(Line(plain(f"── not usable: {exchange.refused}"), "warning"))
+    return lines
 
 
 def alert_line(alert: Alert) -> Line:

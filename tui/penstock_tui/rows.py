@@ -67,7 +67,7 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
             "" if view.kind == "command" else wording.plain(view.kind),
             _priority(view),
             word,
-            "" if view.ended else wording.plain(view.step or ""),
+            "" if view.ended else wording.plain(view.model_doing or view.step or ""),
             wording.bar(_progress(view), 5),
             _time(view, now),
             _when(view, now),

@@ -13,7 +13,11 @@ from penstock.client.requests import Calls, Request
 from penstock.client.rest import Client
 from penstock.client.surroundings import with_caller
 from penstock.words.address import Address
+from penstock.words.durations import local_zone_name
 from penstock.words.errors import NotFound, PenstockError
+from penstock.words.run_id import NAME_LABEL
+from penstock.words.sentences import made_name
+from penstock_tui.equivalents import every_command, submit_command
 from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
@@ -68,9 +72,29 @@ class DaemonCalls(Calls[Awaitable[dict[str, Any]]]):
                 self._client = Client(address, self._http, TIMEOUT, CANCEL_TIMEOUT)
             return self._client
 
-    async def submit_here(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask for a run in the folder and the environment that the dashboard was started in."""
-        return await self.submit(with_caller(request, os.environ, self._find()))
+    async def ask_for(self, wanted: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Ask for a run in the folder and the environment that the dashboard was started in, or with
+        `every` for a schedule of them: the words of the command line for that, and the answer.
+        """
+        request = {name: value for name, value in wanted.items() if name != "every"}
+        timing = wanted.get("every")
+        if timing is None:
+            told = submit_command(request)
+            return told, await self.submit(self._from_here(request))
+        labels = dict(request.pop("labels", {}))
+        given = request.pop("run_id", None) or labels.pop(NAME_LABEL, None)
+        name = given or made_name(request["kind"], request["inputs"])
+        run = {**request, "labels": labels}
+        schedule = {
+            "name": name,
+            "timing": timing,
+            "zone": local_zone_name(),
+            "run": self._from_here(run),
+        }
+        return every_command(timing, name, run), await self.set_schedule(schedule)
+
+    def _from_here(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return with_caller(request, os.environ, self._find())
 
     async def shown_runs(self) -> list[dict[str, Any]]:
         """Every open run, and the newest ended ones."""

@@ -15,7 +15,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.run_exit import exit_in_words
 from penstock.words.sentences import left_line
 from penstock_tui.details import result_in_words
-from penstock_tui.lines import log_line, timeline_line
+from penstock_tui.lines import exchange_lines, log_line, timeline_line
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     CROSS,
@@ -25,7 +25,7 @@ from penstock_tui.wording import (
     plain,
 )
 
-_QUIET = frozenset({"log", "artifact.partial", "progress"})
+_QUIET = frozenset({"log", "artifact.partial", "progress", "model.progress"})
 
 
 @dataclass(slots=True)
@@ -36,6 +36,8 @@ class RunStory:
     timeline: list[Line] = field(default_factory=list)
     log: list[Line] = field(default_factory=list)
     causality: list[Line] = field(default_factory=list)
+    #: Exchanges with models.
+    exchanges: list[Line] = field(default_factory=list)
     #: Artifact id to new text; a new attempt starts with None.
     texts: dict[str, list[str | None]] = field(default_factory=dict)
     #: Processes that its programs left behind, as far as its facts were seen.
@@ -62,8 +64,13 @@ class RunStory:
             self.log += [log_line(line, fact.at) for line in lines]
         elif fact.type == "artifact.partial":
             self._partial(fact)
+        elif fact.type == "model.progress":
+            # It stands beside the state, and would fill the steps.
+            pass
         else:
             self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
+            if isinstance(fact.event, e.ModelAnswered):
+                self.exchanges += exchange_lines(fact.event)
             if isinstance(fact.event, e.ProcessExited):
                 self.left += fact.event.leftover
             if fact.type == "artifact.completed":

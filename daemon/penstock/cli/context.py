@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.exchange_lines import ALL_SENT, show_sent
 from penstock.cli.history import RunSource, ask_source, recorded_of
 from penstock.cli.offers import offer_types
 from penstock.cli.options import named_run_argument
@@ -26,15 +27,31 @@ if TYPE_CHECKING:
     help="As at the run's newest event of this type.",
 )
 @click.option("--counts", is_flag=True, help="Only how many tokens each layer has.")
+@click.option(
+    "--sent",
+    is_flag=False,
+    flag_value=ALL_SENT,
+    metavar="[N]",
+    help="What models were sent and said: a line each, or all of number N (`last`: the newest).",
+)
 @json_option
 @pass_session
 def context(
-    session: Session, run_id: str, at: str | None, counts: bool, as_json: bool
+    session: Session,
+    run_id: str,
+    at: str | None,
+    counts: bool,
+    sent: str | None,
+    as_json: bool,
 ) -> None:
     """What a model would be told of a run, layer by layer, with its size in tokens.
 
-    Token counts are estimates; what a pipeline asks comes on top.
+    Token counts are estimates; what a pipeline asks comes on top. With --sent: what models were told
+    in truth, what they answered, and why an answer could not be used.
     """
+    if sent is not None:
+        show_sent(session, run_id, sent, as_json=as_json)
+        return
     layers = ask_source(session, run_id, lambda source: _layers(source, run_id, at))
     shown = _shown(run_id, layers, run_async(lambda: _windows(session)))
     if as_json:

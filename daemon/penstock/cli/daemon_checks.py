@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from penstock import __version__
 from penstock.cli.checks import Box, CheckResult, Findings
@@ -20,8 +21,9 @@ from penstock.log.sqlite.migrations import log_version
 from penstock.log.sqlite.schema import VERSION
 from penstock.processes.detection import DAEMON_LEAF
 from penstock.words.address import read_token
-from penstock.words.config import MIB
+from penstock.words.config import MIB, Config
 from penstock.words.errors import NotAvailable, StartRefused, Unauthorised
+from penstock.words.holder import read_holder
 from penstock.words.plain_files import read_plain
 
 
@@ -44,6 +46,11 @@ def check_token(box: Box) -> Findings:
 def check_port(box: Box) -> Findings:
     """Whether the daemon has its port, or could have it."""
     where = f"{box.config.host}, port {box.config.port}"
+    holder = read_holder(box.paths.lock)
+    if holder is not None and holder.url is not None:
+        # It may have been started with another port than the configuration has by now.
+        yield CheckResult("port", *_judge_url(holder.url, box.config))
+        return
     if box.pid is not None or _socket_of_service() == "active":
         yield CheckResult("port", "ok", f"{where} is the daemon's")
         return
@@ -55,6 +62,20 @@ def check_port(box: Box) -> Findings:
     except OSError as error:
         fix = "stop what listens there, or set another `port` in the config file"
         yield CheckResult("port", "failure", f"{where}: {error.strerror}", fix)
+
+
+def _judge_url(url: str, config: Config) -> tuple[Literal["ok"], str, str]:
+    """Where the running daemon listens, and whether its next life would."""
+    parts = urlsplit(url)
+    found = f"{parts.hostname}, port {parts.port} is the daemon's"
+    if config.port in (0, parts.port):
+        return "ok", found, ""
+    more = f"{found}; `port` is set to {config.port}"
+    return (
+        "ok",
+        more,
+        "it was started with --port; without it the next one has the other",
+    )
 
 
 def check_service(box: Box) -> Findings:

@@ -212,7 +212,7 @@ def _formatted(
 ) -> logging.Handler:
     """The handler, or one for the journal in its place, with the form that suits its reader."""
     redact = make_text_redaction(config.redact)
-    journal = not config.log_json and stderr_is_journal(environ)
+    journal = config.log_format == "text" and stderr_is_journal(environ)
     handler.setFormatter(_formatter(config, redact, journal=journal))
     if journal and os.path.exists(JOURNAL):
         handler = JournalHandler(handler)
@@ -240,7 +240,7 @@ def _install(config: Config, handler: logging.Handler) -> None:
 def _formatter(
     config: Config, redact: Callable[[str], str], *, journal: bool
 ) -> logging.Formatter:
-    if config.log_json:
+    if config.log_format == "json":
         return JsonFormatter(redact)
     return JournalFormatter(redact) if journal else PlainFormatter(redact)
 

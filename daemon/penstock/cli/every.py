@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -19,10 +18,7 @@ from penstock.words.durations import local_zone_name
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import Exit
 from penstock.words.run_id import NAME_LABEL
-from penstock.words.sentences import about
-
-#: Characters of a name that is made of a command line.
-LONGEST_MADE_NAME = 40
+from penstock.words.sentences import made_name
 
 
 @click.command(
@@ -71,7 +67,7 @@ def _set(
     if options.notify:
         why = "is for one run; a hook tells you of each that comes"
         raise Refused("--notify", why)
-    name = options.run_name or _name_of(request)
+    name = options.run_name or made_name(request["kind"], request["inputs"])
     request.get("labels", {}).pop(NAME_LABEL, None)
 
     def work(client: SyncClient) -> dict[str, Any]:
@@ -84,10 +80,3 @@ def _set(
     else:
         show_schedules([told])
     return int(Exit.OK)
-
-
-def _name_of(request: dict[str, Any]) -> str:
-    """A name that tells what is run: `make-backup`."""
-    words = re.findall(r"\w+", about(request["inputs"])) or [request["kind"]]
-    name = "-".join(words)[:LONGEST_MADE_NAME].strip("-")
-    return f"{name}-" if name.isdecimal() else name

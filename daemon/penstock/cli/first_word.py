@@ -25,7 +25,7 @@ from penstock.words.near_words import did_you_mean
 ENTRY_POINTS = "penstock.pipelines"
 #: The file of presets, looked for from the caller's folder upwards.
 PRESET_FILE = ".penstock.toml"
-_KEYS = frozenset({"run", "cwd", "group", "priority", "timeout", "name", "labels", "env", "env_file", "tty"})  # fmt: skip
+_KEYS = frozenset({"run", "cwd", "group", "priority", "timeout", "name", "labels", "env", "env_file", "tty", "retries", "backoff"})  # fmt: skip
 #: Options of which the command line adds to what a preset says.
 ADDED = ("labels", "env", "env_file")
 
@@ -60,11 +60,16 @@ class Preset:
                 if not isinstance(value, str):
                     raise self._refused(key, "must be a text")
                 flags["run_name" if key == "name" else key] = value
-        if (timeout := self.values.get("timeout")) is not None:
-            try:
-                flags["timeout"] = parse_span(str(timeout))
-            except ValueError as error:
-                raise self._refused("timeout", str(error)) from None
+        for key in ("timeout", "backoff"):
+            if (span := self.values.get(key)) is not None:
+                try:
+                    flags[key] = parse_span(str(span))
+                except ValueError as error:
+                    raise self._refused(key, str(error)) from None
+        if (retries := self.values.get("retries")) is not None:
+            if type(retries) is not int or retries < 0:
+                raise self._refused("retries", "must be a number, 0 or more")
+            flags["retries"] = retries
         flags["env_file"] = self._env_files()
         for key in ("labels", "env"):
             table = self.values.get(key, {})

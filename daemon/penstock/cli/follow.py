@@ -18,7 +18,7 @@ from penstock.cli.render import open_writer
 from penstock.cli.run_end import failure_json, failures_in_json, tell_end
 from penstock.cli.selecting import select, select_one
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 

@@ -204,7 +204,7 @@ class LazyGroup(click.Group):
             with _quoting_harmlessly():
                 return super().invoke(ctx)
         except PenstockError as error:
-            from penstock.words.error_codes import exit_code_of
+            from penstock.words.error_status import exit_code_of
 
             code = exit_code_of(error, ctx.invoked_subcommand)
             raise Failure(str(error), code) from None

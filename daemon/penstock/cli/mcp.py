@@ -86,7 +86,7 @@ async def carry(session: Session) -> None:
     from penstock.carried import keep_late_code
     from penstock.cli.stdio import open_pipe
     from penstock.client.bridge import open_bridge
-    from penstock.client.surroundings import caller_of
+    from penstock.client.surroundings import caller_of, trace_of
 
     with (
         open_pipe() as pipe,
@@ -106,6 +106,7 @@ async def carry(session: Session) -> None:
                     pipe.send,
                     caller_of(session.environ, address),
                     session.heard,
+                    trace_of(session.environ),
                 ) as bridge,
             ):
                 # An agent stays for days, and an upgrade may come meanwhile. It is in a hurry only

@@ -26,6 +26,8 @@ LOCATING = (
 )
 #: What Codex is told to pass on of its own environment besides: it passes a dozen names unasked.
 _PASSED_ON = (*LOCATING, "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "VIRTUAL_ENV")
+#: For Claude Code: else its model is asked first without the tools, if the server is a second late.
+_AT_ONCE = {"alwaysLoad": True}
 _SCHEMA = "https://opencode.ai/config.json"
 
 Entry = dict[str, Any]
@@ -104,7 +106,9 @@ def entry_of(host: Host, way: Way) -> Entry:
 
 def _launched(host: Host, way: Launch) -> Entry:
     match host.name:
-        case "claude" | "vscode":
+        case "claude":
+            return {"type": "stdio", **way.entry(), **_AT_ONCE}
+        case "vscode":
             return {"type": "stdio", **way.entry()}
         case "opencode":
             told: Entry = {"type": "local", "command": [way.program, *way.arguments]}
@@ -123,7 +127,8 @@ def _connected(host: Host, way: Port) -> Entry:
 
     match host.name:
         case "claude":
-            return {"type": "http", "url": way.url, "headersHelper": way.header_command}
+            told = {"type": "http", "url": way.url, "headersHelper": way.header_command}
+            return {**told, **_AT_ONCE}
         case "codex":
             told = {"url": way.url, "bearer_token_env_var": "PENSTOCK_TOKEN"}
             return {**told, "required": True}

@@ -32,6 +32,8 @@ USUAL_COLUMNS = 80
 
 #: Columns below which a cell would say nothing any more.
 LEAST_COLUMNS = 12
+#: Columns in which most command lines can be told apart: for these, others are left out.
+READABLE_COLUMNS = 20
 
 #: By state; None is the terminal's own.
 COLOURS: Mapping[str, str | None] = {
@@ -214,11 +216,15 @@ def state_word(state: str, width: int = 0) -> Word:
 
 @dataclass(slots=True)
 class Column:
-    """A column of a table. One that has nothing to show is left out; `shrinks` makes room for the others."""
+    """A column of a table. One that has nothing to show is left out; `shrinks` makes room for the others.
+
+    `spare`: it is left out of a terminal that is too narrow, the one with the largest first.
+    """
 
     head: str
     cells: Sequence[str]
     shrinks: bool = False
+    spare: int = 0
     #: The states that give each cell its colour.
     states: Sequence[str] = ()
 
@@ -235,7 +241,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def show_table(columns: Sequence[Column]) -> None:
     """The same by columns, as wide as they look; on a terminal no line is wider than that."""
     shown = [column for column in columns if any(column.cells) or not column.cells]
-    texts = [[c.head, *map(_cell, c.cells)] for c in shown]
+    if sys.stdout.isatty():
+        shown = with_room(shown, _columns(sys.stdout))
+    texts = [_texts(column) for column in shown]
     widths = [max(map(columns_of, column)) for column in texts]
     if sys.stdout.isatty():
         _shrink(shown, widths)
@@ -250,6 +258,26 @@ def show_table(columns: Sequence[Column]) -> None:
             line.append(padded)
         # Each cell is harmless by now, and colours are ours.
         click.echo("  ".join(line).rstrip(), color=True)
+
+
+def _texts(column: Column) -> list[str]:
+    return [column.head, *map(_cell, column.cells)]
+
+
+def with_room(columns: list[Column], most: int) -> list[Column]:
+    """Those for which so many columns of a terminal are enough, where those that shrink can still be read."""
+    needed = {
+        id(column): min(width, READABLE_COLUMNS) if column.shrinks else width
+        for column in columns
+        for width in [max(map(columns_of, _texts(column)))]
+    }
+    kept = list(columns)
+    while sum(needed[id(c)] + 2 for c in kept) - 2 > most:
+        spare = max(kept, key=lambda column: column.spare, default=None)
+        if spare is None or not spare.spare:
+            break
+        kept.remove(spare)
+    return kept
 
 
 def _shrink(columns: Sequence[Column], widths: list[int]) -> None:

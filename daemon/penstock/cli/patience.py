@@ -1,4 +1,7 @@
-"""Why a run waits, told on stderr once it has waited for a second, and again when the reason changes."""
+"""Why a run waits, told on stderr once it has waited for a second, and again when the reason changes.
+
+Of one that executes it is told when its log takes nothing, for then its end would not come out either.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,10 @@ TOLD_AFTER_SECONDS = 1.0
 #: Seconds between two questions to the daemon, doubled up to this: reasons change without a fact of
 #: the run, and a thousand commands may wait at a time.
 LONGEST_PAUSE_SECONDS = 16.0
+#: The same of a run that executes, of which there is nothing to tell but that the log takes nothing.
+LONGEST_QUIET_SECONDS = 60.0
+#: The code of that reason.
+LOG_AWAY = "log"
 #: Children asked about below one another; a tree of runs is hardly deeper.
 MOST_BELOW = 8
 
@@ -48,10 +55,11 @@ class Telling:
 
     def due(self, now: float) -> float | None:
         """When to call `tell` by this clock; None while there is nothing to tell."""
-        if self._client is None or not self._notes.waits:
+        if self._client is None or self._notes.exit is not None:
             self._next = None
         elif self._next is None or self._moves != self._notes.moves:
-            self._pause = TOLD_AFTER_SECONDS
+            waits = self._notes.waits
+            self._pause = TOLD_AFTER_SECONDS if waits else LONGEST_PAUSE_SECONDS
             self._next = now + self._pause
         self._moves = self._notes.moves
         return self._next
@@ -61,7 +69,9 @@ class Telling:
         due = self.due(now)
         if self._client is None or due is None or now < due:
             return
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        waits = self._notes.waits
+        longest = LONGEST_PAUSE_SECONDS if waits else LONGEST_QUIET_SECONDS
+        self._pause = min(2 * self._pause, longest)
         self._next = now + self._pause
         why = _ask(self._client, self._notes.run_id)
         if why not in {"", self._told}:
@@ -108,7 +118,11 @@ def _ask(client: Explains, run_id: str) -> str:
         # Whoever follows the run meets the same, and says it.
         return ""
     if told["state"] not in WAITING_STATES:
-        return ""
+        # It does what it is to do, or has ended, unless nobody can be told of it.
+        kept = [reason for reason in told["reasons"] if reason["code"] == LOG_AWAY]
+        if not kept:
+            return ""
+        told = {**told, "reasons": kept}
     return reason_line(told, child=asked != run_id)
 
 

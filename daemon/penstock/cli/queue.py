@@ -93,9 +93,9 @@ def _show_line_of(rows: list[dict[str, Any]]) -> None:
     show_table([
         Column("#", [str(row.get("number") or "") for row in rows]),
         Column("NAME", list(map(name_of, rows))),
-        Column("PRIORITY", [row["priority"].lower() for row in rows]),
-        Column("SUBMITTED", waited),
+        Column("PRIORITY", [row["priority"].lower() for row in rows], spare=1),
+        Column("SUBMITTED", waited, spare=2),
         Column("COMMAND", list(map(command_of, rows)), shrinks=True),
         Column("WAITS FOR", [row["reason"] for row in rows]),
-        Column("WHERE", list(map(folder_of, rows))),
+        Column("WHERE", list(map(folder_of, rows)), spare=3),
     ])  # fmt: skip

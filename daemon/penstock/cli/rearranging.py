@@ -10,7 +10,7 @@ import click
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import DaemonUnreachable, PenstockError
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
-from penstock.words.errors import DaemonUnreachable, PenstockError
+from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.run_id import GENERATED
 from penstock.words.sentences import ordinal
 
-#: Runs of a list that are explained, each by a question of its own: who stands further behind waits for these.
-MOST_EXPLAINED = 10
+#: Runs of a list that are explained: who stands further behind waits for these.
+MOST_EXPLAINED = 20
 #: Runs that are shown below an explanation.
 MOST_SHOWN = 5
 
@@ -34,23 +34,20 @@ def rows_explained(session: Session, rows: Sequence[Told]) -> Sequence[Told]:
 def explained(client: SyncClient, rows: Iterable[Told]) -> list[dict[str, Any]]:
     """The rows, the first of those that stand in line with what keeps them there as their `reason`.
 
-    A daemon that answers no more is not asked again: what was read before is shown.
+    They are shown without where the daemon does not say it: it is gone, or an older one.
     """
     found = list(map(dict, rows))
-    known = {row["run_id"]: row for row in found}
-    waiting = [row for row in found if row["state"] in QUEUED_STATES]
-    for row in waiting[:MOST_EXPLAINED]:
-        try:
-            told = client.why(row["run_id"])
-        except DaemonUnreachable:
-            break
-        except PenstockError:
-            # It may be forgotten by now.
-            continue
-        said = short_reason(told["reasons"], row.get("group"))
-        unknown = [name for name in GENERATED.findall(said) if name not in known]
-        known |= {run["run_id"]: run for run in known_runs(client, unknown)}
-        row["reason"] = by_number(said, known.values())
+    waiting = [row for row in found if row["state"] in QUEUED_STATES][:MOST_EXPLAINED]
+    if not waiting:
+        return found
+    try:
+        told = client.whys([row["run_id"] for row in waiting])
+    except PenstockError:
+        return found
+    by_id = {why["run_id"]: why["reasons"] for why in told["runs"]}
+    for row in waiting:
+        said = short_reason(by_id.get(row["run_id"], ()), row.get("group"))
+        row["reason"] = with_numbers(said, told["numbers"])
     return found
 
 
@@ -93,6 +90,14 @@ def named_runs(client: SyncClient, reasons: Iterable[Told]) -> list[dict[str, An
     return known_runs(client, (run for r in reasons for run in r.get("runs", ())))
 
 
+def named_numbers(client: SyncClient, run_id: str) -> dict[str, int | None]:
+    """Numbers of the runs that the reasons of this one speak of; none where an older daemon is asked."""
+    try:
+        return dict(client.whys([run_id])["numbers"])
+    except PenstockError:
+        return {}
+
+
 def known_runs(client: SyncClient, run_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The first of these runs, each once, as far as they are still there."""
     found = []
@@ -104,5 +109,9 @@ def known_runs(client: SyncClient, run_ids: Iterable[str]) -> list[dict[str, Any
 
 def by_number(text: str, runs: Iterable[Told]) -> str:
     """The text with numbers for the ids that nobody has chosen."""
-    numbers = {run["run_id"]: run.get("number") for run in runs}
+    return with_numbers(text, {run["run_id"]: run.get("number") for run in runs})
+
+
+def with_numbers(text: str, numbers: Mapping[str, int | None]) -> str:
+    """The same, by the numbers themselves."""
     return GENERATED.sub(lambda found: str(numbers.get(found[0]) or found[0]), text)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from penstock.cli.output import Outlet, flush, put, put_json, say
+from penstock.cli.output import Outlet, flush, joined, put, put_json, say
 from penstock.words.output_lines import OutputLines
 from penstock.words.printed import (
     STREAMS,
@@ -110,6 +110,9 @@ class OutputWriter:
         self._outlets = {name: outlets[name] for name in streams}
         self._last: Outlet | None = None
         self._last_shown: Outlet | None = None
+        #: Those after which our words stand in one pipe or file, and whether that ends within a line.
+        self._beside_words = (err, out) if joined() else (err,)
+        self._mid_line = False
         #: Bytes that are no longer kept, since the last piece that is.
         self._missing: dict[Stream, int] = {}
         #: Whether a program or a file was to have some of them.
@@ -140,7 +143,14 @@ class OutputWriter:
         self.writing = False
 
     def end_line(self) -> None:
-        """See `FactWriter`; what goes elsewhere than to a terminal is left alone."""
+        """See `FactWriter`: our words follow, on stderr, where whoever looks for them looks at line starts."""
+        self.leave()
+        if self._mid_line:
+            self._put(self._beside_words[0], b"\n")
+            flush()
+
+    def leave(self) -> None:
+        """Have a terminal's next prompt on a line of its own; a pipe or a file gets no byte more."""
         if self._last_shown is not None:
             self._finish(line_end=True)
             flush()
@@ -174,11 +184,12 @@ class OutputWriter:
         self._last = outlet
         if outlet.on_terminal:
             self._last_shown = outlet
+        elif data and outlet in self._beside_words:
+            self._mid_line = not data.endswith(b"\n")
         outlet.write(data)
 
     def _say(self, text: str) -> None:
-        self._finish(line_end=True)
-        flush()
+        self.end_line()
         say(text)
 
     def _finish(self, *, line_end: bool) -> None:
@@ -265,7 +276,7 @@ def open_writer(
             yield printed
         finally:
             with suppress(OSError):
-                printed.end_line()
+                printed.leave()
     elif quiet:
         yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():

@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import click
 
 from penstock.cli.archives import find_log
+from penstock.cli.changed_inputs import inputs_option, wanted_changes
 from penstock.cli.options import runs_argument
 from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
 from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.client.surroundings import trace_of
 from penstock.client.sync import SyncClient
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import Conflict, DaemonUnreachable, PenstockError
 from penstock.words.exit_codes import Exit
 
 
 @click.command()
 @runs_argument
+@click.option(
+    "--edit", is_flag=True, help="Change the inputs first, in $VISUAL or $EDITOR."
+)
+@inputs_option
 @json_option
 @pass_session
-def retry(session: Session, words: tuple[str, ...], as_json: bool) -> None:
+def retry(
+    session: Session, words: tuple[str, ...], edit: bool, inputs: Any, as_json: bool
+) -> None:
     """The same inputs again, as new runs; prints their ids.
 
     \b
     Examples: penstock retry 12
               penstock retry @failed
+              penstock retry 12 --edit
     """
     require_stdout()
     run_ids = select_named(session, words, "retry")
+    changes: dict[str, Any] = {}
+    if edit or inputs is not None:
+        if len(run_ids) > 1:
+            raise click.UsageError(f"of one run, and these are {len(run_ids)}")
+        for run_id in run_ids:
+            _check_kept(session, run_id)
+            changes = wanted_changes(session, run_id, inputs)
+        if not changes:
+            say("nothing was changed, and nothing retried")
+            return
     codes: list[int] = []
     for run_id in run_ids:
         try:
             _check_kept(session, run_id)
-            reply = session.call(partial(SyncClient.retry, run_id=run_id))
+            trace = trace_of(session.environ)
+            again = partial(
+                SyncClient.retry, run_id=run_id, changes=changes, traceparent=trace
+            )
+            reply = session.call(again)
         except DaemonUnreachable:
             raise
         except PenstockError as error:

@@ -14,6 +14,7 @@ from penstock.cli.run_lines import (
     folder_of,
     name_of,
     state_of,
+    step_of,
     took,
 )
 from penstock.words.exit_codes import PROGRAM_KIND
@@ -41,7 +42,7 @@ def card_of(
         "run": f"{run.get('number') or ''} {name_of(run)}".strip(),
         "state": Word(_state(run), COLOURS.get(run["state"])),
         "why": " ".join(reason["text"] for reason in why["reasons"]) if why else "",
-        "step": "" if run.get("ended_at") else str(run.get("step") or ""),
+        "step": "" if run.get("ended_at") else step_of(run),
         "command": command_of(run),
         "folder": folder_of(run),
         "env": " ".join(run.get("inputs", {}).get("env") or ()),

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import COLOURS, Word, emit, say, show_line
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import RUN_VERBS, Exit
 from penstock.words.lifecycle import CANCELLED, COMPLETED, ENDS, FAILED
@@ -40,6 +40,7 @@ def tell_end(notes: RunNotes, *, quiet: bool, output_shown: bool = True) -> int:
         return ended.code
     sentence = f"{notes.run_id} {sentence_of(fact)}"
     if ended.code == Exit.PENSTOCK and ended.origin == "penstock":
+        notes.end_line()
         say(sentence)
         return ended.code
     if quiet and ended.origin != "penstock":
@@ -49,8 +50,10 @@ def tell_end(notes: RunNotes, *, quiet: bool, output_shown: bool = True) -> int:
     elif ENDS[fact.type] != COMPLETED and not (
         output_shown and ended.origin == "program"
     ):
+        notes.end_line()
         say(sentence)
     if notes.leftover and not quiet:
+        notes.end_line()
         say(left_line(notes.leftover))
     return ended.code
 

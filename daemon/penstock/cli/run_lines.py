@@ -46,11 +46,11 @@ def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
         Column("#", [str(row.get("number") or "") for row in rows]),
         Column("NAME", [name_of(row) for row in rows]),
         Column("STATE", [state_of(row) for row in rows], states=[row["state"] for row in rows]),
-        Column("WHEN", [_when(row, moment) for row in rows]),
-        Column("TOOK", [took(row, moment) for row in rows]),
+        Column("WHEN", [_when(row, moment) for row in rows], spare=1),
+        Column("TOOK", [took(row, moment) for row in rows], spare=2),
         Column("COMMAND", [_told_command(row) for row in rows], shrinks=True),
-        Column("GROUP", [row.get("group") or "" for row in rows]),
-        Column("WHERE", [folder_of(row) for row in rows]),
+        Column("GROUP", [row.get("group") or "" for row in rows], spare=3),
+        Column("WHERE", [folder_of(row) for row in rows], spare=4),
     ])  # fmt: skip
 
 
@@ -90,6 +90,10 @@ def name_of(row: Mapping[str, Any]) -> str:
     if name := row.get("labels", {}).get(NAME_LABEL):
         return str(name)
     run_id: str = row["run_id"]
+    parent: str = row.get("parent_id") or ""
+    if GENERATED.fullmatch(parent):
+        # Nobody has chosen that either.
+        return run_id.removeprefix(f"{parent}.")
     # Without a number, as a run that was made without the daemon, it is found by its id alone.
     if GENERATED.fullmatch(run_id) and row.get("number"):
         return ""
@@ -150,13 +154,19 @@ def _told_command(row: Mapping[str, Any]) -> str:
     command = command_of(row)
     if row["state"] == COMPLETED:
         return command
-    if said := row.get("step"):
+    if said := step_of(row):
         return f"{command}  «{said}»"
     why = row.get("error") or row.get("reason")
     if row["state"] == FAILED and row.get("exit_from") == "program":
         # Its code is told already.
         why = ""
     return f"{command}  ({why})" if why else command
+
+
+def step_of(row: Mapping[str, Any]) -> str:
+    """What it does now, and what its model does; "" if nothing is known."""
+    said = (row.get("step"), row.get("model_doing"))
+    return ": ".join(str(word) for word in said if word)
 
 
 def folder_of(row: Mapping[str, Any]) -> str:

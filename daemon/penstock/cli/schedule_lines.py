@@ -17,10 +17,10 @@ def show_schedules(rows: list[dict[str, Any]]) -> None:
     show_table([
         Column("NAME", [row["name"] for row in rows]),
         Column("EVERY", [row["timing"] for row in rows]),
-        Column("ZONE", [row["zone"] if " " in row["timing"] else "" for row in rows]),
+        Column("ZONE", [row["zone"] if " " in row["timing"] else "" for row in rows], spare=2),
         Column("NEXT", [moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") for moment in due]),
-        Column("IN", [soon(moment - now) for moment in due]),
-        Column("LAST RUN", [row["last_run"] or "" for row in rows]),
-        Column("SKIPPED", [str(row["skipped"] or "") for row in rows]),
+        Column("IN", [soon(moment - now) for moment in due], spare=1),
+        Column("LAST RUN", [row["last_run"] or "" for row in rows], spare=4),
+        Column("SKIPPED", [str(row["skipped"] or "") for row in rows], spare=3),
         Column("COMMAND", [about(row["inputs"]) for row in rows], shrinks=True),
     ])  # fmt: skip

@@ -22,7 +22,8 @@ from penstock.words.errors import PenstockError
 @click.option("--no-auth", is_flag=True, help="Ask for no token; on loopback only.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Keep the log here.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--log-json", is_flag=True, help="Log lines as JSON.")
+@click.option("--log-format", type=click.Choice(["text", "json"]))
+@click.option("--log-json", is_flag=True, help="As --log-format json.")
 @pass_session
 def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> None:
     """Run the daemon in the foreground until SIGTERM, a hang-up or Ctrl-C."""
@@ -33,8 +34,9 @@ def serve(session: Session, /, no_auth: bool, log_json: bool, **flags: Any) -> N
     supervision = take_supervision(os.environ)
     flags |= {
         "auth": False if no_auth else None,
-        "log_json": True if log_json else None,
     }
+    if log_json:
+        flags["log_format"] = "json"
     config, _ = session.config(flags)
     # The manager's watchdog ends a hung daemon by SIGABRT: its stacks are then the last of its log.
     faulthandler.enable()

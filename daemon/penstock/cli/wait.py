@@ -22,7 +22,7 @@ from penstock.cli.run_end import failure_json, tell_end
 from penstock.cli.selecting import select
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.followed_log import FollowedLog
-from penstock.words.error_codes import exit_code_of
+from penstock.words.error_status import exit_code_of
 from penstock.words.errors import PenstockError, RunNotFound
 from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
 from penstock.words.run_exit import exit_json

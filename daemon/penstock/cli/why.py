@@ -9,14 +9,21 @@ import click
 from penstock.cli.history import RunSource
 from penstock.cli.options import run_argument
 from penstock.cli.output import emit, show_line
-from penstock.cli.reasons import by_number, named_runs
+from penstock.cli.reasons import (
+    by_number,
+    named_numbers,
+    named_runs,
+    with_numbers,
+)
 from penstock.cli.run_lines import command_of, folder_of, name_of, show_runs
 from penstock.cli.run_lookup import call_source
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
 
-#: Why it is where it is; the run itself; and the runs that are named.
-Explained = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]
+#: Why it is where it is; the run itself; the first runs that are named; and the numbers of all of these.
+Explained = tuple[
+    dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, int | None]
+]
 
 
 @click.command()
@@ -34,13 +41,15 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
     def live(client: SyncClient) -> Explained:
         told = client.why(run_id)
         if as_json:
-            return told, {}, []
-        return told, client.run(run_id), named_runs(client, told["reasons"])
+            return told, {}, [], {}
+        others = named_runs(client, told["reasons"])
+        numbers = named_numbers(client, run_id)
+        return told, client.run(run_id), others, numbers
 
     def kept(source: RunSource) -> Explained:
-        return source.why(run_id), source.view(run_id), []
+        return source.why(run_id), source.view(run_id), [], {}
 
-    told, run, others = call_source(session, run_id, live, kept)
+    told, run, others, numbers = call_source(session, run_id, live, kept)
     if as_json:
         emit(told)
         return
@@ -49,7 +58,8 @@ def why(session: Session, run_id: str, as_json: bool) -> None:
     command = f": {said}{folder}" if (said := command_of(run)) else "."
     show_line(f"{name} is {told['state']}{command}")
     for reason in told["reasons"]:
-        show_line(by_number(reason["text"], [run, *others]))
+        said = with_numbers(reason["text"], numbers)
+        show_line(by_number(said, [run, *others]))
     if others:
         show_line("")
         show_runs(others)

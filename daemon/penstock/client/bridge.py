@@ -23,13 +23,14 @@ from penstock.client.messages import (
     Message,
     Messages,
     name_caller,
+    name_trace,
     read_object,
     request_key,
     routing_headers,
 )
 from penstock.client.requests import OnServer, Request, is_success, unheard
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -56,14 +57,15 @@ async def open_bridge(
     send: Send,
     caller: Mapping[str, Any] | None = None,
     heard: OnServer = unheard,
+    trace: str | None = None,
 ) -> AsyncIterator[Bridge]:
     """A bridge to the daemon at `address`; `send` takes each message for the agent.
 
-    `caller` is what runs that the agent starts are given, as `client.surroundings` makes it; `heard`
-    is told the `Server` header of each answer.
+    `caller` is what runs that the agent starts are given, as `client.surroundings` makes it, and `trace`
+    the trace in which it was started; `heard` is told the `Server` header of each answer.
     """
     async with trio.open_nursery() as requests_nursery:
-        bridge = Bridge(address, send, requests_nursery, caller, heard)
+        bridge = Bridge(address, send, requests_nursery, caller, heard, trace)
         try:
             yield bridge
         finally:
@@ -82,8 +84,9 @@ class Bridge:
         requests_nursery: trio.Nursery,
         caller: Mapping[str, Any] | None,
         heard: OnServer,
+        trace: str | None,
     ) -> None:
-        self._caller, self._heard = caller, heard
+        self._caller, self._heard, self._trace = caller, heard, trace
         self._address, self._send = address, send
         self._requests_nursery = requests_nursery
         self._room = trio.CapacityLimiter(MOST_REQUESTS)
@@ -177,7 +180,7 @@ class Bridge:
 
     async def _post(self, message: Message) -> str | None:
         """Post a message: "" when it is dealt with, a sentence when not, None without a session."""
-        posted = name_caller(message, self._caller)
+        posted = name_trace(name_caller(message, self._caller), self._trace)
         headers = self._headers(message)
         async with self._asked("POST", headers, posted) as response:
             self._heard(response.headers.get("server"))

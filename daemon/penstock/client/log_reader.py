@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused, put_back
 from penstock.words.terminal_types import TERMINAL_TYPES
 

@@ -26,6 +26,8 @@ _NAMES = {
 #: Tools that start a run of what the agent asks for, and how those of single kinds begin.
 _STARTERS = frozenset({"start_run", "start_coding_task"})
 _KIND_TOOL = "run_"
+#: Where clients that know OpenTelemetry say where they are in a trace.
+_TRACE = "traceparent"
 _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _CODED = re.compile(r"=\?base64\?.*\?=")
 
@@ -75,9 +77,28 @@ def name_caller(message: Message, caller: Mapping[str, Any] | None) -> Message:
         or not _starts_run(params.get("name"))
     ):
         return message
+    return {**message, "params": _besides(params, {CALLER_IN_META: caller})}
+
+
+def name_trace(message: Message, trace: str | None) -> Message:
+    """The message; a call of a tool says where the agent was started in a trace, if it says nothing else."""
+    params = message.get("params")
+    if (
+        trace is None
+        or message.get("method") != "tools/call"
+        or not isinstance(params, dict)
+    ):
+        return message
+    meta = params.get("_meta")
+    if isinstance(meta, dict) and _TRACE in meta:
+        return message
+    return {**message, "params": _besides(params, {_TRACE: trace})}
+
+
+def _besides(params: Mapping[str, Any], more: Mapping[str, Any]) -> Message:
     meta = params.get("_meta")
     known = meta if isinstance(meta, dict) else {}
-    return {**message, "params": {**params, "_meta": {**known, CALLER_IN_META: caller}}}
+    return {**params, "_meta": {**known, **more}}
 
 
 def _starts_run(tool: object) -> bool:

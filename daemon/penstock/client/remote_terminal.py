@@ -15,7 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from penstock.client.log_reader import Lost, first_message, why_closed
 from penstock.client.websocket import open_connection
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 
 
 @dataclass(frozen=True, slots=True)

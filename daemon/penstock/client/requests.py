@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from penstock.client.versions import not_known
 from penstock.words.address import Address
-from penstock.words.error_codes import error_of
+from penstock.words.error_status import error_of
 from penstock.words.errors import DaemonUnreachable, put_back
 from penstock.words.live_frames import PREFERENCE
 
@@ -150,8 +150,24 @@ class Calls(Generic[R]):
         """Why the run is where it is: {"reasons": […], "text": …}."""
         return self.get("runs", run_id, "why")
 
-    def retry(self, run_id: str) -> R:
-        return self.request("POST", "runs", run_id, "retry")
+    def whys(self, run_ids: Sequence[str]) -> R:
+        """The same of several: {"runs": […], "numbers": {id: number}}, of those that there are."""
+        return self.request("POST", "why", body={"runs": list(run_ids)})
+
+    def retry(
+        self,
+        run_id: str,
+        changes: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+    ) -> R:
+        """Run it again, as a new run; `changes` are inputs that are others this time.
+
+        `traceparent`: where the caller is in its trace, if it is in any.
+        """
+        body = {"inputs": changes} if changes else None
+        besides = {} if traceparent is None else {"traceparent": traceparent}
+        path = ("runs", run_id, "retry")
+        return self.send(Request("POST", path, body=body, besides=besides))
 
     def pause_run(self, run_id: str) -> R:
         """Stop the processes of a running program; the run."""

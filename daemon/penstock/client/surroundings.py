@@ -22,12 +22,18 @@ def with_caller(
     request: Mapping[str, Any], environ: Mapping[str, str], address: Address
 ) -> dict[str, Any]:
     """The body of `POST /runs` with what its programs are to find around them."""
-    caller, trace = caller_of(environ, address), environ.get(TRACEPARENT, "")
+    caller, trace = caller_of(environ, address), trace_of(environ)
     return {
         **request,
         **({} if caller is None else {"caller": caller}),
-        **({} if read_traceparent(trace) is None else {"traceparent": trace}),
+        **({} if trace is None else {"traceparent": trace}),
     }
+
+
+def trace_of(environ: Mapping[str, str]) -> str | None:
+    """Where this process is in somebody's trace; None where nobody said, or no traceparent."""
+    trace = environ.get(TRACEPARENT, "")
+    return None if read_traceparent(trace) is None else trace
 
 
 def caller_of(environ: Mapping[str, str], address: Address) -> dict[str, Any] | None:

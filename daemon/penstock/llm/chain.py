@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import trio
 
-from penstock.llm.budget import Spent, price
+from penstock.llm.attempt import Attempt
+from penstock.llm.away import PASSING, is_away
+from penstock.llm.budget import Spent
 from penstock.llm.chat import (
     ChatRequest,
-    Engine,
     Message,
-    OnText,
+    OnHeard,
     Reply,
     RequestRefused,
-    SchemaDialect,
     StreamBroken,
     valid_text,
 )
+from penstock.llm.model_client import (
+    ModelClient,
+    ModelClientStatistics,
+    statistics_of,
+)
+from penstock.llm.probing import look_at
 from penstock.llm.routing import ContextWindow, choose
-from penstock.llm.token_estimate import Calibration, estimate, estimate_messages
-from penstock.words.config import Models
+from penstock.llm.token_estimate import estimate_messages
+from penstock.words.config import Models, Role
 from penstock.words.errors import ContextTooLarge, ModelFailed
+
+#: As all are asked who say nothing of a role.
+ANY_ROLE = Role()
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5
-
-#: Statuses by which a server says "not now" rather than "not like this".
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
 
 def pause_before_retry(
@@ -39,7 +45,7 @@ def pause_before_retry(
     """Seconds until the next try after `failed` tries; None if there is none.
 
     A server's `Retry-After` counts, unless it is longer than `longest` seconds. A server that is
-    absent is not tried again: its run fails within the connect timeout.
+    absent is not tried again here: its run waits for it without a slot.
     """
     if failed > retries:
         return None
@@ -70,133 +76,6 @@ def refuses_schema(error: RequestRefused, request: ChatRequest) -> bool:
     return sent and error.status in {400, 404, 415, 422, 501} and not is_overflow(error)
 
 
-#: Weight of the newest measurement of speed.
-_NEWEST = 0.3
-
-
-@dataclass(slots=True)
-class ModelClient:
-    """One model of the chain, with what its use has taught us."""
-
-    name: str
-    engine: Engine
-    window: int
-    limiter: trio.CapacityLimiter
-    #: Nobody told us the window; it is a careful guess.
-    window_assumed: bool = False
-    #: How the server may be told of a schema, the first it has not refused counts.
-    dialects: tuple[SchemaDialect, ...] = ("none",)
-    price_in: float | None = None
-    price_out: float | None = None
-    calibration: Calibration = field(default_factory=Calibration)
-    requests: int = 0
-    failures: int = 0
-    tokens_per_second: float | None = None
-
-    def measure(self, tokens: int, seconds: float) -> None:
-        """Learn the speed from one answer."""
-        if tokens and seconds > 0:
-            speed = tokens / seconds
-            known = speed if self.tokens_per_second is None else self.tokens_per_second
-            self.tokens_per_second = known + _NEWEST * (speed - known)
-
-
-class Attempt:
-    """One request to one model; `spent` is what it cost, also when it failed."""
-
-    def __init__(
-        self,
-        model_client: ModelClient,
-        request: ChatRequest,
-        estimated: int,
-        on_text: OnText,
-        largest: int,
-    ) -> None:
-        self._model_client = model_client
-        self._request = request
-        self._estimated = estimated
-        self._on_text = on_text
-        self._room = largest
-        self._parts: list[str] = []
-        self._first_at = 0.0
-        self.spent = Spent()
-
-    @property
-    def heard(self) -> bool:
-        """Whether a piece of the answer was handed over."""
-        return bool(self._parts)
-
-    async def run(self, seconds: float) -> Reply:
-        """The whole answer, within so many seconds."""
-        started = trio.current_time()
-        self._model_client.requests += 1
-        reply: Reply | None = None
-        try:
-            with trio.move_on_after(seconds):
-                reply = await self._model_client.engine.chat(self._request, self._hear)
-        finally:
-            self.spent = self._cost(reply, trio.current_time() - started)
-        if reply is None:
-            where = f"{self._request.model} at {self._model_client.engine.url}"
-            raise ModelFailed(f"{where} did not finish its answer within {seconds:g} s")
-        self._learn(reply)
-        return reply
-
-    async def _hear(self, text: str) -> None:
-        self._first_at = self._first_at or trio.current_time()
-        self._room -= len(text.encode("utf-8", "surrogatepass"))
-        if self._room < 0:
-            raise ModelFailed(
-                f"the answer of {self._request.model} is longer than allowed"
-            )
-        self._parts.append(text)
-        await self._on_text(text)
-
-    def _cost(self, reply: Reply | None, seconds: float) -> Spent:
-        if reply is None and not self._parts:
-            return Spent(seconds=seconds)
-        usage = reply.usage if reply else None
-        tokens_in = usage.tokens_in if usage else None
-        tokens_out = usage.tokens_out if usage else None
-        if tokens_in is None:
-            tokens_in = self._model_client.calibration.apply(self._estimated)
-        if tokens_out is None:
-            tokens_out = estimate("".join(self._parts))
-        cost = price(
-            tokens_in,
-            tokens_out,
-            self._model_client.price_in,
-            self._model_client.price_out,
-        )
-        return Spent(tokens_in, tokens_out, cost, seconds)
-
-    def _learn(self, reply: Reply) -> None:
-        model_client = self._model_client
-        model_client.calibration = model_client.calibration.learn(
-            self._estimated, reply.usage.tokens_in
-        )
-        since_first = trio.current_time() - self._first_at
-        model_client.measure(self.spent.tokens_out, reply.usage.seconds or since_first)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelClientStatistics:
-    """One model of the chain as surfaces show it."""
-
-    model: str
-    url: str
-    window: int
-    window_assumed: bool
-    requests: int
-    failures: int
-    #: Requests under way, and those waiting for one of them to end.
-    active: int
-    waiting: int
-    tokens_per_second: float | None
-    #: Tokens the provider reports per token we estimate.
-    reported_per_estimated: float
-
-
 @dataclass(frozen=True, slots=True)
 class Completion:
     """An answer, who gave it, and what it cost."""
@@ -214,6 +93,7 @@ class Chain:
             model_client.name: model_client for model_client in model_clients
         }
         self.config = config
+        self._probing = trio.Lock()
 
     def windows(self) -> tuple[ContextWindow, ...]:
         """The chain, small to large."""
@@ -224,28 +104,48 @@ class Chain:
 
     def statistics(self) -> tuple[ModelClientStatistics, ...]:
         """A snapshot, small to large."""
-        return tuple(
-            _statistics(model_client) for model_client in self.model_clients.values()
-        )
+        return tuple(map(statistics_of, self.model_clients.values()))
+
+    async def is_back(self, url: str) -> bool:
+        """Whether a server that was away can be asked again, be it to hear what else is wrong."""
+        there = [m for m in self.model_clients.values() if m.engine.url == url]
+        look = (await look_at(there, self.config.connect_timeout))[url]
+        return not look.problem or not (look.passes or look.absent)
+
+    async def _get_acquainted(self) -> None:
+        """Have each server tell of itself before it is first asked, and after it was away.
+
+        Without an answer goes what the configuration says: the request itself will tell what is wrong.
+        """
+        async with self._probing:
+            strange = [m for m in self.model_clients.values() if not m.known]
+            if strange:
+                for model_client in strange:
+                    model_client.known = True
+                await look_at(strange, self.config.connect_timeout)
 
     async def complete(
         self,
         messages: Sequence[Message],
-        on_text: OnText,
+        on_heard: OnHeard,
         *,
         account: Callable[[str, Spent], None],
         max_tokens: int | None = None,
         temperature: float | None = None,
         schema: Mapping[str, Any] | None = None,
         above: str = "",
+        role: Role = ANY_ROLE,
     ) -> Completion:
         """Ask the smallest model that has room for the prompt; one larger than `above`, if there is one.
+
+        Only models of the `role` are asked, and as it says.
 
         `account` is told what each try cost, an unfinished one by our estimate. ContextTooLarge if
         no model has room; ModelUnreachable, RequestRefused, StreamBroken, ModelFailed when the
         tries are used up.
         """
-        windows = self._above(above)
+        await self._get_acquainted()
+        windows = self._above(above, role)
         estimated = estimate_messages(messages)
         while True:
             window = choose(
@@ -260,10 +160,11 @@ class Chain:
                 max_tokens or self.config.answer_tokens,
                 temperature,
                 schema,
+                role,
             )
             try:
                 return await self._persist(
-                    model_client, request, estimated, on_text, account
+                    model_client, request, estimated, on_heard, account
                 )
             except RequestRefused as error:
                 if refuses_schema(error, request):
@@ -277,8 +178,13 @@ class Chain:
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
 
-    def _above(self, model: str) -> tuple[ContextWindow, ...]:
-        windows = self.windows()
+    def has_above(self, model: str, role: Role = ANY_ROLE) -> bool:
+        """Whether there is a larger model than this one, for a role."""
+        return self._above(model, role) != self._above("", role)
+
+    def _above(self, model: str, role: Role) -> tuple[ContextWindow, ...]:
+        wanted = set(role.chain) or set(self.model_clients)
+        windows = tuple(one for one in self.windows() if one.model in wanted)
         names = [window.model for window in windows]
         larger = windows[names.index(model) + 1 :] if model in names else windows
         return larger or windows
@@ -288,20 +194,24 @@ class Chain:
         model_client: ModelClient,
         request: ChatRequest,
         estimated: int,
-        on_text: OnText,
+        on_heard: OnHeard,
         account: Callable[[str, Spent], None],
     ) -> Completion:
         """Try until an answer comes, or the tries are used up."""
         for failed in count(1):
-            attempt = Attempt(
-                model_client, request, estimated, on_text, self.config.answer_bytes
-            )
+            attempt = Attempt(model_client, request, estimated, on_heard, self.config)
             try:
                 async with model_client.limiter:
-                    reply = await attempt.run(self.config.request_timeout)
+                    reply = await attempt.run()
                 return Completion(reply, model_client.name, attempt.spent)
             except ModelFailed as error:
                 model_client.failures += 1
+                error.facts |= {
+                    "server": model_client.engine.url,
+                    "heard": attempt.heard,
+                }
+                # A server that comes back may have another window, or another model.
+                model_client.known &= not is_away(error, self.config.longest_pause)
                 pause = pause_before_retry(
                     error,
                     failed=failed,
@@ -325,6 +235,7 @@ def _request(
     max_tokens: int,
     temperature: float | None,
     schema: Mapping[str, Any] | None,
+    role: Role,
 ) -> ChatRequest:
     room = max(1, model_client.window - model_client.calibration.apply(estimated))
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
@@ -336,20 +247,7 @@ def _request(
         temperature,
         schema,
         model_client.dialects[0],
-    )
-
-
-def _statistics(model_client: ModelClient) -> ModelClientStatistics:
-    limiter = model_client.limiter.statistics()
-    return ModelClientStatistics(
-        model=model_client.name,
-        url=model_client.engine.url,
-        window=model_client.window,
-        window_assumed=model_client.window_assumed,
-        requests=model_client.requests,
-        failures=model_client.failures,
-        active=limiter.borrowed_tokens,
-        waiting=limiter.tasks_waiting,
-        tokens_per_second=model_client.tokens_per_second,
-        reported_per_estimated=model_client.calibration.ratio,
+        thinking=role.thinking,
+        extra=role.extra,
+        progress=model_client.facts.llama_cpp,
     )

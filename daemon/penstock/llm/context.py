@@ -8,18 +8,35 @@ from uuid import UUID
 
 from penstock.llm.chat import Message
 from penstock.llm.prompts import PromptCache
-from penstock.llm.summaries import KEEP, body_of, describe, summarise, whole
+from penstock.llm.summaries import KEEP, body_of, describe, summarise, told
 from penstock.llm.token_estimate import estimate
 from penstock.runs.run import Run
 from penstock.words.errors import Refused
 from penstock.words.events import DROPPABLE_TYPES, EVENT_CLASSES
 from penstock.words.recorded import Recorded
 
-#: Facts that a model is told of; those of older and newer daemons are not among them.
-TOLD_TYPES = frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used"}
+#: Facts that a model is told of, for every kind: what was planned, done, found and said, and nothing
+#: of processes, slots, clocks and money, which no answer depends on.
+TOLD_TYPES = frozenset({
+    "plan.completed", "module.started", "module.iterated", "code.generated", "test.started",
+    "test.passed", "test.failed", "bug.reported", "correction.started", "correction.completed",
+    "analysis.completed", "step.failed", "milestone", "ask.answered", "intervention.received",
+})  # fmt: skip
+
+#: Told beside them where the event at hand is one: most kinds tell otherwise what their steps came to.
+STEPS = "step.completed"
+
+#: Where the layers stand in a question that says so; else they stand before it.
+LAYERS_HERE = "\x00layers\x00"
 
 # Facts read at once.
 _PAGE = 500
+
+#: Facts that layers are made from, the run's moves for its state; those of older and newer daemons
+#: are not among them.
+READ_TYPES = (
+    frozenset(EVENT_CLASSES) - DROPPABLE_TYPES - {"model.used", "model.answered"}
+)
 
 #: Events that a prompt is made from, unless the caller wants others: a chain of modules has long
 #: forgotten what lies further back.
@@ -59,7 +76,11 @@ def build_layers(
     `events` is the run's history in order. Without a current event the prompt is the generic one
     and the newest `limit` events are shown.
     """
-    earlier = [e for e in events if current is None or e.sequence < current.sequence]
+    earlier = [
+        e
+        for e in events
+        if is_told(e, current) and (current is None or e.sequence < current.sequence)
+    ]
     if current is None:
         shown: Sequence[Recorded] = earlier[-limit:] if limit else ()
     else:
@@ -67,17 +88,24 @@ def build_layers(
     return Layers(
         system=prompts.get(current.type if current else ""),
         state=describe(events),
-        events=summarise(shown, keep).events,
-        current=whole(current) if current else "",
+        events=summarise(shown, keep, told).events,
+        current=told(current) if current else "",
     )
+
+
+def is_told(fact: Recorded, current: Recorded | None) -> bool:
+    """Whether a model is told of a fact, in a question about `current`."""
+    steps = current is not None and current.type == STEPS
+    return fact.type in TOLD_TYPES or (steps and fact.type == STEPS)
 
 
 def arrange(layers: Layers, messages: Sequence[Message]) -> list[Message]:
     """The messages with the layers around them.
 
-    The first system message begins with the system prompt. State and earlier events stand before
-    the question, inside the last user message, since many chat formats take no two messages of one
-    role in a row.
+    The first system message begins with the system prompt. State and earlier events stand inside
+    the last user message, since many chat formats take no two messages of one role in a row: where the
+    question says so, behind what stays the same from one question to the next, so that the server
+    need not read that again; else before the question.
     """
     arranged = list(messages)
     if layers.system:
@@ -85,7 +113,7 @@ def arrange(layers: Layers, messages: Sequence[Message]) -> list[Message]:
             arranged[0] = _before(arranged[0], layers.system)
         else:
             arranged.insert(0, Message("system", layers.system))
-    told = [
+    parts = [
         f"{title}:\n{text}"
         for title, text in (
             ("State of the run", layers.state),
@@ -94,16 +122,16 @@ def arrange(layers: Layers, messages: Sequence[Message]) -> list[Message]:
         )
         if text
     ]
-    if told:
+    if parts:
         place = max(
             (i for i, message in enumerate(arranged) if message.role == "user"),
             default=None,
         )
         if place is None:
-            arranged.append(Message("user", "\n\n".join(told)))
+            arranged.append(Message("user", "\n\n".join(parts)))
         else:
-            arranged[place] = _before(arranged[place], "\n\n".join(told))
-    return arranged
+            arranged[place] = _with_layers(arranged[place], "\n\n".join(parts))
+    return [_without_mark(message) for message in arranged]
 
 
 def append(messages: Sequence[Message], text: str) -> list[Message]:
@@ -114,6 +142,19 @@ def append(messages: Sequence[Message], text: str) -> list[Message]:
         last = messages[-1]
         return [*messages[:-1], replace(last, content=f"{last.content}\n\n{text}")]
     return [*messages, Message("user", text)]
+
+
+def _with_layers(message: Message, told: str) -> Message:
+    if LAYERS_HERE not in message.content:
+        return _before(message, told)
+    content = message.content.replace(LAYERS_HERE, f"{told}\n\n", 1)
+    return replace(message, content=content)
+
+
+def _without_mark(message: Message) -> Message:
+    if LAYERS_HERE not in message.content:
+        return message
+    return replace(message, content=message.content.replace(LAYERS_HERE, ""))
 
 
 def _before(message: Message, text: str) -> Message:
@@ -128,7 +169,7 @@ async def read_layers(run: Run, *, at: str | None = None) -> Layers:
     facts: list[Recorded] = []
     read = run.reads.read
     after = 0
-    while page := await read(run.run_id, after, _PAGE, types=TOLD_TYPES):
+    while page := await read(run.run_id, after, _PAGE, types=READ_TYPES):
         facts += page
         after = page[-1].position
     return replace(layers_at(facts, at), current="")
@@ -136,9 +177,9 @@ async def read_layers(run: Run, *, at: str | None = None) -> Layers:
 
 def layers_at(facts: Iterable[Recorded], at: str | None) -> Layers:
     """The layers of a run's history, in order, with its newest fact of a type at hand."""
-    told = [fact for fact in facts if fact.type in TOLD_TYPES]
-    current = next((fact for fact in reversed(told) if fact.type == at), None)
-    return build_layers(PromptCache(), told, current)
+    known = [fact for fact in facts if fact.type in READ_TYPES]
+    current = next((fact for fact in reversed(known) if fact.type == at), None)
+    return build_layers(PromptCache(), known, current)
 
 
 def relevant(

@@ -23,7 +23,8 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter, ValidationError, create_model
 
-from penstock.llm.chat import Message
+from penstock.llm.chat import AnswerCut, Message
+from penstock.llm.context import LAYERS_HERE
 from penstock.llm.fields import FieldSplitter
 from penstock.llm.grammar_schema import plain_schema
 from penstock.llm.http import quote
@@ -36,7 +37,12 @@ from penstock.llm.reading import (
     without_thoughts,
 )
 from penstock.llm.run_models import AnswerForm, Check, Question
-from penstock.words.errors import MalformedAnswer, ModelFailed, Refused
+from penstock.words.errors import (
+    MalformedAnswer,
+    ModelFailed,
+    ModelTruncated,
+    Refused,
+)
 
 #: Options of a predictor that we know; DSPy adds `rollout_id` for a cache of its own.
 _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
@@ -44,6 +50,9 @@ _OPTIONS = frozenset({"max_tokens", "n", "rollout_id", "temperature"})
 #: How freely a model is to answer again after an answer that could not be used: of ten corrected
 #: answers six were the same to the byte.
 SECOND_TEMPERATURE = 0.8
+
+#: Unusable answers of one model to a question; then the next of the chain is asked.
+TRIES_OF_ONE = 2
 
 #: Words of JSON schema by which a signature bounds its fields.
 _BOUNDS = ("maxItems", "maxLength", "minItems", "pattern")
@@ -114,7 +123,7 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
 
     def _temperature(self, wanted: float | None) -> float | None:
         """The caller's, unless a second answer is to be another one than the first."""
-        if self.attempt.number > 1 and wanted is None and not self.question.temperature:
+        if self.attempt.correction and wanted is None and not self.question.temperature:
             return SECOND_TEMPERATURE
         return wanted
 
@@ -174,11 +183,14 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
+        question.name = question.name or signature.__name__
         correction = ""
         kept: dict[str, Any] = {}
         if question.form == "json":
             question.schema = make_schema(signature)
-        for number in range(1, question.attempts + 1):
+        number = unusable = 0
+        while unusable < question.attempts:
+            number += 1
             attempt = AnswerAttempt(
                 number, _splitter(question.form, signature), correction
             )
@@ -187,9 +199,28 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                 found = await self._attempt(
                     TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
                 )
+                await question.settle(inputs=inputs, fields=found)
                 return [found]
+            except AnswerCut as error:
+                await question.settle(str(error))
+                # It was not the answer's fault; what was heard of it is dropped.
+                continue
             except Unusable as error:
                 problem = error
+                unusable += 1
+                await question.settle(str(error), inputs=inputs)
+                if unusable >= TRIES_OF_ONE:
+                    question.escalate()
+            except ModelTruncated as error:
+                await question.settle(str(error))
+                # A larger model may say it in fewer words, or has a larger window.
+                if not question.escalate():
+                    raise
+                problem = Unusable(next(iter(signature.output_fields)), str(error))
+                unusable += 1
+            except ModelFailed as error:
+                await question.settle(str(error))
+                raise
             kept |= problem.kept
             for name in problem.kept:
                 signature = signature.delete(name)
@@ -202,7 +233,8 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                     f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
                 )
         raise MalformedAnswer(
-            f"{problem.name}: {problem.why} (after {question.attempts} attempts)",
+            f"{problem.name}: {problem.why} (after {question.attempts} attempts;"
+            f" `penstock context {question.models.run_id} --sent` shows them)",
             field=problem.name,
             attempts=question.attempts,
         )
@@ -375,11 +407,13 @@ def _describe_blocks(signature: type[dspy.Signature]) -> str:
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:
     """What is known, in the order of the signature, what does not change first; nothing of nothing."""
-    return "\n\n".join(
+    parts = [
         f"{name.replace('_', ' ').capitalize()}:\n{inputs[name]}"
         for name in signature.input_fields
         if inputs.get(name) not in (None, "", "(none)")
-    )
+    ]
+    # What the question is about stands last, and the run's history just before it.
+    return "\n\n".join([*parts[:-1], *(LAYERS_HERE + part for part in parts[-1:])])
 
 
 def _as_blocks(fields: Mapping[str, Any]) -> str:

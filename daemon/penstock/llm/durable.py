@@ -13,7 +13,12 @@ from penstock.llm.run_models import RunModels
 from penstock.log.filters import RunFilter
 from penstock.runs.reader import PatientReads
 from penstock.runs.run import Run
-from penstock.words.events import AskAnswered, ModelUsed
+from penstock.words.events import (
+    AskAnswered,
+    ModelAnswered,
+    ModelProgress,
+    ModelUsed,
+)
 
 #: The question at a budget's soft line, and the answers a person may give.
 ASK = "model-budget"
@@ -67,6 +72,12 @@ class DurableModels:
                 self._going_on.add(root_id)
             return True
 
+        async def on_progress(told: ModelProgress) -> None:
+            await run.emit(told)
+
+        async def on_answered(answered: ModelAnswered) -> None:
+            await run.emit(answered)
+
         return RunModels(
             self.chain,
             self.ledger,
@@ -75,6 +86,9 @@ class DurableModels:
             restore=restore,
             on_spent=on_spent,
             on_soft_line=on_soft_line,
+            parked=run.without_slot,
+            on_progress=on_progress,
+            on_answered=on_answered,
         )
 
     async def _restore(self, reads: PatientReads, root_id: str) -> None:

@@ -13,7 +13,14 @@ import httpx
 import trio
 
 from penstock.http_clients import LONGEST_DRAIN, each_piece, read_bounded
-from penstock.llm.chat import OnText, Reply, RequestRefused, StreamBroken
+from penstock.llm.chat import (
+    NOTHING_HEARD,
+    Heard,
+    OnHeard,
+    Reply,
+    RequestRefused,
+    StreamBroken,
+)
 from penstock.words.errors import ModelUnreachable
 
 #: A line of a stream holds one token or one closing record; a longer one is not our protocol.
@@ -143,20 +150,24 @@ def bearer(api_key: str | None) -> dict[str, str]:
 
 def parse_object(text: str) -> dict[str, Any]:
     """The JSON object in `text`; StreamBroken if it is none."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
+    value = parse_value(text)
     if not isinstance(value, dict):
-        raise StreamBroken(
-            f"the model server sent something that is not its protocol: {quote(text)}"
-        )
+        raise _no_protocol(text)
     return value
 
 
-async def read_object(response: httpx.Response) -> dict[str, Any]:
-    """The body as one JSON object; StreamBroken if it is none, or larger than `LARGEST_BODY`."""
-    return parse_object(decode(await read_bounded(response, LARGEST_BODY)))
+def parse_value(text: str) -> Any:
+    """The JSON in `text`; StreamBroken if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise _no_protocol(text) from None
+
+
+def _no_protocol(text: str) -> StreamBroken:
+    return StreamBroken(
+        f"the model server sent something that is not its protocol: {quote(text)}"
+    )
 
 
 def quote(text: str) -> str:
@@ -223,8 +234,8 @@ class AnswerFold(Protocol):
         """The whole answer; None before its end marker."""
         ...
 
-    def take(self, line: str) -> str:
-        """Fold one line; the text it adds."""
+    def take(self, line: str) -> Heard:
+        """Fold one line; what it adds."""
         ...
 
 
@@ -239,13 +250,14 @@ class Api:
         self._headers = bearer(api_key)
 
     async def ask(
-        self, path: str, body: Mapping[str, Any], answer: AnswerFold, on_text: OnText
+        self, path: str, body: Mapping[str, Any], answer: AnswerFold, on_heard: OnHeard
     ) -> Reply:
-        """Fold the stream into `answer`, handing over its text piece by piece."""
+        """Fold the stream into `answer`, handing over what it says piece by piece."""
 
         async def take(line: str) -> bool:
-            if text := answer.take(line):
-                await on_text(text)
+            heard = answer.take(line)
+            if heard != NOTHING_HEARD:
+                await on_heard(heard)
             return answer.ended
 
         url = f"{self.url}{path}"
@@ -259,12 +271,44 @@ class Api:
             )
         return answer.reply
 
-    async def names(self, path: str, field: str, key: str) -> frozenset[str]:
-        """The `key` of every object in the list under `field`."""
+    @property
+    def has_key(self) -> bool:
+        """Whether requests show a key."""
+        return bool(self._headers)
+
+    async def get(self, path: str) -> Any:
+        """The JSON at a path, up to `LARGEST_BODY`; a path that begins with `..` is beside the address."""
+        return await self._send("GET", path, None)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON with which a short question is answered."""
+        return await self._send("POST", path, body)
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> Any:
         url = f"{self.url}{path}"
+        if path.startswith("../"):
+            url = f"{self.url.removesuffix('/v1')}{path[2:]}"
         async with open_response(
-            self._client, "GET", url, headers=self._headers
+            self._client, method, url, body=body, headers=self._headers
         ) as response:
-            found = (await read_object(response)).get(field)
-        listed = found if isinstance(found, list) else []
-        return frozenset(str(m.get(key, "")) for m in listed if isinstance(m, dict))
+            return parse_value(decode(await read_bounded(response, LARGEST_BODY)))
+
+
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A request's body with further fields; objects that both have are joined."""
+    made = dict(body)
+    for name, value in extra.items():
+        there = made.get(name)
+        if isinstance(there, dict) and isinstance(value, Mapping):
+            value = {**there, **value}
+        made[name] = value
+    return made
+
+
+def objects_in(value: Any, field: str) -> list[dict[str, Any]]:
+    """The objects of the list under `field`."""
+    listed = value.get(field) if isinstance(value, dict) else None
+    found = listed if isinstance(listed, list) else []
+    return [one for one in found if isinstance(one, dict)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,18 @@ import httpx
 import trio
 
 from penstock.http_clients import world_client
-from penstock.llm.chain import Chain, ModelClient
+from penstock.llm.chain import Chain
 from penstock.llm.chat import Engine, SchemaDialect
 from penstock.llm.durable import DurableModels
 from penstock.llm.http import Api
+from penstock.llm.model_client import ASSUMED_SLOTS, ModelClient
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
+from penstock.llm.probing import ModelHealth, look_at, probe_servers
 from penstock.llm.run_models import RunModels
 from penstock.runs.run import Run
 from penstock.words.config import Model, Models
-from penstock.words.errors import ModelFailed, StartRefused
+from penstock.words.errors import StartRefused
 
 #: Where Ollama listens unless told otherwise.
 OLLAMA_URL = "http://127.0.0.1:11434"
@@ -31,11 +33,11 @@ KNOWN_WINDOWS: Mapping[str, int] = {"mistral:7b": 8192, "qwen3:8b": 32_768}
 #: Tokens of a model nobody told us about: nearly every model in use has more.
 ASSUMED_WINDOW = 8192
 
-#: Seconds a probe's result is told to further askers: a flood of them must not reach the server.
-PROBE_LASTS = 2.0
-
 #: Connections beside those of requests: probes must find room while all requests are under way.
 _SPARE_CONNECTIONS = 4
+
+#: Connections for the requests to one model whose number its server tells.
+_MOST_AT_ONCE = 256
 
 
 def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -54,6 +56,7 @@ def list_models(chain: Chain, problems: Mapping[str, str]) -> list[dict[str, Any
             "failures": model_client.failures,
             "active": model_client.active,
             "waiting": model_client.waiting,
+            "slots": model_client.slots,
             "tokens_per_second": model_client.tokens_per_second,
             "reported_per_estimated": model_client.reported_per_estimated,
         }
@@ -75,11 +78,25 @@ async def open_models(
         return
     # Loading a model may take minutes before the first byte: deadlines are our caller's scopes.
     patience = httpx.Timeout(None, connect=config.connect_timeout)
-    room = len(entries) * config.concurrency + _SPARE_CONNECTIONS
+    room = len(entries) * (config.concurrency or _MOST_AT_ONCE) + _SPARE_CONNECTIONS
     async with world_client(environ, patience, room) as client:
         yield Chain(
             [_model_client(entry, config, client, environ) for entry in entries], config
         )
+
+
+async def check(chain: Chain) -> list[str]:
+    """Refuse to start with a model that is configured and not there; what is expected to pass by itself.
+
+    StartRefused names the address and what is missing. A server that loads its model is no reason:
+    runs wait for it.
+    """
+    model_clients = chain.model_clients.values()
+    looks = await look_at(model_clients, chain.config.connect_timeout)
+    for look in looks.values():
+        if look.problem and not look.passes:
+            raise StartRefused(look.problem)
+    return [look.problem for look in looks.values() if look.problem]
 
 
 async def probe(chain: Chain) -> dict[str, str]:
@@ -87,78 +104,8 @@ async def probe(chain: Chain) -> dict[str, str]:
 
     Takes at most the connect timeout, and asks all servers at once.
     """
-    model_clients = list(chain.model_clients.values())
-    found: dict[str, str] = {}
-    async with trio.open_nursery() as nursery:
-        for url in {model_client.engine.url for model_client in model_clients}:
-            there = [
-                model_client
-                for model_client in model_clients
-                if model_client.engine.url == url
-            ]
-            nursery.start_soon(
-                _probe_server, there, chain.config.connect_timeout, found
-            )
-    return dict(sorted(found.items()))
-
-
-class ModelHealth:
-    """What the last probe found. Whoever asks meanwhile shares it: asking for health needs no token."""
-
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
-        self._probing = trio.Lock()
-        self._found: dict[str, str] = {}
-        self._until = -1.0
-
-    async def problems(self) -> dict[str, str]:
-        """As `probe`, at most `PROBE_LASTS` seconds old."""
-        async with self._probing:
-            if trio.current_time() >= self._until:
-                self._found = await probe(self._chain)
-                self._until = trio.current_time() + PROBE_LASTS
-            return dict(self._found)
-
-
-async def check(chain: Chain) -> None:
-    """Refuse to start with a model that is configured and not there.
-
-    StartRefused names the address and what is missing.
-    """
-    for problem in (await probe(chain)).values():
-        if problem:
-            raise StartRefused(problem)
-
-
-async def _probe_server(
-    model_clients: Sequence[ModelClient], seconds: float, found: dict[str, str]
-) -> None:
-    engine = model_clients[0].engine
-    found[engine.url] = (
-        f"the model server at {engine.url} does not answer within {seconds:g} s"
-    )
-    with trio.move_on_after(seconds):
-        try:
-            present = await engine.models()
-        except ModelFailed as error:
-            found[engine.url] = str(error)
-        else:
-            found[engine.url] = _missing(model_clients, present)
-
-
-def _missing(model_clients: Sequence[ModelClient], present: frozenset[str]) -> str:
-    """What to do about models that the server does not have.
-
-    Only Ollama's names are compared: other servers answer to more names than they list.
-    """
-    for model_client in model_clients:
-        if (
-            isinstance(model_client.engine, OllamaEngine)
-            and model_client.name not in present
-        ):
-            where = f"the model server at {model_client.engine.url}"
-            return f"{where} does not have {model_client.name}; run `ollama pull {model_client.name}`"
-    return ""
+    model_clients = chain.model_clients.values()
+    return await probe_servers(model_clients, chain.config.connect_timeout)
 
 
 def _entries(config: Models) -> list[Model]:
@@ -168,8 +115,13 @@ def _entries(config: Models) -> list[Model]:
             raise StartRefused("models.chain: name the models to use, small to large")
         return []
     entries = [_entry(item, config) for item in config.chain]
-    if len({entry.name for entry in entries}) < len(entries):
+    names = {entry.name for entry in entries}
+    if len(names) < len(entries):
         raise StartRefused("models.chain: a model stands in it twice")
+    for role, settings in config.roles.items():
+        if unknown := sorted(set(settings.chain) - names):
+            where = f"models.roles.{role}.chain"
+            raise StartRefused(f"{where}: {unknown[0]!r} is not in models.chain")
     return entries
 
 
@@ -220,8 +172,10 @@ def _model_client(
         name=entry.name,
         engine=_engine(entry, client, environ),
         window=window or ASSUMED_WINDOW,
-        limiter=trio.CapacityLimiter(config.concurrency),
+        limiter=trio.CapacityLimiter(config.concurrency or ASSUMED_SLOTS),
         window_assumed=window is None,
+        configured_window=config.windows.get(entry.name),
+        concurrency=config.concurrency,
         dialects=_dialects(entry, config),
         price_in=entry.price_in,
         price_out=entry.price_out,
@@ -290,4 +244,5 @@ class DaemonModels:
 
 def make_daemon_models(chain: Chain) -> DaemonModels:
     """The chain with what is kept beside it."""
-    return DaemonModels(chain, DurableModels(chain), ModelHealth(chain))
+    health = ModelHealth(chain.model_clients.values(), chain.config.connect_timeout)
+    return DaemonModels(chain, DurableModels(chain), health)

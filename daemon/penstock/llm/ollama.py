@@ -5,20 +5,33 @@ Answers are always streamed: only while a stream is open does closing the socket
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
+import trio
+
 from penstock.llm.chat import (
+    NOTHING_HEARD,
     ChatRequest,
-    OnText,
+    Heard,
+    OnHeard,
     Reply,
+    RequestRefused,
+    ServerFacts,
     StreamBroken,
     Usage,
     valid_text,
 )
-from penstock.llm.http import Api, count, parse_object, quote
+from penstock.llm.http import Api, count, merged, objects_in, parse_object, quote
 
 #: Nanoseconds, in which Ollama tells times.
 _SECOND = 1_000_000_000
+
+#: Tokens that a model gets where only its largest window is known: memory for that may not be there.
+LARGEST_UNASKED = 8192
+
+_NUM_CTX = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
 
 
 class OllamaEngine:
@@ -28,16 +41,48 @@ class OllamaEngine:
         self.url = api.url
         self._api = api
 
-    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+    async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
         """A streamed answer, which ends with `done`; its reason is `done_reason`."""
         return await self._api.ask(
-            "/api/chat", _body(request), _OllamaAnswer(), on_text
+            "/api/chat", _body(request), _OllamaAnswer(), on_heard
         )
 
-    async def models(self) -> frozenset[str]:
-        """The names that the server lists; one without a tag stands for its tag `latest`."""
-        names = await self._api.names("/api/tags", "models", "name")
-        return names | {name.removesuffix(":latest") for name in names}
+    async def probe(self, names: Sequence[str]) -> ServerFacts:
+        """The models it lists, one without a tag standing for its tag `latest`, and their windows."""
+        listed = objects_in(await self._api.get("/api/tags"), "models")
+        found = {str(one.get("name", "")) for one in listed}
+        known = frozenset(found | {name.removesuffix(":latest") for name in found})
+        windows = {}
+        for name in names:
+            if name in known and (window := await self._window_of(name)) is not None:
+                windows[name] = window
+        return ServerFacts(known, windows)
+
+    async def _window_of(self, name: str) -> int | None:
+        """What its maker set; else what it can take, unless that is very much."""
+        try:
+            shown = await self._api.post("/api/show", {"model": name})
+        except (RequestRefused, StreamBroken):
+            return None
+        if not isinstance(shown, dict):
+            return None
+        if set_to := _NUM_CTX.search(str(shown.get("parameters", ""))):
+            return int(set_to[1])
+        info = shown.get("model_info")
+        for key, value in info.items() if isinstance(info, dict) else ():
+            if key.endswith(".context_length") and (largest := count(value)):
+                return min(largest, LARGEST_UNASKED)
+        return None
+
+    async def busy_slots(self) -> int | None:
+        """Not told by Ollama."""
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async def count_tokens(self, _text: str) -> int | None:
+        """Not told by Ollama."""
+        await trio.lowlevel.checkpoint()
+        return None
 
 
 class _OllamaAnswer:
@@ -46,24 +91,31 @@ class _OllamaAnswer:
     def __init__(self) -> None:
         self.reply: Reply | None = None
         self._parts: list[str] = []
+        self._thoughts: list[str] = []
 
     @property
     def ended(self) -> bool:
         return self.reply is not None
 
-    def take(self, line: str) -> str:
-        """Fold one line; the text it adds."""
+    def take(self, line: str) -> Heard:
+        """Fold one line; what it adds."""
         if not line.strip():
-            return ""
+            return NOTHING_HEARD
         record = parse_object(line)
         if "error" in record:
             raise StreamBroken(f"the model stopped: {quote(str(record['error']))}")
-        text = _text(record)
+        text, thought = _text(record, "content"), _text(record, "thinking")
         self._parts.append(text)
+        self._thoughts.append(thought)
         if record.get("done") is True:
             reason = str(record.get("done_reason") or "stop")
-            self.reply = Reply("".join(self._parts), reason, _usage(record))
-        return text
+            self.reply = Reply(
+                "".join(self._parts),
+                reason,
+                _usage(record),
+                "".join(self._thoughts),
+            )
+        return Heard(text, "" if text else thought)
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:
@@ -74,7 +126,7 @@ def _body(request: ChatRequest) -> dict[str, Any]:
     if request.temperature is not None:
         options["temperature"] = request.temperature
     messages = [{"role": m.role, "content": m.content} for m in request.messages]
-    body = {
+    body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
         "stream": True,
@@ -82,12 +134,14 @@ def _body(request: ChatRequest) -> dict[str, Any]:
     }
     if request.schema is not None and request.dialect == "format":
         body["format"] = request.schema
-    return body
+    if request.thinking is not None:
+        body["think"] = request.thinking
+    return merged(body, request.extra)
 
 
-def _text(record: dict[str, Any]) -> str:
+def _text(record: dict[str, Any], name: str) -> str:
     message = record.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
+    content = message.get(name) if isinstance(message, dict) else None
     return valid_text(content) if isinstance(content, str) else ""
 
 

@@ -6,19 +6,34 @@ all of them know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import trio
+
 from penstock.llm.chat import (
+    NOTHING_HEARD,
     ChatRequest,
-    OnText,
+    Heard,
+    OnHeard,
     Reply,
+    RequestRefused,
+    ServerFacts,
     StreamBroken,
     Usage,
     valid_text,
 )
-from penstock.llm.http import Api, count, parse_object, quote
+from penstock.llm.http import Api, count, merged, objects_in, parse_object, quote
+from penstock.words.errors import ModelFailed
 
 _END = "[DONE]"
+
+#: Statuses by which a server refuses a key.
+NO_ENTRY = frozenset({401, 403})
+
+#: Seconds for the question that only shows whether a key is good; who works on it has taken the key.
+_KEY_SECONDS = 2.0
 
 
 class OpenAIEngine:
@@ -27,15 +42,87 @@ class OpenAIEngine:
     def __init__(self, api: Api) -> None:
         self.url = api.url
         self._api = api
+        #: The server has taken our key.
+        self._let_in = False
 
-    async def chat(self, request: ChatRequest, on_text: OnText) -> Reply:
+    async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
         """A streamed answer, which ends with `finish_reason` or `[DONE]`; either will do."""
         path = "/chat/completions"
-        return await self._api.ask(path, _body(request), _OpenAIAnswer(), on_text)
+        return await self._api.ask(path, _body(request), _OpenAIAnswer(), on_heard)
 
-    async def models(self) -> frozenset[str]:
-        """The names that the server lists."""
-        return await self._api.names("/models", "data", "id")
+    async def probe(self, names: Sequence[str]) -> ServerFacts:
+        """What llama.cpp tells at `/props`, others in their list of models.
+
+        Many lists are open to everybody, so a key is tried where it matters: with a question that has
+        no messages, which costs nothing.
+        """
+        props, refused = await self._props()
+        if props is None and (refused or self._api.has_key) and not self._let_in:
+            await self._try_key(names)
+        self._let_in = True
+        listed = objects_in(await self._api.get("/models"), "data")
+        windows = {
+            str(one.get("id")): window
+            for one in listed
+            if (window := count(one.get("max_model_len"))) is not None
+        }
+        slots = None
+        if props is not None:
+            slots = count(props.get("total_slots")) or None
+            generation = props.get("default_generation_settings")
+            told = generation.get("n_ctx") if isinstance(generation, dict) else None
+            if window := count(told):
+                windows[""] = window
+        known = frozenset(str(one.get("id", "")) for one in listed)
+        return ServerFacts(known, windows, slots, llama_cpp=props is not None)
+
+    async def busy_slots(self) -> int | None:
+        """As llama.cpp tells it; None where its `/slots` is switched off."""
+        try:
+            slots = await self._api.get("../slots")
+        except RequestRefused:
+            return None
+        known = [one for one in slots if isinstance(one, dict)] if isinstance(slots, list) else []  # fmt: skip
+        return sum(one.get("is_processing") is True for one in known)
+
+    async def count_tokens(self, text: str) -> int | None:
+        """As llama.cpp counts them."""
+        try:
+            told = await self._api.post("../tokenize", {"content": valid_text(text)})
+        except RequestRefused:
+            return None
+        tokens = told.get("tokens") if isinstance(told, dict) else None
+        return len(tokens) if isinstance(tokens, list) else None
+
+    async def _props(self) -> tuple[dict[str, Any] | None, bool]:
+        """What `/props` tells, if the server is llama.cpp; and whether it lets us in there.
+
+        RequestRefused while it loads its model: it answers 503 there, and lists the model all the same.
+        """
+        try:
+            props = await self._api.get("../props")
+        except RequestRefused as error:
+            if error.status == 503:
+                raise
+            return None, error.status in NO_ENTRY
+        except StreamBroken:
+            # A page for people, say.
+            return None, False
+        known = isinstance(props, dict) and "default_generation_settings" in props
+        return (props if known else None), False
+
+    async def _try_key(self, names: Sequence[str]) -> None:
+        """RequestRefused if the server does not take our key."""
+        body = {"model": names[0] if names else "", "messages": [], "max_tokens": 1}
+        with trio.move_on_after(_KEY_SECONDS):
+            try:
+                await self._api.post("/chat/completions", body)
+            except RequestRefused as error:
+                if error.status in NO_ENTRY:
+                    raise
+            except ModelFailed:
+                # Whatever it says to a question without messages, the key was good.
+                return
 
 
 class _OpenAIAnswer:
@@ -44,6 +131,7 @@ class _OpenAIAnswer:
     def __init__(self) -> None:
         self.ended = False
         self._parts: list[str] = []
+        self._thoughts: list[str] = []
         self._finish_reason: str | None = None
         self._usage = Usage()
 
@@ -51,38 +139,64 @@ class _OpenAIAnswer:
     def reply(self) -> Reply | None:
         if self._finish_reason is None:
             return None
-        return Reply("".join(self._parts), self._finish_reason, self._usage)
+        text, thoughts = "".join(self._parts), "".join(self._thoughts)
+        return Reply(text, self._finish_reason, self._usage, thoughts)
 
-    def take(self, line: str) -> str:
-        """Fold one line; the text it adds. Comments, which keep connections alive, add nothing."""
+    def take(self, line: str) -> Heard:
+        """Fold one line; what it adds. Comments, which keep connections alive, add nothing."""
         data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
         if data == _END:
             self._finish_reason = self._finish_reason or "stop"
             self.ended = True
-        return "" if self.ended or not data else self._take_chunk(parse_object(data))
+        if self.ended or not data:
+            return NOTHING_HEARD
+        return self._take_chunk(parse_object(data))
 
-    def _take_chunk(self, chunk: dict[str, Any]) -> str:
+    def _take_chunk(self, chunk: dict[str, Any]) -> Heard:
         if error := chunk.get("error"):
             words = error.get("message", error) if isinstance(error, dict) else error
             raise StreamBroken(f"the model stopped: {quote(str(words))}")
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = Usage(
-                count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+                count(usage.get("prompt_tokens")),
+                count(usage.get("completion_tokens")),
+                self._usage.seconds,
             )
+        if isinstance(timings := chunk.get("timings"), dict):
+            self._usage = replace(self._usage, seconds=_generated_in(timings))
+        if isinstance(progress := chunk.get("prompt_progress"), dict):
+            read, total = (count(progress.get(n)) for n in ("processed", "total"))
+            return Heard(read=read or 0, of=total)
         choices = chunk.get("choices")
         # The chunk that tells the usage has no choice.
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
-            return ""
+            return NOTHING_HEARD
         if isinstance(reason := choice.get("finish_reason"), str):
             self._finish_reason = reason
         delta = choice.get("delta")
-        text = delta.get("content") if isinstance(delta, dict) else None
-        if not isinstance(text, str):
-            return ""
-        text = valid_text(text)
-        self._parts.append(text)
-        return text
+        if not isinstance(delta, dict):
+            return NOTHING_HEARD
+        if text := _text(delta, "content"):
+            self._parts.append(text)
+            return Heard(text)
+        # llama.cpp and others call it one way, vLLM and OpenRouter the other.
+        thought = _text(delta, "reasoning_content") or _text(delta, "reasoning")
+        self._thoughts.append(thought)
+        return Heard(thought=thought)
+
+
+def _text(delta: dict[str, Any], name: str) -> str:
+    text = delta.get(name)
+    return valid_text(text) if isinstance(text, str) else ""
+
+
+def _generated_in(timings: dict[str, Any]) -> float | None:
+    """Seconds that llama.cpp says it generated for: what is sent in one piece tells no speed."""
+    milliseconds = timings.get("predicted_ms")
+    if isinstance(milliseconds, int | float) and milliseconds > 0:
+        return milliseconds / 1000
+    return None
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:
@@ -101,4 +215,8 @@ def _body(request: ChatRequest) -> dict[str, Any]:
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     elif request.schema is not None and request.dialect == "structured_outputs":
         body["structured_outputs"] = {"json": request.schema}
-    return body
+    if request.progress:
+        body["return_progress"] = True
+    if request.thinking is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": request.thinking}
+    return merged(body, request.extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -12,17 +12,37 @@ from uuid import UUID
 import trio
 
 from penstock.concurrency.late import import_late
+from penstock.llm.activity import Activity, OnProgress, open_telling
+from penstock.llm.away import (
+    LONGEST_REASON,
+    Patience,
+    is_away,
+    pause_before_look,
+)
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain, Completion
-from penstock.llm.chat import Message, OnText
+from penstock.llm.chat import (
+    AnswerCut,
+    Heard,
+    Message,
+    OnHeard,
+    OnText,
+    RequestRefused,
+)
 from penstock.llm.context import Layers, append, arrange
+from penstock.llm.exchanges import Exchange
+from penstock.llm.token_estimate import estimate_messages
+from penstock.words.config import ModelRole, Role
 from penstock.words.errors import (
     BudgetSpent,
     ModelFailed,
     ModelTruncated,
+    ModelUnreachable,
     PenstockError,
 )
+from penstock.words.events import ModelAnswered
 from penstock.words.values import new_event_id
+from penstock.words.wait_reason import Waiting
 
 if TYPE_CHECKING:
     import dspy  # type: ignore[import-untyped]
@@ -40,6 +60,14 @@ AnswerForm = Literal["sections", "json", "blocks"]
 
 #: Takes what one try cost: model, cost, id of the try. May block.
 OnSpent = Callable[[str, Spent, UUID], Awaitable[None]]
+
+#: How freely models answer at first, by role: what is right is seldom what is original.
+FIRST_TEMPERATURES: Mapping[ModelRole, float] = {
+    "plan": 0.2,
+    "write": 0.2,
+    "judge": 0.0,
+    "describe": 0.2,
+}
 
 #: Imported on first use: it costs seconds, and a daemon without models never needs it.
 _PROGRAMS = "penstock.llm.dspy_programs"
@@ -79,6 +107,9 @@ class Question:
     form: AnswerForm = "sections"
     #: What the answer must be, where the form is JSON.
     schema: Mapping[str, Any] | None = None
+    #: What it is called in the record, and as what the model is asked.
+    name: str = ""
+    role: ModelRole | None = None
     #: What the last answer was, and the model that repeated itself: a larger one is asked then.
     text: str = ""
     above: str = ""
@@ -88,6 +119,10 @@ class Question:
     #: How often an answer began anew in its own text: pieces before that do not count.
     restarts: int = 0
     finish_reason: str = ""
+    #: How long its server is waited for; None: an answer that breaks off is not asked for again.
+    patience: Patience | None = None
+    #: The last exchange, until it is known whether its answer can be used.
+    exchange: Exchange | None = None
 
     async def complete(
         self,
@@ -104,14 +139,22 @@ class Question:
         before. That itself is not shown: small models repeat it. ModelTruncated unless a cut answer
         is allowed.
         """
+        sent = append(arrange(self.layers, messages), correction)
+        self.exchange = Exchange(self.name, self.asked, sent)
         completion = await self.models.complete(
-            append(arrange(self.layers, messages), correction),
+            sent,
             on_text,
             max_tokens=max_tokens or self.max_tokens,
-            temperature=self.temperature if temperature is None else temperature,
+            temperature=self.first_temperature if temperature is None else temperature,
             schema=self.schema,
             above=self.above,
+            patience=self.patience,
+            role=self.role,
         )
+        self.exchange.model = completion.model
+        self.exchange.said = completion.reply.text
+        self.exchange.thoughts = completion.reply.thoughts
+        self.exchange.finish_reason = completion.reply.finish_reason
         if completion.reply.text == self.text:
             self.above = completion.model
         self.text = completion.reply.text
@@ -119,6 +162,34 @@ class Question:
         self.finish_reason = completion.reply.finish_reason
         check_ending(completion, allow_truncated=self.allow_truncated)
         return completion.reply.text
+
+    @property
+    def first_temperature(self) -> float | None:
+        """How freely it is answered at first."""
+        if self.temperature is not None or self.role is None:
+            return self.temperature
+        wanted = self.models.role_of(self.role).temperature
+        return FIRST_TEMPERATURES[self.role] if wanted is None else wanted
+
+    def escalate(self) -> bool:
+        """Ask the next larger model from now on; False if there is none."""
+        larger = self.models.has_above(self.model, self.role)
+        if larger:
+            self.above = self.model
+        return larger
+
+    async def settle(
+        self,
+        refused: str = "",
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the last exchange, now that it is known whether its answer was used."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.inputs, exchange.fields = inputs or {}, fields or {}
+            await self.models.tell_answer(exchange, refused)
 
 
 class RunModels:
@@ -129,6 +200,9 @@ class RunModels:
     be told twice, under the same id.
     `on_soft_line(sentence)` asks a person whether to go on, once, when a budget's soft line is
     reached; without it the run goes on.
+    `parked(what for)` is a block in which the run waits without its slot; without it a server that is
+    away is not waited for.
+    `on_progress` is told now and then what the model does, `on_answered` each exchange of `ask`.
     """
 
     def __init__(
@@ -141,10 +215,16 @@ class RunModels:
         restore: Callable[[], Awaitable[None]] | None = None,
         on_spent: OnSpent | None = None,
         on_soft_line: Callable[[str], Awaitable[bool]] | None = None,
+        parked: Callable[[Waiting], AbstractAsyncContextManager[None]] | None = None,
+        on_progress: OnProgress | None = None,
+        on_answered: Callable[[ModelAnswered], Awaitable[None]] | None = None,
     ) -> None:
+        self._on_progress = on_progress
+        self._on_answered = on_answered
+        self._parked = parked
         self._chain = chain
         self._ledger = ledger
-        self._run_id = run_id
+        self.run_id = run_id
         self._root_id = root_id
         self._restore = restore
         self._on_spent = on_spent
@@ -165,12 +245,16 @@ class RunModels:
         temperature: float | None = None,
         allow_truncated: bool = False,
         form: AnswerForm = "sections",
+        name: str = "",
+        role: ModelRole | None = None,
     ) -> ModelAnswer:
         """Have a model fill the output fields of a signature, or run a DSPy program.
 
         With `think` the model reasons first, in a field `reasoning`. `form` is how the answer is asked
         for: sections under headers, one JSON object (with its schema, where the server takes it), or
-        fenced blocks in the order of the fields, which is how models write code best. An answer without the form that
+        fenced blocks in the order of the fields, which is how models write code best. `name` is what the
+        question is called in the record; without one it is that of the signature. `role`: as what the model
+        is asked, by the configuration. An answer without the form that
         was asked for, or that fails `check` (signatures only), is asked for again with the reason;
         MalformedAnswer names the field when all attempts are used up. ModelTruncated if the answer
         was cut and `allow_truncated` is not set, BudgetSpent before a request beyond a limit,
@@ -186,6 +270,9 @@ class RunModels:
             temperature=temperature,
             allow_truncated=allow_truncated,
             form=form,
+            name=name,
+            role=role,
+            patience=Patience(self._chain.config.patience),
         )
         programs = await load_programs()
         fields: dict[str, Any] = await programs.execute(
@@ -204,24 +291,97 @@ class RunModels:
         temperature: float | None = None,
         schema: Mapping[str, Any] | None = None,
         above: str = "",
+        patience: Patience | None = None,
+        role: ModelRole | None = None,
     ) -> Completion:
-        """One request within the budgets; errors as in `Chain.complete`, and BudgetSpent."""
-        await self._pass_budget()
+        """One answer within the budgets; errors as in `Chain.complete`, and BudgetSpent.
+
+        A server that is away is waited for, if the run can wait. With `patience`, which goes on over
+        several calls, AnswerCut says that an answer broke off and that its server is back.
+        """
+        waits = patience or Patience(self._chain.config.patience)
+
+        while True:
+            await self._pass_budget()
+            activity = Activity(estimate_messages(messages))
+
+            async def hear(heard: Heard, activity: Activity = activity) -> None:
+                activity.hear(heard)
+                if heard.text:
+                    await on_text(heard.text)
+
+            try:
+                async with open_telling(activity, self._on_progress):
+                    completion = await self._request(
+                        messages,
+                        hear,
+                        max_tokens=max_tokens,
+                        temperature=temperature,
+                        schema=schema,
+                        above=above,
+                        role=self.role_of(role),
+                    )
+            except ModelFailed as error:
+                cut = error.facts.get("heard", False)
+                # What was handed over cannot be taken back, so it must not be said twice.
+                if cut and patience is None:
+                    raise
+                await self._wait_server(error, waits)
+                if cut:
+                    raise AnswerCut(str(error)) from None
+            else:
+                waits.restore()
+                return completion
+
+    async def _wait_server(self, error: ModelFailed, patience: Patience) -> None:
+        """Wait, without a slot, until the server can be asked again; the error if that does not help."""
+        config = self._chain.config
+        if self._parked is None or not is_away(error, config.longest_pause):
+            raise error
+        if not config.patience:
+            raise error
+        if patience.left(trio.current_time()) > 0:
+            async with self._parked(Waiting("model", str(error)[:LONGEST_REASON])):
+                while (left := patience.left(trio.current_time())) > 0:
+                    pause = pause_before_look(patience.looked)
+                    if isinstance(error, RequestRefused):
+                        pause = max(pause, error.retry_after or 0.0)
+                    await trio.sleep(min(pause, left))
+                    patience.looked += 1
+                    if await self._chain.is_back(error.facts["server"]):
+                        return
+        raise ModelUnreachable(
+            f"{error}; it was waited for {config.patience:g} s (models.patience)",
+            **error.facts,
+        )
+
+    async def _request(
+        self,
+        messages: Sequence[Message],
+        on_heard: OnHeard,
+        *,
+        max_tokens: int | None,
+        temperature: float | None,
+        schema: Mapping[str, Any] | None,
+        above: str,
+        role: Role,
+    ) -> Completion:
         tries: list[tuple[str, Spent, UUID]] = []
 
         def account(model: str, spent: Spent) -> None:
-            self._ledger.add(self._run_id, self._root_id, spent)
+            self._ledger.add(self.run_id, self._root_id, spent)
             tries.append((model, spent, new_event_id()))
 
         try:
             completion = await self._chain.complete(
                 messages,
-                on_text,
+                on_heard,
                 account=account,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 schema=schema,
                 above=above,
+                role=role,
             )
             await self._tell(tries)
         except BaseException:
@@ -234,6 +394,20 @@ class RunModels:
             raise
         return completion
 
+    def role_of(self, role: ModelRole | None) -> Role:
+        """How models are asked in a role."""
+        settings = self._chain.config.roles
+        return settings[role] if role in settings else Role()
+
+    def has_above(self, model: str, role: ModelRole | None) -> bool:
+        """Whether there is a larger model to ask, in this role."""
+        return self._chain.has_above(model, self.role_of(role))
+
+    async def tell_answer(self, exchange: Exchange, refused: str = "") -> None:
+        """Record an exchange; `refused` says why its answer was not used."""
+        if self._on_answered is not None:
+            await self._on_answered(exchange.fact(refused))
+
     async def _tell(self, tries: Sequence[tuple[str, Spent, UUID]]) -> None:
         if self._on_spent is not None:
             for one in tries:
@@ -244,7 +418,7 @@ class RunModels:
             await self._restore()
         # Tasks of one run that reach the soft line together ask one question.
         async with self._soft_line:
-            verdict, why = self._ledger.judge(self._run_id, self._root_id)
+            verdict, why = self._ledger.judge(self.run_id, self._root_id)
             if (
                 verdict == "ask"
                 and not self._may_pass_soft_line
@@ -261,7 +435,10 @@ def check_ending(completion: Completion, *, allow_truncated: bool) -> None:
     """Refuse an answer that the provider itself calls incomplete."""
     reason = completion.reply.finish_reason
     if reason in ("length", "max_tokens") and not allow_truncated:
-        why = f"{completion.model} reached its limit of tokens before the answer was complete"
+        why = (
+            f"{completion.model} reached its limit of tokens before the answer was complete"
+            " (models.answer_tokens, or the window)"
+        )
         raise ModelTruncated(why, finish_reason=reason)
     if reason == "content_filter":
         raise ModelFailed(

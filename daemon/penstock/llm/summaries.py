@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,11 @@ KEEP = 5
 LONGEST_LINE = 56
 #: Characters of one value in such a line.
 LONGEST_VALUE = 24
+
+#: Characters of one text in an event that a model is told.
+LONGEST_TOLD = 600
+#: Ends of names of values that only programs read.
+_NAMES = ("_id", "_hash", "sha256", "pid", "clock")
 
 #: A history may be shown without its beginning.
 _FIRST: Mapping[str, State] = TRANSITIONS[None] | TRANSITIONS[FIRST_STATE]
@@ -53,8 +58,12 @@ class _Tally:
     state: State | None = None
 
 
-def summarise(events: Sequence[Recorded], keep: int = KEEP) -> Summary:
-    """Compress events that are in order; the last `keep` stay whole.
+def summarise(
+    events: Sequence[Recorded],
+    keep: int = KEEP,
+    show: Callable[[Recorded], str] | None = None,
+) -> Summary:
+    """Compress events that are in order; the last `keep` stay whole, or as `show` has them.
 
     Refused for a negative `keep`.
     """
@@ -64,7 +73,7 @@ def summarise(events: Sequence[Recorded], keep: int = KEEP) -> Summary:
     return Summary(
         state=describe(events),
         lines=tuple(one_line(event) for event in events[:cut]),
-        whole=tuple(whole(event) for event in events[cut:]),
+        whole=tuple(map(show or whole, events[cut:])),
     )
 
 
@@ -94,6 +103,35 @@ def whole(event: Recorded) -> str:
     if piece is None or piece.text == (said := _printed(piece))["text"]:
         return event.body.decode()
     return to_json(said).decode()
+
+
+def told(event: Recorded) -> str:
+    """An event as a model is told it: its type and its values, without those that say nothing to it."""
+    said = {
+        key: _bounded(value)
+        for key, value in body_of(event).items()
+        if key != "type" and not key.endswith(_NAMES) and _says_something(value)
+    }
+    return f"{event.type} {to_json(said).decode()}" if said else event.type
+
+
+def _says_something(value: Any) -> bool:
+    return value is not None and value != "" and value not in ([], {})
+
+
+def _bounded(value: Any) -> Any:
+    """The value without nulls and ids, and with long texts cut: what is large is told elsewhere."""
+    if isinstance(value, str):
+        return _cut(value, LONGEST_TOLD)
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: _bounded(item)
+            for key, item in value.items()
+            if not key.endswith(_NAMES) and _says_something(item)
+        }
+    return value
 
 
 def body_of(event: Recorded) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from penstock.log.sqlite.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.migrations import readable_version
+from penstock.log.sqlite.output_window import PIECE, Window, find_windows, kept_size
 from penstock.log.sqlite.rows import (
     SELECT_RUNS,
     damage_of,
@@ -29,7 +30,6 @@ from penstock.log.sqlite.rows import (
 )
 from penstock.log.sqlite.run_head import load_head
 from penstock.log.sqlite.schema import check_tables, tables_of
-from penstock.log.sqlite.window import PIECE, Window, find_windows, kept_size
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (

@@ -27,6 +27,7 @@ from penstock.words.lifecycle import (
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run, read_exit
+from penstock.words.sentences import model_doing
 from penstock.words.values import format_time
 from penstock.words.wait_reason import Waiting
 
@@ -107,6 +108,8 @@ class RunView:
     tokens_out: int = 0
     cost: float = 0.0
     model_seconds: float = 0.0
+    #: What its model does now, in words; "" while none is asked.
+    model_doing: str = ""
     corrections_open: int = 0
     stale: int = 0
     anomalies: int = 0
@@ -143,6 +146,7 @@ class RunView:
 
     def _move(self, fact: Recorded) -> None:
         self.waiting = self.preempted_by = None
+        self.model_doing = ""
         try:
             self.state = next_state(self.state, fact.type)
         except IllegalTransition:
@@ -158,6 +162,7 @@ class RunView:
             "reason": self.reason,
             "progress": self.progress,
             "step": self.step,
+            "model_doing": self.model_doing,
             "result": self.result,
             "error": self.error,
             **exit_json(self.exit),
@@ -548,6 +553,11 @@ def _model_used(view: RunView, _fact: Recorded, event: e.ModelUsed) -> None:
     view.tokens_out += event.tokens_out
     view.cost += event.cost
     view.model_seconds += event.seconds
+    view.model_doing = ""
+
+
+def _model_progress(view: RunView, _fact: Recorded, event: e.ModelProgress) -> None:
+    view.model_doing = model_doing(event)
 
 
 EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
@@ -576,5 +586,6 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
     "model.used": _model_used,
+    "model.progress": _model_progress,
     "process.exited": _process_exited,
 }

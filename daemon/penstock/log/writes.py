@@ -260,10 +260,14 @@ class Existing(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed(Result):
-    """`started` got a slot and wait for an execution; `unparked` have theirs again and go on."""
+    """`started` got a slot and wait for an execution; `unparked` have theirs again and go on.
+
+    `lost` are all open runs that the log can tell nothing of any more: they get none.
+    """
 
     started: tuple[RunRow, ...] = ()
     unparked: tuple[RunRow, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ The other is `forking`.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import trio
 
 from penstock.carried import carry_code, launch_carried
 from penstock.concurrency.threads import retry_threadless
+from penstock.processes.supervisor import HEEDED
 
 #: The code comes to the program before all else: it is that of this very daemon, and compiled.
 SUPERVISOR_MODULES = (
@@ -80,6 +82,14 @@ async def launch_executed(streams: Streams) -> Launched:
     return Launched(process, control, SUPERVISOR)
 
 
+def _block_signals() -> None:
+    """In the child: what comes before its handlers stand is heard by them, and does not end it without a word.
+
+    It is one call into the kernel, so that it matters to no thread that another one was cut off.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+
+
 async def start_python(
     launch: str, streams: Streams
 ) -> tuple[trio.Process, trio.SocketStream]:
@@ -102,6 +112,7 @@ async def start_python(
                     # What Python itself may need; the program gets the environment in the table.
                     env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
                     start_new_session=True,
+                    preexec_fn=_block_signals,
                 )
             )
         except BaseException:

@@ -16,10 +16,10 @@ import trio
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.shielding import shield_until
+from penstock.words.batching import Pace
 from penstock.words.events import Log
 from penstock.words.printed import piece_of, size_of
 from penstock.words.text import unfinished_character
-from penstock.words.throttle import Pace
 from penstock.words.values import new_event_id
 
 Stream = Literal["stdout", "stderr"]

@@ -32,6 +32,7 @@ from penstock.processes.launching import (
 from penstock.processes.orphans import end_orphans
 from penstock.processes.reading import READ_BYTES, PipeReading, Turns
 from penstock.processes.spec import Program, make_spec, refusal
+from penstock.processes.supervisor import END, HEARD
 from penstock.processes.template import FD_BYTES
 from penstock.processes.termination import KILL_SECONDS
 from penstock.words.errors import NoProcess
@@ -90,9 +91,17 @@ class ProcessTree:
         if self.deadline is None:
             seconds = self.spec["grace"] + KILL_SECONDS + REPORT_SECONDS
             self.deadline = trio.current_time() + seconds
-            with suppress(OSError):
-                self.control.socket.shutdown(socket.SHUT_WR)
+            self._tell(END)
         return self.deadline
+
+    def _tell(self, word: bytes) -> None:
+        """Say a word to the supervisor; it has hung up if it does not hear it."""
+        with suppress(OSError):
+            if self.sent:
+                os.write(self.control.socket.fileno(), word)
+            else:
+                # It would take the word for a part of its table.
+                self.control.socket.shutdown(socket.SHUT_WR)
 
     async def start(self) -> None:
         """Send the supervisor its table; a part of one starts nothing."""
@@ -301,6 +310,7 @@ class ProcessTree:
             if not self.over:
                 self.process.kill()
                 await self.end_orphans()
+            self._tell(HEARD)
             await self.process.wait()
         finally:
             if self.turns is not None:

@@ -1,12 +1,13 @@
 """The program that owns the process tree of one run.
 
 It is a small process of its own so that the tree ends even when the daemon is killed: its argument is
-the number of a socket to the daemon, and end-of-file there is the word to end, whether the daemon
-closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
+the number of a socket to the daemon, and anything there is the word to end: a byte, or end-of-file, because
+the daemon closed its side or died. The daemon cannot be the subreaper itself: orphans of different runs would mix.
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
 `cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
 `terminal`, `testimonies`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+It says `HEARD` to that one; a daemon that died without has left its proof to a file, see `testimony`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
@@ -35,6 +36,8 @@ CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 PYTHONS_OWN = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 #: What a supervisor and its template are woken by.
 HEEDED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: What the daemon says: the word to end, and that it has the last answer.
+END, HEARD = b"e", b"h"
 #: Processes listed by number; a fork bomb's list would fill the socket.
 MOST_LISTED = 256
 
@@ -70,12 +73,24 @@ class Supervisor(Terminable):
         self.tree.close()
         # That nothing is seen is no proof; that no child is left to wait for is one.
         proven = self.tree.proves and over
-        heard = self.say(
+        said = self.say(
             f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
             f'"left":{sorted(left)[:MOST_LISTED]},"proven":{str(proven).lower()}'
         )
-        if proven and not heard and (folder := str(self.spec["testimonies"])):
+        folder = str(self.spec["testimonies"])
+        if proven and folder and not (said and self.wait_heard()):
             keep_proof(folder, boot_id(), self.main, self.start_time)
+
+    def wait_heard(self) -> bool:
+        """Whether the daemon has heard the last word; it may die with the word unread."""
+        try:
+            while word := os.read(self.control, 16):
+                if HEARD in word:
+                    return True
+        except OSError:
+            # A reset: so the kernel says that something was left unread.
+            return False
+        return False
 
     def start(self) -> bool:
         """Start the program, contained; False, and said so, when that cannot be."""
@@ -165,7 +180,7 @@ class Supervisor(Terminable):
             if fd == self.wake:
                 self.told |= signal.SIGTERM in os.read(self.wake, 4096)
                 continue
-            # Nothing but end-of-file comes here; an unread answer turns it into a reset.
+            # The word to end, end-of-file, or a reset, which an unread answer makes of it.
             self.told = True
             self.poll.unregister(self.control)
         self.reap()

@@ -13,9 +13,9 @@ from uuid import UUID
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
+from penstock.words.batching import Throttle
 from penstock.words.errors import StoreUnavailable
 from penstock.words.events import AnyEvent, ArtifactCompleted, ArtifactPartial
-from penstock.words.throttle import Throttle
 from penstock.words.values import new_event_id
 
 #: Seconds the last piece may take to be recorded when the run is being cancelled: a part of the SLA.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import pydantic_core
 import trio
 
 from penstock.log.projections import RunView
@@ -31,7 +30,7 @@ from penstock.runs.kind import Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader
 from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
 from penstock.runs.selection import no_group
-from penstock.runs.submit import moment_of
+from penstock.runs.submit import changed_inputs, moment_of
 from penstock.runs.table import RunTable
 from penstock.words.api import (
     BugReportRequest,
@@ -47,7 +46,12 @@ from penstock.words.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.words.events import BugReported, InterventionReceived
+from penstock.words.events import (
+    AnyEvent,
+    BugReported,
+    InterventionReceived,
+    SlotsChanged,
+)
 from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
@@ -99,8 +103,12 @@ class QueueControl:
         elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
             raise Conflict(f"there are {MOST_GROUPS} groups already")
         await self.recorder.record(SetSlots(slots, self.now(), group))
-        # The claim of that batch went by the old number.
-        self.recorder.kick()
+
+    def follow(self, event: AnyEvent) -> None:
+        """Told of each fact about the daemon as it is committed."""
+        if isinstance(event, SlotsChanged):
+            # The claim of that batch went by the old number.
+            self.recorder.kick()
 
     async def drain(self, group: str | None = None) -> None:
         """Take nothing new in, and wait until none of its runs is open.
@@ -192,8 +200,7 @@ class LineControl:
         kind = self.kinds.get(row.kind)
         if kind is None:
             raise Refused("kind", f"{row.kind!r} is not installed any more")
-        merged = {**pydantic_core.from_json(row.inputs), **request.inputs}
-        inputs = kind.parse({n: v for n, v in merged.items() if v is not None})
+        inputs = kind.parse(changed_inputs(row.inputs, request.inputs))
         encoded = encode_inputs(inputs)
         digest = digest_inputs(kind.name, encoded, inputs.manner)
         await self.recorder.record(

@@ -8,7 +8,7 @@ one process share nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,7 @@ from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import LogDamaged, StoreBroken
+from penstock.words.errors import LogDamaged, RunNotFound, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -151,7 +151,16 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return explain(view, self.table.snapshot())
+        away = self.recorder.unavailable
+        return explain(view, self.table.snapshot(), log_away=away)
+
+    async def whys(self, run_ids: Iterable[str]) -> list[Why]:
+        """The same of several runs; those that there are not are left out."""
+        found = []
+        for run_id in run_ids:
+            with suppress(RunNotFound):
+                found.append(await self.why(run_id))
+        return found
 
     def statistics(self) -> QueueStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""
@@ -205,6 +214,7 @@ async def open_core(
     )
     alarm = Alarm(core.table.moments, core.now, core.ring)
     core.table.on_moment = alarm.touch
+    core.table.own_followers += [core.queue.follow, core.schedules.follow]
     gauges = _make_gauges(core)
     # It has seen what there is before repair: what that ends is worth a call too.
     hooks = Hooks(config, core.bus, caller(environment.executor))
@@ -215,6 +225,7 @@ async def open_core(
         "calling hooks": hooks.watch,
         "waiting for moments": alarm.watch,
         "making scheduled runs": core.schedules.watch,
+        "pausing programs": core.suspension.watch,
     }
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,8 @@ class Execution:
     concluded: trio.Event = field(default_factory=trio.Event)
     #: Set when a parked run has its slot again.
     unparked: trio.Event = field(default_factory=trio.Event)
+    #: Limits of its kind's own, each with the seconds that are left of it while the clock stands.
+    _limits: dict[trio.CancelScope, float] = field(default_factory=dict)
     _running_since: float | None = None
     _used: float = 0.0
 
@@ -90,13 +92,31 @@ class Execution:
         if self.row.timeout is not None:
             left = self.row.timeout - self.row.used_seconds - self._used
             self.limit.deadline = self._running_since + left
+        for scope, seconds in self._limits.items():
+            scope.deadline = self._running_since + seconds
 
     def stop_clock(self) -> None:
-        """The run waits without a slot: its time does not count and cannot run out."""
+        """The run waits without a slot, or is paused: its time does not count and cannot run out."""
         if self._running_since is not None:
-            self._used += trio.current_time() - self._running_since
+            now = trio.current_time()
+            self._used += now - self._running_since
             self._running_since = None
+            self._limits = {scope: scope.deadline - now for scope in self._limits}
         self.limit.deadline = _NEVER
+        for scope in self._limits:
+            scope.deadline = _NEVER
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """A part of the execution that takes so long at most, by the run's own clock."""
+        with trio.CancelScope() as scope:
+            self._limits[scope] = seconds
+            if self._running_since is not None:
+                scope.deadline = trio.current_time() + seconds
+            try:
+                yield scope
+            finally:
+                del self._limits[scope]
 
     @property
     def used_seconds(self) -> float:

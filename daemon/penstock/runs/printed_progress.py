@@ -15,8 +15,8 @@ import trio
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.runs.artifact_writer import Emit
+from penstock.words.batching import Pace
 from penstock.words.events import Progress
-from penstock.words.throttle import Pace
 
 #: Bytes at the end of a stream that are searched: some lines of a progress bar.
 SEARCHED_BYTES = 4096

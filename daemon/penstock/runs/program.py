@@ -19,12 +19,12 @@ from penstock.processes.spec import Program
 from penstock.runs.artifact_writer import Emit
 from penstock.runs.live_output import LiveOutput
 from penstock.runs.printed_progress import Watch, open_progress
+from penstock.words.batching import LARGEST_PIECE, Pace
 from penstock.words.config import Config
 from penstock.words.errors import ProcessFailed
 from penstock.words.events import ProcessExited, ProcessStarted
 from penstock.words.run_exit import signal_name
 from penstock.words.surroundings import OURS, passed_on
-from penstock.words.throttle import LARGEST_PIECE, Pace
 
 #: Takes what a program writes to its standard output.
 OnStdout = Callable[[bytes], Awaitable[None]]

@@ -5,7 +5,8 @@ What a pipeline reads is asked again when the store does not answer, as it is fo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -96,6 +97,23 @@ class Reader:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         return view, terms_of(row)
 
+    async def numbers(self, run_ids: Iterable[str]) -> dict[str, int]:
+        """The number of each of these runs, as far as there are such."""
+        numbers = {}
+        for run_id in run_ids:
+            with suppress(RunNotFound):
+                numbers[run_id] = await self._number(run_id)
+        return numbers
+
+    async def _number(self, run_id: str) -> int:
+        if (terms := self.open_terms.get(run_id)) is not None:
+            await trio.lowlevel.checkpoint()
+            return terms.number
+        row = await self.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        return row.key
+
     async def reply(self, run_id: str) -> RunReply:
         """The run as every surface tells it. RunNotFound."""
         view, terms = await self.look(run_id)
@@ -174,6 +192,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         reason=row.reason if view is None else view.reason,
         progress=done if view is None else view.progress,
         step=None if view is None else view.step,
+        model_doing="" if view is None else view.model_doing,
         result=outcome.get("result"),
         error=outcome.get("error"),
         **exit_json(exit_of_row(row)),

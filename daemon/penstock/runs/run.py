@@ -12,6 +12,7 @@ from collections.abc import (
 )
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     asynccontextmanager,
     contextmanager,
 )
@@ -540,6 +541,15 @@ class Run:
             answer = await questions.wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
 
+    @asynccontextmanager
+    async def without_slot(self, waiting: Waiting) -> AsyncIterator[None]:
+        """Be without the slot inside the block, unless as many runs wait so as may; see `open_parked`."""
+        if self._tools.parked() >= self.config.max_parked_asks:
+            yield
+            return
+        async with self._parking.open_parked(waiting):
+            yield
+
     @property
     def _questions(self) -> Questions:
         tools = self._tools
@@ -588,6 +598,13 @@ class Run:
                 child=child_id,
             )
         return child
+
+    def limited(self, seconds: float) -> AbstractContextManager[trio.CancelScope]:
+        """`with run.limited(60) as limit:` is left after so many seconds of executing.
+
+        As `trio.move_on_after`, but while the run is paused, or waits without a slot, it stands still.
+        """
+        return self._execution.limited(seconds)
 
     def _use_name(self, what: str, name: str) -> None:
         if f"{what} {name}" in self._names:

@@ -36,6 +36,7 @@ from penstock.words.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
+from penstock.words.events import AnyEvent, ScheduleRemoved, ScheduleSet
 from penstock.words.surroundings import Surroundings
 
 log = logging.getLogger("penstock.run")
@@ -95,14 +96,17 @@ class Schedules:
         await self.recorder.record(
             SetSchedule(row, now, spec.kind, MOST_SCHEDULES, request.replace)
         )
-        self._changed.set()
         return row
 
     async def remove(self, name: str) -> None:
         """Make no more runs of it; those there are go on. ScheduleNotFound."""
         await self.recorder.record(RemoveSchedule(name, self.now()))
-        self._waiting.pop(name, None)
-        self._changed.set()
+
+    def follow(self, event: AnyEvent) -> None:
+        """Told of each fact about the daemon as it is committed."""
+        if isinstance(event, ScheduleSet | ScheduleRemoved):
+            self._waiting.pop(event.name, None)
+            self._changed.set()
 
     async def rows(self) -> list[ScheduleRow]:
         """All of them, by name."""

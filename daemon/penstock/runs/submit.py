@@ -188,10 +188,19 @@ class Submitter:
             self._spec(request, None, parent_id=parent_id), capacity=None
         )
 
-    async def retry(self, run_id: str, *, wait: bool = False) -> Submitted:
+    async def retry(
+        self,
+        run_id: str,
+        *,
+        wait: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+    ) -> Submitted:
         """A new run with the kind, inputs and surroundings of an ended one.
 
-        RunNotFound; Refused while open.
+        `changes`: inputs that are others this time; None as a value takes one out. `traceparent` is
+        where the caller is in its trace: that of the ended run is its own caller's. RunNotFound;
+        Refused while open.
         """
         row = await self.reader.store.run(run_id)
         if row is None:
@@ -203,7 +212,7 @@ class Submitter:
         try:
             request = SubmitRequest(
                 kind=row.kind,
-                inputs=pydantic_core.from_json(row.inputs),
+                inputs=changed_inputs(row.inputs, changes or {}),
                 priority=Priority(row.priority),
                 group=row.group,
                 timeout=row.timeout,
@@ -215,7 +224,8 @@ class Submitter:
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error) from None
-        return await self.submit(request, wait=wait, retry_of=run_id)
+        traced = request.in_trace(traceparent)
+        return await self.submit(traced, wait=wait, retry_of=run_id)
 
     def _spec(
         self,
@@ -334,6 +344,14 @@ def moment_of(request: Timed, now: datetime) -> datetime | None:
     if request.delay is not None:
         return now + timedelta(seconds=request.delay)
     return request.not_before
+
+
+def changed_inputs(stored: bytes | str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's inputs with these changes; None as a value takes one out."""
+    merged = {**pydantic_core.from_json(stored), **changes}
+    if not changes:
+        return merged
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def placed_inputs(

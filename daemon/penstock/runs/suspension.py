@@ -5,20 +5,33 @@ The log has the word first: a program that is stopped and not known to be would 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import trio
 
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import Continue, Suspend
 from penstock.runs.repair import processes_of
 from penstock.runs.table import RunTable
-from penstock.words.errors import Conflict, Refused, RunNotFound, Terminal
+from penstock.words.errors import Conflict, RunNotFound, ShuttingDown, Terminal
 from penstock.words.events import ProcessStarted
-from penstock.words.exit_codes import PROGRAM_KIND
+
+
+@dataclass(eq=False, slots=True)
+class _Ask:
+    """That a program is to be stopped, or to go on."""
+
+    run_id: str
+    stop: bool
+    done: trio.Event = field(default_factory=trio.Event)
+    failed: DeferredFailure = field(default_factory=DeferredFailure)
+
+
+Asks = tuple[trio.MemorySendChannel[_Ask], trio.MemoryReceiveChannel[_Ask]]
 
 
 @dataclass(eq=False, slots=True)
@@ -30,26 +43,60 @@ class Suspension:
     table: RunTable
     now: Callable[[], datetime]
     suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
-    _turn: trio.Lock = field(default_factory=trio.Lock)
+    # Handed over, not kept: who asks waits until the one before is done.
+    _asks: Asks = field(default_factory=lambda: trio.open_memory_channel[_Ask](0))
 
     async def pause(self, run_id: str) -> None:
         """Stop the run's program. Twice is once.
 
-        RunNotFound, Terminal; Refused for a run that is no program, Conflict for one without one now.
+        Limits of its time stand still. RunNotFound, Terminal; Conflict for a run that has no program now.
         """
-        async with self._turn:
-            programs = await self._programs(run_id)
-            if not programs:
-                raise Conflict(f"the run {run_id!r} has no program now", run_id=run_id)
-            await self.recorder.record(Suspend(run_id, self.now()))
-            await self._signal(programs, stop=True)
+        await self._ask(_Ask(run_id, stop=True))
 
     async def resume(self, run_id: str) -> None:
         """Let it go on. Raises as `pause`; what goes on already is left alone."""
-        async with self._turn:
-            programs = await self._programs(run_id)
-            await self.recorder.record(Continue(run_id, self.now()))
-            await self._signal(programs, stop=False)
+        await self._ask(_Ask(run_id, stop=False))
+
+    async def watch(self) -> None:
+        """The task that does what was asked, one after the other; until cancelled.
+
+        Who asked may go at any moment. What is on its way to the log comes there all the same, and
+        the signal must follow it.
+        """
+        async for ask in self._asks[1]:
+            # So it is if the daemon stops meanwhile.
+            ask.failed.error = ShuttingDown()
+            try:
+                with ask.failed:
+                    await self._do(ask)
+                    ask.failed.error = None
+            finally:
+                ask.done.set()
+
+    async def _ask(self, ask: _Ask) -> None:
+        await self._asks[0].send(ask)
+        await ask.done.wait()
+        ask.failed.reraise()
+
+    async def _do(self, ask: _Ask) -> None:
+        programs = await self._programs(ask.run_id)
+        if ask.stop and not programs:
+            raise Conflict(
+                f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
+            )
+        write = Suspend if ask.stop else Continue
+        try:
+            await self.recorder.record(write(ask.run_id, self.now()))
+        except Conflict:
+            # It waits for something else meanwhile; its program must not stand for that.
+            if not ask.stop:
+                await self._signal(programs, ask)
+            raise
+        await self._signal(programs, ask)
+
+    async def _signal(self, programs: Iterable[ProcessStarted], ask: _Ask) -> None:
+        for program in programs:
+            await self.suspend(program, ask.stop)
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
         row = await self.store.run(run_id)
@@ -57,15 +104,6 @@ class Suspension:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         if row.ended_at is not None:
             raise Terminal(f"the run {run_id!r} has ended", run_id=run_id)
-        if row.kind != PROGRAM_KIND:
-            why = f"only a program can be paused, and {run_id!r} is a run of the kind {row.kind}"
-            raise Refused("run_id", why)
         if run_id not in self.table.executions:
             raise Conflict(f"the run {run_id!r} is {row.state}", run_id=run_id)
         return await processes_of(self.store, row)
-
-    async def _signal(self, programs: list[ProcessStarted], *, stop: bool) -> None:
-        # It is on record: whoever asked may go, and the signal must not be lost with him.
-        with trio.CancelScope(shield=True):
-            for program in programs:
-                await self.suspend(program, stop)

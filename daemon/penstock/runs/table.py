@@ -10,6 +10,7 @@ from penstock.log.bus import Bus
 from penstock.log.projections import QueueView, RunView
 from penstock.log.writes import (
     Accepted,
+    Answer,
     Append,
     CancelAnswer,
     Claim,
@@ -21,6 +22,7 @@ from penstock.log.writes import (
     Park,
     Rearrange,
     Release,
+    RequestCancel,
     RequestPreempt,
     Result,
     RunRow,
@@ -41,15 +43,17 @@ from penstock.words.errors import LogDamaged, PenstockError
 from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
+    AnyEvent,
     QueuePaused,
     QueueResumed,
     SlotsChanged,
 )
-from penstock.words.lifecycle import MOVING_TYPES, QUEUED_STATES, SLOT_STATES
+from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
-_BRINGS_WORK = (Enqueue, Unpark, Release, SetPause, Rearrange)
+# An answer may have a run that a restart interrupted repeated.
+_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
 _MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
@@ -66,6 +70,9 @@ class RunTable:
     now: Callable[[], datetime]
     #: Told of every fact of a run, with the view after it, in the step of its commit.
     followers: list[Callable[[Recorded, RunView], None]] = field(default_factory=list)
+    #: Told of every fact about the daemon itself, likewise: what follows from one does not hang on
+    #: whether its caller is still there.
+    own_followers: list[Callable[[AnyEvent], None]] = field(default_factory=list)
     #: Called after each commit, when there may be room. What it lets in and interrupts is recorded,
     #: and the recorder was given this table: the one knot of the core, so it is set afterwards.
     after_commit: Callable[[], None] = lambda: None
@@ -186,7 +193,9 @@ class RunTable:
         )
         return SlotHolder(
             candidate,
-            preemptible=execution.row.preemptible and view.run_id not in parents,
+            preemptible=execution.row.preemptible
+            and view.state != PAUSED
+            and view.run_id not in parents,
             leaving=ending or interrupted or execution.stopping is not None,
             returning=interrupted and not ending,
         )
@@ -238,6 +247,9 @@ class RunTable:
         elif isinstance(result, CancelAnswer):
             for run_id in result.signalled:
                 self.cancel(run_id, getattr(write, "reason", "cancelled"))
+        elif isinstance(write, RequestCancel) and isinstance(result, LogDamaged):
+            # It cannot be recorded, and is done all the same.
+            self.cancel(write.run_id, write.reason)
         elif isinstance(write, Suspend | Continue):
             self._move_clock(write, result)
         elif isinstance(write, RequestPreempt):
@@ -301,9 +313,13 @@ class RunTable:
             self.moved = True
         elif isinstance(event, SlotsChanged):
             self.give_slots(event.group, event.slots)
+        for follow in self.own_followers:
+            follow(event)
 
     def _claimed(self, result: Claimed) -> None:
         assert self._start is not None, "claimed before runs can be started"
+        for run_id in result.lost:
+            self._give_up(run_id)
         for row in result.unparked:
             self.unparking.discard(row.run_id)
             if execution := self.executions.get(row.run_id):
@@ -334,6 +350,13 @@ class RunTable:
         if isinstance(result, LogDamaged):
             # Its row cannot be read, so no fact will tell the end: the slot must be given back here.
             self._lose(write.fence.run_id)
+
+    def _give_up(self, run_id: str) -> None:
+        """End what is executed of a run that is lost: it would wait for a slot or an answer for ever."""
+        if (execution := self.executions.get(run_id)) is None:
+            self._lose(run_id)
+        elif execution.cancel_requested is None:
+            execution.cancel("its row in the log is damaged")
 
     def _lose(self, run_id: str) -> None:
         self.views.pop(run_id, None)

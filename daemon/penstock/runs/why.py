@@ -31,9 +31,9 @@ from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
-    "ended", "cancelling", "running", "program_paused", "ask", "child", "waiting", "preempted", "retry", "stopping",
+    "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "waiting", "preempted", "retry", "stopping",
     "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
-    "ahead", "first", "not_preemptible",
+    "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
 _ALL = {1: "The only slot is", 2: "Both slots are"}
@@ -67,8 +67,8 @@ class Why:
         return {**told, "text": " ".join(reason.text for reason in self.reasons)}
 
 
-def explain(view: RunView, queue: QueueSnapshot) -> Why:
-    """Why this run is in its state."""
+def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None) -> Why:
+    """Why this run is in its state. `log_away`: why nothing can be recorded now, if that is so."""
     state = view.state or FIRST_STATE
     candidate = next((w for w in queue.candidates if w.run_id == view.run_id), None)
     reasons: list[Reason]
@@ -83,6 +83,9 @@ def explain(view: RunView, queue: QueueSnapshot) -> Why:
     if view.cancel_requested is not None and not view.ended:
         why = f"It was asked to end: {view.cancel_requested}."
         reasons.insert(0, Reason("cancelling", why))
+    if log_away is not None and not view.ended:
+        why = f"The log takes nothing ({log_away}): what happens is told once it does."
+        reasons.insert(0, Reason("log", why))
     return Why(view.run_id, state, tuple(reasons))
 
 
@@ -127,6 +130,9 @@ def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
             state = queue.states.get(child, "ended")
             why = f"It waits, without a slot, for its child {child} ({state})."
             return Reason("child", why, (child,))
+        case Waiting("model", problem):
+            why = f"It waits, without a slot, until its model can be asked: {problem}."
+            return Reason("model", why)
     return Reason("waiting", f"It waits, without a slot: {view.reason}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,14 +10,21 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
+from penstock.concurrency.deferred import only
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
-from penstock.server.http_answer import HttpAnswer, HttpRefused, problem_answer
+from penstock.server.http_answer import (
+    HttpAnswer,
+    HttpRefused,
+    Unfinished,
+    problem_answer,
+)
 from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
 
+_log = logging.getLogger("penstock.http")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -104,7 +112,20 @@ def guarded(
                 return
             await app(scope, _replay(body, receive), _whole_ending(send))
 
-    return entrance
+    return _breaking_off(entrance)
+
+
+def _breaking_off(app: ASGI) -> ASGI:
+    """`app` where an answer may end unfinished: Hypercorn closes what its application left open."""
+
+    async def breaking_off(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except* Unfinished as unfinished:
+            path, why = scope["raw_path"].decode("ascii"), only(unfinished)
+            _log.info("the answer to %s was broken off: %s", path, why)
+
+    return breaking_off
 
 
 async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:

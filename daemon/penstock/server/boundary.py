@@ -13,7 +13,7 @@ from penstock.server.http_answer import (
     problem_answer,
 )
 from penstock.server.routes import Call, Handler
-from penstock.words.error_codes import PROBLEMS, row_of
+from penstock.words.error_status import PROBLEMS, row_of
 from penstock.words.errors import PenstockError
 
 _log = logging.getLogger("penstock.http")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.words.error_codes import row_of
+from penstock.words.error_status import row_of
 from penstock.words.errors import PenstockError
 
 #: Close codes of RFC 6455: the run has ended, the daemon stops, come again later.

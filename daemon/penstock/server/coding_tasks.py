@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.runs.core import Core
-from penstock.server.replies import task_reply
+from penstock.server.json_bodies import task_reply
 from penstock.words.api import SubmitRequest, TaskReply, TaskRequest
 from penstock.words.errors import NotAvailable
 from penstock.words.surroundings import Surroundings

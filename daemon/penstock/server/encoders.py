@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.server.http_answer import Unfinished
 from penstock.words.api import ByeFrame, GapFrame, HelloFrame, ReadyFrame
 from penstock.words.events import Log
 from penstock.words.live_frames import MESSAGE, frame_head
-from penstock.words.printed import STREAMS, Stream, bytes_of
+from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
 
 #: The first byte of a frame that is a text message by itself (RFC 6455, 5.2).
@@ -94,11 +95,18 @@ def pieces_among(facts: Iterable[Recorded], streams: frozenset[Stream]) -> list[
 
 def _printed(facts: tuple[Recorded, ...], name: str) -> bytes:
     pieces = pieces_among(facts, OUTPUT_STREAMS[name])
-    return b"".join([bytes_of(piece) or b"" for piece in pieces])
+    return b"".join([_kept_bytes(piece) for piece in pieces])
+
+
+def _kept_bytes(piece: Log) -> bytes:
+    data = bytes_of(piece)
+    if data is None:
+        raise Unfinished(f"{size_of(piece)} bytes of the output are no longer kept")
+    return data
 
 
 def all_bytes(facts: tuple[Recorded, ...]) -> bytes:
-    """What was printed, to the byte."""
+    """What was printed, to the byte. Unfinished where some of it is no longer kept."""
     return _printed(facts, "all")
 
 

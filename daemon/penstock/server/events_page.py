@@ -7,7 +7,7 @@ from uuid import UUID
 
 from penstock.log.bus import Bus, Gap
 from penstock.runs.core import Core
-from penstock.server.replies import gap_reply
+from penstock.server.json_bodies import gap_reply
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.recorded import Recorded
 

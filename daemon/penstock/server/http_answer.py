@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from penstock.words.api import Problem, problem_of
-from penstock.words.error_codes import headers_of
+from penstock.words.error_status import headers_of
 from penstock.words.errors import PenstockError
 
 JSON = "application/json"
@@ -32,6 +32,13 @@ class HttpRefused(PenstockError):
         super().__init__(detail, **facts)
         self.status = status
         self.headers = dict(headers or {})
+
+
+class Unfinished(Exception):
+    """What was begun cannot be told whole, and there is no place left to say so.
+
+    The connection is closed before the body's end, which every client of HTTP/1.1 takes for a failure.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import trio
 
+from penstock.words.address import LONGEST_SOCKET_PATH
 from penstock.words.errors import StartRefused
 
 #: Connections that wait while the daemon starts or is busy; early clients wait here.
 BACKLOG = 512
-#: Bytes of the path of a Unix socket: one more ends it, for the kernel.
-LONGEST_SOCKET_PATH = 107
 
 
 async def open_listeners(

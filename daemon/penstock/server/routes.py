@@ -112,6 +112,7 @@ TAGS: Mapping[str, str] = {
     "runs": "runs",
     "asks": "questions",
     "dismissals": "runs",
+    "why": "runs",
     "events": "events",
     "queue": "queue",
     "schedules": "schedules",
@@ -174,14 +175,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
     Route(
+        "POST", "/why", "whys", "Why each of these runs is where it is", body=wire.WhyRequest, reply=wire.WhysReply
+    ),
+    Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
         without_body="Requested, for no other reason",
         body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
     Route(
-        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run", reply=wire.SubmitReply,
-        status=202, errors=(404, 409, 429, 503),
+        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs",
+        reply=wire.SubmitReply, body=wire.EditRequest, without_body="The same inputs", status=202, errors=(404, 409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(

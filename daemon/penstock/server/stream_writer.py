@@ -17,10 +17,10 @@ import trio
 from penstock.log.bus import Batch, Overflow, Subscription
 from penstock.runs.core import Core
 from penstock.server.encoders import Encoder
-from penstock.server.replies import gap_reply
+from penstock.server.json_bodies import gap_reply
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import ByeFrame, HelloFrame, ReadyFrame
-from penstock.words.error_codes import detail_of
+from penstock.words.error_status import detail_of
 from penstock.words.errors import PenstockError
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.

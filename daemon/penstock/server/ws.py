@@ -47,7 +47,7 @@ from penstock.server.terminal import (
 )
 from penstock.server.ws_faults import wrap_stream
 from penstock.words.api import OpenFrame, read_json
-from penstock.words.error_codes import row_of
+from penstock.words.error_status import row_of
 from penstock.words.errors import PenstockError, Refused, Unauthorised
 
 

@@ -120,7 +120,7 @@ async def open_daemon_models(
     """The configured models, None if there are none.
 
     StartRefused says what is wrong with the configuration and, if they `must_answer`, which server
-    does not.
+    is not there; one that loads its model is waited for by the runs that need it.
     """
     if config.models == Models():
         yield None
@@ -130,7 +130,8 @@ async def open_daemon_models(
 
     async with open_models(config.models, environ) as chain:
         if chain is not None and must_answer:
-            await check(chain)
+            for problem in await check(chain):
+                log.warning("runs that ask a model will wait: %s", problem)
         yield None if chain is None else make_daemon_models(chain)
 
 

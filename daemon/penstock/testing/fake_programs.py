@@ -102,6 +102,7 @@ class FakeProcesses:
     #: Pids of those that were stopped and do not go on yet.
     stopped: set[int] = field(default_factory=set)
     proofs: list[Proof] = field(default_factory=list)
+    _gone_on: trio.Event = field(default_factory=trio.Event)
     _pids: Any = field(default_factory=lambda: count(1001))
 
     @property
@@ -138,8 +139,15 @@ class FakeProcesses:
                     argv=argv,
                 )
             )
-            read = _reading(on_output, before_read)
+
+            async def before(pid: int = pid) -> None:
+                await self._stand(pid)
+                if before_read is not None:
+                    await before_read()
+
+            read = _reading(on_output, before)
             await _execute(behaviour, argv, feed or sends(b""), read)
+            await self._stand(pid)
         finally:
             # As long as it takes to end a process, and no cancel shortens that.
             with trio.CancelScope(shield=True):
@@ -153,8 +161,14 @@ class FakeProcesses:
             survivors=ended.survivors,
         )
 
+    async def _stand(self, pid: int) -> None:
+        """Wait while this program is stopped."""
+        while pid in self.stopped:
+            await self._gone_on.wait()
+
     def _end(self, pid: int, program: FakeProgram | None) -> Proof:
         self.alive.pop(pid, None)
+        self.stopped.discard(pid)
         proof = self.prove(pid)
         if program is not None and program.survivors:
             proof = replace(proof, survivors=program.survivors)
@@ -170,10 +184,14 @@ class FakeProcesses:
         self.orphans.update(self.alive)
 
     async def suspend(self, program: ProcessStarted, stop: bool) -> bool:
-        """Note that a program is stopped, or goes on; it does in its story what it did."""
+        """Stop a program, or let it go on; a stopped one says nothing and does not end by itself."""
         await trio.lowlevel.checkpoint()
+        if program.pid not in self.alive:
+            return False
         (self.stopped.add if stop else self.stopped.discard)(program.pid)
-        return program.pid in self.alive
+        self._gone_on.set()
+        self._gone_on = trio.Event()
+        return True
 
     async def end_orphans(
         self, started: Iterable[ProcessStarted], run_ids: Collection[str]
@@ -191,12 +209,11 @@ class FakeProcesses:
         return found
 
 
-def _reading(on_output: OnOutput, before_read: BeforeRead | None) -> OnOutput:
+def _reading(on_output: OnOutput, before_read: BeforeRead) -> OnOutput:
     """What reads an output as that of a process is read: not before it may."""
 
     async def read(stream: Stream, data: bytes) -> None:
-        if before_read is not None:
-            await before_read()
+        await before_read()
         await on_output(stream, data)
 
     return read

@@ -26,6 +26,12 @@ LONGEST_FILE_STEM = 200
 LONGEST_TOKEN = 4096
 #: Where a login session has its runtime folder, one per uid; XDG_RUNTIME_DIR names it.
 SESSIONS = Path("/run/user")
+#: Bytes of the path of a Unix socket: one more ends it, for the kernel.
+LONGEST_SOCKET_PATH = 107
+#: The longest name that a socket of ours has in the runtime folder: of an embedded daemon.
+_LONGEST_SOCKET = f"/embedded/{'0' * 16}.sock"
+#: Where sockets are whose own folder lies too deep: short, and there on every box.
+SHALLOW = Path("/tmp")
 #: `st` of a listening socket in /proc/net/tcp.
 _LISTENING = "0A"
 
@@ -153,14 +159,14 @@ def find_paths(
     """
     state = state_dir or _given(environ, "STATE_DIRECTORY")
     state = state or _xdg(environ, "XDG_STATE_HOME", ".local/state") / "penstock"
-    runtime = runtime_dir or (state / "run" if state_dir else None)
+    runtime = runtime_dir or (_runtime_beside(state) if state_dir else None)
     runtime = runtime or _given(environ, "RUNTIME_DIRECTORY")
     home = environ.get("XDG_RUNTIME_DIR", "")
     session = None
     if runtime is None and os.path.isabs(home):
         runtime = Path(home) / "penstock"
     elif runtime is None:
-        runtime = state / "run"
+        runtime = _runtime_beside(state)
         # Who chose another home or state folder does not mean the daemon of the session.
         if state == _default_state():
             session = sessions / str(os.geteuid()) / "penstock"
@@ -172,6 +178,18 @@ def find_paths(
         cache=cache.expanduser().absolute(),
         session=session,
     )
+
+
+def _runtime_beside(state: Path) -> Path:
+    """The folder of sockets in the state folder, or one that stands for it where their paths would be too long.
+
+    Whoever else makes that one first keeps us from listening, and gets no client of ours: sockets of
+    others are not talked to.
+    """
+    beside = state.expanduser().absolute() / "run"
+    if len(os.fsencode(f"{beside}{_LONGEST_SOCKET}")) <= LONGEST_SOCKET_PATH:
+        return beside
+    return SHALLOW / f"penstock-{os.geteuid()}-{_digest(str(beside))}"
 
 
 def find_address(

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from penstock.words.error_codes import OWN_MEMBERS, detail_of, row_of, type_of
+from penstock.words.error_status import OWN_MEMBERS, detail_of, row_of, type_of
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
@@ -80,6 +80,8 @@ class RunSummary(Received):
     reason: str = ""
     progress: float | None = None
     step: str | None = None
+    #: What its model does now, in words; "" while none is asked.
+    model_doing: str = ""
     result: Any = None
     error: str | None = None
     #: What `penstock run` exits with, and who gave it; null until the run has ended.
@@ -263,6 +265,14 @@ class WhyReply(Received):
     text: str
 
 
+class WhysReply(Received):
+    """Why each of several runs is where it is; those that nobody knows are left out."""
+
+    runs: tuple[WhyReply, ...]
+    #: Numbers of the runs that the reasons speak of.
+    numbers: dict[str, int]
+
+
 class HealthReply(Received):
     status: Literal["ok", "degraded"]
     reasons: tuple[str, ...] = ()
@@ -372,6 +382,8 @@ LONGEST_LABEL_KEY = 63
 LONGEST_LABEL_VALUE = 255
 #: Every prerequisite is looked up in the commit that accepts the run.
 MOST_PREREQUISITES = 100
+#: Runs that are explained by one request: each is a look at the whole line.
+MOST_EXPLAINED_AT_ONCE = 20
 #: A name that appears in lists and logs.
 LONGEST_NAME = 200
 #: It is a part of run ids, beside a due time.
@@ -631,6 +643,12 @@ class GroupRequest(Sent):
 
 class PauseRequest(GroupRequest):
     reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
+
+
+class WhyRequest(Sent):
+    """Runs that somebody looks at, and asks of each why it is where it is."""
+
+    runs: Annotated[tuple[RunId, ...], Field(max_length=MOST_EXPLAINED_AT_ONCE)]
 
 
 class DismissalsRequest(Sent):

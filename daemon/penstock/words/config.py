@@ -91,6 +91,28 @@ class Model(Section):
     )
 
 
+#: What models are asked for: to plan, to write code, to judge and choose, to describe.
+ModelRole = Literal["plan", "write", "judge", "describe"]
+
+
+class Role(Section):
+    """How models are asked in one role; what is unset is as for all."""
+
+    chain: tuple[str, ...] = setting(
+        (), "Names of `models.chain` that are asked in this role; none: all of them."
+    )
+    temperature: Annotated[float, Field(ge=0, le=2), Unit("share")] | None = setting(
+        None,
+        "How freely it answers at first; none: 0 to judge, else 0.2. A second answer is freer.",
+    )
+    thinking: bool | None = setting(
+        None, "Whether it thinks before it answers; none: as the server has it."
+    )
+    extra: dict[str, Any] = setting(
+        {}, "Further fields of each request, as the server knows them."
+    )
+
+
 class Budget(Section):
     """What may be spent on models; None: no limit."""
 
@@ -124,16 +146,27 @@ class Models(Section):
     connect_timeout: Seconds = setting(
         5.0, "How long a connection may take before the server counts as absent."
     )
-    request_timeout: Seconds = setting(
-        600.0, "How long one request may take, first byte to last."
+    first_word_timeout: Seconds = setting(
+        3600.0,
+        "How long a server may take until the first word of an answer: other requests may be before it"
+        " there, and a long prompt takes minutes to read.",
     )
-    concurrency: Count = setting(
-        4,
-        "Requests to one model at a time; small local servers answer one after the other anyway.",
+    request_timeout: Seconds = setting(
+        600.0, "How long one answer may take, from its first word to its last."
+    )
+    patience: Seconds = setting(
+        600.0,
+        "How long a run waits, without a slot, for a model server that is absent, loads its model or"
+        " broke off; then it fails.",
+    )
+    concurrency: Count | None = setting(
+        None,
+        "Requests to one model at a time; none: as many as its server says it has slots, or 4.",
     )
     retries: Annotated[int, Field(ge=0), Unit("count")] = setting(
         2,
-        "Further tries of a request that was refused or broke off before its first word.",
+        "Further tries, within seconds, of a request that was refused or broke off before its first"
+        " word; after them the run waits for the server.",
     )
     longest_pause: Seconds = setting(
         60.0,
@@ -154,6 +187,9 @@ class Models(Section):
         "auto",
         "Whether servers are given the JSON schema of an answer, where it has one: `auto` asks"
         " without it once a server has refused it, `on` fails then, `off` never sends it.",
+    )
+    roles: dict[ModelRole, Role] = setting(
+        {}, "How models are asked to `plan`, `write`, `judge` or `describe`."
     )
     run_budget: Budget = setting(Budget(), "What one run may spend.")
     tree_budget: Budget = setting(
@@ -501,7 +537,11 @@ class Config(Section):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "The least important lines that the daemon's own log has."
     )
-    log_json: bool = setting(False, "Whether those lines are JSON.")
+    log_format: Literal["text", "json"] = setting(
+        "text",
+        "What those lines are: text, which under systemd goes to the journal with its fields, or JSON"
+        " objects.",
+    )
     log_lines: Count = setting(
         4096,
         "Lines of the log that wait while nobody reads them; more are lost, counted and told.",

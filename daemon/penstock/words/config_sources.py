@@ -25,6 +25,14 @@ _NOT_KEYS = frozenset({
     "CONFIG", "URL", "TOKEN", "RUN_ID", "EPOCH", "SOCKET", "ADDRESS", "CONTAINMENT", "DELEGATED", "RING",
 })  # fmt: skip
 
+#: Keys of older versions that are understood; see `_by_todays_name`.
+_RENAMED = frozenset({"log_json"})
+#: What the values of that one are called now.
+_WAS_LOG_JSON = {
+    **dict.fromkeys(("true", "1", "yes", "on"), "json"),
+    **dict.fromkeys(("false", "0", "no", "off"), "text"),
+}
+
 #: Keys of files for older versions, which decide nothing any more.
 _RETIRED = frozenset({"output_line_bytes"})
 
@@ -77,9 +85,22 @@ def _read(
     ):
         # What an older version knew is no mistake of its user.
         values = {key: item for key, item in values.items() if key not in _RETIRED}
+        values = _by_todays_name(values, source)
         _merge(merged, values)
         sources.update(dict.fromkeys(_keys(values), source))
     return merged, sources
+
+
+def _by_todays_name(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """`log_json`, which older versions knew, as the `log_format` that it means. StartRefused."""
+    values = dict(values)
+    if "log_json" not in values:
+        return values
+    was = values.pop("log_json")
+    meant = _WAS_LOG_JSON.get(str(was).lower())
+    if meant is None:
+        raise StartRefused(f'{source}: log_json is now log_format = "json" or "text"')
+    return {"log_format": meant, **values}
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -124,7 +145,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     # Sorted, so that a whole table comes before the keys that change it.
     for name, text in sorted(said.items()):
         keys = name.removeprefix("PENSTOCK_").lower().split("__")
-        if keys[0] not in Config.model_fields:
+        if keys[0] not in Config.model_fields and keys[0] not in _RENAMED:
             # An unknown name may belong to another program; a mistyped one is told by `doctor`.
             continue
         table = values
@@ -140,7 +161,8 @@ def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
     """Names that look like ours and mean nothing, each with the nearest that does ("" for none)."""
     from penstock.words.config import Config
 
-    known = [f"PENSTOCK_{x.upper()}" for x in (*Config.model_fields, *_NOT_KEYS)]
+    names = (*Config.model_fields, *_RENAMED, *_NOT_KEYS)
+    known = [f"PENSTOCK_{name.upper()}" for name in names]
     found = {}
     for name in sorted(environ):
         head = name.split("__")[0]

@@ -30,6 +30,17 @@ def parse_span(text: str) -> float:
     return seconds
 
 
+def span_in_words(seconds: float) -> str:
+    """As it would be typed: `90s`, `5m`, `1h30m`; what is no whole number of seconds is one of them."""
+    if seconds != int(seconds) or seconds < 1:
+        return f"{seconds:g}s"
+    left, said = int(seconds), ""
+    for letter in ("d", "h", "m", "s"):
+        count, left = divmod(left, _UNITS[letter])
+        said += f"{count}{letter}" if count else ""
+    return said
+
+
 def parse_moment(text: str, now: datetime) -> datetime:
     """The next time it is so late here, or a day and a time. ValueError says what is wrong.
 

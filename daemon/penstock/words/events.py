@@ -415,6 +415,49 @@ class ModelUsed(Fact):
     seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
+class SentMessage(BaseModel):
+    """One message of a prompt, as it was sent; `left_out` characters of its middle were not kept."""
+
+    model_config = ConfigDict(frozen=True)
+    role: str
+    content: str
+    left_out: Annotated[int, Field(ge=0)] = 0
+
+
+class ModelAnswered(Fact):
+    """One exchange with a model: what it was sent, what it said, and why that could not be used."""
+
+    type: Literal["model.answered"] = "model.answered"
+    #: What was asked, as `coding.plan`; the number of the answer to it.
+    question: str = ""
+    attempt: int = 1
+    model: str = ""
+    sent: tuple[SentMessage, ...] = ()
+    said: str = ""
+    #: What it thought before, where that is told apart.
+    thoughts: str = ""
+    #: Characters of both that were not kept.
+    left_out: Annotated[int, Field(ge=0)] = 0
+    #: "": the answer was used.
+    refused: str = ""
+    finish_reason: str = ""
+    #: The question's inputs and the answer's fields as values, unless they are large.
+    inputs: JsonObject = {}
+    fields: JsonObject = {}
+
+
+class ModelProgress(Fact):
+    """What a model does now: it reads its prompt, thinks, or writes; so many tokens by now."""
+
+    type: Literal["model.progress"] = "model.progress"
+    phase: Literal["reading", "thinking", "writing"]
+    tokens: Annotated[int, Field(ge=0)] = 0
+    #: Of a prompt that is being read: how many are read already, where the server tells.
+    read: int | None = None
+    #: Tokens a second in this phase.
+    per_second: float | None = None
+
+
 # -- people
 
 
@@ -557,7 +600,7 @@ KnownEvent = (
     | CodeGenerated | TestStarted | TestPassed | TestFailed | BugReported | CorrectionStarted
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited
-    | ModelUsed
+    | ModelUsed | ModelAnswered | ModelProgress
     | AskRaised | AskAnswered | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
     | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
@@ -570,7 +613,9 @@ EVENT_CLASSES: dict[str, type[Fact]] = {
 }
 
 #: May be coalesced, and dropped while the store is unavailable; no other fact may.
-DROPPABLE_TYPES = frozenset({"log", "progress", "artifact.partial"})
+DROPPABLE_TYPES = frozenset({
+    "log", "progress", "artifact.partial", "model.progress",
+})  # fmt: skip
 
 
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:

@@ -8,6 +8,7 @@ harmless.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: Items of a list, and characters of a value that is no text, that a line has room for.
 MOST_ITEMS = 8
 LONGEST_VALUE = 200
+#: Characters of a name that is made of a command line.
+LONGEST_MADE_NAME = 40
 
 
 def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
@@ -65,6 +68,13 @@ def about(inputs: Mapping[str, Any]) -> str:
         if isinstance(inputs.get(key), str) and inputs[key]:
             return str(inputs[key])
     return next((str(value) for value in inputs.values() if isinstance(value, str)), "")
+
+
+def made_name(kind: str, inputs: Mapping[str, Any]) -> str:
+    """A name that tells what is run: `make-backup`. It is no number alone, which would be a run's."""
+    words = re.findall(r"\w+", about(inputs)) or [kind]
+    name = "-".join(words)[:LONGEST_MADE_NAME].strip("-")
+    return f"{name}-" if name.isdecimal() else name
 
 
 def number(count: float) -> str:
@@ -160,6 +170,21 @@ def _exited(event: e.ProcessExited) -> str:
 def _model_used(event: e.ModelUsed) -> str:
     given, came = number(event.tokens_in), number(event.tokens_out)
     return f"{event.model}  {given} tokens in  {came} out  {event.seconds:.1f} s"
+
+
+def model_doing(event: e.ModelProgress) -> str:
+    """What a model does now, in a few words."""
+    tokens = f"{event.tokens:,}"
+    if event.phase == "reading":
+        read = "" if event.read is None else f"{event.read:,} of "
+        return f"reading {read}{tokens} tokens"
+    speed = "" if event.per_second is None else f" at {event.per_second:.1f}/s"
+    return f"{event.phase} {tokens}{speed}"
+
+
+def _model_answered(event: e.ModelAnswered) -> str:
+    said = f"not usable: {event.refused}" if event.refused else "used"
+    return f"{event.question or 'a question'}  {event.model}  answer {event.attempt}  {said}"
 
 
 def _log(event: e.Log) -> str:
@@ -283,6 +308,13 @@ SENTENCES: Mapping[str, Sentence] = {
     ),
     "process.exited": Sentence(_exited),
     "model.used": Sentence(_model_used),
+    "model.answered": Sentence(
+        _model_answered,
+        lambda e: (
+            f"{e.model}: an answer could not be used: {e.refused}" if e.refused else ""
+        ),
+    ),
+    "model.progress": Sentence(model_doing),
     "ask.raised": Sentence(
         lambda e: f"{e.name}: {e.question}", lambda e: f"asks {e.name}: {e.question}"
     ),

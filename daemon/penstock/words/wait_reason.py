@@ -12,13 +12,14 @@ RESTART_ASK = f"{OWN_ASKS}restart"
 #: Its name in logs of old. A run's own question may be named so today.
 OLD_RESTART_ASK = "restart"
 
-#: An answer to a question of its own; the end of a child; a person's word whether it is to be
+#: An answer to a question of its own; the end of a child; a model server that is away; a person's word whether it is to be
 #: repeated, since a restart interrupted it; something that only words tell.
-WaitingKind = Literal["ask", "child", "restart", "other"]
+WaitingKind = Literal["ask", "child", "model", "restart", "other"]
 
 _WORDS: dict[WaitingKind, str] = {
     "ask": "asks: ",
     "child": "child: ",
+    "model": "model: ",
     "restart": "",
     "other": "",
 }
@@ -26,7 +27,8 @@ _WORDS: dict[WaitingKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """`subject` is the name of the question or of the child; of a restart, of the daemon's question."""
+    """`subject` is the name of the question or of the child; of a restart, of the daemon's question; of a
+    model, what is wrong with its server."""
 
     kind: WaitingKind
     subject: str
@@ -45,7 +47,7 @@ def read_reason(reason: str) -> Waiting:
     """
     if reason in {RESTART_ASK, OLD_RESTART_ASK}:
         return Waiting("restart", reason)
-    for kind in ("ask", "child"):
+    for kind in ("ask", "child", "model"):
         if reason.startswith(_WORDS[kind]):
             return Waiting(kind, reason.removeprefix(_WORDS[kind]))
     return Waiting("other", reason)

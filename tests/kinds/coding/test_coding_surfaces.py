@@ -23,7 +23,11 @@ from penstock.words.errors import StartRefused
 
 def models(url: str, *chain: str) -> Models:
     return Models(
-        provider="ollama", url=url, chain=chain or ("mistral:7b",), connect_timeout=1.0
+        provider="ollama",
+        url=url,
+        chain=chain or ("mistral:7b",),
+        connect_timeout=1.0,
+        patience=0.0,
     )
 
 

@@ -41,6 +41,7 @@ from fakes.coding import (
     wait_fact,
 )
 from fakes.model_server import ModelServer
+from fakes.texts import common_beginning
 from penstock.llm.prompts import BY_TYPE
 from penstock.runs.core import Core
 from penstock.words.api import BugReportRequest
@@ -178,12 +179,18 @@ async def test_every_request_has_the_layers(
         assert system["content"].startswith(BY_TYPE[type_])
         assert "State of the run:\nstatus: running" in user["content"]
         # The request is the question itself, and is not said twice.
-        shown = f'Current event:\n{{"type":"{type_}"' in user["content"]
+        shown = f"Current event:\n{type_}" in user["content"]
         assert shown == (type_ != "run.started")
         assert user["content"].count("Do it.") == 1
         # Whole files stand in the question, not in the events.
         assert "step.completed" not in user["content"]
         assert record["options"]["num_ctx"] >= record["sent"]
+    # What does not change stands first, so that the server reads it once.
+    one, two = ("\n".join(m["content"] for m in r["messages"]) for r in log[1:3])
+    alike = common_beginning(one, two)
+    assert "Task:\nDo it." in alike
+    assert "Plan:\nIt is small." in alike
+    assert "_hash" not in two
 
 
 BAD_PLANS: dict[str, tuple[list[dict[str, Any]], str]] = {

@@ -12,6 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitResult
 
 from fakes.agents import (
+    DEADLINE,
     Agents,
     agent_marks,
     call,
@@ -31,7 +32,7 @@ pytestmark = agent_marks
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAMES = [
     "start_run", "wait_run", "get_run", "read_output", "list_runs", "cancel_run", "retry_run", "answer",
-    "read_events", "list_pipelines", "queue_status", "start_coding_task", "get_task_status",
+    "read_events", "list_pipelines", "queue_status", "change_queue", "start_coding_task", "get_task_status",
 ]  # fmt: skip
 #: One for each kind, but that of coding tasks.
 OF_KINDS = ["run_command", "run_dead_code", "run_interview", "run_llms_txt", "run_loop"]
@@ -105,6 +106,83 @@ def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
             assert (await call(client, "queue_status"))["slots"] == 5
 
     run(scenario, loop)
+
+
+@every_era
+def test_an_agent_changes_who_executes_when(agents: Agents, era: str) -> None:
+    """MCP-01, DU-05: the queue, its groups and slots, runs in line, and one program."""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+
+            async def change(action: str, **others: str) -> dict[str, Any]:
+                told: dict[str, Any] = await call(
+                    client, "change_queue", action=action, **others
+                )
+                return told
+
+            assert (await change("slots", value="1"))["slots"] == 1
+            told = await change("slots", group="disk", value="3")
+            assert told["groups"]["disk"]["slots"] == 3
+            why = await refusal(
+                client, "change_queue", {"action": "slots", "value": "x"}
+            )
+            assert "slots" in why
+            assert (await change("pause", value="lunch"))["paused"] == [
+                {"group": None, "reason": "lunch"}
+            ]
+            wanted = {"kind": "command", "inputs": {"argv": ["sleep", "60"]}}
+            runs = [await call(client, "start_run", **wanted) for _ in range(3)]
+            first, second, third = [one["run_id"] for one in runs]
+            assert (await change("stash", run_id=first))["stashed"]
+            assert not (await change("enqueue", run_id=first))["stashed"]
+            told = await change("priority", run_id=second, value="high")
+            assert told["priority"] == "HIGH"
+            assert (await change("first", run_id=third))["turn"] is not None
+            given = {"action": "priority", "run_id": second, "value": "urgent"}
+            assert "priority" in await refusal(client, "change_queue", given)
+            given = {"action": "last"}
+            assert "run_id" in await refusal(client, "change_queue", given)
+            assert not (await change("resume")).get("paused")
+            await change("slots")
+            with anyio.fail_after(DEADLINE):
+                while True:
+                    # It, and then its program, is about to begin.
+                    given = {"action": "pause", "run_id": second}
+                    paused = await client.call_tool("change_queue", given)
+                    if not paused.is_error:
+                        break
+                    await anyio.sleep(0.05)
+            assert (await call(client, "get_run", run_id=second))["state"] == "paused"
+            assert (await change("resume", run_id=second))["state"] == "running"
+            for run_id in (first, second, third):
+                await call(client, "cancel_run", run_id=run_id)
+
+    run(scenario)
+
+
+@every_era
+def test_an_agent_makes_a_schedule_and_removes_it(agents: Agents, era: str) -> None:
+    """MCP-01, DU-04"""
+
+    async def scenario() -> None:
+        async with agents.client(era) as client:
+            wanted = {"kind": "command", "inputs": {"argv": ["true"]}, "every": "1d"}
+            why = await refusal(client, "start_run", wanted)
+            assert "run_id" in why
+            told = await call(client, "start_run", run_id="nightly", **wanted)
+            assert (told["name"], told["timing"]) == ("nightly", "1d")
+            assert "run_id" not in told
+            [row] = (await call(client, "queue_status"))["schedules"]
+            assert row["inputs"]["argv"] == ["true"]
+            bad = {**wanted, "run_id": "other", "every": "now and then"}
+            assert "timing" in await refusal(client, "start_run", bad)
+            left = await call(
+                client, "change_queue", action="unschedule", value="nightly"
+            )
+            assert not left.get("schedules")
+
+    run(scenario)
 
 
 @every_era
@@ -326,6 +404,13 @@ def test_a_run_is_in_the_trace_of_the_call_that_started_it(
                 await call(client, "wait_run", run_id=run_id, until="ended")
                 printed = await call(client, "read_output", run_id=run_id)
                 assert printed["text"] == f"={kept}\n"
+            # The caller of the ended run is not who has it run again.
+            meta = {"traceparent": GIVEN}
+            again = await client.call_tool("retry_run", {"run_id": run_id}, meta=meta)
+            run_id = told_by(again)["run_id"]
+            await call(client, "wait_run", run_id=run_id, until="ended")
+            printed = await call(client, "read_output", run_id=run_id)
+            assert printed["text"] == f"={GIVEN}\n"
 
     run(scenario)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
@@ -47,7 +47,33 @@ def words_of(typed: str) -> list[str]:
 
 async def ask_penstock(words: Sequence[str], address: Address | None) -> str:
     """What `penstock WORDS` prints, of both kinds; it talks to the daemon that is looked at."""
-    environ = {**os.environ, "NO_COLOR": "1"}
+    try:
+        code, said = await _run_penstock(words, address, asyncio.subprocess.STDOUT)
+    except TimeoutError:
+        return f"it took more than {PATIENCE:.0f} s, and was given up"
+    text = said.decode(errors="replace")[-MOST_SHOWN:].rstrip()
+    return text or ("done" if code == 0 else f"exit {code}")
+
+
+async def ask_for_words(line: str, address: Address | None) -> list[str]:
+    """What may stand for the word that the line ends in, as a shell is told with Tab; none in time is none."""
+    wanted = {"_PENSTOCK_COMPLETE": "bash_complete", "COMP_LINE": f"penstock {line}"}
+    try:
+        _, said = await _run_penstock((), address, asyncio.subprocess.DEVNULL, wanted)
+    except TimeoutError:
+        return []
+    rows = [row.split("\t") for row in said.decode(errors="replace").split("\n")]
+    return [row[1] for row in rows if row[0] == "plain" and len(row) > 1]
+
+
+async def _run_penstock(
+    words: Sequence[str],
+    address: Address | None,
+    stderr: int,
+    more: Mapping[str, str] | None = None,
+) -> tuple[int | None, bytes]:
+    """The code and what was printed. TimeoutError."""
+    environ = {**os.environ, "NO_COLOR": "1", **(more or {})}
     if address is not None:
         where = f"unix:{address.socket}" if address.socket else address.base
         environ["PENSTOCK_URL"] = where
@@ -56,19 +82,38 @@ async def ask_penstock(words: Sequence[str], address: Address | None) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from penstock.cli.main import main; main()", *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env=environ,
+        stderr=stderr, env=environ,
     )  # fmt: skip
     try:
         async with asyncio.timeout(PATIENCE):
             said, _ = await process.communicate()
-    except TimeoutError:
-        return f"it took more than {PATIENCE:.0f} s, and was given up"
     finally:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-    text = said.decode(errors="replace")[-MOST_SHOWN:].rstrip()
-    return text or ("done" if process.returncode == 0 else f"exit {process.returncode}")
+    return process.returncode, said
+
+
+def completed(line: str, found: Sequence[str]) -> str:
+    """The line with as much more of its last word as all that was found have in common."""
+    before = line[: len(line) - len(_begun(line))]
+    common = _shared(found)
+    if len(found) == 1 and not common.endswith(("=", ":", "/")):
+        common += " "
+    return f"{before}{common}" if len(common) > len(_begun(line)) else line
+
+
+def _shared(words: Sequence[str]) -> str:
+    """What all of them begin with: no more than the first and the last in order do."""
+    if not words:
+        return ""
+    first, last = min(words), max(words)
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((n for n, (a, b) in pairs if a != b), len(first))]
+
+
+def _begun(line: str) -> str:
+    return line[line.rfind(" ") + 1 :]
 
 
 class CommandDialog(Dialog):
@@ -76,7 +121,10 @@ class CommandDialog(Dialog):
 
     heading = "penstock"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "earlier", "Earlier", show=False, id="command.earlier")
+        Binding("up", "earlier", "Earlier", show=False, id="command.earlier"),
+        Binding(
+            "tab", "complete", "Complete", show=False, priority=True, id="command.tab"
+        ),
     ]
 
     def __init__(self, address: Address | None, typed: str, given: list[str]) -> None:
@@ -94,7 +142,7 @@ class CommandDialog(Dialog):
             id="text",
         )
         yield VerticalScroll(Static(markup=False, id="said"), id="answer")
-        yield label("enter asks   → completes   ↑ earlier   esc leaves", hint=True)
+        yield label("enter asks   tab completes   ↑ earlier   esc leaves", hint=True)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
@@ -105,6 +153,23 @@ class CommandDialog(Dialog):
             field = self.query_one(Input)
             field.value = self._given[-self._back]
             field.action_end()
+
+    def action_complete(self) -> None:
+        """Go on with the word before the cursor, or show what it may be."""
+        field = self.query_one(Input)
+        line = field.value[: field.cursor_position]
+        self.run_worker(self._complete(line), group="complete", exclusive=True)
+
+    async def _complete(self, line: str) -> None:
+        found = await ask_for_words(line, self._address)
+        field = self.query_one(Input)
+        if field.value[: field.cursor_position] != line:
+            return  # more was typed meanwhile
+        more, rest = completed(line, found), field.value[len(line) :]
+        field.value = f"{more}{rest}"
+        field.cursor_position = len(more)
+        if len(found) != 1:
+            self._show("   ".join(found) or "nothing fits")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         try:

@@ -10,6 +10,7 @@ from penstock_tui.details import RELATIONS
 from penstock_tui.story import RunStory
 from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.tail import Tail
+from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
 
 #: Lines one can scroll back through in a log or a text.
@@ -26,6 +27,8 @@ class RunTabs(TabbedContent):
         self.timeline = Tail(most=MOST_LINES, name="timeline")
         self.log_tail = Tail(most=MOST_LINES, name="log")
         self.causality = Tail(most=MOST_LINES, name="causality")
+        self.exchanges = Tail(most=MOST_LINES, name="model")
+        self.exchanges.wrap = True
         self.details = Tail(most=1000, name="details")
         self.details.follow = False
         self.graph = RunList(RELATIONS, name="graph")
@@ -65,6 +68,7 @@ class RunTabs(TabbedContent):
             self.timeline,
             self.log_tail,
             self.causality,
+            self.exchanges,
             *self._texts.values(),
         ):
             tail.replace([])
@@ -78,6 +82,9 @@ class RunTabs(TabbedContent):
         ):
             tail.extend(lines, story.unfinished if tail is self.log_tail else ())
             lines.clear()
+        if story.exchanges:
+            await self._show_exchanges(story.exchanges)
+            story.exchanges.clear()
         texts, story.texts = story.texts, {}
         for artifact_id, pieces in texts.items():
             tail = await self._text_tail(artifact_id)
@@ -85,6 +92,13 @@ class RunTabs(TabbedContent):
             if begin:
                 tail.replace([])
             tail.write("".join(piece for piece in pieces[begin:] if piece))
+
+    async def _show_exchanges(self, lines: list[Line]) -> None:
+        """Their tab comes with the first of them: most runs ask no model."""
+        if not self.query("#model-pane"):
+            pane = TabPane("Model", self.exchanges, id="model-pane")
+            await self.add_pane(pane, after="timeline-pane")
+        self.exchanges.extend(lines, ())
 
     async def _text_tail(self, artifact_id: str) -> Tail:
         """The tab of a text, made when its first piece comes; later ones share the last tab."""

@@ -32,9 +32,13 @@ OPTIONS = (
     ),
     FormField("run_id", "text", "made by the daemon if empty"),
     FormField("group", "text", "runs of a group share slots"),
-    FormField("timeout", "number", "seconds of executing time"),
+    FormField("timeout", "span", "of executing time: 90s, 5m, 3h"),
     FormField("after", "words", "ids of runs that must complete first"),
     FormField("labels", "pairs"),
+    FormField("delay", "span", "before it starts: 90s, 5m, 3h"),
+    FormField("retries", "integer", "how often it is tried again if it fails"),
+    FormField("backoff", "span", "before the first of these: 10s"),
+    FormField("every", "text", "again and again: 1d, 90m, or a line of cron"),
 )
 
 Submit = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -53,10 +57,16 @@ class SubmitDialog(Dialog):
         kinds: Sequence[Mapping[str, Any]],
         submit: Submit,
         draft: Draft | None = None,
+        *,
+        options: Sequence[FormField] = OPTIONS,
+        heading: str = "New run",
     ) -> None:
-        """`draft`: what stands in it at first."""
+        """`draft`: what stands in it at first. Without options a run that there is already is changed."""
         super().__init__()
-        self._drafts = {f"{name} (preset)": d for name, d in preset_drafts().items()}
+        self.heading = heading
+        self._options = options
+        found = preset_drafts() if options else {}
+        self._drafts = {f"{name} (preset)": d for name, d in found.items()}
         self._draft = draft
         # The kind that needs nothing comes first; the others as the daemon names them.
         ordered = sorted(kinds, key=lambda kind: kind["name"] != "command")
@@ -75,10 +85,11 @@ class SubmitDialog(Dialog):
             Select(names, value=first, allow_blank=False, compact=True, id="kind"),
         )
         yield label("", name="about", hint=True)
-        yield label(plain(surroundings_told()), name="where", hint=True)
+        if self._options:
+            yield label(plain(surroundings_told()), name="where", hint=True)
         yield VerticalScroll(id="form", can_focus=False)
         yield label("", name="problem")
-        yield label("enter or ctrl+s submits   tab goes on   esc leaves", hint=True)
+        yield label("enter or ctrl+s sends it   tab goes on   esc leaves", hint=True)
 
     def _first_kind(self) -> str:
         if self._draft is not None and self._draft.kind in self._kinds:
@@ -115,10 +126,11 @@ class SubmitDialog(Dialog):
         await form.remove_children()
         rows = [_row("input", field, draft.inputs) for field in fields]
         await form.mount_all(rows)
-        await form.mount(label("── options", hint=True))
-        await form.mount_all(
-            [_row("option", field, draft.options) for field in OPTIONS]
-        )
+        if self._options:
+            await form.mount(label("── options", hint=True))
+            await form.mount_all(
+                [_row("option", field, draft.options) for field in self._options]
+            )
         self._whole = True
         self._first().focus()
 
@@ -136,7 +148,7 @@ class SubmitDialog(Dialog):
         except Refused as error:
             self._show_problem(f"{CROSS} {error}")
             return
-        self._show_problem("… submitting")
+        self._show_problem("… sending")
         self.run_worker(self._send(request), exclusive=True)
 
     async def _send(self, request: Mapping[str, Any]) -> None:
@@ -151,7 +163,7 @@ class SubmitDialog(Dialog):
         inputs = inputs_of(
             self._fields, {f.name: self._typed("input", f) for f in self._fields}
         )
-        options = {f.name: read(f, self._typed("option", f)) for f in OPTIONS}
+        options = {f.name: read(f, self._typed("option", f)) for f in self._options}
         given = {name: value for name, value in options.items() if value is not None}
         chosen = str(self.query_one("#kind", Select).value)
         preset = self._drafts.get(chosen) or Draft(chosen)

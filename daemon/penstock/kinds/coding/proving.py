@@ -182,7 +182,7 @@ async def run_tests(
     await history.catch_up()
     begin = history.position
     failure: str | None = "timeout"
-    with trio.move_on_after(inputs.test_timeout) as deadline:
+    with work.run.limited(inputs.test_timeout) as deadline:
         failure = await _run_all(work, commands)
     if deadline.cancelled_caught:
         failure = f"timeout after {inputs.test_timeout:g} s"

@@ -12,6 +12,9 @@ from pydantic import Field
 
 from penstock.kinds.coding.modules import PlannedFile
 
+# Inputs stand in the order in which they are told: what stays the same from one question to the next
+# first, so that the server need not read it again, and what the question is about last.
+
 # Bounds for the grammar of a server that takes a schema: without them a small model may go on for
 # ever. An answer of another server that is a little longer is read all the same.
 OneLine = Annotated[str, Field(json_schema_extra={"maxLength": 300})]
@@ -62,9 +65,9 @@ class WriteModule(dspy.Signature):  # type: ignore[misc]
     task: str = dspy.InputField()
     plan: str = dspy.InputField()
     notes: str = dspy.InputField()
-    module: str = dspy.InputField()
     tests_run_by: str = dspy.InputField()
     files: str = dspy.InputField()
+    module: str = dspy.InputField()
     code: str = dspy.OutputField(desc="the whole text of the file")
 
 
@@ -83,9 +86,9 @@ class CorrectModule(dspy.Signature):  # type: ignore[misc]
     task: str = dspy.InputField()
     plan: str = dspy.InputField()
     notes: str = dspy.InputField()
+    module: str = dspy.InputField()
     files: str = dspy.InputField()
     problem: str = dspy.InputField()
-    module: str = dspy.InputField()
     code: str = dspy.OutputField(desc="the whole text of the repaired file")
     tests: str = dspy.OutputField(
         default="unchanged",

@@ -20,11 +20,13 @@ from penstock.kinds.coding.inputs import CodingInputs
 from penstock.kinds.coding.modules import PlannedModule
 from penstock.kinds.coding.work_tree import WorkTree
 from penstock.pipeline import (
+    AnswerForm,
     Artifact,
     Check,
     CodeMark,
     DeferredFailure,
     Layers,
+    ModelRole,
     OnDelta,
     PromptCache,
     Recorded,
@@ -33,15 +35,27 @@ from penstock.pipeline import (
     load_programs,
 )
 
-#: Facts that no model is shown: whole files, which questions quote, and the noise of work.
-_NOT_SHOWN = frozenset({
-    "run.queued", "step.completed", "process.started", "process.exited", "model.used",
-    "run.waiting", "run.resumed", "artifact.completed",
-})  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class _QuestionForm:
+    """What a question is called in the record, whose it is, and how its answer is asked for."""
+
+    name: str
+    role: ModelRole
+    #: Code is never put into JSON, where models get it wrong.
+    form: AnswerForm = "blocks"
 
 
-#: Questions whose answers are values; code is never put into JSON, where models get it wrong.
-_IN_JSON = frozenset({"MakePlan", "MakePlanAsking", "ChooseModule", "ReviewCode"})
+_ASKED: Mapping[str, _QuestionForm] = {
+    "MakePlan": _QuestionForm("coding.plan", "plan", "json"),
+    "MakePlanAsking": _QuestionForm("coding.plan", "plan", "json"),
+    "WriteModule": _QuestionForm("coding.write", "write"),
+    "WriteTestedModule": _QuestionForm("coding.write", "write"),
+    "CorrectModule": _QuestionForm("coding.correct", "write"),
+    "RewriteTests": _QuestionForm("coding.tests", "write"),
+    "ChooseModule": _QuestionForm("coding.choose", "judge", "json"),
+    "ReviewCode": _QuestionForm("coding.review", "judge", "json"),
+}
 
 
 @dataclass(eq=False, slots=True)
@@ -99,7 +113,7 @@ class Work:
             await self.history.catch_up()
             heard = self._last_words()
             inputs = {"task": self.inputs.prompt, **await make_inputs()}
-            layers = self._layers(current)
+            layers, asked = self._layers(current), _ASKED[signature]
             await load_programs()
             # Imported late: it needs DSPy, which takes seconds to load.
             from penstock.kinds.coding import signatures
@@ -111,7 +125,9 @@ class Work:
                     layers=layers,
                     on_delta=on_delta,
                     check=check,
-                    form="json" if signature in _IN_JSON else "blocks",
+                    form=asked.form,
+                    name=asked.name,
+                    role=asked.role,
                 )
             told = heard if "notes" in inputs else 0
             return {"answer": shape(answer.fields), "heard": told}
@@ -121,8 +137,7 @@ class Work:
         return result["answer"]
 
     def _layers(self, current: Recorded) -> Layers:
-        shown = [fact for fact in self.history.facts if fact.type not in _NOT_SHOWN]
-        layers = build_layers(self.prompts, shown, current)
+        layers = build_layers(self.prompts, self.history.facts, current)
         # The request itself is the question already, and it may be long.
         return replace(layers, current="") if current.type == "run.started" else layers
 

@@ -22,6 +22,7 @@ from penstock.kinds.llms_txt.confined_reading import (
     ask_glances,
     ask_mentions,
     read_description,
+    read_found_package,
     read_glances,
     read_heading,
     read_said,
@@ -36,6 +37,13 @@ from penstock.kinds.llms_txt.outline import (
     candidates,
     draw_outline,
     without_repeats,
+)
+from penstock.kinds.llms_txt.packages import (
+    Package,
+    Packages,
+    build_files,
+    packages_of,
+    standing_files,
 )
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.strangers import Reading
@@ -92,6 +100,7 @@ class _Look:
     #: By the path of the file, most trusted first.
     said: dict[str, tuple[Metadata, str]] = field(default_factory=dict)
     readme: Readme = field(default_factory=Readme)
+    packages: list[Package] = field(default_factory=list)
 
     def facts(self, tree: SourceTree, name: str, *, named: bool) -> ProjectFacts:
         metadata = Metadata(name) if named else Metadata()
@@ -116,6 +125,7 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
     requests += [{"verb": "metadata", "path": path} for path in metadata_paths(paths)]
     if readme := find_readme(paths):
         requests.append({"verb": "readme", "path": readme})
+    requests += [{"verb": "package", "path": path} for path in build_files(paths)]
 
     async def take(number: int, reply: Any) -> None:
         await trio.lowlevel.checkpoint()
@@ -127,6 +137,8 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
             look.glances += read_glances(tree.files, start, reply)
         elif request["verb"] == "metadata":
             look.said[request["path"]] = read_said(reply)
+        elif request["verb"] == "package":
+            look.packages.append(read_found_package(request["path"], reply))
         else:
             look.readme = read_heading(reply)
 
@@ -139,7 +151,10 @@ async def _survey(
 ) -> Known:
     """What the files say of each other: which is spoken of, and in which order they are to be read."""
     placed = await run_in_thread(arrange, look.glances)
-    code = [one.path for one in placed if one.section == "Code"][:MOST_SURVEYED]
+    packages = packages_of(
+        look.packages, [one.path for one in placed if one.section == "Code"]
+    )
+    code, entries = _surveyed(placed, packages)
     programs = [one.path for one in placed if one.language in {"code", "python"}]
     speaking = list(dict.fromkeys([*code, *programs]))[:MOST_SURVEYED]
     documents = [one.path for one in placed if one.section == "Docs"]
@@ -166,7 +181,8 @@ async def _survey(
                 if code[other] != path:
                     mentions[code[other]] = mentions.get(code[other], 0) + 1
 
-    await reading.read(requests, take, lambda: {"root": tree.root, "code": code})
+    common = {"root": tree.root, "code": code, "packages": entries}
+    await reading.read(requests, take, lambda: common)
     order = await run_in_thread(reading_order, asked, said, frozenset(documents))
     metadata = facts.metadata
     return Known(
@@ -174,5 +190,20 @@ async def _survey(
         frozenset(metadata.entries),
         mentions,
         order,
-        frozenset(made),
+        # Where most is made, what it is made from is not here, or nobody reads that.
+        frozenset(made if 2 * len(made) < len(code) else ()),
+        Packages.of(packages, mentions),
     )
+
+
+def _surveyed(
+    placed: Sequence[Placed], packages: Sequence[Package]
+) -> tuple[list[str], dict[str, int]]:
+    """The code that may be spoken of, and the number of the file that stands for each package by its name."""
+    code = [one.path for one in placed if one.section == "Code"]
+    standing = standing_files(packages, code)
+    code = list(dict.fromkeys([*standing.values(), *code]))[:MOST_SURVEYED]
+    numbers = {path: number for number, path in enumerate(code)}
+    return code, {
+        name: numbers[path] for name, path in standing.items() if path in numbers
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from penstock.kinds.llms_txt.doubles import is_double
@@ -17,6 +17,7 @@ from penstock.kinds.llms_txt.languages import (
     name_of,
     split_name,
 )
+from penstock.kinds.llms_txt.packages import Packages
 from penstock.kinds.llms_txt.source_tree import File
 
 Section = Literal["Docs", "Code", "Examples", "Optional", "Files"]
@@ -33,7 +34,7 @@ _TESTS = re.compile(
 # What the people of the project configure their tools by, or what a tool made.
 _SET_UP = re.compile(
     r"(^|/)(\.[^/]{1,200}|[^/]{1,200}\.config\.\w+|[\w.-]{0,40}rc\.[cm]?js|(gulp|grunt|jake|rake|guard|dangerfile)file\.\w+"
-    r"|package\.js|_?_?version_?_?\.\w+|setup\.l?hs|__about__\.py)$",
+    r"|package\.js|mix\.exs|package\.swift|_?_?version_?_?\.\w+|setup\.l?hs|__about__\.py)$",
     re.IGNORECASE,
 )
 _MADE = re.compile(
@@ -50,7 +51,7 @@ _DOC_FOLDER = re.compile(
 _HOUSEKEEPING = re.compile(
     r"^(change(s|log)?|history|news|releases?|contribut(ing|ors?)|licen[cs]es?|copying|notice|authors"
     r"|code[-_ ]?of[-_ ]?conduct|conduct|security|maintainers|credits|thanks|todo|governance|support|acknowledg"
-    r"|sponsors?|backers|funding|project[-_]charter|issue_template|pull_request_template|roadmap)", re.IGNORECASE
+    r"|upgrad(e|ing)([-_ .]?(from|notes|guide|v?\d).*)?\.|sponsors?|backers|funding|project[-_]charter|issue_template|pull_request_template|roadmap)", re.IGNORECASE
 )  # fmt: skip
 _NOISE = re.compile(
     r"(^|/)(_?vendor(ed)?|third[_-]party|extern(al)?|locales?|fixtures?|testdata|migrations|static"
@@ -62,6 +63,7 @@ _TOOLING = re.compile(
 )  # fmt: skip
 # Of these folders the documents are no one's guide either.
 _WORKSHOP = re.compile(r"(^|/)(ci|bench\w{0,10}|m4|cmake|docker)/", re.IGNORECASE)
+_FAILURE = re.compile(r"(^|/)exceptions?/|(?-i:[a-z](Exception|Error)\.\w{1,9}$)", re.IGNORECASE)  # fmt: skip
 _PROJECT = frozenset(
     {
         "pyproject.toml",
@@ -95,6 +97,15 @@ class Placed:
     section: Section
     language: Language
     rank: tuple[int, int, int, int, str]
+    #: Where packages share a section: when the file has its turn.
+    turn: tuple[int, int] = (0, 0)
+    #: The file by the name of its package; "" where it has none.
+    title: str = ""
+
+    @property
+    def order(self) -> tuple[tuple[int, int], tuple[int, int, int, int, str]]:
+        """Within its section."""
+        return self.turn, self.rank
 
     @property
     def path(self) -> str:
@@ -125,6 +136,7 @@ class Known:
     order: Mapping[str, int] = field(default_factory=dict)
     #: Files that say of themselves that a program made them.
     made: frozenset[str] = frozenset()
+    packages: Packages = field(default_factory=Packages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +174,51 @@ def arrange(glances: Sequence[Glance], known: Known | None = None) -> list[Place
     """
     known = known or Known()
     paths = {one.file.path for one in glances}
-    single = [one for one in glances if not is_double(one.file.path, paths)]
+    single = _without_built_pages(
+        [one for one in glances if not is_double(one.file.path, paths)]
+    )
     placed = [_placed(one, one.section, known) for one in single if one.section]
-    if not any(
-        one.language == "python" or one.language in WRITTEN - {"text"} for one in placed
-    ):
+    if not any(one.language == "python" or one.language in _TOLD_BY for one in placed):
         placed = [
             Placed(one.file, "Files", one.language, (0, 0, one.file.path.count("/"), 0, one.file.path))
             for one in single
         ]  # fmt: skip
-    return sorted(placed, key=lambda one: (SECTIONS.index(one.section), one.rank))
+    placed = sorted(placed, key=lambda one: (SECTIONS.index(one.section), one.rank))
+    return _in_turns(placed, known.packages) if known.packages.ordered else placed
+
+
+def _in_turns(placed: Sequence[Placed], packages: Packages) -> list[Placed]:
+    """The first file of code of each package, then the next of each as often as it is spoken of."""
+    numbers: dict[int, int] = {}
+    found: list[Placed] = []
+    for one in placed:
+        if one.section == "Code":
+            place = packages.place(one.path)
+            number = numbers[place] = numbers.get(place, -1) + 1
+            turn = (packages.turn(place, number), place)
+            found.append(replace(one, turn=turn, title=packages.title(one.path)))
+        else:
+            found.append(one)
+    return sorted(found, key=lambda one: (SECTIONS.index(one.section), one.order))
+
+
+def _without_built_pages(glances: list[Glance]) -> list[Glance]:
+    """Pages of HTML beside documents of another form were mostly made of these."""
+    written = {_doc_folder(one.file.path) for one in glances if one.language in WRITTEN}
+    return [
+        one
+        for one in glances
+        if one.language != "html" or _doc_folder(one.file.path) not in written
+    ]
+
+
+def _doc_folder(path: str) -> str:
+    found = _DOC_FOLDER.search(path)
+    return path[: found.end()] if found else ""
+
+
+#: What tells of a tree; where there is none of it, nothing better than names is known.
+_TOLD_BY = WRITTEN - {"text"} | {"html"}
 
 
 #: Behind all documents that a navigation names.
@@ -181,13 +228,13 @@ _UNNAMED = 1_000_000
 def _placed(one: Glance, section: Section, known: Known) -> Placed:
     path = one.file.path
     weight, place = one.weight, 0
-    if section == "Code" and path in known.made:
+    if section == "Code" and path in known.made and not _is_entry(path, known):
         section, weight = "Optional", 3
     elif section == "Code":
         weight = 0 if _is_entry(path, known) else 1 + one.weight
         place = -known.mentions.get(path, 0)
     elif section == "Docs" and weight:
-        place = known.order.get(path, _UNNAMED)
+        place = known.order.get(path, _UNNAMED + known.packages.place(path))
     rank = (weight, place, path.count("/"), one.lead, path)
     return Placed(one.file, section, one.language, rank)
 
@@ -198,10 +245,30 @@ def _is_entry(path: str, known: Known) -> bool:
     called = known.name.rpartition("/")[2].casefold() if known.name else ""
     return (
         path in known.entries
-        or (stem.casefold() == called and not path.endswith((".c", ".cc", ".cpp")))
+        or _is_entry_of_package(path, stem, known)
+        or (
+            stem.casefold() == called
+            and not path.endswith((".c", ".cc", ".cpp"))
+            and not known.packages.place(path)
+        )
         or path.startswith("include/")
         or (stem in _ENTRY_STEMS and path.count("/") <= _ENTRY_DEPTH)
-        or _CALLED_AFTER.search(path) is not None
+        # In a tree of packages those are called after parts of one.
+        or (_CALLED_AFTER.search(path) is not None and not known.packages.ordered)
+    )
+
+
+def _is_entry_of_package(path: str, stem: str, known: Known) -> bool:
+    place = known.packages.place(path)
+    if not place:
+        return False
+    package = known.packages.ordered[place - 1]
+    below = path.removeprefix(package.folder)
+    is_first = stem in _ENTRY_STEMS and below.count("/") <= 1
+    return (
+        path in package.entries
+        or is_first
+        or known.packages.is_called_after(path, stem)
     )
 
 
@@ -212,6 +279,9 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional" if _is_housekeeping(path) else None
     if README.fullmatch(path):
         return "Docs"
+    if language == "html":
+        hidden = _NOISE.search(path) or _TESTS.search(path) or _is_housekeeping(path)
+        return "Docs" if _DOC_FOLDER.search(path) and not hidden else None
     if language == "text" and not _is_document(path):
         return "Optional" if _is_housekeeping(path) and "/" not in path else None
     if any(pattern.search(path) for pattern in (_TESTS, _NOISE, _SET_UP, _MADE)):
@@ -263,7 +333,10 @@ def _weight(path: str, section: Section) -> int:
         private = any(
             part.startswith("_") and part != "__init__.py" for part in path.split("/")
         )
-        return 2 if path.endswith(".pyi") else 1 if private else 0
+        # All code speaks of exceptions, and nobody begins with them.
+        return (
+            2 if path.endswith(".pyi") or _FAILURE.search(path) else 1 if private else 0
+        )
     return 0
 
 

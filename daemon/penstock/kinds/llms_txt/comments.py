@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from penstock.kinds.llms_txt.markup import first_sentence, strip_markup
 
 #: Characters and lines of a file's beginning in which it says what it is for.
 LOOKED_AT = 16 * 1024
+# Of what has a form of its own, which is found at once.
+_DOCUMENTED_WITHIN = 64 * 1024
 _MOST_LINES = 400
 _FEWEST_WORDS = 3
+# Characters of a module's own documentation, and modules of one file.
+_MOST_DOC = 4000
+_MOST_MODULES = 8
 
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 LEGAL = re.compile(
@@ -25,6 +31,7 @@ LEGAL = re.compile(
     r"|gnu (lesser |library )?general public|mozilla public|public domain",
     re.IGNORECASE,
 )  # fmt: skip
+_SEE_TERMS = re.compile(r"see (the )?(accompanying |file )?(copyright|licen[cs]e|notice|copying)", re.IGNORECASE)  # fmt: skip
 #: Words to a tool, and lines that only name who and when.
 _MAGIC = re.compile(
     r"-\*-|\bvi(m|): ?set?\b|\bvim?:|(es|ts|js|css|style|swift)(lint|hint)\b|@ts-|go:(build|generate|embed)|^\+build\b|coding[:=]"
@@ -45,6 +52,10 @@ _NAMES_FILE = re.compile(r"(package|module|defmodule|namespace|library|\(ns)\b")
 _OPENS_HEADER = re.compile(r"#[ \t]{0,9}(include|ifndef|pragma once)\b")
 # Files of these are named after the one thing in them, so what is said of that is said of the file.
 _ONE_THING = frozenset({"java", "kt", "scala", "groovy", "cs", "php", "swift", "rb", "vue", "cls", "dart", "erl", "cr"})  # fmt: skip
+_DEFINES = re.compile(
+    r"(@|#\[|\[|public|private|internal|protected|open|sealed|final|abstract|static|partial|readonly|data|inline|value|annotation|implicit|fun"
+    r"|lazy|case|class|interface|trait|enum|record|struct|object|module|protocol|actor|extension|function|def|typealias|type|extends|mixin|factory|export|<|lib|macro)\b|[@\[#<(]",
+)  # fmt: skip
 _LINE = {
     "hs": "--", "lhs": "--", "lua": "--", "sql": "--", "el": ";", "clj": ";", "cljs": ";", "erl": "%", "hrl": "%",
     "rb": "#", "ex": "#", "exs": "#", "sh": "#", "pl": "#", "pm": "#", "py": "#", "r": "#", "jl": "#", "nim": "#",
@@ -52,7 +63,9 @@ _LINE = {
 }  # fmt: skip
 _BLOCKS = {"hs": ("{-", "-}"), "lhs": ("{-", "-}"), "ml": ("(*", "*)"), "mli": ("(*", "*)"), "lua": ("--[[", "]]"), "jl": ('"""', '"""'), "ps1": ("<#", "#>")}  # fmt: skip
 
-_MODULEDOC = re.compile(r"@moduledoc[ \t]{1,9}(?:~[sS])?(?:\"\"\"(.{1,4000}?)\"\"\"|\"([^\"\n]{1,400})\")", re.DOTALL)  # fmt: skip
+_MODULEDOC = re.compile(
+    r"@moduledoc[ \t]{1,9}(?:~[sS])?(?:\"\"\"\n|\"([^\"\n]{1,400})\")"
+)
 # A module that its authors keep out of the documentation.
 _HIDDEN = re.compile(r"^[ \t]{0,20}@moduledoc[ \t]{1,9}(?:false|nil)\b", re.MULTILINE)
 _POD_NAME = re.compile(r"^=head1[ \t]{1,9}NAME[ \t]{0,9}\n\s{1,99}([^\n]{1,400})", re.MULTILINE)  # fmt: skip
@@ -65,10 +78,10 @@ _DECORATION = re.compile(r"^[\s*/;%#!|^-]+|[\s*]*(\*/|-\}|\*\))?\s*$")
 
 def purpose(text: str, ending: str) -> str:
     """The first sentence that says what the file is for; `ending` is that of its name, without a dot."""
-    text = text[:LOOKED_AT]
     own = _OWN.get(ending)
-    if own is not None and (said := own(text)):
+    if own is not None and (said := own(text[:_DOCUMENTED_WITHIN])):
         return said
+    text = text[:LOOKED_AT]
     if _HIDDEN.search(text):
         return ""
     first = True
@@ -89,7 +102,7 @@ def _is_about_file(next_line: str, ending: str, *, first: bool) -> bool:
     if _NAMES_FILE.match(next_line):
         return True
     if not _PREAMBLE.match(next_line):
-        return ending in _ONE_THING
+        return ending in _ONE_THING and _DEFINES.match(next_line) is not None
     if next_line.startswith("#"):
         return first and _OPENS_HEADER.match(next_line) is not None
     return first and ending != "go"
@@ -151,7 +164,7 @@ def _paragraphs(lines: list[str]) -> list[str]:
         if not words:
             found.append([])
             continue
-        if words[0] in "@\\" or _MAGIC.search(words[:200]):
+        if words[0] in "@\\" or _MAGIC.search(words[:200]) or _SEE_TERMS.match(words):
             found.append([])
         found[-1].append(words)
         if _MAGIC.search(words[:200]):
@@ -160,10 +173,12 @@ def _paragraphs(lines: list[str]) -> list[str]:
 
 
 def _elixir(text: str) -> str:
-    found = _MODULEDOC.search(text)
-    if found is None:
-        return ""
-    return _telling(re.split(r"\n[ \t]*\n", found[1] or found[2]))
+    """Of several modules in a file the one of which most is said: the others are its errors and protocols."""
+    said = [
+        found[1] or text[found.end() : found.end() + _MOST_DOC].split('"""', 1)[0]
+        for found in islice(_MODULEDOC.finditer(text), _MOST_MODULES)
+    ]
+    return _telling(re.split(r"\n[ \t]*\n", max(said, key=len, default="")))
 
 
 def _perl(text: str) -> str:

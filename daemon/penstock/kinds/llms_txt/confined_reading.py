@@ -12,12 +12,19 @@ from typing import Any
 
 from penstock.kinds.llms_txt.classify import Glance, Placed, glance
 from penstock.kinds.llms_txt.describe import Described, describe
-from penstock.kinds.llms_txt.formats import Room, quote_file
+from penstock.kinds.llms_txt.formats import (
+    Room,
+    linked_text,
+    quote_element,
+    quote_file,
+)
+from penstock.kinds.llms_txt.languages import language_of
 from penstock.kinds.llms_txt.markup import strip_markup
 from penstock.kinds.llms_txt.mentions import MENTION_BYTES, Index, is_made
 from penstock.kinds.llms_txt.metadata import Metadata, read_one
 from penstock.kinds.llms_txt.navigation import read_order
-from penstock.kinds.llms_txt.outline import Readme, read_readme
+from penstock.kinds.llms_txt.outline import Link, Readme, read_readme
+from penstock.kinds.llms_txt.packages import Package, read_package
 from penstock.kinds.llms_txt.python import LONGEST_PARSED
 from penstock.kinds.llms_txt.source_tree import File, read_text
 
@@ -41,12 +48,13 @@ def make_answer(common: Mapping[str, Any]) -> Callable[[Request], Any]:
     answers = _Answers(
         common["root"],
         Room(*common.get("room", (0, 0))),
-        Index(common.get("code", ())),
+        Index(common.get("code", ()), common.get("packages")),
     )
     verbs = {
         "glance": answers.glance,
         "metadata": answers.metadata,
         "readme": answers.readme,
+        "package": answers.package,
         "describe": answers.describe,
         "quote": answers.quote,
         "mentions": answers.mentions,
@@ -71,9 +79,14 @@ class _Answers:
         fields = (said.name, said.summary, said.requires, said.homepage, said.entries)
         return [fields, strip_markup(said.summary)]
 
+    def package(self, request: Request) -> Any:
+        """The name of the package that a build file is of, and its entries."""
+        text = read_text(self._root, request["path"], HEAD_BYTES)
+        return ("", []) if text is None else read_package(request["path"], text)
+
     def readme(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
-        found = read_readme(text or "")
+        found = read_readme(text or "", language_of(request["path"]))
         return [found.heading, found.prose]
 
     def mentions(self, request: Request) -> Any:
@@ -105,15 +118,17 @@ class _Answers:
         text = None
         if self._room.fits(request["size"]):
             text = read_text(self._root, request["path"], request["limit"])
-        piece = (
-            ""
-            if text is None
-            else quote_file(request["path"], request["language"], text)
-        )
+        piece = "" if text is None else _quoted(request, text)
         if not self._room.fits(len(piece.encode())):
             piece = ""
         self._room = self._room.less(piece)
         return piece
+
+
+def _quoted(request: Request, text: str) -> str:
+    if "title" in request:
+        return quote_element(request["title"], request["note"], text)
+    return quote_file(request["path"], request["language"], text)
 
 
 def _digest(text: str | None) -> str:
@@ -153,6 +168,12 @@ def read_heading(reply: Any) -> Readme:
     return Readme(*reply)
 
 
+def read_found_package(path: str, reply: Any) -> Package:
+    """The package that a build file is of."""
+    name, entries = reply
+    return Package(path[: path.rfind("/") + 1], name, tuple(entries))
+
+
 def ask_mentions(paths: Sequence[str]) -> list[Request]:
     """Requests for what files say of each other."""
     return [
@@ -185,3 +206,9 @@ def ask_quote(one: Placed, limit: int) -> Request:
         "size": one.file.size,
         "limit": limit,
     }
+
+
+def ask_element(one: Placed, link: Link, limit: int) -> Request:
+    """The same for llms-ctx.txt, which tells a file by its link."""
+    title, note = linked_text(link)
+    return {**ask_quote(one, limit), "title": title, "note": note}

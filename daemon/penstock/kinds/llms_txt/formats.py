@@ -1,11 +1,12 @@
-"""The two texts: llms.txt in the form of llmstxt.org, and llms-full.txt, which quotes up to a byte cap.
+"""The forms of the texts: llms.txt as llmstxt.org has it, and how llms-full.txt and llms-ctx.txt quote a file.
 
 llms.txt has one H1, a quoted summary, paragraphs, and H2 sections that hold nothing but link lines.
 Titles have no brackets and addresses no parentheses, so that a parser made of regular expressions
 reads the same links as a Markdown parser.
 
 In llms-full.txt every file stands in a fence that is longer than any run of backticks inside it, so
-that nothing quoted can pass for a heading of ours. A file is quoted whole or only named.
+that nothing quoted can pass for a heading of ours. In llms-ctx.txt it stands in an element, and what would end
+that is defused.
 """
 
 from __future__ import annotations
@@ -28,12 +29,9 @@ from penstock.kinds.llms_txt.outline import Link, Outline
 SUMMARY_LENGTH = 300
 INFO_LENGTH = 600
 
-# The part of the cap kept for naming what is not quoted.
-_NAMES_SHARE = 16
-
-_NAMES_HEAD = "\n## Not quoted\n\n"
-
 _BACKTICKS = re.compile(r"`{3,}")
+# Ends of our own elements.
+_CLOSING = re.compile(r"</(?=(?:doc|docs|code|examples|files|project)\s*>)", re.IGNORECASE)  # fmt: skip
 
 _INFO_STRINGS: dict[Language, str] = {
     "python": "python",
@@ -68,21 +66,54 @@ def render_llms_txt(outline: Outline, base_url: str = "") -> Iterator[str]:
     yield render_head(outline)
     for section, links in outline.sections.items():
         if links:
-            lines = "".join(_line(link, base_url) for link in links)
+            lines = "".join(link_line(link, base_url) for link in links)
             yield f"\n## {section}\n\n{lines}"
 
 
-def _line(link: Link, base_url: str) -> str:
-    title = title_of(link.title, shown_path(link.path), TITLE_LENGTH)
-    note = one_line(link.note, NOTE_LENGTH)
+def link_line(link: Link, base_url: str) -> str:
+    """The line of llms.txt that lists a file."""
+    title, note = linked_text(link)
     return f"- [{title}]({base_url}{encode_path(link.path)})" + (
         f": {note}\n" if note else "\n"
     )
 
 
+def _visible(text: str) -> str:
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text).rstrip("\n") + "\n"
+
+
+def quote_element(title: str, note: str, text: str) -> str:
+    """One file as an element of llms-ctx.txt."""
+    text = _CLOSING.sub(r"<\\/", _visible(text)) if "</" in text else _visible(text)
+    told = f" desc={_attribute(note)}" if note else ""
+    return f"<doc title={_attribute(title)}{told}>\n{text}</doc>\n"
+
+
+def _attribute(text: str) -> str:
+    # Most runs write no llms-ctx.txt, and the process that reads a tree lives for a tenth of a second.
+    from html import escape
+
+    return f'"{escape(text, quote=True)}"'
+
+
+def context_head(outline: Outline) -> str:
+    """What stands before the elements of llms-ctx.txt, and opens the one around all."""
+    title, summary, *info = render_head(outline).rstrip("\n").split("\n\n")
+    title = _attribute(title.removeprefix("# "))
+    summary = _attribute(summary.removeprefix("> "))
+    words = _CLOSING.sub(r"<\\/", "\n\n".join(info))
+    return f"<project title={title} summary={summary}>\n{words}\n"
+
+
+def linked_text(link: Link) -> tuple[str, str]:
+    """A link's title and note as they are shown."""
+    title = title_of(link.title, shown_path(link.path), TITLE_LENGTH)
+    return title, one_line(link.note, NOTE_LENGTH)
+
+
 def quote_file(path: str, language: Language, text: str) -> str:
     """One file as a section of its own."""
-    text = _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text).rstrip("\n") + "\n"
+    text = _visible(text)
     # Looking for a fixed text first takes a twentieth of the time of a pattern.
     runs = _BACKTICKS.findall(text) if "```" in text else []
     longest = max(map(len, runs), default=2)
@@ -104,51 +135,3 @@ class Room:
     def less(self, piece: str) -> Room:
         """What is left after a piece."""
         return Room(self.left - len(piece.encode()), self.for_names)
-
-
-class FullText:
-    """Keeps account of what is quoted; the pieces join to at most `cap` bytes.
-
-    Only the head, which is a few short paragraphs, is there whatever the cap.
-    """
-
-    def __init__(self, head: str, cap: int) -> None:
-        self.head = head
-        self.quoted = 0
-        left = cap - len(head.encode())
-        self.room = Room(left, max(0, left) // _NAMES_SHARE)
-        self._named: list[str] = []
-
-    def take(self, path: str, language: Language, text: str | None) -> str:
-        """The piece that quotes the file; "" if it is only named, since it does not fit or is binary."""
-        piece = "" if text is None else quote_file(path, language, text)
-        if not self.room.fits(len(piece.encode())):
-            piece = ""
-        self.add(path, piece)
-        return piece
-
-    def add(self, path: str, piece: str) -> None:
-        """Take a piece that has room; one that is "" leaves its file to be named."""
-        if not piece:
-            self._named.append(path)
-            return
-        self.room = self.room.less(piece)
-        self.quoted += 1
-
-    def end(self) -> str:
-        """The piece that names what was not quoted, as far as the cap allows; "" if all was."""
-        lines: list[str] = []
-        left = self.room.left - len(_NAMES_HEAD) - len(_and_more(len(self._named)))
-        for path in self._named:
-            line = f"- {shown_path(path)}\n"
-            if (left := left - len(line.encode())) < 0:
-                break
-            lines.append(line)
-        if not lines:
-            return ""
-        missing = len(self._named) - len(lines)
-        return _NAMES_HEAD + "".join(lines) + (_and_more(missing) if missing else "")
-
-
-def _and_more(missing: int) -> str:
-    return f"\nAnd {missing:,} more.\n"

@@ -34,8 +34,8 @@ class LlmsTxtInputs(Inputs):
     )
     out: Annotated[str, AfterValidator(check_absolute)] | None = Field(
         None,
-        description="Absolute path of the folder to write in; null: the run's own workspace, which"
-        " is removed with it (`penstock artifacts` prints the texts)",
+        description="Absolute path of the folder to write in; null: no files, `penstock artifacts`"
+        " prints the texts",
     )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="The project's name; null: what its metadata or README say"
@@ -57,6 +57,25 @@ class LlmsTxtInputs(Inputs):
         le=8 * 1024 * 1024,
         description="Bytes of one file quoted in llms-full.txt",
     )
+    #: What a large model takes and leaves room to answer.
+    max_tokens: int = Field(
+        200_000,
+        ge=1,
+        le=100_000_000,
+        description="Tokens of llms-full.txt, and of llms-ctx.txt, as estimated",
+    )
+    ctx: bool = Field(
+        False,
+        description="Write llms-ctx.txt too: the listed files whole, as elements",
+    )
+    update: bool = Field(
+        False,
+        description="Keep the order and words of the llms.txt that is in `out`, else in the tree, and add what is new",
+    )
+    check: bool = Field(
+        False,
+        description="Write nothing; fail if that llms.txt is stale",
+    )
     model: bool | None = Field(
         None,
         description="Let a model write summary and descriptions; null: if one is configured",
@@ -71,13 +90,26 @@ class LlmsTxtInputs(Inputs):
 
 
 class LlmsTxtOutput(Output):
-    """What was written; sizes in bytes."""
+    """What was written: paths, or the commands that print the texts; sizes in bytes and in estimated tokens.
+
+    Of a check only the llms.txt that was looked at is told.
+    """
 
     title: str
     llms_txt: str
     llms_txt_bytes: int
-    llms_full: str
-    llms_full_bytes: int
+    llms_txt_tokens: int
+    llms_full: str | None = None
+    llms_full_bytes: int = 0
+    llms_full_tokens: int = 0
+    llms_ctx: str | None = None
+    llms_ctx_bytes: int = 0
+    llms_ctx_tokens: int = 0
     links: int
     files: int
-    quoted: int
+    #: Files that llms-full.txt quotes, and that it has no room for.
+    quoted: int = 0
+    not_quoted: int = 0
+    #: What an update put into the text that was there, and took out of it.
+    added: int = 0
+    removed: int = 0

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 Language = Literal[
-    "markdown", "rst", "adoc", "org", "pod", "rdoc", "text", "python", "code", "notebook", "other"
+    "markdown", "rst", "adoc", "org", "pod", "rdoc", "text", "python", "code", "notebook", "html", "other"
 ]  # fmt: skip
 #: What people write documents in.
 WRITTEN = frozenset({"markdown", "rst", "adoc", "org", "pod", "rdoc", "text"})
@@ -14,6 +14,7 @@ WRITTEN = frozenset({"markdown", "rst", "adoc", "org", "pod", "rdoc", "text"})
 _LANGUAGES: dict[str, Language] = {
     ".md": "markdown", ".markdown": "markdown", ".mdx": "markdown", ".rst": "rst", ".txt": "text",
     ".adoc": "adoc", ".asciidoc": "adoc", ".org": "org", ".pod": "pod", ".rdoc": "rdoc", ".py": "python", ".pyi": "python", ".ipynb": "notebook",
+    ".html": "html", ".htm": "html",
 }  # fmt: skip
 _CODE = frozenset(
     {

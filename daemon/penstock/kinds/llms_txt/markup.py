@@ -21,7 +21,9 @@ _LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\n]{0,500}\)|\[[^\[\]]{0,100}\
 _RST_LINK = re.compile(r"`([^`<>]{1,300}+)<[^`<>]{1,500}+>`_{1,2}")
 _RST_ROLE = re.compile(r":[a-z:+-]{2,30}:`[~!]?([^`<>]{1,300}+)(<[^`<>]{1,300}+>)?`")
 _RST_REFERENCE = re.compile(r"`([^`]{1,300})`_{1,2}")
-_RST_WORD_REFERENCE = re.compile(r"\b([A-Za-z0-9-]{1,60})_(?=[\s.,;:)]|$)")
+_RST_WORD_REFERENCE = re.compile(
+    r"(?<![\w-])([A-Za-z0-9][\w-]{0,60})(?<!_)_(?=[\s.,;:)]|$)"
+)
 _SUBSTITUTION = re.compile(r"\|[A-Za-z0-9 _-]{1,60}\|")
 _MYST_ROLE = re.compile(r"\{[a-z:_-]{2,30}\}`[~!]?([^`<>]{1,300}+)(<[^`<>]{1,300}+>)?`")
 _TARGET = re.compile(r"<[^<>]{1,200}+>$")
@@ -31,6 +33,7 @@ _UNDERSCORED = re.compile(
     r"(?<!\w)(_{1,2})(?=[^\s_])([^_\n]{1,200} [^_\n]{1,200}|[^_\W]{1,60})\1(?!\w)"
 )
 _CODE = re.compile(r"`+")
+_CODE_SPAN = re.compile(r"(`{1,2})([^`\n<>]{0,200}<[^`\n]{0,200})\1")
 _BLANK = re.compile(r"\s+")
 # What stripping leaves before a full stop or comma.
 _LOOSE_STOP = re.compile(r" ([.,;:!?])(?= |$)")
@@ -94,9 +97,20 @@ def _inner(match: re.Match[str]) -> str:
     return match[0] if match[1] == "__" and " " not in match[2] else match[2]
 
 
+def _code_words(match: re.Match[str]) -> str:
+    """A span of code, in which `<word>` is no tag; not a link or role, whose target stands in such brackets."""
+    if match[1] == "`" and (
+        match[2].endswith(">") or match.string[: match.start()].endswith((":", "}"))
+    ):
+        return match[0]
+    return match[1] + match[2].replace("<", "\u2039") + match[1]
+
+
 def strip_markup(text: str) -> str:
     """`text` as one plain line: Markdown, reStructuredText and HTML are taken off."""
     text = cut_comments(text[:LONGEST_STRIPPED])
+    if "`" in text and "<" in text:
+        text = _CODE_SPAN.sub(_code_words, text)
     text = _IMAGE.sub(" ", text)
     text = _LINK.sub(r"\1", text)
     for pattern in (_RST_LINK, _RST_ROLE, _MYST_ROLE):

@@ -8,7 +8,7 @@ is written (`GenServer` and `gen_server.ex`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 #: Bytes of a file in which imports and types are looked for.
 MENTION_BYTES = 64 * 1024
@@ -20,6 +20,7 @@ _IMPORT = re.compile(
     r"|alias\b|export\b[^\n]{0,200}\bfrom\b|(?:const|let|var)\b[^\n]{0,200}\brequire|\}[ \t]{0,9}from\b|local\b[^\n]{0,99}\brequire|@?include|with\b)[^\n]{0,300}",
     re.MULTILINE,
 )  # fmt: skip
+_IMPORTED = re.compile(r"[@A-Za-z_][\w./@-]{0,200}")
 _WORD = re.compile(r"[A-Za-z_][\w-]*+")
 _TYPE = re.compile(r"\b[A-Z]\w{2,60}\b")
 _MADE = re.compile(r"(?:@|auto[- ]?|code )generated\b|generated (?:by|from|automatically)\b|do not (?:edit|modify)\b|don't edit\b", re.IGNORECASE)  # fmt: skip
@@ -49,9 +50,12 @@ def _key(word: str) -> str:
 
 
 class Index:
-    """The files of a tree by their names."""
+    """The files of a tree by their names, and the entries of its packages (by number) by theirs."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(
+        self, paths: Sequence[str], packages: Mapping[str, int] | None = None
+    ) -> None:
+        self._packages = packages or {}
         self._folders = [path.rpartition("/")[0] for path in paths]
         self._by_key: dict[str, list[int]] = {}
         for number, path in enumerate(paths):
@@ -67,12 +71,23 @@ class Index:
         folder = path.rpartition("/")[0]
         for match in _IMPORT.finditer(text):
             words = _WORD.findall(match[0])
+            if self._packages:
+                found.update(self._of_packages(match[0]))
             for word in words:
                 found.update(self._meant(word, folder, words))
         if path.endswith(_BY_TYPE):
             for word in set(_TYPE.findall(text)):
                 found.update(self._meant(word, folder, ()))
         return sorted(found)
+
+    def _of_packages(self, line: str) -> set[int]:
+        """The entries of packages that a line imports: `@scope/name/part` is of `@scope/name`."""
+        found: set[int] = set()
+        for said in _IMPORTED.findall(line):
+            parts = said.split("/")
+            names = ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
+            found.update(self._packages[name] for name in names if name in self._packages)  # fmt: skip
+        return found
 
     def _meant(self, word: str, folder: str, words: Sequence[str]) -> list[int]:
         """The files of that name: the only one, or those in a folder that is named beside, or here."""

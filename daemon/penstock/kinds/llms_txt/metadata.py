@@ -69,7 +69,11 @@ def metadata_paths(paths: Collection[str]) -> list[str]:
     """
     known = [path for path in (*PARSERS, *manifests.BY_NAME) if path in paths]
     for ending in manifests.BY_ENDING:
-        at_root = [path for path in paths if path.endswith(ending) and "/" not in path]
+        at_root = [
+            path
+            for path in paths
+            if path.endswith(ending) and "/" not in path and path[0] != "."
+        ]
         first = min(at_root, key=lambda path: (len(path), path), default="")
         # `name.el` stands beside `name-part.el`.
         if first and all(one.startswith(first[: -len(ending)]) for one in at_root):

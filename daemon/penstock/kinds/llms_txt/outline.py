@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from penstock.kinds.llms_txt.classify import SECTIONS, Placed, Section
-from penstock.kinds.llms_txt.describe import Described, heading_of, paragraphs
+from penstock.kinds.llms_txt.describe import PART, Described, heading_of, paragraphs
+from penstock.kinds.llms_txt.languages import Language
 from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.metadata import Metadata
+from penstock.kinds.llms_txt.written import as_markdown
 
 #: Files described per link that is listed: the better ones of these are taken.
 CANDIDATES_PER_LINK = 2
@@ -23,20 +25,12 @@ CANDIDATES_PER_LINK = 2
 # "Optional" holds what most readers skip; a short list is enough.
 _OPTIONAL_SHARE = 4
 
-# Headings of a part of a README, which name no project.
-_PART = re.compile(
-    r"(about|abstract|badges?|build status|changelog|contents|contributing|description|documentation"
-    r"|examples?|features?( highlights)?|getting started|highlights|installation|installing|introduction"
-    r"|key features|licen[cs]e|motivation|news|notes?|overview|quick ?start( guide)?|readme|requirements"
-    r"|sponsors?|status|summary|synopsis|table of contents|the basics|usage|what is (this|it)|why)[ ?!:.]*",
-    re.IGNORECASE,
-)
 # Words of one who asks the reader for something, or sends him to where people talk.
 _APPEAL = re.compile(
     r"\b(donat(e|ing|ions?)|sponsor(s|ed|ing|ship)?|backers?|patreon|open collective|discord|gitter|slack"
     r"|discourse|mailing list|irc channel|chat|forum|follow us|join (us|our|the)|star (us|this|the)"
-    r"|stand with|support ukraine|hiring|newsletter|deprecated in favou?r|this is the (readme|development)"
-    r"|have a question|need help|if you (like|love|enjoy|use|want to learn))\b",
+    r"|stand with|support ukraine|hiring|newsletter|deprecated in favou?r|this is the (readme|development)|released on"
+    r"|have a question|need help|for [\w ,]{1,90} (see|visit|refer)|if you (like|love|enjoy|use|want to learn))\b",
     re.IGNORECASE,
 )
 # Paragraphs of a README that are looked at for one that says what the project is.
@@ -78,8 +72,9 @@ class Readme:
     prose: str = ""
 
 
-def read_readme(text: str) -> Readme:
+def read_readme(text: str, language: Language = "markdown") -> Readme:
     """The README in `text`, which is its beginning."""
+    text = as_markdown(text, language)
     prose = islice(paragraphs(text), _PARAGRAPHS)
     telling = (one for one in prose if not _APPEAL.search(first_sentence(one)))
     return Readme(heading_of(text, markdown=True), next(telling, ""))
@@ -178,10 +173,15 @@ def _pick(
     spare = room - len(telling)
     chosen = telling + silent[: min(spare, _SILENT) if telling else spare]
     links = [
-        Link(described[one.path].title, one.path, described[one.path].note)
-        for one in sorted(chosen, key=lambda one: one.rank)
+        Link(_title(one, described[one.path]), one.path, described[one.path].note)
+        for one in sorted(chosen, key=lambda one: one.order)
     ]
     return tuple(_told_apart(links))
+
+
+def _title(one: Placed, said: Described) -> str:
+    """A file of a package is told by that, unless it has a better name than its path."""
+    return one.title if one.title and said.title == one.path else said.title
 
 
 def _tells(one: Placed, said: Described) -> bool:
@@ -209,7 +209,7 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 def _title_from_readme(facts: ProjectFacts) -> str:
     """A README's heading names the project, unless it is a sentence, or the title of a part."""
     heading = facts.readme.heading
-    names = 0 < len(heading) <= 40 and _PART.fullmatch(heading) is None
+    names = 0 < len(heading) <= 40 and PART.fullmatch(heading) is None
     return heading if names else ""
 
 

@@ -5,7 +5,13 @@ Importing this module imports DSPy, which takes seconds: only `wording.py` does,
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import dspy  # type: ignore[import-untyped]
+from pydantic import Field
+
+#: A bound for the grammar of a server that takes a schema.
+OneLine = Annotated[str, Field(json_schema_extra={"maxLength": 160})]
 
 
 class DescribeProject(dspy.Signature):  # type: ignore[misc]
@@ -22,11 +28,12 @@ class DescribeProject(dspy.Signature):  # type: ignore[misc]
     )
 
 
-class DescribeFiles(dspy.Signature):  # type: ignore[misc]
-    """Say in one line each what files are for. Invent nothing; leave out what tells you nothing."""
+class DescribeFile(dspy.Signature):  # type: ignore[misc]
+    """Say in one line what a file of a project is for. Invent nothing: say only what its text shows."""
 
     project: str = dspy.InputField()
-    files: str = dspy.InputField(desc="each file's path, and its beginning")
-    descriptions: dict[str, str] = dspy.OutputField(
-        desc="a JSON object: path to one line of at most fifteen words"
+    file: str = dspy.InputField(desc="its path, and its beginning")
+    description: OneLine = dspy.OutputField(
+        desc="what the file is for, in at most fifteen words",
+        examples=["Reads the settings from a file and checks them."],
     )

@@ -26,7 +26,7 @@ SKIPPED_FOLDERS = frozenset(
 PRODUCT_FOLDERS = frozenset({"dist", "build", "target"})
 
 #: What this pipeline makes is not part of what it describes; so a second run gives the same bytes.
-OWN_FILES = frozenset({"llms.txt", "llms-full.txt"})
+OWN_FILES = frozenset({"llms.txt", "llms-full.txt", "llms-ctx.txt"})
 
 # What stands in a file's place where its content was not fetched.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"

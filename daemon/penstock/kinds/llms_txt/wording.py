@@ -6,17 +6,23 @@ link can be invented. Without a usable answer the static words stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from penstock.kinds.llms_txt.classify import find_readme
+from penstock.kinds.llms_txt.describe import DEFINES
+from penstock.kinds.llms_txt.grounded import LOOKED_THROUGH, is_grounded
+from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
 from penstock.pipeline import (
     BudgetSpent,
+    Check,
     ContextTooLarge,
+    MalformedAnswer,
     ModelFailed,
+    ModelTruncated,
     Refused,
     Run,
     import_late,
@@ -27,10 +33,11 @@ from penstock.pipeline import (
 
 _SIGNATURES = "penstock.kinds.llms_txt.signatures"
 
-#: Files described by one answer: small models forget the first ones of a longer list.
-FILES_AT_ONCE = 8
-#: Bytes of one file's beginning that the model reads: eight of them fit a small window.
-FILE_BYTES = 1200
+#: Characters of one file's beginning that the model reads: what it is for stands there, and a small window
+#: has room.
+FILE_BYTES = 2400
+#: Words of a line: one that is longer describes nothing.
+MOST_WORDS = 40
 #: Bytes of the README's beginning.
 README_BYTES = 4000
 #: Paths that stand for the tree.
@@ -42,30 +49,54 @@ CONCEPTS = 6
 async def word_outline(
     run: Run, outline: Outline, tree: SourceTree, files: int
 ) -> Outline:
-    """The outline in the model's words; at most so many files are described.
+    """The outline in the model's words; at most so many files are described, those that say nothing.
 
-    The outline as it is, with a fact that says so, if no model is configured or it fails.
+    A bad answer spoils only what it was to say. Where no model is configured, or its server fails, the rest
+    of the outline stays as it is, with a fact that says so.
     """
     if not run.has_models:
         await run.log("no model is configured: the descriptions are static\n")
         return outline
     await load_programs()
     signatures = await import_late(_SIGNATURES)
+    worded, notes = outline, dict[str, str]()
     try:
         worded = await _word_head(run, signatures, outline, tree)
-        notes: dict[str, str] = {}
         links = _to_describe(outline)[:files]
-        for start in range(0, len(links), FILES_AT_ONCE):
-            await run.progress("describe", start / len(links))
-            batch = links[start : start + FILES_AT_ONCE]
-            notes |= await _describe(run, signatures, worded, tree, batch)
+        for number, link in enumerate(links):
+            await run.progress("describe", number / len(links))
+            if line := await _describe(run, signatures, worded, tree, link):
+                notes[link.path] = line
     except (ModelFailed, ContextTooLarge, BudgetSpent) as error:
-        why = str(error)
+        await run.milestone("model_failed", why=str(error))
     else:
         await run.milestone("model_described", files=len(notes))
-        return _with_notes(worded, notes)
-    await run.milestone("model_failed", why=why)
-    return outline
+    return _with_notes(worded, notes)
+
+
+async def _ask(
+    run: Run, name: str, signature: Any, inputs: Mapping[str, Any], check: Check
+) -> dict[str, Any] | None:
+    """The fields of an answer, once for all executions; None for one that never could be used."""
+
+    async def ask() -> dict[str, Any] | None:
+        try:
+            answer = await run.lm.ask(
+                signature,
+                inputs=inputs,
+                layers=await read_layers(run),
+                check=check,
+                name=f"llms-txt.{signature.__name__}",
+                role="describe",
+                form="json",
+            )
+        except (MalformedAnswer, ModelTruncated, ContextTooLarge) as error:
+            await run.log(f"{name} stays as it is: {error}\n")
+            return None
+        return dict(answer.fields)
+
+    found: dict[str, Any] | None = await run.step(name, ask)
+    return found
 
 
 async def _word_head(
@@ -75,54 +106,51 @@ async def _word_head(
     readme = find_readme(paths)
     text = await _beginning(tree, readme, README_BYTES) if readme else ""
     told = [link.path for links in outline.sections.values() for link in links]
+    words = [text, outline.title, outline.summary, *outline.info, *told]
 
-    async def ask() -> dict[str, Any]:
-        answer = await run.lm.ask(
-            signatures.DescribeProject,
-            inputs={
-                "title": outline.title,
-                "readme": text or "(there is none)",
-                "files": "\n".join(told[:PATHS_TOLD]),
-            },
-            layers=await read_layers(run),
-            check=_check_head,
-        )
-        return dict(answer.fields)
+    def check(fields: Mapping[str, Any]) -> None:
+        if not fields["purpose"].strip():
+            raise Refused("purpose", "is empty")
+        if not is_grounded(fields["purpose"], words):
+            raise Refused("purpose", "is not in the words of the README and the files")
 
-    said = await run.step("model: purpose", ask)
-    concepts = "; ".join(one.strip(" .;") for one in said["concepts"][:CONCEPTS])
+    inputs = {
+        "title": outline.title,
+        "readme": text or "(there is none)",
+        "files": "\n".join(told[:PATHS_TOLD]),
+    }
+    said = await _ask(run, "model: purpose", signatures.DescribeProject, inputs, check)
+    if said is None:
+        return outline
+    grounded = [one for one in said["concepts"] if is_grounded(one, words)]
+    concepts = "; ".join(one.strip(" .;") for one in grounded[:CONCEPTS])
     info = (f"Key concepts: {concepts}.", *outline.info) if concepts else outline.info
     return replace(outline, summary=said["purpose"], info=info)
 
 
-def _check_head(fields: Mapping[str, Any]) -> None:
-    if not fields["purpose"].strip():
-        raise Refused("purpose", "is empty")
-
-
 async def _describe(
-    run: Run, signatures: Any, outline: Outline, tree: SourceTree, batch: Sequence[Link]
-) -> dict[str, str]:
-    """Path to line, of those files the model knew something about."""
+    run: Run, signatures: Any, outline: Outline, tree: SourceTree, link: Link
+) -> str:
+    """What the model says a file is for, in one line of the file's own words; "" for nothing of use."""
+    text = await _beginning(tree, link.path, LOOKED_THROUGH)
+    if not text.strip():
+        return ""
+    words = (link.path, text, outline.title, outline.summary)
 
-    async def ask() -> dict[str, str]:
-        texts = [
-            f"== {link.path}\n{await _beginning(tree, link.path, FILE_BYTES)}"
-            for link in batch
-        ]
-        answer = await run.lm.ask(
-            signatures.DescribeFiles,
-            inputs={
-                "project": f"{outline.title}: {outline.summary}",
-                "files": "\n\n".join(texts),
-            },
-            layers=await read_layers(run),
-        )
-        ours = {link.path for link in batch}
-        return {k: v for k, v in answer["descriptions"].items() if k in ours and v}
+    def check(fields: Mapping[str, Any]) -> None:
+        count = len(fields["description"].split())
+        if not 2 <= count <= MOST_WORDS:
+            raise Refused("description", f"has {count} words, not 2 to {MOST_WORDS}")
+        if not is_grounded(fields["description"], words):
+            raise Refused("description", "is not in the words of the file")
 
-    found: dict[str, str] = await run.step(f"model: {batch[0].path}", ask)
-    return found
+    inputs = {
+        "project": f"{outline.title}: {outline.summary}",
+        "file": f"{link.path}\n{text[:FILE_BYTES]}",
+    }
+    name = f"model: {link.path}"
+    said = await _ask(run, name, signatures.DescribeFile, inputs, check)
+    return "" if said is None else first_sentence(said["description"])
 
 
 async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
@@ -130,9 +158,9 @@ async def _beginning(tree: SourceTree, path: str, limit: int) -> str:
 
 
 def _to_describe(outline: Outline) -> list[Link]:
-    """All links, those that say nothing of themselves first."""
+    """The links that say nothing of themselves, or name only what they define."""
     links = [link for links in outline.sections.values() for link in links]
-    return sorted(links, key=lambda link: bool(link.note))
+    return [link for link in links if not link.note or link.note.startswith(DEFINES)]
 
 
 def _with_notes(outline: Outline, notes: Mapping[str, str]) -> Outline:

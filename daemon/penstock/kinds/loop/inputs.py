@@ -99,10 +99,10 @@ class LoopInputs(Inputs):
     )
     kinds: list[str] = Field(
         [],
-        description="Kinds of run of which the model may choose each turn's, instead of --act",
+        description="Kinds of which the model chooses each turn's, instead of `act`",
     )
     observe: _Line | None = Field(
-        None, description="A line for the shell whose output the model is shown"
+        None, description="A line for the shell whose output the model sees"
     )
     max_turns: int = Field(TURNS, ge=1, le=1000, description="Turns at most")
     max_seconds: float = Field(
@@ -112,17 +112,15 @@ class LoopInputs(Inputs):
         description="Seconds at most from start to end, restarts included",
     )
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Tokens the loop and its turns may spend on models"
+        None, description="Tokens it may spend on models, turns included"
     )
     max_cost: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Money the loop and its turns may spend on models"
+        None, description="Money it may spend on models, turns included"
     )
     turn_timeout: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Executing seconds of one turn at most"
+        None, description="Executing seconds of one turn"
     )
-    keep_going: bool = Field(
-        False, description="Let a turn that fails be followed by the next"
-    )
+    keep_going: bool = Field(False, description="Go on after a turn that fails")
     cwd: Annotated[Word, AfterValidator(_absolute)] | None = Field(
         None,
         description="Absolute path; null: the caller's folder, or the home of the daemon's user",

@@ -126,6 +126,8 @@ async def _decide(
     run: Run, inputs: LoopInputs, turn: int, observation: str
 ) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
+        # It may take minutes, and the last thing that was done is no more what is done.
+        await run.progress(f"decide {turn}", _share(turn, inputs))
         return await decide(run, inputs, turn, observation)
 
     decision: dict[str, Any] = await _step(run, f"decide {turn}", ask)
@@ -191,7 +193,7 @@ async def observe(run: Run, inputs: LoopInputs, turn: int) -> dict[str, Any]:
 
     ProcessFailed for a line that no shell can execute.
     """
-    await run.progress(f"turn {turn}", (turn - 1) / (inputs.max_turns + 1))
+    await run.progress(f"turn {turn}", _share(turn, inputs))
     code, parts = None, []
     if inputs.goal is not None and turn > 1:
         printed = await _printed_by(run, f"{run.run_id}.turn-{turn - 1}")
@@ -203,6 +205,10 @@ async def observe(run: Run, inputs: LoopInputs, turn: int) -> dict[str, Any]:
         _, text = await _execute(run, inputs, inputs.observe)
         parts.append(text)
     return {"exit_code": code, "output": "\n\n".join(filter(None, parts))}
+
+
+def _share(turn: int, inputs: LoopInputs) -> float:
+    return (turn - 1) / (inputs.max_turns + 1)
 
 
 async def _execute(run: Run, inputs: LoopInputs, line: str) -> tuple[int | None, str]:
@@ -260,6 +266,8 @@ async def decide(
         layers=await read_layers(run, at="step.completed"),
         check=lambda fields: _check(run, inputs, fields),
         form="json",
+        name="loop.choose" if inputs.kinds else "loop.judge",
+        role="judge",
     )
     return dict(answer.fields)
 

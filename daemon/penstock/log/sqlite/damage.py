@@ -1,7 +1,9 @@
 """How it is noticed that a log is not what was written, and whether the daemon can go on.
 
-A page of an ended run that cannot be read is the misfortune of whoever asks for that run. A page
-that every commit needs ends the daemon: what it says from then on could not be recorded.
+A page of an ended run that cannot be read is the misfortune of whoever asks for that run, and so is
+one of the specs or facts of a run that is open: that run is lost, and the others go on. A page that every
+commit needs (rows of what is open, an index, the right edge of a table) ends the daemon: what it says from
+then on could not be recorded.
 
 A removed or replaced file goes on taking writes from whoever has it open, and gives none of them
 back: what is acknowledged then is lost at the next start. So the names are looked up again.
@@ -11,17 +13,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # The disk, or a file system with checksums of its own, gave back something else than was written.
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_IOERR_CORRUPTFS", "SQLITE_IOERR_DATA")
 
-# Right edges of what a commit adds to, and all of what is open.
+# Right edges of what a commit adds to, and the rows of all that is open.
 _NEEDED = (
     "SELECT * FROM meta",
-    "SELECT * FROM runs INDEXED BY runs_state JOIN specs USING (key) WHERE ended_at IS NULL",
+    "SELECT * FROM runs INDEXED BY runs_state WHERE ended_at IS NULL",
     "SELECT * FROM asks INDEXED BY asks_open WHERE state = 'open'",
     "SELECT * FROM pauses",
     "SELECT * FROM events ORDER BY position DESC LIMIT 1",
@@ -48,6 +51,24 @@ def needed_is_whole(db: sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     return True
+
+
+def find_readable(
+    find: Callable[[Sequence[int]], list[tuple[Any, ...]]], keys: Sequence[int]
+) -> list[tuple[Any, ...]]:
+    """What `find` finds of these keys, without those whose pages are damaged.
+
+    Whoever shares a page is lost with it; the halves of the others are asked for again.
+    """
+    try:
+        return find(keys)
+    except sqlite3.Error as error:
+        if not tells_of_damage(error):
+            raise
+    if len(keys) < 2:
+        return []
+    middle = len(keys) // 2
+    return find_readable(find, keys[:middle]) + find_readable(find, keys[middle:])
 
 
 @dataclass(frozen=True, slots=True)

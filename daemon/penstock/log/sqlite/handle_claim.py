@@ -64,7 +64,12 @@ def _grant(
             fact, row = _unpark(transaction, head, columns[head], d)
             unparked.append(row)
         facts.append(fact)
-    return Claimed(tuple(facts), started=tuple(started), unparked=tuple(unparked))
+    return Claimed(
+        tuple(facts),
+        started=tuple(started),
+        unparked=tuple(unparked),
+        lost=tuple(sorted(transaction.lost)),
+    )
 
 
 def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:

@@ -35,6 +35,7 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     AskRaised,
     RunCancelRequested,
+    RunPreempted,
     RunRequeued,
     Terminal,
     encode_event,
@@ -281,9 +282,9 @@ def release(transaction: Transaction, write: Release) -> Concluded:
         )
     if head.cancel_requested is not None:
         return _conclude(transaction, head, _cancelled(head, write), write.used_seconds)
-    state = check_move(head, new_event.type)
     if head.state == PAUSED:
         new_event = _put_aside(new_event)
+    state = check_move(head, new_event.type)
     facts = [transaction.record(head, new_event)]
     drop_owner(
         transaction,
@@ -310,12 +311,15 @@ def _put_off(transaction: Transaction, head: RunHead, fact: Recorded) -> None:
 
 
 def _put_aside(new_event: NewEvent) -> NewEvent:
-    """The same release of a run that was paused: a restart is no reason to go on."""
+    """The same release of a run that was paused: neither a restart nor a free slot lets it go on."""
     event = parse_event(from_json(new_event.body))
+    if isinstance(event, RunPreempted):
+        # It was asked to give way before it was paused.
+        event = RunRequeued(reason="preempted")
     if not isinstance(event, RunRequeued) or event.not_before is not None:
         return new_event
     aside = event.model_copy(update={"stashed": True})
-    return new_event._replace(body=encode_event(aside), event=aside)
+    return new_event._replace(type=aside.type, body=encode_event(aside), event=aside)
 
 
 def _left_by(write: Release) -> str | None:

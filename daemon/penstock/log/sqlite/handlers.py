@@ -23,6 +23,7 @@ from penstock.log.sqlite.handle_end import (
 )
 from penstock.log.sqlite.handle_prune import prune
 from penstock.log.sqlite.handle_submit import enqueue
+from penstock.log.sqlite.output_window import PIECE
 from penstock.log.sqlite.plans import WaitPlan
 from penstock.log.sqlite.rows import group_key, shown_beside, to_micros
 from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
@@ -33,7 +34,6 @@ from penstock.log.sqlite.schedules import (
     set_slots,
 )
 from penstock.log.sqlite.transaction import Transaction, same_fact
-from penstock.log.sqlite.window import PIECE
 from penstock.log.writes import (
     AdvanceSchedule,
     Answer,
@@ -269,10 +269,10 @@ def unpark(transaction: Transaction, write: Unpark) -> Appended:
 
 
 def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended:
-    """Only a run that executes can be interrupted; the release records that it was."""
+    """Only a run that computes can be interrupted; the release records that it was."""
     head = transaction.get(write.run_id)
     head.check_open()
-    if head.state not in SLOT_STATES:
+    if head.state not in SLOT_STATES or head.state == PAUSED:
         raise Fenced(f"the run {write.run_id} is {head.state}", run_id=write.run_id)
     return Appended()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,8 @@ from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
 from penstock.log.filters import RunFilter
+from penstock.log.sqlite.damage import find_readable
+from penstock.log.sqlite.db import Statements
 from penstock.log.writes import AskRow, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.lifecycle import (
@@ -55,10 +57,7 @@ _RUN_COLUMNS = (
 SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
 
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
-SELECT_OPEN_RUNS = (
-    f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs INDEXED BY runs_state"
-    " CROSS JOIN specs ON specs.key = runs.key WHERE ended_at IS NULL ORDER BY place"
-)
+SELECT_OPEN_KEYS = "SELECT key, run_id FROM runs INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0 ORDER BY place"
 
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT_EVENTS = (
@@ -118,6 +117,14 @@ def group_key(group: str | None) -> str:
 def group_of_key(key: str) -> str | None:
     """The group, None for the whole queue."""
     return key.removeprefix("group:") if key else None
+
+
+def find_columns(db: Statements, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Rows of SELECT_RUNS of these runs, but for those that lie on a damaged page."""
+    sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
+    return find_readable(
+        lambda some: db.execute(sql, (to_json(list(some)),)).fetchall(), keys
+    )
 
 
 def run_columns(columns: tuple[Any, ...]) -> dict[str, Any]:

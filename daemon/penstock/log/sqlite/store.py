@@ -35,11 +35,13 @@ from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
+from penstock.log.sqlite.output_window import LIMITS, WindowLimits
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
-    SELECT_OPEN_RUNS,
+    SELECT_OPEN_KEYS,
     SELECT_RUNS,
     find_asks,
+    find_columns,
     find_meta,
     find_place,
     find_runs,
@@ -52,7 +54,6 @@ from penstock.log.sqlite.rows import (
 from penstock.log.sqlite.run_head import damaged_row, load_open
 from penstock.log.sqlite.schedules import find_schedules, find_slots
 from penstock.log.sqlite.transaction import Transaction
-from penstock.log.sqlite.window import LIMITS, WindowLimits
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -223,6 +224,8 @@ class SqliteStore:
         except sqlite3.Error as error:
             at_work = transaction.at_work
             self._undo()
+            if not tried and tells_of_damage(error) and self._lose_unreadable():
+                return self._commit(batch)
             self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
             raise self._translate(
                 error, self._db, tried=tried, run_id=at_work
@@ -394,15 +397,24 @@ class SqliteStore:
     def _open_runs(self, db: sqlite3.Connection) -> list[RunRow]:
         """Those whose rows can be read, here and by whoever records about them."""
         lost = self._transaction.lost
-        rows: list[RunRow] = []
-        for columns in db.execute(SELECT_OPEN_RUNS):
-            try:
-                rows.append(run_row(columns))
-            except LogDamaged as error:
-                lost.add(str(error.facts["run_id"]))
+        keys, rows = _open_rows(db)
+        lost |= keys.values() - rows.keys()
         load_open(db, lost)
         self._note_lost()
-        return [row for row in rows if row.run_id not in lost]
+        return [rows[run_id] for run_id in keys.values() if run_id not in lost]
+
+    def _lose_unreadable(self) -> bool:
+        """Whether open runs were found that lie on a damaged page, and are lost from now on.
+
+        Asked outside of a transaction: one that met damage takes no more statements.
+        """
+        try:
+            keys, rows = _open_rows(self._db)
+        except sqlite3.Error:
+            return False
+        found = keys.values() - rows.keys() - self._transaction.lost
+        self._transaction.lost |= found
+        return bool(found)
 
     async def lose(self, run_id: str) -> None:
         await self._run_blocking(self._lose, run_id)
@@ -463,6 +475,17 @@ class SqliteStore:
     def _close(self) -> None:
         for connection in reversed(self._all):
             connection.close()
+
+
+def _open_rows(db: sqlite3.Connection) -> tuple[dict[int, str], dict[str, RunRow]]:
+    """The open runs in line, by key, and those of them whose rows can be read, by id."""
+    keys = dict(db.execute(SELECT_OPEN_KEYS).fetchall())
+    rows: dict[str, RunRow] = {}
+    for columns in find_columns(db, list(keys)):
+        with suppress(LogDamaged):
+            row = run_row(columns)
+            rows[row.run_id] = row
+    return keys, rows
 
 
 def _page(

@@ -22,6 +22,14 @@ from penstock.log.checksum import checksum_of
 from penstock.log.sqlite.db import Db, Rows
 from penstock.log.sqlite.new_run import INSERT_RUN, NEW_RUN, NewRun, whole_row
 from penstock.log.sqlite.open_runs import OpenRuns, load_open_runs
+from penstock.log.sqlite.output_window import (
+    PIECE,
+    WindowLimits,
+    empty_oldest,
+    kept_size,
+    load_window,
+    save_window,
+)
 from penstock.log.sqlite.plans import WaitPlan, drop_plan, save_plan
 from penstock.log.sqlite.recent_ids import RecentIds
 from penstock.log.sqlite.rows import (
@@ -35,14 +43,6 @@ from penstock.log.sqlite.rows import (
     to_micros,
 )
 from penstock.log.sqlite.run_head import KEPT, RunHead, damaged_row, load_head
-from penstock.log.sqlite.window import (
-    PIECE,
-    WindowLimits,
-    kept_size,
-    load_window,
-    roll,
-    save_window,
-)
 from penstock.log.writes import NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
 from penstock.words.errors import LogDamaged, RunNotFound
@@ -223,7 +223,7 @@ class Transaction:
         for head, newest in self._windows.values():
             window = head.window
             if window is not None and window.head_end:
-                roll(self.db, head.key, window, newest, self.limits)
+                empty_oldest(self.db, head.key, window, newest, self.limits)
                 save_window(self.db, head.key, window)
         # A commit that recorded nothing must not cost an fsync.
         if self._recorded:

@@ -9,9 +9,11 @@ from pydantic import BaseModel, Field
 
 from penstock.words.api import (
     LONGEST_REASON,
+    Name,
     OneRunId,
     PriorityName,
     Sent,
+    SubmitRequest,
     TaskRequest,
     Text,
 )
@@ -60,6 +62,49 @@ class ListPipelines(Arguments):
     ] = None
 
 
+class StartRun(SubmitRequest):
+    """A run, or with `every` a schedule of runs."""
+
+    #: None: one run. Its name is then the `run_id`, and a line of cron is of the daemon's own clock.
+    every: str | None = None
+
+
+QueueAction = Literal[
+    "pause",
+    "resume",
+    "slots",
+    "first",
+    "last",
+    "priority",
+    "stash",
+    "enqueue",
+    "unschedule",
+]
+
+
+#: Those that are about a run in line.
+OF_QUEUED = frozenset({"first", "last", "priority", "stash", "enqueue"})
+
+
+class ChangeQueue(Arguments):
+    action: Annotated[
+        QueueAction,
+        Field(
+            description="pause, resume: run_id, group or all; slots: group or all; unschedule:"
+            " value; others: a queued run_id."
+        ),
+    ]
+    run_id: Annotated[OneRunId | None, Field(description="The run's id.")] = None
+    group: Annotated[Name | None, Field(description="Only these.")] = None
+    value: Annotated[
+        str,
+        Field(
+            max_length=LONGEST_REASON,
+            description="How many slots, which priority or schedule, or why.",
+        ),
+    ] = ""
+
+
 class WaitRun(Arguments):
     run_id: Run
     seconds: Annotated[
@@ -69,9 +114,7 @@ class WaitRun(Arguments):
     ] = LONGEST_WAIT
     until: Annotated[
         Literal["asks", "ended"],
-        Field(
-            description="asks: also return when it has an open question. ended: let others answer."
-        ),
+        Field(description="asks: return at a question too. ended: others answer it."),
     ] = "asks"
 
 
@@ -100,7 +143,7 @@ class CancelRun(Arguments):
     ] = "requested"
     wait: Annotated[
         bool,
-        Field(description="Wait some seconds until nothing of it is left."),
+        Field(description="Wait until nothing of it is left."),
     ] = True
 
 
@@ -157,15 +200,15 @@ class CodingTask(Arguments):
     ] = None
     out: Annotated[
         str | None,
-        Field(description="Absolute path of a folder for the finished files."),
+        Field(description="Absolute path of a folder for the files."),
     ] = None
     tests: Annotated[
         tuple[str, ...] | None,
-        Field(description="Program and arguments that test the code."),
+        Field(description="Program and arguments of the tests."),
     ] = None
     branch: Annotated[
         str | None,
-        Field(description="A new branch of the repository for the result."),
+        Field(description="A new branch for the result."),
     ] = None
     priority: Annotated[PriorityName, Field(description="Who goes first.")] = (
         Priority.MEDIUM

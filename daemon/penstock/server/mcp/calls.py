@@ -20,13 +20,26 @@ from penstock.runs.reader import LOG_TYPES
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
+from penstock.server.json_bodies import (
+    kinds_json,
+    open_asks,
+    schedule_json,
+    status_line,
+    submit_json,
+)
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.kind_tools import misfits_of_inputs
-from penstock.server.mcp.misfits import Misfits
-from penstock.server.replies import kinds_json, open_asks, status_line, submit_json
+from penstock.server.mcp.misfits import Misfits, taken
 from penstock.server.shutdown import Shutdown
-from penstock.words.api import RunReply, SubmitRequest
-from penstock.words.errors import Conflict, NotFound, Terminal
+from penstock.words.api import (
+    RearrangeRequest,
+    RunReply,
+    ScheduleRequest,
+    SlotsRequest,
+    SubmitRequest,
+)
+from penstock.words.durations import local_zone_name
+from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.surroundings import Surroundings
 
 
@@ -72,14 +85,31 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         )
         return submit_json(submitted, caller.base)
 
+    async def start_or_set(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
+        # A kind's own tool has no word for schedules.
+        if not isinstance(request, a.StartRun) or request.every is None:
+            return await start_run(request, caller)
+        wanted = request.model_dump(exclude={"every", "run_id"}, exclude_unset=True)
+        name, zone = _needed("run_id", request.run_id), local_zone_name()
+        schedule = {"name": name, "timing": request.every, "zone": zone, "run": wanted}
+        told = taken(ScheduleRequest, schedule)
+        row = await core.schedules.set(told, caller.surroundings)
+        return schedule_json(row)
+
     async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
-        submitted = await core.submitter.retry(args.run_id)
+        submitted = await core.submitter.retry(
+            args.run_id, traceparent=caller.traceparent
+        )
         return submit_json(submitted, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
         return (await waiting.wait(args, caller)).model_dump(mode="json")
 
-    return {"start_run": start_run, "retry_run": retry_run, "wait_run": wait_run}
+    return {
+        "start_run": start_or_set,
+        "retry_run": retry_run,
+        "wait_run": wait_run,
+    }
 
 
 def _look_calls(core: Core) -> dict[str, ToolCall]:
@@ -162,10 +192,67 @@ def _daemon_calls(core: Core) -> dict[str, ToolCall]:
         return kinds_json([core.kinds[args.kind]])
 
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
-        await trio.lowlevel.checkpoint()
-        return core.statistics().to_json()
+        rows = await core.schedules.rows()
+        schedules = [schedule_json(row) for row in rows]
+        return {**core.statistics().to_json(), "schedules": schedules}
 
-    return {"list_pipelines": list_pipelines, "queue_status": queue_status}
+    async def change_queue(args: a.ChangeQueue, caller: Caller) -> dict[str, Any]:
+        if args.action in a.OF_QUEUED:
+            run_id = _needed("run_id", args.run_id)
+            await core.line.rearrange(run_id, _rearranged(args))
+            return await _told(core, run_id)
+        if args.run_id is not None and args.action in ("pause", "resume"):
+            pauses = args.action == "pause"
+            act = core.suspension.pause if pauses else core.suspension.resume
+            await act(args.run_id)
+            return await _told(core, args.run_id)
+        await _change_all(core, args)
+        return await queue_status(a.NoArguments(), caller)
+
+    return {
+        "list_pipelines": list_pipelines,
+        "queue_status": queue_status,
+        "change_queue": change_queue,
+    }
+
+
+def _needed(name: str, value: str | None) -> str:
+    if not value:
+        raise Refused(name, "is needed for this action")
+    return value
+
+
+async def _told(core: Core, run_id: str) -> dict[str, Any]:
+    return (await core.reader.reply(run_id)).model_dump(mode="json")
+
+
+def _rearranged(args: a.ChangeQueue) -> RearrangeRequest:
+    """What is asked of a run in line. Misfits for a priority that is none."""
+    by_action: dict[str, dict[str, Any]] = {
+        "first": {"move": "first"},
+        "last": {"move": "last"},
+        "priority": {"priority": args.value.upper()},
+        "stash": {"stashed": True},
+        "enqueue": {"stashed": False},
+    }
+    return taken(RearrangeRequest, by_action[args.action])
+
+
+async def _change_all(core: Core, args: a.ChangeQueue) -> None:
+    """The queue, a group, or a schedule."""
+    match args.action:
+        case "pause":
+            await core.queue.pause(args.group, args.value)
+        case "resume":
+            await core.queue.resume(args.group)
+        case "unschedule":
+            await core.schedules.remove(_needed("value", args.value))
+        case "slots":
+            # Nothing: as the configuration has it.
+            said = args.value
+            number = int(said) if said.isascii() and said.isdecimal() else said or None
+            request = taken(SlotsRequest, {"group": args.group, "slots": number})
+            await core.queue.set_slots(request.group, request.slots)
 
 
 def _task_calls(core: Core) -> dict[str, ToolCall]:

@@ -15,9 +15,9 @@ from mcp.types import CallToolRequestParams, ElicitRequest, InputRequiredResult
 
 from penstock.log.projections import AskView
 from penstock.runs.core import Core
+from penstock.server.json_bodies import open_asks
 from penstock.server.mcp.arguments import WaitRun
 from penstock.server.mcp.tasks import SINCE, RunTasks, answer_in, question
-from penstock.server.replies import open_asks
 
 Context = ServerRequestContext[Any, Any]
 #: The tool that waits for answers.

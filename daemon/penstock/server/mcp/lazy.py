@@ -18,6 +18,7 @@ from penstock.concurrency.late import import_late
 from penstock.runs.core import Core
 from penstock.server.asgi import ASGI, Receive, Scope, Send
 from penstock.server.http_answer import problem_answer
+from penstock.server.mcp.lasting import LastingSessions
 from penstock.server.shutdown import Shutdown
 from penstock.words.errors import NotAvailable
 
@@ -75,6 +76,8 @@ class LazyMcp:
         self._wanted = trio.Event()
         self._ready = trio.Event()
         self._manager: StreamableHTTPSessionManager | None = None
+        most = core.config.max_mcp_sessions
+        self._sessions = LastingSessions(self._ask_manager, most)
         self._posts = 0
         self._quiet = trio.lowlevel.ParkingLot()
 
@@ -114,9 +117,16 @@ class LazyMcp:
             await _refuse(send, NotAvailable("MCP is not served now"))
             return
         with self._counted(scope["method"]):
-            # Its types are those of Starlette, which are wider and narrower than ours.
-            manager: Any = self._manager
-            await manager.handle_request(scope, receive, send)
+            await self._sessions.receive(scope, receive, send)
+
+    async def _ask_manager(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Its types are those of Starlette, which are wider and narrower than ours.
+        manager: Any = self._manager
+        if manager is None:
+            # The stop came while a session was opened again.
+            await _refuse(send, NotAvailable("MCP is not served now"))
+            return
+        await manager.handle_request(scope, receive, send)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:

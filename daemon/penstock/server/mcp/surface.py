@@ -33,7 +33,7 @@ from penstock.server.public_address import BASE_STATE
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import CallerFields, problem_of, refused
 from penstock.words.config import Config
-from penstock.words.error_codes import row_of
+from penstock.words.error_status import row_of
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.surroundings import CALLER_IN_META, Surroundings
 
@@ -121,7 +121,7 @@ class Handlers:
         else:
             arguments = taken(TOOLS[name].takes, sent)
         given = await self._calls[name](arguments, caller)
-        if name in _STARTERS and declared(ctx):
+        if name in _STARTERS and "run_id" in given and declared(ctx):
             return created(await self._tasks.look(given["run_id"]))
         asked = await questions_for(ctx, self._core, params, arguments)
         return asked or text_result(given)

@@ -26,8 +26,8 @@ from pydantic import Field, ValidationError
 
 from penstock.log.projections import AskView, RunView
 from penstock.runs.core import Core
+from penstock.server.json_bodies import open_asks, status_line, task_reply
 from penstock.server.mcp.results import texts_of
-from penstock.server.replies import open_asks, status_line, task_reply
 from penstock.words.api import AnswerRequest, TaskReply, refused
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.lifecycle import CANCELLED, COMPLETED

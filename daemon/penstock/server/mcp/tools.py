@@ -24,8 +24,7 @@ from penstock.words.api import SubmitRequest
 FIELDS: Mapping[str, str] = {
     "inputs": "What the kind takes; list_pipelines with its name tells.",
     "priority": "Who goes first.",
-    "run_id": "Your own id: the same id and inputs are the same run, so a repeated call starts"
-    " nothing twice.",
+    "run_id": "Your own id: a repeated call with it and the same inputs starts nothing twice.",
     "after": "Runs that must complete first.",
     "group": "Runs of a group share slots.",
     "timeout": "Seconds it may execute.",
@@ -33,6 +32,7 @@ FIELDS: Mapping[str, str] = {
     "on_restart": "If the daemon restarts.",
     "delay": "Seconds to wait first.",
     "retries": "Tries after a failure.",
+    "every": "A schedule: 90m, 1d or a line of cron; run_id names it.",
 }
 
 #: What `start_run` takes as `POST /runs` does, and no model is told: each costs it room.
@@ -43,7 +43,7 @@ def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) ->
     """What `start_run` takes; its inputs are any object, since alternatives are what hosts refuse."""
     kinds = sorted(kinds, key=lambda kind: kind.name)
     told = {TASK_KIND, *(tool.kind.name for tool in by_kind)}
-    schema = _schema_of(SubmitRequest)
+    schema = _schema_of(a.StartRun)
     properties = schema["properties"]
     for name in UNTOLD:
         del properties[name]
@@ -78,14 +78,13 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as a client sees it.
+    """A tool as a client sees it. It has no title: the names are words, and each byte is read by a model.
 
     `destroys`: it may undo or overwrite what is there, as any program can; `repeatable`: doing it
     again changes nothing more; `outside`: it reaches past the daemon.
     """
 
     name: str
-    title: str
     description: str
     takes: type[BaseModel]
     reads_only: bool = False
@@ -95,9 +94,8 @@ class Tool:
 
 
 _STATE = (
-    "`state` is queued, running, paused, waiting, preempted, completed, failed or cancelled; the last three"
-    " are final. `result` is what a completed run gave, `error` why one failed, `output_tail` what it"
-    " printed last."
+    "The states completed, failed and cancelled are final. `result` is what a completed run gave,"
+    " `error` why one failed, `output_tail` what it printed last."
 )
 
 TOOLS: dict[str, Tool] = {
@@ -105,47 +103,41 @@ TOOLS: dict[str, Tool] = {
     for tool in (
         Tool(
             "start_run",
-            "Start a run",
-            "Start a run of any kind and return its run_id at once; call wait_run next. If the queue"
-            " is full nothing was started.",
-            SubmitRequest,
+            "Start a run of any kind; returns its run_id, call wait_run next. If the queue is full"
+            " nothing was started.",
+            a.StartRun,
             destroys=True,
             repeatable=False,
             outside=True,
         ),
         Tool(
             "wait_run",
-            "Wait for a run",
-            "Wait until the run has ended or asks something, or the seconds are over, and return it."
-            f" If it has not ended, call this again. {_STATE}",
+            "Wait until the run has ended or asks something, or for the seconds, and return it. Call"
+            f" again if it has not ended. {_STATE}",
             a.WaitRun,
             reads_only=True,
         ),
         Tool(
             "get_run",
-            "Look at a run",
-            "The run as it stands now, as wait_run gives it.",
+            "The run as it stands, as wait_run gives it.",
             a.OneRun,
             reads_only=True,
         ),
         Tool(
             "read_output",
-            "Read output",
-            "The last lines that a run printed, as text, also while it executes. `earlier`: there is"
-            " more before them. `next` as `after` gives what is new.",
+            "The last lines that a run printed, also while it executes. `earlier`: more stands before"
+            " them. `next` as `after` gives what is new.",
             a.ReadOutput,
             reads_only=True,
         ),
         Tool(
             "list_runs",
-            "List runs",
             "Runs, newest first; `next` is null on the last page. One that looks for words may be short.",
             a.ListRuns,
             reads_only=True,
         ),
         Tool(
             "cancel_run",
-            "Cancel a run",
             "End a run and everything it started. The receipt tells when nothing of it was left"
             " and what could not be ended.",
             a.CancelRun,
@@ -153,8 +145,7 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "retry_run",
-            "Retry a run",
-            "Start an ended run anew, as a new run; returns its run_id.",
+            "Start an ended run anew; returns the new run_id.",
             a.OneRun,
             destroys=True,
             repeatable=False,
@@ -162,39 +153,39 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "answer",
-            "Answer a question",
-            "Answer a question that a run asks; it goes on then. Each is answered once. Do not make"
-            " an answer up: ask the user.",
+            "Answer a run's question; it goes on then. Each is answered once. Do not make one up:"
+            " ask the user.",
             a.GiveAnswer,
             repeatable=False,
         ),
         Tool(
             "read_events",
-            "Read events",
-            "What happened, oldest first: output, progress, steps, questions, the end. While `more`"
-            " is true, call again with `after` = `next`.",
+            "What happened, oldest first: output, progress, steps, questions, the end. While `more`,"
+            " call again with `after` = `next`.",
             a.ReadEvents,
             reads_only=True,
         ),
         Tool(
             "list_pipelines",
-            "List kinds of run",
             "The kinds of run, with the schemas of their inputs and output.",
             a.ListPipelines,
             reads_only=True,
         ),
         Tool(
             "queue_status",
-            "Look at the queue",
-            "How many runs wait and execute now, and how many may.",
+            "How many runs wait and execute, and may; schedules.",
             a.NoArguments,
             reads_only=True,
         ),
         Tool(
+            "change_queue",
+            "Change who executes when.",
+            a.ChangeQueue,
+            repeatable=False,
+        ),
+        Tool(
             "start_coding_task",
-            "Start a coding task",
-            "Start a run of the kind `coding`: code is planned, written and tested. Returns its"
-            " task_id, which is a run_id.",
+            "Have code planned, written and tested. Returns its task_id, which is a run_id.",
             a.CodingTask,
             destroys=True,
             repeatable=False,
@@ -202,8 +193,7 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "get_task_status",
-            "Look at a coding task",
-            "The task as it is now; `status` is `created` while queued, else the run's state.",
+            "`status` is `created` while queued, else the run's state.",
             a.OneTask,
             reads_only=True,
         ),
@@ -218,7 +208,7 @@ def listed_tools(
     by_kind = list(by_kind)
     listed = [_of_kind(tool) for tool in by_kind]
     for tool in TOOLS.values():
-        starts_any = tool.takes is SubmitRequest
+        starts_any = tool.takes is a.StartRun
         schema = (
             start_run_schema(kinds, by_kind) if starts_any else _schema_of(tool.takes)
         )
@@ -230,8 +220,7 @@ def _of_kind(tool: KindTool) -> WireTool:
     """A kind may do whatever its plug-in does, so the honest word is the strongest."""
     shown = Tool(
         tool.name,
-        f"Start {tool.kind.name}",
-        f"{tool.kind.summary} Returns a run_id at once; call wait_run next.",
+        f"{tool.kind.summary} Returns a run_id; call wait_run next.",
         SubmitRequest,
         destroys=True,
         repeatable=False,
@@ -243,7 +232,6 @@ def _of_kind(tool: KindTool) -> WireTool:
 def _wire(tool: Tool, schema: Schema) -> WireTool:
     return WireTool(
         name=tool.name,
-        title=tool.title,
         description=tool.description,
         input_schema=schema,
         annotations=ToolAnnotations(

@@ -11,9 +11,9 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.runs.core import Core
 from penstock.server.health import HealthOf
 from penstock.server.http_answer import HttpAnswer, json_answer
+from penstock.server.json_bodies import clients_json, kinds_json, schedule_json
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
-from penstock.server.replies import clients_json, kinds_json, schedule_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     DismissalsRequest,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,15 +20,17 @@ from penstock.log.newest_output import PAGE, NewestOutput, newest_output
 from penstock.runs.core import Core
 from penstock.runs.reader import LOG_TYPES
 from penstock.server.encoders import OUTPUT_STREAMS, OUTPUTS, pieces_among
-from penstock.server.http_answer import HttpAnswer, HttpStream
+from penstock.server.http_answer import HttpAnswer, HttpStream, Unfinished
 from penstock.server.routes import Call, Handler, overflow_of
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import (
+    RUN_ENDED,
     StreamWriter,
     SubscribeRequest,
     open_stream,
 )
-from penstock.words.errors import Refused, put_back
+from penstock.words.error_status import detail_of
+from penstock.words.errors import PenstockError, Refused, put_back
 from penstock.words.events import Log
 from penstock.words.printed import Piece, bytes_of, size_of
 
@@ -124,7 +126,7 @@ async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
         for piece in tail.pieces:
             survey.add(piece)
     else:
-        async for pieces in _Pages(core, view.run_id, stream, after, head):
+        async for pieces in _RecordedPages(core, view.run_id, stream, after, head):
             for piece in pieces:
                 survey.add(piece)
     return _WantedOutput(view.run_id, stream, after, head, survey, tail)
@@ -138,7 +140,7 @@ async def _check_place(core: Core, after: int) -> None:
 
 
 @dataclass(slots=True)
-class _Pages:
+class _RecordedPages:
     """The pieces of an output that is recorded, page by page."""
 
     _core: Core
@@ -147,7 +149,7 @@ class _Pages:
     _after: int
     _head: int
 
-    def __aiter__(self) -> _Pages:
+    def __aiter__(self) -> _RecordedPages:
         return self
 
     async def __anext__(self) -> list[Log]:
@@ -163,44 +165,43 @@ class _Pages:
 
 @dataclass(slots=True)
 class _PageBytes:
-    """The same as bytes."""
+    """The same as bytes. Unfinished where more of it is no longer kept than its head told."""
 
-    _pages: _Pages
+    _pages: _RecordedPages
+    _told: int
 
     def __aiter__(self) -> _PageBytes:
         return self
 
     async def __anext__(self) -> bytes:
         while True:
-            pieces = await anext(self._pages)
-            if data := b"".join(bytes_of(piece) or b"" for piece in pieces):
+            try:
+                pieces = await anext(self._pages)
+            except PenstockError as error:
+                raise Unfinished(detail_of(error)) from error
+            if data := b"".join([self._bytes_of(piece) for piece in pieces]):
                 return data
+
+    def _bytes_of(self, piece: Piece) -> bytes:
+        data = bytes_of(piece)
+        if data is not None:
+            return data
+        self._told -= size_of(piece)
+        if self._told < 0:
+            raise Unfinished(f"{-self._told} bytes more of it are no longer kept")
+        return b""
+
+
+def _recorded(core: Core, wanted: _WantedOutput) -> _PageBytes:
+    after, head = wanted.after, wanted.head
+    pages = _RecordedPages(core, wanted.run_id, wanted.stream, after, head)
+    return _PageBytes(pages, wanted.survey.missing)
 
 
 @contextmanager
 def _open_pages(core: Core, wanted: _WantedOutput) -> Iterator[AsyncIterator[bytes]]:
     """What is recorded by now; nothing is held for it, and nothing is to be given back."""
-    yield _PageBytes(
-        _Pages(core, wanted.run_id, wanted.stream, wanted.after, wanted.head)
-    )
-
-
-@dataclass(slots=True)
-class _TailFirst:
-    """The end of what was printed, and then what is printed."""
-
-    _tail: bytes
-    _live: StreamWriter
-
-    def __aiter__(self) -> _TailFirst:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._tail:
-            tail, self._tail = self._tail, b""
-            await trio.lowlevel.checkpoint()
-            return tail
-        return await anext(self._live)
+    yield _recorded(core, wanted)
 
 
 @contextmanager
@@ -211,10 +212,40 @@ def _open_live(
     overflow: Overflow,
     number: int,
 ) -> Iterator[AsyncIterator[bytes]]:
-    tail = b"" if wanted.tail is None else wanted.tail.data
-    after = wanted.after if wanted.tail is None else wanted.head
-    request = SubscribeRequest(wanted.run_id, after, None, overflow)
+    """What is recorded by now, or the end of it, and then what is printed."""
+    request = SubscribeRequest(wanted.run_id, wanted.head, None, overflow)
     encoder = OUTPUTS[wanted.stream]
     name = f"{encoder.name}-{number}"
     with open_stream(core, shutdown, request, encoder, name) as live:
-        yield _TailFirst(tail, live)
+        recorded = _recorded(core, wanted) if wanted.tail is None else None
+        yield _Followed(
+            b"" if wanted.tail is None else wanted.tail.data, recorded, live
+        )
+
+
+@dataclass(slots=True)
+class _Followed:
+    """First what is recorded, then what is printed, to the end of the run and no less."""
+
+    _tail: bytes
+    _recorded: _PageBytes | None
+    _live: StreamWriter
+
+    def __aiter__(self) -> _Followed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._tail:
+            tail, self._tail = self._tail, b""
+            await trio.lowlevel.checkpoint()
+            return tail
+        if self._recorded is not None:
+            with suppress(StopAsyncIteration):
+                return await anext(self._recorded)
+            self._recorded = None
+        with suppress(StopAsyncIteration):
+            return await anext(self._live)
+        ending = self._live.ending
+        if ending not in (None, RUN_ENDED):
+            raise Unfinished(ending.reason)
+        raise StopAsyncIteration

@@ -12,7 +12,7 @@ from penstock.runs.live_output import COMING_SECONDS, LiveOutput
 from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
-from penstock.server.replies import ask_json, submit_json
+from penstock.server.json_bodies import ask_json, submit_json
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
@@ -24,10 +24,14 @@ from penstock.words.api import (
     RunRequest,
     SelectionReply,
     TaskRequest,
+    WhyRequest,
     read_json,
 )
 from penstock.words.errors import AskNotFound
 from penstock.words.live_frames import PREFERENCE
+
+#: Runs whose numbers are told beside reasons: an ended one is read from the store.
+MOST_NUMBERED = 100
 
 
 def task_handlers(core: Core) -> dict[str, Handler]:
@@ -79,7 +83,13 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
-        submitted = await core.submitter.retry(call.run_id, wait=call.query["wait"])
+        request = read_json(EditRequest, call.body, empty=b'{"inputs":{}}')
+        submitted = await core.submitter.retry(
+            call.run_id,
+            wait=call.query["wait"],
+            changes=request.inputs,
+            traceparent=call.headers.get("traceparent"),
+        )
         return accepted(call, submitted)
 
     return {"submit": submit, "retry": retry}
@@ -110,11 +120,18 @@ def look_handlers(core: Core) -> dict[str, Handler]:
         reasons = await core.why(call.run_id)
         return json_answer(reasons.to_json())
 
+    async def whys(call: Call) -> HttpAnswer:
+        found = await core.whys(read_json(WhyRequest, call.body).runs)
+        named = dict.fromkeys(run for w in found for r in w.reasons for run in r.runs)
+        numbers = await core.reader.numbers(list(named)[:MOST_NUMBERED])
+        return json_answer({"runs": [w.to_json() for w in found], "numbers": numbers})
+
     return {
         "list_runs": list_runs,
         "get_run": get_run,
         "selection": selection,
         "why": why,
+        "whys": whys,
     }
 
 

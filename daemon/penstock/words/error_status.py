@@ -54,7 +54,7 @@ PROBLEMS: dict[type[PenstockError], ProblemRow] = {
 }
 
 #: Seconds after which a refused caller may come again, unless the error knows better.
-RETRY_AFTER = 1
+RETRY_AFTER_SECONDS = 1
 
 #: The members of a document that RFC 9457 names; all others are facts of the error.
 OWN_MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
@@ -74,7 +74,7 @@ def headers_of(error: PenstockError) -> dict[str, str]:
     """The headers that belong to an error's status."""
     status = row_of(error).status
     if status in (429, 503):
-        return {"Retry-After": str(error.facts.get("retry_after", RETRY_AFTER))}
+        return {"Retry-After": str(error.facts.get("retry_after", RETRY_AFTER_SECONDS))}
     if status == 401:
         return {"WWW-Authenticate": "Bearer"}
     return {}

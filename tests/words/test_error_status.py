@@ -10,7 +10,7 @@ import pytest
 
 from penstock.words import errors
 from penstock.words.api import Problem, problem_of
-from penstock.words.error_codes import (
+from penstock.words.error_status import (
     OWN_MEMBERS,
     PROBLEMS,
     exit_code_of,

@@ -98,7 +98,7 @@ _OLDEST = (
 )
 
 
-def roll(
+def empty_oldest(
     db: Statements, run: int, window: Window, newest: int, limits: WindowLimits
 ) -> None:
     """Empty the oldest pieces after the beginning until what is kept after it is within bounds.

@@ -1,0 +1,58 @@
+"""When a model server counts as away, and how a run waits for it. Values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.llm.chat import RequestRefused, StreamBroken
+from penstock.words.errors import ModelFailed, ModelUnreachable
+
+#: Statuses by which a server says "not now" rather than "not like this".
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+
+#: Those of them that pass with a server, and not with the next request: a server that loads its model
+#: answers 503, a proxy before one that is restarted 502 or 504.
+AWAY = frozenset({429, 502, 503, 504, 529})
+
+#: Seconds before a server that is away is looked at the first time; doubled for each further time.
+FIRST_LOOK = 1.0
+#: Seconds to which these pauses grow: who starts a server wants it used soon.
+LONGEST_LOOK = 30.0
+
+#: Characters of the reason with which a run waits.
+LONGEST_REASON = 300
+
+
+def is_away(error: ModelFailed, longest_pause: float) -> bool:
+    """Whether to wait for the server helps: it is absent, loading, restarting or broke off.
+
+    One that asks for more than the longest pause is not waited for.
+    """
+    if isinstance(error, RequestRefused):
+        asked = error.retry_after
+        return error.status in AWAY and (asked is None or asked <= longest_pause)
+    return isinstance(error, ModelUnreachable | StreamBroken)
+
+
+def pause_before_look(looked: int) -> float:
+    """Seconds until a server that is away is looked at, after so many looks."""
+    return min(LONGEST_LOOK, FIRST_LOOK * 2.0 ** min(looked, 16))
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long one question waits for its server in all; an answer gives all of it back."""
+
+    seconds: float
+    since: float | None = None
+    looked: int = 0
+
+    def left(self, now: float) -> float:
+        """Seconds that are left; the first call begins them."""
+        if self.since is None:
+            self.since = now
+        return self.since + self.seconds - now
+
+    def restore(self) -> None:
+        """The server has answered."""
+        self.since, self.looked = None, 0
