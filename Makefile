@@ -5,9 +5,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Containers often set it; then every Python that is started compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv run fast test parallel test-others lint check bench
+.PHONY: help venv run fast test serial test-long test-others lint check bench
 
 PYTHON ?= python3
+# Half of the time a test that starts programs waits for them, and another one can work.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := daemon tui $(wildcard bench)
@@ -24,8 +26,9 @@ FLAKE8_ASYNC_TESTS := $(FLAKE8_ASYNC),ASYNC124
 help:
 	@echo "make run     describe this checkout in llms.txt.d/, on a daemon made for the purpose"
 	@echo "make fast    the tests that start no program and open no socket, in a minute"
-	@echo "make test    all tests"
-	@echo "make parallel    the same on all processors, modules that watch the clock last and alone"
+	@echo "make test    all tests, on all processors; modules that watch the clock come last, alone"
+	@echo "make serial  the same, one after the other"
+	@echo "make test-long   all tests in their long forms: every fault point, logs of the largest size"
 	@echo "make test-others  the fast ones, with each other Python that is found here"
 	@echo "make check   format, linters, types, import rules, then all tests"
 	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
@@ -46,10 +49,13 @@ fast: venv
 	$(BIN)/pytest -m 'not (processes or sockets or slow or alone)' --hypothesis-profile=fast
 
 test: venv
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope --max-worker-restart=4
+
+serial: venv
 	$(BIN)/pytest
 
-parallel: venv
-	$(BIN)/pytest --numprocesses=auto --dist=loadscope --max-worker-restart=4
+test-long: venv
+	PENSTOCK_TEST_LONG=1 $(MAKE) test
 
 test-others:
 	.ci/other-pythons

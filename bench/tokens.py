@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from fakes.texts import SAMPLES
+from fakes.texts import SAMPLES, SCRIPTS
 from fakes.tokenizers import tokenizers
 from penstock.llm.token_estimate import estimate
 
@@ -19,7 +19,7 @@ def main() -> None:
         f"{'text':10}{'chars':>7}{'ours':>7}"
         + "".join(f"{name:>16}" for name in counts)
     )
-    for name, text in SAMPLES.items():
+    for name, text in (SAMPLES | SCRIPTS).items():
         row = f"{name:10}{len(text):7}{estimate(text):7}"
         for count in counts.values():
             real = count(text)

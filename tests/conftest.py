@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -367,7 +368,7 @@ PROGRAMS = {"start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a test's fixtures start is its own doing.
 
-    Several workers begin with the slow modules, so that they end together.
+    Several workers begin with the modules of most slow tests and programs, so that they end together.
     """
     for item in items:
         if PROGRAMS & set(getattr(item, "fixturenames", ())):
@@ -375,8 +376,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if LISTENERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("sockets")
     if "PYTEST_XDIST_WORKER" in os.environ:
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
+        long = Counter(item.path for item in items if may_start_programs(item))
+        items.sort(key=lambda item: -long[item.path])
 
 
 def pytest_collection_finish() -> None:

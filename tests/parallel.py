@@ -17,6 +17,9 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
+        # As they were collected, which is what takes long first; xdist would begin with the modules of
+        # the most tests.
+        config.option.loadscopereorder = False
 
         # Only workers collect, so here the mark is known by its text.
         @cache

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import trio
 
-import penstock
 from penstock.client import Client, open_client
 from penstock.words.address import Paths, find_paths, socket_address
 from penstock.words.errors import DaemonUnreachable, PenstockError
 
 #: The keeper, without all that a Python of this installation would load first.
 _KEEP = (
-    f"import sys; sys.path.append({str(Path(penstock.__file__).parents[1])!r}); "
+    f"import sys; sys.path.append({str(Path(__file__).parents[1])!r}); "
     "from penstock_drills.keeper import main; main(sys.argv[1])"
 )
 #: Seconds that a daemon may take to answer: a cold start on a loaded box.

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from fakes.lengths import length
 from fakes.real_daemon import RealDaemon, wait_until_answering
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
@@ -299,8 +300,8 @@ def test_a_run_is_the_program(
         assert without(told, varies) == itself, whole
 
 
-#: More than a run may have recorded at once, and no second of the rest.
-MUCH = 200_000_000
+#: More than all that holds output on its way, with the ring and the window that is kept; twice over.
+MUCH = length(100_000_000, 1_000_000_000)
 MUCH_LINE = "yes 0123456789012345678901234567890123456789 | head -c"
 
 

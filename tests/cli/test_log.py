@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from fakes.ended_logs import fill_log
 from fakes.log_holder import another_daemon
 from fakes.penstock_command import Penstock
+from penstock.words.events import ModelAnswered
 
 
 @pytest.mark.parametrize("verb", ["export", "audit"])
@@ -16,6 +19,26 @@ def test_a_log_that_is_not_there_is_not_found(penstock: Penstock, verb: str) -> 
     result = penstock(verb)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "there is no database" in result.stderr
+
+
+def test_examples_to_learn_from_are_exported(
+    penstock: Penstock, tmp_path: Path
+) -> None:
+    """A line for each answer that was used, and nothing else."""
+    answered = ModelAnswered(
+        question="coding.plan", model="m", inputs={"task": "a"}, fields={"modules": []}
+    )
+    refused = answered.model_copy(update={"fields": {}, "refused": "no"})
+    file = fill_log(tmp_path / "x.db", "r", events=[refused, answered])
+    result = penstock("export", "--examples", "--database", str(file))
+    assert result.exit_code == 0, result.stderr
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {
+            "question": "coding.plan", "inputs": {"task": "a"}, "outputs": {"modules": []},
+            "model": "m", "run_id": "r", "score": 1.0,
+        }
+    ]  # fmt: skip
+    assert "1 examples exported" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["export", "audit"])

@@ -46,6 +46,25 @@ SAMPLES: dict[str, str] = {
     "emoji": "🚰🌊🔧🎉😀🚀🔥✅❌ ok " * 30,
 }  # fmt: skip
 
+#: One paragraph each in further scripts, to count tokens on.
+SCRIPTS: dict[str, str] = {
+    "greek": "Η θυρίδα μετρά το νερό που ρέει στον στρόβιλο. Κάθε εκτέλεση τελειώνει με ένα γεγονός."
+    * 4,
+    "arabic": "تقيس البوابة الماء الذي يتدفق إلى التوربين. تنتهي كل عملية تشغيل بحدث نهائي واحد."
+    * 4,
+    "hebrew": "השער מודד את המים הזורמים לטורבינה. כל ריצה מסתיימת באירוע אחד." * 4,
+    "hindi": "द्वार टरबाइन में बहने वाले पानी को मापता है। हर रन एक अंतिम घटना के साथ समाप्त होता है।"
+    * 4,
+    "thai": "ประตูวัดน้ำที่ไหลเข้าสู่กังหัน ทุกการทำงานจบลงด้วยเหตุการณ์เดียว" * 4,
+    "german": "Die Schütze bemisst das Wasser für die Turbine; größere Läufe müssen länger warten, während kürzere früher fertig würden. "
+    * 4,
+    "polish": "Zasuwa odmierza wodę płynącą do turbiny. Każde uruchomienie kończy się dokładnie jednym zdarzeniem. "
+    * 4,
+    "arrows": "→ ✓ ✗ — “quoted” … • ─── │ ├── └── ▶ ■ " * 20,
+    "simplified": "闸门计量流入涡轮机的水。每次运行都以一个终止事件结束，无论进程、客户端或机器发生什么情况。队列已满时，提交者会等待或被告知稍后再来。"
+    * 4,
+}
+
 
 def common_beginning(one: str, two: str) -> str:
     """What two texts begin with."""

@@ -24,6 +24,7 @@ from fakes import tui_scene
 from fakes.cores import fake_environment
 from fakes.house import open_door
 from fakes.stores import inline_store
+from fakes.tui_daily import daily_load
 from penstock.kinds.command import CommandOutput
 from penstock.kinds.registry import load_kinds
 from penstock.log.writes import Append, NewEvent, new_event
@@ -149,7 +150,8 @@ class Player:
             case e.RunCompleted():
                 self.stage.tell(fact.run_id, _complete)
             case e.RunFailed():
-                self.stage.tell(fact.run_id, _fail(event.error))
+                code = event.details.get("exit_code", 3)
+                self.stage.tell(fact.run_id, _fail(event.error, code))
             case e.RunCancelRequested():
                 cancel = self.core.control.cancel
                 self.nursery.start_soon(cancel, fact.run_id, event.reason)
@@ -166,6 +168,9 @@ class Player:
             run_id=run_id,
             inputs=dict(event.inputs),
             priority=Priority(event.priority),
+            labels=dict(event.labels),
+            group=event.group,
+            after=event.after,
         )
         await self.core.submitter.submit(request)
 
@@ -205,10 +210,10 @@ async def _complete(_run: Run) -> Output:
     return CommandOutput(exit_code=0)
 
 
-def _fail(error: str) -> Act:
+def _fail(error: str, exit_code: int) -> Act:
     async def fail(_run: Run) -> Output:
         await trio.lowlevel.checkpoint()
-        raise ProcessFailed(error, exit_code=3, signal=None)
+        raise ProcessFailed(error, exit_code=exit_code, signal=None)
 
     return fail
 
@@ -243,6 +248,8 @@ async def serve(asked: argparse.Namespace) -> None:
     world = tui_scene.World(now=tui_scene.FROZEN if asked.frozen else utc_now())
     if asked.scene == "busy":
         tui_scene.busy_afternoon(world)
+    elif asked.scene == "daily":
+        daily_load(world)
     else:
         world.begin()
     if asked.runs:
@@ -259,6 +266,7 @@ async def serve(asked: argparse.Namespace) -> None:
         "auth": asked.token is not None,
         # Whoever comes by a wire that can be cut names the port of its near end.
         "allowed_hosts": ["127.0.0.1"],
+        "groups": {"disk": {"slots": 1}},
         "max_concurrent": running or 5,
         # So much that the queue raises no backpressure, of which the scene knows nothing.
         "queue_capacity": max(100, 2 * asked.runs),
@@ -292,7 +300,7 @@ async def serve(asked: argparse.Namespace) -> None:
 def main() -> None:
     take = argparse.ArgumentParser()
     take.add_argument("--port", type=int, default=0)
-    take.add_argument("--scene", choices=("none", "busy"), default="none")
+    take.add_argument("--scene", choices=("none", "busy", "daily"), default="none")
     take.add_argument("--runs", type=int, default=0)
     take.add_argument("--rate", type=float, default=0.0)
     take.add_argument("--token")

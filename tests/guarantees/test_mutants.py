@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from guarantees.mutants import MUTANTS, TESTED_MUTANTS, Mutant, TestedMutant
-from guarantees.planting import plant, planted
+from guarantees.planting import PACKAGE, plant, planted
+from guarantees.warm_python import WarmPython, open_warm_python
 
-HUNT = Path(__file__).parent / "hunt.py"
+TESTS = Path(__file__).parents[1]
+HUNT = TESTS / "guarantees" / "hunt.py"
+#: pytest, which stops at the first failure; what it has imported by now it cannot rewrite.
+PYTEST = ["-m", "pytest", "-q", "-x", "--assert=plain", "-p", "no:cacheprovider"]
 #: Seconds in which a bug must be found, on a loaded box.
 HUNT_SECONDS = 300
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[WarmPython]:
+    with open_warm_python() as python:
+        yield python
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_planted_bug_is_found_by_its_story(mutant: Mutant, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found_by_its_story(
+    mutant: Mutant, python: WarmPython, tmp_path: Path
+) -> None:
     """CN-07 DT-04"""
     plant(mutant.where, mutant.old, mutant.new, tmp_path)
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, HUNT, mutant.scenario, mutant.fault],
-        env=environ, capture_output=True, timeout=HUNT_SECONDS, text=True, check=False,
-    )  # fmt: skip
-    print(done.stdout)
+    words = [str(HUNT), mutant.scenario, mutant.fault]
+    status, said = python.run(tmp_path, words, TESTS.parent, HUNT_SECONDS)
+    print(said)
     # A story that hangs for good ends its process, with a status of its own.
-    hangs = done.returncode == 70
-    assert done.returncode == 0 or hangs, (
-        f"not found:\n{done.stdout}{done.stderr[-2000:]}"
-    )
-    assert hangs or f'--story "{mutant.scenario}"' in done.stdout
+    hangs = status == 70
+    assert status == 0 or hangs, f"not found:\n{said[-4000:]}"
+    assert hangs or f'--story "{mutant.scenario}"' in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", TESTED_MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_found_by_its_test(
-    mutant: TestedMutant, tmp_path: Path
+    mutant: TestedMutant, python: WarmPython, tmp_path: Path
 ) -> None:
-    """ST-03 ST-08 BUS-07: and without the bug, the same test passes elsewhere in this suite."""
+    """ST-03 ST-08 BUS-07"""
     plant(mutant.where, mutant.old, mutant.new, tmp_path)
-    tests = Path(__file__).parent.parent
-    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*words, str(tests / mutant.test.strip())],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tests.parent,
-        capture_output=True, timeout=HUNT_SECONDS, text=True, check=False,
-    )  # fmt: skip
+    words = [*PYTEST, str(TESTS / mutant.test.strip())]
+    status, said = python.run(tmp_path, words, TESTS.parent, HUNT_SECONDS)
     # 1: a test has failed; any other status says that it was not run.
-    assert done.returncode == 1, f"not found:\n{done.stdout[-2000:]}{done.stderr}"
+    assert status == 1, f"not found:\n{said[-4000:]}"
+
+
+@pytest.mark.slow
+def test_without_a_bug_the_same_tests_pass(python: WarmPython, tmp_path: Path) -> None:
+    """So that it is the bug which they find, and not where and how they are run here."""
+    (tmp_path / "penstock").symlink_to(PACKAGE)
+    tests = dict.fromkeys(str(TESTS / mutant.test.strip()) for mutant in TESTED_MUTANTS)
+    status, said = python.run(
+        tmp_path, [*PYTEST, *tests], TESTS.parent, len(tests) * HUNT_SECONDS
+    )
+    assert status == 0, said[-4000:]
 
 
 def test_no_bug_is_planted_twice() -> None:

@@ -22,6 +22,8 @@ LICENCE = "Copyright 2020 X.\n * Licensed under the Apache License."
         ("ex", "defmodule A.Error do\n  @moduledoc \"Raised for want of things.\"\nend\ndefmodule A do\n  @moduledoc \"\"\"\n  Runs all the tests.\n  " + "More words. " * 900 + "\n  \"\"\"\n", "Runs all the tests."),
         ("php", "<?php\n\nnamespace A;\n\nuse B;\n\n// Helps the cache to find what is needed\nclass_exists(B::class);\n\nclass A {}\n", ""),
         ("h", "/*\n** $Id: lobject.h $\n** Type definitions for Lua objects\n** See Copyright Notice in lua.h\n*/\n\n#ifndef lobject_h\n", "Type definitions for Lua objects"),
+        ("ts", "// This must stay here for the build of things\nexport * from './a'\n", ""),
+        ("ts", "// Stores for the state of things\n\nexport * from './a'\n", "Stores for the state of things"),
         ("ex", "defmodule A do\n  @moduledoc false\n  # hidden words of the module\n", ""),
         ("el", ";;; vertico.el --- Vertical completion -*- lexical-binding: t -*-\n", "Vertical completion"),
         ("pm", "package Mojo::Base;\nuse strict;\n1;\n=encoding utf8\n\n=head1 NAME\n\nMojo::Base - Minimal base class for projects\n", "Minimal base class for projects"),

@@ -182,6 +182,61 @@ def test_documents_come_in_the_order_of_their_own_navigation() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("site", "text", "folder"),
+    [
+        ("mkdocs.yml", "plugins:\n  - redirects:\n      bb.md: cc.md\nnav:\n  - A: aa.md\n  - More:\n    - bb.md\n    - cc.md\n", "docs"),
+        ("website/sidebars.json", '{"docs": {"X": ["aa", "bb", "cc"]}}', "docs"),
+        ("website/sidebars.js", "module.exports = {docs: ['aa', 'bb', {items: ['cc']}]}", "website/docs"),
+        ("book/src/SUMMARY.md", "# Summary\n\n[A](aa.md)\n- [B](bb.md)\n  - [C](cc.md)\n", "book/src"),
+        ("site/docs/.vitepress/config.mts", "{ link: '/aa' }, { link: '/bb' }, { link: '/cc/' }", "site/docs"),
+        ("site/docs/.vitepress/config/en.ts", "{ link: '/aa.html' }, { link: '/bb' }, { link: '/cc' }", "site/docs"),
+        ("docs/_sidebar.md", "* [A](aa.md)\n* [B](/bb.md)\n* [C](cc)\n", "docs"),
+        ("docs/source/index.rst", ".. toctree::\n   :maxdepth: 2\n\n   aa\n   Title of it <bb>\n   cc\n", "docs/source"),
+    ],
+)  # fmt: skip
+def test_the_navigation_of_each_site_is_found_from_where_it_stands(
+    site: str, text: str, folder: str
+) -> None:
+    """ML-02 MkDocs, Docusaurus, mdBook, VitePress, docsify and Sphinx, as real trees have them."""
+    documents = [f"{folder}/{name}.md" for name in ("cc", "bb", "aa")]
+    asked = navigations([site, *documents], [site] if site.endswith(".rst") else [])
+    assert asked == [site]
+    order = reading_order(asked, {site: read_order(site, text)}, documents)
+    assert sorted(order, key=order.__getitem__) == documents[::-1]
+
+
+def test_what_is_for_users_comes_before_what_is_for_makers() -> None:
+    """ML-02 A project may have a book for each."""
+    books = ["doc/contrib/SUMMARY.md", "doc/user/SUMMARY.md"]
+    documents = ["doc/contrib/a.md", "doc/user/a.md"]
+    said = {book: ["a.md"] for book in books}
+    assert list(reading_order(books, said, documents)) == documents[::-1]
+
+
+def test_a_translation_is_left_out_beside_what_it_is_of() -> None:
+    """ML-02 In a folder of its language, or with it in its name; alone, it is the document."""
+    paths = ["README.md", "README.zh-CN.md", "docs/a.md", "docs/zh/a.md", "doc/en/b.en.adoc", "doc/fr/b.fr.adoc", "docs/ja/alone.md"]  # fmt: skip
+    assert {one.path for one in place([File(path, 9) for path in paths])} == {
+        "README.md",
+        "docs/a.md",
+        "doc/en/b.en.adoc",
+        "docs/ja/alone.md",
+    }
+
+
+def test_tutorials_of_the_documentation_are_documents() -> None:
+    """ML-02 And the code that documents quote is an example."""
+    paths = ["README.md", "docs/tutorial/one.md", "docs_src/one.py", "tutorial/one.md"]
+    sections = {one.path: one.section for one in place([File(path, 9) for path in paths])}  # fmt: skip
+    assert sections == {
+        "README.md": "Docs",
+        "docs/tutorial/one.md": "Docs",
+        "docs_src/one.py": "Examples",
+        "tutorial/one.md": "Examples",
+    }
+
+
 def test_a_navigation_in_a_circle_has_an_end() -> None:
     """ML-04 Index pages name each other."""
     said = {

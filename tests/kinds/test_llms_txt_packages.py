@@ -15,6 +15,7 @@ from penstock.kinds.llms_txt.packages import (
     packages_of,
     read_package,
     standing_files,
+    summary_by,
 )
 from penstock.kinds.llms_txt.pipeline import KIND
 
@@ -65,8 +66,8 @@ async def test_the_first_file_of_each_package_comes_before_the_second_of_any(
         },
     )
     links = await _code(root, tmp_path, 5)
-    assert [link.title for link in links][:4] == [
-        "playing/src/index.ts",
+    assert not any("playing" in link.url for link in links)
+    assert [link.title for link in links][:3] == [
         "@tree/core: src/index.ts",
         "@tree/large: src/index.ts",
         "@tree/small: src/index.ts",
@@ -98,9 +99,12 @@ def test_packages_are_told_by_their_build_files() -> None:
         "vendor/z/composer.json",
     ]
     assert build_files(paths) == ["package.json", "crates/one/Cargo.toml"]
-    assert read_package("a/b/package.json", '{"main": "./m.js"}') == ("b", ["a/b/m.js"])
-    assert read_package("a/package.json", '{"private": true, "name": "x"}')[0] == ""
-    assert read_package("a/package.json", "{")[0] == ""
+    said = '{"main": "./m.js", "description": "Does it."}'
+    package = Package("a/b/", "b", ("a/b/m.js",), "Does it.")
+    assert read_package("a/b/package.json", said) == package
+    assert read_package("a/package.json", '{"private": true, "name": "x"}').name == ""
+    assert read_package("a/package.json", "{").name == ""
+    assert summary_by("B", [package]) == "Does it."
 
 
 def test_one_package_beside_a_root_shares_nothing() -> None:

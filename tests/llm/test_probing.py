@@ -8,9 +8,10 @@ import pytest
 import trio
 
 from fakes.model_server import ModelServer
+from penstock.llm.chat import Heard, Message
 from penstock.llm.models import check, list_models, open_models, probe
 from penstock.words.config import Models
-from penstock.words.errors import StartRefused
+from penstock.words.errors import ContextTooLarge, StartRefused
 
 PROPS = {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 1}
 
@@ -118,3 +119,27 @@ async def test_a_server_that_loads_its_model_is_unwell_and_no_reason_not_to_star
         assert "503: Loading model" in problem
         model_server.reset()
         assert await check(chain) == []
+
+
+async def test_a_prompt_near_the_limit_is_counted_by_the_server(
+    model_server: ModelServer,
+) -> None:
+    """CX-02, CX-04: where it counts; a short prompt is not worth the question."""
+    model_server.be(props=PROPS, tokens=0.05)
+    # By our estimate 5,000 tokens, which are more than the window.
+    text = "word " * 4_000
+    async with open_models(openai(model_server), {}) as chain:
+        assert chain is not None
+        done = await chain.complete(
+            [Message("user", text)], ignore, account=lambda *_: None
+        )
+        assert done.model == "mistral:7b"
+        model_server.be(props=PROPS, tokens=0.3)
+        with pytest.raises(ContextTooLarge, match="about 6005 tokens"):
+            await chain.complete(
+                [Message("user", text)], ignore, account=lambda *_: None
+            )
+
+
+async def ignore(_: Heard) -> None:
+    await trio.lowlevel.checkpoint()

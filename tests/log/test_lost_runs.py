@@ -186,9 +186,9 @@ async def ask(run: Run, inputs: Seconds) -> Nothing:
 
 async def is_over(core: Core, run_id: str) -> None:
     """Until nothing of the run is executed any more."""
-    with trio.fail_after(60):
-        while run_id in core.table.executions:
-            await trio.sleep(1)
+    if (execution := core.table.executions.get(run_id)) is not None:
+        with trio.fail_after(60):
+            await execution.concluded.wait()
 
 
 async def test_a_run_that_is_lost_when_it_wants_its_slot_back_does_not_wait_for_it(

@@ -23,7 +23,8 @@ from penstock.processes.detection import (
 )
 from penstock.words.errors import StartRefused
 
-pytestmark = pytest.mark.alone
+# Each of them in namespaces of its own, so that others may run beside it.
+pytestmark = pytest.mark.processes
 
 CONTAINED = Path(__file__).parents[1] / "contained"
 KINDS = [

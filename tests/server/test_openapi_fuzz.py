@@ -1,4 +1,6 @@
-"""The OpenAPI document against the daemon it describes: no request it allows breaks the daemon."""
+"""The OpenAPI document against the daemon it describes: no request it allows breaks the daemon, and each
+answer is one of those that it tells: its status, media type, headers and shape.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,22 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from fakes.real_daemon import RealDaemon
 
+#: What an answer is held against.
+CONFORMING = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
 #: Requests per operation: enough to try each field wrong once, in well under a minute altogether.
 EXAMPLES = 8
 #: Seconds for one answer; a request that waits longer is told so by the daemon first.
@@ -69,6 +84,7 @@ def test_no_request_of_the_document_breaks_the_daemon(
             )
             # 503 is an answer: the queue is closed, say. Anything else from 500 on is a fault.
             assert response.status_code < 500 or response.status_code == 503
+            case.validate_response(response, checks=CONFORMING)
 
         ask()
     assert httpx.get(f"{daemon.url}/health").json()["status"] == "ok"

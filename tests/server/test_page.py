@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+import trio
 from trio.testing import MockClock
 from trio_websocket import open_websocket_url
 
@@ -145,6 +146,38 @@ async def test_a_browser_is_let_in_by_a_code_and_has_the_token_never() -> None:
             async with open_websocket_url(url, extra_headers=headers) as stream:
                 await stream.send_message(json.dumps({"type": "open", "token": key}))
                 assert json.loads(await stream.get_message())["type"] == "hello"
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/runs/a/events", "application/x-ndjson"),
+        ("/runs/a/events", "text/event-stream"),
+    ],
+)
+async def test_a_stream_that_a_key_has_opened_ends_with_it(
+    path: str, form: str
+) -> None:
+    """API-08"""
+    async with open_house(web_key_seconds=1.0) as house, house.http() as owner:
+        run = {"kind": "sleep", "inputs": {"seconds": 1000.0}, "run_id": "a"}
+        assert (await owner.post("/runs", json=run)).status_code == 202
+        key = PageKeys(TOKEN, 1.0).make()
+        headers = {"Authorization": f"Bearer {key}", "Accept": form}
+        with trio.fail_after(30):
+            assert (await owner.get(path, headers=headers)).status_code == 200
+
+
+@pytest.mark.sockets
+async def test_an_output_is_broken_off_with_the_key_that_has_opened_it() -> None:
+    """API-08 PT-04: which has no place to say why, and must not look whole."""
+    async with open_house(web_key_seconds=1.0) as house, house.http() as owner:
+        run = {"kind": "sleep", "inputs": {"seconds": 1000.0}, "run_id": "a"}
+        assert (await owner.post("/runs", json=run)).status_code == 202
+        headers = {"Authorization": f"Bearer {PageKeys(TOKEN, 1.0).make()}"}
+        with trio.fail_after(30), pytest.raises(httpx.RemoteProtocolError):
+            await owner.get("/runs/a/output?follow=1", headers=headers)
 
 
 @pytest.mark.sockets

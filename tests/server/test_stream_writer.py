@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from penstock.runs.core import Core
 from penstock.server.encoders import NDJSON, SSE, WEBSOCKET, Encoder
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import (
+    KEY_ENDED,
     RUN_ENDED,
     STOPPING,
     StreamWriter,
@@ -91,12 +93,14 @@ async def open_writer(
     run_id: str | None = None,
     after: int = 0,
     overflow: Overflow = "catch_up",
+    seconds: float = math.inf,
     **settings: Any,
 ) -> AsyncIterator[tuple[Core, Shutdown, StreamWriter]]:
     """A stream of this form on a core that has recorded one fact."""
     shutdown = Shutdown()
     async with open_fake_core(**settings) as core:
-        wanted = SubscribeRequest(run_id, after, None, overflow)
+        until = trio.current_time() + seconds
+        wanted = SubscribeRequest(run_id, after, None, overflow, until)
         with open_stream(core, shutdown, wanted, encoder, "one") as writer:
             yield core, shutdown, writer
 
@@ -121,6 +125,46 @@ async def test_every_form_says_the_same_of_a_stop(
         size = len(client.data)
         assert not await writer.write_to(client.write)
         assert len(client.data) == size
+
+
+@FORMS
+async def test_a_stream_ends_with_the_key_that_opened_it(
+    encoder: Encoder, autojump_clock: Clock
+) -> None:
+    """API-08: what is sent until then is whole, and a last word says why nothing follows."""
+    async with open_writer(encoder, seconds=40.0) as (core, _, writer):
+        before = await write_all(writer)
+        await record(core, 2)
+        client = Client(100)
+        assert not await writer.write_to(client.write)
+        # Neither a moment before, nor later.
+        assert trio.current_time() == pytest.approx(40.0, abs=0.5)
+        told = read(encoder, before + client.data)
+        assert kinds(told)[-1] == "bye"
+        assert kinds(told).count("fact") == 3
+        assert told[-1]["reason"] == KEY_ENDED.reason
+        assert writer.ending is KEY_ENDED
+
+
+@FORMS
+async def test_a_stream_that_is_never_quiet_ends_with_its_key_too(
+    encoder: Encoder, autojump_clock: Clock
+) -> None:
+    """API-08"""
+    async with open_writer(encoder, seconds=5.0) as (core, _, writer):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                while True:
+                    await record(core, 1)
+                    await trio.sleep(0.1)
+
+            with trio.fail_after(60):
+                while await writer.write_to(Client(1).write):
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel(reason="enough")
+        assert writer.ending is KEY_ENDED
 
 
 @FORMS

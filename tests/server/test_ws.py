@@ -20,6 +20,7 @@ from trio_websocket import (
 
 from fakes.house import TOKEN, House, open_house
 from penstock.concurrency.deferred import only
+from penstock.server.web.page_keys import PageKeys
 from penstock.words.errors import LogDamaged, PenstockError, StoreUnavailable
 from penstock.words.events import Log
 
@@ -245,6 +246,22 @@ async def test_a_first_frame_that_opens_nothing_ends_the_connection(
         assert closed.value.reason is not None
         assert closed.value.reason.code == code
         assert TOKEN not in str(closed.value.reason.reason)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["header", "frame"])
+async def test_a_stream_that_a_pages_key_has_opened_ends_with_it(early: bool) -> None:
+    """API-08 WS-10: whenever the key was shown."""
+    async with open_house(web_key_seconds=1.0) as house:
+        await house.start("r")
+        key = PageKeys(TOKEN, 1.0).make()
+        async with open_client(house, "/ws/r", token=key if early else None) as client:
+            if not early:
+                await client.send_message(json.dumps({"type": "open", "token": key}))
+            with trio.fail_after(30), pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    await client.get_message()
+            assert closed.value.reason is not None
+            assert closed.value.reason.code == 4401
 
 
 async def test_empty_messages_are_legal_and_say_nothing() -> None:

@@ -198,3 +198,15 @@ async def test_a_filter_finds_what_is_not_loaded_and_the_cursor_keeps_its_run(
             await pilot.press("escape")
             await shows(app, "Runs 3/3")
             assert overview.run_id == "kept"
+
+
+@aio
+async def test_runs_that_come_later_get_their_numbers_too(tmp_path: Path) -> None:
+    """DU-03: no fact tells them, so they are asked for."""
+    with open_house_beside(tmp_path / "s") as house:
+        house.submit("sleep", labels={"name": "before"}, stashed=True)
+        async with dashboard(socket_address(tmp_path / "s")) as (app, _):
+            await shows(app, "1 before")
+            house.submit("sleep", labels={"name": "later"}, stashed=True)
+            await shows(app, "2 later")
+            assert not app.model.unnumbered

@@ -20,7 +20,7 @@ from penstock_tui.standing import (
     hindrance,
     standing_of,
 )
-from penstock_tui.state import DashboardState, ShownRun
+from penstock_tui.state import DashboardState, ShownRun, name_of
 from penstock_tui.wording import CROSS
 
 
@@ -251,7 +251,7 @@ def test_a_queued_row_says_what_keeps_it() -> None:
     model, listing = model_of(world), Listing()
     listing.take(model, FROZEN, whole=True)
     row = listing.rows(model, FROZEN)[-1]
-    assert (row.cells[5], row.cells[-1]) == ("2nd", "x  (after build)")
+    assert (row.cells[5], row.cells[-1]) == ("2nd", "(after build)  x")
 
 
 @pytest.mark.parametrize(
@@ -322,3 +322,27 @@ def test_the_line_is_the_one_that_the_daemon_has() -> None:
 
 def columns() -> list[str]:
     return [column.title for column in COLUMNS]
+
+
+def test_runs_are_called_by_number_and_name() -> None:
+    """DU-03, TU-02: an id that nobody has chosen is no name; one that somebody has is."""
+    world = World()
+    minted = "r-0123456789ab"
+    world.submit(minted, "command", {"argv": ["make"]}, 20, 9)
+    world.submit("r-ba9876543210", "command", {}, 20, 8, labels={"name": "構築"})
+    world.submit("chosen", "command", {}, 20, 7)
+    world.submit(f"{minted}.turn-1", "command", {}, 20, 6, parent_id=minted)
+    model = model_of(world)
+    assert model.unnumbered == set(model.runs)
+    names = [name_of(run) for run in model.runs.values()]
+    assert names == [minted, "構築", "chosen", "turn-1"]
+    rows = [
+        {**run.view.to_json(), "number": number}
+        for number, run in enumerate(model.runs.values(), 5)
+    ]
+    model.dirty.clear()
+    model.seed(rows)
+    assert model.unnumbered == set()
+    assert model.dirty == set(model.runs)
+    names = [name_of(run) for run in model.runs.values()]
+    assert names == ["5", "6 構築", "chosen", "8 turn-1"]

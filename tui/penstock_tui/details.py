@@ -14,7 +14,7 @@ from penstock.words.priority import Priority
 from penstock.words.run_exit import exit_in_words
 from penstock_tui.rows import row_of, state_of
 from penstock_tui.standing import elapsed
-from penstock_tui.state import ShownRun
+from penstock_tui.state import ShownRun, name_of
 from penstock_tui.theme import Tones
 from penstock_tui.widgets.run_table import Row, TableColumn
 from penstock_tui.widgets.tail_line import Line
@@ -45,7 +45,7 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
     """The run in one line: its id, its state, how far it is, what it does."""
     view = run.view
     glyph, word, tone = state_of(run, now)
-    text = Text().append(plain(view.run_id), style="bold")
+    text = Text().append(plain(name_of(run)), style="bold")
     text.append(f"  {glyph} {word}", style=tones.colour(tone))
     if not view.ended and view.progress is not None:
         text.append(f"  {bar(view.progress, 8)}", style=tones.colour(tone))
@@ -176,7 +176,8 @@ def _row(
     run_id: str, runs: Mapping[str, ShownRun], depth: int, root: str, now: datetime
 ) -> Row:
     run = runs.get(run_id)
-    name = f"{'  ' * depth}{'▸ ' if run_id == root else ''}{plain(run_id)}"
+    said = plain(run_id if run is None else name_of(run))
+    name = f"{'  ' * depth}{'▸ ' if run_id == root else ''}{said}"
     if run is None:
         return Row(run_id, ("", name, "", "", "not among the runs that are known here"))
     glyph, word, tone = state_of(run, now)

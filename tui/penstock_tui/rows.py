@@ -13,7 +13,7 @@ from penstock.words.run_exit import signal_name
 from penstock.words.sentences import number, ordinal
 from penstock_tui import wording
 from penstock_tui.standing import elapsed, is_quiet
-from penstock_tui.state import ShownRun
+from penstock_tui.state import ShownRun, name_of
 from penstock_tui.widgets.run_table import Row, TableColumn
 from penstock_tui.wording import CROSS
 
@@ -63,7 +63,7 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
         (
             "•" if around.marked else "",
             glyph,
-            wording.plain(_name(view, around.depth)),
+            wording.plain(_indented_name(run, around.depth)),
             "" if view.kind == "command" else wording.plain(view.kind),
             _priority(view),
             word,
@@ -79,10 +79,11 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
     )
 
 
-def _name(view: RunView, depth: int) -> str:
-    """The id; under its parent, what it has beyond that one's."""
+def _indented_name(run: ShownRun, depth: int) -> str:
+    """The name; under its parent, what its id has beyond that one's."""
+    view = run.view
     if not depth:
-        return view.run_id
+        return name_of(run)
     return f"{'  ' * (depth - 1)}└ {view.run_id.removeprefix(f'{view.parent_id}.')}"
 
 
@@ -142,7 +143,8 @@ def _title(run: ShownRun, around: Around) -> str:
         fold = "▾" if around.unfolded else "▸"
         said = f"{fold} {wording.counted(around.children, word)}  {said}"
     if around.hindrance:
-        said = f"{said}  ({wording.plain(around.hindrance)})"
+        # Before the command: a narrow list has no room for both.
+        said = f"({wording.plain(around.hindrance)})  {said}"
     if view.state == FAILED and view.error and not _is_told(view):
         said = f"{said}  {CROSS} {wording.plain(view.error)}"
     return said

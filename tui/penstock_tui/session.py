@@ -39,6 +39,9 @@ HEALTH_SECONDS = 5.0
 #: Seconds to close the HTTP client when quitting.
 CLOSE_SECONDS = 0.2
 
+#: Runs that may come while numbers are asked for.
+MORE_NEW = 20
+
 #: Views asked for at once after a gap.
 MOST_VIEWS = 50
 
@@ -180,6 +183,13 @@ class LiveSession:
                 # Forgotten by the daemon meanwhile, or the daemon is gone: the stream will tell.
                 self.model.broken.discard(run_id)
 
+    async def _ask_for_numbers(self) -> None:
+        """Of the newest runs. Those that came faster than this keeps up with are known by their ids."""
+        limit = min(PAGE, len(self.model.unnumbered) + MORE_NEW)
+        page = await self.calls.runs(limit=limit)
+        self.model.seed(page["runs"])
+        self.model.unnumbered.clear()
+
     async def _look(self) -> None:
         """Ask for what no fact tells: waiting submitters, clients, health."""
         loop = asyncio.get_running_loop()
@@ -203,6 +213,8 @@ class LiveSession:
                         model.health_at = monotonic()
                     if model.broken:
                         await self._ask_for_broken()
+                    if model.unnumbered:
+                        await self._ask_for_numbers()
                     model.version += 1
             except PenstockError:
                 # The stream notices a lost daemon and says so; old figures stay until then.

@@ -18,7 +18,7 @@ from penstock.words.lifecycle import (
     State,
 )
 from penstock.words.priority import Priority
-from penstock_tui.state import ShownRun
+from penstock_tui.state import ShownRun, name_of
 from penstock_tui.wording import clock_time
 
 #: A running run that said nothing for this long is said to be quiet; most have nothing to say.
@@ -122,7 +122,7 @@ def hindrance(
         return f"group {view.group} is paused"
     before = [r for r in view.after if r in runs and not runs[r].view.ended]
     if before:
-        return f"after {', '.join(before)}"
+        return f"after {', '.join(name_of(runs[r]) for r in before)}"
     group = (queue.get("groups") or {}).get(view.group)
     if group and group.get("running", 0) >= group.get("slots", 0):
         return f"group {view.group} is full"

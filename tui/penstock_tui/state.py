@@ -27,6 +27,7 @@ from penstock.log.projections import RunView
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.lifecycle import EXECUTING_STATES
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import GENERATED, NAME_LABEL
 from penstock_tui.alerts import Alert, alert_of
 
 Phase = Literal["connecting", "catching up", "live", "lost", "refused", "replay"]
@@ -54,6 +55,8 @@ class ShownRun:
     failing: bool = False
     #: Somebody has looked at its end.
     seen: bool = False
+    #: By which people name it; no fact tells it, so 0 until it was asked for.
+    number: int = 0
 
     def copy(self) -> ShownRun:
         """The same, for another position: a view's values are replaced, these four are added to."""
@@ -66,6 +69,19 @@ class ShownRun:
     def asks(self) -> bool:
         """Whether somebody must answer it."""
         return not self.view.ended and any(ask.open for ask in self.view.asks.values())
+
+
+def name_of(run: ShownRun) -> str:
+    """What people call it: its number and its name, or the id that somebody has chosen."""
+    view = run.view
+    own = view.labels.get(NAME_LABEL)
+    parent = view.parent_id or ""
+    if own is None and GENERATED.fullmatch(parent):
+        own = view.run_id.removeprefix(f"{parent}.")
+    if own is None and not GENERATED.fullmatch(view.run_id):
+        return view.run_id
+    number = str(run.number or "")
+    return f"{number} {own or ''}".strip() or view.run_id
 
 
 @dataclass(slots=True)
@@ -89,6 +105,8 @@ class DashboardState:
     dirty: set[str] = field(default_factory=set)
     #: Runs whose facts have a hole here; their view must be asked for.
     broken: set[str] = field(default_factory=set)
+    #: Runs that were heard of by their facts alone; their numbers are to be asked for.
+    unnumbered: set[str] = field(default_factory=set)
     alerts: deque[Alert] = field(default_factory=lambda: deque(maxlen=MOST_ALERTS))
     alert_count: int = 0
     tail: deque[Recorded] = field(default_factory=lambda: deque(maxlen=MOST_TAIL))
@@ -146,6 +164,7 @@ class DashboardState:
         self.alerts.clear()
         self.tail.clear()
         self.broken.clear()
+        self.unnumbered.clear()
         for waiting in self.watched.values():
             for facts in waiting:
                 facts.clear()
@@ -191,6 +210,7 @@ class DashboardState:
         run = self.runs.get(fact.run_id)
         if run is None:
             run = self.runs[fact.run_id] = ShownRun(RunView(fact.run_id))
+            self.unnumbered.add(fact.run_id)
             if self.phase == "replay":
                 # A copy may begin in the middle, and there is nobody to ask for what was before.
                 run.view.sequence = fact.sequence - 1
@@ -214,12 +234,14 @@ class DashboardState:
         """
         for row in rows:
             known = self.runs.get(row["run_id"])
+            self._number(known, row)
             if known and known.view.sequence >= row["sequence"] and known.view.last_at:
                 self.broken.discard(row["run_id"])
                 continue
             view = RunView.from_json({**_NOT_IN_LISTS, **row})
             if known is None:
-                self.runs[view.run_id] = ShownRun(view)
+                number = int(row.get("number") or 0)
+                self.runs[view.run_id] = ShownRun(view, number=number)
             else:
                 known.view = view
             if view.last_at is None and view.state in EXECUTING_STATES:
@@ -228,6 +250,13 @@ class DashboardState:
                 self.broken.discard(view.run_id)
             self.dirty.add(view.run_id)
         self.version += 1
+
+    def _number(self, run: ShownRun | None, row: Mapping[str, Any]) -> None:
+        """Take a run's number, if it has none yet."""
+        if run is not None and not run.number and row.get("number"):
+            run.number = int(row["number"])
+            self.unnumbered.discard(run.view.run_id)
+            self.dirty.add(run.view.run_id)
 
     def dismiss(self, run_ids: Iterable[str]) -> list[str]:
         """Somebody has seen how these ended: those of them that are shown, and were not seen yet."""
@@ -272,7 +301,15 @@ class DashboardState:
         """The same, and what happens to one is not seen in the other. Facts are frozen, and shared."""
         other = copy.copy(self)
         other.runs = {run_id: run.copy() for run_id, run in self.runs.items()}
-        for name in ("dirty", "broken", "alerts", "tail", "watched", "history"):
+        for name in (
+            "dirty",
+            "broken",
+            "unnumbered",
+            "alerts",
+            "tail",
+            "watched",
+            "history",
+        ):
             setattr(other, name, copy.copy(getattr(self, name)))
         return other
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
@@ -20,16 +20,28 @@ from penstock.cli.session import Session, pass_session
     "--with-secrets", is_flag=True, help="With the values of --env, as runs got them."
 )
 @click.option(
+    "--examples",
+    is_flag=True,
+    help="Training examples instead: what models were asked and said, with how the tests went.",
+)
+@click.option(
     "--json", is_flag=True, expose_value=False, help="It is NDJSON in any case."
 )
 @pass_session
 def export(
-    session: Session, out: BinaryIO, database: Path | None, with_secrets: bool
+    session: Session,
+    out: BinaryIO,
+    database: Path | None,
+    with_secrets: bool,
+    examples: bool,
 ) -> None:
     """Write the log as NDJSON to OUT, or stdout; the daemon may be running.
 
     Values of inputs that are shown nowhere, such as those of --env, are left out.
     """
+    if examples:
+        _export_examples(database or session.paths().database, out)
+        return
     from penstock.log.export import export_file
 
     path = database or session.paths().database
@@ -41,3 +53,17 @@ def export(
     say_if_older(path)
     without = "" if with_secrets else ", without the values of --env (--with-secrets)"
     say(f"{count} facts exported{without}")
+
+
+def _export_examples(path: Path, out: BinaryIO) -> None:
+    """A line for each question and the answer that was used."""
+    from penstock.llm.examples import ExampleLines
+    from penstock.log.export import export_file
+
+    lines = ExampleLines(json_lines(out).write)
+    with readable(path):
+        # Whole lines are written to it, and nothing else is asked.
+        export_file(path, cast("BinaryIO", lines))
+        lines.close()
+    say_if_older(path)
+    say(f"{lines.count} examples exported")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -28,12 +29,15 @@ from penstock.llm.model_client import (
 )
 from penstock.llm.probing import look_at
 from penstock.llm.routing import ContextWindow, choose
-from penstock.llm.token_estimate import estimate_messages
+from penstock.llm.token_estimate import PER_MESSAGE, estimate_messages
 from penstock.words.config import Models, Role
 from penstock.words.errors import ContextTooLarge, ModelFailed
 
 #: As all are asked who say nothing of a role.
 ANY_ROLE = Role()
+
+#: Percent of a window from which on a prompt is counted by the server: below it the estimate will do.
+COUNTED_FROM = 40
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5
@@ -147,16 +151,17 @@ class Chain:
         await self._get_acquainted()
         windows = self._above(above, role)
         estimated = estimate_messages(messages)
+        needed = {
+            window.model: await self._count(window.model, messages, estimated)
+            for window in windows
+        }
         while True:
-            window = choose(
-                windows,
-                lambda model: self.model_clients[model].calibration.apply(estimated),
-            )
+            window = choose(windows, needed.__getitem__)
             model_client = self.model_clients[window.model]
             request = _request(
                 model_client,
                 messages,
-                estimated,
+                needed[window.model],
                 max_tokens or self.config.answer_tokens,
                 temperature,
                 schema,
@@ -177,6 +182,21 @@ class Chain:
                 windows = windows[windows.index(window) + 1 :]
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
+
+    async def _count(
+        self, model: str, messages: Sequence[Message], estimated: int
+    ) -> int:
+        """Tokens of a prompt: our estimate or, near a window's limit, what the server counts if it does."""
+        model_client = self.model_clients[model]
+        needed = model_client.calibration.apply(estimated)
+        counts = model_client.facts.llama_cpp
+        if not counts or needed * 100 < model_client.window * COUNTED_FROM:
+            return needed
+        told = None
+        with suppress(ModelFailed), trio.move_on_after(self.config.connect_timeout):
+            text = "\n".join(message.content for message in messages)
+            told = await model_client.engine.count_tokens(text)
+        return needed if told is None else told + PER_MESSAGE * len(messages)
 
     def has_above(self, model: str, role: Role = ANY_ROLE) -> bool:
         """Whether there is a larger model than this one, for a role."""
@@ -231,13 +251,13 @@ class Chain:
 def _request(
     model_client: ModelClient,
     messages: Sequence[Message],
-    estimated: int,
+    needed: int,
     max_tokens: int,
     temperature: float | None,
     schema: Mapping[str, Any] | None,
     role: Role,
 ) -> ChatRequest:
-    room = max(1, model_client.window - model_client.calibration.apply(estimated))
+    room = max(1, model_client.window - needed)
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
     return ChatRequest(
         model_client.name,

@@ -10,11 +10,13 @@ Importing this module imports DSPy, which takes seconds: only `run_models.load_p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, get_origin
 
 import dspy  # type: ignore[import-untyped]
+import trio
 from dspy.adapters.utils import (  # type: ignore[import-untyped]
     apply_output_field_defaults,
     parse_value,
@@ -23,6 +25,7 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from pydantic import Field as PydanticField
 from pydantic import TypeAdapter, ValidationError, create_model
 
+from penstock.concurrency.threads import run_in_thread
 from penstock.llm.chat import AnswerCut, Message
 from penstock.llm.context import LAYERS_HERE
 from penstock.llm.fields import FieldSplitter
@@ -84,8 +87,9 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
         self.question = question
         self.attempt = attempt or AnswerAttempt(1, FieldSplitter(()))
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise RuntimeError("a synchronous DSPy call would block the loop: use `acall`")
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `acall`, for the thread of a program that knows no other way. RuntimeError on the loop."""
+        return _from_thread(partial(self.acall, *args, **kwargs))
 
     async def acall(
         self,
@@ -95,6 +99,8 @@ class TrioLM(dspy.BaseLM):  # type: ignore[misc]
         **options: Any,
     ) -> list[str]:
         """The text of one answer, in a list as DSPy wants it."""
+        # A copy with settings of its own, which asks for one of several answers.
+        options = {**self.kwargs, **options}
         if unknown := sorted(options.keys() - _OPTIONS):
             raise Refused(unknown[0], "is not an option that models are asked with")
         if options.get("n") not in (None, 1):
@@ -173,6 +179,10 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         super().__init__(use_json_adapter_fallback=False)
         self._form = form
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `acall`, for the thread of a program that knows no other way."""
+        return _from_thread(partial(self.acall, *args, **kwargs))
+
     async def acall(
         self,
         lm: TrioLM,
@@ -196,8 +206,10 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
             )
             question.asked += 1
             try:
+                asking = TrioLM(question, attempt)
+                asking.kwargs = dict(lm.kwargs)
                 found = await self._attempt(
-                    TrioLM(question, attempt), lm_kwargs, signature, demos, inputs, kept
+                    asking, lm_kwargs, signature, demos, inputs, kept
                 )
                 await question.settle(inputs=inputs, fields=found)
                 return [found]
@@ -449,6 +461,45 @@ def _check_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) ->
         raise Refused(f"inputs.{unknown[0]}", "is not an input of this signature")
 
 
+def _load_state(program: Any, state: Mapping[str, Any], name: str) -> None:
+    """Have a predictor be as it was compiled. Refused if it was compiled for another question."""
+    own = {key: value for key, value in state.items() if key != "metadata"}
+    told = own.get("signature", own.get("predict", {}).get("signature", {}))
+    wanted = next(iter(program.predictors())).signature.fields
+    try:
+        if len(told["fields"]) != len(wanted):
+            raise ValueError(f"it has {len(told['fields'])} fields, not {len(wanted)}")
+        program.load_state(own)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"is not the saved state of a predictor for it: {quote(str(error))}"
+        raise Refused(f"programs.{name}", why) from None
+
+
+def _run(program: Any, question: Question, inputs: Mapping[str, Any]) -> Any:
+    """Run a program that has only `forward`, in a thread: it may wait there without holding the loop."""
+    with dspy.context(
+        lm=TrioLM(question), adapter=FieldAdapter(question.form), trace=[]
+    ):
+        return program(**inputs)
+
+
+def _from_thread(fn: Callable[[], Awaitable[Any]]) -> Any:
+    """Have the loop do it, from the thread of a synchronous program."""
+    begun = False
+
+    async def call() -> Any:
+        nonlocal begun
+        begun = True
+        return await fn()
+
+    try:
+        return trio.from_thread.run(call)
+    except RuntimeError:
+        if begun:
+            raise
+    raise RuntimeError("a synchronous DSPy call would block the loop: use `acall`")
+
+
 # The last name of this module: who finds it finds the module complete.
 async def execute(
     question: Question, task: Any, inputs: dict[str, Any], *, think: bool
@@ -463,6 +514,11 @@ async def execute(
     else:
         _check_inputs(dspy.Predict(task).signature, inputs)
         program = (dspy.ChainOfThought if think else dspy.Predict)(task)
+        if question.state is not None:
+            _load_state(program, question.state, question.name)
+    if not hasattr(program, "aforward"):
+        prediction = await run_in_thread(partial(_run, program, question, inputs))
+        return dict(prediction.items())
     # Without `trace=None` DSPy would keep every prompt and answer for as long as the daemon lives.
     with dspy.context(
         lm=TrioLM(question), adapter=FieldAdapter(question.form), trace=None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from uuid import UUID
 
 import trio
@@ -39,6 +41,8 @@ class DurableModels:
     """
 
     chain: Chain
+    #: Files of compiled predictors, by the names of questions.
+    programs: Mapping[str, Path] = field(default_factory=dict)
     ledger: Spending = field(init=False)
     #: Roots of trees whose spending is in the ledger.
     _known: set[str] = field(default_factory=set)
@@ -87,6 +91,7 @@ class DurableModels:
             on_spent=on_spent,
             on_soft_line=on_soft_line,
             parked=run.without_slot,
+            programs=self.programs,
             on_progress=on_progress,
             on_answered=on_answered,
         )

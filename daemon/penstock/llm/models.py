@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from penstock.llm.model_client import ASSUMED_SLOTS, ModelClient
 from penstock.llm.ollama import OllamaEngine
 from penstock.llm.openai import OpenAIEngine
 from penstock.llm.probing import ModelHealth, look_at, probe_servers
-from penstock.llm.run_models import RunModels
+from penstock.llm.run_models import RunModels, read_program
 from penstock.runs.run import Run
 from penstock.words.config import Model, Models
 from penstock.words.errors import StartRefused
@@ -242,7 +243,14 @@ class DaemonModels:
         return "; ".join(filter(None, problems.values())) or None, stand
 
 
-def make_daemon_models(chain: Chain) -> DaemonModels:
-    """The chain with what is kept beside it."""
+def make_daemon_models(
+    chain: Chain, programs: Mapping[str, Path] | None = None
+) -> DaemonModels:
+    """The chain with what is kept beside it; `programs` are files of compiled predictors.
+
+    Refused if one of them is none.
+    """
+    for name, file in (programs or {}).items():
+        read_program(name, file)
     health = ModelHealth(chain.model_clients.values(), chain.config.connect_timeout)
-    return DaemonModels(chain, DurableModels(chain), health)
+    return DaemonModels(chain, DurableModels(chain, programs or {}), health)

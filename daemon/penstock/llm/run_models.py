@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import trio
 
 from penstock.concurrency.late import import_late
+from penstock.concurrency.threads import run_in_thread
 from penstock.llm.activity import Activity, OnProgress, open_telling
 from penstock.llm.away import (
     LONGEST_REASON,
@@ -39,6 +42,7 @@ from penstock.words.errors import (
     ModelTruncated,
     ModelUnreachable,
     PenstockError,
+    Refused,
 )
 from penstock.words.events import ModelAnswered
 from penstock.words.values import new_event_id
@@ -110,6 +114,8 @@ class Question:
     #: What it is called in the record, and as what the model is asked.
     name: str = ""
     role: ModelRole | None = None
+    #: A compiled predictor that is asked instead, as DSPy saves it.
+    state: Mapping[str, Any] | None = None
     #: What the last answer was, and the model that repeated itself: a larger one is asked then.
     text: str = ""
     above: str = ""
@@ -202,6 +208,7 @@ class RunModels:
     reached; without it the run goes on.
     `parked(what for)` is a block in which the run waits without its slot; without it a server that is
     away is not waited for.
+    `programs`: files of compiled predictors, by the names of the questions that they answer.
     `on_progress` is told now and then what the model does, `on_answered` each exchange of `ask`.
     """
 
@@ -218,7 +225,9 @@ class RunModels:
         parked: Callable[[Waiting], AbstractAsyncContextManager[None]] | None = None,
         on_progress: OnProgress | None = None,
         on_answered: Callable[[ModelAnswered], Awaitable[None]] | None = None,
+        programs: Mapping[str, Path] | None = None,
     ) -> None:
+        self._programs = programs or {}
         self._on_progress = on_progress
         self._on_answered = on_answered
         self._parked = parked
@@ -274,6 +283,8 @@ class RunModels:
             role=role,
             patience=Patience(self._chain.config.patience),
         )
+        if (file := self._programs.get(name)) is not None:
+            question.state = await run_in_thread(read_program, name, file)
         programs = await load_programs()
         fields: dict[str, Any] = await programs.execute(
             question, task, dict(inputs), think=think
@@ -429,6 +440,17 @@ class RunModels:
                     raise BudgetSpent(f"a person decided to stop: {why}")
             if verdict == "refuse":
                 raise BudgetSpent(f"no further request to a model: {why}")
+
+
+def read_program(name: str, file: Path) -> dict[str, Any]:
+    """A compiled predictor as DSPy saves it. Refused if the file is none. Blocks."""
+    try:
+        state = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Refused(f"programs.{name}", f"cannot be read: {error}") from None
+    if not isinstance(state, dict):
+        raise Refused(f"programs.{name}", "is no JSON object")
+    return state
 
 
 def check_ending(completion: Completion, *, allow_truncated: bool) -> None:

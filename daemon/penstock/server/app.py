@@ -18,7 +18,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
-from penstock.server.asgi import ASGI, asgi_mux, guarded
+from penstock.server.asgi import ASGI, UNTIL_STATE, asgi_mux, guarded
 from penstock.server.boundary import reply_of
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
@@ -173,6 +173,7 @@ async def _call(route: Route, path: Mapping[str, str]) -> Call:
         headers=headers,
         body=body,
         base=request.scope["state"][BASE_STATE],
+        until=request.scope["state"][UNTIL_STATE],
     )
 
 

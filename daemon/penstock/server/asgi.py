@@ -34,6 +34,8 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 UNIX_STATE = "penstock.unix"
 #: And where it keeps what is to be called once a connection's client has shown the token.
 KNOWN_STATE = "penstock.known"
+#: Trio's time until which the client is let in by what it has shown.
+UNTIL_STATE = "penstock.until"
 #: And what sends `100 Continue`, if the client waits for it.
 CONTINUE_STATE = "penstock.continue"
 #: And what waits for ever, while it is entered, for a client that takes nothing.
@@ -98,7 +100,11 @@ def guarded(
         else:
             await _let_in(scope, guard, request_head)
             peer = (scope["client"] or (None,))[0]
-            state = {**scope["state"], BASE_STATE: address.base_of(request_head, peer)}
+            state = {
+                **scope["state"],
+                BASE_STATE: address.base_of(request_head, peer),
+                UNTIL_STATE: admitted_until(guard, request_head),
+            }
             scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
             if is_streamed(request_head.method, request_head.path):
                 await app(scope, receive, _whole_ending(send))
@@ -126,6 +132,14 @@ def _breaking_off(app: ASGI) -> ASGI:
             _log.info("the answer to %s was broken off: %s", path, why)
 
     return breaking_off
+
+
+def admitted_until(
+    guard: Guard, request_head: RequestHead, shown: str | None = None
+) -> float | None:
+    """Trio's time at which ends what let this peer in; None unless it is the key of a page."""
+    left = guard.seconds_left(request_head, shown)
+    return None if left is None else trio.current_time() + left
 
 
 async def _let_in(scope: Scope, guard: Guard, request_head: RequestHead) -> None:

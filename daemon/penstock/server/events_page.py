@@ -68,8 +68,7 @@ def events_page(
     """A page, put together from bytes that were encoded once; `head` is where the stream ends now."""
     following = facts[-1].position if facts else after
     more = b"true" if facts and following < head else b"false"
-    missing = b""
-    if gap is not None:
-        missing = b',"gap":' + gap_reply(gap).model_dump_json().encode()
+    missing = b"null" if gap is None else gap_reply(gap).model_dump_json().encode()
     events = b",".join(fact.wire() for fact in facts)
-    return b'{"events":[%b],"next":%d,"more":%b%b}' % (events, following, more, missing)
+    told = (events, following, more, missing)
+    return b'{"events":[%b],"next":%d,"more":%b,"gap":%b}' % told

@@ -113,6 +113,22 @@ class Guard:
         scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
         return scheme.lower() == "bearer" and self.admits(shown.strip(), request_head)
 
+    def seconds_left(
+        self, request_head: RequestHead, shown: str | None = None
+    ) -> float | None:
+        """How long what let this peer in is good: a page's key has an end; None for all else.
+
+        `shown` came later than the head, in the first frame of a WebSocket.
+        """
+        if self.token is None or request_head.local is None or self.page_keys is None:
+            return None
+        if shown is None:
+            _, _, shown = (request_head.one(b"authorization") or "").partition(" ")
+        shown = shown.strip()
+        if hmac.compare_digest(shown.encode(), self.token.encode()):
+            return None
+        return self.page_keys.seconds_left(shown)
+
     def admits(self, shown: str | None, request_head: RequestHead) -> bool:
         """Whether this is the token, or the key of a page that may ask this.
 

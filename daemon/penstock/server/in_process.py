@@ -21,6 +21,7 @@ from penstock.runs.core import Core
 from penstock.server.asgi import (
     ASGI,
     UNIX_STATE,
+    UNTIL_STATE,
     Receive,
     Scope,
     Send,
@@ -164,6 +165,7 @@ def _make_rest(core: Core) -> ASGI:
                 headers={k.decode(): v.decode() for k, v in scope["headers"]},
                 body=(await receive())["body"],
                 base=scope["state"][BASE_STATE],
+                until=scope["state"][UNTIL_STATE],
             )
 
         asked = f"POST {scope['path']}"

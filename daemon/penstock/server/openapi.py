@@ -189,6 +189,8 @@ def _responses(route: Route) -> dict[str, Any]:
     statuses = {route.status}
     if route.body or route.status == 202:
         statuses.add(200)
+    if route.also is not None:
+        statuses.add(route.also)
     responses: dict[str, Any] = {
         str(s): {"description": HTTPStatus(s).phrase, "content": content}
         for s in sorted(statuses)
@@ -253,6 +255,10 @@ def _query_parameter(query: Query) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": _FORMS[query.form]}
     if query.default is not None:
         schema["default"] = query.default
+    if query.words:
+        schema["enum"] = list(query.words)
+    if query.text_form is not None:
+        schema["format"] = query.text_form
     if query.form == "integer":
         schema |= {"minimum": query.least, "maximum": query.most}
     return {

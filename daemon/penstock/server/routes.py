@@ -38,9 +38,14 @@ class Query:
     default: Any = None
     least: int = 0
     most: int = LARGEST_CURSOR
+    #: The texts that there are; and the form of one that whoever takes it looks at.
+    words: tuple[str, ...] = ()
+    text_form: str | None = None
 
     def parse(self, text: str) -> Any:
         """The value that `text` writes. Refused names the parameter."""
+        if self.words and text not in self.words:
+            raise Refused(self.name, f"must be one of {', '.join(self.words)}")
         if self.form == "text":
             return text
         if self.form == "flag":
@@ -73,6 +78,8 @@ class Route:
     body: type[BaseModel] | None = None
     queries: tuple[Query, ...] = ()
     status: int = 200
+    #: Another with the same answer, of what goes on when it is given.
+    also: int | None = None
     #: Statuses beside those of the guard and of bad input.
     errors: tuple[int, ...] = ()
     #: Its body is a stream of bytes, which never is here as a whole.
@@ -100,6 +107,8 @@ class Call:
     body: bytes
     #: How this client addresses the daemon: `http://127.0.0.1:9876`.
     base: str = field(default="http://localhost")
+    #: Trio's time at which ends what let this client in; None for most.
+    until: float | None = None
 
     @property
     def run_id(self) -> str:
@@ -124,13 +133,19 @@ Handler = Callable[[Call], HttpAnswer | Awaitable[HttpAnswer | HttpStream]]
 
 _AFTER = Query("after", "Position; only what was recorded after it", "integer")
 _AFTER_ID = Query(
-    "after_id", "Event id of the fact at `after`; a log that was put back is told by it"
+    "after_id",
+    "Event id of the fact at `after`; a log that was put back is told by it",
+    text_form="uuid",
 )
 _LIMIT = Query(
     "limit", "Rows at most", "integer", default=MOST_ROWS, least=1, most=MOST_ROWS
 )
 _FEW = Query("limit", "Rows at most", "integer", default=100, least=1, most=MOST_ROWS)
-_OVERFLOW = Query("overflow", "For streams: catch_up, drop_oldest or disconnect")
+_OVERFLOW = Query(
+    "overflow",
+    "For streams: catch_up, drop_oldest or disconnect",
+    words=get_args(Overflow),
+)
 _RUN = "/runs/{run_id}"
 
 ROUTES: tuple[Route, ...] = (
@@ -160,7 +175,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{_RUN}/output", "run_output", "What a run printed: its bytes, and nothing else",
         queries=(
-            Query("stream", "all, stdout or stderr", default="all"),
+            Query("stream", "all, stdout or stderr", default="all", words=("all", "stdout", "stderr")),
             Query("tail", "Only the last lines, so many", "integer", least=1, most=MOST_TAIL),
             Query("bytes", "Only the last bytes, at most so many", "integer", least=1),
             _AFTER, Query("follow", "Go on until the run has ended", "flag", default=False), _OVERFLOW,
@@ -180,7 +195,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", f"{_RUN}/cancel", "cancel", "Cancel a run; with wait, until nothing of it is left",
         without_body="Requested, for no other reason",
-        body=wire.CancelRequest, reply=wire.CancelReceipt, errors=(503,),
+        body=wire.CancelRequest, reply=wire.CancelReceipt, also=202, errors=(404, 503),
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
     Route(

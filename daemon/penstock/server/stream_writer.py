@@ -21,7 +21,7 @@ from penstock.server.json_bodies import gap_reply
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import ByeFrame, HelloFrame, ReadyFrame
 from penstock.words.error_status import detail_of
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, Unauthorised
 
 #: Seconds a stream that ends looks for what was recorded last; it lies in memory, or is not for it.
 LAST_LOOK_SECONDS = 0.05
@@ -36,6 +36,8 @@ class SubscribeRequest:
     #: The fact that it had at `after`, if it knows.
     after_id: UUID | None
     overflow: Overflow
+    #: Trio's time at which ends what let the client in, and the stream with it.
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class StreamEnd:
 
 RUN_ENDED = StreamEnd("the run has ended")
 STOPPING = StreamEnd("the daemon is stopping")
+KEY_ENDED = StreamEnd(
+    "the key that opened it has ended", Unauthorised("the key of the page has ended")
+)
 
 
 class StreamWriter:
@@ -65,7 +70,9 @@ class StreamWriter:
         encoder: Encoder,
         *,
         known: bool = True,
+        until: float | None = None,
     ) -> None:
+        self._until = until
         self._bus = core.bus
         self._shutdown = shutdown
         self._subscription = subscription
@@ -91,7 +98,7 @@ class StreamWriter:
         if greeting and not write(greeting):
             return True
         while self.ending is None:
-            with self._shutdown.until_streams_end(self._heartbeat_seconds) as scope:
+            with self._shutdown.until_streams_end(self._quiet_seconds()) as scope:
                 if not await self._write_batches(write):
                     return True
             if scope.cancelled_caught and not await self._write_sign(write):
@@ -113,6 +120,13 @@ class StreamWriter:
             raise StopAsyncIteration
         return chunks[0]
 
+    def _quiet_seconds(self) -> float | None:
+        """How long nothing need be said; None: for ever."""
+        spans = [] if self._heartbeat_seconds is None else [self._heartbeat_seconds]
+        if self._until is not None:
+            spans.append(max(0.0, self._until - trio.current_time()))
+        return min(spans, default=None)
+
     async def _write_batches(self, write: Callable[[bytes], bool]) -> bool:
         """Write what comes, to the end of the stream; false if `write` was full before."""
         try:
@@ -132,6 +146,8 @@ class StreamWriter:
     async def _write_sign(self, write: Callable[[bytes], bool]) -> bool:
         """Write what is due when a wait was cut short: the last frames, or a sign of life."""
         if not self._shutdown.streams_ending:
+            if self._until is not None and trio.current_time() >= self._until:
+                return self._end(write, KEY_ENDED)
             return write(self._encoder.heartbeat)
         batch = await last_look(self._subscription)
         return self._end(write, STOPPING, self._encode(batch) if batch else b"")
@@ -176,7 +192,9 @@ def open_stream(
         name=name,
         kind=encoder.kind,
     ) as subscription:
-        yield StreamWriter(core, shutdown, subscription, encoder, known=known)
+        yield StreamWriter(
+            core, shutdown, subscription, encoder, known=known, until=wanted.until
+        )
 
 
 async def last_look(subscription: Subscription) -> Batch | None:

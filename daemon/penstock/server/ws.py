@@ -13,6 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.log.bus import Lagged
 from penstock.runs.core import Core
+from penstock.server.asgi import admitted_until
 from penstock.server.close_codes import (
     CODE_ENDED,
     CODE_LATER,
@@ -180,15 +181,18 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
                 return
             name = f"{WEBSOCKET.name}-{next(numbers)}"
             session = WebSocketSession(core, shutdown, connection, stream, name)
+            shown = None
             if not guard.has_shown_token(request_head):
                 opened = await session.wait_open(guard, request_head)
                 if opened is None:
                     return
+                shown = opened.token
                 if isinstance(wanted, SubscribeRequest):
                     wanted = amended(wanted, opened)
             note_known()
             if isinstance(wanted, SubscribeRequest):
-                await session.serve(wanted)
+                until = admitted_until(guard, request_head, shown)
+                await session.serve(replace(wanted, until=until))
             else:
                 await TerminalSession(
                     core, shutdown, connection, stream, wanted

@@ -39,6 +39,7 @@ from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
+from penstock.words.errors import Refused, StartRefused
 from penstock.words.events import ProcessStarted
 from penstock.words.surroundings import passed_on
 from penstock.words.values import new_run_id, utc_now
@@ -132,7 +133,14 @@ async def open_daemon_models(
         if chain is not None and must_answer:
             for problem in await check(chain):
                 log.warning("runs that ask a model will wait: %s", problem)
-        yield None if chain is None else make_daemon_models(chain)
+        if chain is None:
+            yield None
+            return
+        try:
+            made = make_daemon_models(chain, config.programs)
+        except Refused as error:
+            raise StartRefused(str(error)) from None
+        yield made
 
 
 async def make_folder(folder: Path) -> None:

@@ -460,8 +460,15 @@ OneRunId = Annotated[RunId, AfterValidator(_not_reserved)]
 NewRunId = Annotated[
     str, BeforeValidator(check_new_run_id), AfterValidator(_not_reserved)
 ]
-Text = Annotated[str, AfterValidator(_not_blank)]
-Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_not_blank)]
+_NOT_BLANK_SCHEMA: dict[str, Any] = {"pattern": r"\S"}
+Text = Annotated[
+    str, AfterValidator(_not_blank), Field(json_schema_extra=_NOT_BLANK_SCHEMA)
+]
+Name = Annotated[
+    str,
+    Field(max_length=LONGEST_NAME, json_schema_extra=_NOT_BLANK_SCHEMA),
+    AfterValidator(_not_blank),
+]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 #: Ten years: more is a mistake, and no calendar has the moment.
 LONGEST_DELAY = 10 * 366 * 86_400

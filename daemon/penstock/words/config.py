@@ -553,4 +553,9 @@ class Config(Section):
     )
 
     models: Models = setting(Models(), "How models are asked.")
+    programs: dict[str, Path] = setting(
+        {},
+        "Files of compiled DSPy predictors, by the name of the question that each answers, as"
+        " `coding.plan`; see docs/models.md.",
+    )
     hooks: tuple[Hook, ...] = setting((), "What is called when something happens.")

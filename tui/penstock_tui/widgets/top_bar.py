@@ -67,8 +67,20 @@ class TopBar(Panel):
     def draw(self, tones: Tones) -> Text:
         top = self.value
         assert isinstance(top, TopLine)
+        text = self._told(top, tones, slim=self.size.width < SLIM)
+        if text.cell_len > self.size.width:
+            text = self._told(top, tones, slim=True)
+        where = f"  {top.where}"
+        if text.cell_len + len(where) + len(top.clock) + 2 <= self.size.width:
+            text.append(where, style=tones.colour("dim"))
+        room = self.size.width - text.cell_len - len(top.clock) - 1
+        if room > 0:
+            text.append(" " * room + top.clock, style=tones.colour("dim"))
+        return text
+
+    def _told(self, top: TopLine, tones: Tones, *, slim: bool) -> Text:
+        """All but what is left out first; `slim`: in as few letters as there are."""
         glyph, tone = self._WORDS[top.phase]
-        slim = self.size.width < SLIM
         text = Text().append(" " if slim else " penstock ", style="bold")
         well = slim and top.phase == "live"
         text.append(glyph if well else f"{glyph} {top.phase}", style=tones.colour(tone))
@@ -86,12 +98,6 @@ class TopBar(Panel):
             text.append(" " if slim else "  ").append(_load(top.load, tones, slim=slim))
         for said in top.ails:
             text.append(f"  {said}", style=tones.colour("warning"))
-        where = f"  {top.where}"
-        if text.cell_len + len(where) + len(top.clock) + 2 <= self.size.width:
-            text.append(where, style=tones.colour("dim"))
-        room = self.size.width - text.cell_len - len(top.clock) - 1
-        if room > 0:
-            text.append(" " * room + top.clock, style=tones.colour("dim"))
         return text
 
 

@@ -44,6 +44,7 @@ from penstock.kinds.llms_txt.packages import (
     build_files,
     packages_of,
     standing_files,
+    summary_by,
 )
 from penstock.kinds.llms_txt.source_tree import SourceTree
 from penstock.kinds.strangers import Reading
@@ -106,13 +107,15 @@ class _Look:
         metadata = Metadata(name) if named else Metadata()
         for found, _ in self.said.values():
             metadata = metadata.filled_from(found)
-        summaries = (plain for found, plain in self.said.values() if found.summary)
+        summaries = [plain for found, plain in self.said.values() if found.summary]
+        title = metadata.name or self.readme.heading or name
+        summaries.append(summary_by(title.rpartition("/")[2], self.packages))
         return ProjectFacts(
             name=name,
             files=len(tree.files),
             cut=tree.cut,
             metadata=metadata,
-            said=next(summaries, ""),
+            said=summaries[0],
             readme=self.readme,
         )
 
@@ -138,7 +141,7 @@ async def _look(reading: Reading, tree: SourceTree) -> _Look:
         elif request["verb"] == "metadata":
             look.said[request["path"]] = read_said(reply)
         elif request["verb"] == "package":
-            look.packages.append(read_found_package(request["path"], reply))
+            look.packages.append(read_found_package(reply))
         else:
             look.readme = read_heading(reply)
 
@@ -192,8 +195,15 @@ async def _survey(
         order,
         # Where most is made, what it is made from is not here, or nobody reads that.
         frozenset(made if 2 * len(made) < len(code) else ()),
-        Packages.of(packages, mentions),
+        Packages.of(packages, mentions, _kept(look, packages)),
     )
+
+
+def _kept(look: _Look, packages: Sequence[Package]) -> list[str]:
+    """Folders below the root of which no package is: only a tree of packages has such."""
+    if not packages:
+        return []
+    return [one.folder for one in look.packages if one.folder and not one.name]
 
 
 def _surveyed(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from penstock.kinds.llms_txt.doubles import is_double
+from penstock.kinds.llms_txt.doubles import is_double, is_translated
 from penstock.kinds.llms_txt.languages import (
     PROGRAMS,
     README,
@@ -33,7 +33,7 @@ _TESTS = re.compile(
 )
 # What the people of the project configure their tools by, or what a tool made.
 _SET_UP = re.compile(
-    r"(^|/)(\.[^/]{1,200}|[^/]{1,200}\.config\.\w+|[\w.-]{0,40}rc\.[cm]?js|(gulp|grunt|jake|rake|guard|dangerfile)file\.\w+"
+    r"(^|/)(\.[^/]{1,200}|[^/]{1,200}\.config\.\w+|[\w.-]{0,40}rc\.[cm]?js|(vi|je)s?t(est)?[.-](setup|workspace|config)[^/]{0,40}|(gulp|grunt|jake|rake|guard|dangerfile)file\.\w+"
     r"|package\.js|mix\.exs|package\.swift|_?_?version_?_?\.\w+|setup\.l?hs|__about__\.py)$",
     re.IGNORECASE,
 )
@@ -43,7 +43,8 @@ _MADE = re.compile(
     re.IGNORECASE,
 )
 _EXAMPLES = re.compile(
-    r"(^|/)(examples?|samples?|demos?|tutorials?|notebooks?)/", re.IGNORECASE
+    r"(^|/)(examples?|samples?|demos?|tutorials?|notebooks?|docs?[_-]src|playgrounds?)/",
+    re.IGNORECASE,
 )
 _DOC_FOLDER = re.compile(
     r"(^|/)(docs?|documentation|doc-src|guides?|manual|wiki)/", re.IGNORECASE
@@ -59,10 +60,12 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _TOOLING = re.compile(
-    r"(^|/)(scripts?|_?tools?|ci|bench\w{0,10}|packaging|docs?|utils/packaging|m4|cmake)/|^(setup|noxfile|conftest|conf|tasks|build|versioneer)\.py$", re.IGNORECASE
+    r"(^|/)(scripts?|_?tools?|ci|bench\w{0,10}|packaging|docs?|website|utils/packaging|m4|cmake)/|^(setup|noxfile|conftest|conf|tasks|build|versioneer)\.py$", re.IGNORECASE
 )  # fmt: skip
 # Of these folders the documents are no one's guide either.
 _WORKSHOP = re.compile(r"(^|/)(ci|bench\w{0,10}|m4|cmake|docker)/", re.IGNORECASE)
+# What only puts others in order.
+_NAVIGATION = re.compile(r"(^|/)(SUMMARY|_sidebar|_navbar)\.md$")
 _FAILURE = re.compile(r"(^|/)exceptions?/|(?-i:[a-z](Exception|Error)\.\w{1,9}$)", re.IGNORECASE)  # fmt: skip
 _PROJECT = frozenset(
     {
@@ -175,7 +178,12 @@ def arrange(glances: Sequence[Glance], known: Known | None = None) -> list[Place
     known = known or Known()
     paths = {one.file.path for one in glances}
     single = _without_built_pages(
-        [one for one in glances if not is_double(one.file.path, paths)]
+        [
+            one
+            for one in glances
+            if not is_double(one.file.path, paths)
+            and not (one.section == "Docs" and is_translated(one.file.path, paths))
+        ]
     )
     placed = [_placed(one, one.section, known) for one in single if one.section]
     if not any(one.language == "python" or one.language in _TOLD_BY for one in placed):
@@ -230,6 +238,8 @@ def _placed(one: Glance, section: Section, known: Known) -> Placed:
     weight, place = one.weight, 0
     if section == "Code" and path in known.made and not _is_entry(path, known):
         section, weight = "Optional", 3
+    elif section == "Code" and known.packages.is_kept(path):
+        section, weight = "Optional", 2
     elif section == "Code":
         weight = 0 if _is_entry(path, known) else 1 + one.weight
         place = -known.mentions.get(path, 0)
@@ -248,7 +258,7 @@ def _is_entry(path: str, known: Known) -> bool:
         or _is_entry_of_package(path, stem, known)
         or (
             stem.casefold() == called
-            and not path.endswith((".c", ".cc", ".cpp"))
+            and not path.endswith((".c", ".cc", ".cpp", ".sh"))
             and not known.packages.place(path)
         )
         or path.startswith("include/")
@@ -279,6 +289,8 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional" if _is_housekeeping(path) else None
     if README.fullmatch(path):
         return "Docs"
+    if _NAVIGATION.search(path):
+        return None
     if language == "html":
         hidden = _NOISE.search(path) or _TESTS.search(path) or _is_housekeeping(path)
         return "Docs" if _DOC_FOLDER.search(path) and not hidden else None
@@ -288,7 +300,7 @@ def _section(path: str, language: Language) -> Section | None:
         return "Optional"
     if _is_housekeeping(path):
         return "Optional"
-    if _EXAMPLES.search(path):
+    if _EXAMPLES.search(path) and not (language in WRITTEN and _DOC_FOLDER.search(path)):  # fmt: skip
         return "Examples"
     if language in WRITTEN:
         return "Optional" if _WORKSHOP.search(path) else "Docs"

@@ -56,6 +56,9 @@ _DEFINES = re.compile(
     r"(@|#\[|\[|public|private|internal|protected|open|sealed|final|abstract|static|partial|readonly|data|inline|value|annotation|implicit|fun"
     r"|lazy|case|class|interface|trait|enum|record|struct|object|module|protocol|actor|extension|function|def|typealias|type|extends|mixin|factory|export|<|lib|macro)\b|[@\[#<(]",
 )  # fmt: skip
+_WEB = frozenset(
+    {"js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "vue", "svelte"}
+)
 _LINE = {
     "hs": "--", "lhs": "--", "lua": "--", "sql": "--", "el": ";", "clj": ";", "cljs": ";", "erl": "%", "hrl": "%",
     "rb": "#", "ex": "#", "exs": "#", "sh": "#", "pl": "#", "pm": "#", "py": "#", "r": "#", "jl": "#", "nim": "#",
@@ -85,10 +88,12 @@ def purpose(text: str, ending: str) -> str:
     if _HIDDEN.search(text):
         return ""
     first = True
-    for paragraphs, next_line in _comments(text, ending):
+    for paragraphs, next_line, is_block in _comments(text, ending):
         if any(LEGAL.search(one[:400]) for one in paragraphs[:1]):
             continue
-        said = _telling(paragraphs)
+        # A line above an import says why that is there.
+        tied = next_line and not is_block and ending in _WEB
+        said = "" if tied else _telling(paragraphs)
         if said and _is_about_file(next_line, ending, first=first):
             return said
         first = first and not said
@@ -123,15 +128,15 @@ def _telling(paragraphs: list[str]) -> str:
     return ""
 
 
-def _comments(text: str, ending: str) -> Iterator[tuple[list[str], str]]:
-    """The comments before the code: their paragraphs, and the line of code tied to each, if one is.
+def _comments(text: str, ending: str) -> Iterator[tuple[list[str], str, bool]]:
+    """The comments before the code: their paragraphs, the line of code tied to each, if one is, and their form.
 
     It ends with the first line of code that neither names a package nor imports.
     """
     line_mark = _LINE.get(ending, "//")
     opens, closes = _BLOCKS.get(ending, ("/*", "*/"))
     lines: list[str] = []
-    inside = False
+    inside = is_block = False
     for line in text.split("\n", _MOST_LINES)[:_MOST_LINES]:
         words = line.strip()
         if inside:
@@ -140,20 +145,22 @@ def _comments(text: str, ending: str) -> Iterator[tuple[list[str], str]]:
         elif words.startswith(opens):
             inside = closes not in words[len(opens) :]
             if lines:
-                yield _paragraphs(lines), ""
+                yield _paragraphs(lines), "", is_block
+            is_block = True
             lines = [words[len(opens) :].split(closes, 1)[0]]
         elif words.startswith(line_mark) and not (
             ending == "rs" and words.startswith("///")
         ):
+            is_block = is_block and bool(lines)
             lines.append(words)
         else:
             if lines:
-                yield _paragraphs(lines), words
+                yield _paragraphs(lines), words, is_block
                 lines = []
             if words and not _PREAMBLE.match(words):
                 return
     if lines and not inside:
-        yield _paragraphs(lines), ""
+        yield _paragraphs(lines), "", is_block
 
 
 def _paragraphs(lines: list[str]) -> list[str]:

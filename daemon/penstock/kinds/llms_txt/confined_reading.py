@@ -80,9 +80,11 @@ class _Answers:
         return [fields, strip_markup(said.summary)]
 
     def package(self, request: Request) -> Any:
-        """The name of the package that a build file is of, and its entries."""
+        """The package that a build file is of."""
         text = read_text(self._root, request["path"], HEAD_BYTES)
-        return ("", []) if text is None else read_package(request["path"], text)
+        found = read_package(request["path"], text or "{}")
+        summary = strip_markup(found.summary)
+        return found.folder, found.name, found.entries, summary
 
     def readme(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
@@ -168,10 +170,10 @@ def read_heading(reply: Any) -> Readme:
     return Readme(*reply)
 
 
-def read_found_package(path: str, reply: Any) -> Package:
+def read_found_package(reply: Any) -> Package:
     """The package that a build file is of."""
-    name, entries = reply
-    return Package(path[: path.rfind("/") + 1], name, tuple(entries))
+    folder, name, entries, summary = reply
+    return Package(folder, name, tuple(entries), summary)
 
 
 def ask_mentions(paths: Sequence[str]) -> list[Request]:

@@ -36,6 +36,13 @@ _SHORTEST_PROSE = 11
 _LONGEST_PARAGRAPH = 4000
 
 _FENCED = re.compile(r"^(```|~~~).{0,20000}?^\1", re.MULTILINE | re.DOTALL)
+# A box of Docusaurus and VitePress: what stands in it is beside the point.
+_ADMONITION = re.compile(
+    r"^:::[ \t]{0,9}\w.{0,4000}?^:::[ \t]*$", re.MULTILINE | re.DOTALL
+)
+_ANCHOR = re.compile(r"[ \t]{0,9}%?\{#[\w-]{1,200}\}%?$")
+# `Documentation: https://…`
+_ADDRESS = re.compile(r"[\w ]{0,40}:?\s{0,9}https?://\S{1,300}\.?$")
 _FRONT_MATTER = re.compile(r"\A---\n(.{0,4000}?)\n---\n", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:\s*+[\"']?(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^#[ \t]+(\S[^\n]{0,300})", re.MULTILINE)
@@ -177,7 +184,7 @@ def _describe_document(path: str, text: str, *, markdown: bool) -> Described:
     # "The options are:" says nothing without what follows, and a question says less.
     telling = [sentence for sentence in found if not sentence.endswith((":", "?"))]
     page = README.fullmatch(name_of(path)) is None
-    title = heading_of(text, markdown=markdown, page=page)
+    title = _ANCHOR.sub("", heading_of(text, markdown=markdown, page=page))
     if not page and PART.fullmatch(title):
         title = ""
     return Described(title or _from_name(path), (telling or [""])[0])
@@ -247,10 +254,13 @@ def _is_prose(plain: str) -> bool:
     """A few words that are no licence, and no mere list of names."""
     if len(_WORDS.findall(plain)) < 4 or _TERMS.search(plain[:100]):
         return False
+    if _ADDRESS.match(plain):
+        return False
     return not plain[0].islower() or plain.endswith((".", "!", "?", ":"))
 
 
 def _body(text: str) -> str:
+    text = _ADMONITION.sub("", text) if ":::" in text else text
     return _FENCED.sub("", cut_comments(_FRONT_MATTER.sub("", text)))
 
 

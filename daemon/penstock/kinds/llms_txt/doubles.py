@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 #: An ending, and those of which it is a translation or a declaration: of the two the source is read.
@@ -18,6 +19,24 @@ _MADE_FROM = {
     ".c": (".y", ".l", ".pyx"),
     ".h": (".y", ".l"),
 }
+
+
+#: Languages into which documents are put, as their folders and endings are called.
+_TONGUES = (
+    "ar|be|bg|bn|ca|cs|da|de|el|es|et|fa|fi|fr|he|hi|hr|hu|id|it|ja|ka|ko|lt|lv|nb|nl|no|pl|ptbr|pt|ro|ru|sk|sl|sr|sv|ta|th|tr|uk|ur"
+    "|vi|zhcn|zhtw|zhhans|zhhant|zh|cn|jp|kr"
+)
+_TONGUE = re.compile(rf"(^|[/._-])({_TONGUES})([_-][A-Za-z]{{2,4}})?(?=[/.])", re.IGNORECASE)  # fmt: skip
+
+
+def is_translated(path: str, paths: Collection[str]) -> bool:
+    """Whether a document of `paths` says the same in English, or in the project's own language."""
+    if not _TONGUE.search(path):
+        return False
+    return any(
+        one != path and one in paths
+        for one in (_TONGUE.sub("", path).lstrip("/"), _TONGUE.sub(r"\1en", path), _TONGUE.sub(r"\1en-US", path))
+    )  # fmt: skip
 
 
 def is_double(path: str, paths: Collection[str]) -> bool:

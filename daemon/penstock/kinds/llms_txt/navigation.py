@@ -15,7 +15,7 @@ _MOST = 400
 #: Documents whose navigation is asked for.
 MOST_ASKED = 300
 
-_SITES = re.compile(r"(^|/)(mkdocs\.ya?ml|SUMMARY\.md|_sidebar\.md|sidebars?\.(js|ts|json|cjs|mjs)|\.vitepress/config\.(js|ts|mjs|mts)|_toc\.yml)$")  # fmt: skip
+_SITES = re.compile(r"(^|/)(mkdocs\.ya?ml|SUMMARY\.md|_sidebar\.md|sidebars?\.(js|ts|json|cjs|mjs)|\.vitepress/config(/[\w-]{1,30})?\.(js|ts|mjs|mts)|_toc\.yml)$")  # fmt: skip
 _INDEX = re.compile(r"(^|/)(index|contents|readme|guides|toc)\.(md|markdown|rst|txt|adoc|org|pod)$", re.IGNORECASE)  # fmt: skip
 _LINK = re.compile(r"\]\(([^()\s#:]{1,200})(?:[# \t][^()\n]{0,200})?\)")
 _YAML = re.compile(r"^[ \t]{0,40}-?[^\n#]{0,200}?[:\-][ \t]{1,9}['\"]?([\w./-]{1,200}\.(?:md|rst))\b", re.MULTILINE)  # fmt: skip
@@ -23,6 +23,7 @@ _QUOTED = re.compile(r"['\"]/?([\w./-]{2,200})['\"]")
 _POD_LINK = re.compile(r"L<(?:[^<>|]{0,200}\|)?([A-Za-z][\w:]{2,200})>")
 _ENDINGS = ("", ".md", ".rst", ".mdx", ".txt", ".adoc", ".pod", ".ipynb", "/index.md", "/index.rst", "/README.md")  # fmt: skip
 #: A page's guides come before its reference, whatever the order in which it names them.
+_MAKERS = re.compile(r"(^|/)(contrib\w{0,10}|dev\w{0,10}|hacking|internals?|maint\w{0,10})([-_./]|$)", re.IGNORECASE)  # fmt: skip
 _REFERENCE = re.compile(r"(^|/)(api|reference)([-_./][^/]*)?(/|$)", re.IGNORECASE)
 
 
@@ -38,7 +39,8 @@ def read_order(path: str, text: str) -> list[str]:
     """What a file names to be read next, in its order: paths as they are written there."""
     name = path.rpartition("/")[2].lower()
     if name.endswith((".yml", ".yaml")):
-        found = _YAML.findall(text)
+        # Before it, plug-ins name documents that moved.
+        found = _YAML.findall(text[max(0, text.find("\nnav:")) :])
     elif name.endswith((".js", ".ts", ".json", ".cjs", ".mjs", ".mts")):
         found = _QUOTED.findall(text)
     elif name.endswith(".pod"):
@@ -94,7 +96,8 @@ def reading_order(
     named = {one for path in asked for one in nexts[path] if one != path}
     roots = [path for path in asked if nexts[path] and path not in named]
     order: dict[str, int] = {}
-    level = list(dict.fromkeys(roots))
+    # What is told to those who work on the project comes behind what is told to its users.
+    level = sorted(dict.fromkeys(roots), key=_is_of_makers)
     while level:
         following: list[str] = []
         for path in level:
@@ -107,6 +110,10 @@ def reading_order(
     return order
 
 
+def _is_of_makers(path: str) -> bool:
+    return _MAKERS.search(path) is not None
+
+
 def _without_ending(path: str) -> str:
     return path.rpartition(".")[0] or path
 
@@ -115,7 +122,9 @@ def _find(
     path: str, entry: str, documents: Collection[str], known: Mapping[str, str]
 ) -> str | None:
     folder = posixpath.dirname(path)
-    for base in (folder, posixpath.join(folder, "docs"), posixpath.dirname(folder), ""):
+    above = posixpath.dirname(folder)
+    # A site's configuration stands beside its documents, above them, or one or two folders below.
+    for base in (folder, posixpath.join(folder, "docs"), above, posixpath.join(above, "docs"), posixpath.dirname(above), ""):  # fmt: skip
         whole = posixpath.normpath(posixpath.join(base, entry.lstrip("/")))
         for ending in _ENDINGS:
             if whole + ending in documents:

@@ -39,6 +39,7 @@ class Package:
     folder: str
     name: str
     entries: tuple[str, ...] = ()
+    summary: str = ""
 
 
 def build_files(paths: Iterable[str]) -> list[str]:
@@ -51,14 +52,21 @@ def build_files(paths: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda path: (path.count("/"), path))[:MOST_PACKAGES]
 
 
-def read_package(path: str, text: str) -> tuple[str, list[str]]:
-    """The name of the package that this build file is of, and its entries; "" if it is none to users."""
-    folder, _, name = path.rpartition("/")
+def read_package(path: str, text: str) -> Package:
+    """The package that this build file is of; without a name, if it is none to users."""
+    folder = path[: path.rfind("/") + 1]
+    name = path.rpartition("/")[2]
     if name == "package.json" and _is_private(text):
-        return "", []
+        return Package(folder, "")
     said: Metadata = read_one(name, text)
-    entries = [f"{folder}/{entry}".lstrip("/") for entry in said.entries]
-    return said.name or folder.rpartition("/")[2], entries
+    entries = tuple(folder + entry for entry in said.entries)
+    title = said.name or folder[:-1].rpartition("/")[2]
+    return Package(folder, title, entries, said.summary)
+
+
+def summary_by(name: str, found: Iterable[Package]) -> str:
+    """What the package says that has the project's own name, where its root says nothing."""
+    return next((one.summary for one in found if one.summary and _bare(one.name.rpartition("/")[2]) == _bare(name)), "")  # fmt: skip
 
 
 def _is_private(text: str) -> bool:
@@ -106,11 +114,15 @@ class Packages:
     weights: tuple[int, ...] = ()
     #: How many files of the root come first, where it is a package too and the others come with it.
     of_root: int = 0
+    #: Folders with a build file that the project keeps to itself: websites, playgrounds, measurements.
+    kept: frozenset[str] = frozenset()
     _places: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Sequence[Package], mentions: Mapping[str, int]) -> Packages:
-        """`mentions`: how many files speak of a file."""
+    def of(
+        cls, found: Sequence[Package], mentions: Mapping[str, int], kept: Iterable[str]
+    ) -> Packages:
+        """`mentions`: how many files speak of a file; `kept`: folders that are no packages to users."""
         spoken_of = dict.fromkeys(["", *(one.folder for one in found)], 0)
         for path, count in mentions.items():
             spoken_of[_innermost(path, spoken_of)] += count
@@ -121,12 +133,20 @@ class Packages:
         folders = ["", *(one.folder for one in ordered)]
         weights = tuple(1 + math.isqrt(spoken_of[folder]) for folder in folders)
         of_root = _OF_ROOT if len(below) < len(found) else 0
-        return cls(tuple(ordered), weights, of_root, places)
+        return cls(tuple(ordered), weights, of_root, frozenset(kept), places)
 
     def place(self, path: str) -> int:
         """The place of the package that a file is in; what is in none comes first."""
         places = (self._places.get(folder) for folder in _folders(path))
         return next((place + 1 for place in places if place is not None), 0)
+
+    def is_kept(self, path: str) -> bool:
+        """Whether a file is of a part that the project keeps to itself, and of no package."""
+        inner = next(
+            (one for one in _folders(path) if one in self.kept or one in self._places),
+            "",
+        )
+        return inner in self.kept
 
     def turn(self, place: int, number: int) -> int:
         """When the file of this number, of those of one package, has its turn."""

@@ -109,7 +109,7 @@ def subscribe_request(call: Call, run_id: str | None) -> SubscribeRequest:
     """What a call for a stream asks for. Refused names what does not fit."""
     after, after_id = cursor_of(call)
     return SubscribeRequest(
-        run_id, after, after_id, overflow_of(call.query["overflow"])
+        run_id, after, after_id, overflow_of(call.query["overflow"]), call.until
     )
 
 

@@ -93,7 +93,8 @@ class _WantedOutput:
     after: int
     head: int
     survey: _Survey
-    tail: NewestOutput | None = None
+    tail: NewestOutput | None
+    until: float | None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -129,7 +130,7 @@ async def _find_wanted(core: Core, call: Call) -> _WantedOutput:
         async for pieces in _RecordedPages(core, view.run_id, stream, after, head):
             for piece in pieces:
                 survey.add(piece)
-    return _WantedOutput(view.run_id, stream, after, head, survey, tail)
+    return _WantedOutput(view.run_id, stream, after, head, survey, tail, call.until)
 
 
 async def _check_place(core: Core, after: int) -> None:
@@ -213,7 +214,8 @@ def _open_live(
     number: int,
 ) -> Iterator[AsyncIterator[bytes]]:
     """What is recorded by now, or the end of it, and then what is printed."""
-    request = SubscribeRequest(wanted.run_id, wanted.head, None, overflow)
+    until = wanted.until
+    request = SubscribeRequest(wanted.run_id, wanted.head, None, overflow, until)
     encoder = OUTPUTS[wanted.stream]
     name = f"{encoder.name}-{number}"
     with open_stream(core, shutdown, request, encoder, name) as live:

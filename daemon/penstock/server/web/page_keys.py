@@ -56,6 +56,11 @@ class PageKeys:
         holds = self.now() < until <= self.now() + self.seconds + 1
         return hmac.compare_digest(key, self._sign(until)) and holds
 
+    def seconds_left(self, key: str) -> float:
+        """How long a key that was admitted is good from now on."""
+        told = _KEY.fullmatch(key)
+        return int(told[1]) - self.now() if told is not None else 0.0
+
     def _sign(self, until: int) -> str:
         said = f"the key of a page, until {until}"
         digest = hmac.new(self.token.encode(), said.encode(), hashlib.sha256)
